@@ -1,0 +1,256 @@
+"""The rows of the metadata store, as frozen records. Times are seconds since the epoch (UTC), sizes bytes.
+
+A task is named by ``(run_id, step, number)`` inside a store and ``flow/number/step/number`` to people
+(``train/42/fit/3``). Step ``""`` number ``0`` stands for the flow function itself: its logs, its result.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import msgspec
+
+from headrace.model.states import AttemptState, RunState, TaskState
+from headrace.model.values import Packed, Preview
+
+
+class TaskId(NamedTuple):
+    """A task within a run."""
+
+    step: str
+    number: int
+
+    def __str__(self) -> str:
+        return f"{self.step}/{self.number}"
+
+
+#: Owner of what the flow function itself prints, tracks and returns.
+FLOW_TASK = TaskId("", 0)
+
+
+class Input(msgspec.Struct, frozen=True, array_like=True):
+    """One argument of a call, as stored with the task: enough to call again and to explain the key.
+
+    ``name`` is the parameter's name (``values[2]`` inside ``*values``); ``value`` its manifest. When it came from
+    tasks, ``sources`` names the outputs it is made of: an argument that *is* one output has its manifest in
+    ``value``; a container of futures is a template whose holes are filled, in order, from ``sources``.
+    """
+
+    name: str
+    value: Packed
+    sources: tuple[Source, ...] = ()
+    template: bool = False
+
+
+class Source(msgspec.Struct, frozen=True, array_like=True):
+    """The named output of a task, as an input of another; ``digest`` is that of the artifact it was."""
+
+    step: str
+    number: int
+    output: str
+    digest: bytes
+
+
+class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """One execution of a flow."""
+
+    id: int
+    project: str
+    flow: str
+    number: int
+    state: RunState
+    dialect: str
+    entry: str  # "path/to/file.py:function", how to load the flow again
+    created: float
+    started: float
+    finished: float | None = None
+    session: int = 1  # grows by one with every resume
+    inputs: tuple[Input, ...] = ()  # the parameters, packed, to resume with
+    user: str = ""
+    host: str = ""
+    pid: int = 0
+    git_commit: str = ""
+    git_dirty: bool = False
+    details: bytes = b""  # msgpack of RunDetails: source files, packages, command line
+    error: str = ""  # "ValueError: ..." of a failed run
+    traceback: str = ""
+    failed_task: str = ""  # "fit/3", when one task's failure ended the run
+
+    @property
+    def name(self) -> str:
+        """What people call the run: ``train/42``."""
+        return f"{self.flow}/{self.number}"
+
+
+class RunDetails(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a run records of its surroundings; kept apart because listings do not need it."""
+
+    sources: dict[str, bytes] = {}  # path relative to ``root`` -> digest of the blob holding the file
+    root: str = ""
+    git_diff: bytes = b""  # digest of the blob holding ``git diff HEAD``, when the tree was dirty
+    python: str = ""
+    platform: str = ""
+    packages: dict[str, str] = {}  # installed distributions: name -> version
+    argv: tuple[str, ...] = ()
+    cwd: str = ""
+
+
+class TaskRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """One call of a step in a run: its identity, and where it stands."""
+
+    run_id: int
+    step: str
+    number: int
+    key: bytes  # 32 bytes: digest of (step, digest of inputs, occurrence)
+    state: TaskState
+    inputs: tuple[Input, ...]
+    occurrence: int  # 0 for the first of equal calls in the run
+    code: bytes  # digest of the step's own code with the user functions it reaches
+    environment: bytes = b""  # digest of interpreter and packages
+    cache_key: bytes = b""  # empty: the step does not cache
+    reused_from: str = ""  # "train/41/fit/3" when the result came from the cache
+    attempts: int = 0
+    created: float = 0.0
+    started: float | None = None
+    finished: float | None = None
+    session: int = 1  # the session of the run that last ran or reused it
+    error: str = ""  # last line of the failure, for listings
+    tags: tuple[str, ...] = ()
+
+    @property
+    def id(self) -> TaskId:
+        """Its name within the run."""
+        return TaskId(self.step, self.number)
+
+
+class AttemptRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """One try of a task, numbered from 1 over the whole life of the task."""
+
+    run_id: int
+    step: str
+    number: int
+    attempt: int
+    state: AttemptState
+    started: float
+    finished: float | None = None
+    host: str = ""
+    pid: int = 0
+    cpu_seconds: float = 0.0
+    peak_memory: int = 0
+    failure: str = ""  # a model.states.Failure, when failed
+    exit_code: int | None = None  # negative: killed by that signal
+    error: str = ""  # "ValueError: ..."
+    traceback: str = ""
+    exception: Packed | None = None  # the exception object itself, when it could be stored
+
+
+class ArtifactRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """A named output of a task (``result`` for a plain return)."""
+
+    run_id: int
+    step: str
+    number: int
+    name: str
+    value: Packed
+    preview: Preview
+    created: float
+    kind: str = "output"  # "output" | "logged" (``log_artifact``, ``log_figure``, ...)
+
+
+class Edge(msgspec.Struct, frozen=True, array_like=True):
+    """``parent``'s output went into ``child``, both in run ``run_id``."""
+
+    run_id: int
+    parent_step: str
+    parent_number: int
+    child_step: str
+    child_number: int
+
+
+class LogChunk(msgspec.Struct, frozen=True, kw_only=True):
+    """Some bytes an attempt wrote. ``seq`` orders the chunks of one attempt; ``stream`` is ``out`` or ``err``."""
+
+    run_id: int
+    step: str
+    number: int
+    attempt: int
+    seq: int
+    stream: str
+    time: float
+    data: bytes
+
+
+class MetricChunk(msgspec.Struct, frozen=True, kw_only=True):
+    """Consecutive points of one metric of one task. The three columns have equal length."""
+
+    run_id: int
+    step: str
+    number: int
+    name: str
+    values: tuple[float, ...]
+    steps: tuple[int, ...]
+    times: tuple[float, ...]
+
+
+class MetricSummary(msgspec.Struct, frozen=True, kw_only=True):
+    """What listings and filters need of a metric over a whole run."""
+
+    run_id: int
+    name: str
+    last: float
+    min: float
+    max: float
+    count: int
+    step: int  # of the last point
+
+
+class Tag(msgspec.Struct, frozen=True, array_like=True):
+    """``name`` (a plain tag) or ``name=value`` on a run."""
+
+    run_id: int
+    name: str
+    value: str = ""
+
+
+class Param(msgspec.Struct, frozen=True, array_like=True):
+    """A parameter of a run for showing and filtering: ``text`` is JSON where the value is plain, else a repr."""
+
+    run_id: int
+    name: str
+    text: str
+    logged: bool = False  # by ``log_params`` rather than the flow's signature
+
+
+class Signal(msgspec.Struct, frozen=True, kw_only=True):
+    """A message to the process that drives a run: ``cancel``, or ``answer`` to a named question."""
+
+    id: int
+    run_id: int
+    kind: str
+    name: str
+    value: bytes  # msgpack
+    sender: str
+    created: float
+
+
+class Wait(msgspec.Struct, frozen=True, kw_only=True):
+    """A durable wait: for an answer (``wait_for``) or a time (``sleep``). ``key`` is that of a task."""
+
+    run_id: int
+    key: bytes
+    kind: str  # "answer" | "sleep"
+    name: str
+    prompt: str
+    created: float
+    until: float | None  # when it ends by itself
+    done: bool = False
+    value: bytes = b""  # msgpack of the answer
+
+
+class Lease(msgspec.Struct, frozen=True, kw_only=True):
+    """The right to write on behalf of ``name`` until ``expires``. ``token`` grows with every owner: it fences."""
+
+    name: str
+    owner: str  # "host:pid:start-time-of-the-process"
+    token: int
+    expires: float

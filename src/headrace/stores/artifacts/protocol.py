@@ -1,0 +1,56 @@
+"""What every artifact store promises: bytes in, a name out, the same bytes back or an error."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple, Protocol
+
+from headrace.model.values import Blob
+
+#: Anything with contiguous bytes: ``bytes``, ``memoryview``, ``pickle.PickleBuffer.raw()``, ``mmap``.
+Buffer = bytes | bytearray | memoryview
+
+
+class BlobInfo(NamedTuple):
+    """A blob as the store lists it; ``modified`` in seconds since the epoch."""
+
+    digest: bytes
+    size: int
+    modified: float
+
+
+class ArtifactStore(Protocol):
+    """Immutable blobs named by the BLAKE3 of their bytes.
+
+    Threads and processes: any number may use the same store at once, also after ``fork``. ``put`` is atomic: a blob
+    is there whole or not at all, whenever the process dies; putting what is there already changes nothing and costs no
+    second write. Nobody may change a buffer while ``put`` runs.
+
+    Raises everywhere: ``StoreReadOnlyError``, ``StoreFullError`` or plain ``StoreError``, with the URL in the message.
+    """
+
+    url: str
+
+    def put(self, parts: Sequence[Buffer]) -> Blob:
+        """Store the concatenation of ``parts`` and return its name. Large parts are never copied or joined."""
+
+    def get(self, blob: Blob) -> memoryview:
+        """The bytes of ``blob``, checked against its digest before they are handed out.
+
+        Large blobs are mapped copy-on-write where the store can: the view is writable and changes stay private to it.
+        The view keeps its memory alive. Small blobs come as a writable view of a private copy.
+
+        Raises:
+            BlobMissingError: the store has no such blob.
+            BlobCorruptError: the bytes are others than the name promises. The bad copy was set aside, so that storing
+                the right bytes again repairs the store.
+        """
+
+    def missing(self, blobs: Iterable[Blob]) -> list[Blob]:
+        """Those of ``blobs`` that the store does not hold (presence and size only; contents are not read)."""
+
+    def delete(self, digests: Iterable[bytes]) -> int:
+        """Remove blobs; returns the bytes freed. Unknown ones are ignored."""
+
+    def list(self) -> Iterator[BlobInfo]:
+        """Every blob there is, in no order."""

@@ -1,0 +1,271 @@
+"""What every metadata store promises. ``headrace.testing`` holds the suite that checks it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Protocol
+
+import msgspec
+
+from headrace.model.records import (
+    ArtifactRecord,
+    AttemptRecord,
+    Edge,
+    Lease,
+    LogChunk,
+    MetricChunk,
+    MetricSummary,
+    Param,
+    RunRecord,
+    Signal,
+    Tag,
+    TaskId,
+    TaskRecord,
+    Wait,
+)
+from headrace.model.states import RunState
+
+
+class NewRun(msgspec.Struct, frozen=True, kw_only=True):
+    """What must be known to open a run; the store adds its id and number."""
+
+    project: str
+    flow: str
+    dialect: str
+    entry: str
+    created: float
+    inputs: bytes = b""
+    user: str = ""
+    host: str = ""
+    pid: int = 0
+
+
+class RunChange(msgspec.Struct, frozen=True, kw_only=True):
+    """New values for columns of a run; fields left ``UNSET`` keep theirs."""
+
+    run_id: int
+    state: RunState | msgspec.UnsetType = msgspec.UNSET
+    started: float | msgspec.UnsetType = msgspec.UNSET
+    finished: float | None | msgspec.UnsetType = msgspec.UNSET
+    session: int | msgspec.UnsetType = msgspec.UNSET
+    inputs: tuple | msgspec.UnsetType = msgspec.UNSET  # type: ignore[type-arg]
+    entry: str | msgspec.UnsetType = msgspec.UNSET
+    user: str | msgspec.UnsetType = msgspec.UNSET
+    host: str | msgspec.UnsetType = msgspec.UNSET
+    pid: int | msgspec.UnsetType = msgspec.UNSET
+    git_commit: str | msgspec.UnsetType = msgspec.UNSET
+    git_dirty: bool | msgspec.UnsetType = msgspec.UNSET
+    details: bytes | msgspec.UnsetType = msgspec.UNSET
+    error: str | msgspec.UnsetType = msgspec.UNSET
+    traceback: str | msgspec.UnsetType = msgspec.UNSET
+    failed_task: str | msgspec.UnsetType = msgspec.UNSET
+
+
+class CacheEntry(msgspec.Struct, frozen=True, array_like=True):
+    """A cache key answered by the outputs of one finished task."""
+
+    key: bytes
+    run_id: int
+    step: str
+    number: int
+    created: float
+
+
+class Untag(msgspec.Struct, frozen=True, array_like=True):
+    """Take tag ``name`` off a run; nothing happens when it is not there."""
+
+    run_id: int
+    name: str
+
+
+class DropOutputs(msgspec.Struct, frozen=True, array_like=True):
+    """Forget the artifacts of a task, because it is about to run again or its blobs are gone."""
+
+    run_id: int
+    step: str
+    number: int
+
+
+#: All that a transaction may hold. Records with the key of an existing row replace it
+#: (tasks, attempts, artifacts, params, tags, waits, cache entries); chunks and edges are only ever added, and adding
+#: the same edge or log chunk (by its key) twice is the same as once.
+Write = (
+    RunChange
+    | TaskRecord
+    | AttemptRecord
+    | ArtifactRecord
+    | Edge
+    | LogChunk
+    | MetricChunk
+    | Tag
+    | Untag
+    | Param
+    | Wait
+    | CacheEntry
+    | DropOutputs
+)
+
+
+class RunFilter(msgspec.Struct, frozen=True, kw_only=True):
+    """Which runs a listing wants, newest first. All given conditions must hold.
+
+    ``tags``: each a name or ``name=value``. ``where``: a list of ``(subject, operator, value)`` with subject
+    ``metrics.NAME`` (the last value), ``params.NAME``, ``tags.NAME``, ``state``, ``flow``, ``number``, ``created`` or
+    ``duration``, operator one of ``= != < <= > >=``.
+    """
+
+    project: str | None = None
+    flow: str | None = None
+    states: tuple[RunState, ...] = ()
+    tags: tuple[str, ...] = ()
+    where: tuple[tuple[str, str, float | str], ...] = ()
+    before_id: int | None = None
+    limit: int | None = None
+
+
+class StepCount(msgspec.Struct, frozen=True, array_like=True):
+    """How many tasks of a step are in a state."""
+
+    step: str
+    state: str
+    count: int
+
+
+class MetadataStore(Protocol):
+    """Runs, tasks and everything about them, except large bytes.
+
+    Threads: every method may be called from any thread; calls are serialised inside. Processes: any number may have
+    the same store open. Atomicity: ``commit`` writes all or nothing, and what it has returned from survives the death
+    of the process. Records handed out are frozen. A store opened before a ``fork`` must not be used in the child.
+
+    Raises everywhere: ``StoreReadOnlyError``, ``StoreFullError``, ``StoreDamagedError`` or plain ``StoreError`` with
+    the path or URL in the message; ``StoreVersionError`` on opening a store of a newer version.
+    """
+
+    url: str
+
+    # --- leases and writing ---
+    def acquire(self, name: str, owner: str, seconds: float, now: float, *, dead: str = "") -> Lease | None:
+        """Take the lease ``name`` when it is free, expired at ``now``, or held by an owner equal to ``dead``.
+
+        The new token is greater than any before. Returns None while somebody else holds it.
+        """
+
+    def lease(self, name: str) -> Lease | None:
+        """The lease as it stands, expired or not."""
+
+    def release(self, lease: Lease) -> None:
+        """Give the lease up; nothing happens when it was lost already."""
+
+    def commit(self, writes: Sequence[Write], lease: Lease | None = None) -> None:
+        """Write all of ``writes``, in order, in one transaction.
+
+        With a ``lease``, extends it to ``lease.expires`` in the same transaction and refuses everything when its
+        token is no longer the current one.
+
+        Raises:
+            LeaseLostError: nothing was written.
+        """
+
+    # --- runs ---
+    def create_run(self, run: NewRun) -> RunRecord:
+        """Open a run in state ``running``; its number is one more than the flow's greatest so far in the project."""
+
+    def run(self, flow: str, number: int, project: str = "default") -> RunRecord | None:
+        """One run by name."""
+
+    def run_by_id(self, run_id: int) -> RunRecord | None:
+        """One run by id."""
+
+    def latest_run(self, flow: str | None = None, project: str = "default") -> RunRecord | None:
+        """The newest run, of one flow or of all."""
+
+    def runs(self, want: RunFilter) -> list[RunRecord]:
+        """Runs that match, newest first. ``inputs`` and ``details`` are left empty: ask for one run to get them."""
+
+    def flows(self, project: str = "default") -> list[tuple[str, int, float]]:
+        """``(flow, number of runs, time of the newest)`` by name."""
+
+    def delete_run(self, run_id: int) -> None:
+        """Forget a run and all that belongs to it; its blobs stay until garbage is collected."""
+
+    # --- what belongs to a run ---
+    def tasks(
+        self, run_id: int, step: str | None = None, *, states: Sequence[str] = (), after: int = 0, limit: int = 0
+    ) -> list[TaskRecord]:
+        """Tasks by step and number. ``after``: only greater numbers (needs ``step``); ``limit`` 0: all."""
+
+    def task(self, run_id: int, task: TaskId) -> TaskRecord | None:
+        """One task."""
+
+    def step_counts(self, run_id: int) -> list[StepCount]:
+        """How many tasks of each step are in each state, in order of first creation of the step."""
+
+    def attempts(self, run_id: int, task: TaskId | None = None) -> list[AttemptRecord]:
+        """The attempts of one task, or of the whole run, in order."""
+
+    def artifacts(self, run_id: int, task: TaskId | None = None) -> list[ArtifactRecord]:
+        """The artifacts of one task, or of the whole run, by step, number and name."""
+
+    def outputs(self, run_id: int, tasks: Sequence[TaskId]) -> dict[TaskId, dict[str, ArtifactRecord]]:
+        """The outputs (kind ``output``) of many tasks at once."""
+
+    def parents(self, run_id: int, task: TaskId) -> list[TaskId]:
+        """Tasks whose outputs went into this one."""
+
+    def children(self, run_id: int, task: TaskId) -> list[TaskId]:
+        """Tasks that took an output of this one."""
+
+    def edges(self, run_id: int) -> list[Edge]:
+        """All edges of a run."""
+
+    def logs(self, run_id: int, task: TaskId | None, attempt: int | None = None, after: int = 0) -> list[LogChunk]:
+        """Log chunks by time of arrival; ``after``: only rows later than a position from ``log_position``."""
+
+    def log_position(self, run_id: int) -> int:
+        """A position that later chunks come after, for following a log."""
+
+    def metrics(self, run_id: int, name: str | None = None) -> list[MetricChunk]:
+        """Metric chunks in order of arrival."""
+
+    def metric_summaries(self, run_ids: Sequence[int]) -> list[MetricSummary]:
+        """The summaries of many runs at once."""
+
+    def tags(self, run_ids: Sequence[int]) -> list[Tag]:
+        """Tags of many runs at once."""
+
+    def params(self, run_ids: Sequence[int]) -> list[Param]:
+        """Parameters of many runs at once."""
+
+    def waits(self, run_id: int) -> list[Wait]:
+        """Durable waits of a run, oldest first."""
+
+    # --- cache ---
+    def cached(self, key: bytes) -> CacheEntry | None:
+        """Which task answers this cache key."""
+
+    def forget_cached(self, key: bytes) -> None:
+        """Drop a cache entry whose bytes turned out to be gone."""
+
+    # --- signals ---
+    def send(self, run_id: int, kind: str, name: str, value: bytes, sender: str, now: float) -> None:
+        """Leave a message for whoever drives the run."""
+
+    def signals(self, run_id: int, after: int = 0) -> list[Signal]:
+        """Messages with an id greater than ``after``, oldest first."""
+
+    # --- keeping house ---
+    def referenced_blobs(self) -> Iterator[bytes]:
+        """Digests of all blobs that any row names, possibly more than once (also those in ``RunDetails``)."""
+
+    def export(self, run_id: int) -> Mapping[str, list[bytes]]:
+        """All rows of a run by table, each row a msgpack map, ready for ``import_rows``."""
+
+    def import_rows(self, rows: Mapping[str, Iterable[bytes]], project: str) -> RunRecord:
+        """Bring an exported run in under its own number, or the next free one of its flow when that is taken."""
+
+    def compact(self) -> int:
+        """Give space of deleted rows back to the disk; returns bytes freed, 0 where that means nothing."""
+
+    def close(self) -> None:
+        """Release connections. Calling twice is the same as once."""
