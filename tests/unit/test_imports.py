@@ -1,0 +1,80 @@
+"""What `import headrace` costs: which modules it loads, and which only come when they are used."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+#: Loaded where used, never by the package or by defining flows.
+HEAVY = (
+    "alembic",
+    "asyncio",
+    "click",
+    "fastapi",
+    "lightkube",
+    "matplotlib",
+    "numpy",
+    "obstore",
+    "optuna",
+    "pandas",
+    "polars",
+    "psycopg",
+    "pyarrow",
+    "rich",
+    "sklearn",
+    "sqlalchemy",
+    "sqlite3",
+    "starlette",
+    "torch",
+    "uvicorn",
+)
+
+DEFINE_A_FLOW = """
+from headrace import flow, step
+
+@step(cpu=1, retries=2)
+def double(x: int) -> int:
+    return 2 * x
+
+@flow
+def main(n: int = 3) -> int:
+    return double(n)
+
+assert double(2) == 4
+"""
+
+
+def loaded_by(code: str) -> set[str]:
+    """Names of the modules that a fresh interpreter holds after running ``code``."""
+    done = subprocess.run(
+        [sys.executable, "-c", code + "\nimport sys; print(*sys.modules)"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return set(done.stdout.split())
+
+
+@pytest.mark.parametrize("code", ["import headrace", "from headrace import flow, step", DEFINE_A_FLOW])
+def test_import_loads_no_heavy_library(code: str) -> None:
+    assert loaded_by(code).intersection(HEAVY) == set()
+
+
+def test_version_needs_nothing_else() -> None:
+    ours = {
+        name for name in loaded_by("import headrace; headrace.__version__") if name.startswith("headrace")
+    }
+    assert ours == {"headrace", "headrace._version"}
+
+
+def test_every_public_name_resolves() -> None:
+    code = "import headrace\nfor name in headrace.__all__: getattr(headrace, name)\nassert set(headrace.__all__) <= set(dir(headrace))"
+    loaded_by(code)
+
+
+def test_an_unknown_name_is_an_attribute_error() -> None:
+    code = "import headrace\ntry: headrace.nonsense\nexcept AttributeError as e: assert 'nonsense' in str(e), e\nelse: raise SystemExit('no error')"
+    loaded_by(code)
