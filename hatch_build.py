@@ -1,8 +1,8 @@
 """Build hook: byte-compile an editable install, which installers leave alone.
 
-A process started with ``PYTHONDONTWRITEBYTECODE=1`` (containers and CI set it) never caches what it compiles, so
-without this every start of an editable checkout would compile the whole package again. Wheels are compiled by the
-installer and carry no bytecode.
+A process started with ``PYTHONDONTWRITEBYTECODE=1`` (containers and CI set it) never caches what it compiles,
+so without this every start of an editable checkout would compile the whole package again. Wheels carry no
+bytecode: the installer compiles them.
 """
 
 import compileall
@@ -16,6 +16,6 @@ class CompileOnEditableInstall(BuildHookInterface):
     """Registered in pyproject.toml as the custom hook of the wheel target."""
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
-        """Compile ``src/headrace`` when ``version`` (hatchling's word for the kind of build) is ``editable``."""
+        """Compile ``src/headrace``; ``version`` is hatchling's word for the kind of build."""
         if version == "editable":
             compileall.compile_dir(Path(self.root, "src", "headrace"), quiet=1, optimize=0)

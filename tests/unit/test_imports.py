@@ -70,11 +70,24 @@ def test_version_needs_nothing_else() -> None:
     assert ours == {"headrace", "headrace._version"}
 
 
-def test_every_public_name_resolves() -> None:
-    code = "import headrace\nfor name in headrace.__all__: getattr(headrace, name)\nassert set(headrace.__all__) <= set(dir(headrace))"
-    loaded_by(code)
+EVERY_NAME = """
+import headrace
+for name in headrace.__all__:
+    getattr(headrace, name)
+assert set(headrace.__all__) <= set(dir(headrace))
+"""
+
+UNKNOWN_NAME = """
+import headrace
+try:
+    headrace.nonsense
+except AttributeError as error:
+    assert "nonsense" in str(error), error
+else:
+    raise SystemExit("no error")
+"""
 
 
-def test_an_unknown_name_is_an_attribute_error() -> None:
-    code = "import headrace\ntry: headrace.nonsense\nexcept AttributeError as e: assert 'nonsense' in str(e), e\nelse: raise SystemExit('no error')"
+@pytest.mark.parametrize("code", [EVERY_NAME, UNKNOWN_NAME])
+def test_names_of_the_package(code: str) -> None:
     loaded_by(code)

@@ -13,15 +13,19 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 
+FOR_TYPES_ONLY = """
+from typing import TYPE_CHECKING
+if TYPE_CHECKING:
+    import headrace.model.values
+"""
+
 #: contract id -> modules to plant (path below the package -> source) that it must refuse.
 FAULTS: dict[str, tuple[str, dict[str, str]]] = {
     "upwards": ("layers", {"model/planted.py": "import headrace.engine"}),
     "upwards-inside-a-function": ("layers", {"stores/planted.py": "def f():\n    import headrace.services"}),
     "upwards-for-types-only": (
         "layers",
-        {
-            "_base/planted.py": "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import headrace.model.values"
-        },
+        {"_base/planted.py": FOR_TYPES_ONLY},
     ),
     "engine-knows-worker": ("layers", {"engine/planted.py": "import headrace.worker"}),
     "client-knows-frontends": ("layers", {"client/planted.py": "import headrace.frontends.native"}),
