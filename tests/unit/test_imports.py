@@ -64,9 +64,7 @@ def test_import_loads_no_heavy_library(code: str) -> None:
 
 
 def test_version_needs_nothing_else() -> None:
-    ours = {
-        name for name in loaded_by("import headrace; headrace.__version__") if name.startswith("headrace")
-    }
+    ours = {name for name in loaded_by("import headrace; headrace.__version__") if name.startswith("headrace")}
     assert ours == {"headrace", "headrace._version"}
 
 

@@ -81,9 +81,7 @@ def test_all_contracts_are_kept() -> None:
 @pytest.mark.parametrize("name", FAULTS)
 def test_a_planted_fault_is_refused(name: str, tmp_path: Path) -> None:
     contract, modules = FAULTS[name]
-    shutil.copytree(
-        ROOT / "src/headrace", tmp_path / "headrace", ignore=shutil.ignore_patterns("__pycache__")
-    )
+    shutil.copytree(ROOT / "src/headrace", tmp_path / "headrace", ignore=shutil.ignore_patterns("__pycache__"))
     for path, text in modules.items():
         target = tmp_path / "headrace" / path
         target.parent.mkdir(exist_ok=True)
@@ -97,7 +95,5 @@ def test_a_planted_fault_is_refused(name: str, tmp_path: Path) -> None:
 
 
 def test_every_contract_has_a_planted_fault() -> None:
-    contracts = re.findall(
-        r"^\[importlinter:contract:(\w+)\]", (ROOT / ".importlinter").read_text(), re.MULTILINE
-    )
+    contracts = re.findall(r"^\[importlinter:contract:(\w+)\]", (ROOT / ".importlinter").read_text(), re.MULTILINE)
     assert set(contracts) == {contract for contract, _ in FAULTS.values()}
