@@ -46,7 +46,7 @@ class RunChange(msgspec.Struct, frozen=True, kw_only=True):
     run_id: int
     state: RunState | msgspec.UnsetType = msgspec.UNSET
     started: float | msgspec.UnsetType = msgspec.UNSET
-    finished: float | None | msgspec.UnsetType = msgspec.UNSET
+    finished: float | msgspec.UnsetType | None = msgspec.UNSET
     session: int | msgspec.UnsetType = msgspec.UNSET
     inputs: tuple | msgspec.UnsetType = msgspec.UNSET  # type: ignore[type-arg]
     entry: str | msgspec.UnsetType = msgspec.UNSET

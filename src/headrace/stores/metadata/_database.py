@@ -1,0 +1,76 @@
+"""What the store needs of a database: one writer that runs transactions, and reads beside it.
+
+``_sqlite`` and ``_postgres`` provide it; ``store`` uses it. Everything raised from here is one of
+``headrace.model.errors``: no driver's exception passes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from types import TracebackType
+from typing import Protocol
+
+from headrace.stores.metadata._sql import Params, Row, Statements
+
+#: How long a writer waits for others before it gives up.
+LOCK_SECONDS = 30.0
+
+
+class Transaction(Protocol):
+    """Statements within one transaction of the writer."""
+
+    def rows(self, text: str, params: Params) -> list[Row]:
+        """Run a statement and take all it returns."""
+
+    def change(self, text: str, params: Params) -> int:
+        """Run a statement that returns nothing; the number of rows it changed."""
+
+    def many(self, text: str, params: Sequence[Params]) -> None:
+        """Run a statement once for each of ``params``."""
+
+    def in_order(self, run_id: int) -> None:
+        """From here to the end, others that call this for the run wait: their rows get greater ids and appear later.
+
+        Whoever follows a table by id would otherwise miss a row whose transaction ended after that of a greater id.
+        """
+
+
+class Write(Protocol):
+    """``with database.write() as transaction``: commits at the end, rolls back when anything is raised."""
+
+    def __enter__(self) -> Transaction:
+        """Wait for the writer and begin."""
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
+    ) -> None:
+        """Commit or roll back, and let the next one in."""
+
+
+class Database(Protocol):
+    """One open database. Safe for threads; refuses to be used in a forked child."""
+
+    url: str
+    statements: Statements
+
+    def write(self) -> Write:
+        """A transaction of the one writer of this process."""
+
+    def rows(self, text: str, params: Params = ()) -> list[Row]:
+        """Read, in a transaction of its own that does not hold up the writer."""
+
+    def stream(self, text: str, params: Params, size: int) -> Iterator[list[Row]]:
+        """Read much: lists of up to ``size`` rows, all of one moment, without holding up anybody."""
+
+    def compact(self) -> int:
+        """Give free space back; how many bytes the database shrank."""
+
+    def close(self) -> None:
+        """Release connections; calling twice is the same as once."""
+
+
+def hidden(url: str) -> str:
+    """``url`` with the password blotted out, fit for messages."""
+    url = re.sub(r"(://[^:/@]*):[^@/]*@", r"\1:***@", url)
+    return re.sub(r"(?i)(password=)[^&\s]+", r"\1***", url)

@@ -1,0 +1,398 @@
+"""Records to rows and back. A row's values stand in the order of the columns in ``schema.sql`` and ``queries.sql``."""
+
+from __future__ import annotations
+
+import math
+import sys
+from array import array
+from collections.abc import Iterable
+
+import msgspec
+
+from headrace.model.records import (
+    ArtifactRecord,
+    AttemptRecord,
+    Edge,
+    Input,
+    LogChunk,
+    MetricChunk,
+    MetricSummary,
+    Param,
+    RunRecord,
+    Signal,
+    Tag,
+    TaskId,
+    TaskRecord,
+    Wait,
+)
+from headrace.model.states import AttemptState, RunState, TaskState
+from headrace.model.values import Packed, Preview
+from headrace.stores.metadata._sql import Row
+from headrace.stores.metadata.protocol import CacheEntry
+
+encode = msgspec.msgpack.Encoder().encode
+decode_inputs = msgspec.msgpack.Decoder(tuple[Input, ...]).decode
+decode_packed = msgspec.msgpack.Decoder(Packed).decode
+decode_preview = msgspec.msgpack.Decoder(Preview).decode
+decode_tags = msgspec.msgpack.Decoder(tuple[str, ...]).decode
+
+# Looking a member up in a dict is several times faster than calling the enum.
+_RUN_STATES = {state.value: state for state in RunState}
+_TASK_STATES = {state.value: state for state in TaskState}
+_ATTEMPT_STATES = {state.value: state for state in AttemptState}
+
+
+def pack_tuple(values: tuple[object, ...]) -> bytes:
+    """A tuple of records or strings as bytes; no bytes at all for the empty one, which is the usual one."""
+    return encode(values) if values else b""
+
+
+def number_of(text: str) -> float | None:
+    """``text`` as a number, when it is one as JSON would write it (also ``1.`` and ``+1``), else None."""
+    try:
+        number = float(text)
+    except ValueError:
+        return None
+    return number if math.isfinite(number) and "_" not in text else None
+
+
+# --- runs -------------------------------------------------------------------------------------------------------
+
+
+def run_of(row: Row, inputs: bytes = b"", details: bytes = b"") -> RunRecord:
+    """A row of ``run_columns``, with the large columns of ``run_details`` when they were asked for."""
+    return RunRecord(
+        id=row[0],
+        project=row[1],
+        flow=row[2],
+        number=row[3],
+        state=_RUN_STATES[row[4]],
+        dialect=row[5],
+        entry=row[6],
+        created=row[7],
+        started=row[8],
+        finished=row[9],
+        session=row[10],
+        user=row[11],
+        host=row[12],
+        pid=row[13],
+        git_commit=row[14],
+        git_dirty=bool(row[15]),
+        failed_task=row[16],
+        error=row[17],
+        traceback=row[18],
+        inputs=decode_inputs(inputs) if inputs else (),
+        details=details,
+    )
+
+
+# --- tasks, attempts, artifacts: the hot path -------------------------------------------------------------------
+
+
+def task_row(task: TaskRecord) -> Row:
+    """Values for ``put_task``. ``_value_`` because ``value`` is a property that costs as much as the rest."""
+    inputs, tags = task.inputs, task.tags
+    return (
+        task.run_id,
+        task.step,
+        task.number,
+        task.state._value_,
+        task.attempts,
+        task.session,
+        task.occurrence,
+        task.created,
+        task.started,
+        task.finished,
+        task.key,
+        task.code,
+        task.environment,
+        task.cache_key,
+        task.reused_from,
+        task.error,
+        encode(tags) if tags else b"",
+        encode(inputs) if inputs else b"",
+    )
+
+
+def task_of(row: Row) -> TaskRecord:
+    """A row of ``task_columns``."""
+    return TaskRecord(
+        run_id=row[0],
+        step=row[1],
+        number=row[2],
+        state=_TASK_STATES[row[3]],
+        attempts=row[4],
+        session=row[5],
+        occurrence=row[6],
+        created=row[7],
+        started=row[8],
+        finished=row[9],
+        key=row[10],
+        code=row[11],
+        environment=row[12],
+        cache_key=row[13],
+        reused_from=row[14],
+        error=row[15],
+        tags=decode_tags(row[16]) if row[16] else (),
+        inputs=decode_inputs(row[17]) if row[17] else (),
+    )
+
+
+def attempt_row(attempt: AttemptRecord) -> Row:
+    """Values for ``put_attempt``."""
+    exception = attempt.exception
+    return (
+        attempt.run_id,
+        attempt.step,
+        attempt.number,
+        attempt.attempt,
+        attempt.state._value_,
+        attempt.started,
+        attempt.finished,
+        attempt.host,
+        attempt.pid,
+        attempt.cpu_seconds,
+        attempt.peak_memory,
+        str(attempt.failure) if attempt.failure else "",
+        attempt.exit_code,
+        attempt.error,
+        attempt.traceback,
+        None if exception is None else encode(exception),
+    )
+
+
+def attempt_of(row: Row) -> AttemptRecord:
+    """A row of ``attempt_columns``."""
+    return AttemptRecord(
+        run_id=row[0],
+        step=row[1],
+        number=row[2],
+        attempt=row[3],
+        state=_ATTEMPT_STATES[row[4]],
+        started=row[5],
+        finished=row[6],
+        host=row[7],
+        pid=row[8],
+        cpu_seconds=row[9],
+        peak_memory=row[10],
+        failure=row[11],
+        exit_code=row[12],
+        error=row[13],
+        traceback=row[14],
+        exception=None if row[15] is None else decode_packed(row[15]),
+    )
+
+
+def artifact_row(artifact: ArtifactRecord) -> Row:
+    """Values for ``put_artifact``."""
+    return (
+        artifact.run_id,
+        artifact.step,
+        artifact.number,
+        artifact.name,
+        artifact.kind,
+        artifact.created,
+        encode(artifact.preview),
+        encode(artifact.value),
+    )
+
+
+def artifact_of(row: Row) -> ArtifactRecord:
+    """A row of ``artifact_columns``."""
+    return ArtifactRecord(
+        run_id=row[0],
+        step=row[1],
+        number=row[2],
+        name=row[3],
+        kind=row[4],
+        created=row[5],
+        preview=decode_preview(row[6]),
+        value=decode_packed(row[7]),
+    )
+
+
+def edge_row(edge: Edge) -> Row:
+    """Values for ``put_edge``."""
+    return (edge.run_id, edge.child_step, edge.child_number, edge.parent_step, edge.parent_number)
+
+
+# --- logs and metrics -------------------------------------------------------------------------------------------
+
+
+def log_row(chunk: LogChunk) -> Row:
+    """Values for ``put_log``."""
+    return (
+        chunk.run_id,
+        chunk.step,
+        chunk.number,
+        chunk.attempt,
+        chunk.seq,
+        chunk.stream,
+        chunk.time,
+        chunk.data,
+    )
+
+
+def log_of(row: Row) -> LogChunk:
+    """A row of ``log_columns``."""
+    return LogChunk(
+        run_id=row[0],
+        step=row[1],
+        number=row[2],
+        attempt=row[3],
+        seq=row[4],
+        stream=row[5],
+        time=row[6],
+        data=row[7],
+    )
+
+
+def _packed(column: array[float] | array[int]) -> bytes:
+    if sys.byteorder == "big":
+        column.byteswap()
+    return column.tobytes()
+
+
+def _floats(data: bytes) -> tuple[float, ...]:
+    column: array[float] = array("d", data)
+    if sys.byteorder == "big":
+        column.byteswap()
+    return tuple(column)
+
+
+def _integers(data: bytes) -> tuple[int, ...]:
+    column: array[int] = array("q", data)
+    if sys.byteorder == "big":
+        column.byteswap()
+    return tuple(column)
+
+
+def metric_row(chunk: MetricChunk) -> Row:
+    """Values for ``put_metric``."""
+    return (
+        chunk.run_id,
+        chunk.step,
+        chunk.number,
+        chunk.name,
+        _packed(array("d", chunk.values)),
+        _packed(array("q", chunk.steps)),
+        _packed(array("d", chunk.times)),
+    )
+
+
+def metric_of(row: Row) -> MetricChunk:
+    """A row of ``metrics``."""
+    return MetricChunk(
+        run_id=row[0],
+        step=row[1],
+        number=row[2],
+        name=row[3],
+        values=_floats(row[4]),
+        steps=_integers(row[5]),
+        times=_floats(row[6]),
+    )
+
+
+def summary_rows(chunks: Iterable[MetricChunk]) -> list[Row]:
+    """Values for ``put_summary``: one row for each metric of each run in ``chunks``, which are in order of arrival."""
+    found: dict[tuple[int, str], tuple[float | None, float | None, float | None, int, int]] = {}
+    for chunk in chunks:
+        values = chunk.values
+        if not values:
+            continue
+        total = sum(values)  # not a number as soon as one of them is not
+        known = values if total == total else [value for value in values if value == value]
+        low, high = (min(known), max(known)) if known else (None, None)
+        last = values[-1] if values[-1] == values[-1] else None
+        points = len(values)
+        before = found.get((chunk.run_id, chunk.name))
+        if before is not None:
+            points += before[3]
+            if before[1] is not None and before[2] is not None:
+                low = before[1] if low is None else min(low, before[1])
+                high = before[2] if high is None else max(high, before[2])
+        found[chunk.run_id, chunk.name] = (last, low, high, points, chunk.steps[-1])
+    return [(*key, *summary) for key, summary in found.items()]
+
+
+def summary_of(row: Row) -> MetricSummary:
+    """A row of ``summary_columns``."""
+    nan = math.nan
+    return MetricSummary(
+        run_id=row[0],
+        name=row[1],
+        last=nan if row[2] is None else row[2],
+        min=nan if row[3] is None else row[3],
+        max=nan if row[4] is None else row[4],
+        count=row[5],
+        step=row[6],
+    )
+
+
+# --- what describes a run ---------------------------------------------------------------------------------------
+
+
+def tag_row(tag: Tag) -> Row:
+    """Values for ``put_tag``."""
+    return (tag.run_id, tag.name, tag.value, number_of(tag.value))
+
+
+def param_row(param: Param) -> Row:
+    """Values for ``put_param``: beside the text, what a filter compares with."""
+    text = plain = param.text
+    if text.startswith('"'):
+        try:
+            plain = msgspec.json.decode(text, type=str)
+        except msgspec.DecodeError:
+            plain = text
+    return (param.run_id, param.name, int(param.logged), number_of(text), plain, text)
+
+
+def param_of(row: Row) -> Param:
+    """A row of ``param_columns``."""
+    return Param(row[0], row[1], row[2], bool(row[3]))
+
+
+def wait_row(wait: Wait) -> Row:
+    """Values for ``put_wait``."""
+    return (
+        wait.run_id,
+        wait.key,
+        wait.kind,
+        wait.name,
+        wait.prompt,
+        wait.created,
+        wait.until,
+        int(wait.done),
+        wait.value,
+    )
+
+
+def wait_of(row: Row) -> Wait:
+    """A row of ``waits``."""
+    return Wait(
+        run_id=row[0],
+        key=row[1],
+        kind=row[2],
+        name=row[3],
+        prompt=row[4],
+        created=row[5],
+        until=row[6],
+        done=bool(row[7]),
+        value=row[8],
+    )
+
+
+def cache_row(entry: CacheEntry) -> Row:
+    """Values for ``put_cache``."""
+    return (entry.key, entry.run_id, entry.step, entry.number, entry.created)
+
+
+def signal_of(row: Row) -> Signal:
+    """A row of ``signals``."""
+    return Signal(id=row[0], run_id=row[1], kind=row[2], name=row[3], value=row[4], sender=row[5], created=row[6])
+
+
+def task_id_of(row: Row) -> TaskId:
+    """A row of ``parents`` or ``children``."""
+    return TaskId(row[0], row[1])

@@ -1,0 +1,26 @@
+"""Which version of the schema a database has, and making a fresh one."""
+
+from __future__ import annotations
+
+#: The version of ``schema.sql``; equals the newest file in ``migrations/versions``.
+SCHEMA_VERSION = 1
+
+
+def check(found: str, name: str) -> bool:
+    """Whether a database of version ``found`` (Alembic's word for it) must be migrated before it is used.
+
+    Raises:
+        StoreVersionError: a newer Headrace wrote it.
+    """
+    from headrace.model.errors import StoreVersionError
+
+    try:
+        version = int(found)
+    except ValueError:
+        version = SCHEMA_VERSION + 1
+    if version > SCHEMA_VERSION:
+        raise StoreVersionError(
+            f"{name} was written by a newer Headrace (schema {found}; this one knows up to {SCHEMA_VERSION:04d}). "
+            "Upgrade: pip install --upgrade headrace"
+        )
+    return version < SCHEMA_VERSION

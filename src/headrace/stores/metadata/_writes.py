@@ -1,0 +1,121 @@
+"""From the writes of a commit to as few statements as possible."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import msgspec
+
+from headrace.model.records import (
+    ArtifactRecord,
+    AttemptRecord,
+    Edge,
+    LogChunk,
+    MetricChunk,
+    Param,
+    Tag,
+    TaskRecord,
+    Wait,
+)
+from headrace.stores.metadata import _rows
+from headrace.stores.metadata._database import Transaction
+from headrace.stores.metadata._sql import Row, Statements
+from headrace.stores.metadata.protocol import CacheEntry, DropOutputs, RunChange, Untag, Write
+
+
+def _drop_row(drop: DropOutputs) -> Row:
+    return (drop.run_id, drop.step, drop.number)
+
+
+def _untag_row(untag: Untag) -> Row:
+    return (untag.run_id, untag.name)
+
+
+#: kind of write -> (statement, its values)
+_PLAIN: dict[type, tuple[str, Callable[[Any], Row]]] = {
+    TaskRecord: ("put_task", _rows.task_row),
+    AttemptRecord: ("put_attempt", _rows.attempt_row),
+    ArtifactRecord: ("put_artifact", _rows.artifact_row),
+    DropOutputs: ("drop_outputs", _drop_row),
+    Edge: ("put_edge", _rows.edge_row),
+    LogChunk: ("put_log", _rows.log_row),
+    MetricChunk: ("put_metric", _rows.metric_row),
+    Tag: ("put_tag", _rows.tag_row),
+    Untag: ("drop_tag", _untag_row),
+    Param: ("put_param", _rows.param_row),
+    Wait: ("put_wait", _rows.wait_row),
+    CacheEntry: ("put_cache", _rows.cache_row),
+}
+
+#: Kinds that touch the rows of another kind: the order between these two must be kept.
+_RIVALS: dict[type, type] = {
+    ArtifactRecord: DropOutputs,
+    DropOutputs: ArtifactRecord,
+    Tag: Untag,
+    Untag: Tag,
+}
+
+#: Fields of ``RunChange`` whose column has another name.
+_RENAMED = {"user": "user_name"}
+
+
+def grouped(writes: Sequence[Write]) -> list[tuple[type, list[Any]]]:
+    """The writes by kind, in an order that has the same effect as theirs.
+
+    Writes of one kind keep their order; different kinds write to different tables, so only those of ``_RIVALS`` must
+    also keep their order among each other.
+    """
+    groups: list[tuple[type, list[Any]]] = []
+    current: dict[type, list[Any]] = {}
+    for write in writes:
+        kind = type(write)
+        members = current.get(kind)
+        if members is None:
+            members = current[kind] = []
+            groups.append((kind, members))
+            rival = _RIVALS.get(kind)
+            if rival is not None:
+                current.pop(rival, None)
+        members.append(write)
+    return groups
+
+
+def apply(writes: Sequence[Write], transaction: Transaction, statements: Statements) -> None:
+    """Run all of ``writes`` in ``transaction``."""
+    for kind, members in grouped(writes):
+        if kind is RunChange:
+            for change in members:
+                _change_run(change, transaction, statements)
+            continue
+        name, row = _PLAIN[kind]
+        if kind is LogChunk or kind is MetricChunk:
+            for run_id in sorted({member.run_id for member in members}):
+                transaction.in_order(run_id)
+        transaction.many(statements(name).text, [row(member) for member in members])
+        if kind is MetricChunk:
+            summaries = _rows.summary_rows(members)
+            if summaries:
+                transaction.many(statements("put_summary").text, summaries)
+
+
+def _change_run(change: RunChange, transaction: Transaction, statements: Statements) -> None:
+    columns: dict[str, Any] = {}
+    details: dict[str, Any] = {}
+    for name in RunChange.__struct_fields__:
+        value = getattr(change, name)
+        if name == "run_id" or value is msgspec.UNSET:
+            continue
+        if name == "inputs":
+            details[name] = _rows.pack_tuple(value)
+        elif name == "details":
+            details[name] = value
+        elif name == "state":
+            columns[name] = value.value
+        else:
+            columns[_RENAMED.get(name, name)] = int(value) if name == "git_dirty" else value
+    for table, key, values in (("runs", "id", columns), ("run_details", "run_id", details)):
+        if values:
+            sets = ", ".join([f"{name} = :{name}" for name in values])
+            statement = statements.compile(f"UPDATE {table} SET {sets} WHERE {key} = :run_id")
+            transaction.change(statement.text, statement.bind({**values, "run_id": change.run_id}))

@@ -1,0 +1,330 @@
+"""The metadata store on an SQL database. What it promises is in ``protocol``; how SQL is spelt, in ``_sql``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from headrace.model.errors import LeaseLostError
+from headrace.model.records import (
+    ArtifactRecord,
+    AttemptRecord,
+    Edge,
+    Lease,
+    LogChunk,
+    MetricChunk,
+    MetricSummary,
+    Param,
+    RunRecord,
+    Signal,
+    Tag,
+    TaskId,
+    TaskRecord,
+    Wait,
+)
+from headrace.stores.metadata import _rows, _writes
+from headrace.stores.metadata._database import Database, Transaction
+from headrace.stores.metadata._sql import Row, Statements
+from headrace.stores.metadata.protocol import CacheEntry, NewRun, StepCount, Write
+
+#: How many keys one statement asks for; longer lists are asked in parts.
+_PART = 500
+
+
+class SqlMetadata:
+    """A ``MetadataStore`` in SQLite or PostgreSQL; made by ``open_metadata``."""
+
+    def __init__(self, database: Database) -> None:
+        self.url = database.url
+        self._database = database
+        self._statements: Statements = database.statements
+
+    def _select(self, *names: str, **values: object) -> list[Row]:
+        statement = self._statements(*names)
+        return self._database.rows(statement.text, statement.bind(values))
+
+    def _ask(self, text: str, **values: object) -> list[Row]:
+        statement = self._statements.compile(text)
+        return self._database.rows(statement.text, statement.bind(values))
+
+    def _within(self, transaction: Transaction, /, *names: str, **values: object) -> list[Row]:
+        statement = self._statements(*names)
+        return transaction.rows(statement.text, statement.bind(values))
+
+    def _change(self, transaction: Transaction, which: str, /, **values: object) -> int:
+        statement = self._statements(which)
+        return transaction.change(statement.text, statement.bind(values))
+
+    # --- leases and writing ---
+
+    def acquire(self, name: str, owner: str, seconds: float, now: float, *, dead: str = "") -> Lease | None:
+        """See ``MetadataStore``."""
+        expires = now + seconds
+        with self._database.write() as transaction:
+            token = self._within(transaction, "next_token")[0][0]
+            taken = self._within(
+                transaction,
+                "take_lease",
+                name=name,
+                owner=owner,
+                token=token,
+                expires=expires,
+                now=now,
+                dead=dead,
+            )
+        return Lease(name=name, owner=owner, token=token, expires=expires) if taken else None
+
+    def lease(self, name: str) -> Lease | None:
+        """See ``MetadataStore``."""
+        rows = self._select("lease", name=name)
+        if not rows:
+            return None
+        return Lease(name=rows[0][0], owner=rows[0][1], token=rows[0][2], expires=rows[0][3])
+
+    def release(self, lease: Lease) -> None:
+        """See ``MetadataStore``."""
+        with self._database.write() as transaction:
+            self._change(transaction, "release", name=lease.name, token=lease.token, owner=lease.owner)
+
+    def commit(self, writes: Sequence[Write], lease: Lease | None = None) -> None:
+        """See ``MetadataStore``."""
+        with self._database.write() as transaction:
+            if lease is not None:
+                kept = self._change(
+                    transaction,
+                    "keep_lease",
+                    expires=lease.expires,
+                    name=lease.name,
+                    token=lease.token,
+                    owner=lease.owner,
+                )
+                if kept != 1:
+                    raise LeaseLostError(
+                        f"{lease.owner} no longer holds {lease.name}: another process has taken it over. "
+                        "Nothing was written."
+                    )
+            _writes.apply(writes, transaction, self._statements)
+
+    # --- runs ---
+
+    def create_run(self, run: NewRun) -> RunRecord:
+        """See ``MetadataStore``."""
+        with self._database.write() as transaction:
+            number = self._within(transaction, "next_number", project=run.project, flow=run.flow)[0][0]
+            run_id = self._within(
+                transaction,
+                "insert_run",
+                project=run.project,
+                flow=run.flow,
+                number=number,
+                dialect=run.dialect,
+                entry=run.entry,
+                created=run.created,
+                user_name=run.user,
+                host=run.host,
+                pid=run.pid,
+            )[0][0]
+            self._change(transaction, "insert_details", run_id=run_id, inputs=run.inputs, details=b"")
+            row = self._within(transaction, "run_columns", "run_by_id", run_id=run_id)[0]
+        return _rows.run_of(row, run.inputs)
+
+    def _run(self, condition: str, **values: object) -> RunRecord | None:
+        rows = self._select("run_columns", condition, **values)
+        if not rows:
+            return None
+        large = self._select("details", run_id=rows[0][0])
+        inputs, details = large[0] if large else (b"", b"")
+        return _rows.run_of(rows[0], inputs, details)
+
+    def run(self, flow: str, number: int, project: str = "default") -> RunRecord | None:
+        """See ``MetadataStore``."""
+        return self._run("run_by_name", project=project, flow=flow, number=number)
+
+    def run_by_id(self, run_id: int) -> RunRecord | None:
+        """See ``MetadataStore``."""
+        return self._run("run_by_id", run_id=run_id)
+
+    def latest_run(self, flow: str | None = None, project: str = "default") -> RunRecord | None:
+        """See ``MetadataStore``."""
+        if flow is None:
+            return self._run("latest_run", project=project)
+        return self._run("latest_run_of_flow", project=project, flow=flow)
+
+    def flows(self, project: str = "default") -> list[tuple[str, int, float]]:
+        """See ``MetadataStore``."""
+        return [(flow, count, newest) for flow, count, newest in self._select("flows", project=project)]
+
+    # --- what belongs to a run ---
+
+    def tasks(
+        self, run_id: int, step: str | None = None, *, states: Sequence[str] = (), after: int = 0, limit: int = 0
+    ) -> list[TaskRecord]:
+        """See ``MetadataStore``."""
+        text = self._statements.source("task_columns") + " WHERE run_id = :run_id"
+        values: dict[str, object] = {"run_id": run_id}
+        if step is not None:
+            text += " AND step = :step AND number > :after"
+            values |= {"step": step, "after": after}
+        if states:
+            named = {f"state_{chr(97 + index)}": str(state) for index, state in enumerate(states)}
+            text += f" AND state IN ({', '.join([f':{name}' for name in named])})"
+            values |= named
+        text += " ORDER BY step, number"
+        if limit:
+            text += " LIMIT :limit"
+            values["limit"] = limit
+        return [_rows.task_of(row) for row in self._ask(text, **values)]
+
+    def task(self, run_id: int, task: TaskId) -> TaskRecord | None:
+        """See ``MetadataStore``."""
+        rows = self._select("task_columns", "of_task", run_id=run_id, step=task[0], number=task[1])
+        return _rows.task_of(rows[0]) if rows else None
+
+    def step_counts(self, run_id: int) -> list[StepCount]:
+        """See ``MetadataStore``."""
+        rows = self._select("step_counts", run_id=run_id)
+        first: dict[str, float] = {}
+        for step, _, _, created in rows:
+            first[step] = min(created, first.get(step, created))
+        rows.sort(key=lambda row: (first[row[0]], row[0], row[1]))
+        return [StepCount(step, state, count) for step, state, count, _ in rows]
+
+    def _of(self, columns: str, order: str, run_id: int, task: TaskId | None) -> list[Row]:
+        if task is None:
+            return self._select(columns, "of_run", order, run_id=run_id)
+        return self._select(columns, "of_task", order, run_id=run_id, step=task[0], number=task[1])
+
+    def attempts(self, run_id: int, task: TaskId | None = None) -> list[AttemptRecord]:
+        """See ``MetadataStore``."""
+        rows = self._of("attempt_columns", "order_attempts", run_id, task)
+        return [_rows.attempt_of(row) for row in rows]
+
+    def artifacts(self, run_id: int, task: TaskId | None = None) -> list[ArtifactRecord]:
+        """See ``MetadataStore``."""
+        rows = self._of("artifact_columns", "order_artifacts", run_id, task)
+        return [_rows.artifact_of(row) for row in rows]
+
+    def outputs(self, run_id: int, tasks: Sequence[TaskId]) -> dict[TaskId, dict[str, ArtifactRecord]]:
+        """See ``MetadataStore``."""
+        by_step: dict[str, list[int]] = {}
+        for step, number in tasks:
+            by_step.setdefault(step, []).append(number)
+        found: dict[TaskId, dict[str, ArtifactRecord]] = {TaskId(*task): {} for task in tasks}
+        text = self._statements.source("artifact_columns") + (
+            " WHERE run_id = :run_id AND kind = 'output' AND step = :step AND number IN "
+        )
+        for step, numbers in by_step.items():
+            for part, marks in _parts(numbers):
+                statement = self._statements.compile(text + marks)
+                params = (run_id, step, *part)
+                for row in self._database.rows(statement.text, params):
+                    found[TaskId(row[1], row[2])][row[3]] = _rows.artifact_of(row)
+        return found
+
+    def parents(self, run_id: int, task: TaskId) -> list[TaskId]:
+        """See ``MetadataStore``."""
+        rows = self._select("parents", run_id=run_id, step=task[0], number=task[1])
+        return [_rows.task_id_of(row) for row in rows]
+
+    def children(self, run_id: int, task: TaskId) -> list[TaskId]:
+        """See ``MetadataStore``."""
+        rows = self._select("children", run_id=run_id, step=task[0], number=task[1])
+        return [_rows.task_id_of(row) for row in rows]
+
+    def edges(self, run_id: int) -> list[Edge]:
+        """See ``MetadataStore``."""
+        return [Edge(*row) for row in self._select("edges", run_id=run_id)]
+
+    def logs(self, run_id: int, task: TaskId | None, attempt: int | None = None, after: int = 0) -> list[LogChunk]:
+        """See ``MetadataStore``."""
+        text = self._statements.source("log_columns") + " WHERE run_id = :run_id AND id > :after"
+        values: dict[str, object] = {"run_id": run_id, "after": after}
+        if task is not None:
+            text += " AND step = :step AND number = :number"
+            values |= {"step": task[0], "number": task[1]}
+        if attempt is not None:
+            text += " AND attempt = :attempt"
+            values["attempt"] = attempt
+        return [_rows.log_of(row) for row in self._ask(text + " ORDER BY id", **values)]
+
+    def log_position(self, run_id: int) -> int:
+        """See ``MetadataStore``."""
+        return self._select("log_position", run_id=run_id)[0][0] or 0
+
+    def metrics(self, run_id: int, name: str | None = None) -> list[MetricChunk]:
+        """See ``MetadataStore``."""
+        if name is None:
+            rows = self._select("metrics", run_id=run_id)
+        else:
+            rows = self._select("metrics_by_name", run_id=run_id, name=name)
+        return [_rows.metric_of(row) for row in rows]
+
+    def _of_runs(self, columns: str, run_ids: Sequence[int]) -> list[Row]:
+        rows: list[Row] = []
+        for part, marks in _parts(run_ids):
+            text = self._statements.source(columns) + f" WHERE run_id IN {marks} ORDER BY run_id, name"
+            rows += self._database.rows(self._statements.compile(text).text, tuple(part))
+        return rows
+
+    def metric_summaries(self, run_ids: Sequence[int]) -> list[MetricSummary]:
+        """See ``MetadataStore``."""
+        return [_rows.summary_of(row) for row in self._of_runs("summary_columns", run_ids)]
+
+    def tags(self, run_ids: Sequence[int]) -> list[Tag]:
+        """See ``MetadataStore``."""
+        return [Tag(*row) for row in self._of_runs("tag_columns", run_ids)]
+
+    def params(self, run_ids: Sequence[int]) -> list[Param]:
+        """See ``MetadataStore``."""
+        return [_rows.param_of(row) for row in self._of_runs("param_columns", run_ids)]
+
+    def waits(self, run_id: int) -> list[Wait]:
+        """See ``MetadataStore``."""
+        return [_rows.wait_of(row) for row in self._select("waits", run_id=run_id)]
+
+    # --- cache and signals ---
+
+    def cached(self, key: bytes) -> CacheEntry | None:
+        """See ``MetadataStore``."""
+        rows = self._select("cached", cache_key=key)
+        return CacheEntry(*rows[0]) if rows else None
+
+    def forget_cached(self, key: bytes) -> None:
+        """See ``MetadataStore``."""
+        with self._database.write() as transaction:
+            self._change(transaction, "forget_cached", cache_key=key)
+
+    def send(self, run_id: int, kind: str, name: str, value: bytes, sender: str, now: float) -> None:
+        """See ``MetadataStore``."""
+        with self._database.write() as transaction:
+            transaction.in_order(run_id)
+            self._change(
+                transaction,
+                "put_signal",
+                run_id=run_id,
+                kind=kind,
+                name=name,
+                body=value,
+                sender=sender,
+                created=now,
+            )
+
+    def signals(self, run_id: int, after: int = 0) -> list[Signal]:
+        """See ``MetadataStore``."""
+        return [_rows.signal_of(row) for row in self._select("signals", run_id=run_id, after=after)]
+
+    def close(self) -> None:
+        """See ``MetadataStore``."""
+        self._database.close()
+
+
+def _parts(values: Iterable[int]) -> Iterator[tuple[list[int], str]]:
+    """``values``, sorted and each once, in lists that one statement takes, with the marks that stand for them.
+
+    Lists are filled up with their last value to a power of two: a database keeps few statements prepared then.
+    """
+    ordered = sorted(set(values))
+    for start in range(0, len(ordered), _PART):
+        part = ordered[start : start + _PART]
+        size = 1 << (len(part) - 1).bit_length()
+        part += [part[-1]] * (size - len(part))
+        yield part, "(" + ", ".join([":value"] * size) + ")"
