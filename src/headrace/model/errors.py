@@ -43,6 +43,10 @@ class NotStorableError(HeadraceError, TypeError):
     """A value cannot be written down; the message names the attribute that is to blame."""
 
 
+class NotLoadableError(HeadraceError):
+    """A stored value needs code or packages that this process cannot import; the message names them."""
+
+
 # --- the environment's ------------------------------------------------------------------------------------------
 
 
@@ -66,11 +70,19 @@ class StoreVersionError(StoreError):
     """The store was written by a newer Headrace, or needs a migration that cannot be done here."""
 
 
-class BlobMissingError(StoreError):
+class BlobError(StoreError):
+    """A blob cannot be had; ``digest`` says which."""
+
+    def __init__(self, message: str, digest: bytes = b"") -> None:
+        super().__init__(message)
+        self.digest = digest
+
+
+class BlobMissingError(BlobError):
     """A blob that a manifest names is not in the store."""
 
 
-class BlobCorruptError(StoreError):
+class BlobCorruptError(BlobError):
     """A blob's bytes are not those its name promises."""
 
 
@@ -116,7 +128,7 @@ class RunFailedError(HeadraceError):
     """Raised where the result of a run is asked for that has none; carries the run's error text."""
 
 
-class RemoteTraceback(Exception):  # noqa: N818 - it is a carrier, shown as the cause of the user's own exception
+class RemoteTraceback(Exception):
     """The traceback of an exception as it was in the worker; set as ``__cause__`` of the exception."""
 
     def __init__(self, text: str) -> None:

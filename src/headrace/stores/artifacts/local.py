@@ -1,0 +1,348 @@
+"""Blobs in a folder: ``<path>/<2 hex>/<62 hex>``, written to ``<path>/tmp`` first and renamed when complete.
+
+Large blobs are hashed while they are written, and mapped copy-on-write when they are read. A blob that was verified
+once by this process is not hashed again while its file stays the same (inode, size and time of change).
+"""
+
+from __future__ import annotations
+
+import errno
+import mmap
+import os
+import threading
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+from blake3 import blake3
+
+from headrace.model.errors import (
+    BlobCorruptError,
+    BlobMissingError,
+    StoreError,
+    StoreFullError,
+    StoreReadOnlyError,
+)
+from headrace.model.values import Blob
+from headrace.stores.artifacts.hashing import PARALLEL_FROM, as_bytes_view, digest_of, hash_threads
+from headrace.stores.artifacts.protocol import BlobInfo, Buffer
+
+#: From this size on a blob is mapped rather than read.
+MAP_FROM = 64 * 1024
+#: A deduplicated blob this old is touched, so that garbage collection by age cannot take what was just stored again.
+REFRESH_AFTER = 600.0
+#: What a writer left behind is swept by ``delete`` once nobody can still be writing it.
+STALE_AFTER = 3600.0
+#: Blobs that were set aside as corrupt are kept this long for inspection.
+CORRUPT_KEPT = 7 * 86400.0
+
+_CHUNK = 8 << 20
+_EDGE = 16 * 1024
+_TMP = "tmp"
+_CORRUPT = ".corrupt"
+
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_READ_ONLY = {errno.EROFS, errno.EACCES, errno.EPERM}
+
+
+class LocalStore:
+    """An ``ArtifactStore`` in a folder, created on the first ``put``.
+
+    With ``durable`` a blob has reached the disk when ``put`` returns; without, a power loss may cost the last
+    seconds' blobs (never a half one that goes unnoticed: contents are checked on read).
+    """
+
+    def __init__(self, path: str | os.PathLike[str], *, durable: bool = False) -> None:
+        self._root = os.path.abspath(os.fspath(path))  # noqa: PTH100 - plain strings are several times faster here
+        self.url = self._root
+        self._durable = durable
+        self._verified: dict[bytes, tuple[int, int, int]] = {}
+        self._edges: set[bytes] = set()
+
+    def __repr__(self) -> str:
+        return f"LocalStore({self._root!r})"
+
+    # --- writing ---
+
+    def put(self, parts: Sequence[Buffer]) -> Blob:
+        """Store the concatenation of ``parts``; see the protocol."""
+        size = sum(part.nbytes if isinstance(part, memoryview) else len(part) for part in parts)
+        if size >= PARALLEL_FROM:
+            views = [as_bytes_view(part) for part in parts]
+            edges = self._edge_digest(views, size)
+            blob = self._put_known(views, size) if edges in self._edges else self._put_overlapped(views, size)
+            self._edges.add(edges)
+            return blob
+        return self._put_known(parts, size)
+
+    def _put_known(self, parts: Sequence[Buffer], size: int) -> Blob:
+        """Hash first, write only what is not there yet."""
+        blob = Blob(digest_of(parts, size), size)
+        if not self._present(blob):
+            temporary = self._write([as_bytes_view(part) for part in parts])
+            self._publish(temporary, blob)
+        return blob
+
+    def _put_overlapped(self, views: list[memoryview], size: int) -> Blob:
+        """Hash in a second thread while this one writes; drop the copy when the blob turns out to be there."""
+        hasher = blake3(max_threads=max(1, hash_threads(size) - 1))
+        failure: list[BaseException] = []
+
+        def hash_all() -> None:
+            try:
+                for view in views:
+                    hasher.update(view)
+            except BaseException as exc:
+                failure.append(exc)
+
+        thread = threading.Thread(target=hash_all, name="headrace-hash", daemon=True)
+        thread.start()
+
+        def already_there() -> bool:
+            return not thread.is_alive() and not failure and self._present(Blob(hasher.digest(), size))
+
+        try:
+            temporary = self._write(views, stop=already_there)
+        finally:
+            thread.join()
+        if failure:
+            if temporary:
+                _unlink(temporary)
+            raise failure[0]
+        blob = Blob(hasher.digest(), size)
+        if temporary:
+            self._publish(temporary, blob)
+        return blob
+
+    def _edge_digest(self, views: list[memoryview], size: int) -> bytes:
+        """A cheap sign that this process has met these bytes before, so that hashing first is likely to pay."""
+        hasher = blake3(size.to_bytes(8, "little"))
+        hasher.update(views[0][:_EDGE])
+        hasher.update(views[-1][-_EDGE:])
+        return hasher.digest(16)
+
+    def _present(self, blob: Blob) -> bool:
+        path = self._path(blob.digest)
+        try:
+            status = os.stat(path)  # noqa: PTH116
+            if status.st_size != blob.size:
+                return False
+            if time.time() - status.st_mtime > REFRESH_AFTER:
+                os.utime(path)
+        except FileNotFoundError:
+            return False
+        except OSError as exc:
+            if exc.errno in _READ_ONLY:  # cannot be touched, so cannot be collected from here either
+                return True
+            raise self._error(exc, "look for", blob) from exc
+        return True
+
+    def _write(self, views: list[memoryview], stop: object = None) -> str:
+        """Write a temporary file and return its path; ``""`` when ``stop()`` said the work is not needed."""
+        temporary = f"{self._root}/{_TMP}/{os.urandom(12).hex()}"
+        flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC
+        complete = False
+        try:
+            try:
+                descriptor = os.open(temporary, flags, 0o444)
+            except FileNotFoundError:
+                os.makedirs(f"{self._root}/{_TMP}", exist_ok=True)  # noqa: PTH103
+                descriptor = os.open(temporary, flags, 0o444)
+            try:
+                complete = _write_all(descriptor, views, stop)
+                if complete and self._durable:
+                    os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+        except OSError as exc:
+            raise self._error(exc, "write to") from exc
+        finally:
+            if not complete:
+                _unlink(temporary)
+        return temporary if complete else ""
+
+    def _publish(self, temporary: str, blob: Blob) -> None:
+        path = self._path(blob.digest)
+        try:
+            try:
+                os.rename(temporary, path)  # noqa: PTH104
+            except FileNotFoundError:
+                os.makedirs(os.path.dirname(path), exist_ok=True)  # noqa: PTH103, PTH120
+                os.rename(temporary, path)  # noqa: PTH104
+            if self._durable:
+                _sync_folder(os.path.dirname(path))  # noqa: PTH120
+            if blob.size >= MAP_FROM:
+                self._remember(blob, os.stat(path))  # noqa: PTH116
+        except OSError as exc:
+            _unlink(temporary)
+            raise self._error(exc, "write to", blob) from exc
+
+    # --- reading ---
+
+    def get(self, blob: Blob) -> memoryview:
+        """The verified bytes of ``blob``; see the protocol."""
+        path = self._path(blob.digest)
+        try:
+            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            raise BlobMissingError(f"blob {blob.hex} is not in {self.url}") from None
+        except OSError as exc:
+            raise self._error(exc, "read", blob) from exc
+        try:
+            status = os.fstat(descriptor)
+            if status.st_size != blob.size:
+                raise self._set_aside(path, blob, f"it has {status.st_size} bytes instead of {blob.size}")
+            if blob.size < MAP_FROM:
+                return self._read(descriptor, path, blob)
+            view = memoryview(mmap.mmap(descriptor, blob.size, access=mmap.ACCESS_COPY))
+        except OSError as exc:
+            raise self._error(exc, "read", blob) from exc
+        finally:
+            os.close(descriptor)
+        if self._verified.get(blob.digest) != (status.st_ino, status.st_size, status.st_mtime_ns):
+            if digest_of([view], blob.size) != blob.digest:
+                raise self._set_aside(path, blob, "its content is not what its name promises")
+            self._remember(blob, status)
+        return view
+
+    def _read(self, descriptor: int, path: str, blob: Blob) -> memoryview:
+        content = bytearray(blob.size)
+        view = memoryview(content)
+        done = 0
+        while done < blob.size:
+            count = os.readv(descriptor, [view[done:]])
+            if not count:
+                raise self._set_aside(path, blob, f"it has {done} bytes instead of {blob.size}")
+            done += count
+        if blake3(content).digest() != blob.digest:
+            raise self._set_aside(path, blob, "its content is not what its name promises")
+        return view
+
+    def _remember(self, blob: Blob, status: os.stat_result) -> None:
+        if len(self._verified) > 100_000:
+            self._verified.clear()
+        self._verified[blob.digest] = (status.st_ino, status.st_size, status.st_mtime_ns)
+
+    def _set_aside(self, path: str, blob: Blob, problem: str) -> BlobCorruptError:
+        self._verified.pop(blob.digest, None)
+        self._edges.clear()
+        try:
+            os.replace(path, path + _CORRUPT)  # noqa: PTH105
+            fate = f"it was set aside as {path}{_CORRUPT}; storing the right bytes again repairs the store"
+        except OSError as exc:
+            fate = f"it could not be set aside ({exc.strerror}), remove {path} by hand"
+        return BlobCorruptError(f"blob {blob.hex} in {self.url} is damaged: {problem}; {fate}")
+
+    # --- keeping house ---
+
+    def missing(self, blobs: Iterable[Blob]) -> list[Blob]:
+        """Those of ``blobs`` that are not here with the right size."""
+        absent = []
+        for blob in blobs:
+            try:
+                if os.stat(self._path(blob.digest)).st_size != blob.size:  # noqa: PTH116
+                    absent.append(blob)
+            except FileNotFoundError:
+                absent.append(blob)
+            except OSError as exc:
+                raise self._error(exc, "look for", blob) from exc
+        return absent
+
+    def delete(self, digests: Iterable[bytes]) -> int:
+        """Remove blobs, and what writers that died long ago left behind; returns the bytes freed."""
+        freed = 0
+        for digest in digests:
+            path = self._path(digest)
+            try:
+                size = os.stat(path).st_size  # noqa: PTH116
+                os.unlink(path)  # noqa: PTH108
+                freed += size
+            except FileNotFoundError:
+                continue
+            except OSError as exc:
+                raise self._error(exc, "delete from") from exc
+            self._verified.pop(digest, None)
+        return freed + self._sweep()
+
+    def list(self) -> Iterator[BlobInfo]:
+        """Every blob in the folder, in no order."""
+        for entry in self._entries():
+            name = entry.name
+            if len(name) != 62:
+                continue
+            try:
+                digest = bytes.fromhex(os.path.basename(os.path.dirname(entry.path)) + name)  # noqa: PTH119, PTH120
+                status = entry.stat()
+            except (ValueError, FileNotFoundError):
+                continue  # not a blob of ours, or deleted by someone else meanwhile
+            yield BlobInfo(digest, status.st_size, status.st_mtime)
+
+    def _entries(self) -> Iterator[os.DirEntry[str]]:
+        try:
+            with os.scandir(self._root) as folders:
+                names = [folder.path for folder in folders if len(folder.name) == 2 and folder.is_dir()]
+            for path in names:
+                with os.scandir(path) as entries:
+                    yield from entries
+        except FileNotFoundError:
+            return
+        except OSError as exc:
+            raise self._error(exc, "list") from exc
+
+    def _sweep(self) -> int:
+        now = time.time()
+        leftovers = [(entry, CORRUPT_KEPT) for entry in self._entries() if entry.name.endswith(_CORRUPT)]
+        try:
+            with os.scandir(f"{self._root}/{_TMP}") as entries:
+                leftovers += [(entry, STALE_AFTER) for entry in entries]
+        except OSError:
+            pass  # nothing was ever written here
+        freed = 0
+        for entry, age in leftovers:
+            try:
+                status = entry.stat()
+                if now - status.st_mtime > age:
+                    os.unlink(entry.path)  # noqa: PTH108
+                    freed += status.st_size
+            except OSError:
+                continue  # another collector was faster, or it is not ours to remove
+        return freed
+
+    def _path(self, digest: bytes) -> str:
+        name = digest.hex()
+        return f"{self._root}/{name[:2]}/{name[2:]}"
+
+    def _error(self, exc: OSError, action: str, blob: Blob | None = None) -> StoreError:
+        what = f"cannot {action} the artifact store {self.url}" + (f" (blob {blob.hex})" if blob else "")
+        reason = exc.strerror or str(exc)
+        if exc.errno in _FULL:
+            return StoreFullError(f"{what}: {reason}; make room (`headrace gc`) or choose another place for artifacts")
+        if exc.errno in _READ_ONLY and action != "read":
+            return StoreReadOnlyError(f"{what}: {reason}; check the folder's owner and mode")
+        return StoreError(f"{what}: {reason}")
+
+
+def _write_all(descriptor: int, views: list[memoryview], stop: object) -> bool:
+    """Write everything; ``False`` when ``stop()`` turned true on the way."""
+    for view in views:
+        done, size = 0, view.nbytes
+        while done < size:
+            if callable(stop) and stop():
+                return False
+            done += os.write(descriptor, view[done : done + _CHUNK])
+    return True
+
+
+def _sync_folder(path: str) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _unlink(path: str) -> None:
+    try:
+        Path(path).unlink()
+    except OSError:
+        pass  # it was never made, or cannot be removed; ``delete`` sweeps it when it is old

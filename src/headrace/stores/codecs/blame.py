@@ -1,0 +1,112 @@
+"""After a failure to pickle: find the attribute that is to blame. Slow, and only ever run on the way to an error."""
+
+from __future__ import annotations
+
+import io
+import time
+from collections.abc import Iterator
+
+_SECONDS = 2.0
+_DEPTH = 12
+_ITEMS = 1000
+
+_ADVICE = {
+    "generator": "return a list of its items instead",
+    "async_generator": "return a list of its items instead",
+    "coroutine": "await it first",
+    "_io.TextIOWrapper": "store its path or its contents (headrace.File keeps a file)",
+    "_io.BufferedReader": "store its path or its contents (headrace.File keeps a file)",
+    "_io.BufferedWriter": "store its path (headrace.File keeps a file)",
+    "_thread.lock": "make it when it is needed, or leave it out in __getstate__",
+    "_thread.RLock": "make it when it is needed, or leave it out in __getstate__",
+    "socket.socket": "open it where it is used",
+    "sqlite3.Connection": "open it where it is used",
+}
+_DEFAULT_ADVICE = "leave it out in __getstate__, or store something it can be made from"
+
+
+def explain(value: object, failure: BaseException) -> str:
+    """One line that names the innermost part of ``value`` that cannot be pickled, its type and what to do."""
+    path, culprit = _find(value, time.monotonic() + _SECONDS)
+    kind = type_name(type(culprit))
+    advice = _ADVICE.get(kind, _DEFAULT_ADVICE)
+    subject = f"{type(value).__qualname__}{path} (a {kind})" if path else f"a {kind}"
+    reason = f"{type(failure).__name__}: {failure}".splitlines()[0]
+    return f"{subject} cannot be stored; {advice} [{reason[:300]}]"
+
+
+def type_name(kind: type) -> str:
+    """``module.Name`` of a type, without the module for built-in ones."""
+    return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+
+
+def _find(value: object, deadline: float) -> tuple[str, object]:
+    path, culprit = "", value
+    seen = {id(value)}
+    for _ in range(_DEPTH):
+        for name, child in _children(culprit):
+            if time.monotonic() > deadline:
+                return path, culprit
+            if id(child) not in seen and not _can_pickle(child):
+                path, culprit = path + name, child
+                seen.add(id(child))
+                break
+        else:
+            break
+    return path, culprit
+
+
+def _children(value: object) -> Iterator[tuple[str, object]]:
+    """Parts of ``value`` that its pickle would contain, with how to reach each from it."""
+    if isinstance(value, dict):
+        for number, (key, item) in enumerate(value.items()):
+            if number >= _ITEMS:
+                return
+            yield f"[{_short(key)}]", item
+            yield f".keys()[{number}]", key
+    if isinstance(value, (list, tuple, set, frozenset)):
+        names = getattr(value, "_fields", ())
+        for number, item in enumerate(value):
+            if number >= _ITEMS:
+                return
+            if isinstance(value, (set, frozenset)):
+                yield "{...}", item
+            else:
+                yield (f".{names[number]}" if number < len(names) else f"[{number}]"), item
+    yield from _state(value)
+
+
+def _state(value: object) -> Iterator[tuple[str, object]]:
+    function_cells = getattr(value, "__closure__", None)
+    if function_cells:
+        for name, cell in zip(value.__code__.co_freevars, function_cells, strict=False):  # type: ignore[attr-defined]
+            try:
+                yield f".<variable {name}>", cell.cell_contents
+            except ValueError:
+                continue  # not assigned yet
+    if isinstance(value, type):
+        return
+    try:
+        state = value.__getstate__()  # type: ignore[attr-defined,unused-ignore]
+    except Exception:
+        state = getattr(value, "__dict__", None)
+    parts = state if isinstance(state, tuple) and len(state) == 2 else (state,)
+    for part in parts:
+        if isinstance(part, dict):
+            for name, item in part.items():
+                yield f".{name}", item
+
+
+def _can_pickle(value: object) -> bool:
+    import cloudpickle
+
+    try:
+        cloudpickle.Pickler(io.BytesIO(), 5, buffer_callback=lambda _: False).dump(value)
+    except Exception:
+        return False
+    return True
+
+
+def _short(key: object) -> str:
+    text = repr(key) if isinstance(key, (str, int, float, bytes, bool, tuple)) else f"<{type(key).__name__}>"
+    return text if len(text) <= 60 else text[:57] + "..."

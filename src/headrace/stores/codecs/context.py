@@ -1,0 +1,83 @@
+"""What pickling hooks (``__reduce__`` of a file or a future) need to know of the ``pack`` that is going on.
+
+One packing and one unpacking per thread at a time, nested ones on a stack kept by the caller's frames.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+
+from headrace.model.errors import NotStorableError
+from headrace.model.values import Blob
+from headrace.stores.artifacts.protocol import ArtifactStore
+
+
+class Packing:
+    """One call of ``pack``: where blobs go, which were named on the way, and the holes of a template."""
+
+    __slots__ = ("_known", "blobs", "holes", "store")
+
+    def __init__(self, store: ArtifactStore, *, template: bool) -> None:
+        self.store = store
+        self.blobs: list[Blob] = []  # named by objects inside the value, beside the pickle's own buffers
+        self.holes: list[object] | None = [] if template else None
+        self._known: dict[int, int] = {}
+
+    def restart(self) -> None:
+        """Forget what a failed attempt to pickle collected."""
+        self.blobs.clear()
+        self._known.clear()
+        if self.holes is not None:
+            self.holes.clear()
+
+    def hole(self, value: object) -> int:
+        """The number of the hole that stands for ``value``; the same object is always the same hole."""
+        if self.holes is None:
+            raise NotStorableError(
+                f"a {type(value).__qualname__} cannot be stored inside a value; store its result instead"
+            )
+        number = self._known.get(id(value))
+        if number is None:
+            number = self._known[id(value)] = len(self.holes)
+            self.holes.append(value)
+        return number
+
+
+class Unpacking:
+    """One call of ``unpack``: where blobs come from, and what fills the holes."""
+
+    __slots__ = ("store", "values")
+
+    def __init__(self, store: ArtifactStore, values: Sequence[object] | None) -> None:
+        self.store = store
+        self.values = values
+
+
+class _Current(threading.local):
+    packing: Packing | None = None
+    unpacking: Unpacking | None = None
+
+
+#: What this thread is doing right now.
+current = _Current()
+
+
+def reduce_hole(value: object) -> tuple[object, tuple[int]]:
+    """To be returned by ``__reduce__`` of an object that ``pack_template`` shall replace by a hole.
+
+    Raises:
+        NotStorableError: ``value`` is being pickled by anything else.
+    """
+    packing = current.packing
+    if packing is None:
+        raise NotStorableError(f"a {type(value).__qualname__} cannot be pickled; use its result instead")
+    return fill_hole, (packing.hole(value),)
+
+
+def fill_hole(number: int) -> object:
+    """Called by the unpickler: what stands for hole ``number``."""
+    unpacking = current.unpacking
+    if unpacking is None or unpacking.values is None:
+        raise NotStorableError("this value is a template: it can only be loaded together with what fills its holes")
+    return unpacking.values[number]

@@ -1,0 +1,222 @@
+"""Objects to manifests and back: which codec writes which type, and how a payload is split into inline and blobs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from headrace.model.errors import BlobCorruptError, StoreError
+from headrace.model.values import INLINE_LIMIT, Packed
+from headrace.stores.artifacts.protocol import ArtifactStore, Buffer
+from headrace.stores.codecs import arrays, pickling, plain
+from headrace.stores.codecs.canonical import canonical_digest, may_hold_sets
+from headrace.stores.codecs.context import Packing, Unpacking, current
+from headrace.stores.codecs.digests import content_digest
+
+_CHECK = 32  # bytes of checksum in front of the inline part, where the digest is not over the payload itself
+
+
+def pack(value: object, store: ArtifactStore) -> Packed:
+    """Write ``value`` down: large parts go to ``store``, the manifest comes back.
+
+    The same content gives the same digest in every process. Nobody may change ``value`` meanwhile.
+
+    Raises:
+        NotStorableError: the value cannot be written; the message names the attribute that is to blame.
+        StoreError: the store cannot take the bytes.
+    """
+    packer = _PACKERS.get(type(value))
+    if packer is not None:
+        packed = packer(value, store)
+        if packed is not None:
+            return packed
+    return _pack_other(value, Packing(store, template=False))
+
+
+def pack_template(value: object, store: ArtifactStore) -> tuple[Packed, list[object]]:
+    """Like ``pack``; objects whose ``__reduce__`` returns ``reduce_hole(self)`` become holes, returned in order."""
+    packer = _PACKERS.get(type(value))
+    if packer is not None:
+        packed = packer(value, store)
+        if packed is not None:
+            return packed, []
+    packing = Packing(store, template=True)
+    packed = _pack_other(value, packing)
+    return packed, packing.holes or []
+
+
+def unpack(packed: Packed, store: ArtifactStore) -> object:
+    """The object again, writable and private to the caller; large buffers are mapped from ``store``.
+
+    Raises:
+        BlobMissingError, BlobCorruptError: the bytes are gone or damaged; nothing was unpickled.
+        NotLoadableError: this process lacks the code or packages that the object needs.
+    """
+    return unpack_template(packed, store, None)
+
+
+def unpack_template(packed: Packed, store: ArtifactStore, values: Sequence[object] | None) -> object:
+    """Like ``unpack``, for a template: hole number ``i`` becomes ``values[i]``."""
+    try:
+        loader = _LOADERS[packed.codec]
+    except KeyError:
+        raise StoreError(f"a value was stored as {packed.codec!r}, which this version cannot read") from None
+    outer = current.unpacking
+    current.unpacking = Unpacking(store, values)
+    try:
+        return loader(packed, store)
+    finally:
+        current.unpacking = outer
+
+
+# --- writing ----------------------------------------------------------------------------------------------------
+
+
+def _pack_json(value: object, store: ArtifactStore) -> Packed | None:
+    data = plain.encode_json(value)
+    return None if data is None else _finish("json", b"", data, store)
+
+
+def _pack_str(value: object, store: ArtifactStore) -> Packed | None:
+    try:
+        return _finish("str", b"", value.encode(), store)  # type: ignore[attr-defined]
+    except UnicodeEncodeError:
+        return None
+
+
+def _pack_bytes(value: object, store: ArtifactStore) -> Packed:
+    return _finish("bytes", b"", value, store)  # type: ignore[arg-type]
+
+
+def _pack_bytearray(value: object, store: ArtifactStore) -> Packed:
+    return _finish("bytearray", b"", value, store)  # type: ignore[arg-type]
+
+
+def _pack_array(value: object, store: ArtifactStore) -> Packed | None:
+    encoded = arrays.encode_array(value)  # type: ignore[arg-type]
+    return None if encoded is None else _finish("numpy", encoded[0], encoded[1], store)
+
+
+def _finish(codec: str, header: bytes, data: Buffer, store: ArtifactStore) -> Packed:
+    """The manifest of a header and one payload, which stays inline when it is small."""
+    size = data.nbytes if isinstance(data, memoryview) else len(data)
+    if size <= INLINE_LIMIT:
+        inline = header + data if header or type(data) is not bytes else data
+        return Packed(codec, content_digest(codec, inline), size, inline)
+    blobs = (store.put((data,)),)
+    return Packed(codec, content_digest(codec, header, blobs), size, header, blobs)
+
+
+def _pack_other(value: object, packing: Packing) -> Packed:
+    kind = type(value)
+    if kind.__module__ == "numpy" and kind.__name__ == "ndarray":
+        _PACKERS[kind] = _pack_array
+        packed = _pack_array(value, packing.store)
+        if packed is not None:
+            return packed
+    outer = current.packing
+    current.packing = packing
+    try:
+        pickled = pickling.dump(value, packing.restart)
+        return _finish_pickle(value, pickled, packing)
+    finally:
+        current.packing = outer
+
+
+def _finish_pickle(value: object, pickled: pickling.Pickled, packing: Packing) -> Packed:
+    store, parts = packing.store, pickled.parts
+    stream_size = sum(map(len, parts))
+    blobs = [store.put((buffer,)) for buffer in pickled.buffers]
+    blobs += packing.blobs
+    if stream_size <= INLINE_LIMIT:
+        inline = parts[0] if len(parts) == 1 else b"".join(parts)
+    else:
+        inline = b""
+        blobs.insert(0, store.put(parts))
+    size = len(inline) + sum([blob.size for blob in blobs])
+    if not pickled.by_value and not may_hold_sets(parts):
+        return Packed("pickle", content_digest("pickle", inline, blobs), size, inline, tuple(blobs))
+    digest = content_digest("pickle-canonical", canonical_digest(value, by_value=pickled.by_value))
+    check = content_digest("pickle-canonical", inline)
+    return Packed("pickle-canonical", digest, size, check + inline, tuple(blobs))
+
+
+_Packer = Callable[[object, ArtifactStore], Packed | None]
+
+_PACKERS: dict[type, _Packer] = {
+    dict: _pack_json,
+    list: _pack_json,
+    type(None): _pack_json,
+    bool: _pack_json,
+    int: _pack_json,
+    float: _pack_json,
+    str: _pack_str,
+    bytes: _pack_bytes,
+    bytearray: _pack_bytearray,
+}
+
+
+# --- reading ----------------------------------------------------------------------------------------------------
+
+
+def _payload(packed: Packed, store: ArtifactStore) -> bytes | memoryview:
+    """The payload of a codec without a header, checked against the digest."""
+    _verify(packed)
+    return store.get(packed.blobs[0]) if packed.blobs else packed.inline
+
+
+def _verify(packed: Packed) -> None:
+    if content_digest(packed.codec, packed.inline, packed.blobs) != packed.digest:
+        raise BlobCorruptError(f"the manifest of a stored value ({packed.codec}) is damaged: its digest does not fit")
+
+
+def _load_json(packed: Packed, store: ArtifactStore) -> object:
+    return plain.decode_json(_payload(packed, store))
+
+
+def _load_str(packed: Packed, store: ArtifactStore) -> object:
+    return str(_payload(packed, store), "utf-8")
+
+
+def _load_bytes(packed: Packed, store: ArtifactStore) -> object:
+    return bytes(_payload(packed, store))
+
+
+def _load_bytearray(packed: Packed, store: ArtifactStore) -> object:
+    return bytearray(_payload(packed, store))
+
+
+def _load_array(packed: Packed, store: ArtifactStore) -> object:
+    _verify(packed)
+    end = packed.inline.index(b"\n") + 1
+    data = store.get(packed.blobs[0]) if packed.blobs else memoryview(bytearray(packed.inline[end:]))
+    return arrays.decode_array(packed.inline[:end], data)
+
+
+def _load_pickle(packed: Packed, store: ArtifactStore) -> object:
+    _verify(packed)
+    return _load_stream(packed, packed.inline, store)
+
+
+def _load_canonical(packed: Packed, store: ArtifactStore) -> object:
+    inline = packed.inline[_CHECK:]
+    if content_digest(packed.codec, inline) != packed.inline[:_CHECK]:
+        raise BlobCorruptError("the manifest of a stored value (pickle-canonical) is damaged: its digest does not fit")
+    return _load_stream(packed, inline, store)
+
+
+def _load_stream(packed: Packed, inline: bytes, store: ArtifactStore) -> object:
+    """Unpickle; buffers are fetched as the stream asks for them, blobs of files stay where they are."""
+    blobs = iter(packed.blobs)
+    data = inline if inline else store.get(next(blobs))
+    return pickling.load(data, (store.get(blob) for blob in blobs))
+
+
+_LOADERS: dict[str, Callable[[Packed, ArtifactStore], object]] = {
+    "json": _load_json,
+    "str": _load_str,
+    "bytes": _load_bytes,
+    "bytearray": _load_bytearray,
+    "numpy": _load_array,
+    "pickle": _load_pickle,
+    "pickle-canonical": _load_canonical,
+}

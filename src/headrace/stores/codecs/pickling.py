@@ -1,0 +1,117 @@
+"""Everything else: pickle protocol 5, large buffers outside of the stream, each as a blob of its own.
+
+Plain pickle first; cloudpickle for what has no importable name (lambdas, local classes, a notebook's own).
+"""
+
+from __future__ import annotations
+
+import pickle
+import sys
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from headrace.model.errors import NotLoadableError, NotStorableError
+
+if TYPE_CHECKING:
+    from typing import Any
+
+#: Buffers from this size on become blobs, so that equal columns are stored once; smaller ones stay in the stream.
+BUFFER_FROM = 4096
+
+
+class _Sink:
+    """The least that a pickler accepts as a file: large ``bytes`` arrive here without being copied."""
+
+    __slots__ = ("write",)
+
+    def __init__(self, write: Callable[[Any], object]) -> None:
+        self.write = write
+
+
+class Pickled:
+    """A pickle stream in pieces, and the buffers that were kept out of it."""
+
+    __slots__ = ("buffers", "by_value", "parts")
+
+    def __init__(self, parts: list[bytes], buffers: list[memoryview], *, by_value: bool) -> None:
+        self.parts = parts
+        self.buffers = buffers
+        self.by_value = by_value  # cloudpickle wrote it: code objects and classes are part of the stream
+
+
+def keep_small(buffers: list[memoryview]) -> Callable[[pickle.PickleBuffer], bool]:
+    """A ``buffer_callback`` that collects large buffers in ``buffers`` and leaves small ones in the stream."""
+
+    def callback(buffer: pickle.PickleBuffer) -> bool:
+        try:
+            view = buffer.raw()
+        except BufferError:  # not contiguous: the pickler copies it
+            return True
+        if view.nbytes < BUFFER_FROM:
+            return True
+        buffers.append(view)
+        return False
+
+    return callback
+
+
+def dump(value: object, before: Callable[[], object] | None = None) -> Pickled:
+    """Pickle ``value``. ``before`` is called ahead of a second try, to forget what the first one collected.
+
+    Raises:
+        NotStorableError: neither pickle nor cloudpickle can write it; the message names what is to blame.
+    """
+    parts: list[bytes] = []
+    buffers: list[memoryview] = []
+    try:
+        pickle.Pickler(_Sink(parts.append), 5, buffer_callback=keep_small(buffers)).dump(value)
+    except NotStorableError:
+        raise
+    except RecursionError as exc:
+        raise NotStorableError(
+            f"a {type(value).__qualname__} cannot be stored: it is nested too deeply for pickle; "
+            "give its class a __reduce__, or store it in a flatter form"
+        ) from exc
+    except (pickle.PicklingError, AttributeError, TypeError, ValueError):
+        pass
+    else:
+        if not (_main_is_interactive() and any(b"__main__" in part for part in parts)):
+            return Pickled(parts, buffers, by_value=False)
+    if before is not None:
+        before()
+    return _dump_by_value(value)
+
+
+def _main_is_interactive() -> bool:
+    """Whether ``__main__`` is a notebook or a prompt, whose classes no other process can import."""
+    return not hasattr(sys.modules.get("__main__"), "__file__")
+
+
+def _dump_by_value(value: object) -> Pickled:
+    import cloudpickle
+
+    parts: list[bytes] = []
+    buffers: list[memoryview] = []
+    try:
+        cloudpickle.Pickler(_Sink(parts.append), 5, buffer_callback=keep_small(buffers)).dump(value)
+    except NotStorableError:
+        raise
+    except Exception as exc:
+        from headrace.stores.codecs.blame import explain
+
+        raise NotStorableError(explain(value, exc)) from exc
+    return Pickled(parts, buffers, by_value=True)
+
+
+def load(data: bytes | memoryview, buffers: Sequence[memoryview]) -> object:
+    """The value again. The caller has checked every byte against its digest.
+
+    Raises:
+        NotLoadableError: the stream names a module or class that this process cannot import.
+    """
+    try:
+        return pickle.loads(data, buffers=buffers)
+    except (ImportError, AttributeError) as exc:
+        raise NotLoadableError(
+            f"cannot load a stored value: {exc}; it needs the code and packages it was made with"
+        ) from exc

@@ -1,0 +1,73 @@
+"""Plain values: None, bool, int, float, str, bytes, and small structures of lists and dicts of these as JSON.
+
+Only what JSON gives back exactly is written as JSON; everything else is left to pickle.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+_encode = msgspec.json.encode
+_decode = msgspec.json.decode
+
+#: Structures with more values than this are left to pickle, which is faster for them.
+NODE_LIMIT = 200
+_INT_MIN, _INT_MAX = -(2**63), 2**63 - 1
+
+
+def encode_json(value: object) -> bytes | None:
+    """``value`` as JSON when that gives back an equal value of the same types and sharing; else ``None``."""
+    if type(value) is dict and len(value) < 8:
+        # most results of steps are like this: a handful of names and numbers
+        for key, item in value.items():
+            if type(key) is not str or not _is_plain_scalar(item):
+                break
+        else:
+            return _encode_checked(value)
+    return _encode_checked(value) if _is_plain(value) else None
+
+
+def _encode_checked(value: object) -> bytes | None:
+    try:
+        return _encode(value)
+    except UnicodeEncodeError:  # lone surrogates, which UTF-8 has no place for
+        return None
+
+
+def _is_plain_scalar(value: object) -> bool:
+    kind = type(value)
+    if kind is str or kind is bool or value is None:
+        return True
+    if kind is int:
+        return _INT_MIN <= value <= _INT_MAX  # type: ignore[operator]
+    return kind is float and value - value == 0.0  # type: ignore[operator]
+
+
+def _is_plain(value: object) -> bool:
+    """Whether ``value`` is made of exact built-in types, is small, and shares no container between two places."""
+    left = NODE_LIMIT
+    seen: set[int] = set()
+    todo = [value]
+    while todo:
+        item = todo.pop()
+        kind = type(item)
+        if kind is dict or kind is list:
+            left -= len(item)  # type: ignore[arg-type]
+            if left < 0 or id(item) in seen:
+                return False
+            seen.add(id(item))
+            if kind is list:
+                todo += item  # type: ignore[arg-type]
+            else:
+                for key in item:  # type: ignore[attr-defined]
+                    if type(key) is not str:
+                        return False
+                todo += item.values()  # type: ignore[attr-defined]
+        elif not _is_plain_scalar(item):
+            return False
+    return True
+
+
+def decode_json(data: bytes | memoryview) -> object:
+    """The value that ``encode_json`` wrote."""
+    return _decode(data)
