@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 _BINARY = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40, "p": 2**50, "e": 2**60}
 _DECIMAL = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12, "p": 10**15, "e": 10**18}
-# Texts, not compiled patterns: `re` compiles and keeps them at first use, so that importing this costs nothing.
+# Texts, not compiled patterns: `re` keeps them compiled from first use on, and importing this costs nothing.
 _SIZE = r"\s*([0-9][0-9_]*(?:\.[0-9]+)?|\.[0-9]+)\s*([kmgtpeKMGTPE]?)(i?)(?:[bB]|[bB]ytes?)?\s*"
 _TERM = r"\s*([0-9]+(?:\.[0-9]+)?|\.[0-9]+)\s*([a-zA-Zµ]*)\s*"
 
@@ -32,7 +32,7 @@ _DURATION_HINT = "expected seconds or a text such as '90', '10m', '1h30m' or '50
 def parse_size(value: str | float) -> int:
     """The number of bytes that ``value`` means.
 
-    A number is bytes. In a text, ``KiB MiB GiB ...`` (or ``Ki Mi Gi``) are powers of 1024 and ``KB MB GB ...``
+    A number is bytes. In a text, ``KiB MiB ...`` (or ``Ki Mi Gi``) are powers of 1024 and ``KB MB ...``
     (or ``K M G``) powers of 1000, with or without a space; fractions are rounded to a byte.
 
     Raises:

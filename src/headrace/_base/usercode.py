@@ -1,0 +1,97 @@
+"""Which modules are the user's own: not the standard library's, not installed, not this package's.
+
+Fingerprints follow calls into user code only, and a run records user files only; all the rest is told apart
+by the versions of installed packages. Paths are plain strings here: a run starts with hundreds of these
+questions, and ``pathlib`` would take most of the time.
+"""
+
+# ruff: noqa: PTH100, PTH118, PTH119, PTH120, PTH122 - see above
+
+from __future__ import annotations
+
+import os
+import sys
+from types import ModuleType
+
+_PACKAGE = __name__.partition(".")[0]
+_INSTALLED = (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os.sep}")
+_HERE = os.path.dirname(os.path.abspath(os.__file__))
+_STDLIB = tuple({_HERE + os.sep, os.path.realpath(_HERE) + os.sep})
+
+#: Answers by module name and file: a module that is loaded again from elsewhere is judged again.
+_known: dict[tuple[str, str], bool] = {}
+
+
+def is_user_file(path: str) -> bool:
+    """Whether ``path`` (absolute) is a file outside the standard library and all installed packages."""
+    return not (path.startswith(("<", *_STDLIB)) or any(folder in path for folder in _INSTALLED))
+
+
+def module_file(module: ModuleType) -> str:
+    """The absolute path that ``module`` was loaded from; ``""`` for a built-in one or a notebook."""
+    path = module.__dict__.get("__file__")
+    return os.path.abspath(path) if isinstance(path, str) else ""
+
+
+def is_user_module(name: str) -> bool:
+    """Whether the loaded module ``name`` is user code.
+
+    ``__main__`` is, and so are names without a module behind them: what ``exec`` makes in a bare namespace.
+    """
+    if name == "__main__":
+        return True
+    if name.partition(".")[0] == _PACKAGE:
+        return False
+    module = sys.modules.get(name)
+    if module is None:
+        return True
+    path = module.__dict__.get("__file__")
+    key = (name, path if isinstance(path, str) else "")
+    known = _known.get(key)
+    if known is None:
+        known = _known[key] = _judge(module)
+    return known
+
+
+def _judge(module: ModuleType) -> bool:
+    path = module_file(module)
+    if path:
+        return is_user_file(path)
+    folders = module.__dict__.get("__path__")
+    if folders is not None:  # a namespace package
+        return all(is_user_file(os.path.join(os.path.abspath(folder), "")) for folder in folders)
+    spec = module.__dict__.get("__spec__")
+    # A module that somebody made by hand (types.ModuleType) has no spec: what is in it is not installed.
+    return spec is None
+
+
+def canonical_name(name: str) -> str:
+    """``name``, but for ``__main__`` the name it would have if it had been imported: the stem of its file."""
+    if name != "__main__":
+        return name
+    main = sys.modules.get("__main__")
+    path = module_file(main) if main is not None else ""
+    stem = os.path.splitext(os.path.basename(path))[0]
+    return stem if stem.isidentifier() else name
+
+
+def find_user_module(name: str) -> str:
+    """The file of the user module ``name``, loaded or not, without running any of it; ``""`` for everything else."""
+    module = sys.modules.get(name)
+    if module is not None:
+        return module_file(module) if is_user_module(name) else ""
+    if name.partition(".")[0] == _PACKAGE:
+        return ""
+    from importlib.machinery import PathFinder
+
+    folders: list[str] | None = None
+    spec = None
+    head = ""
+    for part in name.split("."):
+        head = f"{head}.{part}" if head else part
+        spec = PathFinder.find_spec(head, folders)
+        if spec is None:
+            return ""
+        folders = list(spec.submodule_search_locations or ())
+    path = spec.origin if spec is not None and spec.has_location else None
+    return os.path.abspath(path) if path and is_user_file(os.path.abspath(path)) else ""

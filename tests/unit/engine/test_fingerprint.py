@@ -1,0 +1,228 @@
+"""Modules are written to a folder and read in processes of their own: a fingerprint must not depend on either."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
+
+from headrace.engine.fingerprint import fingerprint
+
+_SHOW = """
+import json, sys
+sys.path.insert(0, sys.argv[1])
+import {module}
+from headrace.engine.fingerprint import fingerprint
+found = fingerprint({module}.{name})
+print(json.dumps([found.digest.hex(), {{name: digest.hex() for name, digest in found.parts.items()}}]))
+"""
+
+HELPERS = """
+    import json
+
+    SCALE = 3
+
+    class Base:
+        def run(self, x):
+            return x + 1
+
+    def clean(x):
+        # a comment
+        return inner(x) * SCALE
+
+    def inner(x):
+        return [i for i in range(x)]
+
+    def unused(x):
+        return 1
+    """
+FLOW = """
+    import functools
+    import math
+    import helpers
+    from helpers import Base
+
+    RATE = 0.5
+    NAMES = {"a", "b", "c", "d"}
+    TABLE = {"x": [1, 2, (3, None)], "y": {"z"}}
+
+    class Model(Base):
+        depth = 3
+
+        def fit(self, x):
+            return super().run(x) + self.depth
+
+    @functools.lru_cache
+    def quick(x):
+        return x + 7
+
+    def fit(frame, rate=RATE, *, deep=(1, 2)):
+        def local(x):
+            return x * 2
+        total = 0
+        for name in sorted(NAMES):
+            total += helpers.clean(len(name)) and 1
+        while True:
+            if total > 3:
+                break
+            total += quick(1)
+        return Model().fit(local(total)), TABLE, math.sqrt(2)
+
+    def even(n):
+        return n == 0 or odd(n - 1)
+
+    def odd(n):
+        return n != 0 and even(n - 1)
+    """
+
+
+class Lab:
+    """A folder of modules, and fingerprints of what is in them."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.write("helpers", HELPERS)
+        self.write("flow", FLOW)
+
+    def write(self, module: str, source: str) -> None:
+        path = self.folder / f"{module.replace('.', '/')}.py"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(dedent(source))
+
+    def edit(self, module: str, old: str, new: str) -> None:
+        path = self.folder / f"{module}.py"
+        text = path.read_text()
+        assert text.count(old) == 1, f"{old!r} is there {text.count(old)} times"
+        path.write_text(text.replace(old, new))
+
+    def show(self, name: str = "fit", module: str = "flow", seed: str = "0") -> tuple[str, dict[str, str]]:
+        code = _SHOW.format(module=module, name=name)
+        env = {**os.environ, "PYTHONHASHSEED": seed, "PYTHONDONTWRITEBYTECODE": "1"}
+        done = subprocess.run(
+            [sys.executable, "-c", code, str(self.folder)], env=env, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        digest, parts = json.loads(done.stdout)
+        return digest, parts
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Lab:
+    return Lab(tmp_path)
+
+
+def test_it_is_the_same_in_every_process(lab: Lab) -> None:
+    assert lab.show(seed="1") == lab.show(seed="2") == lab.show(seed="3")
+
+
+def test_it_names_what_it_is_made_of(lab: Lab) -> None:
+    digest, parts = lab.show()
+    assert len(digest) == 64
+    assert list(parts) == [
+        "flow.Model",
+        "flow.Model.fit",
+        "flow.NAMES",
+        "flow.TABLE",
+        "flow.fit",
+        "flow.quick",
+        "helpers.Base",
+        "helpers.Base.run",
+        "helpers.SCALE",
+        "helpers.clean",
+        "helpers.inner",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("module", "old", "new"),
+    [
+        ("helpers", "# a comment", "# another\n    # one\n"),
+        ("helpers", "def clean(x):", 'def clean(x):\n    """What it does."""'),
+        ("helpers", "import json", "import json\n\n\n\n"),
+        ("helpers", "return 1", "return 2"),
+        ("flow", "def fit(frame,", "def fit(\n    frame,\n"),
+        ("flow", "while True:", "while True:\n\n        # round and round"),
+        ("flow", "class Model(Base):", 'class Model(Base):\n    """A model."""\n'),
+        ("flow", "        total = 0", "        total = (\n            0\n        )"),
+        ("flow", "if total > 3:", "if (\n            total > 3\n        ):"),
+        ("flow", "def local(x):", 'def local(x):\n        "Local."'),
+        ("flow", "return n == 0", "return n == 1"),
+    ],
+)
+def test_edits_that_do_not_matter(lab: Lab, module: str, old: str, new: str) -> None:
+    if old.startswith("        total"):
+        old, new = old[4:], new[4:]
+    before = lab.show()
+    lab.edit(module, old, new)
+    assert lab.show() == before
+
+
+@pytest.mark.parametrize(
+    ("module", "old", "new", "parts"),
+    [
+        ("helpers", "SCALE = 3", "SCALE = 4", {"helpers.SCALE"}),
+        ("helpers", "range(x)", "range(x + 1)", {"helpers.inner"}),
+        ("helpers", "return x + 1", "return x - 1", {"helpers.Base.run"}),
+        ("flow", "RATE = 0.5", "RATE = 0.25", {"flow.fit"}),
+        ("flow", '"d"}', '"e"}', {"flow.NAMES"}),
+        ("flow", "(3, None)", "(3, False)", {"flow.TABLE"}),
+        ("flow", "depth = 3", "depth = 4", {"flow.Model"}),
+        ("flow", "return x + 7", "return x + 8", {"flow.quick"}),
+        ("flow", "return x * 2", "return x / 2", {"flow.fit"}),
+        ("flow", "deep=(1, 2)", "deep=(1, 3)", {"flow.fit"}),
+        ("flow", "total > 3", "total >= 3", {"flow.fit"}),
+        ("flow", "math.sqrt", "math.cbrt", {"flow.fit"}),
+    ],
+)
+def test_edits_that_matter(lab: Lab, module: str, old: str, new: str, parts: set[str]) -> None:
+    digest, before = lab.show()
+    lab.edit(module, old, new)
+    changed, after = lab.show()
+    assert changed != digest
+    assert {name for name in before | after if before.get(name) != after.get(name)} == parts
+
+
+def test_functions_that_call_each_other(lab: Lab) -> None:
+    digest, parts = lab.show("even")
+    assert list(parts) == ["flow.even", "flow.odd"]
+    lab.edit("flow", "return n != 0", "return 0 != n")
+    assert lab.show("even")[0] != digest
+
+
+def test_imports_inside_functions_are_followed_without_running_them(lab: Lab) -> None:
+    lab.write("pkg.__init__", "raise SystemExit('nobody may run this')\n")
+    lab.write("pkg.deep", "from . import other\n\ndef go(): return other.VALUE\n")
+    lab.write("pkg.other", "VALUE = 1  # one\n")
+    lab.write("lazy", "def step():\n    import json\n    import numpy\n    from pkg.deep import go\n    return go()\n")
+    digest, parts = lab.show("step", "lazy")
+    assert list(parts) == ["lazy.step", "pkg", "pkg.deep", "pkg.other"]
+    lab.edit("pkg/other", "# one", "# the first")
+    assert lab.show("step", "lazy")[0] == digest
+    lab.edit("pkg/other", "VALUE = 1", "VALUE = 2")
+    assert lab.show("step", "lazy")[0] != digest
+
+
+def test_a_module_imported_in_a_function_counts_the_same_when_it_is_loaded(lab: Lab) -> None:
+    lab.write("lazy", "def step():\n    import helpers\n    return helpers.clean(1)\n")
+    before = lab.show("step", "lazy")
+    lab.write("lazy", "import helpers as _\n\ndef step():\n    import helpers\n    return helpers.clean(1)\n")
+    assert lab.show("step", "lazy") == before
+
+
+def test_the_main_script_counts_as_the_module_it_would_be(lab: Lab) -> None:
+    source = """
+    RATE = 2
+    def helper(x): return x * RATE
+    def step(x): return helper(x)
+    if __name__ == "__main__":
+        from headrace.engine.fingerprint import fingerprint
+        print(fingerprint(step).digest.hex())
+    """
+    lab.write("script", source)
+    done = subprocess.run([sys.executable, str(lab.folder / "script.py")], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == lab.show("step", "script")[0]
