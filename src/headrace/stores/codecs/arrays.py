@@ -34,7 +34,7 @@ def encode_array(array: np.ndarray[Any, Any]) -> tuple[bytes, Buffer] | None:
     header = f"{dtype.str} {order} {','.join(map(str, array.shape))}\n".encode()
     if not array.nbytes:
         return header, b""
-    return header, memoryview(flat.reshape(-1).view(np.uint8))
+    return header, flat.reshape(-1).view(np.uint8).data
 
 
 def decode_array(header: bytes, data: memoryview) -> np.ndarray[Any, Any]:

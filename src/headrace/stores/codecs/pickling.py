@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pickle
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from headrace.model.errors import NotLoadableError, NotStorableError
@@ -103,7 +103,7 @@ def _dump_by_value(value: object) -> Pickled:
     return Pickled(parts, buffers, by_value=True)
 
 
-def load(data: bytes | memoryview, buffers: Sequence[memoryview]) -> object:
+def load(data: bytes | memoryview, buffers: Iterable[memoryview]) -> object:
     """The value again. The caller has checked every byte against its digest.
 
     Raises:

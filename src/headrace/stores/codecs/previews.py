@@ -69,7 +69,7 @@ def _of_container(value: Any, kind: str) -> Preview:
             shown.append("...")
             break
         shown.append(f"{_brief(item[0])}: {_brief(item[1])}" if isinstance(value, dict) else _brief(item))
-    left, right = {dict: "{}", list: "[]", tuple: "()"}.get(type(value), "{}")
+    left, right = "()" if isinstance(value, tuple) else "[]" if isinstance(value, list) else "{}"
     return Preview(kind, _cut(left + ", ".join(shown) + right, _TEXT), facts)
 
 
