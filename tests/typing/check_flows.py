@@ -20,7 +20,7 @@ def double(x: int) -> int:
 @flow
 def train(
     path: Path = Path("data.csv"),
-    depths: list[int] = [2, 4],  # noqa: B006 - never changed, and what people write
+    depths: list[int] = [2, 4],
     mode: Literal["fast", "good"] = "fast",
 ) -> float:
     return float(sum(double(d) for d in depths))
