@@ -89,8 +89,8 @@ def draw(summary: pd.DataFrame) -> Figure:
 @flow
 def flights(samples: int = 100) -> pd.DataFrame:
     table = design.submit(load.submit())  # futures: the table goes from step to step, not through here
-    fits = fit.map(range(samples), table=table)
-    summary = summarize(fits)  # waits for all of them
+    fits = fit.map(range(samples), table=table)  # a hundred tasks, as many at once as there are cores
+    summary = summarize.submit(fits).result()
     print(summary.round(2).to_string(index=False))
     return summary
 

@@ -17,7 +17,7 @@ def total(x):
 
 @flow
 def main():
-    return total(make.submit())
+    return total.submit(make.submit()).result()
 
 
 if __name__ == "__main__":

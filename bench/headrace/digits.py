@@ -8,7 +8,7 @@ load, fit, pick, evaluate = (step(f) for f in (b.load_digits_split, b.fit, b.pic
 @flow
 def main():
     data = load.submit()
-    return evaluate(pick.submit(fit.map(b.PARAMS, data=data)), data)
+    return evaluate.submit(pick.submit(fit.map(b.PARAMS, data=data)), data).result()
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ def join(xs: list[int]) -> int:
 @flow
 def main(n: int = FANOUT) -> int:
     mark("begin")
-    total = join(work.map(range(n)))
+    total = join.submit(work.map(range(n))).result()
     mark("end")
     return total
 
