@@ -11,10 +11,19 @@ from collections.abc import Iterator, Sequence
 from types import TracebackType
 from typing import Protocol
 
+from headrace.model.errors import StoreError
 from headrace.stores.metadata._sql import Params, Row, Statements
 
 #: How long a writer waits for others before it gives up.
 LOCK_SECONDS = 30.0
+
+
+class ConflictError(StoreError):
+    """The transaction lost against another; the same again will do."""
+
+
+class UnfitTextError(StoreError):
+    """A text holds what the database cannot keep: half a surrogate pair, or NUL in PostgreSQL."""
 
 
 class Transaction(Protocol):

@@ -312,7 +312,8 @@ def summary_rows(chunks: Iterable[MetricChunk]) -> list[Row]:
                 low = before[1] if low is None else min(low, before[1])
                 high = before[2] if high is None else max(high, before[2])
         found[chunk.run_id, chunk.name] = (last, low, high, points, chunk.steps[-1])
-    return [(*key, *summary) for key, summary in found.items()]
+    # Sorted, so that two writers of the same metrics never wait for each other.
+    return [(*key, *found[key]) for key in sorted(found)]
 
 
 def summary_of(row: Row) -> MetricSummary:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -20,37 +21,62 @@ from headrace.model.errors import (
     StoreFullError,
     StoreReadOnlyError,
 )
-from headrace.stores.metadata._database import LOCK_SECONDS
+from headrace.stores.metadata._database import LOCK_SECONDS, UnfitTextError
 from headrace.stores.metadata._schema import check
 from headrace.stores.metadata._sql import SQLITE, Params, Row, Statements, schema_text
 
+#: What ``sqlite3`` raises: also where a value fits no column, a text is no Unicode.
+_OF_THE_DRIVER = (sqlite3.Error, OverflowError, UnicodeEncodeError)
+
+#: How often the file is looked for.
+_LOOK_SECONDS = 1.0
+
 _BUSY = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
+_READ_ONLY = {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_AUTH}
 _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT}
 
 
 def _explained(error: Exception, path: str) -> StoreError:
     """The error of ours that says what ``error`` of the driver means for the user."""
+    if isinstance(error, UnicodeEncodeError):
+        return UnfitTextError(f"{path}: {error}")
     code = getattr(error, "sqlite_errorcode", None)
     code = None if code is None else code & 0xFF
-    if code in _DAMAGED or isinstance(error, UnicodeDecodeError):
+    if code in _DAMAGED or "Could not decode" in str(error):
         return StoreDamagedError(
-            f"{path} is not readable as a Headrace database ({error}). Move the file away: a new one is made when "
-            "it is gone. The blobs of the artifact store are not touched by that."
+            f"{path} is not readable as a Headrace database ({error}). Restore it from a backup, or move it away: "
+            "a new one is made when it is gone. The blobs of the artifact store are not touched by that."
         )
     if code == sqlite3.SQLITE_FULL:
         return StoreFullError(f"no space left for {path} ({error}). Free some; nothing half-written is left.")
-    if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_AUTH):
+    unwritable = (
+        code == sqlite3.SQLITE_CANTOPEN and Path(path).parent.is_dir() and not os.access(Path(path).parent, os.W_OK)
+    )
+    if unwritable or code in _READ_ONLY:
         return StoreReadOnlyError(
             f"{path} cannot be written to ({error}). The file and its folder must be writable for this user."
         )
     if code == sqlite3.SQLITE_CANTOPEN:
-        return StoreError(f"{path} cannot be opened ({error}). Check that the folder exists and its permissions.")
+        return StoreError(f"{path} cannot be opened ({error}). Check that its folder exists and may be entered.")
     if code in _BUSY:
         return StoreError(
             f"{path} was locked by another process for more than {LOCK_SECONDS:.0f} s ({error}). "
-            "A program that holds it open in a transaction, such as a database browser, must let go."
+            "Whatever holds it open in a transaction, such as a database browser, must let go."
         )
     return StoreError(f"{path}: {error}")
+
+
+def _use_wal(connection: sqlite3.Connection) -> None:
+    """Switch to write-ahead logging, which a file then keeps. SQLite does not wait here for others that do the same."""
+    until = time.monotonic() + LOCK_SECONDS
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL").fetchall()
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF not in _BUSY or time.monotonic() > until:
+                raise
+            time.sleep(0.005)
 
 
 class _Writer:
@@ -60,10 +86,27 @@ class _Writer:
         self._database = database
         self._connection = connection
         self._lock = threading.Lock()
+        self._file = Path(database.path).stat().st_ino
+        self._looked = time.monotonic()
         self.execute = connection.execute
+
+    def _look(self, now: float) -> None:
+        """Notice that the file is gone: SQLite would go on writing to what nobody can find any more."""
+        try:
+            there = Path(self._database.path).stat().st_ino == self._file
+        except FileNotFoundError:
+            there = False
+        if not there:
+            raise StoreDamagedError(
+                f"{self._database.path} was deleted or replaced while it was in use. What was recorded in it is gone."
+            )
+        self._looked = now
 
     def __enter__(self) -> _Writer:
         self._database.check_process()
+        now = time.monotonic()
+        if now - self._looked > _LOOK_SECONDS:
+            self._look(now)
         self._lock.acquire()
         try:
             self.execute("BEGIN IMMEDIATE")
@@ -85,7 +128,7 @@ class _Writer:
                     error = failed
             if error is not None:
                 self._roll_back()
-                if isinstance(error, sqlite3.Error | OverflowError):
+                if isinstance(error, _OF_THE_DRIVER):
                     raise _explained(error, self._database.path) from error
         finally:
             self._lock.release()
@@ -133,36 +176,72 @@ class SqliteDatabase:
         self._reader: sqlite3.Connection | None = None
         self._closed = False
         try:
-            self._writer = _Writer(self, self._connect())
+            connection = self._open()
+            self._prepare(connection)
         except sqlite3.Error as error:
             raise _explained(error, self.path) from error
-        self._prepare()
+        self._writer = _Writer(self, connection)
 
-    def _prepare(self) -> None:
-        """Make the schema when there is none; check its version when there is."""
-        if self.rows("SELECT 1 FROM sqlite_master WHERE name = 'headrace_schema'"):
-            self._check_version()
-            return
-        with self.write() as transaction:
-            if transaction.rows("SELECT name FROM sqlite_master LIMIT 1", ()):
-                # Another process was faster, or it is somebody else's database: both show outside.
-                fresh = False
-            else:
-                fresh = True
+    def _prepare(self, connection: sqlite3.Connection) -> None:
+        """Make the schema when there is none; check its version, and migrate, when there is."""
+        try:
+            found = connection.execute("SELECT version_num FROM headrace_schema").fetchall()
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_ERROR:  # which it is when there is no such table
+                raise
+            self._make(connection)
+            found = connection.execute("SELECT version_num FROM headrace_schema").fetchall()
+        if not found:
+            raise StoreDamagedError(f"{self.path} does not say which version it is of; restore it from a backup")
+        if check(found[0][0], self.path):
+            from headrace.stores.metadata._migrate import migrate_sqlite
+
+            migrate_sqlite(self.path)
+
+    def _make(self, connection: sqlite3.Connection) -> None:
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            there = {name for (name,) in connection.execute("SELECT name FROM sqlite_master").fetchall()}
+            if there and "headrace_schema" not in there:
+                raise StoreDamagedError(
+                    f"{self.path} is a database, but not one of Headrace (it has {', '.join(sorted(there)[:3])}, ...). "
+                    "Choose another file."
+                )
+            if not there:  # else another process was faster
                 for statement in SQLITE.schema(schema_text()):
-                    transaction.change(statement, ())
-        if not fresh:
-            self._check_version()
+                    connection.execute(statement)
+            connection.execute("COMMIT")
+        except BaseException:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            connection.close()
+            raise
 
-    def _check_version(self) -> None:
-        found = self.rows("SELECT version_num FROM headrace_schema")
-        check(found[0][0], self.path)
+    def _open(self) -> sqlite3.Connection:
+        """A connection; for reading only, when the file or its folder allow no more."""
+        try:
+            return self._connect(self.path)
+        except sqlite3.OperationalError as error:
+            code = error.sqlite_errorcode & 0xFF
+            path, log = Path(self.path), Path(self.path + "-wal")
+            readable = path.is_file() and os.access(path, os.R_OK) and path.stat().st_size > 0
+            if code not in (*_READ_ONLY, sqlite3.SQLITE_CANTOPEN) or not readable or log.exists():
+                raise
+            # Write-ahead logging needs files beside the database, which cannot be made here. Nobody else can be
+            # writing then either, so that the file may be read as it is.
+            return self._connect(f"{path.as_uri()}?immutable=1")
 
-    def _connect(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(self.path, timeout=LOCK_SECONDS, isolation_level=None, check_same_thread=False)
+    def _connect(self, target: str) -> sqlite3.Connection:
+        connection = sqlite3.connect(
+            target,
+            timeout=LOCK_SECONDS,
+            isolation_level=None,
+            check_same_thread=False,
+            uri=target.startswith("file:"),
+        )
         try:
             connection.execute(f"PRAGMA synchronous={self._synchronous}")
-            connection.execute("PRAGMA journal_mode=WAL").fetchall()
+            _use_wal(connection)
         except BaseException:
             connection.close()
             raise
@@ -172,7 +251,7 @@ class SqliteDatabase:
         """Refuse use after ``close`` and in a forked child, where SQLite's locks would no longer hold."""
         if os.getpid() != self._pid:
             raise StoreError(
-                f"{self.path} was opened before a fork and cannot be used in the child process. Open the store again here."
+                f"{self.path} was opened before a fork and cannot be used in the child process. Open the store again."
             )
         if self._closed:
             raise StoreError(f"{self.path} is closed")
@@ -185,15 +264,15 @@ class SqliteDatabase:
         with self._read_lock:
             try:
                 if self._reader is None:
-                    self._reader = self._connect()
+                    self._reader = self._open()
                 return self._reader.execute(text, params).fetchall()
-            except (sqlite3.Error, OverflowError) as error:
+            except _OF_THE_DRIVER as error:
                 raise _explained(error, self.path) from error
 
     def stream(self, text: str, params: Params, size: int) -> Iterator[list[Row]]:
         self.check_process()
         try:
-            connection = self._connect()
+            connection = self._open()
         except sqlite3.Error as error:
             raise _explained(error, self.path) from error
         try:

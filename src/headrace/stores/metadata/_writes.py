@@ -81,25 +81,40 @@ def grouped(writes: Sequence[Write]) -> list[tuple[type, list[Any]]]:
     return groups
 
 
-def apply(writes: Sequence[Write], transaction: Transaction, statements: Statements) -> None:
-    """Run all of ``writes`` in ``transaction``."""
+def _fit(row: Row) -> Row:
+    """``row`` with texts that every database takes: lone surrogates escaped, NUL shown as the picture of it."""
+    return tuple(
+        [
+            value.encode("utf-8", "backslashreplace").decode().replace("\0", "\u2400")
+            if isinstance(value, str)
+            else value
+            for value in row
+        ]
+    )
+
+
+def apply(writes: Sequence[Write], transaction: Transaction, statements: Statements, *, fit: bool) -> None:
+    """Run all of ``writes`` in ``transaction``. ``fit``: mend texts the database cannot keep; it costs some time."""
     for kind, members in grouped(writes):
         if kind is RunChange:
             for change in members:
-                _change_run(change, transaction, statements)
+                _change_run(change, transaction, statements, fit)
             continue
         name, row = _PLAIN[kind]
         if kind is LogChunk or kind is MetricChunk:
             for run_id in sorted({member.run_id for member in members}):
                 transaction.in_order(run_id)
-        transaction.many(statements(name).text, [row(member) for member in members])
+        rows = [row(member) for member in members]
+        if fit:
+            rows = [_fit(values) for values in rows]
+        transaction.many(statements(name).text, rows)
         if kind is MetricChunk:
             summaries = _rows.summary_rows(members)
             if summaries:
-                transaction.many(statements("put_summary").text, summaries)
+                transaction.many(statements("put_summary").text, [_fit(row) for row in summaries] if fit else summaries)
 
 
-def _change_run(change: RunChange, transaction: Transaction, statements: Statements) -> None:
+def _change_run(change: RunChange, transaction: Transaction, statements: Statements, fit: bool) -> None:
     columns: dict[str, Any] = {}
     details: dict[str, Any] = {}
     for name in RunChange.__struct_fields__:
@@ -118,4 +133,5 @@ def _change_run(change: RunChange, transaction: Transaction, statements: Stateme
         if values:
             sets = ", ".join([f"{name} = :{name}" for name in values])
             statement = statements.compile(f"UPDATE {table} SET {sets} WHERE {key} = :run_id")
-            transaction.change(statement.text, statement.bind({**values, "run_id": change.run_id}))
+            params = statement.bind({**values, "run_id": change.run_id})
+            transaction.change(statement.text, _fit(params) if fit else params)

@@ -24,6 +24,10 @@ def open_metadata(url: str, *, durability: str = "process") -> SqlMetadata:
     scheme, mark, rest = url.partition("://")
     if mark and scheme == "sqlite":
         path = Path(rest.removeprefix("/"))
+    elif mark and scheme in ("postgresql", "postgres"):
+        from headrace.stores.metadata._postgres import PostgresDatabase
+
+        return SqlMetadata(PostgresDatabase(url))
     elif mark:
         raise UsageError(
             f"{scheme}:// is not a metadata store that Headrace knows; use sqlite:///path or postgresql://"

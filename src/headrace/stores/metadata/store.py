@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from headrace.model.errors import LeaseLostError
+from headrace.model.errors import LeaseLostError, StoreError
 from headrace.model.records import (
     ArtifactRecord,
     AttemptRecord,
@@ -21,13 +22,16 @@ from headrace.model.records import (
     TaskRecord,
     Wait,
 )
-from headrace.stores.metadata import _rows, _writes
-from headrace.stores.metadata._database import Database, Transaction
+from headrace.stores.metadata import _filters, _rows, _transfer, _writes
+from headrace.stores.metadata._database import ConflictError, Database, Transaction, UnfitTextError
 from headrace.stores.metadata._sql import Row, Statements
-from headrace.stores.metadata.protocol import CacheEntry, NewRun, StepCount, Write
+from headrace.stores.metadata.protocol import CacheEntry, NewRun, RunFilter, StepCount, Write
 
 #: How many keys one statement asks for; longer lists are asked in parts.
 _PART = 500
+
+#: How often a transaction that lost against another is tried.
+_CHANCES = 5
 
 
 class SqlMetadata:
@@ -87,6 +91,19 @@ class SqlMetadata:
 
     def commit(self, writes: Sequence[Write], lease: Lease | None = None) -> None:
         """See ``MetadataStore``."""
+        for chance in range(_CHANCES):
+            try:
+                self._commit(writes, lease, fit=False)
+                return
+            except UnfitTextError:
+                self._commit(writes, lease, fit=True)
+                return
+            except ConflictError:
+                if chance == _CHANCES - 1:
+                    raise
+                time.sleep(0.01 * (chance + 1))
+
+    def _commit(self, writes: Sequence[Write], lease: Lease | None, fit: bool) -> None:
         with self._database.write() as transaction:
             if lease is not None:
                 kept = self._change(
@@ -102,7 +119,7 @@ class SqlMetadata:
                         f"{lease.owner} no longer holds {lease.name}: another process has taken it over. "
                         "Nothing was written."
                     )
-            _writes.apply(writes, transaction, self._statements)
+            _writes.apply(writes, transaction, self._statements, fit=fit)
 
     # --- runs ---
 
@@ -149,9 +166,20 @@ class SqlMetadata:
             return self._run("latest_run", project=project)
         return self._run("latest_run_of_flow", project=project, flow=flow)
 
+    def runs(self, want: RunFilter) -> list[RunRecord]:
+        """See ``MetadataStore``."""
+        text, values = _filters.conditions(want)
+        statement = self._statements.compile(self._statements.source("run_columns") + text)
+        return [_rows.run_of(row) for row in self._database.rows(statement.text, tuple(values))]
+
     def flows(self, project: str = "default") -> list[tuple[str, int, float]]:
         """See ``MetadataStore``."""
         return [(flow, count, newest) for flow, count, newest in self._select("flows", project=project)]
+
+    def delete_run(self, run_id: int) -> None:
+        """See ``MetadataStore``."""
+        with self._database.write() as transaction:
+            _transfer.delete(transaction, self._database, run_id)
 
     # --- what belongs to a run ---
 
@@ -311,6 +339,32 @@ class SqlMetadata:
     def signals(self, run_id: int, after: int = 0) -> list[Signal]:
         """See ``MetadataStore``."""
         return [_rows.signal_of(row) for row in self._select("signals", run_id=run_id, after=after)]
+
+    # --- keeping house ---
+
+    def referenced_blobs(self) -> Iterator[bytes]:
+        """See ``MetadataStore``."""
+        return _transfer.referenced_blobs(self._database)
+
+    def export(self, run_id: int) -> Mapping[str, list[bytes]]:
+        """See ``MetadataStore``."""
+        return _transfer.export(self._database, run_id)
+
+    def import_rows(self, rows: Mapping[str, Iterable[bytes]], project: str) -> RunRecord:
+        """See ``MetadataStore``."""
+        read = _transfer.read_export(rows)
+        with self._database.write() as transaction:
+            run_id = _transfer.bring_in(transaction, self._database, read, project)
+        run = self.run_by_id(run_id)
+        if run is None:
+            raise StoreError(f"the run just brought into {self.url} was deleted by another process")
+        return run
+
+    def compact(self) -> int:
+        """See ``MetadataStore``."""
+        with self._database.write() as transaction:
+            _transfer.delete_orphans(transaction)
+        return self._database.compact()
 
     def close(self) -> None:
         """See ``MetadataStore``."""

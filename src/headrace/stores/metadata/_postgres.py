@@ -1,0 +1,256 @@
+"""PostgreSQL through ``psycopg``: for teams and clusters. Imported only when such a URL is opened.
+
+The tables live in a schema of their own, ``headrace`` unless the URL says ``?schema=other``, so a database can be
+shared. How durable a commit is, is the server's setting.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator, Sequence
+from types import TracebackType
+from typing import Any
+
+from headrace.model.errors import (
+    StoreDamagedError,
+    StoreError,
+    StoreFullError,
+    StoreReadOnlyError,
+    UsageError,
+)
+from headrace.stores.metadata._database import LOCK_SECONDS, ConflictError, UnfitTextError, hidden
+from headrace.stores.metadata._schema import check
+from headrace.stores.metadata._sql import POSTGRES, Params, Row, Statements, schema_text
+
+try:
+    import psycopg
+except ImportError as missing:
+    raise UsageError("a PostgreSQL store needs the package psycopg: pip install 'headrace[postgres]'") from missing
+
+#: Held while the tables are made, so that two processes do not make them at once. Any constant will do.
+_MAKING = 0x68656164
+
+_FULL = frozenset({"53100", "53000"})
+_READ_ONLY = frozenset({"25006", "42501"})
+_DAMAGED = frozenset({"42P01", "42703", "XX001", "XX002"})
+_CONFLICT = frozenset({"40001", "40P01"})
+_LOCKED = frozenset({"55P03", "57014"})
+_REFUSED = frozenset({"28000", "28P01", "3D000"})
+
+
+def _explained(error: Exception, url: str) -> StoreError:
+    """The error of ours that says what ``error`` of the driver means for the user."""
+    code = getattr(error, "sqlstate", None)
+    text = hidden(str(error).strip())
+    if isinstance(error, UnicodeEncodeError) or "NUL (0x00)" in text:
+        return UnfitTextError(f"{url}: {text}")
+    if code in _CONFLICT:
+        return ConflictError(f"{url}: {text}")
+    if code in _FULL:
+        return StoreFullError(f"no space left for {url} ({text}). Free some; nothing half-written is left.")
+    if code in _READ_ONLY:
+        return StoreReadOnlyError(f"{url} cannot be written to ({text}). Grant this user the right, or use another.")
+    if code in _DAMAGED:
+        return StoreDamagedError(
+            f"{url} does not hold a whole Headrace database ({text}). Restore it, or use another schema: ?schema=NAME"
+        )
+    if code in _LOCKED:
+        return StoreError(f"{url} was locked by another session for more than {LOCK_SECONDS:.0f} s ({text})")
+    if code in _REFUSED or (code is None and isinstance(error, psycopg.OperationalError)):
+        return StoreError(
+            f"cannot connect to {url} ({text}). Check that the server runs, that the database exists, and the user."
+        )
+    return StoreError(f"{url}: {text}")
+
+
+def _split(url: str) -> tuple[str, str]:
+    """The URL as PostgreSQL's own library takes it, and the schema."""
+    head, _, query = url.partition("?")
+    kept = [item for item in query.split("&") if item and not item.startswith("schema=")]
+    named = [item.removeprefix("schema=") for item in query.split("&") if item.startswith("schema=")]
+    schema = named[-1] if named else "headrace"
+    if not schema.isidentifier() or schema != schema.lower():
+        raise UsageError(f"schema={schema} in {hidden(url)}: a schema is named by lower-case letters, digits and _")
+    return head + ("?" + "&".join(kept) if kept else ""), schema
+
+
+class _Writer:
+    """The writing connection with its lock; both the transaction and what opens and closes it."""
+
+    def __init__(self, database: PostgresDatabase) -> None:
+        self._database = database
+        self._lock = threading.Lock()
+        self._connection: psycopg.Connection[Row] | None = None
+
+    def __enter__(self) -> _Writer:
+        self._database.check_process()
+        self._lock.acquire()
+        try:
+            try:
+                self._begin()
+            except psycopg.OperationalError:
+                # A connection that went away while nothing was under way: nothing is lost by a new one.
+                self._drop()
+                self._begin()
+        except BaseException as error:
+            self._lock.release()
+            if isinstance(error, psycopg.Error):
+                raise _explained(error, self._database.url) from error
+            raise
+        return self
+
+    def _begin(self) -> None:
+        if self._connection is None:
+            self._connection = self._database.connect()
+        self._connection.execute("BEGIN")
+
+    def _drop(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
+    ) -> None:
+        assert self._connection is not None
+        try:
+            if error is None:
+                try:
+                    self._connection.execute("COMMIT")
+                except psycopg.Error as failed:
+                    error = failed
+            if error is not None:
+                self._roll_back()
+                if isinstance(error, psycopg.Error | UnicodeEncodeError):
+                    raise _explained(error, self._database.url) from error
+        finally:
+            self._lock.release()
+
+    def _roll_back(self) -> None:
+        assert self._connection is not None
+        try:
+            self._connection.execute("ROLLBACK")
+        except psycopg.Error:
+            self._drop()  # the server rolls back what a connection leaves behind
+
+    def rows(self, text: str, params: Params) -> list[Row]:
+        assert self._connection is not None
+        return self._connection.execute(text, params, binary=True).fetchall()
+
+    def change(self, text: str, params: Params) -> int:
+        assert self._connection is not None
+        return self._connection.execute(text, params).rowcount
+
+    def many(self, text: str, params: Sequence[Params]) -> None:
+        assert self._connection is not None
+        if len(params) == 1:
+            self.change(text, params[0])
+            return
+        with self._connection.cursor() as cursor:
+            cursor.executemany(text, params)
+
+    def in_order(self, run_id: int) -> None:
+        self.rows("SELECT pg_advisory_xact_lock(%s, %s)", (_MAKING, run_id & 0x7FFFFFFF))
+
+    def close(self) -> None:
+        with self._lock:
+            self._drop()
+
+
+class PostgresDatabase:
+    """A schema of a PostgreSQL database."""
+
+    def __init__(self, url: str) -> None:
+        self.url = hidden(url)
+        self._target, self.schema = _split(url)
+        self.statements = Statements(POSTGRES)
+        self._pid = os.getpid()
+        self._closed = False
+        self._writer = _Writer(self)
+        self._read_lock = threading.Lock()
+        self._reader: psycopg.Connection[Row] | None = None
+        self._prepare()
+
+    def connect(self) -> psycopg.Connection[Row]:
+        """A new connection that finds our tables."""
+        settings: dict[str, Any] = {} if "connect_timeout" in self._target else {"connect_timeout": 10}
+        connection: psycopg.Connection[Row] = psycopg.connect(self._target, autocommit=True, **settings)
+        connection.execute(
+            f"SELECT set_config('search_path', '{self.schema}', false), "
+            f"set_config('lock_timeout', '{LOCK_SECONDS * 1000:.0f}', false)"
+        )
+        return connection
+
+    def _prepare(self) -> None:
+        """Make the tables when there are none; check their version when there are."""
+        there = "SELECT to_regclass('headrace_schema') IS NOT NULL"
+        if not self.rows(there)[0][0]:
+            with self.write() as transaction:
+                transaction.rows("SELECT pg_advisory_xact_lock(%s)", (_MAKING,))
+                if not transaction.rows(there, ())[0][0]:
+                    transaction.change(f"CREATE SCHEMA IF NOT EXISTS {self.schema}", ())
+                    for statement in POSTGRES.schema(schema_text()):
+                        transaction.change(statement, ())
+        found = self.rows("SELECT version_num FROM headrace_schema")
+        if not found:
+            raise StoreDamagedError(f"{self.url} does not say which version it is of")
+        if check(found[0][0], self.url):
+            from headrace.stores.metadata._migrate import migrate_postgres
+
+            migrate_postgres(self.connect, self.url)
+
+    def check_process(self) -> None:
+        """Refuse use after ``close`` and in a forked child, which would talk on its parent's connection."""
+        if os.getpid() != self._pid:
+            raise StoreError(
+                f"{self.url} was opened before a fork and cannot be used in the child process. Open the store again."
+            )
+        if self._closed:
+            raise StoreError(f"{self.url} is closed")
+
+    def write(self) -> _Writer:
+        return self._writer
+
+    def rows(self, text: str, params: Params = ()) -> list[Row]:
+        self.check_process()
+        with self._read_lock:
+            try:
+                if self._reader is not None:
+                    try:
+                        return self._read(self._reader, text, params)
+                    except psycopg.OperationalError:
+                        if not self._reader.closed:
+                            raise
+                self._reader = self.connect()
+                return self._read(self._reader, text, params)
+            except (psycopg.Error, UnicodeEncodeError) as error:
+                raise _explained(error, self.url) from error
+
+    @staticmethod
+    def _read(connection: psycopg.Connection[Row], text: str, params: Params) -> list[Row]:
+        return connection.execute(text, params, binary=True).fetchall()
+
+    def stream(self, text: str, params: Params, size: int) -> Iterator[list[Row]]:
+        self.check_process()
+        try:
+            with self.connect() as connection, connection.transaction():
+                cursor = connection.cursor("headrace_stream", binary=True)
+                cursor.execute(text, params)
+                while rows := cursor.fetchmany(size):
+                    yield rows
+        except psycopg.Error as error:
+            raise _explained(error, self.url) from error
+
+    def compact(self) -> int:
+        """The server's autovacuum does that."""
+        return 0
+
+    def close(self) -> None:
+        if self._closed or os.getpid() != self._pid:
+            return
+        self._closed = True
+        with self._read_lock:
+            if self._reader is not None:
+                self._reader.close()
+        self._writer.close()

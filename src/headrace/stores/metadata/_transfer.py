@@ -1,0 +1,205 @@
+"""Runs as rows: taking one out, bringing one in, deleting one, and which blobs rows name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+import msgspec
+
+from headrace.model.errors import StoreDamagedError, StoreVersionError
+from headrace.model.records import RunDetails
+from headrace.model.states import RunState
+from headrace.stores.metadata import _rows
+from headrace.stores.metadata._database import Database, Transaction
+from headrace.stores.metadata._schema import SCHEMA_VERSION
+from headrace.stores.metadata._sql import Row
+
+_decode_details = msgspec.msgpack.Decoder(RunDetails).decode
+_decode_row = msgspec.msgpack.Decoder(dict[str, Any]).decode
+
+_RUN_COLUMNS = (
+    *("project", "flow", "number", "state", "dialect", "entry", "created", "started", "finished", "session"),
+    *("user_name", "host", "pid", "git_commit", "git_dirty", "failed_task", "error", "traceback"),
+)
+
+#: What an export holds beside the run itself: table -> (its columns after ``run_id``, the order rows go out in).
+#: Leases and signals are about a live process, cache entries about this store: they stay.
+_BELONGINGS: dict[str, tuple[tuple[str, ...], str]] = {
+    "run_details": (("inputs", "details"), "run_id"),
+    "tasks": (
+        (
+            *("step", "number", "state", "attempts", "session", "occurrence", "created", "started", "finished"),
+            *("task_key", "code", "environment", "cache_key", "reused_from", "error", "tags", "inputs"),
+        ),
+        "step, number",
+    ),
+    "attempts": (
+        (
+            *("step", "number", "attempt", "state", "started", "finished", "host", "pid", "cpu_seconds"),
+            *("peak_memory", "failure", "exit_code", "error", "traceback", "exception"),
+        ),
+        "step, number, attempt",
+    ),
+    "artifacts": (("step", "number", "name", "kind", "created", "preview", "value"), "step, number, name"),
+    "edges": (
+        ("child_step", "child_number", "parent_step", "parent_number"),
+        "child_step, child_number, parent_step, parent_number",
+    ),
+    "logs": (("step", "number", "attempt", "seq", "stream", "written", "data"), "id"),
+    "metrics": (("step", "number", "name", "vals", "steps", "times"), "id"),
+    "metric_summaries": (("name", "last_value", "lowest", "highest", "points", "last_step"), "name"),
+    "tags": (("name", "value", "number"), "name"),
+    "params": (("name", "logged", "number", "plain", "body"), "name"),
+    "waits": (("wait_key", "kind", "name", "prompt", "created", "ends", "done", "answer"), "wait_key"),
+}
+
+#: All tables whose rows belong to a run.
+OF_RUN = (*_BELONGINGS, "cache", "signals")
+
+#: Reading a row back is how an import knows that it is whole; the row starts with ``run_id``.
+_READABLE: dict[str, Callable[[Row], object]] = {
+    "tasks": _rows.task_of,
+    "attempts": _rows.attempt_of,
+    "artifacts": _rows.artifact_of,
+    "logs": _rows.log_of,
+    "metrics": _rows.metric_of,
+    "metric_summaries": _rows.summary_of,
+    "waits": _rows.wait_of,
+    "run_details": lambda row: (_rows.decode_inputs(row[1] or b"\x90"), _decode_details(row[2] or b"\x80")),
+}
+
+
+def export(database: Database, run_id: int) -> dict[str, list[bytes]]:
+    """See ``MetadataStore.export``; an empty mapping when there is no such run."""
+    select = database.statements.compile(f"SELECT {', '.join(_RUN_COLUMNS)} FROM runs WHERE id = :run_id").text
+    run = database.rows(select, (run_id,))
+    if not run:
+        return {}
+    rows = {
+        "schema": [_rows.encode({"version": SCHEMA_VERSION})],
+        "runs": [_rows.encode(dict(zip(_RUN_COLUMNS, run[0], strict=True)))],
+    }
+    for table, (columns, order) in _BELONGINGS.items():
+        text = f"SELECT {', '.join(columns)} FROM {table} WHERE run_id = :run_id ORDER BY {order}"
+        found = database.rows(database.statements.compile(text).text, (run_id,))
+        rows[table] = [_rows.encode(dict(zip(columns, row, strict=True))) for row in found]
+    return rows
+
+
+def read_export(rows: Mapping[str, Iterable[bytes]]) -> dict[str, list[Row]]:
+    """The rows of an export as values in the order of the columns, all checked; nothing was written yet.
+
+    Raises:
+        StoreDamagedError: it is not an export, or not a whole one.
+        StoreVersionError: a newer Headrace made it.
+    """
+    read: dict[str, list[Row]] = {}
+    version = [_decoded("schema", row).get("version") for row in rows.get("schema", ())]
+    if len(version) != 1 or not isinstance(version[0], int):
+        raise StoreDamagedError("this is no exported run: it does not say which version it is of")
+    if version[0] > SCHEMA_VERSION:
+        raise StoreVersionError(
+            f"the run was exported by a newer Headrace (schema {version[0]}; this one knows up to {SCHEMA_VERSION}). "
+            "Upgrade: pip install --upgrade headrace"
+        )
+    known = {"runs": _RUN_COLUMNS} | {table: columns for table, (columns, _) in _BELONGINGS.items()}
+    for table, columns in known.items():
+        read[table] = [_checked(table, columns, _decoded(table, row)) for row in rows.get(table, ())]
+    if unknown := set(rows) - set(known) - {"schema"}:
+        raise StoreDamagedError(f"the exported run has rows of an unknown table: {', '.join(sorted(unknown))}")
+    if len(read["runs"]) != 1:
+        raise StoreDamagedError(f"the exported run has {len(read['runs'])} runs in it, not one")
+    return read
+
+
+def _decoded(table: str, row: bytes) -> dict[str, Any]:
+    try:
+        return _decode_row(row)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise StoreDamagedError(f"the exported run has an unreadable row of {table}: {error}") from error
+
+
+def _checked(table: str, columns: tuple[str, ...], row: dict[str, Any]) -> Row:
+    if row.keys() != set(columns):
+        raise StoreDamagedError(
+            f"the exported run has a row of {table} with columns {sorted(row)} instead of {sorted(columns)}"
+        )
+    values = tuple([row[column] for column in columns])
+    try:
+        if table == "runs":
+            _rows.run_of((0, *values))
+        elif table in _READABLE:
+            _READABLE[table]((0, *values))
+    except (msgspec.DecodeError, ValueError, TypeError, KeyError) as error:
+        raise StoreDamagedError(f"the exported run has a row of {table} that makes no sense: {error!r}") from error
+    return values
+
+
+def bring_in(transaction: Transaction, database: Database, read: Mapping[str, list[Row]], project: str) -> int:
+    """Insert what ``read_export`` returned; the new run's id."""
+    statements = database.statements
+    run = dict(zip(_RUN_COLUMNS, read["runs"][0], strict=True))
+    taken = statements.compile("SELECT 1 FROM runs WHERE project = :project AND flow = :flow AND number = :number")
+    reserve = statements("reserve_number")
+    run["project"] = project
+    # Whoever drove it does not do so here: left as running, it would wait for ever.
+    if run["state"] == RunState.RUNNING.value:
+        run["state"] = RunState.INTERRUPTED.value
+    transaction.change(reserve.text, reserve.bind(run))
+    if transaction.rows(taken.text, taken.bind(run)):
+        following = statements("next_number")
+        run["number"] = transaction.rows(following.text, following.bind(run))[0][0]
+    marks = ", ".join([f":{column}" for column in _RUN_COLUMNS])
+    insert = statements.compile(f"INSERT INTO runs ({', '.join(_RUN_COLUMNS)}) VALUES ({marks}) RETURNING id")
+    run_id: int = transaction.rows(insert.text, insert.bind(run))[0][0]
+    for table, (columns, _) in _BELONGINGS.items():
+        rows = read[table]
+        if rows:
+            marks = ", ".join([f":{column}" for column in ("run_id", *columns)])
+            text = f"INSERT INTO {table} (run_id, {', '.join(columns)}) VALUES ({marks})"
+            transaction.many(statements.compile(text).text, [(run_id, *row) for row in rows])
+    return run_id
+
+
+def delete(transaction: Transaction, database: Database, run_id: int) -> None:
+    """Delete a run and all that belongs to it."""
+    for table in OF_RUN:
+        transaction.change(database.statements.compile(f"DELETE FROM {table} WHERE run_id = :run_id").text, (run_id,))
+    transaction.change(database.statements.compile("DELETE FROM runs WHERE id = :run_id").text, (run_id,))
+
+
+def delete_orphans(transaction: Transaction) -> None:
+    """Delete rows of runs that are gone: a driver that was still writing when its run was deleted leaves some."""
+    for table in OF_RUN:
+        transaction.change(f"DELETE FROM {table} WHERE run_id NOT IN (SELECT id FROM runs)", ())
+
+
+def referenced_blobs(database: Database) -> Iterator[bytes]:
+    """See ``MetadataStore.referenced_blobs``."""
+    for rows in database.stream("SELECT value FROM artifacts", (), 1000):
+        for (value,) in rows:
+            for blob in _rows.decode_packed(value).blobs:
+                yield blob.digest
+    for rows in database.stream("SELECT exception FROM attempts WHERE exception IS NOT NULL", (), 1000):
+        for (value,) in rows:
+            for blob in _rows.decode_packed(value).blobs:
+                yield blob.digest
+    for rows in database.stream("SELECT inputs FROM tasks", (), 1000):
+        for (inputs,) in rows:
+            yield from _blobs_of_inputs(inputs)
+    for rows in database.stream("SELECT inputs, details FROM run_details", (), 100):
+        for inputs, details in rows:
+            yield from _blobs_of_inputs(inputs)
+            if details:
+                known = _decode_details(details)
+                yield from known.sources.values()
+                if known.git_diff:
+                    yield known.git_diff
+
+
+def _blobs_of_inputs(inputs: bytes) -> Iterator[bytes]:
+    if inputs:
+        for item in _rows.decode_inputs(inputs):
+            for blob in item.value.blobs:
+                yield blob.digest
