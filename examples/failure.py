@@ -37,14 +37,14 @@ def rarest(flights: pd.DataFrame, count: int) -> list[str]:
 
 @step
 def worst(place: str, flights: pd.DataFrame) -> str:
-    """The flight to a place that arrived latest."""
+    """The flight to a place that arrived latest, against its timetable."""
     there = flights[flights["dest"] == place]
     # if there["arr_delay"].isna().all():  # <- the fix: none of them ever arrived
     #     return f"{place}: no arrivals"  # <- and what to say then
     latest = there.loc[there["arr_delay"].idxmax()]
     return (
         f"{place}: {latest['carrier']}{latest['flight']} on {latest['month']}/{latest['day']}, "
-        f"{latest['arr_delay']:.0f} minutes late"
+        f"{latest['arr_delay']:+.0f} minutes"
     )
 
 
