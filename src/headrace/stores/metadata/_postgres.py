@@ -235,10 +235,10 @@ class PostgresDatabase:
         self.check_process()
         try:
             with self.connect() as connection, connection.transaction():
-                cursor = connection.cursor("headrace_stream", binary=True)
-                cursor.execute(text, params)
-                while rows := cursor.fetchmany(size):
-                    yield rows
+                with connection.cursor("headrace_stream", binary=True) as cursor:
+                    cursor.execute(text, params)
+                    while rows := cursor.fetchmany(size):
+                        yield rows
         except psycopg.Error as error:
             raise _explained(error, self.url) from error
 

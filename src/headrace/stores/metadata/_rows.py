@@ -86,6 +86,31 @@ def run_of(row: Row, inputs: bytes = b"", details: bytes = b"") -> RunRecord:
     )
 
 
+def run_row(run: RunRecord) -> Row:
+    """The row that ``run_of`` reads, without what is in ``run_details``."""
+    return (
+        run.id,
+        run.project,
+        run.flow,
+        run.number,
+        run.state.value,
+        run.dialect,
+        run.entry,
+        run.created,
+        run.started,
+        run.finished,
+        run.session,
+        run.user,
+        run.host,
+        run.pid,
+        run.git_commit,
+        int(run.git_dirty),
+        run.failed_task,
+        run.error,
+        run.traceback,
+    )
+
+
 # --- tasks, attempts, artifacts: the hot path -------------------------------------------------------------------
 
 

@@ -18,14 +18,15 @@ from headrace.stores.metadata._sql import Row
 _decode_details = msgspec.msgpack.Decoder(RunDetails).decode
 _decode_row = msgspec.msgpack.Decoder(dict[str, Any]).decode
 
-_RUN_COLUMNS = (
+#: The columns of a run that an export holds, in the order of ``run_columns`` after the id.
+RUN_COLUMNS = (
     *("project", "flow", "number", "state", "dialect", "entry", "created", "started", "finished", "session"),
     *("user_name", "host", "pid", "git_commit", "git_dirty", "failed_task", "error", "traceback"),
 )
 
 #: What an export holds beside the run itself: table -> (its columns after ``run_id``, the order rows go out in).
 #: Leases and signals are about a live process, cache entries about this store: they stay.
-_BELONGINGS: dict[str, tuple[tuple[str, ...], str]] = {
+BELONGINGS: dict[str, tuple[tuple[str, ...], str]] = {
     "run_details": (("inputs", "details"), "run_id"),
     "tasks": (
         (
@@ -55,7 +56,7 @@ _BELONGINGS: dict[str, tuple[tuple[str, ...], str]] = {
 }
 
 #: All tables whose rows belong to a run.
-OF_RUN = (*_BELONGINGS, "cache", "signals")
+OF_RUN = (*BELONGINGS, "cache", "signals")
 
 #: Reading a row back is how an import knows that it is whole; the row starts with ``run_id``.
 _READABLE: dict[str, Callable[[Row], object]] = {
@@ -72,19 +73,26 @@ _READABLE: dict[str, Callable[[Row], object]] = {
 
 def export(database: Database, run_id: int) -> dict[str, list[bytes]]:
     """See ``MetadataStore.export``; an empty mapping when there is no such run."""
-    select = database.statements.compile(f"SELECT {', '.join(_RUN_COLUMNS)} FROM runs WHERE id = :run_id").text
-    run = database.rows(select, (run_id,))
+    text = f"SELECT id, {', '.join(RUN_COLUMNS)} FROM runs WHERE id = :run_id"
+    run = database.rows(database.statements.compile(text).text, (run_id,))
     if not run:
         return {}
-    rows = {
+    rows: dict[str, list[Row]] = {}
+    for table, (columns, order) in BELONGINGS.items():
+        text = f"SELECT run_id, {', '.join(columns)} FROM {table} WHERE run_id = :run_id ORDER BY {order}"
+        rows[table] = database.rows(database.statements.compile(text).text, (run_id,))
+    return packed(run[0], rows)
+
+
+def packed(run: Row, rows: Mapping[str, list[Row]]) -> dict[str, list[bytes]]:
+    """Rows of the run and of all its tables, each starting with the run's id, as an export."""
+    export = {
         "schema": [_rows.encode({"version": SCHEMA_VERSION})],
-        "runs": [_rows.encode(dict(zip(_RUN_COLUMNS, run[0], strict=True)))],
+        "runs": [_rows.encode(dict(zip(RUN_COLUMNS, run[1:], strict=True)))],
     }
-    for table, (columns, order) in _BELONGINGS.items():
-        text = f"SELECT {', '.join(columns)} FROM {table} WHERE run_id = :run_id ORDER BY {order}"
-        found = database.rows(database.statements.compile(text).text, (run_id,))
-        rows[table] = [_rows.encode(dict(zip(columns, row, strict=True))) for row in found]
-    return rows
+    for table, (columns, _) in BELONGINGS.items():
+        export[table] = [_rows.encode(dict(zip(columns, row[1:], strict=True))) for row in rows[table]]
+    return export
 
 
 def read_export(rows: Mapping[str, Iterable[bytes]]) -> dict[str, list[Row]]:
@@ -103,7 +111,7 @@ def read_export(rows: Mapping[str, Iterable[bytes]]) -> dict[str, list[Row]]:
             f"the run was exported by a newer Headrace (schema {version[0]}; this one knows up to {SCHEMA_VERSION}). "
             "Upgrade: pip install --upgrade headrace"
         )
-    known = {"runs": _RUN_COLUMNS} | {table: columns for table, (columns, _) in _BELONGINGS.items()}
+    known = {"runs": RUN_COLUMNS} | {table: columns for table, (columns, _) in BELONGINGS.items()}
     for table, columns in known.items():
         read[table] = [_checked(table, columns, _decoded(table, row)) for row in rows.get(table, ())]
     if unknown := set(rows) - set(known) - {"schema"}:
@@ -139,7 +147,7 @@ def _checked(table: str, columns: tuple[str, ...], row: dict[str, Any]) -> Row:
 def bring_in(transaction: Transaction, database: Database, read: Mapping[str, list[Row]], project: str) -> int:
     """Insert what ``read_export`` returned; the new run's id."""
     statements = database.statements
-    run = dict(zip(_RUN_COLUMNS, read["runs"][0], strict=True))
+    run = dict(zip(RUN_COLUMNS, read["runs"][0], strict=True))
     taken = statements.compile("SELECT 1 FROM runs WHERE project = :project AND flow = :flow AND number = :number")
     reserve = statements("reserve_number")
     run["project"] = project
@@ -150,10 +158,10 @@ def bring_in(transaction: Transaction, database: Database, read: Mapping[str, li
     if transaction.rows(taken.text, taken.bind(run)):
         following = statements("next_number")
         run["number"] = transaction.rows(following.text, following.bind(run))[0][0]
-    marks = ", ".join([f":{column}" for column in _RUN_COLUMNS])
-    insert = statements.compile(f"INSERT INTO runs ({', '.join(_RUN_COLUMNS)}) VALUES ({marks}) RETURNING id")
+    marks = ", ".join([f":{column}" for column in RUN_COLUMNS])
+    insert = statements.compile(f"INSERT INTO runs ({', '.join(RUN_COLUMNS)}) VALUES ({marks}) RETURNING id")
     run_id: int = transaction.rows(insert.text, insert.bind(run))[0][0]
-    for table, (columns, _) in _BELONGINGS.items():
+    for table, (columns, _) in BELONGINGS.items():
         rows = read[table]
         if rows:
             marks = ", ".join([f":{column}" for column in ("run_id", *columns)])

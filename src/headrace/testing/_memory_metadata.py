@@ -1,0 +1,512 @@
+"""A metadata store in dictionaries: the model that the others are compared with, and a fast fake for tests.
+
+It is written to be plainly right, not fast: listings look at everything.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, TypeVar
+
+import msgspec
+
+from headrace.model.errors import LeaseLostError, UsageError
+from headrace.model.records import (
+    ArtifactRecord,
+    AttemptRecord,
+    Edge,
+    Input,
+    Lease,
+    LogChunk,
+    MetricChunk,
+    MetricSummary,
+    Param,
+    RunDetails,
+    RunRecord,
+    Signal,
+    Tag,
+    TaskId,
+    TaskRecord,
+    Wait,
+)
+from headrace.model.states import RunState
+from headrace.stores.metadata import _rows, _transfer
+from headrace.stores.metadata._sql import Row
+from headrace.stores.metadata.protocol import (
+    CacheEntry,
+    DropOutputs,
+    NewRun,
+    RunChange,
+    RunFilter,
+    StepCount,
+    Untag,
+    Write,
+)
+
+_R = TypeVar("_R", TaskRecord, AttemptRecord, ArtifactRecord, LogChunk, MetricChunk)
+
+_OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
+    "=": operator.eq,
+    "!=": operator.ne,
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+}
+
+
+class _Tables:
+    """Everything that is stored. Keys start with the run's id."""
+
+    def __init__(self) -> None:
+        self.runs: dict[int, RunRecord] = {}
+        self.numbers: dict[tuple[str, str], int] = {}
+        self.tasks: dict[tuple[int, str, int], TaskRecord] = {}
+        self.attempts: dict[tuple[int, str, int, int], AttemptRecord] = {}
+        self.artifacts: dict[tuple[int, str, int, str], ArtifactRecord] = {}
+        self.edges: dict[Edge, None] = {}
+        self.logs: dict[tuple[int, str, int, int, int], tuple[int, LogChunk]] = {}
+        self.metrics: list[MetricChunk] = []
+        self.tags: dict[tuple[int, str], Tag] = {}
+        self.params: dict[tuple[int, str], Param] = {}
+        self.waits: dict[tuple[int, bytes], Wait] = {}
+        self.cache: dict[bytes, CacheEntry] = {}
+        self.signals: list[Signal] = []
+        self.leases: dict[str, Lease] = {}
+
+
+class MemoryMetadata:
+    """A ``MetadataStore`` that forgets everything with the process."""
+
+    def __init__(self) -> None:
+        self.url = "memory:"
+        self._all = _Tables()
+        self._lock = threading.RLock()
+        self._token = 0
+        self._last_run = 0
+        self._arrived = 0
+
+    # --- leases and writing ---
+
+    def acquire(self, name: str, owner: str, seconds: float, now: float, *, dead: str = "") -> Lease | None:
+        """See ``MetadataStore``."""
+        with self._lock:
+            held = self._all.leases.get(name)
+            if held is not None and held.expires > now and held.owner != dead:
+                return None
+            self._token += 1
+            lease = Lease(name=name, owner=owner, token=self._token, expires=now + seconds)
+            self._all.leases[name] = lease
+            return lease
+
+    def lease(self, name: str) -> Lease | None:
+        """See ``MetadataStore``."""
+        return self._all.leases.get(name)
+
+    def _held(self, lease: Lease) -> Lease | None:
+        held = self._all.leases.get(lease.name)
+        return held if held is not None and (held.token, held.owner) == (lease.token, lease.owner) else None
+
+    def release(self, lease: Lease) -> None:
+        """See ``MetadataStore``."""
+        with self._lock:
+            if self._held(lease) is not None:
+                del self._all.leases[lease.name]
+
+    def commit(self, writes: Sequence[Write], lease: Lease | None = None) -> None:
+        """See ``MetadataStore``."""
+        with self._lock:
+            if lease is not None:
+                held = self._held(lease)
+                if held is None:
+                    raise LeaseLostError(f"{lease.owner} no longer holds {lease.name}. Nothing was written.")
+                self._all.leases[lease.name] = msgspec.structs.replace(held, expires=max(held.expires, lease.expires))
+            for write in writes:
+                self._put(write)
+
+    def _put(self, write: Write) -> None:
+        tables = self._all
+        match write:
+            case RunChange():
+                known = tables.runs.get(write.run_id)
+                if known is not None:
+                    new = {name: getattr(write, name) for name in write.__struct_fields__ if name != "run_id"}
+                    new = {name: value for name, value in new.items() if value is not msgspec.UNSET}
+                    tables.runs[write.run_id] = msgspec.structs.replace(known, **new)
+            case TaskRecord():
+                tables.tasks[write.run_id, write.step, write.number] = write
+            case AttemptRecord():
+                tables.attempts[write.run_id, write.step, write.number, write.attempt] = write
+            case ArtifactRecord():
+                tables.artifacts[write.run_id, write.step, write.number, write.name] = write
+            case DropOutputs():
+                for key in [key for key in tables.artifacts if key[:3] == (write.run_id, write.step, write.number)]:
+                    del tables.artifacts[key]
+            case Edge():
+                tables.edges[write] = None
+            case LogChunk():
+                self._arrived += 1
+                key_of_log = (write.run_id, write.step, write.number, write.attempt, write.seq)
+                tables.logs.setdefault(key_of_log, (self._arrived, write))
+            case MetricChunk():
+                tables.metrics.append(write)
+            case Tag():
+                tables.tags[write.run_id, write.name] = write
+            case Untag():
+                tables.tags.pop((write.run_id, write.name), None)
+            case Param():
+                tables.params[write.run_id, write.name] = write
+            case Wait():
+                tables.waits[write.run_id, write.key] = write
+            case CacheEntry():
+                tables.cache[write.key] = write
+
+    # --- runs ---
+
+    def create_run(self, run: NewRun) -> RunRecord:
+        """See ``MetadataStore``."""
+        with self._lock:
+            number = self._all.numbers.get((run.project, run.flow), 0) + 1
+            return self._add_run(
+                RunRecord(
+                    id=0,
+                    project=run.project,
+                    flow=run.flow,
+                    number=number,
+                    state=RunState.RUNNING,
+                    dialect=run.dialect,
+                    entry=run.entry,
+                    created=run.created,
+                    started=run.created,
+                    inputs=_rows.decode_inputs(run.inputs) if run.inputs else (),
+                    user=run.user,
+                    host=run.host,
+                    pid=run.pid,
+                )
+            )
+
+    def _add_run(self, run: RunRecord) -> RunRecord:
+        self._last_run += 1
+        key = (run.project, run.flow)
+        self._all.numbers[key] = max(run.number, self._all.numbers.get(key, 0))
+        self._all.runs[self._last_run] = run = msgspec.structs.replace(run, id=self._last_run)
+        return run
+
+    def run(self, flow: str, number: int, project: str = "default") -> RunRecord | None:
+        """See ``MetadataStore``."""
+        for run in list(self._all.runs.values()):
+            if (run.project, run.flow, run.number) == (project, flow, number):
+                return run
+        return None
+
+    def run_by_id(self, run_id: int) -> RunRecord | None:
+        """See ``MetadataStore``."""
+        return self._all.runs.get(run_id)
+
+    def latest_run(self, flow: str | None = None, project: str = "default") -> RunRecord | None:
+        """See ``MetadataStore``."""
+        runs = [run for run in self._all.runs.values() if run.project == project and flow in (None, run.flow)]
+        return max(runs, key=lambda run: run.id, default=None)
+
+    def runs(self, want: RunFilter) -> list[RunRecord]:
+        """See ``MetadataStore``."""
+        for condition in want.where:
+            _check(*condition)
+        found = [run for run in self._all.runs.values() if self._wanted(run, want)]
+        found.sort(key=lambda run: -run.id)
+        found = found if want.limit is None else found[: want.limit]
+        return [msgspec.structs.replace(run, inputs=(), details=b"") for run in found]
+
+    def _wanted(self, run: RunRecord, want: RunFilter) -> bool:
+        tags = {tag.name: tag.value for tag in self.tags([run.id])}
+        for tag in want.tags:
+            name, valued, value = tag.partition("=")
+            if name not in tags or (valued and tags[name] != value):
+                return False
+        return (
+            want.project in (None, run.project)
+            and want.flow in (None, run.flow)
+            and (not want.states or run.state in want.states)
+            and (want.before_id is None or run.id < want.before_id)
+            and all(self._holds(run, *condition) for condition in want.where)
+        )
+
+    def _holds(self, run: RunRecord, subject: str, sign: str, operand: float | str) -> bool:
+        value = self._value(run, subject)
+        if value is None:
+            return False
+        if subject in ("state", "flow"):
+            return _OPERATORS[sign](str(value), str(operand))
+        left = _rows.number_of(value) if isinstance(value, str) else value
+        right = _rows.number_of(operand) if isinstance(operand, str) else operand
+        if left is not None and right is not None:
+            return not math.isnan(left) and _OPERATORS[sign](left, right)
+        word = operand if isinstance(operand, str) else f"{operand:g}"
+        return _OPERATORS[sign](str(value), word)
+
+    def _value(self, run: RunRecord, subject: str) -> float | str | None:
+        group, _, name = subject.partition(".")
+        if group == "metrics":
+            return {one.name: one.last for one in self.metric_summaries([run.id])}.get(name)
+        if group == "tags":
+            return {tag.name: tag.value for tag in self.tags([run.id])}.get(name)
+        if group == "params":
+            text = {param.name: param.text for param in self.params([run.id])}.get(name)
+            return msgspec.json.decode(text, type=str) if text is not None and text.startswith('"') else text
+        if subject == "duration":
+            return None if run.finished is None else run.finished - run.started
+        value: float | str = getattr(run, subject)
+        return value
+
+    def flows(self, project: str = "default") -> list[tuple[str, int, float]]:
+        """See ``MetadataStore``."""
+        created: dict[str, list[float]] = {}
+        for run in self._all.runs.values():
+            if run.project == project:
+                created.setdefault(run.flow, []).append(run.created)
+        return [(flow, len(times), max(times)) for flow, times in sorted(created.items())]
+
+    def delete_run(self, run_id: int) -> None:
+        """See ``MetadataStore``."""
+        with self._lock:
+            tables = self._all
+            tables.runs.pop(run_id, None)
+            tables.tasks = {key: task for key, task in tables.tasks.items() if key[0] != run_id}
+            tables.attempts = {key: attempt for key, attempt in tables.attempts.items() if key[0] != run_id}
+            tables.artifacts = {key: artifact for key, artifact in tables.artifacts.items() if key[0] != run_id}
+            tables.logs = {key: chunk for key, chunk in tables.logs.items() if key[0] != run_id}
+            tables.tags = {key: tag for key, tag in tables.tags.items() if key[0] != run_id}
+            tables.params = {key: param for key, param in tables.params.items() if key[0] != run_id}
+            tables.waits = {key: wait for key, wait in tables.waits.items() if key[0] != run_id}
+            tables.edges = {edge: None for edge in tables.edges if edge.run_id != run_id}
+            tables.metrics = [chunk for chunk in tables.metrics if chunk.run_id != run_id]
+            tables.signals = [signal for signal in tables.signals if signal.run_id != run_id]
+            tables.cache = {key: entry for key, entry in tables.cache.items() if entry.run_id != run_id}
+
+    # --- what belongs to a run ---
+
+    def tasks(
+        self, run_id: int, step: str | None = None, *, states: Sequence[str] = (), after: int = 0, limit: int = 0
+    ) -> list[TaskRecord]:
+        """See ``MetadataStore``."""
+        found = [
+            task
+            for key, task in sorted(self._all.tasks.items())
+            if key[0] == run_id
+            and (step is None or (task.step == step and task.number > after))
+            and (not states or task.state in states)
+        ]
+        return found[:limit] if limit else found
+
+    def task(self, run_id: int, task: TaskId) -> TaskRecord | None:
+        """See ``MetadataStore``."""
+        return self._all.tasks.get((run_id, *task))
+
+    def step_counts(self, run_id: int) -> list[StepCount]:
+        """See ``MetadataStore``."""
+        counts: dict[tuple[str, str], int] = {}
+        first: dict[str, float] = {}
+        for task in self.tasks(run_id):
+            key = (task.step, task.state.value)
+            counts[key] = counts.get(key, 0) + 1
+            first[task.step] = min(task.created, first.get(task.step, task.created))
+        ordered = sorted(counts.items(), key=lambda item: (first[item[0][0]], item[0]))
+        return [StepCount(step, state, count) for (step, state), count in ordered]
+
+    def attempts(self, run_id: int, task: TaskId | None = None) -> list[AttemptRecord]:
+        """See ``MetadataStore``."""
+        return _of(self._all.attempts.items(), run_id, task)
+
+    def artifacts(self, run_id: int, task: TaskId | None = None) -> list[ArtifactRecord]:
+        """See ``MetadataStore``."""
+        return _of(self._all.artifacts.items(), run_id, task)
+
+    def outputs(self, run_id: int, tasks: Sequence[TaskId]) -> dict[TaskId, dict[str, ArtifactRecord]]:
+        """See ``MetadataStore``."""
+        return {
+            TaskId(*task): {item.name: item for item in self.artifacts(run_id, task) if item.kind == "output"}
+            for task in tasks
+        }
+
+    def parents(self, run_id: int, task: TaskId) -> list[TaskId]:
+        """See ``MetadataStore``."""
+        edges = [edge for edge in self.edges(run_id) if (edge.child_step, edge.child_number) == tuple(task)]
+        return sorted([TaskId(edge.parent_step, edge.parent_number) for edge in edges])
+
+    def children(self, run_id: int, task: TaskId) -> list[TaskId]:
+        """See ``MetadataStore``."""
+        edges = [edge for edge in self.edges(run_id) if (edge.parent_step, edge.parent_number) == tuple(task)]
+        return sorted([TaskId(edge.child_step, edge.child_number) for edge in edges])
+
+    def edges(self, run_id: int) -> list[Edge]:
+        """See ``MetadataStore``."""
+        found = [edge for edge in self._all.edges if edge.run_id == run_id]
+        return sorted(found, key=lambda e: (e.child_step, e.child_number, e.parent_step, e.parent_number))
+
+    def logs(self, run_id: int, task: TaskId | None, attempt: int | None = None, after: int = 0) -> list[LogChunk]:
+        """See ``MetadataStore``."""
+        return [
+            chunk
+            for arrived, chunk in sorted(self._all.logs.values(), key=lambda item: item[0])
+            if chunk.run_id == run_id
+            and (task is None or (chunk.step, chunk.number) == tuple(task))
+            and attempt in (None, chunk.attempt)
+            and arrived > after
+        ]
+
+    def log_position(self, run_id: int) -> int:
+        """See ``MetadataStore``."""
+        return max([arrived for key, (arrived, _) in self._all.logs.items() if key[0] == run_id], default=0)
+
+    def metrics(self, run_id: int, name: str | None = None) -> list[MetricChunk]:
+        """See ``MetadataStore``."""
+        return [chunk for chunk in self._all.metrics if chunk.run_id == run_id and name in (None, chunk.name)]
+
+    def metric_summaries(self, run_ids: Sequence[int]) -> list[MetricSummary]:
+        """See ``MetadataStore``."""
+        chunks: dict[tuple[int, str], list[MetricChunk]] = {}
+        for chunk in self._all.metrics:
+            if chunk.run_id in run_ids and chunk.values:
+                chunks.setdefault((chunk.run_id, chunk.name), []).append(chunk)
+        found = []
+        for (run_id, name), members in sorted(chunks.items()):
+            values = [value for chunk in members for value in chunk.values]
+            numbers = [value for value in values if not math.isnan(value)] or [math.nan]
+            found.append(
+                MetricSummary(
+                    run_id=run_id,
+                    name=name,
+                    last=values[-1],
+                    min=min(numbers),
+                    max=max(numbers),
+                    count=len(values),
+                    step=members[-1].steps[-1],
+                )
+            )
+        return found
+
+    def tags(self, run_ids: Sequence[int]) -> list[Tag]:
+        """See ``MetadataStore``."""
+        return [tag for key, tag in sorted(self._all.tags.items()) if key[0] in run_ids]
+
+    def params(self, run_ids: Sequence[int]) -> list[Param]:
+        """See ``MetadataStore``."""
+        return [param for key, param in sorted(self._all.params.items()) if key[0] in run_ids]
+
+    def waits(self, run_id: int) -> list[Wait]:
+        """See ``MetadataStore``."""
+        found = [wait for wait in self._all.waits.values() if wait.run_id == run_id]
+        return sorted(found, key=lambda wait: (wait.created, wait.key))
+
+    # --- cache and signals ---
+
+    def cached(self, key: bytes) -> CacheEntry | None:
+        """See ``MetadataStore``."""
+        return self._all.cache.get(key)
+
+    def forget_cached(self, key: bytes) -> None:
+        """See ``MetadataStore``."""
+        self._all.cache.pop(key, None)
+
+    def send(self, run_id: int, kind: str, name: str, value: bytes, sender: str, now: float) -> None:
+        """See ``MetadataStore``."""
+        with self._lock:
+            self._arrived += 1
+            self._all.signals.append(
+                Signal(id=self._arrived, run_id=run_id, kind=kind, name=name, value=value, sender=sender, created=now)
+            )
+
+    def signals(self, run_id: int, after: int = 0) -> list[Signal]:
+        """See ``MetadataStore``."""
+        return [signal for signal in self._all.signals if signal.run_id == run_id and signal.id > after]
+
+    # --- keeping house ---
+
+    def referenced_blobs(self) -> Iterator[bytes]:
+        """See ``MetadataStore``."""
+        packed = [artifact.value for artifact in self._all.artifacts.values()]
+        packed += [attempt.exception for attempt in self._all.attempts.values() if attempt.exception is not None]
+        inputs: list[Input] = [item for task in self._all.tasks.values() for item in task.inputs]
+        for run in self._all.runs.values():
+            inputs += run.inputs
+            if run.details:
+                details = msgspec.msgpack.decode(run.details, type=RunDetails)
+                yield from [digest for digest in (*details.sources.values(), details.git_diff) if digest]
+        for value in [*packed, *[item.value for item in inputs]]:
+            yield from [blob.digest for blob in value.blobs]
+
+    def export(self, run_id: int) -> Mapping[str, list[bytes]]:
+        """See ``MetadataStore``."""
+        run = self._all.runs.get(run_id)
+        if run is None:
+            return {}
+        rows: dict[str, list[Row]] = {
+            "run_details": [(run_id, _rows.pack_tuple(run.inputs), run.details)],
+            "tasks": [_rows.task_row(task) for task in self.tasks(run_id)],
+            "attempts": [_rows.attempt_row(attempt) for attempt in self.attempts(run_id)],
+            "artifacts": [_rows.artifact_row(artifact) for artifact in self.artifacts(run_id)],
+            "edges": [_rows.edge_row(edge) for edge in self.edges(run_id)],
+            "logs": [_rows.log_row(chunk) for chunk in self.logs(run_id, None)],
+            "metrics": [_rows.metric_row(chunk) for chunk in self.metrics(run_id)],
+            "metric_summaries": _rows.summary_rows(self.metrics(run_id)),
+            "tags": [_rows.tag_row(tag) for tag in self.tags([run_id])],
+            "params": [_rows.param_row(param) for param in self.params([run_id])],
+            "waits": [_rows.wait_row(wait) for wait in self.waits(run_id)],
+        }
+        return _transfer.packed(_rows.run_row(run), rows)
+
+    def import_rows(self, rows: Mapping[str, Iterable[bytes]], project: str) -> RunRecord:
+        """See ``MetadataStore``."""
+        read = _transfer.read_export(rows)
+        with self._lock:
+            inputs, details = read["run_details"][0] if read["run_details"] else (b"", b"")
+            run = _rows.run_of((0, *read["runs"][0]), inputs, details)
+            run = msgspec.structs.replace(run, project=project)
+            if run.state is RunState.RUNNING:
+                run = msgspec.structs.replace(run, state=RunState.INTERRUPTED)
+            if self.run(run.flow, run.number, project) is not None:
+                run = msgspec.structs.replace(run, number=self._all.numbers[project, run.flow] + 1)
+            run = self._add_run(run)
+            for table, make in _MAKERS.items():
+                for row in read[table]:
+                    self._put(make((run.id, *row)))
+            return run
+
+    def compact(self) -> int:
+        """See ``MetadataStore``."""
+        return 0
+
+    def close(self) -> None:
+        """See ``MetadataStore``."""
+
+
+#: From a row of an export, after the new run's id, to what ``_put`` takes; summaries come from the chunks.
+_MAKERS: dict[str, Callable[[Row], Write]] = {
+    "tasks": _rows.task_of,
+    "attempts": _rows.attempt_of,
+    "artifacts": _rows.artifact_of,
+    "edges": lambda row: Edge(row[0], row[3], row[4], row[1], row[2]),
+    "logs": _rows.log_of,
+    "metrics": _rows.metric_of,
+    "tags": lambda row: Tag(row[0], row[1], row[2]),
+    "params": lambda row: Param(row[0], row[1], row[5], bool(row[2])),
+    "waits": _rows.wait_of,
+}
+
+
+def _of(items: Iterable[tuple[tuple[Any, ...], _R]], run_id: int, task: TaskId | None) -> list[_R]:
+    chosen: tuple[Any, ...] = (run_id,) if task is None else (run_id, task.step, task.number)
+    return [record for key, record in sorted(items, key=lambda item: item[0]) if key[: len(chosen)] == chosen]
+
+
+def _check(subject: str, sign: str, operand: float | str) -> None:
+    group, _, name = subject.partition(".")
+    plain = subject in ("state", "flow", "number", "created", "duration")
+    if sign not in _OPERATORS or not (plain or (group in ("metrics", "params", "tags") and name)):
+        raise UsageError(f"{subject!r} {sign!r} is nothing a filter can ask for")
+    numeric = group == "metrics" or subject in ("number", "created", "duration")
+    if numeric and isinstance(operand, str) and _rows.number_of(operand) is None:
+        raise UsageError(f"{subject} is a number, so it cannot be compared with {operand!r}")
