@@ -1,7 +1,7 @@
 """Blobs in a folder: ``<path>/<2 hex>/<62 hex>``, written to ``<path>/tmp`` first and renamed when complete.
 
-Large blobs are hashed while they are written, and mapped copy-on-write when they are read. A blob that was verified
-once by this process is not hashed again while its file stays the same (inode, size and time of change).
+Large blobs are hashed while they are written, and mapped copy-on-write when they are read. A large blob that was
+verified by this process, or one forked from the same server, is not hashed again while its file stays unaltered.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from headrace.model.errors import (
     StoreReadOnlyError,
 )
 from headrace.model.values import Blob
+from headrace.stores.artifacts import verified
 from headrace.stores.artifacts.hashing import PARALLEL_FROM, as_bytes_view, digest_of, hash_threads
 from headrace.stores.artifacts.protocol import BlobInfo, Buffer
 
@@ -38,6 +39,7 @@ CORRUPT_KEPT = 7 * 86400.0
 
 _CHUNK = 8 << 20
 _EDGE = 16 * 1024
+_EDGES_KEPT = 10_000
 _TMP = "tmp"
 _CORRUPT = ".corrupt"
 
@@ -56,7 +58,6 @@ class LocalStore:
         self._root = os.path.abspath(os.fspath(path))  # noqa: PTH100 - plain strings are several times faster here
         self.url = self._root
         self._durable = durable
-        self._verified: dict[bytes, tuple[int, int, int]] = {}
         self._edges: set[bytes] = set()
 
     def __repr__(self) -> str:
@@ -71,6 +72,8 @@ class LocalStore:
             views = [as_bytes_view(part) for part in parts]
             edges = self._edge_digest(views, size)
             blob = self._put_known(views, size) if edges in self._edges else self._put_overlapped(views, size)
+            if len(self._edges) > _EDGES_KEPT:
+                self._edges.clear()
             self._edges.add(edges)
             return blob
         return self._put_known(parts, size)
@@ -172,7 +175,7 @@ class LocalStore:
             if self._durable:
                 _sync_folder(os.path.dirname(path))  # noqa: PTH120
             if blob.size >= MAP_FROM:
-                self._remember(blob, os.stat(path))  # noqa: PTH116
+                verified.remember(blob.digest, os.stat(path))  # noqa: PTH116
         except OSError as exc:
             _unlink(temporary)
             raise self._error(exc, "write to", blob) from exc
@@ -199,10 +202,10 @@ class LocalStore:
             raise self._error(exc, "read", blob) from exc
         finally:
             os.close(descriptor)
-        if self._verified.get(blob.digest) != (status.st_ino, status.st_size, status.st_mtime_ns):
+        if not verified.is_verified(blob.digest, status):
             if digest_of([view], blob.size) != blob.digest:
                 raise self._set_aside(path, blob, "its content is not what its name promises")
-            self._remember(blob, status)
+            verified.remember(blob.digest, status)
         return view
 
     def _read(self, descriptor: int, path: str, blob: Blob) -> memoryview:
@@ -218,13 +221,7 @@ class LocalStore:
             raise self._set_aside(path, blob, "its content is not what its name promises")
         return view
 
-    def _remember(self, blob: Blob, status: os.stat_result) -> None:
-        if len(self._verified) > 100_000:
-            self._verified.clear()
-        self._verified[blob.digest] = (status.st_ino, status.st_size, status.st_mtime_ns)
-
     def _set_aside(self, path: str, blob: Blob, problem: str) -> BlobCorruptError:
-        self._verified.pop(blob.digest, None)
         self._edges.clear()
         try:
             os.replace(path, path + _CORRUPT)  # noqa: PTH105
@@ -261,7 +258,6 @@ class LocalStore:
                 continue
             except OSError as exc:
                 raise self._error(exc, "delete from") from exc
-            self._verified.pop(digest, None)
         return freed + self._sweep()
 
     def list(self) -> Iterator[BlobInfo]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from headrace.stores.artifacts.protocol import Buffer
 
 if TYPE_CHECKING:
-    from typing import Any
+    from typing import Any, Literal
 
     import numpy as np
 
@@ -22,19 +22,42 @@ def encode_array(array: np.ndarray[Any, Any]) -> tuple[bytes, Buffer] | None:
     import numpy as np
 
     dtype = array.dtype
-    if dtype.kind not in _KINDS or dtype.metadata is not None or dtype.fields is not None:
+    if dtype.kind not in _KINDS or dtype.metadata is not None:
         return None
+    order, flat = _flatten(array)
+    header = f"{dtype.str} {order} {','.join(map(str, array.shape))}\n".encode()
+    return header, flat.view(np.uint8).data if array.nbytes else b""
+
+
+def _flatten(array: np.ndarray[Any, Any]) -> tuple[Literal["C", "F"], np.ndarray[Any, Any]]:
+    """The elements in one dimension, in the order they lie in memory; copied only when there are gaps."""
     flags = array.flags
     if flags.c_contiguous:
-        order, flat = "C", array
-    elif flags.f_contiguous:
-        order, flat = "F", array.T
-    else:
-        order, flat = "C", np.ascontiguousarray(array)
-    header = f"{dtype.str} {order} {','.join(map(str, array.shape))}\n".encode()
-    if not array.nbytes:
-        return header, b""
-    return header, flat.reshape(-1).view(np.uint8).data
+        return "C", array.reshape(-1)
+    if flags.f_contiguous:
+        return "F", array.T.reshape(-1)
+    return "C", array.flatten()
+
+
+def reduce_array(array: np.ndarray[Any, Any]) -> Any:
+    """How a pickler shall write an array inside another object, so that large ones leave the stream uncopied.
+
+    NumPy itself copies times and whatever is not contiguous into the stream.
+    """
+    dtype, flags = array.dtype, array.flags
+    if dtype.kind in "mM" and dtype.metadata is None:
+        order, flat = _flatten(array)
+        return restore_times, (flat.view("i8"), dtype.str, array.shape, order)
+    if not dtype.hasobject and not (flags.c_contiguous or flags.f_contiguous):
+        return array.copy().__reduce_ex__(5)
+    return array.__reduce_ex__(5)
+
+
+def restore_times(
+    counts: np.ndarray[Any, Any], dtype: str, shape: tuple[int, ...], order: Literal["C", "F"]
+) -> np.ndarray[Any, Any]:
+    """An array of dates or durations over the memory of its integers. Stored pickles name this function."""
+    return counts.view(dtype).reshape(shape, order=order)
 
 
 def decode_array(header: bytes, data: memoryview) -> np.ndarray[Any, Any]:

@@ -11,24 +11,16 @@ costs a needless second run of a task but never a wrong value.
 from __future__ import annotations
 
 import pickle
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from types import CodeType
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from blake3 import blake3
 
+from headrace.stores.artifacts.hashing import digest_of
+
 if TYPE_CHECKING:
     from typing import Any
-
-# A set with elements begins EMPTY_SET MEMOIZE MARK, a frozenset ends FROZENSET MEMOIZE. The pickler never breaks its
-# output between these. Other bytes may look the same by chance; then the digest is merely slower to compute.
-_SET = b"\x8f\x94("
-_FROZENSET = b"\x91\x94"
-
-
-def may_hold_sets(parts: Iterable[bytes]) -> bool:
-    """Whether a pickle stream may contain a set with elements. Never wrong when it says no."""
-    return any(_SET in part or _FROZENSET in part for part in parts)
 
 
 def canonical_digest(value: object, *, by_value: bool) -> bytes:
@@ -46,10 +38,7 @@ class _Seen:
         self.keep: list[object] = []  # an id is only good while its object lives
 
 
-class _Writer(Protocol):
-    """The one method of a file that a pickler needs."""
-
-    write: Callable[[Any], object]
+_Callback = Callable[[pickle.PickleBuffer], bool]
 
 
 class _Sink:
@@ -62,8 +51,14 @@ class _Sink:
 def _digest(value: object, seen: _Seen, by_value: bool) -> bytes:
     hasher = blake3()
     sink = _Sink(hasher.update)
-    pickler = _by_value_pickler(sink, seen) if by_value else _Pickler(sink, seen)
-    pickler.dump(value)
+
+    def hash_apart(buffer: pickle.PickleBuffer) -> bool:
+        with buffer.raw() as view:
+            hasher.update(digest_of([view], view.nbytes))
+        return False
+
+    make = _by_value_pickler if by_value else _Pickler
+    make(sink, seen, hash_apart).dump(value)
     return hasher.digest()
 
 
@@ -82,15 +77,15 @@ def _stand_in(value: object, seen: _Seen, by_value: bool) -> object:
 
 
 class _Pickler(pickle.Pickler):
-    def __init__(self, sink: _Writer, seen: _Seen) -> None:
-        super().__init__(sink, 5)
+    def __init__(self, sink: _Sink, seen: _Seen, buffer_callback: _Callback) -> None:
+        super().__init__(sink, 5, buffer_callback=buffer_callback)
         self._seen = seen
 
     def persistent_id(self, obj: object) -> object:
         return _stand_in(obj, self._seen, by_value=False)
 
 
-def _by_value_pickler(sink: _Writer, seen: _Seen) -> pickle.Pickler:
+def _by_value_pickler(sink: _Sink, seen: _Seen, buffer_callback: _Callback) -> pickle.Pickler:
     import cloudpickle
 
     class ByValue(cloudpickle.Pickler):  # type: ignore[misc]
@@ -106,7 +101,7 @@ def _by_value_pickler(sink: _Writer, seen: _Seen) -> pickle.Pickler:
                 reduced = (reduced[0], arguments, *reduced[2:])
             return reduced
 
-    pickler: pickle.Pickler = ByValue(sink, 5)
+    pickler: pickle.Pickler = ByValue(sink, 5, buffer_callback=buffer_callback)
     return pickler
 
 

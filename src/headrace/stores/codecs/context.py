@@ -6,23 +6,27 @@ One packing and one unpacking per thread at a time, nested ones on a stack kept 
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 from headrace.model.errors import NotStorableError
 from headrace.model.values import Blob
 from headrace.stores.artifacts.protocol import ArtifactStore
 
+T = TypeVar("T")
+
 
 class Packing:
     """One call of ``pack``: where blobs go, which were named on the way, and the holes of a template."""
 
-    __slots__ = ("_known", "blobs", "holes", "store")
+    __slots__ = ("_known", "_once", "blobs", "holes", "store")
 
     def __init__(self, store: ArtifactStore, *, template: bool) -> None:
         self.store = store
         self.blobs: list[Blob] = []  # named by objects inside the value, beside the pickle's own buffers
         self.holes: list[object] | None = [] if template else None
         self._known: dict[int, int] = {}
+        self._once: dict[int, tuple[object, object]] = {}  # with the object itself: an id lives as long as it does
 
     def restart(self) -> None:
         """Forget what a failed attempt to pickle collected."""
@@ -30,6 +34,12 @@ class Packing:
         self._known.clear()
         if self.holes is not None:
             self.holes.clear()
+
+    def once(self, value: object, work: Callable[[], T]) -> T:
+        """``work()``, or what it returned before for the same object: a value may be pickled more than once."""
+        if id(value) not in self._once:
+            self._once[id(value)] = (value, work())
+        return self._once[id(value)][1]  # type: ignore[return-value]
 
     def hole(self, value: object) -> int:
         """The number of the hole that stands for ``value``; the same object is always the same hole."""

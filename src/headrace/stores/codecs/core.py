@@ -8,9 +8,10 @@ from headrace.model.errors import BlobCorruptError, StoreError
 from headrace.model.values import INLINE_LIMIT, Packed
 from headrace.stores.artifacts.protocol import ArtifactStore, Buffer
 from headrace.stores.codecs import arrays, pickling, plain
-from headrace.stores.codecs.canonical import canonical_digest, may_hold_sets
+from headrace.stores.codecs.canonical import canonical_digest
 from headrace.stores.codecs.context import Packing, Unpacking, current
 from headrace.stores.codecs.digests import content_digest
+from headrace.stores.codecs.streams import may_hold_sets
 
 _CHECK = 32  # bytes of checksum in front of the inline part, where the digest is not over the payload itself
 

@@ -5,12 +5,14 @@ Plain pickle first; cloudpickle for what has no importable name (lambdas, local 
 
 from __future__ import annotations
 
+import copyreg
 import pickle
 import sys
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from headrace.model.errors import NotLoadableError, NotStorableError
+from headrace.stores.codecs import arrays
 
 if TYPE_CHECKING:
     from typing import Any
@@ -55,6 +57,11 @@ def keep_small(buffers: list[memoryview]) -> Callable[[pickle.PickleBuffer], boo
     return callback
 
 
+def reducers() -> dict[type, Callable[[Any], Any]]:
+    """The process's own table of reducers, with ours for arrays (NumPy is loaded)."""
+    return {**copyreg.dispatch_table, sys.modules["numpy"].ndarray: arrays.reduce_array}
+
+
 def dump(value: object, before: Callable[[], object] | None = None) -> Pickled:
     """Pickle ``value``. ``before`` is called ahead of a second try, to forget what the first one collected.
 
@@ -64,7 +71,10 @@ def dump(value: object, before: Callable[[], object] | None = None) -> Pickled:
     parts: list[bytes] = []
     buffers: list[memoryview] = []
     try:
-        pickle.Pickler(_Sink(parts.append), 5, buffer_callback=keep_small(buffers)).dump(value)
+        pickler = pickle.Pickler(_Sink(parts.append), 5, buffer_callback=keep_small(buffers))
+        if "numpy" in sys.modules:
+            pickler.dispatch_table = reducers()
+        pickler.dump(value)
     except NotStorableError:
         raise
     except RecursionError as exc:

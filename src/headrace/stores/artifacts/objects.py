@@ -1,0 +1,288 @@
+"""Blobs in an object store (``s3://``, ``gs://``, ``az://``; also ``file://`` and ``memory://``), through obstore.
+
+Credentials and endpoints come from the usual environment variables (``AWS_ENDPOINT_URL``, ``GOOGLE_...``,
+``AZURE_...``) or from ``config``, under the names obstore gives them.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import timedelta
+from typing import TYPE_CHECKING, TypeVar
+
+from headrace.model.errors import (
+    BlobCorruptError,
+    BlobMissingError,
+    StoreError,
+    StoreFullError,
+    StoreReadOnlyError,
+)
+from headrace.model.values import Blob
+from headrace.stores.artifacts.hashing import as_bytes_view, digest_of
+from headrace.stores.artifacts.protocol import BlobInfo, Buffer
+
+if TYPE_CHECKING:
+    from typing import Any
+
+#: Blobs from this size on go up in parts and come down in ranges, several at once.
+PARTED_FROM = 16 << 20
+_PART = 8 << 20
+_AT_ONCE = 8
+_HEADS_AT_ONCE = 16
+_CORRUPT = ".corrupt"
+
+A = TypeVar("A")
+R = TypeVar("R")
+
+#: The process whose threads obstore runs on. They do not survive ``fork``: a child that calls it would wait for ever.
+_runtime_owner = 0
+
+
+class ObjectStore:
+    """An ``ArtifactStore`` at a URL; blobs are ``<url>/<2 hex>/<62 hex>``.
+
+    The client is made on first use. A process that was forked from one that had used an object store cannot use any:
+    it gets a ``StoreError`` that says so.
+    """
+
+    def __init__(self, url: str, *, config: Mapping[str, str] | None = None) -> None:
+        self.url = url.rstrip("/") if "://" in url.rstrip("/") else url
+        self._config = dict(config or {})
+        self._client: Any = None
+        self._lock = threading.Lock()
+
+    def __repr__(self) -> str:
+        return f"ObjectStore({self.url!r})"
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _make, (self.url, self._config)
+
+    # --- writing ---
+
+    def put(self, parts: Sequence[Buffer]) -> Blob:
+        """Store the concatenation of ``parts``; see the protocol."""
+        views = [as_bytes_view(part) for part in parts]
+        size = sum(view.nbytes for view in views)
+        blob = Blob(digest_of(views, size), size)
+        self.put_named(blob, views)
+        return blob
+
+    def put_named(self, blob: Blob, parts: Sequence[Buffer]) -> None:
+        """Like ``put`` for bytes whose name is already known to be ``blob``."""
+        if not self._absent(blob):
+            return
+        import obstore
+
+        content: object = parts[0] if len(parts) == 1 else _pieces(parts)
+        if blob.size < PARTED_FROM:
+            content = parts[0] if len(parts) == 1 else b"".join(parts)
+        self._call(
+            "write to",
+            lambda client: obstore.put(
+                client,
+                _key(blob.digest),
+                content,  # type: ignore[arg-type]
+                use_multipart=blob.size >= PARTED_FROM,
+                chunk_size=_PART,
+                max_concurrency=_AT_ONCE,
+            ),
+        )
+
+    # --- reading ---
+
+    def get(self, blob: Blob) -> memoryview:
+        """The verified bytes of ``blob``, in private memory; see the protocol."""
+        import obstore
+
+        key = _key(blob.digest)
+        if blob.size < PARTED_FROM:
+            content = bytearray(self._call("read", lambda client: obstore.get(client, key).bytes(), blob))
+            if len(content) != blob.size:
+                raise self._set_aside(blob, f"it has {len(content)} bytes instead of {blob.size}")
+            view = memoryview(content)
+        else:
+            size = self._call("read", lambda client: obstore.head(client, key), blob)["size"]
+            if size != blob.size:
+                raise self._set_aside(blob, f"it has {size} bytes instead of {blob.size}")
+            view = self._get_ranges(blob)
+        if digest_of([view], blob.size) != blob.digest:
+            raise self._set_aside(blob, "its content is not what its name promises")
+        return view
+
+    def _get_ranges(self, blob: Blob) -> memoryview:
+        import obstore
+
+        view = memoryview(mmap.mmap(-1, blob.size))
+        key = _key(blob.digest)
+
+        def fetch(start: int) -> None:
+            end = min(start + _PART, blob.size)
+            piece = self._call("read", lambda client: obstore.get_range(client, key, start=start, end=end), blob)
+            view[start:end] = memoryview(piece)
+
+        _in_threads(fetch, range(0, blob.size, _PART), _AT_ONCE)
+        return view
+
+    def _set_aside(self, blob: Blob, problem: str) -> BlobCorruptError:
+        import obstore
+
+        key = _key(blob.digest)
+        try:
+            self._call("write to", lambda client: obstore.rename(client, key, key + _CORRUPT), blob)
+            fate = f"it was set aside as {key}{_CORRUPT}; storing the right bytes again repairs the store"
+        except StoreError as exc:
+            fate = f"it could not be set aside ({exc})"
+        return BlobCorruptError(f"blob {blob.hex} in {self.url} is damaged: {problem}; {fate}")
+
+    # --- keeping house ---
+
+    def missing(self, blobs: Iterable[Blob]) -> list[Blob]:
+        """Those of ``blobs`` that are not here with the right size."""
+        wanted = list(blobs)
+        absent = _in_threads(self._absent, wanted, _HEADS_AT_ONCE)
+        return [blob for blob, gone in zip(wanted, absent, strict=True) if gone]
+
+    def _absent(self, blob: Blob) -> bool:
+        return self._size(blob.digest) != blob.size
+
+    def _size(self, digest: bytes) -> int | None:
+        import obstore
+
+        try:
+            size: int = self._call("look into", lambda client: obstore.head(client, _key(digest)), Blob(digest, 0))[
+                "size"
+            ]
+        except BlobMissingError:
+            return None
+        return size
+
+    def delete(self, digests: Iterable[bytes]) -> int:
+        """Remove blobs; returns the bytes freed. What parts of broken uploads are left is the bucket's to expire."""
+        import obstore
+
+        wanted = list(digests)
+        sizes = _in_threads(self._size, wanted, _HEADS_AT_ONCE)
+        held = [_key(digest) for digest, size in zip(wanted, sizes, strict=True) if size is not None]
+        if held:
+            self._call("delete from", lambda client: obstore.delete(client, held))
+        return sum(size for size in sizes if size is not None)
+
+    def list(self) -> Iterator[BlobInfo]:
+        """Every blob under the URL, in no order."""
+        import obstore
+
+        batches = self._call("list", lambda client: iter(obstore.list(client)))
+        while True:
+            batch = self._call("list", lambda _client: next(batches, None))
+            if batch is None:
+                return
+            for item in batch:
+                name = item["path"].replace("/", "")
+                if len(name) != 64:
+                    continue
+                try:
+                    digest = bytes.fromhex(name)
+                except ValueError:
+                    continue  # not a blob of ours
+                yield BlobInfo(digest, item["size"], item["last_modified"].timestamp())
+
+    # --- the client ---
+
+    def _call(self, action: str, work: Callable[[Any], R], blob: Blob | None = None) -> R:
+        """``work(client)``, with its errors turned into ours."""
+        try:
+            from obstore import exceptions
+        except ImportError:
+            raise StoreError(
+                f"the artifact store {self.url} needs the package obstore: pip install 'headrace[objects]'"
+            ) from None
+        client = self._connect()
+        try:
+            return work(client)
+        except (FileNotFoundError, exceptions.NotFoundError) as exc:
+            if blob is None:
+                raise StoreError(f"cannot {action} the artifact store {self.url}: {_reason(exc)}") from exc
+            raise BlobMissingError(f"blob {blob.hex} is not in {self.url}") from None
+        except (exceptions.BaseError, OSError) as exc:
+            raise self._error(exc, action) from exc
+
+    def _connect(self) -> Any:
+        global _runtime_owner
+        if _runtime_owner and _runtime_owner != os.getpid():
+            raise StoreError(
+                f"the artifact store {self.url} cannot be used here: this process was forked from one that had used "
+                "an object store; start it afresh (multiprocessing's 'spawn') instead"
+            )
+        if self._client is None:
+            with self._lock:
+                if self._client is None:
+                    _runtime_owner = os.getpid()
+                    self._client = self._open()
+        return self._client
+
+    def _open(self) -> Any:
+        from obstore.exceptions import BaseError
+        from obstore.store import MemoryStore, from_url
+
+        options: dict[str, Any] = {}
+        scheme = self.url.partition("://")[0]
+        if scheme == "memory":
+            return MemoryStore()
+        if scheme == "file":
+            options["mkdir"] = True
+        else:
+            options["client_options"] = {"connect_timeout": "10s", "timeout": "300s"}
+            options["retry_config"] = {"max_retries": 5, "retry_timeout": timedelta(seconds=60)}
+            if self._config:
+                options["config"] = self._config
+        try:
+            return from_url(self.url, **options)
+        except (BaseError, OSError, ValueError) as exc:
+            raise StoreError(f"cannot open the artifact store {self.url}: {_reason(exc)}") from exc
+
+    def _error(self, exc: Exception, action: str) -> StoreError:
+        from obstore.exceptions import PermissionDeniedError, UnauthenticatedError
+
+        reason = _reason(exc)
+        text = f"cannot {action} the artifact store {self.url}: {reason}"
+        if isinstance(exc, (PermissionDeniedError, UnauthenticatedError, PermissionError)):
+            return StoreReadOnlyError(text) if action in ("write to", "delete from") else StoreError(text)
+        if "No space left" in reason or "QuotaExceeded" in reason or "file too large" in reason.lower():
+            return StoreFullError(f"{text}; make room (`headrace gc`) or choose another place for artifacts")
+        if "Read-only file system" in reason:
+            return StoreReadOnlyError(text)
+        return StoreError(text)
+
+
+def _make(url: str, config: Mapping[str, str]) -> ObjectStore:
+    return ObjectStore(url, config=config)
+
+
+def _key(digest: bytes) -> str:
+    name = digest.hex()
+    return f"{name[:2]}/{name[2:]}"
+
+
+def _reason(exc: BaseException) -> str:
+    """The first line of what obstore says; the rest is its debugging output."""
+    return (str(exc).strip() or type(exc).__name__).splitlines()[0][:500]
+
+
+def _pieces(parts: Sequence[Buffer]) -> Iterator[memoryview]:
+    for part in parts:
+        view = as_bytes_view(part)
+        for start in range(0, view.nbytes, _PART):
+            yield view[start : start + _PART]
+
+
+def _in_threads(work: Callable[[A], R], items: Sequence[A], limit: int) -> list[R]:
+    """``work`` of every item, in order, several at once; the first error is raised when all have ended."""
+    if len(items) < 2:
+        return [work(item) for item in items]
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(min(limit, len(items)), thread_name_prefix="headrace-objects") as pool:
+        return list(pool.map(work, items))

