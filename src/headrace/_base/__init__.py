@@ -1,0 +1,1 @@
+"""Clock, sizes, durations, processes: no words of the domain."""

@@ -1,0 +1,1 @@
+"""Reading runs back, and tracking: what users import beside flows and steps."""

@@ -1,0 +1,1 @@
+"""What happens in a run: ``decide`` is pure, ``loop`` is its shell."""

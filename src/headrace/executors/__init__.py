@@ -1,0 +1,1 @@
+"""Where workers come from. The executors do not know each other."""

@@ -1,0 +1,1 @@
+"""The nouns: frozen records, ids, transition tables, errors and messages. No input or output."""

@@ -18,9 +18,7 @@ class Resources(msgspec.Struct, frozen=True, array_like=True):
 
     def __post_init__(self) -> None:
         if self.cpu < 0 or self.memory < 0 or self.gpu < 0:
-            raise DefinitionError(
-                f"resources cannot be negative: cpu={self.cpu}, memory={self.memory}, gpu={self.gpu}"
-            )
+            raise DefinitionError(f"resources cannot be negative: cpu={self.cpu}, memory={self.memory}, gpu={self.gpu}")
 
 
 class Retry(msgspec.Struct, frozen=True, array_like=True):

@@ -68,7 +68,7 @@ RUN_TRANSITIONS: dict[RunState, frozenset[RunState]] = {
 TASK_TRANSITIONS: dict[TaskState, frozenset[TaskState]] = {
     _T.WAITING: frozenset({_T.READY, _T.SUCCEEDED, _T.FAILED, _T.CANCELLED}),
     _T.READY: frozenset({_T.RUNNING, _T.SUCCEEDED, _T.FAILED, _T.CANCELLED}),
-    _T.RUNNING: frozenset({_T.SUCCEEDED, _T.FAILED, _T.DELAYED, _T.READY, _T.CANCELLED}),
+    _T.RUNNING: frozenset({_T.SUCCEEDED, _T.FAILED, _T.DELAYED, _T.READY, _T.WAITING, _T.CANCELLED}),
     _T.DELAYED: frozenset({_T.READY, _T.CANCELLED}),
     _T.SUCCEEDED: frozenset({_T.READY, _T.STALE}),
     _T.FAILED: frozenset({_T.READY, _T.STALE}),

@@ -1,0 +1,1 @@
+"""The process that runs attempts, and the server it is forked from."""

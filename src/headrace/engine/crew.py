@@ -1,0 +1,452 @@
+"""The workers of a run as its driver holds them: who has which attempt, what they say, what they print.
+
+Called by ``engine.loop`` under its lock. Knows sockets and log offsets; decides nothing.
+"""
+
+from __future__ import annotations
+
+import select
+import signal
+from collections import deque
+from collections.abc import Iterable, Mapping
+
+from headrace.engine.events import AttemptFailed, Event, Handback, Promote, Start, Succeeded
+from headrace.engine.ports import Executor, WorkerExit, WorkerLink
+from headrace.engine.state import Slot, Task
+from headrace.model.messages import (
+    Argument,
+    Done,
+    Execute,
+    Failed,
+    Frames,
+    Ready,
+    Stop,
+    ToDriver,
+    Track,
+    frame,
+    frames_from_worker,
+)
+from headrace.model.messages import Handback as HandbackMessage
+from headrace.model.records import ArtifactRecord, LogChunk, MetricChunk, Param, Tag, TaskId
+from headrace.model.states import Failure
+from headrace.stores.metadata.protocol import Write
+
+#: Bytes of output of one attempt and stream that are kept; the rest is dropped, and a marker says so.
+LOG_LIMIT = 10 * 1024 * 1024
+_RECEIVE = 1 << 20
+_TAIL = 2000
+_STREAMS = ("out", "err")
+
+
+class _Attempt:
+    """An attempt in a worker's hands."""
+
+    __slots__ = ("kept", "lost", "number", "seq", "task", "token")
+
+    def __init__(self, task: Task, token: int) -> None:
+        self.task = task
+        self.token = token
+        self.number = task.attempt
+        self.seq = 0
+        self.kept = [0, 0]
+        self.lost = [False, False]
+
+
+class _Worker:
+    __slots__ = ("blocked", "dying", "fd", "frames", "isolated", "known", "link", "offsets", "out", "queue")
+
+    def __init__(self, link: WorkerLink, isolated: bool) -> None:
+        self.link = link
+        self.fd = link.sock.fileno()
+        self.frames: Frames = frames_from_worker()
+        self.queue: deque[_Attempt] = deque()
+        self.known: set[int] = set()
+        self.out = bytearray()
+        self.blocked = False
+        self.offsets = [0, 0]
+        self.isolated = isolated
+        self.dying = False
+
+
+class Crew:
+    """All workers of one run."""
+
+    def __init__(self, executor: Executor, epoll: select.epoll, run_name: str, run_id: int) -> None:
+        self._executor = executor
+        self._epoll = epoll
+        self._run_name = run_name
+        self._run_id = run_id
+        self._workers: dict[int, _Worker] = {}
+        self._idle: list[_Worker] = []
+        self._at: dict[int, _Worker] = {}
+        self._writes: list[Write] = []
+        self._lost: list[tuple[TaskId, int, str]] = []
+        self.last_line: tuple[str, str] = ("", "")
+
+    # --- sending ----------------------------------------------------------------------------------------------
+
+    def dispatch(self, start: Start) -> list[Event]:
+        """Give an attempt to a worker: a busy one when it is sent ahead, else an idle or a new one."""
+        task = start.task
+        worker = self._choose(start)
+        attempt = _Attempt(task, start.token)
+        worker.queue.append(attempt)
+        self._at[start.token] = worker
+        parts = []
+        if task.step.id not in worker.known:
+            worker.known.add(task.step.id)
+            parts.append(frame(task.step.define))
+        name = f"{self._run_name}/{task.id.step}/{task.id.number}"
+        message = Execute(start.token, task.step.id, name, task.attempt, _arguments(task), start.gpus)
+        parts.append(frame(message))
+        self._send(worker, b"".join(parts))
+        if start.ahead and worker.queue[0] is attempt:
+            return [Promote(start.token, 0.0)]
+        return []
+
+    def _choose(self, start: Start) -> _Worker:
+        isolated = start.task.step.policy.isolated
+        if start.ahead:
+            busy = [w for w in self._workers.values() if w.queue and not w.isolated and not w.dying]
+            if busy:
+                return min(busy, key=lambda w: len(w.queue))
+        if not isolated and self._idle:
+            return self._idle.pop()
+        worker = _Worker(self._executor.provide(), isolated)
+        self._workers[worker.fd] = worker
+        self._epoll.register(worker.fd, select.EPOLLIN)
+        return worker
+
+    def _send(self, worker: _Worker, data: bytes) -> None:
+        if not worker.out:
+            try:
+                sent = worker.link.sock.send(data)
+            except BlockingIOError:
+                sent = 0
+            except OSError:
+                return  # the worker is gone; its exit is reported
+            if sent == len(data):
+                return
+            data = data[sent:]
+        worker.out += data
+        if not worker.blocked:
+            worker.blocked = True
+            self._epoll.modify(worker.fd, select.EPOLLIN | select.EPOLLOUT)
+
+    def _flush(self, worker: _Worker) -> None:
+        try:
+            sent = worker.link.sock.send(worker.out)
+        except OSError:
+            return
+        del worker.out[:sent]
+        if not worker.out:
+            worker.blocked = False
+            self._epoll.modify(worker.fd, select.EPOLLIN)
+
+    def kill(self, token: int, grace: float) -> None:
+        """Stop the worker that has this attempt."""
+        worker = self._at.get(token)
+        if worker is not None:
+            self._stop(worker, grace)
+
+    def kill_all(self) -> None:
+        """Stop every worker at once."""
+        for worker in self._workers.values():
+            self._stop(worker, 0.0)
+
+    def _stop(self, worker: _Worker, grace: float) -> None:
+        worker.dying = True
+        if worker in self._idle:
+            self._idle.remove(worker)
+        self._executor.stop(worker.link, grace)
+
+    # --- receiving --------------------------------------------------------------------------------------------
+
+    def on_socket(self, fd: int, mask: int, now: float) -> list[Event]:
+        """Read what a worker says."""
+        worker = self._workers.get(fd)
+        if worker is None:
+            return []
+        if mask & select.EPOLLOUT:
+            self._flush(worker)
+        if not mask & (select.EPOLLIN | select.EPOLLHUP | select.EPOLLERR):
+            return []
+        try:
+            data = worker.link.sock.recv(_RECEIVE)
+        except BlockingIOError:
+            return []
+        except OSError:
+            data = b""
+        if not data:  # closed: its exit follows
+            self._epoll.unregister(fd)
+            worker.dying = True
+            return []
+        events: list[Event] = []
+        for message in worker.frames.feed(data):
+            self._on_message(worker, message, now, events)  # type: ignore[arg-type]
+        return events
+
+    def _on_message(self, worker: _Worker, message: ToDriver, now: float, events: list[Event]) -> None:
+        kind = type(message)
+        if kind is Done or kind is Failed:
+            self._on_finished(worker, message, now, events)  # type: ignore[arg-type]
+        elif kind is Track:
+            self._on_track(worker, message, now)  # type: ignore[arg-type]
+        elif kind is HandbackMessage:
+            back = message.tokens  # type: ignore[union-attr]
+            for token in back:
+                self._at.pop(token, None)
+            worker.queue = deque(a for a in worker.queue if a.token not in back)
+            events.append(Handback(back, now))
+        elif kind is Ready:
+            worker.link.pid = message.pid  # type: ignore[union-attr]
+
+    def _on_finished(self, worker: _Worker, message: Done | Failed, now: float, events: list[Event]) -> None:
+        attempt = self._current(worker, message.token)
+        if attempt is None:
+            return
+        self._pump(worker, attempt, now, message.usage.log_ends)
+        worker.queue.popleft()
+        del self._at[message.token]
+        if isinstance(message, Done):
+            events.append(Succeeded(message.token, message.outputs, message.usage, now))
+        elif message.bad_blob and (source := _source_of(attempt.task, message.bad_blob)):
+            self._lost.append((source[0], message.token, source[1]))
+        else:
+            events.append(
+                AttemptFailed(
+                    message.token,
+                    message.failure,
+                    message.error,
+                    now,
+                    message.traceback,
+                    message.exception,
+                    message.classes,
+                    message.usage,
+                )
+            )
+        if worker.queue:
+            events.append(Promote(worker.queue[0].token, now))
+        elif worker.isolated:
+            self._send(worker, frame(Stop()))
+        elif not worker.dying:
+            self._idle.append(worker)
+
+    def _current(self, worker: _Worker, token: int) -> _Attempt | None:
+        if worker.queue and worker.queue[0].token == token:
+            return worker.queue[0]
+        return None
+
+    def on_exit(self, ended: WorkerExit, slots: Mapping[int, Slot], now: float) -> list[Event]:
+        """A worker is gone: hear its last words, then settle what it had in hand."""
+        worker = next((w for w in self._workers.values() if w.link is ended.link), None)
+        if worker is None:
+            return []
+        events: list[Event] = []
+        while True:
+            more = self._drain(worker)
+            if not more:
+                break
+            for message in worker.frames.feed(more):
+                self._on_message(worker, message, now, events)  # type: ignore[arg-type]
+        worker.dying = True
+        if worker in self._idle:
+            self._idle.remove(worker)
+        del self._workers[worker.fd]
+        if worker.queue:
+            current = worker.queue.popleft()
+            self._at.pop(current.token, None)
+            self._pump(worker, current, now, None)
+            events.append(self._post_mortem(worker, current, slots.get(current.token), ended, now))
+        if worker.queue:
+            for attempt in worker.queue:
+                self._at.pop(attempt.token, None)
+            events.append(Handback(tuple(a.token for a in worker.queue), now))
+        worker.link.sock.close()
+        return events
+
+    def _drain(self, worker: _Worker) -> bytes:
+        try:
+            return worker.link.sock.recv(_RECEIVE)
+        except OSError:
+            return b""
+
+    def _post_mortem(
+        self, worker: _Worker, attempt: _Attempt, slot: Slot | None, ended: WorkerExit, now: float
+    ) -> AttemptFailed:
+        failure, error = _cause(ended, slot, attempt.task)
+        tail = self._tail(worker)
+        name = {"timeout": "TaskTimeoutError", "out of memory": "TaskOutOfMemoryError"}.get(failure, "TaskCrashedError")
+        bases = {"TaskTimeoutError": "TimeoutError", "TaskOutOfMemoryError": "MemoryError"}
+        return AttemptFailed(
+            attempt.token,
+            failure,
+            error,
+            now,
+            traceback=f"The last lines it printed:\n{tail}" if tail else "",
+            classes=(f"headrace.{name}", f"builtins.{bases.get(name, 'Exception')}"),
+            exit_code=ended.code,
+        )
+
+    def _tail(self, worker: _Worker) -> str:
+        texts = []
+        for stream in (0, 1):
+            end = worker.link.log_end(stream)
+            texts.append(worker.link.read_log(stream, max(0, end - _TAIL), end).decode(errors="replace"))
+        return "\n".join("".join(texts).splitlines()[-20:])
+
+    # --- output, metrics --------------------------------------------------------------------------------------
+
+    def _pump(self, worker: _Worker, attempt: _Attempt, now: float, ends: tuple[int, int] | None) -> None:
+        """Take what the attempt printed since the last look."""
+        for stream in (0, 1):
+            start = worker.offsets[stream]
+            end = ends[stream] if ends is not None else worker.link.log_end(stream)
+            if end < start:  # somebody truncated it
+                worker.offsets[stream] = end
+            elif end > start:
+                self._take(worker, attempt, stream, end, now)
+
+    def _take(self, worker: _Worker, attempt: _Attempt, stream: int, end: int, now: float) -> None:
+        start = worker.offsets[stream]
+        room = LOG_LIMIT - attempt.kept[stream]
+        data = worker.link.read_log(stream, start, min(end, start + room)) if room > 0 else b""
+        if end - start > room and not attempt.lost[stream]:
+            attempt.lost[stream] = True
+            data += f"\n[headrace: output past {LOG_LIMIT >> 20} MiB was dropped]\n".encode()
+        attempt.kept[stream] += end - start
+        worker.offsets[stream] = end
+        if end > 1 << 20:
+            worker.link.trim_log(stream, end)
+        if not data:
+            return
+        step, number = attempt.task.id
+        self._writes.append(
+            LogChunk(
+                run_id=self._run_id,
+                step=step,
+                number=number,
+                attempt=attempt.number,
+                seq=attempt.seq,
+                stream=_STREAMS[stream],
+                time=now,
+                data=data,
+            )
+        )
+        attempt.seq += 1
+        last = data.rstrip().rpartition(b"\n")[2]
+        if last:
+            self.last_line = (str(attempt.task.id), last[:500].decode(errors="replace"))
+
+    def _on_track(self, worker: _Worker, message: Track, now: float) -> None:
+        attempt = next((a for a in worker.queue if a.token == message.token), None)
+        if attempt is None:
+            return
+        run_id, (step, number) = self._run_id, attempt.task.id
+        add = self._writes.append
+        for m in message.metrics:
+            add(
+                MetricChunk(
+                    run_id=run_id, step=step, number=number, name=m.name, values=m.values, steps=m.steps, times=m.times
+                )
+            )
+        for name, text in message.params:
+            add(Param(run_id, name, text, logged=True))
+        for name, value in message.tags:
+            add(Tag(run_id, name, value))
+        for one in message.artifacts:
+            add(
+                ArtifactRecord(
+                    run_id=run_id,
+                    step=step,
+                    number=number,
+                    name=one.name,
+                    value=one.value,
+                    preview=one.preview,
+                    created=now,
+                    kind="logged",
+                )
+            )
+
+    def take_writes(self, now: float) -> list[Write]:
+        """Output and tracking that arrived and is not written yet."""
+        for worker in self._workers.values():
+            if worker.queue:
+                self._pump(worker, worker.queue[0], now, None)
+        writes, self._writes = self._writes, []
+        return writes
+
+    def take_lost_inputs(self) -> list[tuple[TaskId, int, str]]:
+        """Attempts that could not read an input: ``(producer, token, output)``."""
+        lost, self._lost = self._lost, []
+        return lost
+
+    def over_memory(self, slots: Mapping[int, Slot]) -> Iterable[tuple[int, int]]:
+        """Running attempts that use more memory than they asked for, with the bytes they use."""
+        over = []
+        for worker in self._workers.values():
+            if worker.queue:
+                token = worker.queue[0].token
+                slot = slots.get(token)
+                if slot is not None and slot.resources.memory and not slot.reason:
+                    used = worker.link.memory()
+                    if used > slot.resources.memory:
+                        over.append((token, used))
+        return over
+
+    def close(self) -> None:
+        """Close the sockets; the executor has ended the workers."""
+        for worker in self._workers.values():
+            worker.link.sock.close()
+        self._workers.clear()
+
+
+def _arguments(task: Task) -> tuple[Argument, ...]:
+    arguments = []
+    for one in task.pending:
+        if not one.sources:
+            assert one.value is not None
+            arguments.append(Argument(one.name, one.value))
+        elif one.value is None:
+            source = one.sources[0]
+            arguments.append(Argument(one.name, source.task.output(source.output)))
+        else:
+            fills = tuple(source.task.output(source.output) for source in one.sources)
+            arguments.append(Argument(one.name, one.value, fills, template=True))
+    return tuple(arguments)
+
+
+def _source_of(task: Task, digest: bytes) -> tuple[TaskId, str] | None:
+    """Which output of which task a blob belongs to, among the inputs of ``task``."""
+    for one in task.pending:
+        for source in one.sources:
+            packed = source.task.output(source.output)
+            if any(blob.digest == digest for blob in packed.blobs):
+                return source.task.id, source.output
+    return None
+
+
+def _cause(ended: WorkerExit, slot: Slot | None, task: Task) -> tuple[str, str]:
+    """The failure and one line on it."""
+    reason = slot.reason if slot is not None else ""
+    policy = task.step.policy
+    if reason == Failure.TIMEOUT:
+        return Failure.TIMEOUT, f"ran longer than the {policy.timeout:g} s that its step allows"
+    if reason == Failure.MEMORY:
+        limit = (slot.resources.memory if slot else 0) / 2**20
+        return Failure.MEMORY, f"used more than the {limit:,.0f} MiB of memory that it asked for"
+    if reason:
+        return Failure.KILLED, reason
+    code = ended.code
+    if code >= 0:
+        return Failure.EXIT, f"ended its process with os._exit({code})"
+    if ended.out_of_memory:
+        return Failure.MEMORY, "the machine ran out of memory and the system killed the worker"
+    if -code == signal.SIGKILL:
+        return Failure.KILLED, "its worker was killed with SIGKILL from outside"
+    try:
+        name = signal.Signals(-code).name
+    except ValueError:
+        name = f"signal {-code}"
+    text = signal.strsignal(-code) if -code < signal.NSIG else None
+    return Failure.CRASH, f"its worker died of {name} ({(text or name).lower()})"

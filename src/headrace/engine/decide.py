@@ -1,0 +1,578 @@
+"""The engine: ``decide(state, event) -> commands``. No I/O, no clock, no randomness; the state is changed in place.
+
+Called by ``engine.loop`` only, one event at a time. Read it from ``_HANDLERS`` at the end. A task goes
+waiting -> (identified by content) -> ready -> running -> succeeded or failed, with delays between attempts; every
+change is recorded by a command, and a waiting flow is woken only by a ``Resolve`` that comes after the record.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from headrace._base.retry import backoff_delay
+from headrace.engine import keys
+from headrace.engine.events import (
+    AttemptFailed,
+    CacheAnswer,
+    Cancel,
+    Command,
+    Due,
+    Event,
+    Exceeded,
+    Handback,
+    InputLost,
+    Kill,
+    Later,
+    Lookup,
+    PendingInput,
+    PendingSource,
+    Promote,
+    Recall,
+    Record,
+    Resolve,
+    Schedule,
+    Start,
+    Submit,
+    Succeeded,
+    TimedOut,
+    Written,
+)
+from headrace.engine.state import EngineState, Lane, Problem, Slot, Task
+from headrace.model.messages import Output
+from headrace.model.records import ArtifactRecord, AttemptRecord, Edge, TaskId, TaskRecord
+from headrace.model.states import AttemptState, Failure, TaskState
+from headrace.stores.metadata.protocol import CacheEntry
+
+#: An attempt expected to take less than this many seconds in all may be sent ahead of its turn.
+AHEAD_SECONDS = 0.002
+AHEAD_DEPTH = 8
+#: A ready task that does not fit lets smaller ones pass it for this long, then they wait behind it.
+PATIENCE = 2.0
+#: Seconds between asking a worker to stop and making it.
+CANCEL_GRACE = 1.0
+
+_FINAL = (TaskState.SUCCEEDED, TaskState.FAILED, TaskState.CANCELLED)
+
+
+def decide(state: EngineState, event: Event) -> list[Command]:
+    """Apply ``event`` to ``state`` and say what to do about it, in order."""
+    out: list[Command] = []
+    _HANDLERS[type(event)](state, event, out)
+    return out
+
+
+# --- from call to ready -----------------------------------------------------------------------------------------
+
+
+def _submit(state: EngineState, event: Submit, out: list[Command]) -> None:
+    task = event.task
+    task.created = event.now
+    _enter(state, task)
+    if state.cancelling:
+        _finish(state, task, TaskState.CANCELLED, Problem("cancelled", "the run is being cancelled"), out)
+        return
+    for one in task.pending:
+        for source in one.sources:
+            _depend(task, source.task)
+            if source.task.problem is not None:
+                _fail_upstream(state, task, source.task, out)
+                return
+    if not task.waiting_on:
+        _identify(state, task, event.now, out)
+
+
+def _depend(task: Task, on: Task) -> None:
+    if on.state not in _FINAL:
+        on.dependents.append(task)
+        task.waiting_on += 1
+
+
+def _identify(state: EngineState, task: Task, now: float, out: list[Command]) -> None:
+    """All inputs are known: find out who the task is, and whether its result is there already."""
+    task.inputs = task.final_inputs()
+    step = task.step
+    digest = keys.inputs_digest(task.inputs)
+    same = (step.name, digest)
+    task.occurrence = state.occurrences.get(same, 0)
+    state.occurrences[same] = task.occurrence + 1
+    task.key = keys.task_key(step.name, digest, task.occurrence)
+    before = state.recorded.pop(task.key, None)
+    if before is not None:
+        task.id = before.record.id
+        task.attempt = task.attempts_before = before.record.attempts
+        unchanged = before.record.code == step.code or state.options.reuse_changed
+        if before.outputs is not None and unchanged:
+            _reuse(state, task, before.record, before.outputs, now, out)
+            return
+    else:
+        number = state.next_number.get(step.name, 1)
+        state.next_number[step.name] = number + 1
+        task.id = TaskId(step.name, number)
+    if step.policy.cache and state.options.use_cache:
+        out.append(Lookup(task))
+    else:
+        _ready(state, task, now)
+
+
+def _reuse(
+    state: EngineState,
+    task: Task,
+    record: TaskRecord,
+    outputs: tuple[Output, ...],
+    now: float,
+    out: list[Command],
+) -> None:
+    """An earlier session of the run finished it."""
+    task.outputs = outputs
+    task.origin = record.reused_from
+    state.reused += 1
+    _succeed(state, task, now, out)
+
+
+def _cache_answer(state: EngineState, event: CacheAnswer, out: list[Command]) -> None:
+    task = event.task
+    if task.state in _FINAL:
+        return
+    if event.outputs is None:
+        _ready(state, task, event.now)
+        return
+    task.outputs = event.outputs
+    task.origin = event.origin
+    task.started = event.now
+    writes: tuple[Written, ...] = (
+        _task_record(state, task, TaskState.SUCCEEDED, event.now),
+        *_artifact_records(state, task, event.now),
+        *_edges(state, task),
+    )
+    out.append(Record(writes, urgent=True))
+    _succeed(state, task, event.now, out)
+
+
+def _ready(state: EngineState, task: Task, now: float, *, front: bool = False) -> None:
+    if task.state is not TaskState.READY:
+        _move(state, task, TaskState.READY)
+    task.ready_at = now
+    own_lane = task.step.name if task.step.policy.max_parallel else ""
+    lane = state.lanes.get((task.resources, own_lane))
+    if lane is None:
+        lane = state.lanes[(task.resources, own_lane)] = Lane()
+    if front:
+        lane.tasks.appendleft(task)
+    else:
+        lane.tasks.append(task)
+
+
+# --- starting ---------------------------------------------------------------------------------------------------
+
+
+def _schedule(state: EngineState, event: Schedule, out: list[Command]) -> None:
+    if not any(lane.tasks for lane in state.lanes.values()):
+        return
+    room = _Room(state)
+    for lane in sorted((n for n in state.lanes.values() if n.tasks), key=lambda n: n.tasks[0].ready_at):
+        blocked = False
+        while lane.tasks:
+            task = lane.tasks[0]
+            if task.state is not TaskState.READY:  # cancelled while it waited
+                lane.tasks.popleft()
+                continue
+            ahead = False
+            if not room.fits(task):
+                if not room.may_go_ahead(task):
+                    blocked = event.now - task.ready_at > PATIENCE
+                    break
+                ahead = True
+            lane.tasks.popleft()
+            room.take(task, ahead)
+            _start(state, task, event.now, ahead, out)
+        if blocked:
+            return
+
+
+class _Room:
+    """What is left to give while one batch of starts is decided."""
+
+    def __init__(self, state: EngineState) -> None:
+        options = state.options
+        self.state = state
+        cpu, memory, gpu = state.used()
+        self.cpu = options.capacity.cpu - cpu
+        self.memory = options.capacity.memory - memory
+        self.gpu = options.capacity.gpu - gpu
+        ahead = sum(slot.ahead for slot in state.slots.values())
+        self.running = len(state.slots) - ahead
+        self.ahead = ahead
+
+    def fits(self, task: Task) -> bool:
+        need, policy, options = task.resources, task.step.policy, self.state.options
+        if options.max_parallel and self.running >= options.max_parallel:
+            return False
+        if policy.max_parallel and task.step.running >= policy.max_parallel:
+            return False
+        return need.cpu <= self.cpu + 1e-9 and need.memory <= self.memory and need.gpu <= self.gpu
+
+    def may_go_ahead(self, task: Task) -> bool:
+        """Whether ``task`` is so short that a busy worker may hold it in hand."""
+        step, policy = task.step, task.step.policy
+        if step.seconds is None or policy.isolated or policy.timeout or policy.max_parallel:
+            return False
+        if policy.resources.gpu or policy.resources.memory:
+            return False
+        depth = min(AHEAD_DEPTH, int(AHEAD_SECONDS / max(step.seconds, 1e-6)))
+        return self.ahead < depth * self.running
+
+    def take(self, task: Task, ahead: bool) -> None:
+        if ahead:
+            self.ahead += 1
+            return
+        need = task.resources
+        self.running += 1
+        self.cpu -= need.cpu
+        self.memory -= need.memory
+        self.gpu -= need.gpu
+
+
+def _start(state: EngineState, task: Task, now: float, ahead: bool, out: list[Command]) -> None:
+    _move(state, task, TaskState.RUNNING)
+    task.attempt += 1
+    task.started = now if task.started is None else task.started
+    task.token = state.next_token
+    state.next_token += 1
+    need = task.resources
+    gpus = tuple(state.free_gpus()[: need.gpu]) if need.gpu else ()
+    state.slots[task.token] = Slot(task, need, gpus, ahead, now)
+    task.step.running += 1
+    out.append(Start(task, task.token, ahead, gpus))
+    out.append(Record((_task_record(state, task, TaskState.RUNNING, None),), urgent=False))
+    if task.step.policy.timeout:
+        out.append(Later(now + task.step.policy.timeout, TimedOut(task.token, now)))
+
+
+def _promote(state: EngineState, event: Promote, out: list[Command]) -> None:
+    slot = state.slots.get(event.token)
+    if slot is not None:
+        slot.ahead = False
+        slot.started = event.now
+
+
+def _handback(state: EngineState, event: Handback, out: list[Command]) -> None:
+    for token in reversed(event.tokens):
+        slot = _release(state, token)
+        if slot is None:
+            continue
+        slot.task.attempt -= 1
+        if slot.reason:
+            _finish(state, slot.task, TaskState.CANCELLED, Problem("cancelled", slot.reason), out)
+        else:
+            _ready(state, slot.task, event.now, front=True)
+
+
+def _release(state: EngineState, token: int) -> Slot | None:
+    """End a lease. None: it ended before, so whoever speaks for it has nothing to say any more."""
+    slot = state.slots.pop(token, None)
+    if slot is not None:
+        slot.task.step.running -= 1
+    return slot
+
+
+# --- finishing --------------------------------------------------------------------------------------------------
+
+
+def _succeeded(state: EngineState, event: Succeeded, out: list[Command]) -> None:
+    slot = _release(state, event.token)
+    if slot is None:
+        return
+    task, usage = slot.task, event.usage
+    seconds = usage.finished - usage.started
+    step = task.step
+    step.seconds = seconds if step.seconds is None else max(seconds, 0.7 * step.seconds + 0.3 * seconds)
+    task.outputs = event.outputs
+    writes: tuple[Written, ...] = (
+        _task_record(state, task, TaskState.SUCCEEDED, usage.finished),
+        _attempt_record(state, task, AttemptState.SUCCEEDED, event, slot),
+        *_artifact_records(state, task, usage.finished),
+        *_edges(state, task),
+        *_cache_entry(state, task, usage.finished),
+    )
+    out.append(Record(writes, urgent=True))
+    _succeed(state, task, event.now, out)
+
+
+def _succeed(state: EngineState, task: Task, now: float, out: list[Command]) -> None:
+    """The task has its outputs and they are recorded: let go of it, wake who waits, go on with its dependents."""
+    _move(state, task, TaskState.SUCCEEDED)
+    state.live.discard(task)
+    out.append(Resolve(task))
+    dependents, task.dependents = task.dependents, []
+    task.pending = ()
+    for dependent in dependents:
+        dependent.waiting_on -= 1
+        if dependent.waiting_on or dependent.state in _FINAL:
+            continue
+        if dependent.id.number < 0:
+            _identify(state, dependent, now, out)
+        else:  # it had started and lost an input
+            dependent.inputs = dependent.final_inputs()
+            _ready(state, dependent, now)
+    task.inputs = ()
+
+
+def _failed(state: EngineState, event: AttemptFailed, out: list[Command]) -> None:
+    slot = _release(state, event.token)
+    if slot is None:
+        return
+    task = slot.task
+    problem = Problem(event.failure, event.error, event.traceback, event.exception, event.classes, event.exit_code)
+    if slot.reason == "cancelled":
+        problem = Problem("cancelled", "cancelled while it ran")
+        record = _attempt_record(state, task, AttemptState.CANCELLED, event, slot)
+        out.append(Record((record,), urgent=True))
+        _finish(state, task, TaskState.CANCELLED, problem, out)
+        return
+    attempt = _attempt_record(state, task, AttemptState.FAILED, event, slot)
+    retry = task.step.policy.retry
+    retries_done = task.attempt - 1 - task.attempts_before
+    if retries_done < retry.count and _matches(retry.on, event.classes) and not state.cancelling:
+        _delay(state, task, event, retries_done + 1, attempt, out)
+        return
+    out.append(Record((attempt,), urgent=True))
+    _finish(state, task, TaskState.FAILED, problem, out)
+
+
+def _matches(on: tuple[str, ...], classes: tuple[str, ...]) -> bool:
+    return not on or any(name in on or name.rpartition(".")[2] in on for name in classes)
+
+
+def _delay(
+    state: EngineState,
+    task: Task,
+    event: AttemptFailed,
+    retry_number: int,
+    attempt: AttemptRecord,
+    out: list[Command],
+) -> None:
+    retry = task.step.policy.retry
+    if event.failure == Failure.MEMORY and task.memory:
+        grown = int(task.memory * retry.memory_factor)
+        task.memory = min(grown, state.options.capacity.memory)
+    roll = int.from_bytes(task.key[:4], "little") ^ (task.attempt * 0x9E3779B1) & 0xFFFFFFFF
+    wait = backoff_delay(retry_number, retry.delay, retry.backoff, retry.max_delay, retry.jitter, roll / 2**32)
+    _move(state, task, TaskState.DELAYED)
+    record = _task_record(state, task, TaskState.DELAYED, None, error=event.error)
+    out.append(Record((attempt, record), urgent=False))
+    out.append(Later(event.now + wait, Due(task, event.now)))
+
+
+def _due(state: EngineState, event: Due, out: list[Command]) -> None:
+    if event.task.state is TaskState.DELAYED:
+        _ready(state, event.task, event.now)
+
+
+def _finish(state: EngineState, task: Task, final: TaskState, problem: Problem, out: list[Command]) -> None:
+    """End a task without a result, and with it all that needed it."""
+    _move(state, task, final)
+    state.live.discard(task)
+    task.problem = problem
+    if task.id.number >= 0:
+        record = _task_record(state, task, final, None, error=problem.error)
+        out.append(Record((record,), urgent=True))
+    out.append(Resolve(task))
+    dependents, task.dependents = task.dependents, []
+    for dependent in dependents:
+        if dependent.state not in _FINAL:
+            _fail_upstream(state, dependent, task, out)
+    task.pending = ()
+    task.inputs = ()
+
+
+def _fail_upstream(state: EngineState, task: Task, cause: Task, out: list[Command]) -> None:
+    problem = cause.problem
+    assert problem is not None
+    root = problem.upstream or problem
+    name = str(cause.id) if cause.id.number >= 0 else cause.step.name
+    text = problem.error if problem.upstream else f"{name} failed: {problem.error}"
+    if root.failure == "cancelled":
+        _finish(state, task, TaskState.CANCELLED, Problem("cancelled", text, upstream=root), out)
+    else:
+        _finish(state, task, TaskState.FAILED, Problem("upstream", text, upstream=root), out)
+
+
+# --- trouble ----------------------------------------------------------------------------------------------------
+
+
+def _timed_out(state: EngineState, event: TimedOut, out: list[Command]) -> None:
+    slot = state.slots.get(event.token)
+    if slot is not None and not slot.reason:
+        slot.reason = Failure.TIMEOUT
+        out.append(Kill(event.token, 0.0))
+
+
+def _exceeded(state: EngineState, event: Exceeded, out: list[Command]) -> None:
+    slot = state.slots.get(event.token)
+    if slot is not None and not slot.reason:
+        slot.reason = Failure.MEMORY
+        out.append(Kill(event.token, 0.0))
+
+
+def _cancel(state: EngineState, event: Cancel, out: list[Command]) -> None:
+    if event.task is None:
+        state.cancelling = True
+    for task in list(state.live) if event.task is None else [event.task]:
+        if task.state in _FINAL:
+            continue
+        if task.state is TaskState.RUNNING:
+            slot = state.slots[task.token]
+            if not slot.reason:
+                slot.reason = "cancelled"
+                out.append(Kill(task.token, CANCEL_GRACE))
+        else:
+            _finish(state, task, TaskState.CANCELLED, Problem("cancelled", "cancelled before it ran"), out)
+
+
+def _input_lost(state: EngineState, event: InputLost, out: list[Command]) -> None:
+    """Take the attempt back and let the task wait for its producer, which runs again."""
+    slot = _release(state, event.token)
+    if slot is None:
+        return
+    task = slot.task
+    task.attempt -= 1
+    task.pending = tuple(
+        PendingInput(
+            one.name,
+            one.value,
+            tuple(
+                PendingSource(event.producer, source.output) if source.task.id == event.parent else source
+                for source in one.sources
+            ),
+        )
+        for one in task.pending
+    )
+    _move(state, task, TaskState.WAITING)
+    _depend(task, event.producer)
+    if not task.waiting_on:  # it has finished meanwhile
+        task.inputs = task.final_inputs()
+        _ready(state, task, event.now)
+
+
+def _recall(state: EngineState, event: Recall, out: list[Command]) -> None:
+    task, record = event.task, event.record
+    task.created = record.created
+    task.id, task.key, task.occurrence = record.id, record.key, record.occurrence
+    task.attempt = task.attempts_before = record.attempts
+    task.inputs = task.final_inputs()
+    _enter(state, task)
+    _ready(state, task, event.now)
+
+
+# --- records ----------------------------------------------------------------------------------------------------
+
+
+def _task_record(state: EngineState, task: Task, to: TaskState, finished: float | None, error: str = "") -> TaskRecord:
+    step = task.step
+    return TaskRecord(
+        run_id=state.options.run_id,
+        step=task.id.step,
+        number=task.id.number,
+        key=task.key,
+        state=to,
+        inputs=task.inputs,
+        occurrence=task.occurrence,
+        code=step.code,
+        environment=step.environment,
+        cache_key=task_cache_key(task) if step.policy.cache else b"",
+        reused_from=task.origin,
+        attempts=task.attempt,
+        created=task.created,
+        started=task.started,
+        finished=finished,
+        session=state.options.session,
+        error=error,
+        tags=step.policy.tags,
+    )
+
+
+def task_cache_key(task: Task) -> bytes:
+    """The cache key of an identified task."""
+    digest = keys.inputs_digest(task.inputs)
+    return keys.cache_key(task.step.name, task.step.code, digest, task.step.environment)
+
+
+def _attempt_record(
+    state: EngineState, task: Task, to: AttemptState, event: Succeeded | AttemptFailed, slot: Slot
+) -> AttemptRecord:
+    usage = event.usage
+    failed = event if isinstance(event, AttemptFailed) else None
+    return AttemptRecord(
+        run_id=state.options.run_id,
+        step=task.id.step,
+        number=task.id.number,
+        attempt=task.attempt,
+        state=to,
+        started=usage.started if usage else slot.started,
+        finished=usage.finished if usage else event.now,
+        cpu_seconds=usage.cpu_seconds if usage else 0.0,
+        peak_memory=usage.peak_memory if usage else 0,
+        failure=failed.failure if failed else "",
+        exit_code=failed.exit_code if failed else None,
+        error=failed.error if failed else "",
+        traceback=failed.traceback if failed else "",
+        exception=failed.exception if failed else None,
+    )
+
+
+def _artifact_records(state: EngineState, task: Task, now: float) -> list[ArtifactRecord]:
+    run_id, (step, number) = state.options.run_id, task.id
+    return [
+        ArtifactRecord(
+            run_id=run_id,
+            step=step,
+            number=number,
+            name=one.name,
+            value=one.value,
+            preview=one.preview,
+            created=now,
+        )
+        for one in task.outputs
+    ]
+
+
+def _edges(state: EngineState, task: Task) -> list[Edge]:
+    parents = {(source.step, source.number) for one in task.inputs for source in one.sources}
+    return [Edge(state.options.run_id, step, number, task.id.step, task.id.number) for step, number in parents]
+
+
+def _cache_entry(state: EngineState, task: Task, now: float) -> tuple[CacheEntry, ...]:
+    if not task.step.policy.cache:
+        return ()
+    return (CacheEntry(task_cache_key(task), state.options.run_id, task.id.step, task.id.number, now),)
+
+
+def _enter(state: EngineState, task: Task) -> None:
+    state.live.add(task)
+    counts = state.counts.setdefault(task.step.name, {})
+    counts[task.state] = counts.get(task.state, 0) + 1
+
+
+def _move(state: EngineState, task: Task, to: TaskState) -> None:
+    counts = state.counts[task.step.name]
+    counts[task.state] -= 1
+    counts[to] = counts.get(to, 0) + 1
+    task.move(to)
+
+
+_HANDLERS: dict[type, Callable[[EngineState, Any, list[Command]], None]] = {
+    Submit: _submit,
+    Recall: _recall,
+    CacheAnswer: _cache_answer,
+    Succeeded: _succeeded,
+    AttemptFailed: _failed,
+    InputLost: _input_lost,
+    Handback: _handback,
+    Promote: _promote,
+    Due: _due,
+    TimedOut: _timed_out,
+    Exceeded: _exceeded,
+    Cancel: _cancel,
+    Schedule: _schedule,
+}

@@ -1,0 +1,225 @@
+"""What the engine is told (events) and what it asks for (commands). Plain values; nothing here acts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from headrace.model.messages import Define, Output, Usage
+from headrace.model.policy import StepPolicy
+from headrace.model.records import ArtifactRecord, AttemptRecord, Edge, TaskId, TaskRecord
+from headrace.model.values import Packed
+from headrace.stores.metadata.protocol import CacheEntry
+
+if TYPE_CHECKING:
+    from headrace.engine.state import Task
+
+
+#: What the engine records of tasks.
+Written = TaskRecord | AttemptRecord | ArtifactRecord | Edge | CacheEntry
+
+
+class StepInfo(msgspec.Struct, eq=False):
+    """A step as the engine knows it. ``id`` is its number in this process, ``code`` its fingerprint.
+
+    ``seconds`` is the smoothed duration of its recent attempts, None before the first.
+    """
+
+    id: int
+    name: str
+    policy: StepPolicy
+    define: Define
+    code: bytes = b""
+    environment: bytes = b""
+    running: int = 0
+    seconds: float | None = None
+
+
+class PendingSource(msgspec.Struct, array_like=True):
+    """An output that an argument is, or contains; ``task`` may not be finished yet."""
+
+    task: Task
+    output: str
+
+
+class PendingInput(msgspec.Struct, array_like=True):
+    """An argument before the outputs it is made of are known. ``value`` is None for a bare future."""
+
+    name: str
+    value: Packed | None
+    sources: tuple[PendingSource, ...] = ()
+
+
+# --- events -----------------------------------------------------------------------------------------------------
+
+
+class Submit(msgspec.Struct):
+    """The flow called a step. ``task`` is new; the engine fills it in."""
+
+    task: Task
+    now: float
+
+
+class Recall(msgspec.Struct):
+    """The outputs of a finished task cannot be read any more: run it again from its record as ``task``."""
+
+    task: Task
+    record: TaskRecord
+    now: float
+
+
+class CacheAnswer(msgspec.Struct):
+    """What the cache said about a task: outputs and their origin (``train/41/fit/3``), or None."""
+
+    task: Task
+    outputs: tuple[Output, ...] | None
+    origin: str
+    now: float
+
+
+class Succeeded(msgspec.Struct):
+    """An attempt finished and its outputs are in the store."""
+
+    token: int
+    outputs: tuple[Output, ...]
+    usage: Usage
+    now: float
+
+
+class AttemptFailed(msgspec.Struct):
+    """An attempt failed: it raised, its worker died, or it was killed as asked."""
+
+    token: int
+    failure: str
+    error: str
+    now: float
+    traceback: str = ""
+    exception: Packed | None = None
+    classes: tuple[str, ...] = ()
+    usage: Usage | None = None
+    exit_code: int | None = None
+
+
+class InputLost(msgspec.Struct):
+    """An attempt could not start because an output it takes is gone; ``producer`` is being run again."""
+
+    token: int
+    producer: Task
+    parent: TaskId
+    output: str
+    now: float
+
+
+class Handback(msgspec.Struct):
+    """A worker gave back attempts that it had not started."""
+
+    tokens: tuple[int, ...]
+    now: float
+
+
+class Promote(msgspec.Struct):
+    """A worker went on to an attempt that had been sent ahead."""
+
+    token: int
+    now: float
+
+
+class Due(msgspec.Struct):
+    """A retry's delay is over."""
+
+    task: Task
+    now: float
+
+
+class TimedOut(msgspec.Struct):
+    """An attempt has run for as long as its step allows."""
+
+    token: int
+    now: float
+
+
+class Exceeded(msgspec.Struct):
+    """An attempt uses more memory than its step asked for."""
+
+    token: int
+    used: int
+    now: float
+
+
+class Cancel(msgspec.Struct):
+    """Stop one task, or all of them."""
+
+    task: Task | None
+    now: float
+
+
+class Schedule(msgspec.Struct):
+    """Start what fits. Sent once after each batch of events."""
+
+    now: float
+
+
+Event = (
+    Submit
+    | Recall
+    | CacheAnswer
+    | Succeeded
+    | AttemptFailed
+    | InputLost
+    | Handback
+    | Promote
+    | Due
+    | TimedOut
+    | Exceeded
+    | Cancel
+    | Schedule
+)
+
+
+# --- commands ---------------------------------------------------------------------------------------------------
+
+
+class Start(msgspec.Struct):
+    """Run an attempt; ``ahead``: queue it behind one that is about to finish."""
+
+    task: Task
+    token: int
+    ahead: bool
+    gpus: tuple[int, ...]
+
+
+class Kill(msgspec.Struct):
+    """Stop the worker under an attempt; its end comes back as an ``AttemptFailed``."""
+
+    token: int
+    grace: float
+
+
+class Lookup(msgspec.Struct):
+    """Ask the cache; the answer comes back as a ``CacheAnswer``."""
+
+    task: Task
+
+
+class Record(msgspec.Struct):
+    """Write down. ``urgent``: before anybody learns of it; else it may wait for the next commit."""
+
+    writes: tuple[Written, ...]
+    urgent: bool
+
+
+class Resolve(msgspec.Struct):
+    """The task is over: wake whoever waits for it. Only after all records before it are committed."""
+
+    task: Task
+
+
+class Later(msgspec.Struct):
+    """Feed ``event`` back at time ``at``."""
+
+    at: float
+    event: Event
+
+
+Command = Start | Kill | Lookup | Record | Resolve | Later

@@ -1,0 +1,401 @@
+"""The shell around ``decide``: sockets, clock, store. One per run and session; owned by the process that drives it.
+
+Any thread may submit and wait. One thread of ours reads the workers' sockets; whoever holds the lock feeds events to
+``decide`` and carries out its commands, always in this order: write what must be known and commit it, then talk to
+workers, then wake who waits. Commits of one batch of events are one transaction.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import heapq
+import os
+import select
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from headrace.engine.crew import Crew
+from headrace.engine.decide import decide, task_cache_key
+from headrace.engine.events import (
+    CacheAnswer,
+    Cancel,
+    Command,
+    Event,
+    Exceeded,
+    InputLost,
+    Kill,
+    Later,
+    Lookup,
+    Recall,
+    Record,
+    Resolve,
+    Schedule,
+    Start,
+    StepInfo,
+    Submit,
+)
+from headrace.engine.ports import Executor
+from headrace.engine.recall import rebuild
+from headrace.engine.state import EngineState, Task, Timer
+from headrace.model.errors import LeaseLostError, StoreError
+from headrace.model.messages import Output
+from headrace.model.records import Lease, Signal, TaskId, TaskRecord
+from headrace.stores.artifacts.protocol import ArtifactStore
+from headrace.stores.metadata.protocol import MetadataStore, Write
+
+LEASE_SECONDS = 10.0
+_TICK = 0.1
+_SLOW_TICK = 1.0
+
+
+class Handle:
+    """Who waits for a task. ``callbacks`` run under the driver's lock: they must be quick and not call back."""
+
+    __slots__ = ("callbacks", "done", "locks")
+
+    def __init__(self) -> None:
+        self.done = False
+        self.locks: list[Any] = []
+        self.callbacks: list[Callable[[], None]] = []
+
+
+class Loop:
+    """Drives one run. ``failure`` is set when the run can no longer be driven at all (lease lost, store gone)."""
+
+    def __init__(
+        self,
+        state: EngineState,
+        metadata: MetadataStore,
+        artifacts: ArtifactStore,
+        executor: Executor,
+        lease: Lease,
+        run_name: str,
+    ) -> None:
+        self.state = state
+        self.metadata = metadata
+        self.artifacts = artifacts
+        self.run_name = run_name
+        self.failure: BaseException | None = None
+        self.cancel_requested = ""
+        self.on_signal: Callable[[Signal], None] | None = None
+        self.steps: dict[str, StepInfo] = {}
+        self._executor = executor
+        self._lease = lease
+        self._lock = threading.Lock()
+        self._timers: list[Timer] = []
+        self._timer_order = 0
+        self._urgent: list[Write] = []
+        self._lazy: list[Write] = []
+        self._running_rows: dict[TaskId, TaskRecord] = {}
+        self._starts: list[Start] = []
+        self._resolves: list[Task] = []
+        self._last_commit = time.time()
+        self._next_tick = 0.0
+        self._next_slow_tick = 0.0
+        self._last_signal = 0
+        self._closed = False
+        self._idle_waiters: list[Any] = []
+        #: Tasks that failed by themselves and whose failure the flow has not seen.
+        self.failed: list[Task] = []
+        self._epoll = select.epoll()
+        self._wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._epoll.register(self._wake_fd, select.EPOLLIN)
+        self.crew = Crew(executor, self._epoll, run_name, state.options.run_id)
+        self._thread = threading.Thread(target=self._main, name="headrace-driver", daemon=True)
+
+    # --- for the flow's threads -------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Begin. The executor must have been started."""
+        self._epoll.register(self._executor.fileno(), select.EPOLLIN)
+        self._thread.start()
+
+    def submit(self, task: Task) -> None:
+        """Hand a new task to the engine.
+
+        Raises:
+            LeaseLostError, StoreError: the run cannot go on.
+        """
+        task.handle = Handle()
+        with self._lock:
+            if self.failure is not None:
+                raise self.failure
+            self._feed(Submit(task, time.time()))
+            self._settle()
+
+    def wait(self, task: Task, timeout: float | None = None) -> bool:
+        """Wait until ``task`` is over; False when ``timeout`` seconds passed first.
+
+        Raises:
+            LeaseLostError, StoreError: the run cannot go on.
+        """
+        handle: Handle = task.handle  # type: ignore[assignment]
+        if not handle.done:
+            waiter = threading.Lock()
+            waiter.acquire()
+            with self._lock:
+                if not handle.done and self.failure is None:
+                    handle.locks.append(waiter)
+                else:
+                    waiter.release()
+            if not waiter.acquire(timeout=-1 if timeout is None else max(0.0, timeout)):
+                return False
+        if not handle.done and self.failure is not None:
+            raise self.failure
+        return True
+
+    def notify(self, task: Task, callback: Callable[[], None]) -> None:
+        """Call ``callback`` once ``task`` is over, at once when it is already."""
+        handle: Handle = task.handle  # type: ignore[assignment]
+        with self._lock:
+            if not handle.done and self.failure is None:
+                handle.callbacks.append(callback)
+                return
+        callback()
+
+    def cancel(self, task: Task | None = None) -> None:
+        """Stop one task, or all; returns at once."""
+        with self._lock:
+            self._feed(Cancel(task, time.time()))
+            self._settle()
+
+    def write(self, *writes: Write) -> None:
+        """Commit ``writes`` under the run's lease, with whatever else is due."""
+        with self._lock:
+            if self.failure is not None:
+                raise self.failure
+            self._urgent.extend(writes)
+            self._settle()
+            if self.failure is not None:
+                raise self.failure
+
+    def wait_idle(self) -> None:
+        """Wait until no task is live, or the run cannot go on."""
+        waiter = threading.Lock()
+        waiter.acquire()
+        with self._lock:
+            if not self.state.live or self.failure is not None:
+                return
+            self._idle_waiters.append(waiter)
+        waiter.acquire()
+
+    def snapshot(self) -> dict[str, dict[str, int]]:
+        """Counts of tasks by step and state, for showing."""
+        with self._lock:
+            return {step: {str(k): n for k, n in counts.items() if n} for step, counts in self.state.counts.items()}
+
+    def recall(self, lost: TaskId) -> Task:
+        """Run a finished task again because its outputs cannot be read; returns the task that will have them."""
+        with self._lock:
+            task = self._recall(lost)
+            self._settle()
+        return task
+
+    def close(self) -> None:
+        """Stop the thread and end the workers; everything decided so far is written first."""
+        with self._lock:
+            if self.failure is None:
+                self._commit(everything=True)
+            self._closed = True
+            self._wake()
+        if self._thread.is_alive():
+            self._thread.join()
+        self._executor.close()
+        self.crew.close()
+        self._epoll.close()
+        os.close(self._wake_fd)
+
+    # --- the thread -------------------------------------------------------------------------------------------
+
+    def _main(self) -> None:
+        while True:
+            wait = _TICK if self.state.live else _SLOW_TICK
+            if self._timers:
+                wait = min(wait, max(0.0, self._timers[0].at - time.time()))
+            ready = self._epoll.poll(wait)
+            with self._lock:
+                if self._closed:
+                    return
+                try:
+                    self._turn(ready)
+                except Exception as error:  # a defect of ours must end the run, never hang it
+                    self._break(error)
+
+    def _turn(self, ready: list[tuple[int, int]]) -> None:
+        now = time.time()
+        exits = False
+        for fd, mask in ready:
+            if fd == self._wake_fd:
+                os.eventfd_read(self._wake_fd)
+            elif fd == self._executor.fileno():
+                exits = True
+            else:
+                self._feed_all(self.crew.on_socket(fd, mask, now))
+        if exits:
+            for ended in self._executor.exits():
+                self._feed_all(self.crew.on_exit(ended, self.state.slots, now))
+            with contextlib.suppress(FileExistsError):  # a new server has a new socket
+                self._epoll.register(self._executor.fileno(), select.EPOLLIN)
+        for task_id, token, output in self.crew.take_lost_inputs():
+            self._feed(InputLost(token, self._recall(task_id), task_id, output, now))
+        while self._timers and self._timers[0].at <= now:
+            due = heapq.heappop(self._timers).event
+            self._feed(msgspec.structs.replace(due, now=now))
+        if now >= self._next_tick:
+            self._tick(now)
+        self._settle()
+
+    def _tick(self, now: float) -> None:
+        self._next_tick = now + _TICK
+        self._urgent.extend(self.crew.take_writes(now))
+        self._lazy.extend(self._running_rows.values())
+        self._running_rows.clear()
+        for token, used in self.crew.over_memory(self.state.slots):
+            self._feed(Exceeded(token, used, now))
+        if now >= self._next_slow_tick:
+            self._next_slow_tick = now + _SLOW_TICK
+            for signal in self.metadata.signals(self.state.options.run_id, self._last_signal):
+                self._last_signal = signal.id
+                self._on_signal(signal, now)
+        if self._lazy or now - self._last_commit > LEASE_SECONDS / 4:
+            self._commit(everything=True)
+
+    def _on_signal(self, signal: Signal, now: float) -> None:
+        if signal.kind == "cancel":
+            self.cancel_requested = signal.sender or "somebody"
+            self._feed(Cancel(None, now))
+        if self.on_signal is not None:
+            self.on_signal(signal)
+
+    # --- feeding and settling, under the lock -----------------------------------------------------------------
+
+    def _feed(self, event: Event) -> None:
+        for command in decide(self.state, event):
+            self._obey(command)
+
+    def _feed_all(self, events: list[Event]) -> None:
+        for event in events:
+            self._feed(event)
+
+    def _obey(self, command: Command) -> None:
+        kind = type(command)
+        if kind is Record:
+            self._record(command)  # type: ignore[arg-type]
+        elif kind is Resolve:
+            self._resolves.append(command.task)  # type: ignore[union-attr]
+        elif kind is Start:
+            self._starts.append(command)  # type: ignore[arg-type]
+        elif kind is Later:
+            self._later(command)  # type: ignore[arg-type]
+        elif kind is Lookup:
+            self._feed(self._look_up(command.task))  # type: ignore[union-attr]
+        elif kind is Kill:
+            self.crew.kill(command.token, command.grace)  # type: ignore[union-attr]
+
+    def _record(self, command: Record) -> None:
+        if command.urgent:
+            first = command.writes[0]
+            if self._running_rows and isinstance(first, TaskRecord):
+                self._running_rows.pop(first.id, None)
+            self._urgent.extend(command.writes)
+            return
+        for write in command.writes:
+            if isinstance(write, TaskRecord):
+                self._running_rows[write.id] = write
+            else:
+                self._lazy.append(write)
+
+    def _later(self, command: Later) -> None:
+        self._timer_order += 1
+        heapq.heappush(self._timers, Timer(command.at, self._timer_order, command.event))
+        if self._timers[0].at == command.at:
+            self._wake()
+
+    def _settle(self) -> None:
+        """Carry out what the events led to: commit, send, wake."""
+        self._feed(Schedule(time.time()))
+        try:
+            while self._starts or self._urgent:
+                if self._urgent:
+                    self._commit()
+                starts, self._starts = self._starts, []
+                for start in starts:
+                    self._feed_all(self.crew.dispatch(start))
+        except (StoreError, LeaseLostError) as error:
+            self._break(error)
+            return
+        resolves, self._resolves = self._resolves, []
+        for task in resolves:
+            if task.problem is not None and task.problem.failure not in ("cancelled", "upstream"):
+                self.failed.append(task)
+            _wake(task)
+        if self._idle_waiters and not self.state.live:
+            self._wake_idle()
+
+    def _wake_idle(self) -> None:
+        waiters, self._idle_waiters = self._idle_waiters, []
+        for waiter in waiters:
+            waiter.release()
+
+    def _commit(self, *, everything: bool = False) -> None:
+        writes = self._urgent
+        if everything:
+            writes = [*writes, *self.crew.take_writes(time.time()), *self._lazy, *self._running_rows.values()]
+            self._lazy, self._running_rows = [], {}
+        self._urgent = []
+        now = time.time()
+        self._lease = msgspec.structs.replace(self._lease, expires=now + LEASE_SECONDS)
+        self.metadata.commit(writes, self._lease)
+        self._last_commit = now
+
+    def _break(self, error: BaseException) -> None:
+        """The run cannot be driven any more: let everybody know, and leave no worker running."""
+        self.failure = error
+        self.crew.kill_all()
+        for task in list(self.state.live) + self._resolves:
+            _wake(task, done=False)
+        self._wake_idle()
+
+    def _wake(self) -> None:
+        os.eventfd_write(self._wake_fd, 1)
+
+    # --- cache and recall -------------------------------------------------------------------------------------
+
+    def _look_up(self, task: Task) -> CacheAnswer:
+        now = time.time()
+        key = task_cache_key(task)
+        entry = self.metadata.cached(key)
+        if entry is None:
+            return CacheAnswer(task, None, "", now)
+        found = self.metadata.outputs(entry.run_id, [TaskId(entry.step, entry.number)])
+        records = list(found.get(TaskId(entry.step, entry.number), {}).values())
+        origin = self.metadata.run_by_id(entry.run_id)
+        if not records or origin is None or self.artifacts.missing(b for r in records for b in r.value.blobs):
+            self.metadata.forget_cached(key)
+            return CacheAnswer(task, None, "", now)
+        outputs = tuple(Output(r.name, r.value, r.preview) for r in records)
+        return CacheAnswer(task, outputs, f"{origin.name}/{entry.step}/{entry.number}", now)
+
+    def _recall(self, lost: TaskId) -> Task:
+        for live in self.state.live:
+            if live.id == lost:
+                return live
+        task, record = rebuild(lost, self.state.options.run_id, self.metadata, self.steps)
+        task.handle = Handle()
+        self._feed(Recall(task, record, time.time()))
+        return task
+
+
+def _wake(task: Task, *, done: bool = True) -> None:
+    handle: Handle = task.handle  # type: ignore[assignment]
+    handle.done = handle.done or done
+    locks, handle.locks = handle.locks, []
+    for lock in locks:
+        lock.release()
+    callbacks, handle.callbacks = handle.callbacks, []
+    for callback in callbacks:
+        callback()

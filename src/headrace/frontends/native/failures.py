@@ -1,0 +1,60 @@
+"""Problems of tasks as exceptions: the step's own one where there is one, with its traceback as the cause."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from headrace.engine.state import Problem, Task
+from headrace.model import errors
+from headrace.model.states import Failure
+from headrace.stores import codecs
+from headrace.stores.artifacts.protocol import ArtifactStore
+
+_TYPES: dict[str, type[errors.HeadraceError]] = {
+    Failure.TIMEOUT: errors.TaskTimeoutError,
+    Failure.MEMORY: errors.TaskOutOfMemoryError,
+    Failure.STORE: errors.NotStorableError,
+    Failure.CRASH: errors.TaskCrashedError,
+    Failure.EXIT: errors.TaskCrashedError,
+    Failure.KILLED: errors.TaskCrashedError,
+    "cancelled": errors.TaskCancelledError,
+    "upstream": errors.UpstreamFailedError,
+}
+
+
+def exception_of(task: Task, run: str, store: ArtifactStore) -> BaseException:
+    """What waiting for ``task`` raises. The exception carries ``headrace_task``, the name of the task that failed."""
+    problem = task.problem
+    assert problem is not None
+    name = f"{run}/{task.id}" if task.id.number >= 0 else f"{run}/{task.step.name}"
+    exception = _own(problem, store)
+    if exception is None:
+        kind = _TYPES.get(problem.failure, errors.TaskError)
+        exception = kind(f"task {name}: {problem.error}")
+        if problem.upstream is not None:
+            exception.__cause__ = _own(problem.upstream, store)
+        elif problem.traceback:
+            exception.__cause__ = errors.RemoteTraceback(problem.traceback)
+    elif problem.traceback:
+        exception.__cause__ = errors.RemoteTraceback(problem.traceback)
+    exception.headrace_task = name  # type: ignore[attr-defined]
+    return exception
+
+
+def _own(problem: Problem, store: ArtifactStore) -> BaseException | None:
+    """The exception that the step raised, when it could travel."""
+    if problem.exception is None:
+        return None
+    try:
+        parts: Any = codecs.unpack(problem.exception, store)
+        return rebuild(*parts)
+    except Exception:  # its class cannot be imported here, say: the text tells the story
+        return None
+
+
+def rebuild(kind: type[BaseException], args: tuple[Any, ...], attributes: dict[str, Any]) -> BaseException:
+    """An exception of class ``kind`` without calling its ``__init__``, which may want other arguments."""
+    exception = kind.__new__(kind, *args)
+    exception.args = args
+    vars(exception).update(attributes)
+    return exception

@@ -1,0 +1,167 @@
+"""``@flow``: a function whose call is a run."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
+
+import msgspec
+
+from headrace.frontends.native.current import running
+from headrace.model.errors import DefinitionError
+from headrace.worker import context
+
+if TYPE_CHECKING:
+    from headrace.client.runs import Run
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class FlowOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """What ``@flow(...)`` may say."""
+
+    tags: tuple[str, ...] = ()
+    max_parallel: int = 0
+    keep_going: bool = False
+    on_success: Callable[..., Any] | None = None
+    on_failure: Callable[..., Any] | None = None
+
+
+class Flow(Generic[P, R]):
+    """A flow. Calling it creates a run and returns what the function returns; inside a run it is a part of that run."""
+
+    __headrace_flow__ = True
+    dialect = "native"
+
+    def __init__(self, function: Callable[P, R], name: str = "", options: FlowOptions | None = None) -> None:
+        self.__wrapped__ = function
+        self.__doc__ = function.__doc__
+        self.__name__ = getattr(function, "__name__", "")
+        self.__qualname__ = getattr(function, "__qualname__", "")
+        self.__module__ = function.__module__
+        self.name = name or self.__name__
+        self.settings = options or FlowOptions()
+        if getattr(function, "__code__", None) is None:
+            raise DefinitionError(f"@flow is for Python functions, {function!r} is not one")
+        if not self.name or "/" in self.name or self.name == "<lambda>":
+            raise DefinitionError(f"a flow needs a name without '/', {self.name!r} is none; use @flow(name=...)")
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Run it. Raises what the flow raises."""
+        if running() is not None or context.current() is not None:
+            return self.__wrapped__(*args, **kwargs)
+        if self.is_async and _in_event_loop():
+            from headrace.frontends.native.launch import run_flow_async
+
+            return run_flow_async(self, self.bind(args, kwargs))  # type: ignore[return-value]
+        from headrace.frontends.native.launch import run_flow
+
+        return run_flow(self, self.bind(args, kwargs)).value  # type: ignore[no-any-return]
+
+    def run(self, *args: P.args, **kwargs: P.kwargs) -> Run:
+        """Run it and return the ``Run``, also when it failed: look at ``run.state``, ``run.result``, ``run.error``."""
+        from headrace.client.runs import Run
+        from headrace.frontends.native.launch import run_flow
+
+        ended = run_flow(self, self.bind(args, kwargs), reraise=False)
+        return Run(ended.run.name)
+
+    def main(self, argv: Sequence[str] | None = None) -> R:
+        """Run it with parameters from the command line: the last line of a script that takes options."""
+        from headrace.frontends.native.launch import run_flow
+        from headrace.frontends.native.parameters import parameter_specs, parse_arguments
+        from headrace.model.errors import UsageError
+
+        try:
+            values = parse_arguments(parameter_specs(self.__wrapped__), list(sys.argv[1:] if argv is None else argv))
+        except UsageError as error:
+            print(f"{self.name}: {error}", file=sys.stderr)
+            raise SystemExit(2) from None
+        return run_flow(self, values).value  # type: ignore[no-any-return]
+
+    def bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+        """The parameters of a call, checked and converted, defaults filled in.
+
+        Raises:
+            ParameterError: one is unknown, missing or of the wrong type.
+        """
+        from headrace.frontends.native.parameters import bind_values, parameter_specs
+
+        return bind_values(parameter_specs(self.__wrapped__), _named(self.__wrapped__, args, kwargs))
+
+    @property
+    def is_async(self) -> bool:
+        """Whether the function is a coroutine function."""
+        return bool(self.__wrapped__.__code__.co_flags & 0x80)
+
+    def __repr__(self) -> str:
+        return f"<flow {self.name}>"
+
+
+def _named(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+    if not args:
+        return kwargs
+    from headrace.frontends.native.signature import Signature
+
+    loose = Signature(function)
+    named = dict(zip(loose.names, args, strict=False))
+    if len(args) > len(loose.names) or set(named) & set(kwargs):
+        loose.bind(args, kwargs)
+    return {**named, **kwargs}
+
+
+def _in_event_loop() -> bool:
+    asyncio = sys.modules.get("asyncio")
+    if asyncio is None:
+        return False
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
+
+
+@overload
+def flow(function: Callable[P, R], /) -> Flow[P, R]: ...
+
+
+@overload
+def flow(
+    *,
+    name: str = "",
+    tags: Sequence[str] = (),
+    max_parallel: int = 0,
+    keep_going: bool = False,
+    on_success: Callable[..., Any] | None = None,
+    on_failure: Callable[..., Any] | None = None,
+) -> Callable[[Callable[P, R]], Flow[P, R]]: ...
+
+
+def flow(function: Any = None, /, *, name: str = "", **options: Any) -> Any:
+    """Make a function a flow.
+
+    Args:
+        function: the function, when used without parentheses.
+        name: what its runs are called; default: the function's name.
+        options: ``tags`` for all runs; ``max_parallel`` tasks at once (0: as many as the machine holds);
+            ``keep_going=True`` lets tasks that run finish when the flow fails; ``on_success`` and ``on_failure`` are
+            called with the ``Run`` when it has ended.
+    """
+    if function is not None:
+        return Flow(function)
+    if "tags" in options:
+        tags = options["tags"]
+        options["tags"] = (tags,) if isinstance(tags, str) else tuple(tags)
+    try:
+        settings = FlowOptions(**options)
+    except TypeError:
+        known = FlowOptions.__struct_fields__
+        unknown = sorted(set(options) - set(known))
+        raise DefinitionError(f"a flow has no option {unknown[0]!r}; it has name, {', '.join(known)}") from None
+
+    def decorate(wrapped: Any) -> Any:
+        return Flow(wrapped, name, settings)
+
+    return decorate

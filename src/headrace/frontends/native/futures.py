@@ -1,0 +1,267 @@
+"""The result of a step that may not be there yet."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Generator, Iterable, Iterator
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
+
+from headrace.model.errors import BlobError, UsageError
+from headrace.stores import codecs
+
+if TYPE_CHECKING:
+    from headrace.engine.state import Task
+    from headrace.frontends.native.runner import Running
+
+T = TypeVar("T")
+_UNREAD: Any = object()
+
+
+class Future(Generic[T]):
+    """What ``step.submit(...)`` returns at once: a task of the run, and its result when it is there.
+
+    Passed to another step, itself or inside any container, it is a dependency, and its value never travels through
+    the flow's process. It can be awaited in an async flow.
+    """
+
+    __slots__ = ("_error", "_fields", "_run", "_task", "_value")
+
+    def __init__(self, run: Running | None, task: Task | None, fields: Fields | None = None) -> None:
+        self._run = run
+        self._task = task
+        self._fields = fields
+        self._value: Any = _UNREAD
+        self._error: BaseException | None = None
+
+    @staticmethod
+    def of(value: T) -> Future[T]:
+        """A future that is done already: what ``submit`` returns outside a run."""
+        done: Future[T] = Future(None, None)
+        done._value = value
+        return done
+
+    @staticmethod
+    def failed(error: BaseException) -> Future[Any]:
+        """A future that is done already and has failed."""
+        done: Future[Any] = Future(None, None)
+        done._error = error
+        return done
+
+    def result(self, timeout: float | None = None) -> T:
+        """The step's return value, the same object each time; waits for it.
+
+        Raises:
+            TimeoutError: ``timeout`` seconds passed; the task goes on.
+            Exception: whatever the step raised, or a ``TaskError`` when it was killed, timed out or cancelled.
+        """
+        if self._value is not _UNREAD:
+            value: T = self._value
+            return value
+        if self._error is not None:
+            raise self._error
+        assert self._run is not None and self._task is not None
+        if not self._run.loop.wait(self._task, timeout):
+            raise TimeoutError(f"step {self._task.step.name!r} has not finished after {timeout:g} s")
+        if self._task.problem is not None:
+            self._run.seen(self._task)
+            self._error = self._run.exception_of(self._task)
+            raise self._error
+        self._value = self._read()
+        return self._value  # type: ignore[no-any-return]
+
+    def _read(self) -> Any:
+        assert self._run is not None and self._task is not None
+        for _ in range(3):
+            try:
+                return self._run.read(self._task, self._fields)
+            except BlobError:  # the bytes are gone: the task runs again
+                self._task = self._run.loop.recall(self._task.id)
+                self._run.loop.wait(self._task)
+                if self._task.problem is not None:
+                    raise self._run.exception_of(self._task) from None
+        return self._run.read(self._task, self._fields)
+
+    def exception(self, timeout: float | None = None) -> BaseException | None:
+        """What ``result`` would raise, or None; waits for the end of the task."""
+        try:
+            self.result(timeout)
+        except TimeoutError as error:
+            if error is not self._error:
+                raise
+            return error
+        except BaseException as error:
+            if error is not self._error:
+                raise
+            return error
+        return None
+
+    def done(self) -> bool:
+        """Whether the task is over, well or not."""
+        if self._task is None:
+            return True
+        return bool(self._task.handle.done)  # type: ignore[attr-defined]
+
+    def cancel(self) -> bool:
+        """Stop the task, killing it if it runs; False when it was over already."""
+        if self.done():
+            return False
+        assert self._run is not None
+        self._run.loop.cancel(self._task)
+        return True
+
+    @property
+    def name(self) -> str:
+        """``train/42/fit/3``, or without its number while the task waits for its inputs."""
+        if self._task is None or self._run is None:
+            return ""
+        number = self._task.id.number
+        return f"{self._run.name}/{self._task.step.name}" + (f"/{number}" if number >= 0 else "")
+
+    def __await__(self) -> Generator[Any, None, T]:
+        if not self.done():
+            import asyncio
+
+            loop = asyncio.get_running_loop()
+            over = loop.create_future()
+            assert self._run is not None and self._task is not None
+
+            def tell() -> None:
+                loop.call_soon_threadsafe(_settle, over)
+
+            self._run.loop.notify(self._task, tell)
+            yield from over.__await__()
+        return self.result()
+
+    def __reduce__(self) -> Any:
+        if self._task is None:
+            if self._error is not None:
+                raise self._error
+            return _same, (self._value,)
+        if self._fields is not None:
+            holes = {name: _FieldOf(self, name) for name in self._fields.names}
+            return self._fields.build, (holes,)
+        return codecs.reduce_hole(self)
+
+    def __repr__(self) -> str:
+        state = "done" if self._task is None else str(self._task.state)
+        return f"<Future {self.name or repr(self._value)}: {state}>"
+
+
+class _FieldOf:
+    """One output of a future whose step returns several, as a hole in a template."""
+
+    def __init__(self, future: Future[Any], output: str) -> None:
+        self.future = future
+        self.output = output
+
+    def __reduce__(self) -> Any:
+        return codecs.reduce_hole(self)
+
+
+def source_of(hole: object) -> tuple[Future[Any], str]:
+    """The future and the output that a hole of a template stands for."""
+    if isinstance(hole, _FieldOf):
+        return hole.future, hole.output
+    assert isinstance(hole, Future)
+    return hole, "result"
+
+
+class Fields:
+    """How a step's several named outputs become its one return value again."""
+
+    def __init__(self, kind: Any, names: tuple[str, ...]) -> None:
+        self.kind = kind
+        self.names = names
+
+    def build(self, values: dict[str, Any]) -> Any:
+        """Make the return value from its fields."""
+        return self.kind(**values)
+
+
+def _settle(waiting: Any) -> None:
+    if not waiting.done():  # cancelled meanwhile
+        waiting.set_result(None)
+
+
+def _same(value: T) -> T:
+    return value
+
+
+class Waited(NamedTuple, Generic[T]):
+    """What ``wait`` returns."""
+
+    done: list[Future[T]]
+    pending: list[Future[T]]
+
+
+def wait(futures: Iterable[Future[T]], timeout: float | None = None, *, first: bool = False) -> Waited[T]:
+    """Wait until all ``futures`` are over, or with ``first`` any of them, or ``timeout`` seconds have passed."""
+    futures = list(futures)
+    deadline = None if timeout is None else time.monotonic() + timeout
+    if first:
+        for _ in _in_order_of_end(futures, deadline):
+            break
+    else:
+        for future in futures:
+            if future._task is None:
+                continue
+            assert future._run is not None
+            left = None if deadline is None else max(0.0, deadline - time.monotonic())
+            future._run.loop.wait(future._task, left)
+    return Waited([f for f in futures if f.done()], [f for f in futures if not f.done()])
+
+
+def as_completed(futures: Iterable[Future[T]], timeout: float | None = None) -> Iterator[Future[T]]:
+    """Yield ``futures`` as they end.
+
+    Raises:
+        TimeoutError: not all were over after ``timeout`` seconds.
+    """
+    futures = list(futures)
+    deadline = None if timeout is None else time.monotonic() + timeout
+    seen = 0
+    for future in _in_order_of_end(futures, deadline):
+        seen += 1
+        yield future
+    if seen < len(futures):
+        raise TimeoutError(f"{len(futures) - seen} of {len(futures)} tasks have not finished after {timeout:g} s")
+
+
+def _in_order_of_end(futures: list[Future[T]], deadline: float | None) -> Iterator[Future[T]]:
+    from collections import deque
+
+    over: deque[Future[T]] = deque()
+    some = threading.Semaphore(0)
+
+    def teller(future: Future[T]) -> Any:
+        def tell() -> None:
+            over.append(future)
+            some.release()
+
+        return tell
+
+    for future in futures:
+        if future._task is None:
+            teller(future)()
+        else:
+            assert future._run is not None
+            future._run.loop.notify(future._task, teller(future))
+    for _ in futures:
+        left = None if deadline is None else max(0.0, deadline - time.monotonic())
+        if not some.acquire(timeout=left):
+            return
+        future = over.popleft()
+        if future._run is not None and future._run.loop.failure is not None and not future.done():
+            raise future._run.loop.failure
+        yield future
+
+
+def refuse_foreign(future: Future[Any], run: Running) -> None:
+    """A future of another run is no dependency of this one.
+
+    Raises:
+        UsageError: it is one.
+    """
+    if future._run is not run:
+        raise UsageError(f"{future!r} belongs to another run; pass its .result() instead")

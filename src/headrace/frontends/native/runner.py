@@ -1,0 +1,202 @@
+"""A native run in progress: calls of steps in, tasks out, results and exceptions back."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from typing import Any
+
+from headrace.engine.events import PendingInput, PendingSource, StepInfo
+from headrace.engine.loop import Loop
+from headrace.engine.state import Task
+from headrace.frontends.native.failures import exception_of
+from headrace.frontends.native.futures import Fields, Future, refuse_foreign, source_of
+from headrace.frontends.native.steps import Step
+from headrace.model.errors import DefinitionError, NotStorableError
+from headrace.model.messages import Define
+from headrace.model.values import Packed
+from headrace.services.session import Session
+from headrace.stores import codecs
+from headrace.worker import registry
+
+#: Results whose digests are remembered, to know them again when the flow passes them on by value.
+_REMEMBERED = 10_000
+#: Smaller values are too common to say where one came from.
+_TELLING = 64
+
+
+class Running:
+    """The run that the flow function is executing, as its steps see it."""
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+        self.loop: Loop = session.loop
+        self.name = session.run.name
+        self.store = session.stores.artifacts
+        self._steps: dict[int, tuple[Step[..., Any], StepInfo]] = {}
+        self._names: dict[str, Any] = {}
+        self._made: dict[bytes, tuple[Task, str]] = {}
+
+    # --- calls to tasks ---------------------------------------------------------------------------------------
+
+    def submit(self, step: Step[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Future[Any]:
+        """Make a task of a call.
+
+        Raises:
+            TypeError: the call does not fit the function; NotStorableError: an argument cannot be stored.
+        """
+        info = self._info(step)
+        bound = step.signature.bind(args, kwargs)
+        return self._start(step, info, tuple([self._input(step, name, value) for name, value in bound]))
+
+    def map(self, step: Step[..., Any], items: Iterable[Any], shared: dict[str, Any]) -> list[Future[Any]]:
+        """Make a task per item; what they share is stored once."""
+        info = self._info(step)
+        futures = []
+        rest: tuple[PendingInput, ...] | None = None
+        for item in items:
+            bound = step.signature.bind((item,), shared)
+            if rest is None:
+                rest = tuple([self._input(step, name, value) for name, value in bound[1:]])
+            futures.append(self._start(step, info, (self._input(step, *bound[0]), *rest)))
+        return futures
+
+    def _start(self, step: Step[..., Any], info: StepInfo, pending: tuple[PendingInput, ...]) -> Future[Any]:
+        task = Task(info, pending)
+        self.loop.submit(task)
+        return Future(self, task, step.fields)
+
+    def _input(self, step: Step[..., Any], name: str, value: Any) -> PendingInput:
+        if isinstance(value, Future) and value._task is not None and value._fields is None:
+            refuse_foreign(value, self)
+            return PendingInput(name, None, (PendingSource(value._task, "result"),))
+        try:
+            packed, holes = codecs.pack_template(value, self.store)
+        except NotStorableError as error:
+            raise NotStorableError(f"argument {name.lstrip('/*')!r} of step {step.name!r}: {error}") from None
+        if holes:
+            sources = []
+            for hole in holes:
+                future, output = source_of(hole)
+                refuse_foreign(future, self)
+                assert future._task is not None
+                sources.append(PendingSource(future._task, output))
+            return PendingInput(name, packed, tuple(sources))
+        made = self._made.get(packed.digest) if packed.size >= _TELLING else None
+        if made is not None:  # a result that the flow has read and passes on as it was
+            return PendingInput(name, None, (PendingSource(*made),))
+        return PendingInput(name, packed)
+
+    # --- steps ------------------------------------------------------------------------------------------------
+
+    def _info(self, step: Step[..., Any]) -> StepInfo:
+        known = self._steps.get(id(step))
+        if known is not None:
+            return known[1]
+        name = self._unique(step)
+        code = _code_of(step)
+        info = self.session.step(name, step.policy, code, lambda number: _define(step, name, number))
+        self._steps[id(step)] = (step, info)
+        return info
+
+    def _unique(self, step: Step[..., Any]) -> str:
+        """The step's name; with its module's in front when another step of the run has it already."""
+        code = step.__wrapped__.__code__
+        for name in (step.name, f"{step.__module__}.{step.__qualname__}".replace("/", ".")):
+            if self._names.setdefault(name, code) is code:
+                return name
+        raise DefinitionError(f"two different steps are called {step.name!r}; give one another with @step(name=...)")
+
+    # --- results ----------------------------------------------------------------------------------------------
+
+    def read(self, task: Task, fields: Fields | None) -> Any:
+        """The return value of a finished task.
+
+        Raises:
+            BlobError: its bytes are gone or damaged.
+        """
+        if fields is None:
+            return self._load(task, "result")
+        return fields.build({name: self._load(task, name) for name in fields.names})
+
+    def _load(self, task: Task, output: str) -> Any:
+        packed: Packed = task.output(output)
+        value = codecs.unpack(packed, self.store)
+        if packed.size >= _TELLING:
+            if len(self._made) >= _REMEMBERED:
+                del self._made[next(iter(self._made))]
+            self._made[packed.digest] = (task, output)
+        return value
+
+    def exception_of(self, task: Task) -> BaseException:
+        """What waiting for a failed task raises."""
+        return exception_of(task, self.name, self.store)
+
+    def seen(self, task: Task) -> None:
+        """The flow knows of this failure: it is the flow's to handle now."""
+        problem = task.problem
+        roots = (problem, problem.upstream if problem is not None else None)
+        self.loop.failed = [t for t in self.loop.failed if not any(t.problem is root for root in roots)]
+
+    # --- the end ----------------------------------------------------------------------------------------------
+
+    def drain(self) -> None:
+        """Wait for tasks that nobody waited for.
+
+        Raises:
+            Exception: the first failure among them that the flow never saw.
+        """
+        self.loop.wait_idle()
+        if self.loop.failed:
+            raise self.exception_of(self.loop.failed[0])
+
+    def settle(self, *, kill: bool) -> None:
+        """Leave no task live: stop them, or let them finish."""
+        if kill and self.loop.failure is None:
+            self.loop.cancel()
+        self.loop.wait_idle()
+
+
+def _code_of(step: Step[..., Any]) -> bytes:
+    from headrace.engine.fingerprint import fingerprint
+
+    return fingerprint(step.__wrapped__).digest
+
+
+def _define(step: Step[..., Any], name: str, number: int) -> Define:
+    """How a worker finds the function: in its own memory when it was forked from here, else by name or by value."""
+    function = step.__wrapped__
+    module, qualname = function.__module__, function.__qualname__
+    return Define(
+        step=number,
+        name=name,
+        home=registry.HOME,
+        slot=step.slot,
+        module=module,
+        qualname=qualname,
+        body=b"" if _importable(step, module, qualname) else _pickle(function, name),
+        fields=step.fields.names if step.fields else (),
+        env=step.policy.env,
+        threads=max(1, int(step.policy.resources.cpu)),
+    )
+
+
+def _importable(step: Step[..., Any], module: str, qualname: str) -> bool:
+    found: Any = sys.modules.get(module)
+    if found is None or not getattr(found, "__file__", None) or module == "__main__":
+        return False
+    for part in qualname.split("."):
+        found = getattr(found, part, None)
+    return found is not None and getattr(found, "__wrapped__", found) is step.__wrapped__
+
+
+def _pickle(function: Any, name: str) -> bytes:
+    import cloudpickle
+
+    try:
+        return bytes(cloudpickle.dumps(function))
+    except Exception as error:
+        raise NotStorableError(
+            f"step {name!r} is defined inside a function or notebook and holds something that cannot travel to a "
+            f"worker: {error}; pass it as an argument, or define the step at the top of a module"
+        ) from error

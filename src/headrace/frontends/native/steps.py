@@ -1,0 +1,264 @@
+"""``@step``: a function that becomes a task when a flow calls it, and stays a function everywhere else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
+
+from headrace._base.sizes import parse_duration, parse_size
+from headrace.frontends.native.current import running
+from headrace.frontends.native.futures import Fields, Future
+from headrace.frontends.native.signature import Signature
+from headrace.model.errors import DefinitionError
+from headrace.model.policy import Resources, Retry, StepPolicy
+from headrace.worker.registry import register
+
+if TYPE_CHECKING:
+    from typing import TypedDict, Unpack
+
+    class Options(TypedDict, total=False):
+        """What ``@step(...)`` and ``step.options(...)`` take; see ``step``."""
+
+        name: str
+        cpu: float
+        memory: str | int
+        gpu: int
+        retries: int | Retry
+        timeout: str | float
+        isolated: bool
+        cache: bool
+        env: Mapping[str, str]
+        tags: Sequence[str]
+        max_parallel: int
+
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class Step(Generic[P, R]):
+    """A step. Call it, ``submit`` it or ``map`` it inside a flow; call it anywhere else to run the plain function."""
+
+    def __init__(self, function: Callable[P, R], name: str = "", policy: StepPolicy | None = None) -> None:
+        function = getattr(function, "__func__", function)  # @step above @staticmethod
+        self.__wrapped__ = function
+        self.__doc__ = function.__doc__
+        self.__name__ = getattr(function, "__name__", "")
+        self.__qualname__ = getattr(function, "__qualname__", "")
+        self.__module__ = function.__module__
+        self.name = name or self.__name__
+        self.policy = policy or StepPolicy()
+        _refuse(function, self.name)
+        self.signature = Signature(function)
+        self.slot = register(function)
+        self._fields: Fields | bool | None = False
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Run it as a task and return its result; outside a run, call the function."""
+        run = running()
+        if run is None:
+            return self.__wrapped__(*args, **kwargs)
+        future: Future[R] = run.submit(self, args, kwargs)
+        if self.is_async:
+            pending: Any = future  # awaited by the flow, as the function's own coroutine would be
+            return pending  # type: ignore[no-any-return]
+        return future.result()
+
+    def submit(self, *args: Any, **kwargs: Any) -> Future[R]:
+        """Start it as a task and return at once. Arguments may be, or contain, futures of other tasks."""
+        run = running()
+        if run is None:
+            return self._at_once(args, kwargs)
+        return run.submit(self, args, kwargs)
+
+    def _at_once(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Future[R]:
+        values = [a.result() if isinstance(a, Future) else a for a in args]
+        named = {k: a.result() if isinstance(a, Future) else a for k, a in kwargs.items()}
+        self.signature.bind(tuple(values), named)
+        try:
+            result: Any = self.__wrapped__(*values, **named)
+            if self.is_async:
+                import asyncio
+
+                result = asyncio.run(result)
+        except Exception as error:
+            return Future.failed(error)
+        return Future.of(result)
+
+    def map(self, items: Iterable[Any], /, **shared: Any) -> list[Future[R]]:
+        """Start one task per item, which becomes the first argument; ``shared`` goes to all of them."""
+        run = running()
+        if run is None:
+            return [self._at_once((item,), shared) for item in items]
+        return run.map(self, items, shared)
+
+    def options(self, **options: Unpack[Options]) -> Step[P, R]:
+        """The same step with another policy, for some of its calls: ``fit.options(memory="16GiB")(...)``."""
+        return Step(self.__wrapped__, options.get("name", self.name), _policy(self.policy, options))
+
+    @property
+    def is_async(self) -> bool:
+        """Whether the function is a coroutine function."""
+        return bool(self.__wrapped__.__code__.co_flags & 0x80)
+
+    @property
+    def fields(self) -> Fields | None:
+        """The outputs by name, of a step whose return type is a NamedTuple, dataclass or TypedDict."""
+        if isinstance(self._fields, bool):
+            self._fields = _fields_of(self.__wrapped__)
+        return self._fields
+
+    def __get__(self, instance: object, owner: type | None = None) -> Any:
+        if instance is None:
+            return self
+        raise DefinitionError(
+            f"step {self.name!r} is an instance method: a task has no instance. Make it a function or a "
+            "@staticmethod, and pass what it needs as arguments"
+        )
+
+    def __reduce__(self) -> Any:
+        # By name: a worker has the same module. Only steps made inside functions have no name to go by.
+        if "<locals>" in self.__qualname__:
+            return Step, (self.__wrapped__, self.name, self.policy)
+        return _by_name, (self.__module__, self.__qualname__)
+
+    def __repr__(self) -> str:
+        return f"<step {self.name}>"
+
+
+def _by_name(module: str, qualname: str) -> Any:
+    import importlib
+
+    found: Any = importlib.import_module(module)
+    for part in qualname.split("."):
+        found = getattr(found, part)
+    return found
+
+
+@overload
+def step(function: Callable[P, R], /) -> Step[P, R]: ...
+
+
+@overload
+def step(
+    *,
+    name: str = "",
+    cpu: float = 1,
+    memory: str | int = 0,
+    gpu: int = 0,
+    retries: int | Retry = 0,
+    timeout: str | float = 0,
+    isolated: bool = False,
+    cache: bool = False,
+    env: Mapping[str, str] = ...,
+    tags: Sequence[str] = (),
+    max_parallel: int = 0,
+) -> Callable[[Callable[P, R]], Step[P, R]]: ...
+
+
+def step(function: Any = None, /, **options: Any) -> Any:
+    """Make a function a step of flows.
+
+    Args:
+        function: the function, when used without parentheses.
+        options: ``name`` (default: the function's); what an attempt needs: ``cpu`` cores, ``memory`` (``"4GiB"`` or
+            bytes; more is an out-of-memory failure), ``gpu`` devices; ``retries`` (a number, or a ``Retry`` with
+            delay, backoff, jitter, exceptions and growing memory); ``timeout`` per attempt (``"10m"`` or seconds);
+            ``isolated=True`` for a fresh process per attempt; ``cache=True`` to reuse results across runs; ``env``
+            variables to set; ``tags``; ``max_parallel`` tasks of this step at once (0: no limit).
+
+    Raises:
+        DefinitionError: an option is unknown or impossible, or the function cannot be a step.
+    """
+    if function is not None:
+        return Step(function)
+    policy = _policy(StepPolicy(), options)
+
+    def decorate(wrapped: Any) -> Any:
+        return Step(wrapped, options.get("name", ""), policy)
+
+    return decorate
+
+
+def _policy(base: StepPolicy, options: Mapping[str, Any]) -> StepPolicy:
+    import msgspec
+
+    changes: dict[str, Any] = {}
+    resources: dict[str, Any] = {}
+    for name, value in options.items():
+        try:
+            if name in ("cpu", "gpu"):
+                resources[name] = float(value) if name == "cpu" else int(value)
+            elif name == "memory":
+                resources[name] = parse_size(value)
+            elif name == "retries":
+                changes["retry"] = value if isinstance(value, Retry) else Retry(int(value))
+            elif name == "timeout":
+                changes[name] = parse_duration(value)
+            elif name == "env":
+                changes[name] = tuple((str(k), str(v)) for k, v in value.items())
+            elif name == "tags":
+                changes[name] = (value,) if isinstance(value, str) else tuple(value)
+            elif name in ("isolated", "cache", "max_parallel"):
+                changes[name] = value
+            elif name != "name":
+                raise DefinitionError(_unknown(name))
+        except (ValueError, TypeError) as error:
+            if isinstance(error, DefinitionError):
+                raise
+            raise DefinitionError(f"step option {name}={value!r}: {error}") from None
+    if resources:
+        changes["resources"] = msgspec.structs.replace(base.resources, **resources)
+        Resources(*msgspec.structs.astuple(changes["resources"]))
+    return msgspec.structs.replace(base, **changes)
+
+
+_OPTIONS = (
+    "name", "cpu", "memory", "gpu", "retries", "timeout", "isolated", "cache", "env", "tags", "max_parallel",
+)  # fmt: skip
+
+
+def _unknown(name: str) -> str:
+    from difflib import get_close_matches
+
+    near = get_close_matches(name, _OPTIONS, 1)
+    return f"a step has no option {name!r}" + (
+        f"; did you mean {near[0]!r}?" if near else f"; it has {', '.join(_OPTIONS)}"
+    )
+
+
+def _refuse(function: Any, name: str) -> None:
+    if isinstance(function, type):
+        raise DefinitionError(f"@step is for functions, {name} is a class")
+    code = getattr(function, "__code__", None)
+    if code is None:
+        raise DefinitionError(f"@step is for Python functions, {function!r} is not one; wrap it in one")
+    if code.co_flags & (0x20 | 0x200):
+        raise DefinitionError(
+            f"step {name!r} is a generator: its values would be made one by one, but a task's result is stored whole. "
+            "Return a list, or make a step of what handles one item and use step.map(...)"
+        )
+    if not name or "/" in name or name == "<lambda>":
+        raise DefinitionError(f"a step needs a name without '/', {name!r} is none; use @step(name=...) on a function")
+
+
+def _fields_of(function: Any) -> Fields | None:
+    annotation = function.__annotations__.get("return")
+    if isinstance(annotation, str):
+        try:
+            annotation = eval(annotation, function.__globals__)
+        except Exception:  # only importable for type checkers: then it is one output
+            return None
+    if not isinstance(annotation, type):
+        return None
+    if issubclass(annotation, tuple) and hasattr(annotation, "_fields"):
+        return Fields(annotation, tuple(annotation._fields))
+    if "__dataclass_fields__" in annotation.__dict__:
+        import dataclasses
+
+        fields = dataclasses.fields(annotation)
+        return Fields(annotation, tuple(f.name for f in fields)) if all(f.init for f in fields) else None
+    if hasattr(annotation, "__total__") and issubclass(annotation, dict):
+        total: Any = annotation
+        return Fields(dict, tuple(total.__annotations__)) if total.__total__ else None
+    return None

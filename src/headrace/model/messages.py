@@ -1,0 +1,195 @@
+"""What a driver and a worker say to each other: framed msgpack, the same over a local socket or a network.
+
+A frame is a 4-byte little-endian length and that many bytes of one tagged message. The driver speaks ``ToWorker``,
+the worker ``ToDriver``. ``token`` names one attempt within a run's session; a worker repeats it, and the driver
+ignores tokens it no longer holds a lease for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import msgspec
+
+from headrace.model.values import Packed, Preview
+
+_HEADER = 4
+#: A longer frame than this is a broken or hostile peer, not a message.
+MAX_FRAME = 1 << 30
+
+
+# --- driver to worker -------------------------------------------------------------------------------------------
+
+
+class Define(msgspec.Struct, frozen=True, array_like=True, tag=1):
+    """Make step ``step`` known to the worker, before its first ``Execute``.
+
+    The function is found by ``slot`` in the registry called ``home`` (when the worker was forked from the process that
+    has it), else unpickled from ``body``, else by ``module`` and ``qualname``. ``fields`` names the outputs of a step
+    that returns several; ``env`` are variables to set while it runs; ``threads`` how many a numeric library may use.
+    """
+
+    step: int
+    name: str
+    home: int = 0
+    slot: int = -1
+    module: str = ""
+    qualname: str = ""
+    body: bytes = b""
+    fields: tuple[str, ...] = ()
+    env: tuple[tuple[str, str], ...] = ()
+    threads: int = 1
+
+
+class Argument(msgspec.Struct, frozen=True, array_like=True):
+    """A packed argument; ``fills`` are the values for the holes of a template. ``name`` empty: positional."""
+
+    name: str
+    value: Packed
+    fills: tuple[Packed, ...] = ()
+    template: bool = False
+
+
+class Execute(msgspec.Struct, frozen=True, array_like=True, tag=2):
+    """Run one attempt. ``task`` is its name for people (``train/42/fit/3``); ``gpus`` the devices it may see."""
+
+    token: int
+    step: int
+    task: str
+    attempt: int
+    arguments: tuple[Argument, ...]
+    gpus: tuple[int, ...] = ()
+
+
+class Stop(msgspec.Struct, frozen=True, array_like=True, tag=3):
+    """Leave after what is at hand."""
+
+
+ToWorker = Define | Execute | Stop
+
+
+# --- worker to driver -------------------------------------------------------------------------------------------
+
+
+class Ready(msgspec.Struct, frozen=True, array_like=True, tag=16):
+    """The worker is up."""
+
+    pid: int
+    host: str
+
+
+class Usage(msgspec.Struct, frozen=True, array_like=True):
+    """What an attempt cost, and where its output ends in the two log files."""
+
+    started: float
+    finished: float
+    cpu_seconds: float
+    peak_memory: int
+    log_ends: tuple[int, int]
+
+
+class Output(msgspec.Struct, frozen=True, array_like=True):
+    """A named output as stored."""
+
+    name: str
+    value: Packed
+    preview: Preview
+
+
+class Done(msgspec.Struct, frozen=True, array_like=True, tag=17):
+    """The attempt succeeded and its outputs are in the store."""
+
+    token: int
+    outputs: tuple[Output, ...]
+    usage: Usage
+
+
+class Failed(msgspec.Struct, frozen=True, array_like=True, tag=18):
+    """The attempt failed. ``failure`` is a ``model.states.Failure``; ``classes`` the qualified names of the
+    exception's class and its bases; ``bad_blob`` the blob that could not be read, for failure ``input``.
+    """
+
+    token: int
+    failure: str
+    error: str
+    traceback: str
+    exception: Packed | None
+    classes: tuple[str, ...]
+    usage: Usage
+    bad_blob: bytes = b""
+
+
+class Handback(msgspec.Struct, frozen=True, array_like=True, tag=19):
+    """Attempts sent ahead that the worker gives back unstarted, because its current one takes long."""
+
+    tokens: tuple[int, ...]
+
+
+class Metrics(msgspec.Struct, frozen=True, array_like=True):
+    """Points of one metric, column by column."""
+
+    name: str
+    values: tuple[float, ...]
+    steps: tuple[int, ...]
+    times: tuple[float, ...]
+
+
+class Track(msgspec.Struct, frozen=True, array_like=True, tag=20):
+    """What the attempt logged since the last such message."""
+
+    token: int
+    metrics: tuple[Metrics, ...] = ()
+    params: tuple[tuple[str, str], ...] = ()
+    tags: tuple[tuple[str, str], ...] = ()
+    artifacts: tuple[Output, ...] = ()
+
+
+ToDriver = Ready | Done | Failed | Handback | Track
+
+_encoder = msgspec.msgpack.Encoder()
+_to_worker = msgspec.msgpack.Decoder(ToWorker)
+_to_driver = msgspec.msgpack.Decoder(ToDriver)
+
+
+def frame(message: ToWorker | ToDriver) -> bytes:
+    """``message`` as bytes for the socket."""
+    body = _encoder.encode(message)
+    return len(body).to_bytes(_HEADER, "little") + body
+
+
+class Frames:
+    """Cuts a byte stream into frames. Feed it what arrives; take whole messages out."""
+
+    __slots__ = ("_buffer", "_decoder")
+
+    def __init__(self, decoder: msgspec.msgpack.Decoder[ToWorker] | msgspec.msgpack.Decoder[ToDriver]) -> None:
+        self._buffer = b""
+        self._decoder = decoder
+
+    def feed(self, data: bytes) -> Iterator[ToWorker | ToDriver]:
+        """Yield the messages that ``data`` completes.
+
+        Raises:
+            ValueError: a frame is longer than ``MAX_FRAME``; msgspec.DecodeError when it is no message.
+        """
+        buffer = self._buffer + data if self._buffer else data
+        at, end = 0, len(buffer)
+        while end - at >= _HEADER:
+            size = int.from_bytes(buffer[at : at + _HEADER], "little")
+            if size > MAX_FRAME:
+                raise ValueError(f"a frame of {size} bytes")
+            if end - at - _HEADER < size:
+                break
+            at += _HEADER + size
+            yield self._decoder.decode(memoryview(buffer)[at - size : at])
+        self._buffer = buffer[at:]
+
+
+def frames_from_driver() -> Frames:
+    """For a worker's end of the socket."""
+    return Frames(_to_worker)
+
+
+def frames_from_worker() -> Frames:
+    """For a driver's end of the socket."""
+    return Frames(_to_driver)

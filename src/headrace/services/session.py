@@ -1,0 +1,352 @@
+"""One process driving one run, from lease to last word. Frontends open a session; the engine does the rest."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import msgspec
+
+from headrace._base.process import owner_alive, process_owner
+from headrace.engine.events import StepInfo
+from headrace.engine.loop import LEASE_SECONDS, Loop
+from headrace.engine.ports import Executor
+from headrace.engine.state import EngineState, Recorded, RunOptions, Task
+from headrace.model.errors import NotFoundError, ResourceError, RunBusyError
+from headrace.model.messages import Define, Output
+from headrace.model.policy import Resources, StepPolicy
+from headrace.model.records import FLOW_TASK, ArtifactRecord, Input, Lease, Param, RunRecord, Tag, TaskId, TaskRecord
+from headrace.model.states import RunState, TaskState
+from headrace.services import provenance
+from headrace.stores import codecs
+from headrace.stores.artifacts.protocol import ArtifactStore
+from headrace.stores.metadata.protocol import MetadataStore, NewRun, RunChange, Write
+
+
+class Stores(msgspec.Struct, frozen=True):
+    """Where a session reads and writes, and which project it belongs to."""
+
+    metadata: MetadataStore
+    artifacts: ArtifactStore
+    project: str = "default"
+
+
+class NewSession(msgspec.Struct, frozen=True, kw_only=True):
+    """What a frontend knows when it opens a run."""
+
+    flow: str
+    entry: str
+    dialect: str = "native"
+    inputs: tuple[Input, ...] = ()
+    params: tuple[tuple[str, str], ...] = ()  # name and text, for showing
+    tags: tuple[tuple[str, str], ...] = ()
+    max_parallel: int = 0
+    use_cache: bool = True
+    keep_going: bool = False
+
+
+class Resume(msgspec.Struct, frozen=True, kw_only=True):
+    """How an earlier run is to go on. ``again``: steps whose tasks, and all that depend on them, run again."""
+
+    run: RunRecord
+    again: tuple[str, ...] = ()
+    reuse_changed: bool = False
+
+
+class Session:
+    """A run being driven. ``submit`` and ``wait`` are ``loop``'s; ``finish`` ends it."""
+
+    def __init__(self, stores: Stores, run: RunRecord, lease: Lease, loop: Loop, new: NewSession) -> None:
+        self.stores = stores
+        self.run = run
+        self.loop = loop
+        self.keep_going = new.keep_going
+        self.environment = provenance.environment_digest()
+        self.finished = False
+        self._lease = lease
+        self._step_ids = 0
+        self._background: threading.Thread | None = None
+
+    def step(self, name: str, policy: StepPolicy, code: bytes, define: Callable[[int], Define]) -> StepInfo:
+        """Make a step known to the run.
+
+        Raises:
+            ResourceError: it asks for more than the machine has.
+        """
+        _check_fits(name, policy.resources, self.loop.state.options.capacity)
+        self._step_ids += 1
+        info = StepInfo(self._step_ids, name, policy, define(self._step_ids), code, self.environment)
+        self.loop.steps[name] = info
+        return info
+
+    def record_start(self, new: NewSession) -> None:
+        """Write down parameters and surroundings; what takes long is done beside the run."""
+        run_id = self.run.id
+        writes: list[Write] = [Param(run_id, name, text) for name, text in new.params]
+        writes += [Tag(run_id, name, value) for name, value in new.tags]
+        if writes:
+            self.loop.write(*writes)
+        self._background = threading.Thread(
+            target=self._record_surroundings, args=(new.entry,), name="headrace-provenance", daemon=True
+        )
+        self._background.start()
+
+    def _record_surroundings(self, entry: str) -> None:
+        try:
+            change = provenance.capture(self.run.id, entry, self.stores.artifacts)
+            self.loop.write(change)
+        except Exception as error:  # never the reason for a run to fail
+            self.surroundings_error = error
+
+    def finish(
+        self,
+        state: RunState,
+        *,
+        result: tuple[Any, ...] = (),
+        error: str = "",
+        traceback: str = "",
+        failed_task: str = "",
+    ) -> RunRecord:
+        """Write the last word and let go of everything. ``result`` holds the flow's return value, or nothing.
+
+        Raises:
+            NotStorableError: the result cannot be stored; the run is then recorded as failed.
+        """
+        problem: Exception | None = None
+        writes: list[Write] = []
+        if result:
+            try:
+                writes.append(self._result(result[0]))
+            except Exception as failure:
+                problem = failure
+                state, error = RunState.FAILED, f"the flow's result: {failure}"
+        if self._background is not None:
+            self._background.join()
+        if state is RunState.SUCCEEDED:
+            writes += self._stale()
+        writes.append(
+            RunChange(
+                run_id=self.run.id,
+                state=state,
+                finished=time.time(),
+                error=error,
+                traceback=traceback,
+                failed_task=failed_task,
+            )
+        )
+        try:
+            if self.loop.failure is None:
+                self.loop.write(*writes)
+        finally:
+            self.close()
+        if problem is not None:
+            raise problem
+        return self.stores.metadata.run_by_id(self.run.id) or self.run
+
+    def _result(self, value: Any) -> ArtifactRecord:
+        return ArtifactRecord(
+            run_id=self.run.id,
+            step=FLOW_TASK.step,
+            number=FLOW_TASK.number,
+            name="result",
+            value=codecs.pack(value, self.stores.artifacts),
+            preview=codecs.preview(value),
+            created=time.time(),
+        )
+
+    def _stale(self) -> list[Write]:
+        """Tasks of earlier sessions that this one did not come across: they are no part of the result."""
+        return [
+            msgspec.structs.replace(left.record, state=TaskState.STALE)
+            for left in self.loop.state.recorded.values()
+            if left.record.state is not TaskState.STALE
+        ]
+
+    def close(self) -> None:
+        """End the workers and give the lease up."""
+        if self.finished:
+            return
+        self.finished = True
+        self.loop.close()
+        self.stores.metadata.release(msgspec.structs.replace(self._lease))
+
+
+def open_session(stores: Stores, executor: Executor, new: NewSession) -> Session:
+    """Create a run and begin to drive it."""
+    now = time.time()
+    run = stores.metadata.create_run(
+        NewRun(
+            project=stores.project,
+            flow=new.flow,
+            dialect=new.dialect,
+            entry=new.entry,
+            created=now,
+            inputs=msgspec.msgpack.encode(new.inputs),
+            **provenance.who(),
+        )
+    )
+    lease = stores.metadata.acquire(lease_name(run), process_owner(), LEASE_SECONDS, now)
+    if lease is None:
+        raise RunBusyError(f"run {run.name} was taken by another process as it was created; start another run")
+    return _begin(stores, executor, new, run, lease, {}, reuse_changed=False)
+
+
+def reopen_session(stores: Stores, executor: Executor, new: NewSession, resume: Resume) -> Session:
+    """Go on with an earlier run.
+
+    Raises:
+        RunBusyError: somebody else is driving it.
+    """
+    run = resume.run
+    lease = take_lease(stores.metadata, run)
+    run = stores.metadata.run_by_id(run.id) or run
+    recorded = load_recorded(stores, run.id, resume.again)
+    session = run.session + 1
+    now = time.time()
+    change = RunChange(
+        run_id=run.id,
+        state=RunState.RUNNING,
+        started=now,
+        finished=None,
+        session=session,
+        inputs=new.inputs,
+        entry=new.entry,
+        error="",
+        traceback="",
+        failed_task="",
+        **provenance.who(),
+    )
+    stores.metadata.commit([change], msgspec.structs.replace(lease, expires=now + LEASE_SECONDS))
+    run = msgspec.structs.replace(run, session=session, state=RunState.RUNNING)
+    return _begin(stores, executor, new, run, lease, recorded, reuse_changed=resume.reuse_changed)
+
+
+def _begin(
+    stores: Stores,
+    executor: Executor,
+    new: NewSession,
+    run: RunRecord,
+    lease: Lease,
+    recorded: dict[bytes, Recorded],
+    *,
+    reuse_changed: bool,
+) -> Session:
+    options = RunOptions(
+        run_id=run.id,
+        session=run.session,
+        capacity=executor.capacity,
+        max_parallel=new.max_parallel,
+        use_cache=new.use_cache,
+        reuse_changed=reuse_changed,
+    )
+    executor.start()
+    loop = Loop(EngineState(options, recorded), stores.metadata, stores.artifacts, executor, lease, run.name)
+    loop.start()
+    session = Session(stores, run, lease, loop, new)
+    session.record_start(new)
+    return session
+
+
+def lease_name(run: RunRecord) -> str:
+    """The name of a run's lease."""
+    return f"run:{run.id}"
+
+
+def take_lease(metadata: MetadataStore, run: RunRecord) -> Lease:
+    """Become the owner of a run whose driver is gone.
+
+    Raises:
+        RunBusyError: its driver is alive, or may be.
+    """
+    now = time.time()
+    name, owner = lease_name(run), process_owner()
+    held = metadata.lease(name)
+    dead = ""
+    if held is not None and held.expires > now:
+        if owner_alive(held.owner) is not False:
+            raise RunBusyError(
+                f"run {run.name} is being driven by process {held.owner.split(':')[1]} on {held.owner.split(':')[0]}; "
+                f"wait for it, or stop it with `headrace cancel {run.name}`"
+            )
+        dead = held.owner
+    lease = metadata.acquire(name, owner, LEASE_SECONDS, now, dead=dead)
+    if lease is None:
+        raise RunBusyError(f"run {run.name} was just taken by another process; wait for it")
+    return lease
+
+
+def load_recorded(stores: Stores, run_id: int, again: tuple[str, ...] = ()) -> dict[bytes, Recorded]:
+    """What earlier sessions left, by key: outputs only where they may be used again.
+
+    Raises:
+        NotFoundError: ``again`` names a step of which the run has no task.
+    """
+    metadata = stores.metadata
+    tasks = metadata.tasks(run_id)
+    outputs: dict[TaskId, list[Output]] = {}
+    for record in metadata.artifacts(run_id):
+        if record.kind == "output":
+            outputs.setdefault(TaskId(record.step, record.number), []).append(
+                Output(record.name, record.value, record.preview)
+            )
+    gone = {
+        blob.digest
+        for blob in stores.artifacts.missing(
+            {b for group in outputs.values() for one in group for b in one.value.blobs}
+        )
+    }
+    rerun = _with_descendants(tasks, metadata, run_id, again) if again else set()
+    recorded = {}
+    for task in tasks:
+        found = outputs.get(task.id)
+        usable = (
+            task.state in (TaskState.SUCCEEDED, TaskState.STALE)
+            and found is not None
+            and task.id not in rerun
+            and not any(blob.digest in gone for one in found for blob in one.value.blobs)
+        )
+        recorded[task.key] = Recorded(task, tuple(found) if usable and found else None)
+    return recorded
+
+
+def _with_descendants(
+    tasks: Iterable[TaskRecord], metadata: MetadataStore, run_id: int, steps: tuple[str, ...]
+) -> set[TaskId]:
+    tasks = list(tasks)
+    names = {task.step for task in tasks}
+    for step in steps:
+        if step not in names:
+            raise NotFoundError(f"the run has no task of step {step!r}; it has {', '.join(sorted(names)) or 'none'}")
+    children: dict[TaskId, list[TaskId]] = {}
+    for edge in metadata.edges(run_id):
+        children.setdefault(TaskId(edge.parent_step, edge.parent_number), []).append(
+            TaskId(edge.child_step, edge.child_number)
+        )
+    found: set[TaskId] = set()
+    stack = [task.id for task in tasks if task.step in steps]
+    while stack:
+        task = stack.pop()
+        if task not in found:
+            found.add(task)
+            stack.extend(children.get(task, ()))
+    return found
+
+
+def _check_fits(name: str, need: Resources, have: Resources) -> None:
+    for what, asked, there in (
+        ("cpu", need.cpu, have.cpu),
+        ("memory", need.memory, have.memory),
+        ("gpu", need.gpu, have.gpu),
+    ):
+        if asked > there:
+            unit = "GiB of memory" if what == "memory" else f"{what}s"
+            scale = 2**30 if what == "memory" else 1
+            raise ResourceError(
+                f"step {name!r} asks for {asked / scale:g} {unit}, but this machine has {there / scale:g}; "
+                f"lower it with {name}.options({what}=...)"
+            )
+
+
+__all__ = ["NewSession", "Resume", "Session", "Stores", "Task", "load_recorded", "open_session", "reopen_session"]

@@ -1,0 +1,176 @@
+"""The one module that names concrete stores and executors: settings in, objects out.
+
+Settings come from the environment (``HEADRACE_DATABASE``, ``HEADRACE_ARTIFACTS``, ``HEADRACE_HOME``,
+``HEADRACE_PROJECT``, ``HEADRACE_DURABILITY``, ``HEADRACE_MAX_PARALLEL``), else from ``[tool.headrace]`` in the nearest
+``pyproject.toml`` upward, else defaults: SQLite and a folder under the nearest ``.headrace/`` upward, made in the
+working directory when there is none.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+
+from headrace.engine.ports import Executor
+from headrace.model.errors import UsageError
+from headrace.model.policy import Resources
+from headrace.stores.artifacts.protocol import ArtifactStore
+from headrace.stores.metadata.protocol import MetadataStore
+
+HOME = ".headrace"
+_NAMES = ("database", "artifacts", "home", "project", "durability", "max_parallel")
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """Where things are kept. Empty ``database`` and ``artifacts``: inside ``home``."""
+
+    home: str
+    database: str = ""
+    artifacts: str = ""
+    project: str = "default"
+    durability: str = "process"
+    max_parallel: int = 0
+
+
+class Project:
+    """The stores that settings name, opened when first used."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self._metadata: MetadataStore | None = None
+        self._artifacts: ArtifactStore | None = None
+
+    @property
+    def name(self) -> str:
+        """The project that flows belong to here."""
+        return self.settings.project
+
+    @property
+    def metadata(self) -> MetadataStore:
+        """Runs, tasks and all about them."""
+        if self._metadata is None:
+            from headrace.stores.metadata.open import open_metadata
+
+            url = self.settings.database or str(Path(self.settings.home) / "metadata.db")
+            self._metadata = open_metadata(url, durability=self.settings.durability)
+        return self._metadata
+
+    @property
+    def artifacts(self) -> ArtifactStore:
+        """The bytes of objects."""
+        if self._artifacts is None:
+            self._artifacts = open_artifacts(self.settings)
+        return self._artifacts
+
+    def executor(self, preload: tuple[str, ...] = ()) -> Executor:
+        """Workers on this machine."""
+        from headrace.executors.local import LocalExecutor
+
+        return LocalExecutor(machine(), self.artifacts, preload)
+
+    def close(self) -> None:
+        """Release connections."""
+        if self._metadata is not None:
+            self._metadata.close()
+            self._metadata = None
+
+
+def open_artifacts(settings: Settings) -> ArtifactStore:
+    """The artifact store that ``settings`` name."""
+    place = settings.artifacts or str(Path(settings.home) / "artifacts")
+    durable = settings.durability == "fsync"
+    if "://" not in place:
+        from headrace.stores.artifacts.local import LocalStore
+
+        return LocalStore(place, durable=durable)
+    from headrace.stores.artifacts.objects import ObjectStore
+
+    return ObjectStore(place, cache=Path(settings.home) / "cache")
+
+
+def machine() -> Resources:
+    """What this machine has: cores we may use, memory, visible GPUs."""
+    cores = len(os.sched_getaffinity(0))
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return Resources(cpu=float(cores), memory=memory, gpu=_count_gpus())
+
+
+def _count_gpus() -> int:
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None:
+        return len([device for device in visible.split(",") if device.strip() not in ("", "-1")])
+    try:
+        return sum(name.startswith("nvidia") and name[6:].isdigit() for name in os.listdir("/dev"))  # noqa: PTH208
+    except OSError:
+        return 0
+
+
+_opened: tuple[int, Settings, Project] | None = None
+
+
+def project() -> Project:
+    """The project of this process's working directory and environment; the same object while these stay the same."""
+    global _opened
+    settings = read_settings()
+    if _opened is not None and _opened[:2] == (os.getpid(), settings):
+        return _opened[2]
+    opened = Project(settings)
+    _opened = (os.getpid(), settings, opened)
+    return opened
+
+
+def read_settings(environ: Mapping[str, str] | None = None, start: Path | None = None) -> Settings:
+    """Settings as they hold in folder ``start``.
+
+    Raises:
+        UsageError: a setting is unknown or has an impossible value.
+    """
+    environ = os.environ if environ is None else environ
+    start = Path.cwd() if start is None else start
+    values: dict[str, object] = {}
+    file = _find(start, "pyproject.toml")
+    if file is not None:
+        values.update(_from_pyproject(file))
+    for name in _NAMES:
+        text = environ.get(f"HEADRACE_{name.upper()}")
+        if text:
+            values[name] = text
+    if not values.get("home"):
+        found = _find(start, HOME)
+        values["home"] = str(found if found is not None else start / HOME)
+    try:
+        return msgspec.convert(values, Settings, strict=False)
+    except msgspec.ValidationError as error:
+        raise UsageError(f"settings (HEADRACE_* or [tool.headrace] in pyproject.toml): {error}") from None
+
+
+def _from_pyproject(file: Path) -> dict[str, object]:
+    text = file.read_text(errors="replace")
+    if "tool.headrace" not in text:
+        return {}
+    import tomllib
+
+    try:
+        table = tomllib.loads(text).get("tool", {}).get("headrace", {})
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(f"{file} is not valid TOML: {error}") from None
+    unknown = set(table) - set(_NAMES)
+    if unknown:
+        raise UsageError(
+            f"{file}: [tool.headrace] has no setting {', '.join(sorted(unknown))}; there are {', '.join(_NAMES)}"
+        )
+    for name in ("home", "artifacts"):
+        place = table.get(name)
+        if isinstance(place, str) and "://" not in place:
+            table[name] = str(file.parent / place)
+    return dict(table)
+
+
+def _find(start: Path, name: str) -> Path | None:
+    for folder in (start, *start.parents):
+        if (folder / name).exists():
+            return folder / name
+    return None

@@ -1,0 +1,213 @@
+"""One attempt, start to end: inputs out of the store, the user's function, outputs into the store.
+
+Called by ``worker.serve`` only. Nothing of the user's may escape from here: whatever a step does short of ending the
+process becomes a ``Failed`` message.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from headrace.model.errors import BlobError, NotStorableError, StoreError
+from headrace.model.messages import Define, Done, Execute, Failed, Output, Usage
+from headrace.model.states import Failure
+from headrace.model.values import Packed
+from headrace.stores import codecs
+from headrace.stores.artifacts.protocol import ArtifactStore
+
+#: (stdout, stderr) ends of the log files.
+LogEnds = Callable[[], tuple[int, int]]
+
+
+def run_attempt(
+    message: Execute, define: Define, function: Callable[..., Any], store: ArtifactStore, log_ends: LogEnds
+) -> Done | Failed:
+    """Run ``function`` as ``message`` says. Never raises for anything the user's code does."""
+    meter = _Meter(log_ends)
+    try:
+        args, kwargs = load_arguments(message, store)
+    except BaseException as error:
+        bad = error.digest if isinstance(error, BlobError) else b""
+        failure = Failure.INPUT if isinstance(error, StoreError) else Failure.ERROR
+        return _failed(message, failure, error, store, meter, bad)
+    saved = _set_environment(define.env)
+    try:
+        result = function(*args, **kwargs)
+        if hasattr(result, "__await__"):
+            result = _await(result)
+        _refuse_generators(result)
+    except BaseException as error:
+        return _failed(message, _kind_of(error), error, store, meter)
+    finally:
+        del args, kwargs
+        _set_environment(saved)
+    try:
+        outputs = save_outputs(result, define.fields, store)
+    except BaseException as error:
+        return _failed(message, Failure.STORE, error, store, meter)
+    del result
+    return Done(message.token, outputs, meter.read())
+
+
+def load_arguments(message: Execute, store: ArtifactStore) -> tuple[list[Any], dict[str, Any]]:
+    """Positional and keyword arguments of a call.
+
+    Raises:
+        BlobError: an input is missing or damaged; anything an unpickled class raises.
+    """
+    args: list[Any] = []
+    kwargs: dict[str, Any] = {}
+    for one in message.arguments:
+        value: Any
+        if one.template:
+            value = codecs.unpack_template(one.value, store, [codecs.unpack(fill, store) for fill in one.fills])
+        else:
+            value = codecs.unpack(one.value, store)
+        if one.name:
+            kwargs[one.name] = value
+        else:
+            args.append(value)
+    return args, kwargs
+
+
+def save_outputs(result: Any, fields: tuple[str, ...], store: ArtifactStore) -> tuple[Output, ...]:
+    """Store what a step returned: as ``result``, or field by field.
+
+    Raises:
+        NotStorableError, StoreError: with the output's name in the message.
+    """
+    if not fields:
+        return (Output("result", codecs.pack(result, store), codecs.preview(result)),)
+    outputs = []
+    for name in fields:
+        try:
+            value = result[name] if isinstance(result, Mapping) else getattr(result, name)
+        except (KeyError, AttributeError):
+            raise NotStorableError(
+                f"the step's return type promises a field {name!r}, but it returned a "
+                f"{type(result).__name__} that has none"
+            ) from None
+        outputs.append(Output(name, codecs.pack(value, store), codecs.preview(value)))
+    return tuple(outputs)
+
+
+class _Meter:
+    """Time, processor and memory from here on."""
+
+    def __init__(self, log_ends: LogEnds) -> None:
+        self._log_ends = log_ends
+        self._started = time.time()
+        self._cpu = time.process_time()
+
+    def read(self) -> Usage:
+        for stream in (sys.stdout, sys.stderr):
+            try:
+                stream.flush()
+            except (ValueError, OSError, AttributeError):  # closed or replaced by the step
+                continue
+        return Usage(self._started, time.time(), time.process_time() - self._cpu, _peak_memory(), self._log_ends())
+
+
+def _peak_memory() -> int:
+    """Most memory this process held at once since it began or since a large attempt was forgotten."""
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    if peak > _Peak.forget_above:
+        _forget_peak()
+        _Peak.forget_above = int(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 * 1.25)
+    return peak
+
+
+class _Peak:
+    forget_above = 0
+
+
+def _forget_peak() -> None:
+    try:
+        with open("/proc/self/clear_refs", "w") as file:  # noqa: PTH123 - hot path
+            file.write("5")
+    except OSError:  # not permitted here: the peak is then that of the process
+        _Peak.forget_above = 1 << 62
+
+
+def _set_environment(variables: tuple[tuple[str, str], ...] | dict[str, str | None]) -> dict[str, str | None]:
+    """Set variables and return what was there; None unsets."""
+    if not variables:
+        return {}
+    items = variables.items() if isinstance(variables, dict) else variables
+    saved: dict[str, str | None] = {}
+    for name, value in items:
+        saved[name] = os.environ.get(name)
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
+    return saved
+
+
+def _await(awaitable: Any) -> Any:
+    import asyncio
+
+    async def main() -> Any:
+        return await awaitable
+
+    return asyncio.run(main())
+
+
+def _refuse_generators(result: Any) -> None:
+    from types import AsyncGeneratorType, GeneratorType
+
+    if isinstance(result, (GeneratorType, AsyncGeneratorType)):
+        raise NotStorableError(
+            "the step returned a generator, which cannot be stored or handed to another process; return a list, "
+            "or submit one task per item with step.map(...)"
+        )
+
+
+def _kind_of(error: BaseException) -> str:
+    if isinstance(error, MemoryError):
+        return Failure.MEMORY
+    if isinstance(error, SystemExit):
+        return Failure.EXIT
+    return Failure.ERROR
+
+
+def _failed(
+    message: Execute,
+    failure: str,
+    error: BaseException,
+    store: ArtifactStore,
+    meter: _Meter,
+    bad_blob: bytes = b"",
+) -> Failed:
+    import traceback
+
+    trace = error.__traceback__
+    while trace is not None and trace.tb_frame.f_code.co_filename == __file__:
+        trace = trace.tb_next
+    text = "".join(traceback.format_exception(type(error), error, trace))
+    if isinstance(error, SystemExit):
+        summary = f"the step called sys.exit({error.code!r}); return a value or raise an exception instead"
+    else:
+        summary = "".join(traceback.format_exception_only(type(error), error)).strip().splitlines()[-1]
+    classes = tuple(f"{c.__module__}.{c.__qualname__}" for c in type(error).__mro__ if c is not object)
+    exception = None if isinstance(error, (SystemExit, KeyboardInterrupt)) else _pack_exception(error, store)
+    return Failed(message.token, failure, summary, text, exception, classes, meter.read(), bad_blob)
+
+
+def _pack_exception(error: BaseException, store: ArtifactStore) -> Packed | None:
+    """The exception as class, arguments and attributes, so that an ``__init__`` of its own cannot get in the way."""
+    state = {k: v for k, v in vars(error).items() if k != "__notes__"}
+    for attributes in (state, {}):
+        try:
+            packed = codecs.pack((type(error), error.args, attributes), store)
+            codecs.unpack(packed, store)
+        except Exception:
+            continue  # some argument cannot travel; the text of the error does
+        return packed
+    return None

@@ -1,0 +1,30 @@
+"""Finding the function of a step in a worker."""
+
+from __future__ import annotations
+
+import importlib
+import pickle
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from headrace.model.messages import Define
+from headrace.worker.registry import registered
+
+
+def find_function(define: Define) -> Callable[..., Any]:
+    """The plain function of a step: by slot, by name, or from its pickle.
+
+    Raises:
+        ImportError, AttributeError: its module or name cannot be found here.
+    """
+    found: Any = registered(define.home, define.slot)
+    if found is None and define.body:
+        found = pickle.loads(define.body)  # the driver's own words over the socket it gave us
+    if found is None:
+        module = sys.modules.get(define.module) or importlib.import_module(define.module)
+        found = module
+        for part in define.qualname.split("."):
+            found = getattr(found, part)
+    function: Callable[..., Any] = getattr(found, "__wrapped__", found)
+    return function

@@ -1,0 +1,193 @@
+"""A worker's life: take attempts from the socket, run them one after the other, answer.
+
+The main thread runs the user's code and, between attempts, reads the socket. A second thread, the steward, looks in
+now and then while an attempt runs: it sends what the attempt logged, and hands back attempts that were sent ahead
+when the current one takes longer than such attempts should.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from headrace.model.messages import (
+    Define,
+    Done,
+    Execute,
+    Failed,
+    Handback,
+    Ready,
+    Stop,
+    ToDriver,
+    ToWorker,
+    frame,
+    frames_from_driver,
+)
+from headrace.stores.artifacts.protocol import ArtifactStore
+from headrace.worker import context
+from headrace.worker.attempt import run_attempt
+from headrace.worker.functions import find_function
+from headrace.worker.output import Capture
+from headrace.worker.threads import limit_threads
+
+_RECEIVE = 1 << 20
+#: An attempt that runs longer than this keeps nothing waiting behind it.
+_LONG = 0.02
+_LOOK = 0.05
+
+
+def serve(sock: socket.socket, store: ArtifactStore, capture: Capture) -> None:
+    """Run attempts until the driver says stop or is gone. ``sock`` is a blocking stream to the driver."""
+    _Worker(sock, store, capture).main()
+
+
+class _Worker:
+    def __init__(self, sock: socket.socket, store: ArtifactStore, capture: Capture) -> None:
+        self._sock = sock
+        self._store = store
+        self._capture = capture
+        self._pid = os.getpid()
+        self._parent = os.getppid()
+        self._frames = frames_from_driver()
+        self._inbox: deque[ToWorker] = deque()
+        self._inbox_lock = threading.Lock()
+        self._send_lock = threading.Lock()
+        self._defines: dict[int, tuple[Define, Callable[..., Any] | Exception]] = {}
+        self._since: float | None = None  # when the current attempt began
+        self._busy = threading.Event()
+
+    def main(self) -> None:
+        self._send(Ready(self._pid, socket.gethostname()))
+        threading.Thread(target=self._steward, name="headrace-steward", daemon=True).start()
+        while True:
+            message = self._next()
+            if message is None or isinstance(message, Stop):
+                return
+            if isinstance(message, Define):
+                self._define(message)
+            elif isinstance(message, Execute):
+                self._execute(message)
+
+    # --- talking ----------------------------------------------------------------------------------------------
+
+    def _next(self) -> ToWorker | None:
+        while True:
+            with self._inbox_lock:
+                if self._inbox:
+                    return self._inbox.popleft()
+            try:
+                data = self._sock.recv(_RECEIVE)
+            except OSError:
+                return None
+            if not data:
+                return None
+            with self._inbox_lock:
+                self._inbox.extend(self._frames.feed(data))  # type: ignore[arg-type]
+
+    def _send(self, message: ToDriver) -> None:
+        with self._send_lock:
+            try:
+                self._sock.sendall(frame(message))
+            except OSError:  # the driver is gone, and so is our reason to live
+                os._exit(0)
+
+    # --- working ----------------------------------------------------------------------------------------------
+
+    def _define(self, message: Define) -> None:
+        try:
+            function: Callable[..., Any] | Exception = find_function(message)
+        except Exception as error:  # told to the driver when the step is called
+            function = error
+        self._defines[message.step] = (message, function)
+
+    def _execute(self, message: Execute) -> None:
+        define, function = self._defines[message.step]
+        limit_threads(define.threads)
+        self._since = time.monotonic()
+        if not self._busy.is_set():
+            self._busy.set()
+        current = context.AttemptContext(message.task, message.attempt, message.token, self._send)
+        context.enter(current)
+        if message.gpus:
+            os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(map(str, message.gpus))
+        answer: Done | Failed
+        answer = run_attempt(
+            message,
+            define,
+            _raiser(function) if isinstance(function, Exception) else function,
+            self._store,
+            self._capture.ends,
+        )
+        if os.getpid() != self._pid:
+            os._exit(0)  # the step forked, and this is its child: it has no business here
+        self._since = None
+        context.enter(None)
+        current.flush()
+        self._capture.repair()
+        self._send(answer)
+
+    # --- the steward ------------------------------------------------------------------------------------------
+
+    def _steward(self) -> None:
+        idle = 0
+        while True:
+            if idle > 20:
+                self._busy.clear()
+                self._busy.wait()
+                idle = 0
+            time.sleep(_LOOK)
+            if os.getppid() != self._parent:  # the server was killed, and we are to go with it
+                os.killpg(0, signal.SIGKILL)
+            since = self._since
+            idle = idle + 1 if since is None else 0
+            current = context.current()
+            if current is not None:
+                current.flush()
+            if since is not None and time.monotonic() - since > _LONG:
+                self._hand_back()
+
+    def _hand_back(self) -> None:
+        with self._inbox_lock:
+            try:
+                data = self._sock.recv(_RECEIVE, socket.MSG_DONTWAIT)
+            except OSError:
+                data = b""
+            if data:
+                self._inbox.extend(self._frames.feed(data))  # type: ignore[arg-type]
+            tokens = tuple(m.token for m in self._inbox if isinstance(m, Execute))
+            if not tokens:
+                return
+            self._inbox = deque(m for m in self._inbox if not isinstance(m, Execute))
+        self._send(Handback(tokens))
+
+
+def _raiser(error: Exception) -> Callable[..., Any]:
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    return fail
+
+
+def run_worker(sock: socket.socket, store: ArtifactStore, capture: Capture) -> None:
+    """``serve`` as the whole life of a process; does not return."""
+    code = 0
+    try:
+        serve(sock, store, capture)
+    except BaseException:
+        import traceback
+
+        traceback.print_exc()
+        code = 70
+    finally:
+        try:
+            sys.stdout.flush()
+            sys.stderr.flush()
+        finally:
+            os._exit(code)

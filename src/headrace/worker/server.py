@@ -1,0 +1,176 @@
+"""The process that workers are forked from: everything is imported once, and a new worker costs milliseconds.
+
+It has one thread, runs none of the user's steps, and ends all its workers when the driver is gone. It is forked from
+the driver while that has one thread, or started afresh (``python -m headrace.worker.server``) and told what to import.
+
+Over a ``SOCK_SEQPACKET`` the driver asks ``F<id>`` (fork; three descriptors come along: socket, stdout, stderr) and
+``K<id><signal>`` (signal the worker's process group); the server tells ``S<id><pid>`` and ``X<id><status>``. Numbers
+are 8 bytes, little-endian, signed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import os
+import select
+import signal
+import socket
+import struct
+import sys
+import threading
+
+from headrace.stores.artifacts.protocol import ArtifactStore
+
+_ONE = struct.Struct("<cq")
+_TWO = struct.Struct("<cqq")
+
+
+def fork_request(number: int) -> bytes:
+    """Ask for a worker called ``number``."""
+    return _ONE.pack(b"F", number)
+
+
+def kill_request(number: int, signum: int) -> bytes:
+    """Send ``signum`` to a worker and all its processes."""
+    return _TWO.pack(b"K", number, signum)
+
+
+def parse_report(data: bytes) -> tuple[bytes, int, int]:
+    """``(b"S", number, pid)`` or ``(b"X", number, status of waitpid)``."""
+    kind, number, value = _TWO.unpack(data)
+    return kind, number, value
+
+
+def run_server(control: socket.socket, store: ArtifactStore) -> None:
+    """Serve until the driver closes ``control``; then end all workers and the process."""
+    try:
+        _Server(control, store).main()
+    finally:
+        os._exit(0)
+
+
+class _Server:
+    def __init__(self, control: socket.socket, store: ArtifactStore) -> None:
+        self._control = control
+        self._store = store
+        self._pids: dict[int, int] = {}  # number -> pid of workers not yet reaped
+        self._numbers: dict[int, int] = {}
+
+    def main(self) -> None:
+        with contextlib.suppress(OSError):  # a leader already, when started afresh
+            os.setsid()
+        read, write = os.pipe()
+        os.set_blocking(read, False)
+        os.set_blocking(write, False)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.set_wakeup_fd(write, warn_on_full_buffer=False)
+        gc.collect()
+        gc.freeze()
+        poll = select.poll()
+        poll.register(self._control, select.POLLIN)
+        poll.register(read, select.POLLIN)
+        while True:
+            for fd, _ in poll.poll():
+                if fd == read:
+                    with contextlib.suppress(BlockingIOError):
+                        os.read(read, 4096)
+                    self._reap()
+                elif not self._obey((read, write)):
+                    self._end_all()
+                    return
+
+    def _obey(self, pipe: tuple[int, int]) -> bool:
+        data, fds, _, _ = socket.recv_fds(self._control, 64, 3)
+        if not data:
+            return False
+        if data[:1] == b"F":
+            _, number = _ONE.unpack(data)
+            self._fork(number, fds, pipe)
+        else:
+            _, number, signum = _TWO.unpack(data)
+            pid = self._pids.get(number)
+            if pid is not None:
+                _signal_group(pid, signum)
+        return True
+
+    def _fork(self, number: int, fds: list[int], pipe: tuple[int, int]) -> None:
+        pid = os.fork()
+        if pid == 0:
+            self._become_worker(fds, pipe)
+        for fd in fds:
+            os.close(fd)
+        self._pids[number] = pid
+        self._numbers[pid] = number
+        self._tell(_TWO.pack(b"S", number, pid))
+
+    def _become_worker(self, fds: list[int], pipe: tuple[int, int]) -> None:
+        os.setsid()
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        self._control.close()
+        for fd in pipe:
+            os.close(fd)
+        from headrace.worker.output import Capture
+        from headrace.worker.serve import run_worker
+
+        capture = Capture(fds[1], fds[2])
+        capture.install()
+        run_worker(socket.socket(fileno=fds[0]), self._store, capture)
+
+    def _reap(self) -> None:
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                return
+            number = self._numbers.pop(pid, None)
+            if number is not None:
+                _signal_group(pid, signal.SIGKILL)  # what it left behind
+                del self._pids[number]
+                self._tell(_TWO.pack(b"X", number, status))
+
+    def _tell(self, data: bytes) -> None:
+        with contextlib.suppress(OSError):  # the driver is gone; the main loop is about to see it
+            self._control.send(data)
+
+    def _end_all(self) -> None:
+        for pid in self._pids.values():
+            _signal_group(pid, signal.SIGKILL)
+
+
+def _signal_group(pid: int, signum: int) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(pid, signum)
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.kill(pid, signum)  # between fork and setsid there is no group yet
+
+
+def main(argv: list[str]) -> None:
+    """Start afresh: ``argv`` is the control socket's descriptor; the first message says what to load."""
+    import importlib
+    import pickle
+
+    control = socket.socket(fileno=int(argv[0]))
+    prelude = pickle.loads(control.recv(1 << 20))  # from the driver that started us
+    sys.path[:] = prelude["path"]
+    store = pickle.loads(prelude["store"])
+    for name in prelude["modules"]:
+        with contextlib.suppress(Exception):  # a worker will meet the same error and report it with its task
+            importlib.import_module(name)
+    if threading.active_count() > 1 and os.environ.get("HEADRACE_NO_PRELOAD") is None:
+        # Something started threads on import and would not survive a fork: load it in each worker instead.
+        os.environ["HEADRACE_NO_PRELOAD"] = "1"
+        control.set_inheritable(True)
+        control.send(_TWO.pack(b"R", 0, 0))
+        os.execv(sys.executable, [sys.executable, "-m", "headrace.worker.server", str(control.fileno())])
+    run_server(control, store)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
