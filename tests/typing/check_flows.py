@@ -1,7 +1,7 @@
 """What mypy and pyright see of flows, tracking and the client. Never run: `make lint` checks it with both."""
 
 from pathlib import Path
-from typing import Literal, assert_type
+from typing import Any, Literal, assert_type
 
 import headrace
 from headrace import Run, flow, log_metric, log_metrics, log_params, set_tag, step
@@ -56,4 +56,4 @@ def run_returns_a_run() -> None:
 def the_client() -> None:
     run = headrace.Run("train/42")
     assert_type(run, Run)
-    assert_type(run["double"][2].result, object)
+    assert_type(run["double"][2].result, Any)
