@@ -16,15 +16,16 @@ from types import ModuleType
 _PACKAGE = __name__.partition(".")[0]
 _INSTALLED = (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os.sep}")
 _HERE = os.path.dirname(os.path.abspath(os.__file__))
-_STDLIB = tuple({_HERE + os.sep, os.path.realpath(_HERE) + os.sep})
+_OWN = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+_FOREIGN = ("<", _OWN, _HERE + os.sep, os.path.realpath(_HERE) + os.sep)
 
 #: Answers by module name and file: a module that is loaded again from elsewhere is judged again.
 _known: dict[tuple[str, str], bool] = {}
 
 
 def is_user_file(path: str) -> bool:
-    """Whether ``path`` (absolute) is a file outside the standard library and all installed packages."""
-    return not (path.startswith(("<", *_STDLIB)) or any(folder in path for folder in _INSTALLED))
+    """Whether ``path`` (absolute) is a file outside the standard library, this package, and all installed ones."""
+    return not (path.startswith(_FOREIGN) or any(folder in path for folder in _INSTALLED))
 
 
 def module_file(module: ModuleType) -> str:
@@ -65,14 +66,26 @@ def _judge(module: ModuleType) -> bool:
     return spec is None
 
 
-def canonical_name(name: str) -> str:
-    """``name``, but for ``__main__`` the name it would have if it had been imported: the stem of its file."""
-    if name != "__main__":
-        return name
+def main_name() -> str:
+    """The name that ``__main__`` would have if it had been imported; ``"__main__"`` when it could not be.
+
+    That is the name after ``python -m``, else the stem of its file. A notebook or a prompt has no such name, nor has
+    a script whose stem is no identifier or names a module of the standard library.
+    """
     main = sys.modules.get("__main__")
-    path = module_file(main) if main is not None else ""
-    stem = os.path.splitext(os.path.basename(path))[0]
-    return stem if stem.isidentifier() else name
+    if main is None:
+        return "__main__"
+    spec = main.__dict__.get("__spec__")
+    if spec is not None and isinstance(spec.name, str):
+        return spec.name
+    stem, suffix = os.path.splitext(os.path.basename(module_file(main)))
+    usable = suffix == ".py" and stem.isidentifier() and stem not in sys.stdlib_module_names
+    return stem if usable else "__main__"
+
+
+def canonical_name(name: str) -> str:
+    """``name``, but for ``__main__`` the name it would have if it had been imported."""
+    return main_name() if name == "__main__" else name
 
 
 def find_user_module(name: str) -> str:

@@ -15,6 +15,8 @@ _SHOW = """
 import json, sys
 sys.path.insert(0, sys.argv[1])
 import {module}
+from headrace.engine.fingerprint import fingerprint
+found = fingerprint({module}.{name})
 print(json.dumps([found.digest.hex(), {{name: digest.hex() for name, digest in found.parts.items()}}]))
 """
 

@@ -1,0 +1,61 @@
+"""Who a process is, so that another one can tell whether it still lives: ``"host:pid:start"``.
+
+``start`` is the time the kernel started it, with a mark of the boot and the process namespace: host names are not
+unique (containers, ``localhost``), process ids are used again.
+"""
+
+from __future__ import annotations
+
+import os
+
+_cached: dict[int, str] = {}
+
+
+def host_name() -> str:
+    """The name of this machine."""
+    return os.uname().nodename
+
+
+def process_owner() -> str:
+    """The owner string of this process; a child made by ``fork`` has its own."""
+    pid = os.getpid()
+    owner = _cached.get(pid)
+    if owner is None:
+        _cached.clear()
+        owner = _cached[pid] = f"{host_name()}:{pid}:{start_ticks(pid)}-{_realm()}"
+    return owner
+
+
+def owner_alive(owner: str) -> bool | None:
+    """Whether the process that ``owner`` names lives; None when this process cannot know."""
+    host, _, rest = owner.partition(":")
+    pid, _, start = rest.partition(":")
+    ticks, _, realm = start.partition("-")
+    if host != host_name() or realm != _realm() or not pid.isdigit() or not ticks:
+        return None
+    return start_ticks(int(pid)) == ticks
+
+
+def start_ticks(pid: int) -> str:
+    """When ``pid`` started, in ticks since boot; ``""`` if there is no such process, or only its unread exit status.
+
+    Also ``""`` where there is no ``/proc``.
+    """
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:  # noqa: PTH123 - pathlib costs more than the reading
+            content = file.read()
+    except OSError:
+        return ""
+    # The second field, the command in parentheses, may hold anything: fields count from its last parenthesis.
+    fields = content[content.rindex(b")") + 2 :].split()
+    return "" if fields[0] in (b"Z", b"X") else fields[19].decode()
+
+
+def _realm() -> str:
+    """A mark of this boot of this machine and of the namespace in which process ids are counted."""
+    try:
+        with open("/proc/sys/kernel/random/boot_id") as file:  # noqa: PTH123
+            boot = file.read(8)
+        return f"{boot}{os.stat('/proc/self/ns/pid').st_ino:x}"  # noqa: PTH116
+    except OSError:
+        return ""

@@ -1,0 +1,272 @@
+"""What a run records of its surroundings: source files, commit, interpreter, packages, host, user.
+
+``snapshot`` is what a run waits for before it starts, a few milliseconds; ``git_diff`` starts a program and belongs
+in a background thread. Paths are plain strings here and ``platform``, ``importlib.metadata`` and ``getpass`` are
+avoided: each of them alone would take longer than all the rest.
+"""
+
+# ruff: noqa: PTH100, PTH109, PTH110, PTH112, PTH118, PTH120, PTH123 - see above
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import msgspec
+from blake3 import blake3
+
+from headrace._base.process import host_name
+from headrace._base.usercode import is_user_file, module_file
+from headrace.model.records import RunDetails
+from headrace.stores.artifacts.protocol import ArtifactStore
+
+SOURCE_LIMIT = 1 << 20
+DIFF_LIMIT = 8 << 20
+_ROOT_MARKS = (".git", "pyproject.toml", "setup.py", ".headrace")
+
+#: Installed packages by the folders that were looked through: they do not change under a running process.
+_packages: dict[tuple[str, ...], dict[str, str]] = {}
+
+
+class Snapshot(NamedTuple):
+    """The surroundings of a run at its start."""
+
+    details: RunDetails
+    user: str
+    host: str
+    pid: int
+    git_commit: str
+
+
+def snapshot(root_file: str, store: ArtifactStore) -> Snapshot:
+    """Look around, and keep the source files of the user's code in ``store``.
+
+    ``root_file`` is the file of the flow, ``""`` in a notebook or at a prompt. Files over 1 MiB, and files that
+    cannot be read, are left out.
+
+    Raises:
+        StoreError: the store could not take a file.
+    """
+    root = project_root(root_file)
+    details = RunDetails(
+        sources=_keep_sources(root, root_file, store),
+        root=root,
+        python=python_version(),
+        platform=_platform(),
+        packages=installed_packages(root),
+        argv=tuple(sys.argv),
+        cwd=_cwd(),
+    )
+    return Snapshot(details, user_name(), host_name(), os.getpid(), git_commit(root))
+
+
+# --- source files -------------------------------------------------------------------------------------------------
+
+
+def project_root(root_file: str) -> str:
+    """The nearest folder upward from the flow's file that looks like a project's, else the folder of the file."""
+    start = os.path.dirname(os.path.abspath(root_file)) if root_file else _cwd()
+    folder = start
+    while True:
+        if any(os.path.exists(os.path.join(folder, mark)) for mark in _ROOT_MARKS):
+            return folder
+        parent = os.path.dirname(folder)
+        if parent == folder or os.path.ismount(folder):
+            return start
+        folder = parent
+
+
+def source_files(root: str, root_file: str) -> list[str]:
+    """The user's files below ``root`` that are imported now, with the flow's own, by path."""
+    below = os.path.join(root, "")
+    found = {os.path.abspath(root_file)} if root_file else set()
+    for module in list(sys.modules.values()):
+        path = module_file(module) if module is not None else ""
+        if path.startswith(below) and is_user_file(path):
+            found.add(path)
+    return sorted(found)
+
+
+def _keep_sources(root: str, root_file: str, store: ArtifactStore) -> dict[str, bytes]:
+    sources: dict[str, bytes] = {}
+    for path in source_files(root, root_file):
+        try:
+            with open(path, "rb") as file:
+                content = file.read(SOURCE_LIMIT + 1)
+        except OSError:
+            continue
+        if len(content) <= SOURCE_LIMIT:
+            sources[os.path.relpath(path, root)] = store.put([content]).digest
+    return sources
+
+
+# --- git ----------------------------------------------------------------------------------------------------------
+
+
+def git_commit(root: str) -> str:
+    """The commit that is checked out where ``root`` is, read from ``.git`` without git; ``""`` if there is none."""
+    git = _git_folder(root)
+    head = _line(os.path.join(git, "HEAD")) if git else ""
+    if not head.startswith("ref: "):
+        return head
+    name = head[5:]
+    common = _line(os.path.join(git, "commondir"))  # a worktree shares its branches with the main one
+    shared = os.path.join(git, common) if common else git
+    for folder in (git, shared):
+        commit = _line(os.path.join(folder, name))
+        if commit:
+            return commit
+    for line in _lines(os.path.join(shared, "packed-refs")):
+        commit, _, ref = line.partition(" ")
+        if ref == name:
+            return commit
+    return ""
+
+
+def _git_folder(root: str) -> str:
+    folder = os.path.abspath(root)
+    while True:
+        candidate = os.path.join(folder, ".git")
+        if os.path.isdir(candidate):
+            return candidate
+        pointer = _line(candidate)
+        if pointer.startswith("gitdir: "):  # a worktree or a submodule
+            return os.path.join(folder, pointer[8:])
+        parent = os.path.dirname(folder)
+        if parent == folder:
+            return ""
+        folder = parent
+
+
+def _line(path: str) -> str:
+    return next(_lines(path), "")
+
+
+def _lines(path: str) -> Iterator[str]:
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            for line in file:
+                yield line.strip()
+    except OSError:
+        return
+
+
+def git_diff(root: str) -> bytes | None:
+    """What tracked files differ in from the commit, as ``git diff HEAD`` says it; ``b""`` when the tree is clean.
+
+    None when there is no repository, no commit or no git. Takes as long as git does, up to ten seconds: for a
+    background thread. A diff over 8 MiB is cut off there.
+    """
+    if not git_commit(root):
+        return None
+    import subprocess
+
+    command = ["git", "-C", root, "diff", "HEAD", "--no-color", "--no-ext-diff", "--no-textconv"]
+    # Without the optional lock, a git of the user's that runs at the same time does not fail.
+    environment = {**os.environ, "GIT_OPTIONAL_LOCKS": "0"}
+    try:
+        done = subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env=environment,
+            timeout=10,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    if done.returncode != 0:
+        return None
+    if len(done.stdout) > DIFF_LIMIT:
+        return done.stdout[:DIFF_LIMIT] + b"\n... cut off here\n"
+    return done.stdout
+
+
+def with_diff(details: RunDetails, diff: bytes | None, store: ArtifactStore) -> RunDetails:
+    """``details`` with the answer of ``git_diff`` kept in ``store``; raises StoreError."""
+    if not diff:
+        return details
+    return msgspec.structs.replace(details, git_diff=store.put([diff]).digest)
+
+
+# --- interpreter and machine --------------------------------------------------------------------------------------
+
+
+def python_version() -> str:
+    """Such as ``3.11.7``; another implementation than CPython is named."""
+    version = sys.version.split(maxsplit=1)[0]
+    name = sys.implementation.name
+    return version if name == "cpython" else f"{name} {version}"
+
+
+def installed_packages(root: str = "") -> dict[str, str]:
+    """Installed distributions, name to version, by name, as their ``.dist-info`` folders are called.
+
+    The standard library and folders in ``root`` are not looked through, unless packages are installed there.
+    """
+    standard = os.path.dirname(os.path.abspath(os.__file__))
+    folders = []
+    for entry in dict.fromkeys(sys.path):
+        is_site = entry.endswith(("site-packages", "dist-packages"))
+        own = root and os.path.join(os.path.abspath(entry), "").startswith(os.path.join(root, ""))
+        if is_site or (entry and not own and not entry.startswith(standard) and not entry.endswith(".zip")):
+            folders.append(entry)
+    key = tuple(folders)
+    known = _packages.get(key)
+    if known is None:
+        found: dict[str, str] = {}
+        for folder in folders:
+            for name, version in _distributions(folder):
+                found.setdefault(name, version)  # the first on the path is the one that is imported
+        known = _packages[key] = dict(sorted(found.items()))
+    return dict(known)
+
+
+def _distributions(folder: str) -> Iterator[tuple[str, str]]:
+    try:
+        entries = os.listdir(folder)  # noqa: PTH208
+    except OSError:
+        return
+    for entry in entries:
+        if entry.endswith((".dist-info", ".egg-info")):
+            name, dash, rest = entry[:-10].partition("-")
+            if dash:
+                # An egg's name goes on after its version: name-1.0-py3.11.
+                version = rest if entry.endswith(".dist-info") else rest.partition("-")[0]
+                yield name.lower().replace("_", "-"), version
+
+
+def environment_digest(root: str = "") -> bytes:
+    """A digest of the interpreter and the installed packages, this one left out: 32 bytes."""
+    packages = installed_packages(root)
+    packages.pop("headrace", None)
+    facts = (python_version(), sys.platform, os.uname().machine, sorted(packages.items()))
+    return blake3(msgspec.msgpack.encode(facts)).digest()
+
+
+def user_name() -> str:
+    """Who runs this process; a number where nobody has a name."""
+    for variable in ("LOGNAME", "USER"):
+        if os.environ.get(variable):
+            return os.environ[variable]
+    import pwd
+
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return str(os.getuid())
+
+
+def _platform() -> str:
+    system = os.uname()
+    return f"{system.sysname}-{system.release}-{system.machine}"
+
+
+def _cwd() -> str:
+    try:
+        return os.getcwd()
+    except FileNotFoundError:  # deleted under us
+        return ""
