@@ -234,11 +234,14 @@ class PostgresDatabase:
     def stream(self, text: str, params: Params, size: int) -> Iterator[list[Row]]:
         self.check_process()
         try:
-            with self.connect() as connection, connection.transaction():
-                with connection.cursor("headrace_stream", binary=True) as cursor:
-                    cursor.execute(text, params)
-                    while rows := cursor.fetchmany(size):
-                        yield rows
+            with (
+                self.connect() as connection,
+                connection.transaction(),
+                connection.cursor("headrace_stream", binary=True) as cursor,
+            ):
+                cursor.execute(text, params)
+                while rows := cursor.fetchmany(size):
+                    yield rows
         except psycopg.Error as error:
             raise _explained(error, self.url) from error
 

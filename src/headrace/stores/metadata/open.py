@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
-from headrace.model.errors import StoreError, UsageError
+from headrace.model.errors import StoreError, StoreReadOnlyError, UsageError
 from headrace.stores.metadata.store import SqlMetadata
 
 
@@ -39,5 +40,8 @@ def open_metadata(url: str, *, durability: str = "process") -> SqlMetadata:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise StoreError(f"the folder of {path} cannot be made: {error}") from error
+        unwritable = error.errno in (errno.EACCES, errno.EPERM, errno.EROFS)
+        raise (StoreReadOnlyError if unwritable else StoreError)(
+            f"the folder of {path} cannot be made: {error}. Choose another place, or make it writable."
+        ) from error
     return SqlMetadata(SqliteDatabase(path.absolute(), "FULL" if durability == "fsync" else "OFF"))

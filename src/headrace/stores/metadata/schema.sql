@@ -52,6 +52,7 @@ CREATE TABLE runs (
 );
 CREATE UNIQUE INDEX runs_by_name ON runs (project, flow, number);
 CREATE INDEX runs_by_flow ON runs (project, flow, id);
+CREATE INDEX runs_by_project ON runs (project, id);
 
 CREATE TABLE run_details (
     run_id INTEGER NOT NULL PRIMARY KEY,
