@@ -62,20 +62,16 @@ class Fingerprint(NamedTuple):
 
 
 def fingerprint(func: Callable[..., object]) -> Fingerprint:
-    """The fingerprint of ``func`` (a function, a class, or any object with ``__wrapped__``) as it is now.
+    """The fingerprint of ``func`` (a function, a class, a step, any callable) as it is now.
 
     Bytecode is read once per function; globals are looked up and constants digested at every call, so that a helper
-    redefined in a notebook or a changed global list is noticed. Nothing is executed or imported.
-
-    Raises:
-        TypeError: there is no Python code behind ``func``.
+    redefined in a notebook or a changed global list is noticed. Nothing is executed or imported. A function of an
+    installed package counts by its name.
     """
     walk = _Walk()
-    if isinstance(func, MethodType):
-        func = func.__func__
-    walk.encode(func)
-    if not walk.pending:
-        raise TypeError(f"{func!r} has no Python code of the user's to take a fingerprint of")
+    encoded = walk.encode(func)
+    if not encoded.startswith(b"@"):
+        walk.parts[_name(func)] = blake3(encoded).digest()
     return walk.finish()
 
 

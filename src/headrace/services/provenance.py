@@ -55,7 +55,7 @@ def snapshot(root_file: str, store: ArtifactStore) -> Snapshot:
         root=root,
         python=python_version(),
         platform=_platform(),
-        packages=installed_packages(root),
+        packages=installed_packages(),
         argv=tuple(sys.argv),
         cwd=_cwd(),
     )
@@ -202,17 +202,18 @@ def python_version() -> str:
     return version if name == "cpython" else f"{name} {version}"
 
 
-def installed_packages(root: str = "") -> dict[str, str]:
+def installed_packages() -> dict[str, str]:
     """Installed distributions, name to version, by name, as their ``.dist-info`` folders are called.
 
-    The standard library and folders in ``root`` are not looked through, unless packages are installed there.
+    The standard library, the current folder and that of the script are not looked through, unless packages are
+    installed there: they may hold a hundred thousand files.
     """
     standard = os.path.dirname(os.path.abspath(os.__file__))
+    skipped = {"", _cwd(), *sys.path[:1]}
     folders = []
     for entry in dict.fromkeys(sys.path):
         is_site = entry.endswith(("site-packages", "dist-packages"))
-        own = root and os.path.join(os.path.abspath(entry), "").startswith(os.path.join(root, ""))
-        if is_site or (entry and not own and not entry.startswith(standard) and not entry.endswith(".zip")):
+        if is_site or not (entry in skipped or entry.startswith(standard) or entry.endswith(".zip")):
             folders.append(entry)
     key = tuple(folders)
     known = _packages.get(key)
@@ -239,9 +240,9 @@ def _distributions(folder: str) -> Iterator[tuple[str, str]]:
                 yield name.lower().replace("_", "-"), version
 
 
-def environment_digest(root: str = "") -> bytes:
+def environment_digest() -> bytes:
     """A digest of the interpreter and the installed packages, this one left out: 32 bytes."""
-    packages = installed_packages(root)
+    packages = installed_packages()
     packages.pop("headrace", None)
     facts = (python_version(), sys.platform, os.uname().machine, sorted(packages.items()))
     return blake3(msgspec.msgpack.encode(facts)).digest()

@@ -11,6 +11,8 @@ from textwrap import dedent
 
 import pytest
 
+from headrace.engine.fingerprint import fingerprint
+
 _SHOW = """
 import json, sys
 sys.path.insert(0, sys.argv[1])
@@ -224,3 +226,174 @@ def test_the_main_script_counts_as_the_module_it_would_be(lab: Lab) -> None:
     lab.write("script", source)
     done = subprocess.run([sys.executable, str(lab.folder / "script.py")], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == lab.show("step", "script")[0]
+
+
+# --- values -------------------------------------------------------------------------------------------------------
+
+VALUES = """
+    import collections, datetime, enum, functools, logging, random, re, threading, typing
+    from dataclasses import dataclass, field
+    from pathlib import Path
+    import msgspec
+    import numpy as np
+
+    class Colour(enum.Enum):
+        RED = "r"
+        BLUE = "b"
+
+    @dataclass
+    class Config:
+        rate: float = 0.5
+        names: set = field(default_factory=lambda: {"a", "b", "c"})
+
+    @dataclass(frozen=True, slots=True)
+    class Frozen:
+        x: int = 3
+
+    class Row(typing.NamedTuple):
+        a: int = 4
+
+    class Record(msgspec.Struct):
+        a: int = 5
+
+    class Locked:
+        def __init__(self):
+            self.lock = threading.Lock()
+            self.value = 6
+
+    class Lazy:
+        @functools.cached_property
+        def cached(self):
+            return 7
+
+        @property
+        def own(self):
+            return 8
+
+        @classmethod
+        def of_class(cls):
+            return 9
+
+        @staticmethod
+        def static():
+            return 10
+
+    def decorate(func):
+        @functools.wraps(func)
+        def inner(*values):
+            return func(*values), 11
+        return inner
+
+    @decorate
+    def decorated(x):
+        return x + 12
+
+    def make(n):
+        def add(x):
+            return x + n
+        return add
+
+    PLAIN = {
+        "config": Config(), "frozen": Frozen(), "row": Row(), "record": Record(), "locked": Locked(), "lazy": Lazy(),
+        "colour": Colour.RED, "words": frozenset({"x", "y", "z"}), "counter": collections.Counter("abc"),
+        "array": np.arange(13.0), "strided": np.arange(40).reshape(8, 5)[:, ::2], "kind": np.dtype("f4"),
+        "date": datetime.date(2014, 1, 1), "path": Path("fifteen"), "pattern": re.compile("sixteen"),
+        "random": random.Random(17), "part": functools.partial(decorated, 18), "log": logging.getLogger("x"),
+        "lock": threading.Lock(), "generator": (i for i in range(3)), "alias": list[int], "nothing": None,
+    }
+    PLAIN["self"] = PLAIN
+    ADDERS = [make(19), make(20)]
+
+    def step():
+        return PLAIN, ADDERS
+    """
+
+
+@pytest.fixture
+def zoo(tmp_path: Path) -> Lab:
+    lab = Lab(tmp_path)
+    lab.write("zoo", VALUES)
+    return lab
+
+
+def test_values_of_many_kinds_are_the_same_in_every_process(zoo: Lab) -> None:
+    assert zoo.show("step", "zoo", seed="1") == zoo.show("step", "zoo", seed="2")
+
+
+def test_every_value_counts(zoo: Lab) -> None:
+    edits = [
+        *((text, f"{text}9") for text in ("self.value = 6", "return 7", "return 8", "return 9", "return 10", ", 11")),
+        *((text, f"{text}9") for text in ("x + 12", "arange(13", "Random(17", "decorated, 18", "make(19", "make(20")),
+        ('"r"', '"q"'), ("0.5", "0.25"), ('{"a", "b", "c"}', '{"a", "b", "d"}'), ("x: int = 3", "x: int = 33"),
+        ("a: int = 4", "a: int = 44"), ("a: int = 5", "a: int = 55"), ('"z"', '"w"'), ('"abc"', '"abcc"'),
+        ("arange(40)", "arange(1, 41)"), ('"f4"', '"f8"'), ("2014, 1, 1", "2014, 1, 2"), ("fifteen", "FIFTEEN"),
+        ("sixteen", "SIXTEEN"), ("list[int]", "list[str]"), ('"nothing": None', '"nothing": 0'),
+    ]  # fmt: skip
+    script = dedent("""
+        import json, sys
+        from pathlib import Path
+        sys.path.insert(0, sys.argv[1])
+        from headrace.engine.fingerprint import fingerprint
+        source, edits = Path(sys.argv[1], "zoo.py").read_text(), json.loads(sys.argv[2])
+        def digest(text):
+            import types
+            module = sys.modules["zoo"] = types.ModuleType("zoo")
+            exec(text, module.__dict__)
+            return fingerprint(module.step).digest
+        before = digest(source)
+        assert digest(source) == before
+        missed = []
+        for old, new in edits:
+            assert old in source, old
+            if digest(source.replace(old, new, 1)) == before:
+                missed.append(old)
+        print(missed)
+        """)
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(zoo.folder), json.dumps(edits)], capture_output=True, text=True, check=False
+    )
+    assert done.stdout.strip() == "[]", done.stderr
+
+
+def test_what_is_redefined_in_a_notebook_is_noticed() -> None:
+    cells: dict[str, object] = {"__name__": "__main__"}
+    exec("def helper(x): return x\nSIZES = [1, 2]\ndef step(): return helper(SIZES)", cells)
+    step = cells["step"]
+    assert callable(step)
+    first = fingerprint(step).digest
+    assert fingerprint(step).digest == first
+    exec("def helper(x): return -x", cells)
+    second = fingerprint(step).digest
+    exec("SIZES.append(3)", cells)
+    assert len({first, second, fingerprint(step).digest}) == 3
+
+
+def test_wrappers_methods_classes_and_library_functions() -> None:
+    def plain() -> int:
+        return 1
+
+    class Step:
+        __wrapped__ = staticmethod(plain)
+
+        def __call__(self) -> int:
+            return 1
+
+    class Odd:
+        def __getattr__(self, name: str) -> object:
+            raise RuntimeError(name)
+
+        def method(self) -> int:
+            return 2
+
+    assert list(fingerprint(Step()).parts)[-1].endswith("<locals>.plain")
+    assert any(name.endswith("Odd.method") for name in fingerprint(Odd().method).parts)
+    assert any(name.endswith("Odd.method") for name in fingerprint(Odd).parts)
+    assert list(fingerprint(json.dumps).parts) == ["json.dumps"]
+    assert list(fingerprint(len).parts) == ["builtins.len"]
+
+
+def test_a_value_that_contains_itself_deeply_ends() -> None:
+    nested: list[object] = []
+    for _ in range(500):
+        nested = [nested, nested]
+    assert len(fingerprint(lambda: nested).digest) == 32

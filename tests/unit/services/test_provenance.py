@@ -118,9 +118,10 @@ def test_packages_are_those_of_the_path(tmp_path: Path, monkeypatch: pytest.Monk
         (second, "nodash.egg-info"),
     ):
         (folder / name).mkdir(parents=True)
-    monkeypatch.setattr(sys, "path", [str(first), str(second), str(tmp_path / "gone")])
+    monkeypatch.setattr(sys, "path", ["/bin", str(first), str(second), str(tmp_path / "gone")])
     assert installed_packages() == {"old": "3.0", "some-thing": "1.0"}
-    assert installed_packages(str(first)) == {"old": "3.0", "some-thing": "2.0"}
+    monkeypatch.setattr(sys, "path", [str(first), str(second)])  # now the first is where the script lies
+    assert installed_packages() == {"old": "3.0", "some-thing": "2.0"}
 
 
 def test_the_environment_changes_with_a_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
