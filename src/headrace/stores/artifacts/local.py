@@ -67,23 +67,22 @@ class LocalStore:
 
     def put(self, parts: Sequence[Buffer]) -> Blob:
         """Store the concatenation of ``parts``; see the protocol."""
-        size = sum(part.nbytes if isinstance(part, memoryview) else len(part) for part in parts)
+        views = [as_bytes_view(part) for part in parts]
+        size = sum([view.nbytes for view in views])
         if size >= PARALLEL_FROM:
-            views = [as_bytes_view(part) for part in parts]
             edges = self._edge_digest(views, size)
             blob = self._put_known(views, size) if edges in self._edges else self._put_overlapped(views, size)
             if len(self._edges) > _EDGES_KEPT:
                 self._edges.clear()
             self._edges.add(edges)
             return blob
-        return self._put_known(parts, size)
+        return self._put_known(views, size)
 
-    def _put_known(self, parts: Sequence[Buffer], size: int) -> Blob:
+    def _put_known(self, views: list[memoryview], size: int) -> Blob:
         """Hash first, write only what is not there yet."""
-        blob = Blob(digest_of(parts, size), size)
+        blob = Blob(digest_of(views, size), size)
         if not self._present(blob):
-            temporary = self._write([as_bytes_view(part) for part in parts])
-            self._publish(temporary, blob)
+            self._publish(self._write(views), blob)
         return blob
 
     def _put_overlapped(self, views: list[memoryview], size: int) -> Blob:

@@ -53,6 +53,7 @@ class ObjectStore:
         self._config = dict(config or {})
         self._client: Any = None
         self._lock = threading.Lock()
+        self._ranges = True  # until the server shows otherwise
 
     def __repr__(self) -> str:
         return f"ObjectStore({self.url!r})"
@@ -76,9 +77,10 @@ class ObjectStore:
             return
         import obstore
 
-        content: object = parts[0] if len(parts) == 1 else _pieces(parts)
-        if blob.size < PARTED_FROM:
-            content = parts[0] if len(parts) == 1 else b"".join(parts)
+        views = [as_bytes_view(part) for part in parts]
+        content: object = (
+            views[0] if len(views) == 1 else b"".join(views) if blob.size < PARTED_FROM else _pieces(views)
+        )
         self._call(
             "write to",
             lambda client: obstore.put(
@@ -107,15 +109,39 @@ class ObjectStore:
             size = self._call("read", lambda client: obstore.head(client, key), blob)["size"]
             if size != blob.size:
                 raise self._set_aside(blob, f"it has {size} bytes instead of {blob.size}")
-            view = self._get_ranges(blob)
+            view = self._get_large(blob)
         if digest_of([view], blob.size) != blob.digest:
             raise self._set_aside(blob, "its content is not what its name promises")
         return view
 
-    def _get_ranges(self, blob: Blob) -> memoryview:
+    def _get_large(self, blob: Blob) -> memoryview:
+        """Several ranges at once, or one stream from a server that does not serve ranges as the protocol has it."""
+        view = memoryview(mmap.mmap(-1, blob.size))
+        if self._ranges:
+            try:
+                self._get_ranges(blob, view)
+                return view
+            except StoreError as exc:
+                if "non-partial response" not in str(exc):
+                    raise
+                self._ranges = False
+        self._get_stream(blob, view)
+        return view
+
+    def _get_stream(self, blob: Blob, view: memoryview) -> None:
         import obstore
 
-        view = memoryview(mmap.mmap(-1, blob.size))
+        def copy(client: Any) -> None:
+            done = 0
+            for piece in obstore.get(client, _key(blob.digest)).stream(min_chunk_size=_PART):
+                view[done : done + len(piece)] = memoryview(piece)
+                done += len(piece)
+
+        self._call("read", copy, blob)
+
+    def _get_ranges(self, blob: Blob, view: memoryview) -> None:
+        import obstore
+
         key = _key(blob.digest)
 
         def fetch(start: int) -> None:
@@ -123,8 +149,8 @@ class ObjectStore:
             piece = self._call("read", lambda client: obstore.get_range(client, key, start=start, end=end), blob)
             view[start:end] = memoryview(piece)
 
-        _in_threads(fetch, range(0, blob.size, _PART), _AT_ONCE)
-        return view
+        fetch(0)
+        _in_threads(fetch, range(_PART, blob.size, _PART), _AT_ONCE)
 
     def _set_aside(self, blob: Blob, problem: str) -> BlobCorruptError:
         import obstore
@@ -152,12 +178,10 @@ class ObjectStore:
         import obstore
 
         try:
-            size: int = self._call("look into", lambda client: obstore.head(client, _key(digest)), Blob(digest, 0))[
-                "size"
-            ]
+            head = self._call("look into", lambda client: obstore.head(client, _key(digest)), Blob(digest, 0))
         except BlobMissingError:
             return None
-        return size
+        return int(head["size"])
 
     def delete(self, digests: Iterable[bytes]) -> int:
         """Remove blobs; returns the bytes freed. What parts of broken uploads are left is the bucket's to expire."""
@@ -235,6 +259,8 @@ class ObjectStore:
             options["mkdir"] = True
         else:
             options["client_options"] = {"connect_timeout": "10s", "timeout": "300s"}
+            if self._endpoint().startswith("http://"):
+                options["client_options"]["allow_http"] = True
             options["retry_config"] = {"max_retries": 5, "retry_timeout": timedelta(seconds=60)}
             if self._config:
                 options["config"] = self._config
@@ -242,6 +268,11 @@ class ObjectStore:
             return from_url(self.url, **options)
         except (BaseError, OSError, ValueError) as exc:
             raise StoreError(f"cannot open the artifact store {self.url}: {_reason(exc)}") from exc
+
+    def _endpoint(self) -> str:
+        """Where an S3 server that is not Amazon's is, if one was named."""
+        names = ("aws_endpoint_url", "aws_endpoint")
+        return next((found for name in names if (found := self._config.get(name) or os.environ.get(name.upper()))), "")
 
     def _error(self, exc: Exception, action: str) -> StoreError:
         from obstore.exceptions import PermissionDeniedError, UnauthenticatedError
@@ -271,9 +302,8 @@ def _reason(exc: BaseException) -> str:
     return (str(exc).strip() or type(exc).__name__).splitlines()[0][:500]
 
 
-def _pieces(parts: Sequence[Buffer]) -> Iterator[memoryview]:
-    for part in parts:
-        view = as_bytes_view(part)
+def _pieces(views: Sequence[memoryview]) -> Iterator[memoryview]:
+    for view in views:
         for start in range(0, view.nbytes, _PART):
             yield view[start : start + _PART]
 
