@@ -18,7 +18,7 @@ LOCATION = Path(__file__).parent / "migrations"
 _MIGRATING = 0x68656165
 
 
-def migrate_sqlite(path: str, location: Path = LOCATION) -> None:
+def migrate_sqlite(path: str) -> None:
     """Migrate the database file at ``path``: completely, or not at all.
 
     Raises:
@@ -27,10 +27,10 @@ def migrate_sqlite(path: str, location: Path = LOCATION) -> None:
     """
     sqlalchemy = _needed(path)
     engine = sqlalchemy.create_engine("sqlite://", creator=lambda: _sqlite_connection(path))
-    _migrate(engine, "BEGIN IMMEDIATE", path, location)
+    _migrate(engine, "BEGIN IMMEDIATE", path)
 
 
-def migrate_postgres(connect: Callable[[], Any], url: str, location: Path = LOCATION) -> None:
+def migrate_postgres(connect: Callable[[], Any], url: str) -> None:
     """Migrate the database that ``connect`` connects to; the contract is that of ``migrate_sqlite``."""
     sqlalchemy = _needed(url)
 
@@ -40,7 +40,7 @@ def migrate_postgres(connect: Callable[[], Any], url: str, location: Path = LOCA
         return made
 
     engine = sqlalchemy.create_engine("postgresql+psycopg://", creator=connection)
-    _migrate(engine, f"SELECT pg_advisory_xact_lock({_MIGRATING})", url, location)
+    _migrate(engine, f"SELECT pg_advisory_xact_lock({_MIGRATING})", url)
 
 
 def _needed(url: str) -> Any:
@@ -64,26 +64,26 @@ def _sqlite_connection(path: str) -> Any:
     return sqlite3.connect(path, timeout=LOCK_SECONDS, isolation_level=None, check_same_thread=False)
 
 
-def _migrate(engine: Engine, begin: str, url: str, location: Path) -> None:
+def _migrate(engine: Engine, begin: str, url: str) -> None:
     from sqlalchemy.exc import SQLAlchemyError
 
     try:
         with engine.connect() as connection, connection.begin():
             connection.exec_driver_sql(begin)
-            upgrade(connection, location)
+            upgrade(connection)
     except SQLAlchemyError as error:
         raise StoreError(f"{url} could not be migrated and is as it was: {error}") from error
     finally:
         engine.dispose()
 
 
-def upgrade(connection: Connection, location: Path = LOCATION, revision: str = "head") -> None:
-    """Run the migrations in ``location`` up to ``revision`` in the transaction that ``connection`` is in."""
+def upgrade(connection: Connection) -> None:
+    """Run all migrations that are missing, in the transaction that ``connection`` is in."""
     from alembic import command
     from alembic.config import Config
 
     config = Config()
-    config.set_main_option("script_location", str(location).replace("%", "%%"))
+    config.set_main_option("script_location", str(LOCATION).replace("%", "%%"))
     config.set_main_option("path_separator", "os")
     config.attributes["connection"] = connection
-    command.upgrade(config, revision)
+    command.upgrade(config, "head")

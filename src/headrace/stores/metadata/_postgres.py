@@ -170,16 +170,24 @@ class PostgresDatabase:
         self._writer = _Writer(self)
         self._read_lock = threading.Lock()
         self._reader: psycopg.Connection[Row] | None = None
-        self._prepare()
+        try:
+            self._prepare()
+        except BaseException:
+            self.close()
+            raise
 
     def connect(self) -> psycopg.Connection[Row]:
         """A new connection that finds our tables."""
         settings: dict[str, Any] = {} if "connect_timeout" in self._target else {"connect_timeout": 10}
         connection: psycopg.Connection[Row] = psycopg.connect(self._target, autocommit=True, **settings)
-        connection.execute(
-            f"SELECT set_config('search_path', '{self.schema}', false), "
-            f"set_config('lock_timeout', '{LOCK_SECONDS * 1000:.0f}', false)"
-        )
+        try:
+            connection.execute(
+                f"SELECT set_config('search_path', '{self.schema}', false), "
+                f"set_config('lock_timeout', '{LOCK_SECONDS * 1000:.0f}', false)"
+            )
+        except BaseException:
+            connection.close()
+            raise
         return connection
 
     def _prepare(self) -> None:

@@ -177,7 +177,11 @@ class SqliteDatabase:
         self._closed = False
         try:
             connection = self._open()
-            self._prepare(connection)
+            try:
+                self._prepare(connection)
+            except BaseException:
+                connection.close()
+                raise
         except sqlite3.Error as error:
             raise _explained(error, self.path) from error
         self._writer = _Writer(self, connection)
@@ -214,7 +218,6 @@ class SqliteDatabase:
         except BaseException:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
-            connection.close()
             raise
 
     def _open(self) -> sqlite3.Connection:

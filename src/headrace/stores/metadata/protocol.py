@@ -111,7 +111,8 @@ class RunFilter(msgspec.Struct, frozen=True, kw_only=True):
 
     ``tags``: each a name or ``name=value``. ``where``: a list of ``(subject, operator, value)`` with subject
     ``metrics.NAME`` (the last value), ``params.NAME``, ``tags.NAME``, ``state``, ``flow``, ``number``, ``created`` or
-    ``duration``, operator one of ``= != < <= > >=``.
+    ``duration``, operator one of ``= != < <= > >=``. Both sides are compared as numbers when both are numbers, else as
+    texts. A run that lacks the subject, or whose metric is not a number, does not match, whatever the operator.
     """
 
     project: str | None = None
@@ -148,11 +149,12 @@ class MetadataStore(Protocol):
     def acquire(self, name: str, owner: str, seconds: float, now: float, *, dead: str = "") -> Lease | None:
         """Take the lease ``name`` when it is free, expired at ``now``, or held by an owner equal to ``dead``.
 
-        The new token is greater than any before. Returns None while somebody else holds it.
+        The new token is greater than any before. Returns None while it is held, also by an owner of the same name:
+        two threads of a process are two drivers.
         """
 
     def lease(self, name: str) -> Lease | None:
-        """The lease as it stands, expired or not."""
+        """The lease as it stands, expired or not; None when nobody has it."""
 
     def release(self, lease: Lease) -> None:
         """Give the lease up; nothing happens when it was lost already."""
@@ -160,8 +162,9 @@ class MetadataStore(Protocol):
     def commit(self, writes: Sequence[Write], lease: Lease | None = None) -> None:
         """Write all of ``writes``, in order, in one transaction.
 
-        With a ``lease``, extends it to ``lease.expires`` in the same transaction and refuses everything when its
-        token is no longer the current one.
+        With a ``lease``, extends it to ``lease.expires`` (never back) in the same transaction and refuses everything
+        when its token is no longer the current one. Texts that a database cannot keep (lone surrogates, NUL) are
+        written with those characters replaced.
 
         Raises:
             LeaseLostError: nothing was written.
@@ -169,7 +172,10 @@ class MetadataStore(Protocol):
 
     # --- runs ---
     def create_run(self, run: NewRun) -> RunRecord:
-        """Open a run in state ``running``; its number is one more than the flow's greatest so far in the project."""
+        """Open a run in state ``running``.
+
+        Its number is one more than the flow's greatest so far in the project, deleted runs included.
+        """
 
     def run(self, flow: str, number: int, project: str = "default") -> RunRecord | None:
         """One run by name."""
@@ -181,7 +187,11 @@ class MetadataStore(Protocol):
         """The newest run, of one flow or of all."""
 
     def runs(self, want: RunFilter) -> list[RunRecord]:
-        """Runs that match, newest first. ``inputs`` and ``details`` are left empty: ask for one run to get them."""
+        """Runs that match, newest first. ``inputs`` and ``details`` are left empty: ask for one run to get them.
+
+        Raises:
+            UsageError: a condition names what does not exist, or compares a number with a word.
+        """
 
     def flows(self, project: str = "default") -> list[tuple[str, int, float]]:
         """``(flow, number of runs, time of the newest)`` by name."""
@@ -259,10 +269,18 @@ class MetadataStore(Protocol):
         """Digests of all blobs that any row names, possibly more than once (also those in ``RunDetails``)."""
 
     def export(self, run_id: int) -> Mapping[str, list[bytes]]:
-        """All rows of a run by table, each row a msgpack map, ready for ``import_rows``."""
+        """All rows of a run by table, each row a msgpack map, ready for ``import_rows``; empty without such a run."""
 
     def import_rows(self, rows: Mapping[str, Iterable[bytes]], project: str) -> RunRecord:
-        """Bring an exported run in under its own number, or the next free one of its flow when that is taken."""
+        """Bring an exported run in under its own number, or the next free one of its flow when that is taken.
+
+        A run that was running comes in as ``interrupted``, because nobody drives it here. Signals, leases and cache
+        entries do not travel.
+
+        Raises:
+            StoreDamagedError: the rows are not a whole export; nothing was written.
+            StoreVersionError: a newer Headrace exported them.
+        """
 
     def compact(self) -> int:
         """Give space of deleted rows back to the disk; returns bytes freed, 0 where that means nothing."""

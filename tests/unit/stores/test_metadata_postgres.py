@@ -1,0 +1,158 @@
+"""What is particular to PostgreSQL: connections that break, servers that refuse, writers on several connections."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+
+from headrace.model.errors import StoreDamagedError, StoreError, StoreReadOnlyError
+from headrace.stores.metadata.open import open_metadata
+from headrace.stores.metadata.protocol import RunFilter
+from headrace.stores.metadata.store import SqlMetadata
+from headrace.testing import postgres
+from headrace.testing.metadata import line, new_run, points, task
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[str]:
+    with postgres.postgres_server() as url:
+        yield url
+
+
+def url_of(server: str, request: pytest.FixtureRequest) -> str:
+    return f"{server}&schema={request.node.name.lower()}"
+
+
+@pytest.fixture
+def store(server: str, request: pytest.FixtureRequest) -> Iterator[SqlMetadata]:
+    store = open_metadata(url_of(server, request))
+    yield store
+    store.close()
+
+
+def administer(server: str, *statements: str) -> None:
+    with psycopg.connect(server, autocommit=True) as connection:
+        for statement in statements:
+            connection.execute(statement)
+
+
+KILL_OTHERS = (
+    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+    "WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()"
+)
+
+
+def test_broken_connections_are_replaced(store: SqlMetadata, server: str) -> None:
+    run_id = new_run(store).id
+    assert store.tasks(run_id) == []
+    administer(server, KILL_OTHERS)
+    assert store.tasks(run_id) == []
+    administer(server, KILL_OTHERS)
+    store.commit([task(run_id)])
+    assert store.tasks(run_id) == [task(run_id)]
+
+
+def test_a_server_that_went_away_in_the_middle(store: SqlMetadata, server: str) -> None:
+    """The commit under way fails as a whole; the next one works."""
+    run_id = new_run(store).id
+    with pytest.raises(StoreError, match="postgresql://"), store._database.write() as transaction:
+        statement = store._statements("put_tag")
+        transaction.change(statement.text, (run_id, "lost", "", None))
+        administer(server, KILL_OTHERS)
+        transaction.change(statement.text, (run_id, "lost too", "", None))
+    assert store.tags([run_id]) == []
+    store.commit([task(run_id)])
+
+
+def test_a_user_who_may_only_read(store: SqlMetadata, server: str, request: pytest.FixtureRequest) -> None:
+    schema = request.node.name.lower()
+    new_run(store)
+    administer(
+        server,
+        "CREATE ROLE reader LOGIN",
+        f"GRANT USAGE ON SCHEMA {schema} TO reader",
+        f"GRANT SELECT ON ALL TABLES IN SCHEMA {schema} TO reader",
+    )
+    reader = open_metadata(url_of(server, request).replace("postgres@", "reader@"))
+    assert len(reader.runs(RunFilter())) == 1
+    with pytest.raises(StoreReadOnlyError, match="cannot be written to"):
+        new_run(reader)
+    reader.close()
+
+
+def test_a_schema_with_a_table_missing(store: SqlMetadata, server: str, request: pytest.FixtureRequest) -> None:
+    administer(server, f"DROP TABLE {request.node.name.lower()}.tasks")
+    with pytest.raises(StoreDamagedError, match=r"does not hold a whole Headrace database"):
+        store.tasks(1)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [("/postgres?", "/nowhere?", "nowhere"), ("postgres@", "nobody:secret@", "nobody")],
+)
+def test_what_is_not_there(server: str, old: str, new: str, message: str) -> None:
+    with pytest.raises(StoreError, match=f"cannot connect to .*{message}") as caught:
+        open_metadata(server.replace(old, new))
+    assert "secret" not in str(caught.value)
+
+
+def test_opened_at_once(server: str) -> None:
+    """Several that find no tables make them once."""
+    stores: list[SqlMetadata] = []
+    threads = [threading.Thread(target=lambda: stores.append(open_metadata(f"{server}&schema=race"))) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(stores) == 6
+    assert sorted(new_run(store).number for store in stores) == [1, 2, 3, 4, 5, 6]
+    for store in stores:
+        store.close()
+
+
+def test_followers_miss_no_line(store: SqlMetadata, server: str, request: pytest.FixtureRequest) -> None:
+    """Lines of several writers appear in the order of their positions, though transactions end in any order."""
+    run_id = new_run(store).id
+    writers = [open_metadata(url_of(server, request)) for _ in range(4)]
+
+    def write(number: int) -> None:
+        for seq in range(30):
+            chunks = [points(run_id, name, 1.0) for name in (("a", "b") if number % 2 else ("b", "a"))]
+            writers[number].commit([line(run_id, seq, number=number), *chunks])
+
+    threads = [threading.Thread(target=write, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    seen, position = [], 0
+    while any(thread.is_alive() for thread in threads) or store.log_position(run_id) > position:
+        upto = store.log_position(run_id)
+        rows = store._database.rows(
+            f"SELECT id, step FROM logs WHERE run_id = {run_id} AND id > {position} AND id <= {upto}"
+        )
+        seen += rows
+        position = max(position, upto)
+    assert len(seen) == 120
+    assert [summary.count for summary in store.metric_summaries([run_id])] == [120, 120]
+    for one in writers:
+        one.close()
+
+
+def test_programs_where_only_root_may_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The installation is copied to where the server's user can start it."""
+    found = postgres.find_programs()
+    assert found is not None
+    monkeypatch.setattr(postgres.subprocess, "run", _refusing_probe(postgres.subprocess.run))
+    with postgres.postgres_server() as url, psycopg.connect(url) as connection:
+        assert connection.execute("SELECT 1").fetchall() == [(1,)]
+
+
+def _refusing_probe(run):  # type: ignore[no-untyped-def]
+    def refusing(command, **settings):  # type: ignore[no-untyped-def]
+        if command[0] == "/bin/sh":
+            command = ["/bin/false"]
+        return run(command, **settings)
+
+    return refusing
