@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from headrace.frontends.native.flows import flow
     from headrace.frontends.native.futures import Future, as_completed, wait
     from headrace.frontends.native.steps import Step, step
+    from headrace.frontends.native.waits import sleep, wait_for
     from headrace.model.errors import (
         HeadraceError,
         NotStorableError,
@@ -36,6 +37,8 @@ _WHERE = {
     "Future": "headrace.frontends.native.futures",
     "wait": "headrace.frontends.native.futures",
     "as_completed": "headrace.frontends.native.futures",
+    "sleep": "headrace.frontends.native.waits",
+    "wait_for": "headrace.frontends.native.waits",
     "Retry": "headrace.model.policy",
     "HeadraceError": _ERRORS,
     "NotStorableError": _ERRORS,
@@ -80,6 +83,8 @@ __all__ = [
     "__version__",
     "as_completed",
     "flow",
+    "sleep",
     "step",
     "wait",
+    "wait_for",
 ]

@@ -244,9 +244,18 @@ def _start(state: EngineState, task: Task, now: float, ahead: bool, out: list[Co
     state.slots[task.token] = Slot(task, need, gpus, ahead, now)
     task.step.running += 1
     out.append(Start(task, task.token, ahead, gpus))
-    out.append(Record((_task_record(state, task, TaskState.RUNNING, None),), urgent=False))
     if task.step.policy.timeout:
         out.append(Later(now + task.step.policy.timeout, TimedOut(task.token, now)))
+
+
+def running_records(state: EngineState) -> list[TaskRecord]:
+    """Rows for attempts that have run for a moment and are not written down as running yet."""
+    records = []
+    for slot in state.slots.values():
+        if not slot.recorded and not slot.ahead:
+            slot.recorded = True
+            records.append(_task_record(state, slot.task, TaskState.RUNNING, None))
+    return records
 
 
 def _promote(state: EngineState, event: Promote, out: list[Command]) -> None:

@@ -19,7 +19,7 @@ from typing import Any
 import msgspec
 
 from headrace.engine.crew import Crew
-from headrace.engine.decide import decide, task_cache_key
+from headrace.engine.decide import decide, running_records, task_cache_key
 from headrace.engine.events import (
     CacheAnswer,
     Cancel,
@@ -40,16 +40,21 @@ from headrace.engine.events import (
 )
 from headrace.engine.ports import Executor
 from headrace.engine.recall import rebuild
+from headrace.engine.section import Section
 from headrace.engine.state import EngineState, Task, Timer
 from headrace.model.errors import LeaseLostError, StoreError
 from headrace.model.messages import Output
-from headrace.model.records import Lease, Signal, TaskId, TaskRecord
+from headrace.model.records import Lease, Signal, TaskId
 from headrace.stores.artifacts.protocol import ArtifactStore
 from headrace.stores.metadata.protocol import MetadataStore, Write
 
 LEASE_SECONDS = 10.0
 _TICK = 0.1
 _SLOW_TICK = 1.0
+#: How long our thread leaves the sockets to threads that wait, after one of them was at it.
+_NAP = 0.01
+#: Tasks submitted at once before the workers are heard again.
+_GROUP = 32
 
 
 class Handle:
@@ -81,19 +86,24 @@ class Loop:
         self.run_name = run_name
         self.failure: BaseException | None = None
         self.cancel_requested = ""
-        self.on_signal: Callable[[Signal], None] | None = None
+        #: Called when somebody asked for the run's end, from our thread or a waiting one.
+        self.on_cancel: Callable[[], None] | None = None
         self.steps: dict[str, StepInfo] = {}
         self._executor = executor
         self._lease = lease
-        self._lock = threading.Lock()
+        self.section = Section()
+        self._leader = threading.Lock()
+        self._leader_wanted = False
+        self._napping = False
+        self._led_at = 0.0
         self._timers: list[Timer] = []
         self._timer_order = 0
         self._urgent: list[Write] = []
         self._lazy: list[Write] = []
-        self._running_rows: dict[TaskId, TaskRecord] = {}
         self._starts: list[Start] = []
         self._resolves: list[Task] = []
         self._last_commit = time.time()
+        self._extended = 0.0
         self._next_tick = 0.0
         self._next_slow_tick = 0.0
         self._last_signal = 0
@@ -112,20 +122,27 @@ class Loop:
     def start(self) -> None:
         """Begin. The executor must have been started."""
         self._epoll.register(self._executor.fileno(), select.EPOLLIN)
+        for signal in self.metadata.signals(self.state.options.run_id):
+            self._last_signal = signal.id  # what was said to an earlier session is not meant for us
         self._thread.start()
 
-    def submit(self, task: Task) -> None:
-        """Hand a new task to the engine.
+    def submit(self, *tasks: Task) -> None:
+        """Hand new tasks to the engine.
 
         Raises:
             LeaseLostError, StoreError: the run cannot go on.
         """
-        task.handle = Handle()
-        with self._lock:
-            if self.failure is not None:
-                raise self.failure
-            self._feed(Submit(task, time.time()))
-            self._settle()
+        for at in range(0, len(tasks), _GROUP):
+            with self.section:
+                if self.failure is not None:
+                    raise self.failure
+                now = time.time()
+                for task in tasks[at : at + _GROUP]:
+                    task.handle = Handle()
+                    self._feed(Submit(task, now))
+                self._settle()
+            if at:  # many at once keep this thread busy: let it also hear the workers
+                self._lead(0.0)
 
     def wait(self, task: Task, timeout: float | None = None) -> bool:
         """Wait until ``task`` is over; False when ``timeout`` seconds passed first.
@@ -134,24 +151,47 @@ class Loop:
             LeaseLostError, StoreError: the run cannot go on.
         """
         handle: Handle = task.handle  # type: ignore[assignment]
-        if not handle.done:
-            waiter = threading.Lock()
-            waiter.acquire()
-            with self._lock:
-                if not handle.done and self.failure is None:
-                    handle.locks.append(waiter)
-                else:
-                    waiter.release()
-            if not waiter.acquire(timeout=-1 if timeout is None else max(0.0, timeout)):
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while not handle.done and self.failure is None:
+            left = 3600.0 if deadline is None else deadline - time.monotonic()
+            if left <= 0:
                 return False
+            if not self._lead(min(left, _TICK)):
+                self._follow(handle, left)
         if not handle.done and self.failure is not None:
             raise self.failure
         return True
 
+    def _lead(self, longest: float) -> bool:
+        """Do the thread's work in the thread that waits, which saves waking one to wake the other.
+
+        False when some thread is at it already; ours is then asked to make room.
+        """
+        if not self._leader.acquire(blocking=False):
+            self._leader_wanted = True
+            if self._napping is False and longest:
+                self._wake()
+            return False
+        try:
+            self._led_at = time.monotonic()
+            self._poll_once(longest)
+        finally:
+            self._leader.release()
+        return True
+
+    def _follow(self, handle: Handle, longest: float) -> None:
+        waiter = threading.Lock()
+        waiter.acquire()
+        with self.section:
+            if handle.done or self.failure is not None:
+                return
+            handle.locks.append(waiter)
+        waiter.acquire(timeout=min(longest, 0.05))
+
     def notify(self, task: Task, callback: Callable[[], None]) -> None:
         """Call ``callback`` once ``task`` is over, at once when it is already."""
         handle: Handle = task.handle  # type: ignore[assignment]
-        with self._lock:
+        with self.section:
             if not handle.done and self.failure is None:
                 handle.callbacks.append(callback)
                 return
@@ -159,13 +199,13 @@ class Loop:
 
     def cancel(self, task: Task | None = None) -> None:
         """Stop one task, or all; returns at once."""
-        with self._lock:
+        with self.section:
             self._feed(Cancel(task, time.time()))
             self._settle()
 
     def write(self, *writes: Write) -> None:
         """Commit ``writes`` under the run's lease, with whatever else is due."""
-        with self._lock:
+        with self.section:
             if self.failure is not None:
                 raise self.failure
             self._urgent.extend(writes)
@@ -177,7 +217,7 @@ class Loop:
         """Wait until no task is live, or the run cannot go on."""
         waiter = threading.Lock()
         waiter.acquire()
-        with self._lock:
+        with self.section:
             if not self.state.live or self.failure is not None:
                 return
             self._idle_waiters.append(waiter)
@@ -185,19 +225,19 @@ class Loop:
 
     def snapshot(self) -> dict[str, dict[str, int]]:
         """Counts of tasks by step and state, for showing."""
-        with self._lock:
+        with self.section:
             return {step: {str(k): n for k, n in counts.items() if n} for step, counts in self.state.counts.items()}
 
     def recall(self, lost: TaskId) -> Task:
         """Run a finished task again because its outputs cannot be read; returns the task that will have them."""
-        with self._lock:
+        with self.section:
             task = self._recall(lost)
             self._settle()
         return task
 
     def close(self) -> None:
         """Stop the thread and end the workers; everything decided so far is written first."""
-        with self._lock:
+        with self.section:
             if self.failure is None:
                 self._commit(everything=True)
             self._closed = True
@@ -212,18 +252,31 @@ class Loop:
     # --- the thread -------------------------------------------------------------------------------------------
 
     def _main(self) -> None:
-        while True:
-            wait = _TICK if self.state.live else _SLOW_TICK
-            if self._timers:
-                wait = min(wait, max(0.0, self._timers[0].at - time.time()))
-            ready = self._epoll.poll(wait)
-            with self._lock:
-                if self._closed:
-                    return
+        """Hear the workers while no waiting thread does."""
+        while not self._closed:
+            if self._leader_wanted or time.monotonic() - self._led_at < _NAP:
+                self._leader_wanted = False
+                self._napping = True
+                time.sleep(_NAP)
+                self._napping = False
+            if self._leader.acquire(blocking=False):
                 try:
-                    self._turn(ready)
-                except Exception as error:  # a defect of ours must end the run, never hang it
-                    self._break(error)
+                    self._poll_once(_TICK if self.state.live else _SLOW_TICK)
+                finally:
+                    self._leader.release()
+
+    def _poll_once(self, longest: float) -> None:
+        wait = longest
+        if self._timers:
+            wait = min(wait, max(0.0, self._timers[0].at - time.time()))
+        ready = self._epoll.poll(wait)
+        with self.section:
+            if self._closed or self.failure is not None:
+                return
+            try:
+                self._turn(ready)
+            except Exception as error:  # a defect of ours must end the run, never hang it
+                self._break(error)
 
     def _turn(self, ready: list[tuple[int, int]]) -> None:
         now = time.time()
@@ -252,8 +305,7 @@ class Loop:
     def _tick(self, now: float) -> None:
         self._next_tick = now + _TICK
         self._urgent.extend(self.crew.take_writes(now))
-        self._lazy.extend(self._running_rows.values())
-        self._running_rows.clear()
+        self._lazy.extend(running_records(self.state))
         for token, used in self.crew.over_memory(self.state.slots):
             self._feed(Exceeded(token, used, now))
         if now >= self._next_slow_tick:
@@ -268,8 +320,8 @@ class Loop:
         if signal.kind == "cancel":
             self.cancel_requested = signal.sender or "somebody"
             self._feed(Cancel(None, now))
-        if self.on_signal is not None:
-            self.on_signal(signal)
+            if self.on_cancel is not None:
+                self.on_cancel()
 
     # --- feeding and settling, under the lock -----------------------------------------------------------------
 
@@ -298,16 +350,9 @@ class Loop:
 
     def _record(self, command: Record) -> None:
         if command.urgent:
-            first = command.writes[0]
-            if self._running_rows and isinstance(first, TaskRecord):
-                self._running_rows.pop(first.id, None)
             self._urgent.extend(command.writes)
-            return
-        for write in command.writes:
-            if isinstance(write, TaskRecord):
-                self._running_rows[write.id] = write
-            else:
-                self._lazy.append(write)
+        else:
+            self._lazy.extend(command.writes)
 
     def _later(self, command: Later) -> None:
         self._timer_order += 1
@@ -344,11 +389,13 @@ class Loop:
     def _commit(self, *, everything: bool = False) -> None:
         writes = self._urgent
         if everything:
-            writes = [*writes, *self.crew.take_writes(time.time()), *self._lazy, *self._running_rows.values()]
-            self._lazy, self._running_rows = [], {}
+            writes = [*writes, *self.crew.take_writes(time.time()), *self._lazy]
+            self._lazy = []
         self._urgent = []
         now = time.time()
-        self._lease = msgspec.structs.replace(self._lease, expires=now + LEASE_SECONDS)
+        if now - self._extended > _SLOW_TICK:
+            self._extended = now
+            self._lease = msgspec.structs.replace(self._lease, expires=now + LEASE_SECONDS)
         self.metadata.commit(writes, self._lease)
         self._last_commit = now
 

@@ -127,6 +127,7 @@ class Slot(msgspec.Struct):
     ahead: bool
     started: float
     reason: str = ""  # why it is being killed
+    recorded: bool = False  # as running
 
 
 class Recorded(msgspec.Struct):

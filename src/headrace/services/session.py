@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -9,12 +10,12 @@ from typing import Any
 
 import msgspec
 
-from headrace._base.process import owner_alive, process_owner
+from headrace._base.process import host_name, owner_alive, process_owner
 from headrace.engine.events import StepInfo
 from headrace.engine.loop import LEASE_SECONDS, Loop
 from headrace.engine.ports import Executor
 from headrace.engine.state import EngineState, Recorded, RunOptions, Task
-from headrace.model.errors import NotFoundError, ResourceError, RunBusyError
+from headrace.model.errors import HeadraceError, NotFoundError, ResourceError, RunBusyError
 from headrace.model.messages import Define, Output
 from headrace.model.policy import Resources, StepPolicy
 from headrace.model.records import FLOW_TASK, ArtifactRecord, Input, Lease, Param, RunRecord, Tag, TaskId, TaskRecord
@@ -65,6 +66,7 @@ class Session:
         self.keep_going = new.keep_going
         self.environment = provenance.environment_digest()
         self.finished = False
+        self.surroundings_error: HeadraceError | None = None
         self._lease = lease
         self._step_ids = 0
         self._background: threading.Thread | None = None
@@ -94,10 +96,20 @@ class Session:
         self._background.start()
 
     def _record_surroundings(self, entry: str) -> None:
+        artifacts = self.stores.artifacts
         try:
-            change = provenance.capture(self.run.id, entry, self.stores.artifacts)
-            self.loop.write(change)
-        except Exception as error:  # never the reason for a run to fail
+            shot = provenance.snapshot(entry.rpartition(":")[0], artifacts)
+            diff = provenance.git_diff(shot.details.root) if shot.git_commit else None
+            details = provenance.with_diff(shot.details, diff, artifacts)
+            self.loop.write(
+                RunChange(
+                    run_id=self.run.id,
+                    details=msgspec.msgpack.encode(details),
+                    git_commit=shot.git_commit,
+                    git_dirty=bool(diff),
+                )
+            )
+        except HeadraceError as error:  # no reason for a run to fail
             self.surroundings_error = error
 
     def finish(
@@ -184,7 +196,9 @@ def open_session(stores: Stores, executor: Executor, new: NewSession) -> Session
             entry=new.entry,
             created=now,
             inputs=msgspec.msgpack.encode(new.inputs),
-            **provenance.who(),
+            user=provenance.user_name(),
+            host=host_name(),
+            pid=os.getpid(),
         )
     )
     lease = stores.metadata.acquire(lease_name(run), process_owner(), LEASE_SECONDS, now)
@@ -216,7 +230,9 @@ def reopen_session(stores: Stores, executor: Executor, new: NewSession, resume: 
         error="",
         traceback="",
         failed_task="",
-        **provenance.who(),
+        user=provenance.user_name(),
+        host=host_name(),
+        pid=os.getpid(),
     )
     stores.metadata.commit([change], msgspec.structs.replace(lease, expires=now + LEASE_SECONDS))
     run = msgspec.structs.replace(run, session=session, state=RunState.RUNNING)

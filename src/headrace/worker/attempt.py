@@ -15,10 +15,12 @@ from typing import Any
 from headrace.model.errors import BlobError, NotStorableError, StoreError
 from headrace.model.messages import Define, Done, Execute, Failed, Output, Usage
 from headrace.model.states import Failure
-from headrace.model.values import Packed
+from headrace.model.values import Packed, Preview
 from headrace.stores import codecs
 from headrace.stores.artifacts.protocol import ArtifactStore
 
+#: JSON up to this many bytes is shown as it is.
+_PLAIN = 200
 #: (stdout, stderr) ends of the log files.
 LogEnds = Callable[[], tuple[int, int]]
 
@@ -81,7 +83,7 @@ def save_outputs(result: Any, fields: tuple[str, ...], store: ArtifactStore) -> 
         NotStorableError, StoreError: with the output's name in the message.
     """
     if not fields:
-        return (Output("result", codecs.pack(result, store), codecs.preview(result)),)
+        return (_save("result", result, store),)
     outputs = []
     for name in fields:
         try:
@@ -91,8 +93,15 @@ def save_outputs(result: Any, fields: tuple[str, ...], store: ArtifactStore) -> 
                 f"the step's return type promises a field {name!r}, but it returned a "
                 f"{type(result).__name__} that has none"
             ) from None
-        outputs.append(Output(name, codecs.pack(value, store), codecs.preview(value)))
+        outputs.append(_save(name, value, store))
     return tuple(outputs)
+
+
+def _save(name: str, value: Any, store: ArtifactStore) -> Output:
+    packed = codecs.pack(value, store)
+    if packed.codec == "json" and packed.size <= _PLAIN:  # its own best preview
+        return Output(name, packed, Preview(type(value).__name__, packed.inline.decode()))
+    return Output(name, packed, codecs.preview(value))
 
 
 class _Meter:

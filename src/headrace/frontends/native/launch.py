@@ -57,7 +57,7 @@ def run_flow(flow: Flow[..., Any], values: dict[str, Any], how: Launch | None = 
     """
     session = _open(flow, values, how or Launch())
     run = Running(session)
-    with _terminable(), inside(run):
+    with _interruptible(session), inside(run):
         ended = _drive(flow, values, session, run)
     _call_hook(flow, ended)
     if ended.error is not None and (reraise or isinstance(ended.error, (KeyboardInterrupt, SystemExit))):
@@ -173,23 +173,44 @@ def _call_hook(flow: Flow[..., Any], ended: Ended) -> None:
         traceback.print_exc()
 
 
-class _terminable:
-    """SIGTERM stops the run cleanly, like Ctrl-C, while this is entered in the main thread."""
+class _interruptible:
+    """Ctrl-C and SIGTERM stop the run cleanly while this is entered in the main thread.
+
+    They never break into the engine: while it is at work they wait for it, a moment at most.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self._loop = session.loop
+        self._section = session.loop.section
+        self._before: dict[int, Any] = {}
 
     def __enter__(self) -> None:
         import signal
         import threading
 
-        self._before: Any = None
-        if threading.current_thread() is threading.main_thread():
-            self._before = signal.signal(signal.SIGTERM, _terminate)
+        if threading.current_thread() is not threading.main_thread():
+            return
+        self._before[signal.SIGTERM] = signal.signal(signal.SIGTERM, self._terminate)
+        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+            self._before[signal.SIGINT] = signal.signal(signal.SIGINT, self._interrupt)
+        self._loop.on_cancel = self._cancelled
 
     def __exit__(self, *_: object) -> None:
-        if self._before is not None:
-            import signal
+        import signal
 
-            signal.signal(signal.SIGTERM, self._before)
+        self._loop.on_cancel = None
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
 
+    def _cancelled(self) -> None:
+        """Somebody cancelled the run: get the flow function out of whatever it is doing."""
+        import _thread
+        import signal
 
-def _terminate(*_: object) -> None:
-    raise Terminated("SIGTERM")
+        _thread.interrupt_main(signal.SIGTERM)
+
+    def _interrupt(self, *_: object) -> None:
+        self._section.interrupt(KeyboardInterrupt())
+
+    def _terminate(self, *_: object) -> None:
+        self._section.interrupt(Terminated("SIGTERM"))

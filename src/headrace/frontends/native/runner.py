@@ -35,6 +35,7 @@ class Running:
         self.store = session.stores.artifacts
         self._steps: dict[int, tuple[Step[..., Any], StepInfo]] = {}
         self._names: dict[str, Any] = {}
+        self.waits: dict[tuple[str, str], int] = {}
         self._made: dict[bytes, tuple[Task, str]] = {}
 
     # --- calls to tasks ---------------------------------------------------------------------------------------
@@ -47,24 +48,22 @@ class Running:
         """
         info = self._info(step)
         bound = step.signature.bind(args, kwargs)
-        return self._start(step, info, tuple([self._input(step, name, value) for name, value in bound]))
+        task = Task(info, tuple([self._input(step, name, value) for name, value in bound]))
+        self.loop.submit(task)
+        return Future(self, task, step.fields)
 
     def map(self, step: Step[..., Any], items: Iterable[Any], shared: dict[str, Any]) -> list[Future[Any]]:
         """Make a task per item; what they share is stored once."""
         info = self._info(step)
-        futures = []
+        tasks = []
         rest: tuple[PendingInput, ...] | None = None
         for item in items:
             bound = step.signature.bind((item,), shared)
             if rest is None:
                 rest = tuple([self._input(step, name, value) for name, value in bound[1:]])
-            futures.append(self._start(step, info, (self._input(step, *bound[0]), *rest)))
-        return futures
-
-    def _start(self, step: Step[..., Any], info: StepInfo, pending: tuple[PendingInput, ...]) -> Future[Any]:
-        task = Task(info, pending)
-        self.loop.submit(task)
-        return Future(self, task, step.fields)
+            tasks.append(Task(info, (self._input(step, *bound[0]), *rest)))
+        self.loop.submit(*tasks)
+        return [Future(self, task, step.fields) for task in tasks]
 
     def _input(self, step: Step[..., Any], name: str, value: Any) -> PendingInput:
         if isinstance(value, Future) and value._task is not None and value._fields is None:

@@ -1,0 +1,40 @@
+"""A lock under which no signal breaks in: an interrupt that comes while the main thread holds it waits for the end.
+
+``decide`` changes the state in place, so a KeyboardInterrupt in its middle would leave half an event applied.
+"""
+
+from __future__ import annotations
+
+import threading
+
+
+class Section:
+    """Use as ``with section:``. Not reentrant."""
+
+    __slots__ = ("_depth", "_lock", "_main", "_pending")
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._main = threading.main_thread().ident
+        self._depth = 0  # touched by the main thread only
+        self._pending: BaseException | None = None
+
+    def __enter__(self) -> None:
+        if threading.get_ident() == self._main:
+            self._depth += 1
+        self._lock.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+        if threading.get_ident() == self._main:
+            self._depth -= 1
+            if self._pending is not None and not self._depth:
+                pending, self._pending = self._pending, None
+                raise pending
+
+    def interrupt(self, error: BaseException) -> None:
+        """Raise ``error`` in the main thread, whose signal handler calls this: now, or when it leaves the section."""
+        if self._depth:
+            self._pending = error
+        else:
+            raise error

@@ -1,0 +1,75 @@
+"""Going on with an earlier native run: load its flow again, take its parameters, run what is missing."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from headrace.frontends.native.flows import Flow
+from headrace.frontends.native.launch import Ended, Launch, run_flow
+from headrace.frontends.native.load import load_flow
+from headrace.frontends.native.parameters import bind_values, parameter_specs
+from headrace.model.errors import FlowLoadError
+from headrace.model.records import RunRecord
+from headrace.services.session import Resume
+from headrace.stores import codecs
+from headrace.stores.artifacts.protocol import ArtifactStore
+
+
+def flow_of(record: RunRecord) -> Flow[..., Any]:
+    """The flow that a run is of, loaded from where it was.
+
+    Raises:
+        FlowLoadError: its file is gone, or holds it no more.
+    """
+    path, _, name = record.entry.rpartition(":")
+    if path:
+        return load_flow(record.entry).flow  # type: ignore[no-any-return]
+    main: Any = sys.modules["__main__"]
+    for part in name.split("."):
+        main = getattr(main, part, None)
+    if isinstance(main, Flow):
+        return main
+    raise FlowLoadError(
+        f"run {record.name} was started from a notebook or prompt, so its flow {name!r} has no file to load it from; "
+        f"define it again there and call headrace.resume({record.name!r})"
+    )
+
+
+def parameters_of(record: RunRecord, store: ArtifactStore) -> dict[str, Any]:
+    """The values that the run's parameters had."""
+    return {one.name: codecs.unpack(one.value, store) for one in record.inputs}
+
+
+def resume_run(
+    record: RunRecord,
+    changes: Mapping[str, Any] | None = None,
+    *,
+    again: tuple[str, ...] = (),
+    reuse_changed: bool = False,
+    how: Launch | None = None,
+    reraise: bool = True,
+) -> Ended:
+    """Go on with ``record``'s run, with some parameters changed if ``changes`` says so.
+
+    What finished is not run again, except tasks of steps whose code changed (unless ``reuse_changed``), tasks of the
+    steps in ``again`` with all that depends on them, and what a changed parameter touches.
+
+    Raises:
+        FlowLoadError: the flow cannot be found any more.
+        ParameterError: a changed parameter does not fit.
+        RunBusyError: somebody is driving the run.
+    """
+    from headrace import wiring
+
+    flow = flow_of(record)
+    specs = parameter_specs(flow.__wrapped__)
+    known = {spec.name for spec in specs}
+    before = parameters_of(record, wiring.project().artifacts)
+    values = {name: value for name, value in before.items() if name in known}
+    values = {**values, **bind_values(specs, {**values, **(changes or {})})}
+    how = msgspec.structs.replace(how or Launch(), resume=Resume(run=record, again=again, reuse_changed=reuse_changed))
+    return run_flow(flow, values, how, reraise=reraise)

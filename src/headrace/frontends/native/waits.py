@@ -1,0 +1,105 @@
+"""Waiting that survives a restart: for a time (``sleep``), for a person or another program (``wait_for``)."""
+
+from __future__ import annotations
+
+import time
+from datetime import timedelta
+from typing import Any
+
+import msgspec
+
+from headrace._base.sizes import parse_duration
+from headrace.engine.keys import task_key
+from headrace.frontends.native.current import running
+from headrace.frontends.native.runner import Running
+from headrace.model.errors import TaskCancelledError, UsageError
+from headrace.model.records import Wait
+
+#: Answers are looked for this often, in seconds.
+_LOOK = 0.25
+
+
+def sleep(duration: str | float | timedelta) -> None:
+    """Let the flow pause for ``duration`` (seconds, ``"10m"``, a timedelta), counted from its first try.
+
+    A run that is resumed goes on when the time since the first call has passed. Outside a flow function it is just
+    ``time.sleep``.
+    """
+    seconds = parse_duration(duration)
+    run = running()
+    if run is None:
+        time.sleep(seconds)
+        return
+    wait = _open(run, "sleep", f"{seconds:g}", "", seconds)
+    if wait.done:
+        return
+    assert wait.until is not None
+    while (left := wait.until - time.time()) > 0:
+        _check(run)
+        time.sleep(min(left, _LOOK))
+    run.loop.write(msgspec.structs.replace(wait, done=True))
+
+
+def wait_for(name: str, *, timeout: str | float | timedelta | None = None, prompt: str = "") -> Any:
+    """Let the flow wait until somebody answers: ``headrace answer RUN NAME VALUE``, or ``run.answer(name, value)``.
+
+    Args:
+        name: what the question is called; asked again in the same run, it wants another answer.
+        timeout: how long to wait, counted from the first try; None waits for ever.
+        prompt: what is asked, for whoever answers.
+
+    Returns:
+        The answer: what its JSON says, or the text itself.
+
+    Raises:
+        TimeoutError: nobody answered in time.
+        UsageError: called outside a flow function.
+    """
+    run = running()
+    if run is None:
+        raise UsageError(f"wait_for({name!r}) works in a flow function, not inside a step or outside a run")
+    wait = _open(run, "answer", name, prompt, None if timeout is None else parse_duration(timeout))
+    if not wait.done:
+        answer = _await_answer(run, wait)
+        wait = msgspec.structs.replace(wait, done=True, value=answer)
+        run.loop.write(wait)
+    if not wait.value:
+        raise TimeoutError(f"nobody answered {name!r} within {timeout}")
+    return msgspec.msgpack.decode(wait.value)
+
+
+def _open(run: Running, kind: str, name: str, prompt: str, seconds: float | None) -> Wait:
+    """The wait as an earlier session left it, or a new one, written down."""
+    count = run.waits.get((kind, name), 0)
+    run.waits[(kind, name)] = count + 1
+    key = task_key(f"{kind}:{name}", b"", count)
+    record = run.session.run
+    for before in run.session.stores.metadata.waits(record.id):
+        if before.key == key:
+            return before
+    now = time.time()
+    until = None if seconds is None else now + seconds
+    wait = Wait(run_id=record.id, key=key, kind=kind, name=name, prompt=prompt, created=now, until=until)
+    run.loop.write(wait)
+    return wait
+
+
+def _await_answer(run: Running, wait: Wait) -> bytes:
+    """The packed answer; empty when the time was over."""
+    metadata, run_id = run.session.stores.metadata, wait.run_id
+    place = run.waits[("answer", wait.name)] - 1  # the n-th question of a name takes its n-th answer
+    while True:
+        answers = [s for s in metadata.signals(run_id) if s.kind == "answer" and s.name == wait.name]
+        if len(answers) > place:
+            return answers[place].value
+        if wait.until is not None and time.time() >= wait.until:
+            return b""
+        _check(run)
+        time.sleep(_LOOK)
+
+
+def _check(run: Running) -> None:
+    if run.loop.failure is not None:
+        raise run.loop.failure
+    if run.loop.cancel_requested:
+        raise TaskCancelledError(f"run {run.name} was cancelled by {run.loop.cancel_requested}")
