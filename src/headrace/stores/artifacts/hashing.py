@@ -36,7 +36,10 @@ def hash_threads(size: int) -> int:
 
 
 def digest_of(parts: Sequence[Buffer], size: int = 0) -> bytes:
-    """The BLAKE3 of the concatenation of ``parts`` (views of single bytes); ``size`` (their bytes, when known) decides on threads."""
+    """The BLAKE3 of the concatenation of ``parts``, views of single bytes.
+
+    ``size``, how many there are, decides on threads.
+    """
     if len(parts) == 1 and size < PARALLEL_FROM:
         return blake3(parts[0]).digest()
     hasher = blake3(max_threads=hash_threads(size))
