@@ -1,0 +1,98 @@
+"""``headrace runs``."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from headrace.cli.opening import as_json, open_existing
+from headrace.cli.output import Column, cut, is_terminal, moment, number, print_json, print_table
+
+if TYPE_CHECKING:
+    from headrace.services.listing import RunRow
+
+_COLUMNS = (
+    Column("RUN"),
+    Column("STATE", state=True),
+    Column("STARTED"),
+    Column("TOOK", right=True),
+    Column("PARAMETERS", flex=True),
+    Column("METRICS", flex=True),
+    Column("TAGS", flex=True),
+)
+
+
+@click.command(name="runs")
+@click.option("--flow", help="Only runs of this flow.")
+@click.option("--tag", "tags", multiple=True, metavar="T", help="Only runs with this tag (name or name=value).")
+@click.option("--status", "states", multiple=True, metavar="S", help="Only runs in this state; may be repeated.")
+@click.option("--where", multiple=True, metavar="COND", help="Such as 'metrics.accuracy > 0.9'; may be repeated.")
+@click.option("--limit", type=click.IntRange(0), default=20, show_default=True, help="At most so many; 0: all.")
+@as_json
+def runs_command(
+    flow: str | None, tags: tuple[str, ...], states: tuple[str, ...], where: tuple[str, ...], limit: int, json: bool
+) -> None:
+    """List runs, newest first.
+
+    Conditions of --where compare metrics.NAME (the last value), params.NAME, tags.NAME, state, flow, number, created
+    or duration with = != < <= > >=.
+
+    With --json: a list of objects with the keys name, flow, number, state, driver, created, started, finished,
+    duration, session, user, host, params, metrics, tags, failed_task, error; times in seconds since 1970.
+    """
+    from headrace.model.errors import NotFoundError
+    from headrace.services.listing import list_runs, parse_states, parse_where
+    from headrace.stores.metadata.protocol import RunFilter
+
+    want = RunFilter(
+        flow=flow,
+        tags=tags,
+        states=parse_states(states),
+        where=tuple(parse_where(one) for one in where),
+        limit=limit + 1 if limit else None,
+    )
+    try:
+        project = open_existing()
+    except NotFoundError as error:
+        if json:
+            print_json([])
+        else:
+            click.echo(str(error), err=True)
+        return
+    import msgspec
+
+    rows = list_runs(project.metadata, msgspec.structs.replace(want, project=project.name), time.time())
+    more = bool(limit) and len(rows) > limit
+    rows = rows[:limit] if limit else rows
+    if json:
+        print_json(rows)
+        return
+    if not rows:
+        click.echo("No runs match." if any((flow, tags, states, where)) else "No runs yet.", err=True)
+        return
+    print_table(_COLUMNS, [_cells(row) for row in rows])
+    if more:
+        total = sum(count for _, count, _ in project.metadata.flows(project.name))
+        click.echo(f"... and older ones ({total} runs in this project); --limit 0 shows all.", err=True)
+
+
+def _cells(row: RunRow) -> tuple[str, ...]:
+    from headrace._base.sizes import format_duration
+
+    state = f"{row.state} (driver gone)" if row.driver == "gone" else row.state
+    return (
+        row.name,
+        state,
+        moment(row.started),
+        "" if row.duration is None or row.driver == "gone" else format_duration(row.duration),
+        " ".join(f"{name}={_short(value)}" for name, value in row.params.items()),
+        " ".join(f"{name}={number(value)}" for name, value in row.metrics.items()),
+        " ".join(f"{name}={value}" if value else name for name, value in row.tags.items()),
+    )
+
+
+def _short(value: Any) -> str:
+    text = value if isinstance(value, str) else str(value)
+    return cut(text, 40) if is_terminal() else text

@@ -1,0 +1,294 @@
+"""``headrace show``: a run, a step or a task."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import click
+
+from headrace.cli.opening import RunName, as_json, open_existing
+from headrace.cli.output import (
+    Column,
+    bar,
+    clean_lines,
+    cut,
+    heading,
+    is_terminal,
+    moment,
+    number,
+    print_facts,
+    print_json,
+    print_table,
+    style,
+)
+
+if TYPE_CHECKING:
+    from headrace.services.describe import ArtifactView, MetricView, RunView, StepView
+    from headrace.services.tasks import TaskView
+
+_FEW = 20
+
+
+@click.command(name="show")
+@click.argument("name", type=RunName(parts=True), default="", metavar="[RUN[/STEP[/N]]]")
+@as_json
+def show_command(name: str, json: bool) -> None:
+    """Show a run (default: the newest), a step's tasks or a task.
+
+    With --json, a run is an object with the keys run, steps, metrics, artifacts, artifacts_size, failure, questions,
+    surroundings; a step is a list of tasks; a task an object with name, run, step, number, state, reused, inputs,
+    outputs, attempts, parents, children, key and more.
+    """
+    from headrace.services.describe import describe_run
+    from headrace.services.names import find_run, find_task, parse_name
+    from headrace.services.tasks import describe_task
+
+    parsed = parse_name(name)
+    project = open_existing()
+    metadata = project.metadata
+    run = find_run(metadata, project.name, name)
+    if not parsed.step:
+        view = describe_run(metadata, run, time.time())
+        print_json(view) if json else _print_run(view)
+    elif parsed.task is None:
+        _show_step(project, run, parsed.step, json=json)
+    else:
+        task = describe_task(metadata, project.artifacts, run, find_task(metadata, run, parsed))
+        print_json(task) if json else _print_task(task)
+
+
+# --- a run --------------------------------------------------------------------------------------------------------
+
+
+def _print_run(view: RunView) -> None:
+    from headrace._base.sizes import format_duration
+
+    run = view.run
+    if view.failure is not None:
+        _print_failure(view)
+    state = f"{run.state} (driver gone)" if run.driver == "gone" else run.state
+    where = view.surroundings
+    commit = where.git_commit[:10] + (" with local changes" if where.git_dirty else "")
+    print_facts(
+        [
+            ("run", run.name),
+            ("state", state),
+            ("started", moment(run.started) + (f" (session {run.session})" if run.session > 1 else "")),
+            ("took", "" if run.duration is None else format_duration(run.duration)),
+            ("tags", " ".join(f"{tag}={value}" if value else tag for tag, value in run.tags.items())),
+            ("file", where.entry),
+            ("command", " ".join(where.command)),
+            ("by", f"{run.user}@{run.host}"),
+            ("python", f"{where.python} with {where.packages} packages" if where.python else ""),
+            ("git", commit if where.git_commit else ""),
+        ]
+    )
+    if run.params:
+        heading("\nParameters")
+        print_facts([(key, value if isinstance(value, str) else repr(value)) for key, value in run.params.items()], "  ")
+    if view.steps:
+        heading("\nSteps")
+        _print_steps(view.steps)
+    _print_metrics(view.metrics)
+    _print_artifacts(view.artifacts, view.artifacts_size, run.name)
+    for question in view.questions:
+        heading("\nWaiting for an answer")
+        click.echo(f"  {question.name}: {clean_lines(question.prompt)}".rstrip(": "))
+        click.echo(f"  headrace answer {run.name} {question.name} VALUE")
+    if run.driver == "gone":
+        click.echo(f"\nThe process that drove it is gone; go on with: headrace resume {run.name}")
+
+
+def _print_failure(view: RunView) -> None:
+    failure = view.failure
+    assert failure is not None
+    if failure.traceback:
+        click.echo(clean_lines(failure.traceback))
+        click.echo()
+    of = f"{failure.task} failed" if failure.task else f"{view.run.name} {view.run.state}"
+    tries = f" after {failure.attempts} attempts" if failure.attempts > 1 else ""
+    click.echo(style(f"{of}{tries}: {clean_lines(failure.error)}", fg="red", bold=True))
+    if failure.task:
+        click.echo(f"Look into it: headrace debug {failure.task}")
+    click.echo()
+
+
+def _print_steps(steps: list[StepView]) -> None:
+    from headrace._base.sizes import format_duration
+
+    rows = []
+    for one in steps:
+        others = [f"{count} {state}" for state, count in one.counts.items() if state != "succeeded"]
+        if one.reused:
+            others.insert(0, f"{one.reused} reused")
+        took = "" if one.duration is None else format_duration(one.duration)
+        rows.append((one.step, bar(one.done, one.total, 12), f"{one.done}/{one.total}", took, ", ".join(others)))
+    columns = (
+        Column("STEP", flex=True),
+        Column("DONE"),
+        Column("", right=True),
+        Column("TOOK", right=True),
+        Column("OTHERS", flex=True),
+    )
+    print_table(columns, rows, "  ")
+
+
+def _print_metrics(metrics: list[MetricView]) -> None:
+    if not metrics:
+        return
+    heading("\nMetrics")
+    columns = (Column("NAME", flex=True), *(Column(name, right=True) for name in ("LAST", "MIN", "MAX", "POINTS")))
+    rows = [(one.name, number(one.last), number(one.min), number(one.max), str(one.count)) for one in metrics]
+    print_table(columns, rows, "  ")
+
+
+def _print_artifacts(artifacts: list[ArtifactView], size: int | None, run: str) -> None:
+    from headrace._base.sizes import format_size
+
+    if not artifacts:
+        return
+    total = f", {format_size(size)}" if size is not None else ""
+    heading(f"\nArtifacts ({len(artifacts)}{total})")
+    shown = artifacts[:_FEW]
+    print_table(ARTIFACT_COLUMNS, [artifact_cells(one, run) for one in shown], "  ")
+    if len(artifacts) > len(shown):
+        click.echo(f"  ... and {len(artifacts) - len(shown)} more: headrace artifacts {run}")
+
+
+ARTIFACT_COLUMNS = (
+    Column("ARTIFACT", flex=True),
+    Column("TYPE", flex=True),
+    Column("SIZE", right=True),
+    Column("VALUE", flex=True),
+)
+
+
+def artifact_cells(one: ArtifactView, run: str) -> tuple[str, ...]:
+    """An artifact as a row of ``ARTIFACT_COLUMNS``; names are relative to ``run``."""
+    from headrace._base.sizes import format_size
+
+    name = f"{one.task}/{one.name}".removeprefix(run + "/")
+    value = ", ".join(f"{label} {fact}" for label, fact in one.facts.items()) or one.text
+    return name, one.type.removeprefix("builtins."), format_size(one.size), cut(value, 100) if is_terminal() else value
+
+
+# --- a step -------------------------------------------------------------------------------------------------------
+
+
+def _show_step(project, run, step: str, *, json: bool) -> None:  # type: ignore[no-untyped-def]
+    from headrace._base.sizes import format_duration
+    from headrace.services.names import find_step
+    from headrace.services.tasks import task_rows
+
+    rows = task_rows(run, find_step(project.metadata, run, step))
+    if json:
+        print_json(rows)
+        return
+    columns = (
+        Column("TASK"),
+        Column("STATE", state=True),
+        Column("STARTED"),
+        Column("TOOK", right=True),
+        Column("TRIES", right=True),
+        Column("ERROR", flex=True),
+    )
+    cells = [
+        (
+            one.name,
+            "reused" if one.reused else one.state,
+            moment(one.started),
+            "" if one.duration is None else format_duration(one.duration),
+            str(one.attempts),
+            one.error,
+        )
+        for one in rows
+    ]
+    print_table(columns, cells)
+
+
+# --- a task -------------------------------------------------------------------------------------------------------
+
+
+def _print_task(task: TaskView) -> None:
+    from headrace._base.sizes import format_duration, format_size
+
+    if task.error and task.attempts and task.attempts[-1].traceback:
+        click.echo(clean_lines(task.attempts[-1].traceback) + "\n")
+    origin = f" from {task.reused_from}" if task.reused_from else " from an earlier session" if task.reused else ""
+    print_facts(
+        [
+            ("task", task.name),
+            ("state", task.state + (f", reused{origin}" if task.reused else "")),
+            ("error", task.error),
+            ("started", moment(task.started)),
+            ("took", "" if task.duration is None else format_duration(task.duration)),
+            ("cpu", format_duration(task.cpu_seconds) if task.attempts else ""),
+            ("memory", format_size(task.peak_memory) if task.peak_memory else ""),
+            ("tags", " ".join(task.tags)),
+            ("needs", ", ".join(task.parents)),
+            ("used by", ", ".join(task.children)),
+        ]
+    )
+    if task.inputs:
+        heading("\nInputs")
+        rows = [
+            (one.name, one.text or f"{one.type or one.codec}", format_size(one.size), _source(one.sources, task.run))
+            for one in task.inputs
+        ]
+        columns = (Column("NAME"), Column("VALUE", flex=True), Column("SIZE", right=True), Column("FROM", flex=True))
+        print_table(columns, rows, "  ")
+    if task.outputs:
+        heading("\nOutputs")
+        for artifact in task.outputs:
+            _print_output(artifact)
+    _print_metrics(task.metrics)
+    if task.attempts:
+        heading("\nAttempts")
+        _print_attempts(task)
+
+
+def _source(sources: list[str], run: str) -> str:
+    short = [source.removeprefix(run + "/") for source in sources]
+    return ", ".join(short[:3]) + (f", ... ({len(short)})" if len(short) > 3 else "")
+
+
+def _print_output(one: ArtifactView) -> None:
+    from headrace._base.sizes import format_size
+
+    facts = "".join(f", {label} {fact}" for label, fact in one.facts.items())
+    click.echo(f"  {one.name}: {one.type.removeprefix('builtins.')}, {format_size(one.size)}{clean_lines(facts)}")
+    if one.table:
+        print_table([Column(name, flex=True) for name in one.table[0]], one.table[1:], "    ")
+    elif one.text:
+        for line in clean_lines(one.text).splitlines()[:_FEW]:
+            click.echo(f"    {line}")
+
+
+def _print_attempts(task: TaskView) -> None:
+    from headrace._base.sizes import format_duration, format_size
+
+    columns = (
+        Column("N", right=True),
+        Column("STATE", state=True),
+        Column("STARTED"),
+        Column("TOOK", right=True),
+        Column("CPU", right=True),
+        Column("MEMORY", right=True),
+        Column("WORKER"),
+        Column("ERROR", flex=True),
+    )
+    rows = [
+        (
+            str(one.attempt),
+            one.state,
+            moment(one.started),
+            "" if one.duration is None else format_duration(one.duration),
+            format_duration(one.cpu_seconds),
+            format_size(one.peak_memory) if one.peak_memory else "",
+            f"{one.host}:{one.pid}" if one.pid else "",
+            one.error,
+        )
+        for one in task.attempts
+    ]
+    print_table(columns, rows, "  ")

@@ -1,0 +1,118 @@
+"""The program ``headrace``: finds the command, runs it, and turns errors into one line and an exit code.
+
+Exit codes: 0 success, 1 the run failed or something did not work, 2 usage, 130 interrupted. Each command lives in a
+module of its own under ``commands``, imported when it is called: ``headrace --help`` loads none of them.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import click
+
+from headrace._version import __version__
+
+#: Command -> (module under ``commands``, its line in ``headrace --help``), in the order of the help.
+COMMANDS = {
+    "run": ("run", "Run a flow: headrace run FILE.py[:FLOW] [--parameter value]..."),
+    "resume": ("resume", "Go on with a run that failed, was stopped or was killed."),
+    "cancel": ("cancel", "Stop a run that is going on."),
+    "runs": ("runs", "List runs, newest first."),
+    "show": ("show", "Show a run, a step or a task."),
+    "logs": ("logs", "Print what a run or task wrote, or follow it."),
+    "artifacts": ("artifacts", "List the artifacts of a run, a step or a task."),
+    "get": ("get", "Print an artifact, or save it to a file."),
+    "diff": ("diff", "Compare two runs."),
+    "explain": ("explain", "Say why a task ran or was reused."),
+    "debug": ("debug", "Enter a failed task with its real inputs."),
+    "answer": ("answer", "Answer a question that a run waits for."),
+    "gc": ("gc", "Remove old runs and bytes that nothing needs."),
+    "rm": ("rm", "Remove runs."),
+    "export": ("transfer", "Write a run with all its artifacts to one file."),
+    "import": ("transfer", "Bring an exported run into this store."),
+    "doctor": ("doctor", "Check settings, stores and versions."),
+    "completion": ("completion", "Print the shell's completion script."),
+    "version": ("version", "Print versions."),
+}
+
+
+class Commands(click.Group):
+    """Knows its commands by name, and loads one when it is used."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002, D102 - click's
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002, D102
+        found = COMMANDS.get(cmd_name)
+        if found is None:
+            return None
+        import importlib
+
+        module = importlib.import_module(f"headrace.cli.commands.{found[0]}")
+        command: click.Command = getattr(module, f"{cmd_name}_command")
+        return command
+
+    def resolve_command(  # noqa: D102
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name = args[0]
+        if name not in COMMANDS and not name.startswith("-"):
+            from difflib import get_close_matches
+
+            near = get_close_matches(name, COMMANDS, 1)
+            hint = f"; did you mean `headrace {near[0]}`?" if near else "; `headrace --help` lists them"
+            if os.path.exists(name.partition(":")[0]):  # noqa: PTH110
+                hint = f"; to run it: headrace run {name}"
+            ctx.fail(f"no such command: {name}{hint}")
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002, D102
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
+
+
+@click.command(
+    cls=Commands,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120},
+    epilog="`headrace COMMAND --help` says more. Runs are named like train/42, tasks like train/42/fit/3.",
+)
+@click.version_option(__version__, prog_name="headrace", message="%(prog)s %(version)s")
+def headrace_command() -> None:
+    """Run machine learning flows in plain Python, and look at what they made."""
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the program and return its exit code; everything a user can do wrong ends in one message on stderr."""
+    try:
+        result = headrace_command.main(argv, prog_name="headrace", standalone_mode=False)
+    except click.exceptions.Abort:
+        return 130
+    except click.ClickException as error:
+        _complain(error.format_message(), error)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:  # whoever read our output has seen enough
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123 - so that closing it says nothing
+        return 0
+    except Exception as error:
+        return _on_error(error)
+    return result if isinstance(result, int) else 0
+
+
+def _on_error(error: Exception) -> int:
+    from headrace.model.errors import HeadraceError, UsageError
+
+    if not isinstance(error, HeadraceError):
+        raise error
+    _complain(str(error))
+    return 2 if isinstance(error, UsageError) else 1
+
+
+def _complain(message: str, error: click.ClickException | None = None) -> None:
+    context = getattr(error, "ctx", None)
+    if isinstance(error, click.UsageError) and context is not None:
+        message += f"\nTry '{context.command_path} --help'."
+    click.echo(f"headrace: {message}", err=True)
+

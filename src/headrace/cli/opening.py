@@ -1,0 +1,85 @@
+"""The project a command works on, options that commands share, and completion of names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
+    from headrace.wiring import Project
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def open_existing() -> Project:
+    """The project here, for reading: a place without runs is left as it is.
+
+    Raises:
+        NotFoundError: nothing was ever run here.
+    """
+    from headrace import wiring
+    from headrace.model.errors import NotFoundError
+
+    settings = wiring.read_settings()
+    if not settings.database and not Path(settings.home, "metadata.db").exists():
+        raise NotFoundError(
+            f"there are no runs yet: no {wiring.HOME} folder with any in {Path.cwd()} or above it; "
+            "start one with `headrace run FILE.py`, or name a place with HEADRACE_HOME"
+        )
+    return wiring.project()
+
+
+def as_json(command: F) -> F:
+    """``--json``."""
+    return click.option("--json", "json", is_flag=True, help="Print one JSON document instead of text.")(command)
+
+
+class RunName(click.ParamType):
+    """A run such as ``train/42``; ``parts``: or a step or task of it. The shell completes it."""
+
+    name = "run"
+
+    def __init__(self, *, parts: bool = False) -> None:
+        self._parts = parts
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        """Names that go on from ``incomplete``; nothing rather than an error."""
+        from click.shell_completion import CompletionItem
+
+        from headrace.model.errors import HeadraceError
+
+        try:
+            names = _complete(incomplete, self._parts)
+        except HeadraceError:
+            return []
+        return [CompletionItem(name, help=text) for name, text in names if name.startswith(incomplete)]
+
+
+def _complete(incomplete: str, parts: bool) -> list[tuple[str, str]]:
+    from headrace.stores.metadata.protocol import RunFilter
+
+    project = open_existing()
+    metadata = project.metadata
+    pieces = incomplete.split("/")
+    if len(pieces) == 1:
+        flows = [flow for flow, _, _ in metadata.flows(project.name) if flow.startswith(incomplete)]
+        if len(flows) != 1:
+            return [(flow, "its newest run") for flow in flows]
+        pieces = [flows[0], ""]
+    if len(pieces) == 2:
+        runs = metadata.runs(RunFilter(project=project.name, flow=pieces[0], limit=50))
+        return [(run.name, str(run.state)) for run in runs]
+    if not parts or not pieces[1].isdigit():
+        return []
+    run = metadata.run(pieces[0], int(pieces[1][:15]), project.name)
+    if run is None:
+        return []
+    if len(pieces) == 3:
+        steps = dict.fromkeys(one.step for one in metadata.step_counts(run.id) if one.step)
+        return [(f"{run.name}/{step}", "step") for step in steps]
+    return [(f"{run.name}/{t.step}/{t.number}", str(t.state)) for t in metadata.tasks(run.id, pieces[2], limit=200)]

@@ -1,0 +1,235 @@
+"""One run as a whole: its steps with counts, metrics, artifacts, what failed, what it waits for, where it ran."""
+
+from __future__ import annotations
+
+import msgspec
+
+from headrace.model.records import FLOW_TASK, ArtifactRecord, RunDetails, RunRecord, TaskId, TaskRecord
+from headrace.model.states import TaskState
+from headrace.services.listing import RunRow, rows_of
+from headrace.services.names import task_name
+from headrace.services.tracebacks import users_frames
+from headrace.stores.metadata.protocol import MetadataStore
+
+#: Of a larger run, steps come without times and artifacts without sizes: those need every row.
+ALL_ROWS = 5_000
+
+
+class StepView(msgspec.Struct, frozen=True, kw_only=True):
+    """A step of a run: tasks by state; times over all its tasks, None in a very large run."""
+
+    step: str
+    total: int
+    done: int
+    counts: dict[str, int]
+    reused: int | None
+    started: float | None
+    finished: float | None
+    duration: float | None
+
+
+class ArtifactView(msgspec.Struct, frozen=True, kw_only=True):
+    """An artifact as it may be shown without loading it; ``digest`` is hexadecimal, ``size`` bytes."""
+
+    name: str
+    task: str
+    kind: str
+    type: str
+    text: str
+    facts: dict[str, str]
+    table: tuple[tuple[str, ...], ...]
+    codec: str
+    size: int
+    digest: str
+    created: float
+
+
+class MetricView(msgspec.Struct, frozen=True, kw_only=True):
+    """A metric over the whole run; ``step`` is that of the last point."""
+
+    name: str
+    last: float
+    min: float
+    max: float
+    count: int
+    step: int
+
+
+class FailureView(msgspec.Struct, frozen=True, kw_only=True):
+    """Why a run or task failed: ``error`` is one line, ``traceback`` has the user's frames only."""
+
+    task: str
+    error: str
+    traceback: str
+    failure: str
+    attempts: int
+
+
+class QuestionView(msgspec.Struct, frozen=True, kw_only=True):
+    """An answer that a run waits for; ``until``: when it stops to."""
+
+    name: str
+    prompt: str
+    created: float
+    until: float | None
+
+
+class SurroundingsView(msgspec.Struct, frozen=True, kw_only=True):
+    """Where and from what a run was made."""
+
+    entry: str
+    command: list[str]
+    cwd: str
+    python: str
+    platform: str
+    packages: int
+    sources: list[str]
+    git_commit: str
+    git_dirty: bool
+
+
+class RunView(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything of a run at a glance. ``artifacts``: the result and what was logged, and the outputs of tasks."""
+
+    run: RunRow
+    steps: list[StepView]
+    metrics: list[MetricView]
+    artifacts: list[ArtifactView]
+    artifacts_size: int | None
+    failure: FailureView | None
+    questions: list[QuestionView]
+    surroundings: SurroundingsView
+
+
+def describe_run(metadata: MetadataStore, run: RunRecord, now: float) -> RunView:
+    """All of ``run``, which must have its details (``run_by_id``)."""
+    counts = metadata.step_counts(run.id)
+    small = sum(one.count for one in counts) <= ALL_ROWS
+    records = metadata.artifacts(run.id) if small else metadata.artifacts(run.id, FLOW_TASK)
+    shown = [view_artifact(run, one) for one in records if one.kind != "code"]
+    return RunView(
+        run=rows_of(metadata, [run], now)[0],
+        steps=steps_of(metadata, run, now),
+        metrics=[
+            MetricView(name=m.name, last=m.last, min=m.min, max=m.max, count=m.count, step=m.step)
+            for m in metadata.metric_summaries([run.id])
+        ],
+        artifacts=shown,
+        artifacts_size=sum(one.size for one in shown) if small else None,
+        failure=failure_of(metadata, run),
+        questions=open_questions(metadata, run.id, now),
+        surroundings=surroundings_of(run),
+    )
+
+
+def steps_of(metadata: MetadataStore, run: RunRecord, now: float) -> list[StepView]:
+    """The steps of a run in the order of their first task."""
+    by_step: dict[str, dict[str, int]] = {}
+    for one in metadata.step_counts(run.id):
+        by_step.setdefault(one.step, {})[one.state] = one.count
+    tasks: dict[str, list[TaskRecord]] = {}
+    total = sum(sum(counts.values()) for counts in by_step.values())
+    if total <= ALL_ROWS:
+        for task in metadata.tasks(run.id):
+            tasks.setdefault(task.step, []).append(task)
+    return [_view_step(run, step, counts, tasks.get(step), now) for step, counts in by_step.items() if step]
+
+
+def _view_step(
+    run: RunRecord, step: str, counts: dict[str, int], tasks: list[TaskRecord] | None, now: float
+) -> StepView:
+    begun = [task.started for task in tasks or () if task.started is not None]
+    ended = [task.finished for task in tasks or () if task.finished is not None]
+    open_ = sum(n for state, n in counts.items() if state in (TaskState.RUNNING, TaskState.READY, TaskState.DELAYED))
+    started = min(begun, default=None)
+    finished = max(ended, default=None) if not open_ else None
+    duration = None
+    if started is not None and tasks is not None:
+        until = finished if finished is not None else (run.finished or now)
+        duration = max(0.0, until - started)
+    return StepView(
+        step=step,
+        total=sum(counts.values()) - counts.get(TaskState.STALE, 0),
+        done=counts.get(TaskState.SUCCEEDED, 0),
+        counts=counts,
+        reused=None if tasks is None else sum(was_reused(run, task) for task in tasks),
+        started=started,
+        finished=finished,
+        duration=duration,
+    )
+
+
+def was_reused(run: RunRecord, task: TaskRecord) -> bool:
+    """Whether the last session of ``run`` took this task's outputs from elsewhere instead of running it."""
+    if task.state is not TaskState.SUCCEEDED:
+        return False
+    return bool(task.reused_from) or (run.session > 1 and (task.finished or 0.0) < run.started)
+
+
+def view_artifact(run: RunRecord, record: ArtifactRecord) -> ArtifactView:
+    """An artifact for showing."""
+    return ArtifactView(
+        name=record.name,
+        task=task_name(run, TaskId(record.step, record.number)),
+        kind=record.kind,
+        type=record.preview.type,
+        text=record.preview.text,
+        facts=dict(record.preview.facts),
+        table=record.preview.table,
+        codec=record.value.codec,
+        size=record.value.size,
+        digest=record.value.digest.hex(),
+        created=record.created,
+    )
+
+
+def failure_of(metadata: MetadataStore, run: RunRecord) -> FailureView | None:
+    """Why the run failed; of a failed task, the traceback of its last attempt."""
+    if not run.error:
+        return None
+    traceback, failure, count = run.traceback, "", 0
+    if run.failed_task:
+        step, _, number = run.failed_task.rpartition("/")
+        task = TaskId(step, int(number)) if number.isdigit() else FLOW_TASK
+        attempts = metadata.attempts(run.id, task)
+        count = len(attempts)
+        if attempts:
+            traceback = attempts[-1].traceback or traceback
+            failure = attempts[-1].failure
+    return FailureView(
+        task=f"{run.name}/{run.failed_task}" if run.failed_task else "",
+        error=run.error,
+        traceback=users_frames(traceback),
+        failure=failure,
+        attempts=count,
+    )
+
+
+def open_questions(metadata: MetadataStore, run_id: int, now: float) -> list[QuestionView]:
+    """What the run waits to be told."""
+    return [
+        QuestionView(name=wait.name, prompt=wait.prompt, created=wait.created, until=wait.until)
+        for wait in metadata.waits(run_id)
+        if wait.kind == "answer" and not wait.done and (wait.until is None or wait.until > now)
+    ]
+
+
+def details_of(run: RunRecord) -> RunDetails:
+    """The surroundings a run recorded; empty ones when it died before it did."""
+    return msgspec.msgpack.decode(run.details, type=RunDetails) if run.details else RunDetails()
+
+
+def surroundings_of(run: RunRecord) -> SurroundingsView:
+    """Where and from what ``run`` was made."""
+    details = details_of(run)
+    return SurroundingsView(
+        entry=run.entry,
+        command=list(details.argv),
+        cwd=details.cwd,
+        python=details.python,
+        platform=details.platform,
+        packages=len(details.packages),
+        sources=list(details.sources),
+        git_commit=run.git_commit,
+        git_dirty=run.git_dirty,
+    )

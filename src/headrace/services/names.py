@@ -1,0 +1,123 @@
+"""Names as people write them: ``train/42``, ``train`` (its newest run), ``train/42/fit/3/result``."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from headrace.model.errors import NotFoundError
+from headrace.model.records import RunRecord, TaskId, TaskRecord
+from headrace.stores.metadata.protocol import MetadataStore
+
+_FORMS = "names look like train/42 (a run), train (its newest run), train/42/fit/3 (a task)"
+
+
+class Name(NamedTuple):
+    """A name taken apart; ``number`` None: the newest run, ``flow`` empty: of any flow."""
+
+    flow: str = ""
+    number: int | None = None
+    step: str = ""
+    task: int | None = None
+    output: str = ""
+
+
+def parse_name(text: str) -> Name:
+    """Take ``RUN[/STEP[/N[/OUTPUT]]]`` apart; the run's number may be left out for the newest run.
+
+    Raises:
+        NotFoundError: it cannot be a name.
+    """
+    parts = text.strip().strip("/").split("/")
+    if parts == [""]:
+        return Name()
+    if not all(parts) or parts[0].isdigit():
+        raise NotFoundError(f"{text!r} names no run: {_FORMS}")
+    flow, rest = parts[0], parts[1:]
+    number = _int(rest.pop(0)) if rest and rest[0].isdigit() else None
+    step = rest.pop(0) if rest else ""
+    task = None
+    if rest:
+        if not rest[0].isdigit():
+            raise NotFoundError(f"{text!r}: {rest[0]!r} is no number of a task; {_FORMS}")
+        task = _int(rest.pop(0))
+    if len(rest) > 1:
+        raise NotFoundError(f"{text!r} has too many parts; {_FORMS}")
+    return Name(flow, number, step, task, rest[0] if rest else "")
+
+
+def _int(text: str) -> int:
+    """The number; a huge one, which no store can hold, becomes one that no run has."""
+    return int(text) if len(text) < 16 else 2**62
+
+
+def find_run(metadata: MetadataStore, project: str, text: str = "") -> RunRecord:
+    """The run that ``text`` names, which may name a task of it too.
+
+    Raises:
+        NotFoundError: there is none; the message says what there is.
+    """
+    name = parse_name(text)
+    if name.number is None:
+        run = metadata.latest_run(name.flow or None, project)
+    else:
+        run = metadata.run(name.flow, name.number, project)
+    if run is None:
+        raise NotFoundError(_no_run(metadata, project, name))
+    return metadata.run_by_id(run.id) or run
+
+
+def _no_run(metadata: MetadataStore, project: str, name: Name) -> str:
+    flows = metadata.flows(project)
+    if not flows:
+        return f"there are no runs yet in {metadata.url}; start one with `headrace run FILE.py`"
+    names = [flow for flow, _, _ in flows]
+    if name.flow not in names:
+        from difflib import get_close_matches
+
+        near = get_close_matches(name.flow, names, 1)
+        hint = f"; did you mean {near[0]!r}?" if near else f"; there are {', '.join(names[:10])}"
+        return f"no runs of a flow {name.flow!r} in {metadata.url}{hint}"
+    newest = metadata.latest_run(name.flow, project)
+    last = f"; the newest is {newest.name}" if newest is not None else ""
+    return f"there is no run {name.flow}/{name.number}{last}"
+
+
+def find_task(metadata: MetadataStore, run: RunRecord, name: Name) -> TaskRecord:
+    """The task ``name`` of ``run``; without a number, the only one of its step.
+
+    Raises:
+        NotFoundError: there is none, or several.
+    """
+    if not name.step:
+        raise NotFoundError(f"{run.name} is a run; name one of its tasks, such as {run.name}/STEP/1")
+    if name.task is not None:
+        task = metadata.task(run.id, TaskId(name.step, name.task))
+        if task is not None:
+            return task
+    tasks = find_step(metadata, run, name.step, limit=2)
+    if name.task is None and len(tasks) == 1:
+        return tasks[0]
+    if name.task is None:
+        raise NotFoundError(f"step {name.step!r} of {run.name} has several tasks; name one: {run.name}/{name.step}/1")
+    counts = [one for one in metadata.step_counts(run.id) if one.step == name.step]
+    total = sum(one.count for one in counts)
+    raise NotFoundError(f"{run.name} has no task {name.step}/{name.task}; step {name.step!r} has {total}")
+
+
+def find_step(metadata: MetadataStore, run: RunRecord, step: str, limit: int = 0) -> list[TaskRecord]:
+    """The tasks of a step.
+
+    Raises:
+        NotFoundError: the run has no task of it.
+    """
+    tasks = metadata.tasks(run.id, step, limit=limit)
+    if not tasks:
+        steps = list(dict.fromkeys(one.step for one in metadata.step_counts(run.id) if one.step))
+        there = f"; it has {', '.join(steps)}" if steps else "; it has no tasks"
+        raise NotFoundError(f"{run.name} has no step {step!r}{there}")
+    return tasks
+
+
+def task_name(run: RunRecord, task: TaskId) -> str:
+    """``train/42/fit/3``; the run's own name for the flow function."""
+    return f"{run.name}/{task.step}/{task.number}" if task.step else run.name
