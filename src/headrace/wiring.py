@@ -88,7 +88,7 @@ def open_artifacts(settings: Settings) -> ArtifactStore:
         return LocalStore(place, durable=durable)
     from headrace.stores.artifacts.objects import ObjectStore
 
-    return ObjectStore(place, cache=Path(settings.home) / "cache")
+    return ObjectStore(place)
 
 
 def machine() -> Resources:

@@ -12,7 +12,8 @@ from collections.abc import Iterable, Mapping
 
 from headrace.engine.events import AttemptFailed, Event, Handback, Promote, Start, Succeeded
 from headrace.engine.ports import Executor, WorkerExit, WorkerLink
-from headrace.engine.state import Slot, Task
+from headrace.engine.state import Slot
+from headrace.engine.tasks import Task
 from headrace.model.messages import (
     Argument,
     Done,
@@ -83,6 +84,17 @@ class Crew:
         self._lost: list[tuple[TaskId, int, str]] = []
         self.last_line: tuple[str, str] = ("", "")
 
+    def warm_up(self, count: int) -> None:
+        """Ask for workers before there is work, so that the first tasks find them."""
+        for _ in range(count):
+            self._idle.append(self._hire(isolated=False))
+
+    def _hire(self, *, isolated: bool) -> _Worker:
+        worker = _Worker(self._executor.provide(), isolated)
+        self._workers[worker.fd] = worker
+        self._epoll.register(worker.fd, select.EPOLLIN)
+        return worker
+
     # --- sending ----------------------------------------------------------------------------------------------
 
     def dispatch(self, start: Start) -> list[Event]:
@@ -112,10 +124,7 @@ class Crew:
                 return min(busy, key=lambda w: len(w.queue))
         if not isolated and self._idle:
             return self._idle.pop()
-        worker = _Worker(self._executor.provide(), isolated)
-        self._workers[worker.fd] = worker
-        self._epoll.register(worker.fd, select.EPOLLIN)
-        return worker
+        return self._hire(isolated=isolated)
 
     def _send(self, worker: _Worker, data: bytes) -> None:
         if not worker.out:

@@ -25,8 +25,6 @@ from headrace.engine.events import (
     Kill,
     Later,
     Lookup,
-    PendingInput,
-    PendingSource,
     Promote,
     Recall,
     Record,
@@ -38,7 +36,8 @@ from headrace.engine.events import (
     TimedOut,
     Written,
 )
-from headrace.engine.state import EngineState, Lane, Problem, Slot, Task
+from headrace.engine.state import EngineState, Lane, Slot
+from headrace.engine.tasks import PendingInput, PendingSource, Problem, Task
 from headrace.model.messages import Output
 from headrace.model.records import ArtifactRecord, AttemptRecord, Edge, TaskId, TaskRecord
 from headrace.model.states import AttemptState, Failure, TaskState

@@ -2,53 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import msgspec
 
-from headrace.model.messages import Define, Output, Usage
-from headrace.model.policy import StepPolicy
+from headrace.engine.tasks import Task
+from headrace.model.messages import Output, Usage
 from headrace.model.records import ArtifactRecord, AttemptRecord, Edge, TaskId, TaskRecord
 from headrace.model.values import Packed
 from headrace.stores.metadata.protocol import CacheEntry
 
-if TYPE_CHECKING:
-    from headrace.engine.state import Task
-
-
 #: What the engine records of tasks.
 Written = TaskRecord | AttemptRecord | ArtifactRecord | Edge | CacheEntry
-
-
-class StepInfo(msgspec.Struct, eq=False):
-    """A step as the engine knows it. ``id`` is its number in this process, ``code`` its fingerprint.
-
-    ``seconds`` is the smoothed duration of its recent attempts, None before the first.
-    """
-
-    id: int
-    name: str
-    policy: StepPolicy
-    define: Define
-    code: bytes = b""
-    environment: bytes = b""
-    running: int = 0
-    seconds: float | None = None
-
-
-class PendingSource(msgspec.Struct, array_like=True):
-    """An output that an argument is, or contains; ``task`` may not be finished yet."""
-
-    task: Task
-    output: str
-
-
-class PendingInput(msgspec.Struct, array_like=True):
-    """An argument before the outputs it is made of are known. ``value`` is None for a bare future."""
-
-    name: str
-    value: Packed | None
-    sources: tuple[PendingSource, ...] = ()
 
 
 # --- events -----------------------------------------------------------------------------------------------------

@@ -35,13 +35,13 @@ from headrace.engine.events import (
     Resolve,
     Schedule,
     Start,
-    StepInfo,
     Submit,
 )
 from headrace.engine.ports import Executor
 from headrace.engine.recall import rebuild
 from headrace.engine.section import Section
-from headrace.engine.state import EngineState, Task, Timer
+from headrace.engine.state import EngineState, Timer
+from headrace.engine.tasks import StepInfo, Task
 from headrace.model.errors import LeaseLostError, StoreError
 from headrace.model.messages import Output
 from headrace.model.records import Lease, Signal, TaskId
@@ -53,6 +53,8 @@ _TICK = 0.1
 _SLOW_TICK = 1.0
 #: How long our thread leaves the sockets to threads that wait, after one of them was at it.
 _NAP = 0.01
+#: Workers asked for before there is work, where there are as many cores.
+_WARM = 4
 #: Tasks submitted at once before the workers are heard again.
 _GROUP = 32
 
@@ -94,7 +96,7 @@ class Loop:
         self.section = Section()
         self._leader = threading.Lock()
         self._leader_wanted = False
-        self._napping = False
+        self._thread_leads = False
         self._led_at = 0.0
         self._timers: list[Timer] = []
         self._timer_order = 0
@@ -122,6 +124,7 @@ class Loop:
     def start(self) -> None:
         """Begin. The executor must have been started."""
         self._epoll.register(self._executor.fileno(), select.EPOLLIN)
+        self.crew.warm_up(min(_WARM, int(self.state.options.capacity.cpu)))
         for signal in self.metadata.signals(self.state.options.run_id):
             self._last_signal = signal.id  # what was said to an earlier session is not meant for us
         self._thread.start()
@@ -168,10 +171,12 @@ class Loop:
         False when some thread is at it already; ours is then asked to make room.
         """
         if not self._leader.acquire(blocking=False):
+            if not self._thread_leads or not longest:
+                return False
             self._leader_wanted = True
-            if self._napping is False and longest:
-                self._wake()
-            return False
+            self._wake()
+            if not self._leader.acquire(timeout=_NAP):
+                return False
         try:
             self._led_at = time.monotonic()
             self._poll_once(longest)
@@ -256,13 +261,13 @@ class Loop:
         while not self._closed:
             if self._leader_wanted or time.monotonic() - self._led_at < _NAP:
                 self._leader_wanted = False
-                self._napping = True
                 time.sleep(_NAP)
-                self._napping = False
             if self._leader.acquire(blocking=False):
+                self._thread_leads = True
                 try:
                     self._poll_once(_TICK if self.state.live else _SLOW_TICK)
                 finally:
+                    self._thread_leads = False
                     self._leader.release()
 
     def _poll_once(self, longest: float) -> None:
@@ -310,9 +315,10 @@ class Loop:
             self._feed(Exceeded(token, used, now))
         if now >= self._next_slow_tick:
             self._next_slow_tick = now + _SLOW_TICK
-            for signal in self.metadata.signals(self.state.options.run_id, self._last_signal):
-                self._last_signal = signal.id
-                self._on_signal(signal, now)
+            self.crew.warm_up(min(_WARM, int(self.state.options.capacity.cpu)))
+        for signal in self.metadata.signals(self.state.options.run_id, self._last_signal):
+            self._last_signal = signal.id
+            self._on_signal(signal, now)
         if self._lazy or now - self._last_commit > LEASE_SECONDS / 4:
             self._commit(everything=True)
 

@@ -9,7 +9,7 @@ from headrace.model.policy import Resources
 
 
 class WorkerLink(Protocol):
-    """A worker as the driver holds it: a non-blocking socket to talk over, and what it prints (stream 0: stdout, 1: stderr)."""
+    """A worker as the driver holds it: a non-blocking socket, and what it prints (stream 0: stdout, 1: stderr)."""
 
     sock: socket.socket
     pid: int
@@ -28,7 +28,7 @@ class WorkerLink(Protocol):
 
 
 class WorkerExit(NamedTuple):
-    """How a worker ended: ``code`` >= 0 its exit code, negative the signal; ``out_of_memory`` when the system says so."""
+    """How a worker ended. ``code`` >= 0: its exit code; negative: the signal. ``out_of_memory``: the system says so."""
 
     link: WorkerLink
     code: int

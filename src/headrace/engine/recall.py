@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from headrace.engine.events import PendingInput, PendingSource, StepInfo
-from headrace.engine.state import Task
+from headrace.engine.tasks import PendingInput, PendingSource, StepInfo, Task
 from headrace.model.errors import BlobMissingError
 from headrace.model.messages import Output
 from headrace.model.records import ArtifactRecord, Input, TaskId, TaskRecord

@@ -11,10 +11,10 @@ from typing import Any
 import msgspec
 
 from headrace._base.process import host_name, owner_alive, process_owner
-from headrace.engine.events import StepInfo
 from headrace.engine.loop import LEASE_SECONDS, Loop
 from headrace.engine.ports import Executor
-from headrace.engine.state import EngineState, Recorded, RunOptions, Task
+from headrace.engine.state import EngineState, Recorded, RunOptions
+from headrace.engine.tasks import StepInfo, Task
 from headrace.model.errors import HeadraceError, NotFoundError, ResourceError, RunBusyError
 from headrace.model.messages import Define, Output
 from headrace.model.policy import Resources, StepPolicy

@@ -2,88 +2,115 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeVar
 
 from headrace.model.messages import Metrics, Output, Track
 
-#: Points held back before they are sent; keeps one message well under a megabyte.
+if TYPE_CHECKING:
+    from headrace.stores.artifacts.protocol import ArtifactStore
+
+T = TypeVar("T")
+
+#: Points in one message; keeps it well under a megabyte. As many held back are sent by the thread that logs.
 _MANY = 20_000
 
+#: A metric's name, value, step (None: the next one) and time.
+Point = tuple[str, float, int | None, float]
 
-class AttemptContext:
-    """Who is running, and a buffer for what it logs. ``send`` puts a message on the way to the driver."""
 
-    def __init__(self, task: str, attempt: int, token: int, send: Callable[[Track], None]) -> None:
-        self.task = task
-        self.attempt = attempt
+class TrackBuffer:
+    """What was logged and is not sent yet. Any thread may log; ``send`` is called by one thread at a time.
+
+    ``store`` is where the bytes of logged artifacts go, before they are named here.
+    """
+
+    __slots__ = ("_artifacts", "_last_steps", "_lock", "_params", "_points", "_send", "_tags", "_token", "store")
+
+    def __init__(self, token: int, send: Callable[[Track], None], store: ArtifactStore | None = None) -> None:
+        self.store = store
         self._token = token
         self._send = send
         self._lock = threading.Lock()
-        self._metrics: dict[str, tuple[list[float], list[int], list[float]]] = {}
+        # Deques need no lock: one end is filled by who logs, the other emptied by who sends.
+        self._points: deque[Point] = deque()
+        self._params: deque[tuple[str, str]] = deque()
+        self._tags: deque[tuple[str, str]] = deque()
+        self._artifacts: deque[Output] = deque()
         self._last_steps: dict[str, int] = {}
-        self._points = 0
-        self._params: list[tuple[str, str]] = []
-        self._tags: list[tuple[str, str]] = []
-        self._artifacts: list[Output] = []
 
     def metric(self, name: str, value: float, step: int | None, at: float | None) -> None:
-        """Keep a point; it goes out with the next batch."""
-        with self._lock:
-            columns = self._metrics.get(name)
-            if columns is None:
-                columns = self._metrics[name] = ([], [], [])
-            values, steps, times = columns
-            values.append(value)
-            steps.append(self._next_step(name) if step is None else step)
-            self._last_steps[name] = steps[-1]
-            times.append(at if at is not None else time.time())
-            self._points += 1
-            full = self._points >= _MANY
-        if full:
+        """Keep a point; it goes out with the next batch. Without a ``step`` it gets the one after the last."""
+        self._points.append((name, value, step, time.time() if at is None else at))
+        if len(self._points) >= _MANY:
             self.flush()
-
-    def _next_step(self, name: str) -> int:
-        return self._last_steps.get(name, -1) + 1
 
     def param(self, name: str, text: str) -> None:
         """Keep a parameter."""
-        with self._lock:
-            self._params.append((name, text))
+        self._params.append((name, text))
 
     def tag(self, name: str, value: str) -> None:
         """Keep a tag for the run."""
-        with self._lock:
-            self._tags.append((name, value))
+        self._tags.append((name, value))
 
     def artifact(self, output: Output) -> None:
         """Keep a logged artifact, which is in the store already."""
-        with self._lock:
-            self._artifacts.append(output)
+        self._artifacts.append(output)
 
     def flush(self) -> None:
         """Send what is kept."""
-        with self._lock:
-            if not (self._points or self._params or self._tags or self._artifacts):
-                return
-            metrics = tuple(
-                Metrics(name, tuple(values), tuple(steps), tuple(times))
-                for name, (values, steps, times) in self._metrics.items()
-                if values
-            )
-            message = Track(self._token, metrics, tuple(self._params), tuple(self._tags), tuple(self._artifacts))
-            self._metrics = {}
-            self._points = 0
-            self._params, self._tags, self._artifacts = [], [], []
-            self._send(message)
+        with self._lock:  # also to see that nothing is kept: another thread may be sending the last of it
+            if self._points or self._params or self._tags or self._artifacts:
+                for _ in range(len(self._points) // _MANY + 1):
+                    self._send(self._take())
+
+    def _take(self) -> Track:
+        metrics = self._take_points() if self._points else ()
+        return Track(self._token, metrics, _emptied(self._params), _emptied(self._tags), _emptied(self._artifacts))
+
+    def _take_points(self) -> tuple[Metrics, ...]:
+        columns: dict[str, tuple[list[float], list[int], list[float]]] = {}
+        last_steps, points = self._last_steps, self._points
+        for _ in range(min(len(points), _MANY)):
+            name, value, step, at = points.popleft()
+            found = columns.get(name)
+            if found is None:
+                found = columns[name] = ([], [], [])
+            if step is None:
+                step = last_steps.get(name, -1) + 1
+            last_steps[name] = step
+            found[0].append(value)
+            found[1].append(step)
+            found[2].append(at)
+        return tuple([Metrics(name, tuple(v), tuple(s), tuple(t)) for name, (v, s, t) in columns.items()])
+
+
+def _emptied(kept: deque[T]) -> tuple[T, ...]:
+    return tuple([kept.popleft() for _ in range(len(kept))]) if kept else ()
+
+
+class AttemptContext(TrackBuffer):
+    """Who is running, and a buffer for what it logs. ``send`` puts a message on the way to the driver."""
+
+    __slots__ = ("attempt", "task")
+
+    def __init__(
+        self, task: str, attempt: int, token: int, send: Callable[[Track], None], store: ArtifactStore | None = None
+    ) -> None:
+        super().__init__(token, send, store)
+        self.task = task
+        self.attempt = attempt
 
 
 _current: AttemptContext | None = None
 
 
 def current() -> AttemptContext | None:
-    """The running attempt; None outside a worker."""
+    """The running attempt; None outside a worker, and in processes that a step forked."""
     return _current
 
 
@@ -91,3 +118,7 @@ def enter(context: AttemptContext | None) -> None:
     """Make ``context`` the running attempt. A process runs one at a time, so this is process-wide, threads included."""
     global _current
     _current = context
+
+
+# A child of a step has the worker's socket too: what it logged would come between the worker's own messages.
+os.register_at_fork(after_in_child=lambda: enter(None))

@@ -113,7 +113,7 @@ class _Worker:
         self._since = time.monotonic()
         if not self._busy.is_set():
             self._busy.set()
-        current = context.AttemptContext(message.task, message.attempt, message.token, self._send)
+        current = context.AttemptContext(message.task, message.attempt, message.token, self._send, self._store)
         context.enter(current)
         if message.gpus:
             os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(map(str, message.gpus))

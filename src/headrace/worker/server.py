@@ -21,6 +21,8 @@ import sys
 import threading
 
 from headrace.stores.artifacts.protocol import ArtifactStore
+from headrace.worker.output import Capture
+from headrace.worker.serve import run_worker
 
 _ONE = struct.Struct("<cq")
 _TWO = struct.Struct("<cqq")
@@ -67,8 +69,7 @@ class _Server:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         signal.signal(signal.SIGCHLD, lambda *_: None)
         signal.set_wakeup_fd(write, warn_on_full_buffer=False)
-        gc.collect()
-        gc.freeze()
+        gc.freeze()  # no collection here or in a worker shall touch, and so copy, what came from the driver
         poll = select.poll()
         poll.register(self._control, select.POLLIN)
         poll.register(read, select.POLLIN)
@@ -114,9 +115,6 @@ class _Server:
         self._control.close()
         for fd in pipe:
             os.close(fd)
-        from headrace.worker.output import Capture
-        from headrace.worker.serve import run_worker
-
         capture = Capture(fds[1], fds[2])
         capture.install()
         run_worker(socket.socket(fileno=fds[0]), self._store, capture)

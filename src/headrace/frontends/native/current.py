@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextvars import ContextVar
-from typing import TYPE_CHECKING
+from typing import Any, Protocol
 
 from headrace.worker import context
 
-if TYPE_CHECKING:
-    from headrace.frontends.native.runner import Running
 
-_running: ContextVar[Running | None] = ContextVar("headrace_run", default=None)
+class Calls(Protocol):
+    """What takes calls of steps: a run in progress."""
+
+    def submit(self, step: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Make a task of a call; a future."""
+
+    def map(self, step: Any, items: Iterable[Any], shared: dict[str, Any]) -> Any:
+        """Make a task per item; a list of futures."""
+
+
+_running: ContextVar[Calls | None] = ContextVar("headrace_run", default=None)
 #: Runs driven by this process now; threads of a flow do not inherit the context variable.
-_all: list[Running] = []
+_all: list[Calls] = []
 
 
-def running() -> Running | None:
+def running() -> Calls | None:
     """The run that a call of a step here becomes a task of; None outside a run and inside a step."""
     if context.current() is not None:
         return None
@@ -28,7 +36,7 @@ def running() -> Running | None:
 
 
 @contextlib.contextmanager
-def inside(run: Running) -> Iterator[None]:
+def inside(run: Calls) -> Iterator[None]:
     """Make ``run`` the one that calls here belong to."""
     token = _running.set(run)
     _all.append(run)

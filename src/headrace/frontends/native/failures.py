@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from headrace.engine.state import Problem, Task
+from headrace.engine.tasks import Problem, Task
 from headrace.model import errors
 from headrace.model.states import Failure
 from headrace.stores import codecs

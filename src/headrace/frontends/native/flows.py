@@ -6,9 +6,8 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
 
-import msgspec
-
 from headrace.frontends.native.current import running
+from headrace.frontends.native.options import FlowOptions
 from headrace.model.errors import DefinitionError
 from headrace.worker import context
 
@@ -19,16 +18,6 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-class FlowOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """What ``@flow(...)`` may say."""
-
-    tags: tuple[str, ...] = ()
-    max_parallel: int = 0
-    keep_going: bool = False
-    on_success: Callable[..., Any] | None = None
-    on_failure: Callable[..., Any] | None = None
-
-
 class Flow(Generic[P, R]):
     """A flow. Calling it creates a run and returns what the function returns; inside a run it is a part of that run."""
 
@@ -36,6 +25,8 @@ class Flow(Generic[P, R]):
     dialect = "native"
 
     def __init__(self, function: Callable[P, R], name: str = "", options: FlowOptions | None = None) -> None:
+        if isinstance(function, staticmethod):  # @flow above @staticmethod
+            function = function.__func__
         self.__wrapped__ = function
         self.__doc__ = function.__doc__
         self.__name__ = getattr(function, "__name__", "")
@@ -43,8 +34,11 @@ class Flow(Generic[P, R]):
         self.__module__ = function.__module__
         self.name = name or self.__name__
         self.settings = options or FlowOptions()
-        if getattr(function, "__code__", None) is None:
+        code = getattr(function, "__code__", None)
+        if code is None:
             raise DefinitionError(f"@flow is for Python functions, {function!r} is not one")
+        if code.co_flags & (0x20 | 0x200):
+            raise DefinitionError(f"flow {self.name!r} is a generator: nobody would take its values; return a list")
         if not self.name or "/" in self.name or self.name == "<lambda>":
             raise DefinitionError(f"a flow needs a name without '/', {self.name!r} is none; use @flow(name=...)")
 
@@ -160,6 +154,10 @@ def flow(function: Any = None, /, *, name: str = "", **options: Any) -> Any:
         known = FlowOptions.__struct_fields__
         unknown = sorted(set(options) - set(known))
         raise DefinitionError(f"a flow has no option {unknown[0]!r}; it has name, {', '.join(known)}") from None
+    try:
+        msgspec.convert(msgspec.structs.asdict(settings), FlowOptions)
+    except msgspec.ValidationError as error:
+        raise DefinitionError(f"flow options: {error}") from None
 
     def decorate(wrapped: Any) -> Any:
         return Flow(wrapped, name, settings)

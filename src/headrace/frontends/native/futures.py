@@ -5,16 +5,34 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Generator, Iterable, Iterator
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeVar
 
 from headrace.model.errors import BlobError, UsageError
 from headrace.stores import codecs
 
 if TYPE_CHECKING:
-    from headrace.engine.state import Task
-    from headrace.frontends.native.runner import Running
+    from headrace.engine.loop import Loop
+    from headrace.engine.tasks import Task
 
 T = TypeVar("T")
+
+
+class Owner(Protocol):
+    """The run that a future is of."""
+
+    name: str
+    loop: Loop
+
+    def read(self, task: Task, fields: Fields | None) -> Any:
+        """The return value of a finished task."""
+
+    def exception_of(self, task: Task) -> BaseException:
+        """What waiting for a failed task raises."""
+
+    def seen(self, task: Task) -> None:
+        """The flow knows that this task failed."""
+
+
 _UNREAD: Any = object()
 
 
@@ -27,7 +45,7 @@ class Future(Generic[T]):
 
     __slots__ = ("_error", "_fields", "_run", "_task", "_value")
 
-    def __init__(self, run: Running | None, task: Task | None, fields: Fields | None = None) -> None:
+    def __init__(self, run: Owner | None, task: Task | None, fields: Fields | None = None) -> None:
         self._run = run
         self._task = task
         self._fields = fields
@@ -257,7 +275,7 @@ def _in_order_of_end(futures: list[Future[T]], deadline: float | None) -> Iterat
         yield future
 
 
-def refuse_foreign(future: Future[Any], run: Running) -> None:
+def refuse_foreign(future: Future[Any], run: Owner) -> None:
     """A future of another run is no dependency of this one.
 
     Raises:

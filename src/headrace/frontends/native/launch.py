@@ -5,22 +5,21 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
 from headrace.frontends.native.current import inside
 from headrace.frontends.native.load import canonical_main
+from headrace.frontends.native.options import Runnable
 from headrace.frontends.native.parameters import to_text
 from headrace.frontends.native.runner import Running
 from headrace.model.errors import LeaseLostError, StoreError, TaskCancelledError
 from headrace.model.records import Input, RunRecord
 from headrace.model.states import RunState
 from headrace.services.session import NewSession, Resume, Session, Stores, open_session, reopen_session
+from headrace.services.tracking import RunLog, logging_to
 from headrace.stores import codecs
-
-if TYPE_CHECKING:
-    from headrace.frontends.native.flows import Flow
 
 #: Called with each session that this process begins; the command line shows its progress.
 observers: list[Callable[[Session], None]] = []
@@ -48,7 +47,7 @@ class Terminated(KeyboardInterrupt):
     """SIGTERM reached the process that drives a run."""
 
 
-def run_flow(flow: Flow[..., Any], values: dict[str, Any], how: Launch | None = None, *, reraise: bool = True) -> Ended:
+def run_flow(flow: Runnable, values: dict[str, Any], how: Launch | None = None, *, reraise: bool = True) -> Ended:
     """Run ``flow`` with bound parameters ``values`` to its end.
 
     Raises:
@@ -57,15 +56,16 @@ def run_flow(flow: Flow[..., Any], values: dict[str, Any], how: Launch | None = 
     """
     session = _open(flow, values, how or Launch())
     run = Running(session)
-    with _interruptible(session), inside(run):
-        ended = _drive(flow, values, session, run)
+    log = RunLog(session.run, session.stores, session.loop.write)
+    with _interruptible(session), inside(run), logging_to(log):
+        ended = _drive(flow, values, session, run, log)
     _call_hook(flow, ended)
     if ended.error is not None and (reraise or isinstance(ended.error, (KeyboardInterrupt, SystemExit))):
         raise ended.error
     return ended
 
 
-async def run_flow_async(flow: Flow[..., Any], values: dict[str, Any]) -> Any:
+async def run_flow_async(flow: Runnable, values: dict[str, Any]) -> Any:
     """The same inside a running event loop, which stays free: the flow gets a loop and a thread of its own."""
     import asyncio
 
@@ -73,7 +73,7 @@ async def run_flow_async(flow: Flow[..., Any], values: dict[str, Any]) -> Any:
     return ended.value
 
 
-def _open(flow: Flow[..., Any], values: dict[str, Any], how: Launch) -> Session:
+def _open(flow: Runnable, values: dict[str, Any], how: Launch) -> Session:
     from headrace import wiring
 
     canonical_main()
@@ -101,7 +101,7 @@ def _open(flow: Flow[..., Any], values: dict[str, Any], how: Launch) -> Session:
     return session
 
 
-def entry_of(flow: Flow[..., Any]) -> str:
+def entry_of(flow: Runnable) -> str:
     """How to load the flow again: ``/path/train.py:train``, or just its name when it has no file."""
     code = flow.__wrapped__.__code__
     path = code.co_filename
@@ -110,7 +110,7 @@ def entry_of(flow: Flow[..., Any]) -> str:
     return f"{os.path.abspath(path)}:{flow.__qualname__}"  # noqa: PTH100
 
 
-def _drive(flow: Flow[..., Any], values: dict[str, Any], session: Session, run: Running) -> Ended:
+def _drive(flow: Runnable, values: dict[str, Any], session: Session, run: Running, log: RunLog) -> Ended:
     try:
         result = flow.__wrapped__(**values)
         if flow.is_async:
@@ -118,13 +118,14 @@ def _drive(flow: Flow[..., Any], values: dict[str, Any], session: Session, run: 
 
             result = asyncio.run(result)
         run.drain()
+        log.close()
     except BaseException as error:
-        return _fail(session, run, error)
+        return _fail(session, run, log, error)
     ended = session.finish(RunState.SUCCEEDED, result=(result,))
     return Ended(ended, result, None)
 
 
-def _fail(session: Session, run: Running, error: BaseException) -> Ended:
+def _fail(session: Session, run: Running, log: RunLog, error: BaseException) -> Ended:
     """The flow raised: stop what runs or let it finish, and record how the run ended."""
     state = RunState.FAILED
     if session.loop.cancel_requested:
@@ -140,6 +141,8 @@ def _fail(session: Session, run: Running, error: BaseException) -> Ended:
     except KeyboardInterrupt:  # the second one: no grace
         session.loop.crew.kill_all()
         run.settle(kill=True)
+    if session.loop.failure is None:
+        log.close()
     text, summary = describe(error)
     failed_task = getattr(error, "headrace_task", "").removeprefix(session.run.name + "/")
     ended = session.finish(state, error=summary, traceback=text, failed_task=failed_task)
@@ -158,7 +161,7 @@ def describe(error: BaseException) -> tuple[str, str]:
     return cause + text + last, last.strip().splitlines()[-1] if last.strip() else type(error).__name__
 
 
-def _call_hook(flow: Flow[..., Any], ended: Ended) -> None:
+def _call_hook(flow: Runnable, ended: Ended) -> None:
     hook = flow.settings.on_success if ended.run.state is RunState.SUCCEEDED else flow.settings.on_failure
     if hook is None or ended.run.state in (RunState.INTERRUPTED, RunState.RUNNING):
         return

@@ -6,9 +6,8 @@ import sys
 from collections.abc import Iterable
 from typing import Any
 
-from headrace.engine.events import PendingInput, PendingSource, StepInfo
 from headrace.engine.loop import Loop
-from headrace.engine.state import Task
+from headrace.engine.tasks import PendingInput, PendingSource, StepInfo, Task
 from headrace.frontends.native.failures import exception_of
 from headrace.frontends.native.futures import Fields, Future, refuse_foreign, source_of
 from headrace.frontends.native.steps import Step

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
 
 from headrace._base.sizes import parse_duration, parse_size
@@ -33,14 +33,17 @@ if TYPE_CHECKING:
 
 
 P = ParamSpec("P")
-R = TypeVar("R")
+R = TypeVar("R", covariant=True)
+T = TypeVar("T")
 
 
 class Step(Generic[P, R]):
     """A step. Call it, ``submit`` it or ``map`` it inside a flow; call it anywhere else to run the plain function."""
 
     def __init__(self, function: Callable[P, R], name: str = "", policy: StepPolicy | None = None) -> None:
-        function = getattr(function, "__func__", function)  # @step above @staticmethod
+        self._static = isinstance(function, staticmethod)
+        if isinstance(function, staticmethod):  # @step above @staticmethod
+            function = function.__func__
         self.__wrapped__ = function
         self.__doc__ = function.__doc__
         self.__name__ = getattr(function, "__name__", "")
@@ -64,12 +67,19 @@ class Step(Generic[P, R]):
             return pending  # type: ignore[no-any-return]
         return future.result()
 
-    def submit(self, *args: Any, **kwargs: Any) -> Future[R]:
+    @overload
+    def submit(self: Step[..., Coroutine[Any, Any, T]], *args: Any, **kwargs: Any) -> Future[T]: ...
+
+    @overload
+    def submit(self, *args: Any, **kwargs: Any) -> Future[R]: ...
+
+    def submit(self, *args: Any, **kwargs: Any) -> Future[Any]:
         """Start it as a task and return at once. Arguments may be, or contain, futures of other tasks."""
         run = running()
         if run is None:
             return self._at_once(args, kwargs)
-        return run.submit(self, args, kwargs)
+        future: Future[Any] = run.submit(self, args, kwargs)
+        return future
 
     def _at_once(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Future[R]:
         values = [a.result() if isinstance(a, Future) else a for a in args]
@@ -85,12 +95,19 @@ class Step(Generic[P, R]):
             return Future.failed(error)
         return Future.of(result)
 
-    def map(self, items: Iterable[Any], /, **shared: Any) -> list[Future[R]]:
+    @overload
+    def map(self: Step[..., Coroutine[Any, Any, T]], items: Iterable[Any], /, **shared: Any) -> list[Future[T]]: ...
+
+    @overload
+    def map(self, items: Iterable[Any], /, **shared: Any) -> list[Future[R]]: ...
+
+    def map(self, items: Iterable[Any], /, **shared: Any) -> list[Future[Any]]:
         """Start one task per item, which becomes the first argument; ``shared`` goes to all of them."""
         run = running()
         if run is None:
             return [self._at_once((item,), shared) for item in items]
-        return run.map(self, items, shared)
+        futures: list[Future[Any]] = run.map(self, items, shared)
+        return futures
 
     def options(self, **options: Unpack[Options]) -> Step[P, R]:
         """The same step with another policy, for some of its calls: ``fit.options(memory="16GiB")(...)``."""
@@ -109,7 +126,7 @@ class Step(Generic[P, R]):
         return self._fields
 
     def __get__(self, instance: object, owner: type | None = None) -> Any:
-        if instance is None:
+        if instance is None or self._static:
             return self
         raise DefinitionError(
             f"step {self.name!r} is an instance method: a task has no instance. Make it a function or a "
@@ -186,50 +203,93 @@ def _policy(base: StepPolicy, options: Mapping[str, Any]) -> StepPolicy:
     changes: dict[str, Any] = {}
     resources: dict[str, Any] = {}
     for name, value in options.items():
+        if name not in _CHECKS:
+            raise DefinitionError(_unknown(name))
         try:
-            if name in ("cpu", "gpu"):
-                resources[name] = float(value) if name == "cpu" else int(value)
-            elif name == "memory":
-                resources[name] = parse_size(value)
-            elif name == "retries":
-                changes["retry"] = value if isinstance(value, Retry) else Retry(int(value))
-            elif name == "timeout":
-                changes[name] = parse_duration(value)
-            elif name == "env":
-                changes[name] = tuple((str(k), str(v)) for k, v in value.items())
-            elif name == "tags":
-                changes[name] = (value,) if isinstance(value, str) else tuple(value)
-            elif name in ("isolated", "cache", "max_parallel"):
-                changes[name] = value
-            elif name != "name":
-                raise DefinitionError(_unknown(name))
-        except (ValueError, TypeError) as error:
-            if isinstance(error, DefinitionError):
-                raise
+            checked = _CHECKS[name](value)
+        except (ValueError, TypeError, AttributeError) as error:
             raise DefinitionError(f"step option {name}={value!r}: {error}") from None
+        if name in ("cpu", "memory", "gpu"):
+            resources[name] = checked
+        elif name != "name":
+            changes["retry" if name == "retries" else name] = checked
     if resources:
         changes["resources"] = msgspec.structs.replace(base.resources, **resources)
         Resources(*msgspec.structs.astuple(changes["resources"]))
     return msgspec.structs.replace(base, **changes)
 
 
-_OPTIONS = (
-    "name", "cpu", "memory", "gpu", "retries", "timeout", "isolated", "cache", "env", "tags", "max_parallel",
-)  # fmt: skip
+def _number(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise ValueError("it must be a number")
+    return float(value)
+
+
+def _whole(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise ValueError("it must be a whole number")
+    if value < 0:
+        raise ValueError("it cannot be negative")
+    return value
+
+
+def _yes_or_no(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError("it must be True or False")
+    return value
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise ValueError("it must be a text")
+    return value
+
+
+def _texts(value: Any) -> tuple[str, ...]:
+    return (value,) if isinstance(value, str) else tuple(_text(one) for one in value)
+
+
+def _retry(value: Any) -> Retry:
+    return value if isinstance(value, Retry) else Retry(_whole(value))
+
+
+def _variables(value: Any) -> tuple[tuple[str, str], ...]:
+    pairs = tuple((str(name), str(text)) for name, text in value.items())
+    for name, text in pairs:
+        if not name or "=" in name or "\0" in name + text:
+            raise ValueError(f"an environment variable cannot be called {name!r} or hold a NUL")
+    return pairs
+
+
+_CHECKS: dict[str, Callable[[Any], Any]] = {
+    "name": _text,
+    "cpu": _number,
+    "memory": parse_size,
+    "gpu": _whole,
+    "retries": _retry,
+    "timeout": parse_duration,
+    "isolated": _yes_or_no,
+    "cache": _yes_or_no,
+    "env": _variables,
+    "tags": _texts,
+    "max_parallel": _whole,
+}
 
 
 def _unknown(name: str) -> str:
     from difflib import get_close_matches
 
-    near = get_close_matches(name, _OPTIONS, 1)
+    near = get_close_matches(name, list(_CHECKS), 1)
     return f"a step has no option {name!r}" + (
-        f"; did you mean {near[0]!r}?" if near else f"; it has {', '.join(_OPTIONS)}"
+        f"; did you mean {near[0]!r}?" if near else f"; it has {', '.join(_CHECKS)}"
     )
 
 
 def _refuse(function: Any, name: str) -> None:
     if isinstance(function, type):
         raise DefinitionError(f"@step is for functions, {name} is a class")
+    if isinstance(function, classmethod):
+        raise DefinitionError(f"step {name!r} is a class method: a task has no class; make it a @staticmethod")
     code = getattr(function, "__code__", None)
     if code is None:
         raise DefinitionError(f"@step is for Python functions, {function!r} is not one; wrap it in one")

@@ -27,7 +27,7 @@ def sleep(duration: str | float | timedelta) -> None:
     """
     seconds = parse_duration(duration)
     run = running()
-    if run is None:
+    if not isinstance(run, Running):
         time.sleep(seconds)
         return
     wait = _open(run, "sleep", f"{seconds:g}", "", seconds)
@@ -56,7 +56,7 @@ def wait_for(name: str, *, timeout: str | float | timedelta | None = None, promp
         UsageError: called outside a flow function.
     """
     run = running()
-    if run is None:
+    if not isinstance(run, Running):
         raise UsageError(f"wait_for({name!r}) works in a flow function, not inside a step or outside a run")
     wait = _open(run, "answer", name, prompt, None if timeout is None else parse_duration(timeout))
     if not wait.done:

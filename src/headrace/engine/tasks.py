@@ -1,0 +1,142 @@
+"""A step and a task as the engine knows them."""
+
+from __future__ import annotations
+
+import msgspec
+
+from headrace.model.errors import HeadraceError
+from headrace.model.messages import Define, Output
+from headrace.model.policy import Resources, StepPolicy
+from headrace.model.records import Input, Source, TaskId
+from headrace.model.states import TASK_TRANSITIONS, TaskState, advance
+from headrace.model.values import Packed
+
+
+class StepInfo(msgspec.Struct, eq=False):
+    """A step as the engine knows it. ``id`` is its number in this process, ``code`` its fingerprint.
+
+    ``seconds`` is the smoothed duration of its recent attempts, None before the first.
+    """
+
+    id: int
+    name: str
+    policy: StepPolicy
+    define: Define
+    code: bytes = b""
+    environment: bytes = b""
+    running: int = 0
+    seconds: float | None = None
+
+
+class PendingSource(msgspec.Struct, array_like=True):
+    """An output that an argument is, or contains; ``task`` may not be finished yet."""
+
+    task: Task
+    output: str
+
+
+class PendingInput(msgspec.Struct, array_like=True):
+    """An argument before the outputs it is made of are known. ``value`` is None for a bare future."""
+
+    name: str
+    value: Packed | None
+    sources: tuple[PendingSource, ...] = ()
+
+
+NO_ID = TaskId("", -1)
+
+
+class Problem(msgspec.Struct, frozen=True):
+    """Why a task has no result; what the waiting flow turns into an exception."""
+
+    failure: str  # a model.states.Failure, "cancelled" or "upstream"
+    error: str
+    traceback: str = ""
+    exception: Packed | None = None
+    classes: tuple[str, ...] = ()
+    exit_code: int | None = None
+    upstream: Problem | None = None
+
+
+class Task:
+    """One call of a step, from the call to its end. Created by the shell, filled in by the engine."""
+
+    __slots__ = (
+        "__weakref__",
+        "attempt",
+        "attempts_before",
+        "created",
+        "dependents",
+        "handle",
+        "id",
+        "inputs",
+        "key",
+        "memory",
+        "occurrence",
+        "origin",
+        "outputs",
+        "pending",
+        "problem",
+        "ready_at",
+        "started",
+        "state",
+        "step",
+        "token",
+        "waiting_on",
+    )
+
+    def __init__(self, step: StepInfo, pending: tuple[PendingInput, ...]) -> None:
+        self.step = step
+        self.pending = pending
+        self.inputs: tuple[Input, ...] = ()
+        self.state = TaskState.WAITING
+        self.id = NO_ID
+        self.key = b""
+        self.occurrence = 0
+        self.attempt = 0
+        self.attempts_before = 0  # in earlier sessions; they do not use up the retries of this one
+        self.token = 0
+        self.memory = step.policy.resources.memory
+        self.waiting_on = 0
+        self.dependents: list[Task] = []
+        self.outputs: tuple[Output, ...] = ()
+        self.problem: Problem | None = None
+        self.origin = ""
+        self.created = 0.0
+        self.ready_at = 0.0
+        self.started: float | None = None
+        self.handle: object = None  # the shell's: whom to wake
+
+    def move(self, new: TaskState) -> None:
+        """Change state along the table."""
+        self.state = advance(TASK_TRANSITIONS, self.state, new)
+
+    @property
+    def resources(self) -> Resources:
+        """What its next attempt occupies."""
+        asked = self.step.policy.resources
+        return asked if self.memory == asked.memory else Resources(asked.cpu, self.memory, asked.gpu)
+
+    def output(self, name: str) -> Packed:
+        """The manifest of a named output of a succeeded task."""
+        for one in self.outputs:
+            if one.name == name:
+                return one.value
+        raise HeadraceError(f"task {self.id} has no output {name!r}; it has {[o.name for o in self.outputs]}")
+
+    def final_inputs(self) -> tuple[Input, ...]:
+        """Its inputs as they are recorded, once all it depends on has finished."""
+        return tuple(_final(one) for one in self.pending)
+
+
+def _final(one: PendingInput) -> Input:
+    if not one.sources:
+        assert one.value is not None
+        return Input(one.name, one.value)
+    sources = tuple(
+        Source(s.task.id.step, s.task.id.number, s.output, s.task.output(s.output).digest) for s in one.sources
+    )
+    if one.value is None:
+        first = one.sources[0]
+        return Input(one.name, first.task.output(first.output), sources)
+    return Input(one.name, one.value, sources, template=True)
