@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import io
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 _SECONDS = 2.0
 _DEPTH = 12
@@ -17,6 +16,7 @@ _ADVICE = {
     "_io.TextIOWrapper": "store its path or its contents (headrace.File keeps a file)",
     "_io.BufferedReader": "store its path or its contents (headrace.File keeps a file)",
     "_io.BufferedWriter": "store its path (headrace.File keeps a file)",
+    "memoryview": "turn it into bytes",
     "_thread.lock": "make it when it is needed, or leave it out in __getstate__",
     "_thread.RLock": "make it when it is needed, or leave it out in __getstate__",
     "socket.socket": "open it where it is used",
@@ -25,9 +25,9 @@ _ADVICE = {
 _DEFAULT_ADVICE = "leave it out in __getstate__, or store something it can be made from"
 
 
-def explain(value: object, failure: BaseException) -> str:
-    """One line that names the innermost part of ``value`` that cannot be pickled, its type and what to do."""
-    path, culprit = _find(value, time.monotonic() + _SECONDS)
+def explain(value: object, failure: BaseException, can_write: Callable[[object], bool]) -> str:
+    """One line that names the innermost part of ``value`` for which ``can_write`` is false, and what to do."""
+    path, culprit = _find(value, can_write, time.monotonic() + _SECONDS)
     kind = type_name(type(culprit))
     advice = _ADVICE.get(kind, _DEFAULT_ADVICE)
     subject = f"{type(value).__qualname__}{path} (a {kind})" if path else f"a {kind}"
@@ -40,14 +40,14 @@ def type_name(kind: type) -> str:
     return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
 
 
-def _find(value: object, deadline: float) -> tuple[str, object]:
+def _find(value: object, can_write: Callable[[object], bool], deadline: float) -> tuple[str, object]:
     path, culprit = "", value
     seen = {id(value)}
     for _ in range(_DEPTH):
         for name, child in _children(culprit):
             if time.monotonic() > deadline:
                 return path, culprit
-            if id(child) not in seen and not _can_pickle(child):
+            if id(child) not in seen and not can_write(child):
                 path, culprit = path + name, child
                 seen.add(id(child))
                 break
@@ -95,16 +95,6 @@ def _state(value: object) -> Iterator[tuple[str, object]]:
         if isinstance(part, dict):
             for name, item in part.items():
                 yield f".{name}", item
-
-
-def _can_pickle(value: object) -> bool:
-    import cloudpickle
-
-    try:
-        cloudpickle.Pickler(io.BytesIO(), 5, buffer_callback=lambda _: False).dump(value)
-    except Exception:
-        return False
-    return True
 
 
 def _short(key: object) -> str:

@@ -10,99 +10,129 @@ costs a needless second run of a task but never a wrong value.
 
 from __future__ import annotations
 
+import functools
 import pickle
 from collections.abc import Callable
 from types import CodeType
-from typing import TYPE_CHECKING
+from typing import Any
 
 from blake3 import blake3
 
 from headrace.stores.artifacts.hashing import digest_of
+from headrace.stores.codecs.pickling import Sink, by_value_pickler
 
-if TYPE_CHECKING:
-    from typing import Any
+_Callback = Callable[[pickle.PickleBuffer], bool]
+_ATOMS = frozenset({str, int, float, bool, type(None), bytes})
 
 
 def canonical_digest(value: object, *, by_value: bool) -> bytes:
     """The BLAKE3 of ``value`` as a stream that is the same in every process. ``by_value``: cloudpickle wrote it."""
-    return _digest(value, _Seen(), by_value)
+    return _digest(value, _Scope(_Run(by_value), {}))
 
 
-class _Seen:
-    """The sets met so far, with their numbers: the same set in two places differs from two equal sets."""
+class _Run:
+    """What one digest shares among the streams it is made of."""
 
-    __slots__ = ("keep", "numbers")
+    __slots__ = ("by_value", "done", "loops")
 
-    def __init__(self) -> None:
+    def __init__(self, by_value: bool) -> None:
+        self.by_value = by_value
+        self.done: dict[int, tuple[object, bytes]] = {}  # sets that need not be gone through again
+        self.loops = 0  # how often something inside a set led back to that set
+
+
+class _Scope:
+    """One stream: the value, or one element of a set. An element's stream must not depend on its siblings.
+
+    ``numbers`` tells the same set in two places from two equal sets; ``around`` holds the sets this stream is
+    inside of, by depth.
+    """
+
+    __slots__ = ("around", "keep", "numbers", "run")
+
+    def __init__(self, run: _Run, around: dict[int, int]) -> None:
+        self.run = run
+        self.around = around
         self.numbers: dict[int, int] = {}
         self.keep: list[object] = []  # an id is only good while its object lives
 
+    def stand_in(self, value: object) -> object:
+        """What is written in place of a set; ``None`` for everything else."""
+        kind = type(value)
+        if kind is not set and kind is not frozenset:
+            return None
+        depth = self.around.get(id(value))
+        if depth is not None:
+            self.run.loops += 1
+            return kind.__name__, "around", depth
+        number = self.numbers.get(id(value))
+        if number is not None:
+            return kind.__name__, number
+        number = self.numbers[id(value)] = len(self.keep)
+        self.keep.append(value)
+        return kind.__name__, number, self._elements(value)  # type: ignore[arg-type]
 
-_Callback = Callable[[pickle.PickleBuffer], bool]
+    def _elements(self, value: set[object] | frozenset[object]) -> bytes:
+        run = self.run
+        if id(value) in run.done:
+            return run.done[id(value)][1]
+        loops = run.loops
+        around = {**self.around, id(value): len(self.around)}
+        digests = b"".join(sorted([_digest(element, _Scope(run, around)) for element in value]))
+        if run.loops == loops:
+            run.done[id(value)] = (value, digests)
+        return digests
 
 
-class _Sink:
-    __slots__ = ("write",)
-
-    def __init__(self, write: Callable[[Any], object]) -> None:
-        self.write = write
-
-
-def _digest(value: object, seen: _Seen, by_value: bool) -> bytes:
+def _digest(value: object, scope: _Scope) -> bytes:
+    if type(value) in _ATOMS:
+        return blake3(pickle.dumps(value, 5)).digest()
     hasher = blake3()
-    sink = _Sink(hasher.update)
 
     def hash_apart(buffer: pickle.PickleBuffer) -> bool:
         with buffer.raw() as view:
             hasher.update(digest_of([view], view.nbytes))
         return False
 
-    make = _by_value_pickler if by_value else _Pickler
-    make(sink, seen, hash_apart).dump(value)
+    make = _by_value_pickler() if scope.run.by_value else _Pickler
+    make(Sink(hasher.update), scope, hash_apart).dump(value)
     return hasher.digest()
 
 
-def _stand_in(value: object, seen: _Seen, by_value: bool) -> object:
-    """What is written in place of a set; ``None`` for everything else."""
-    kind = type(value)
-    if kind is not set and kind is not frozenset:
-        return None
-    number = seen.numbers.get(id(value))
-    if number is not None:
-        return kind.__name__, number
-    number = seen.numbers[id(value)] = len(seen.keep)
-    seen.keep.append(value)
-    elements = sorted(_digest(element, seen, by_value) for element in value)  # type: ignore[attr-defined]
-    return kind.__name__, number, b"".join(elements)
-
-
 class _Pickler(pickle.Pickler):
-    def __init__(self, sink: _Sink, seen: _Seen, buffer_callback: _Callback) -> None:
+    def __init__(self, sink: Sink, scope: _Scope, buffer_callback: _Callback) -> None:
         super().__init__(sink, 5, buffer_callback=buffer_callback)
-        self._seen = seen
+        self._scope = scope
 
     def persistent_id(self, obj: object) -> object:
-        return _stand_in(obj, self._seen, by_value=False)
+        return self._scope.stand_in(obj)
 
 
-def _by_value_pickler(sink: _Sink, seen: _Seen, buffer_callback: _Callback) -> pickle.Pickler:
-    import cloudpickle
+@functools.cache
+def _by_value_pickler() -> Callable[[Sink, _Scope, _Callback], pickle.Pickler]:
+    class Canonical(by_value_pickler()):  # type: ignore[misc]
+        def __init__(self, sink: Sink, scope: _Scope, buffer_callback: _Callback) -> None:
+            super().__init__(sink, 5, buffer_callback=buffer_callback)
+            self._scope = scope
 
-    class ByValue(cloudpickle.Pickler):  # type: ignore[misc]
+        @property
+        def dispatch_table(self) -> dict[type, Callable[[Any], Any]]:
+            table: dict[type, Callable[[Any], Any]] = dict(super().dispatch_table)
+            of_code = table[CodeType]
+            table[CodeType] = lambda code: of_code(_without_lines(code))
+            return table
+
         def persistent_id(self, obj: object) -> object:
-            return _stand_in(obj, seen, by_value=True)
+            return self._scope.stand_in(obj)
 
         def reducer_override(self, obj: object) -> object:
-            if type(obj) is CodeType:
-                obj = obj.replace(co_filename="", co_firstlineno=0, co_linetable=b"")
             reduced = super().reducer_override(obj)
             if isinstance(reduced, tuple) and reduced[0].__name__ in _SKELETONS:
                 arguments = tuple(0 if _is_tracker_id(item) else item for item in reduced[1])
                 reduced = (reduced[0], arguments, *reduced[2:])
             return reduced
 
-    pickler: pickle.Pickler = ByValue(sink, 5, buffer_callback=buffer_callback)
-    return pickler
+    return Canonical
 
 
 _SKELETONS = frozenset({"_make_skeleton_class", "_make_skeleton_enum", "_make_typevar"})
@@ -111,3 +141,7 @@ _SKELETONS = frozenset({"_make_skeleton_class", "_make_skeleton_enum", "_make_ty
 def _is_tracker_id(item: object) -> bool:
     """cloudpickle's number of a class: 32 hex digits, made by ``uuid4`` when it first writes the class."""
     return type(item) is str and len(item) == 32 and all(digit in "0123456789abcdef" for digit in item)
+
+
+def _without_lines(code: CodeType) -> CodeType:
+    return code.replace(co_filename="", co_firstlineno=1, co_linetable=b"")

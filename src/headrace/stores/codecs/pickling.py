@@ -6,12 +6,14 @@ Plain pickle first; cloudpickle for what has no importable name (lambdas, local 
 from __future__ import annotations
 
 import copyreg
+import functools
+import io
 import pickle
 import sys
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
-from headrace.model.errors import NotLoadableError, NotStorableError
+from headrace.model.errors import HeadraceError, NotLoadableError, NotStorableError
 from headrace.stores.codecs import arrays
 
 if TYPE_CHECKING:
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
 BUFFER_FROM = 4096
 
 
-class _Sink:
+class Sink:
     """The least that a pickler accepts as a file: large ``bytes`` arrive here without being copied."""
 
     __slots__ = ("write",)
@@ -71,18 +73,18 @@ def dump(value: object, before: Callable[[], object] | None = None) -> Pickled:
     parts: list[bytes] = []
     buffers: list[memoryview] = []
     try:
-        pickler = pickle.Pickler(_Sink(parts.append), 5, buffer_callback=keep_small(buffers))
+        pickler = pickle.Pickler(Sink(parts.append), 5, buffer_callback=keep_small(buffers))
         if "numpy" in sys.modules:
             pickler.dispatch_table = reducers()
         pickler.dump(value)
-    except NotStorableError:
+    except (HeadraceError, MemoryError):
         raise
     except RecursionError as exc:
         raise NotStorableError(
             f"a {type(value).__qualname__} cannot be stored: it is nested too deeply for pickle; "
             "give its class a __reduce__, or store it in a flatter form"
         ) from exc
-    except (pickle.PicklingError, AttributeError, TypeError, ValueError):
+    except Exception:  # whatever it was: either cloudpickle can do it, or it fails again and is explained
         pass
     else:
         if not (_main_is_interactive() and any(b"__main__" in part for part in parts)):
@@ -98,19 +100,53 @@ def _main_is_interactive() -> bool:
 
 
 def _dump_by_value(value: object) -> Pickled:
-    import cloudpickle
-
     parts: list[bytes] = []
     buffers: list[memoryview] = []
     try:
-        cloudpickle.Pickler(_Sink(parts.append), 5, buffer_callback=keep_small(buffers)).dump(value)
-    except NotStorableError:
+        _write_by_value(value, parts.append, keep_small(buffers))
+    except (HeadraceError, MemoryError):
         raise
     except Exception as exc:
         from headrace.stores.codecs.blame import explain
 
-        raise NotStorableError(explain(value, exc)) from exc
+        raise NotStorableError(explain(value, exc, _can_write)) from exc
     return Pickled(parts, buffers, by_value=True)
+
+
+def _write_by_value(value: object, write: Callable[[Any], object], callback: Callable[[Any], bool]) -> None:
+    by_value_pickler()(Sink(write), 5, buffer_callback=callback).dump(value)
+
+
+def _can_write(value: object) -> bool:
+    """Whether ``value`` alone can be pickled; nothing is kept."""
+    try:
+        _write_by_value(value, lambda _: None, lambda _: False)
+    except Exception:
+        return False
+    return True
+
+
+@functools.cache
+def by_value_pickler() -> Any:
+    """The class of picklers of cloudpickle with our reducer of arrays, refusing what would come back changed."""
+    import cloudpickle
+
+    class ByValue(cloudpickle.Pickler):  # type: ignore[misc]
+        @property
+        def dispatch_table(self) -> dict[type, Callable[[Any], Any]]:
+            # a property, because the pickler reads its table while it is made and never again
+            table = dict(cloudpickle.Pickler.dispatch_table)
+            if "numpy" in sys.modules:
+                table[sys.modules["numpy"].ndarray] = arrays.reduce_array
+            table[io.TextIOWrapper] = table[memoryview] = _refuse
+            return table
+
+    return ByValue
+
+
+def _refuse(value: object) -> Any:
+    """cloudpickle makes a ``StringIO`` of an open file, ``bytes`` of a ``memoryview``."""
+    raise TypeError(f"cannot pickle {type(value).__name__!r} object")
 
 
 def load(data: bytes | memoryview, buffers: Iterable[memoryview]) -> object:
