@@ -1,0 +1,289 @@
+"""Where code that runs in no worker logs to: the run that its flow drives, or that ``headrace.track`` opened.
+
+Logging puts points in memory; a thread writes them in batches. ``open_tracked`` opens a run that no engine drives.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
+
+import msgspec
+
+from headrace._base.process import host_name, process_owner
+from headrace.model.errors import HeadraceError, RunBusyError, StoreError, UsageError
+from headrace.model.messages import Output, Track
+from headrace.model.records import FLOW_TASK, ArtifactRecord, Lease, MetricChunk, Param, RunRecord, Tag
+from headrace.model.states import RunState
+from headrace.services import provenance
+from headrace.services.session import Stores, lease_name
+from headrace.stores.metadata.protocol import MetadataStore, NewRun, RunChange, Write
+from headrace.worker.context import TrackBuffer
+
+LEASE_SECONDS = 15.0
+_BEAT = 3.0
+_PAUSE = 0.2
+#: Points kept back while the store cannot be written to; beyond that, logging fails.
+_MOST_KEPT = 5_000_000
+
+
+class RunLog(TrackBuffer):
+    """What the flow function of a run, or a tracked script, logs. ``write`` commits under the run's lease.
+
+    When a write fails, its batch is kept and tried again with the next one; ``close`` raises when that still fails.
+    """
+
+    __slots__ = ("_closed", "_kept", "_thread", "_wake", "_write", "outer", "run")
+
+    def __init__(self, run: RunRecord, stores: Stores, write: Callable[..., None]) -> None:
+        super().__init__(0, _refuse, stores.artifacts)
+        self.run = run
+        self.outer: RunLog | None = None
+        self._write = write
+        self._kept: list[Write] = []
+        self._wake = threading.Event()
+        self._closed = False
+        self._thread: threading.Thread | None = None
+
+    def metric(self, name: str, value: float, step: int | None, at: float | None) -> None:
+        """Keep a point; see ``TrackBuffer``.
+
+        Raises:
+            UsageError: the run is over; StoreError: the store has refused too much for too long.
+        """
+        if self._thread is None:
+            self.start()
+        self._points.append((name, value, step, time.time() if at is None else at))
+        if len(self._points) >= _MOST_KEPT:
+            self.flush()
+
+    def param(self, name: str, text: str) -> None:
+        """Keep a parameter; raises UsageError when the run is over."""
+        self.start()
+        super().param(name, text)
+
+    def tag(self, name: str, value: str) -> None:
+        """Keep a tag; raises UsageError when the run is over."""
+        self.start()
+        super().tag(name, value)
+
+    def artifact(self, output: Output) -> None:
+        """Keep a logged artifact; raises UsageError when the run is over."""
+        self.start()
+        super().artifact(output)
+
+    def start(self) -> None:
+        """Let the thread run.
+
+        Raises:
+            UsageError: the run is over.
+        """
+        if self._closed:
+            raise UsageError(f"run {self.run.name} is over: nothing can be logged to it any more")
+        if self._thread is None:
+            thread = threading.Thread(target=self._main, name="headrace-log", daemon=True)
+            self._thread = thread
+            thread.start()
+
+    def _main(self) -> None:
+        while not self._wake.wait(_PAUSE):
+            try:
+                self.flush()
+                self.beat()
+            except HeadraceError:  # kept, and tried again; ``close`` tells
+                continue
+
+    def beat(self) -> None:
+        """Called after each pass of the thread."""
+
+    def flush(self) -> None:
+        """Write what is kept; raises StoreError or LeaseLostError, and goes on keeping it."""
+        with self._lock:
+            while self._kept or self._points or self._params or self._tags or self._artifacts:
+                if not self._kept:
+                    self._kept = writes_of(self._take(), self.run.id, time.time())
+                self._write(*self._kept)
+                self._kept = []
+
+    def close(self) -> None:
+        """Write all that is left and end the thread.
+
+        Raises:
+            StoreError, LeaseLostError: it cannot be written.
+        """
+        self._closed = True
+        self._wake.set()
+        if self._thread is not None:
+            self._thread.join()
+        self._thread = None
+        self.flush()
+
+
+def _refuse(_: Track) -> None:
+    raise AssertionError("a RunLog writes; it sends nothing")
+
+
+def writes_of(message: Track, run_id: int, now: float) -> list[Write]:
+    """What the flow function of a run logged, as rows."""
+    step, number = FLOW_TASK
+    writes: list[Write] = [
+        MetricChunk(
+            run_id=run_id, step=step, number=number, name=m.name, values=m.values, steps=m.steps, times=m.times
+        )
+        for m in message.metrics
+    ]
+    writes += [Param(run_id, name, text, logged=True) for name, text in message.params]
+    writes += [Tag(run_id, name, value) for name, value in message.tags]
+    writes += [
+        ArtifactRecord(
+            run_id=run_id,
+            step=step,
+            number=number,
+            name=one.name,
+            value=one.value,
+            preview=one.preview,
+            created=now,
+            kind="logged",
+        )
+        for one in message.artifacts
+    ]
+    return writes
+
+
+# --- which log --------------------------------------------------------------------------------------------------
+
+_current: ContextVar[RunLog | None] = ContextVar("headrace_log", default=None)
+#: Logs that are open in this process; threads of a flow do not inherit the context variable.
+_open: list[RunLog] = []
+
+
+def current_log() -> RunLog | None:
+    """The innermost open log here; in a thread that was started plainly, the only one there is."""
+    found = _current.get()
+    if found is not None or not _open:
+        return found
+    outer = {id(log.outer) for log in _open}
+    innermost = [log for log in _open if id(log) not in outer]
+    return innermost[0] if len(innermost) == 1 else None
+
+
+@contextlib.contextmanager
+def logging_to(log: RunLog) -> Iterator[None]:
+    """Make ``log`` the one that calls here log to."""
+    log.outer = _current.get()
+    token = _current.set(log)
+    _open.append(log)
+    try:
+        yield
+    finally:
+        _open.remove(log)
+        _current.reset(token)
+
+
+def enclosing_log() -> RunLog | None:
+    """The log that was opened around this very code; a thread that was started plainly is around nothing."""
+    return _current.get()
+
+
+def _forget() -> None:
+    """In a forked child: the store must not be used here, and the threads that write are the parent's."""
+    _open.clear()
+    _current.set(None)
+
+
+os.register_at_fork(after_in_child=_forget)
+
+
+# --- runs without an engine --------------------------------------------------------------------------------------
+
+
+class TrackedRun:
+    """A run that a script opened for what it logs. ``log`` keeps its lease; ``finish`` ends it."""
+
+    def __init__(self, stores: Stores, run: RunRecord, lease: Lease) -> None:
+        self.run = run
+        self.log = _BeatingLog(run, stores, self.write)
+        self._stores = stores
+        self._lease = lease
+        self._background: threading.Thread | None = None
+
+    def write(self, *writes: Write) -> None:
+        """Commit under the lease, which this extends; raises StoreError or LeaseLostError."""
+        now = time.time()
+        self._stores.metadata.commit(writes, msgspec.structs.replace(self._lease, expires=now + LEASE_SECONDS))
+        self.log.written = now
+
+    def record_surroundings(self, file: str) -> None:
+        """Write down, beside the run, what it runs in; ``file`` is that of the script."""
+        self._background = threading.Thread(
+            target=self._surroundings, args=(file,), name="headrace-provenance", daemon=True
+        )
+        self._background.start()
+
+    def _surroundings(self, file: str) -> None:
+        artifacts = self._stores.artifacts
+        with contextlib.suppress(HeadraceError):  # no reason for the user's script to fail
+            shot = provenance.snapshot(file, artifacts)
+            diff = provenance.git_diff(shot.details.root) if shot.git_commit else None
+            details = msgspec.msgpack.encode(provenance.with_diff(shot.details, diff, artifacts))
+            self.write(
+                RunChange(run_id=self.run.id, details=details, git_commit=shot.git_commit, git_dirty=bool(diff))
+            )
+
+    def finish(self, state: RunState, error: str = "", traceback: str = "") -> None:
+        """Write all that was logged and how the run ended, and give the lease up.
+
+        Raises:
+            StoreError, LeaseLostError: something of it cannot be written.
+        """
+        try:
+            if self._background is not None:
+                self._background.join()
+            self.log.close()
+            self.write(
+                RunChange(run_id=self.run.id, state=state, finished=time.time(), error=error, traceback=traceback)
+            )
+        finally:
+            with contextlib.suppress(StoreError):
+                self._stores.metadata.release(self._lease)
+
+
+class _BeatingLog(RunLog):
+    """Extends the lease, also while nothing is logged."""
+
+    __slots__ = ("written",)
+
+    def __init__(self, run: RunRecord, stores: Stores, write: Callable[..., None]) -> None:
+        super().__init__(run, stores, write)
+        self.written = time.time()
+
+    def beat(self) -> None:
+        """See ``RunLog``."""
+        if time.time() - self.written > _BEAT:
+            self._write()
+
+
+def open_tracked(stores: Stores, name: str, file: str) -> TrackedRun:
+    """Create a run of dialect ``track`` that this process owns; ``file`` is that of the script, or empty."""
+    metadata: MetadataStore = stores.metadata
+    now = time.time()
+    run = metadata.create_run(
+        NewRun(
+            project=stores.project,
+            flow=name,
+            dialect="track",
+            entry=f"{file}:",
+            created=now,
+            user=provenance.user_name(),
+            host=host_name(),
+            pid=os.getpid(),
+        )
+    )
+    lease = metadata.acquire(lease_name(run), process_owner(), LEASE_SECONDS, now)
+    if lease is None:
+        raise RunBusyError(f"run {run.name} was taken by another process as it was created; start another run")
+    return TrackedRun(stores, run, lease)
