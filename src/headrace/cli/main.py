@@ -40,10 +40,10 @@ COMMANDS = {
 class Commands(click.Group):
     """Knows its commands by name, and loads one when it is used."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002, D102 - click's
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: D102 - click's
         return list(COMMANDS)
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002, D102
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: D102
         found = COMMANDS.get(cmd_name)
         if found is None:
             return None
@@ -67,7 +67,7 @@ class Commands(click.Group):
             ctx.fail(f"no such command: {name}{hint}")
         return super().resolve_command(ctx, args)
 
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002, D102
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: D102
         with formatter.section("Commands"):
             formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
 
@@ -115,4 +115,3 @@ def _complain(message: str, error: click.ClickException | None = None) -> None:
     if isinstance(error, click.UsageError) and context is not None:
         message += f"\nTry '{context.command_path} --help'."
     click.echo(f"headrace: {message}", err=True)
-

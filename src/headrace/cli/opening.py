@@ -39,7 +39,7 @@ def as_json(command: F) -> F:
     return click.option("--json", "json", is_flag=True, help="Print one JSON document instead of text.")(command)
 
 
-class RunName(click.ParamType):
+class RunName(click.ParamType):  # type: ignore[type-arg]
     """A run such as ``train/42``; ``parts``: or a step or task of it. The shell completes it."""
 
     name = "run"

@@ -20,7 +20,7 @@ _SHOWN = 2_000
 
 
 class InputView(msgspec.Struct, frozen=True, kw_only=True):
-    """An argument of a task: ``sources`` are the outputs it is, or is made of; ``text`` a short repr where there is one."""
+    """An argument of a task: ``sources`` are the outputs it is, or is made of; ``text`` a short repr, if any."""
 
     name: str
     text: str

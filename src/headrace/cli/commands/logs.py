@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from headrace.cli.opening import RunName, as_json, open_existing
-from headrace.cli.output import colours, print_json
+from headrace.cli.output import colours
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

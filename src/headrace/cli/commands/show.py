@@ -86,7 +86,9 @@ def _print_run(view: RunView) -> None:
     )
     if run.params:
         heading("\nParameters")
-        print_facts([(key, value if isinstance(value, str) else repr(value)) for key, value in run.params.items()], "  ")
+        print_facts(
+            [(key, value if isinstance(value, str) else repr(value)) for key, value in run.params.items()], "  "
+        )
     if view.steps:
         heading("\nSteps")
         _print_steps(view.steps)

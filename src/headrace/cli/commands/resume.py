@@ -1,0 +1,82 @@
+"""``headrace resume``."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import click
+
+from headrace.cli.flowargs import Options, print_parameters, split
+from headrace.cli.opening import RunName, open_existing
+
+if TYPE_CHECKING:
+    from headrace.model.records import RunRecord
+
+_OURS = frozenset({"from", "reuse-changed", "max-parallel", "no-cache", "keep-going", "tag", "json", "quiet", "help"})
+
+
+@click.command(
+    name="resume",
+    context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False, "help_option_names": ["-h"]},
+    options_metavar="",
+    add_help_option=False,
+)
+@click.argument("arguments", metavar="[RUN] [OPTIONS] [PARAMETERS]...", nargs=-1, type=RunName())
+@click.pass_context
+def resume_command(context: click.Context, arguments: tuple[str, ...]) -> int:
+    """Go on with RUN: train/42, or train for its newest; default: the newest run that did not succeed.
+
+    What finished is not run again, except tasks of steps whose own code changed, and what depends on them. Parameters
+    may be changed as in `headrace run`; what they do not touch is reused.
+
+    \b
+    Options:
+      --from STEP       Run the tasks of this step again, and all that depends on them; may be repeated.
+      --reuse-changed   Reuse results of steps whose code changed, too.
+      --max-parallel N, --no-cache, --keep-going, --tag T, --json, --quiet: as in `headrace run`.
+
+    Exit codes: 0 succeeded, 1 failed, 2 wrong usage, 130 interrupted.
+    """
+    if arguments and arguments[0] in ("--help", "-h"):
+        click.echo(context.get_help())
+        return 0
+    name, rest = "", list(arguments)
+    if rest and not rest[0].startswith("-") and "=" not in rest[0]:
+        name = rest.pop(0)
+    from headrace.services.names import find_run
+    from headrace.services.resumable import newest_resumable
+
+    project = open_existing()
+    if name:
+        run = find_run(project.metadata, project.name, name)
+    else:
+        run = newest_resumable(project.metadata, project.name, time.time())
+    return _resume(run, rest)
+
+
+def _resume(run: RunRecord, arguments: list[str]) -> int:
+    from headrace.frontends.native.parameters import parameter_specs, parse_arguments, usage
+    from headrace.frontends.native.resume import flow_of, resume_run
+
+    flow = flow_of(run)
+    specs = parameter_specs(flow.__wrapped__)
+    options = Options()
+    rest = split(arguments, _OURS, [spec.name for spec in specs], options)
+    if "help" in options.flags:
+        print_parameters(f"headrace resume {run.name}", flow, usage(specs))
+        return 0
+    changes = parse_arguments(specs, rest, complete=False)
+    from headrace.cli.ending import drive
+
+    return drive(
+        lambda: resume_run(
+            run,
+            changes,
+            again=tuple(options.again),
+            reuse_changed="reuse-changed" in options.flags,
+            how=options.launch(),
+            reraise=False,
+        ),
+        options,
+    )

@@ -1,0 +1,74 @@
+"""``headrace run``."""
+
+from __future__ import annotations
+
+import click
+
+from headrace.cli.flowargs import Options, print_parameters, split
+
+_OURS = frozenset({"max-parallel", "no-cache", "keep-going", "tag", "json", "quiet", "help"})
+
+
+@click.command(
+    name="run",
+    context_settings={"allow_interspersed_args": False, "ignore_unknown_options": False},
+    options_metavar="[OPTIONS]",
+)
+@click.option("--max-parallel", metavar="N", help="At most N tasks at once; default: as many as the machine holds.")
+@click.option("--no-cache", is_flag=True, help="Take no results from the cache; what runs is still put there.")
+@click.option("--keep-going", is_flag=True, help="When the flow fails, let tasks that run finish.")
+@click.option("--tag", "tags", multiple=True, metavar="T", help="Tag the run: NAME or NAME=VALUE; may be repeated.")
+@click.option("--json", "json", is_flag=True, help="End with one JSON document on stdout; the flow prints to stderr.")
+@click.option("--quiet", is_flag=True, help="Print nothing of ours, except why the run failed.")
+@click.argument("target", metavar="FILE[:FLOW]", type=click.Path())
+@click.argument("arguments", metavar="[PARAMETERS]...", nargs=-1, type=click.UNPROCESSED)
+def run_command(
+    max_parallel: str | None,
+    no_cache: bool,
+    keep_going: bool,
+    tags: tuple[str, ...],
+    json: bool,
+    quiet: bool,
+    target: str,
+    arguments: tuple[str, ...],
+) -> int:
+    """Run the flow in FILE, and wait for its end.
+
+    FILE is a Python file or a dotted module; name the FLOW when it holds several. Parameters of the flow follow as
+    --name value, --name=value or name=value; --name @FILE reads a value from a file, --params-file FILE many at once
+    from JSON or TOML. `headrace run FILE --help` lists them.
+
+    Options stand before FILE; behind it they are recognised too, unless the flow has a parameter of that name.
+
+    With --json: one object with the keys run, state, duration, executed, reused, failed, cancelled, result,
+    artifacts_size, failure.
+
+    Exit codes: 0 succeeded, 1 failed, 2 wrong usage, 130 interrupted.
+    """
+    options = Options()
+    if max_parallel is not None:
+        options.take("max-parallel", max_parallel)
+    for tag in tags:
+        options.take("tag", tag)
+    given = {"no-cache": no_cache, "keep-going": keep_going, "json": json, "quiet": quiet}
+    options.flags |= {name for name, on in given.items() if on}
+    return _run(target, arguments, options)
+
+
+def _run(target: str, arguments: tuple[str, ...], options: Options) -> int:
+    from headrace.cli.dialects import refuse_other_dialects
+    from headrace.frontends.native.load import load_flow
+    from headrace.frontends.native.parameters import parameter_specs, parse_arguments, usage
+
+    refuse_other_dialects(target)
+    flow = load_flow(target).flow
+    specs = parameter_specs(flow.__wrapped__)
+    rest = split(arguments, _OURS, [spec.name for spec in specs], options)
+    if "help" in options.flags:
+        print_parameters(f"headrace run {target}", flow, usage(specs))
+        return 0
+    values = parse_arguments(specs, rest)
+    from headrace.cli.ending import drive
+    from headrace.frontends.native.launch import run_flow
+
+    return drive(lambda: run_flow(flow, values, options.launch(), reraise=False), options)

@@ -1,0 +1,136 @@
+"""Driving a run from the command line to its end, and what is said then."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+import click
+
+from headrace.cli.flowargs import Options
+from headrace.cli.live import Watch, make_watch
+from headrace.cli.output import clean, clean_lines, print_facts, print_json, style
+
+if TYPE_CHECKING:
+    from headrace.frontends.native.launch import Ended
+    from headrace.services.summary import Summary
+
+SUCCESS, FAILED, INTERRUPTED = 0, 1, 130
+
+
+def drive(start: Callable[[], Ended], options: Options) -> int:
+    """Call ``start``, which runs a flow, show the run as it goes and how it ended; returns the exit code."""
+    from headrace.frontends.native.launch import observers
+
+    watch = make_watch(quiet=options.quiet)
+    observers.append(watch.begin)
+    error: BaseException | None = None
+    interrupted = False
+    with _flow_prints_to_stderr() if options.json else contextlib.nullcontext():
+        try:
+            error = start().error
+        except KeyboardInterrupt:
+            interrupted = True
+        except SystemExit as exit_:
+            error = exit_
+        finally:
+            observers.remove(watch.begin)
+            watch.end()
+    if watch.session is None:
+        if error is not None:
+            raise error
+        return INTERRUPTED if interrupted else SUCCESS
+    return _conclude(watch, error, options, interrupted=interrupted)
+
+
+@contextlib.contextmanager
+def _flow_prints_to_stderr() -> Iterator[None]:
+    """Keep stdout for our JSON: whatever the flow prints, below Python too, goes to stderr meanwhile."""
+    sys.stdout.flush()
+    saved = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        yield
+    finally:
+        sys.stdout.flush()
+        os.dup2(saved, 1)
+        os.close(saved)
+
+
+def _conclude(watch: Watch, error: BaseException | None, options: Options, *, interrupted: bool) -> int:
+    from headrace.model.errors import HeadraceError
+    from headrace.services.summary import summarize
+
+    session = watch.session
+    assert session is not None
+    if session.loop.failure is not None:  # the store is gone, or another process took the run: nothing to read
+        failure = session.loop.failure
+        click.echo(f"headrace: {session.run.name} cannot go on: {failure}", err=True)
+        click.echo(f"Once that is mended: headrace resume {session.run.name}", err=True)
+        return FAILED
+    run = session.stores.metadata.run_by_id(session.run.id)
+    if run is None:
+        click.echo(f"headrace: {session.run.name} was removed while it ran", err=True)
+        return FAILED
+    summary = summarize(session.stores.metadata, run, session.loop.snapshot(), session.loop.state.reused)
+    if options.json:
+        print_json(summary)
+    elif "quiet" not in options.flags:
+        print_summary(summary)
+    elif summary.failure is not None and not interrupted:
+        _print_failure(summary, err=True)
+    if interrupted or run.state == "interrupted":
+        return INTERRUPTED
+    if error is not None and isinstance(error, HeadraceError) and summary.failure is None:
+        click.echo(f"headrace: {error}", err=True)
+    return SUCCESS if run.state == "succeeded" else FAILED
+
+
+def print_summary(summary: Summary) -> None:
+    """How the run ended; of a failed one, the failing task's traceback first."""
+    from headrace._base.sizes import format_duration, format_size
+
+    stopped = summary.state in ("interrupted", "cancelled")
+    if summary.failure is not None and not stopped:
+        _print_failure(summary)
+    took = "" if summary.duration is None else f" after {format_duration(summary.duration)}"
+    colour = "green" if summary.state == "succeeded" else "yellow" if stopped else "red"
+    counts = [f"{summary.executed} task{'s' * (summary.executed != 1)} run"]
+    for count, word in ((summary.reused, "reused"), (summary.failed, "failed"), (summary.cancelled, "cancelled")):
+        if count:
+            counts.append(f"{count} {word}")
+    click.echo(f"{style(f'{summary.run} {summary.state}', fg=colour, bold=True)}{took}: {', '.join(counts)}")
+    result = summary.result
+    shown = "" if result is None or result.type in ("NoneType", "builtins.NoneType") else result.text
+    print_facts(
+        [
+            ("result", " ".join(shown.split())),
+            ("artifacts", format_size(summary.artifacts_size) if summary.artifacts_size else ""),
+            *(("next" if place == 0 else " ", line) for place, line in enumerate(_next(summary))),
+        ],
+        "  ",
+    )
+
+
+def _next(summary: Summary) -> list[str]:
+    if summary.state == "succeeded":
+        return [f"headrace show {summary.run}"]
+    if summary.state in ("interrupted", "cancelled"):
+        return [f"headrace resume {summary.run}"]
+    lines = [f"headrace resume {summary.run}"]
+    if summary.failure is not None and summary.failure.task:
+        lines.insert(0, f"headrace debug {summary.failure.task}")
+    return lines
+
+
+def _print_failure(summary: Summary, *, err: bool = False) -> None:
+    failure = summary.failure
+    assert failure is not None
+    if failure.traceback:
+        click.echo(clean_lines(failure.traceback) + "\n", err=err)
+    tries = f" after {failure.attempts} attempts" if failure.attempts > 1 else ""
+    line = f"{failure.task or summary.run} failed{tries}: {clean(failure.error)}"
+    click.echo(style(line, fg="red", bold=True), err=err)

@@ -1,0 +1,123 @@
+"""Arguments of ``run`` and ``resume`` behind the file or run: the flow's parameters, and options of ours among them.
+
+An option of ours is recognised unless the flow has a parameter of that name: then it is the flow's. Everything after
+a ``--`` is the flow's too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Any
+
+import click
+
+from headrace.model.errors import UsageError
+
+#: Our options that take a value, and our flags.
+_VALUED = frozenset({"max-parallel", "tag", "from"})
+_FLAGS = frozenset({"no-cache", "keep-going", "json", "quiet", "reuse-changed", "help"})
+
+
+class Options:
+    """Options of ours, from before or after the name of the file."""
+
+    def __init__(self) -> None:
+        self.max_parallel = 0
+        self.tags: list[tuple[str, str]] = []
+        self.again: list[str] = []
+        self.flags: set[str] = set()
+
+    def take(self, name: str, value: str) -> None:
+        """Set one that has a value.
+
+        Raises:
+            UsageError: the value does not fit.
+        """
+        if name == "max-parallel":
+            if not value.isdigit() or int(value[:9]) < 1:
+                raise UsageError(f"--max-parallel wants a number of tasks from 1, not {value!r}")
+            self.max_parallel = int(value[:9])
+        elif name == "tag":
+            tag, _, text = value.partition("=")
+            if not tag:
+                raise UsageError(f"--tag wants NAME or NAME=VALUE, not {value!r}")
+            self.tags.append((tag, text))
+        else:
+            self.again += [step for step in value.split(",") if step]
+
+    def launch(self) -> Any:
+        """As the frontend wants it."""
+        from headrace.frontends.native.launch import Launch
+
+        return Launch(
+            max_parallel=self.max_parallel,
+            use_cache="no-cache" not in self.flags,
+            keep_going="keep-going" in self.flags,
+            tags=tuple(self.tags),
+        )
+
+    @property
+    def quiet(self) -> bool:
+        """Whether to show nothing but what went wrong."""
+        return bool(self.flags & {"quiet", "json"})
+
+    @property
+    def json(self) -> bool:
+        """Whether to end with one JSON document on stdout, and nothing else there."""
+        return "json" in self.flags
+
+
+def split(argv: Sequence[str], ours: Collection[str], parameters: Collection[str], into: Options) -> list[str]:
+    """Take options named in ``ours`` out of ``argv``, except where a parameter has the name; the rest is the flow's.
+
+    Raises:
+        UsageError: an option lacks its value, or has one that does not fit.
+    """
+    rest: list[str] = []
+    place = 0
+    while place < len(argv):
+        argument = argv[place]
+        place += 1
+        if argument == "--":
+            return rest + list(argv[place:])
+        name, equals, value = argument.removeprefix("--").partition("=")
+        if argument == "-h" and "h" not in parameters:
+            name = "help"
+        elif not argument.startswith("--"):
+            rest.append(argument)
+            continue
+        if name not in ours or name.replace("-", "_") in parameters or name in parameters:
+            rest.append(argument)
+        elif name in _FLAGS:
+            if equals:
+                raise UsageError(f"--{name} takes no value")
+            into.flags.add(name)
+        else:
+            if not equals:
+                if place >= len(argv) or argv[place].startswith("--"):
+                    raise UsageError(f"--{name} wants a value")
+                value = argv[place]
+                place += 1
+            into.take(name, value)
+    return rest
+
+
+def print_parameters(title: str, flow: Any, usage: Sequence[Any]) -> None:
+    """The help of a flow: what it is for, and its parameters."""
+    from headrace.cli.output import Column, clean_lines, print_table
+
+    click.echo(f"Usage: {title} [PARAMETERS]\n")
+    text = (flow.__doc__ or "").strip().partition("\n\n")[0]
+    if text:
+        click.echo("\n".join(f"  {line.strip()}" for line in clean_lines(text).splitlines()) + "\n")
+    if not usage:
+        click.echo("The flow takes no parameters.")
+    else:
+        click.echo("Parameters (--name value, --name=value or name=value; @FILE reads the value from a file):")
+        columns = (Column(""), Column(""), Column(""), Column("", flex=True))
+        rows = [
+            (one.option, one.type, one.default if one.default == "required" else f"[{one.default}]", one.help)
+            for one in usage
+        ]
+        print_table(columns, rows, "  ")
+    click.echo("\nOptions of headrace: headrace run --help")

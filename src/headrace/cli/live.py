@@ -1,0 +1,258 @@
+"""Watching a run that this process drives: a live display for who looks, plain lines for a file or a pipe.
+
+A thread of ours looks at the session about ten times a second. It only reads, and what it prints never holds up the
+run.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from headrace.services.session import Session
+
+_LIVE = ("running", "ready", "waiting", "delayed")
+_EVERY = 0.1
+#: Runs that are over sooner show their summary only.
+_PATIENCE = 0.25
+#: Seconds between two lines on the progress of one step.
+_PROGRESS = 10.0
+
+
+class Progress:
+    """A step as seen from outside: counts by state, when it was first seen, when it last changed."""
+
+    __slots__ = ("changed", "counts", "reported", "since")
+
+    def __init__(self, now: float) -> None:
+        self.counts: dict[str, int] = {}
+        self.since = now
+        self.changed = now
+        self.reported = (0, now)
+
+    def see(self, counts: dict[str, int], now: float) -> None:
+        """Take in new counts."""
+        if counts != self.counts:
+            self.counts = counts
+            self.changed = now
+
+    @property
+    def total(self) -> int:
+        """All its tasks so far."""
+        return sum(self.counts.values())
+
+    @property
+    def done(self) -> int:
+        """Tasks that succeeded or were reused."""
+        return self.counts.get("succeeded", 0)
+
+    @property
+    def failed(self) -> int:
+        """Tasks that failed for good."""
+        return self.counts.get("failed", 0)
+
+    @property
+    def open(self) -> int:
+        """Tasks that are not over."""
+        return sum(self.counts.get(state, 0) for state in _LIVE)
+
+    def elapsed(self, now: float) -> float:
+        """Seconds since it was first seen, up to its last change when nothing of it is open."""
+        return (now if self.open else self.changed) - self.since
+
+
+class Watch:
+    """Watches one session from ``begin`` to ``end``; subclasses show what it sees. ``quiet`` ones show nothing."""
+
+    def __init__(self) -> None:
+        self.session: Session | None = None
+        self.steps: dict[str, Progress] = {}
+        self.started = time.time()
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._codes: dict[str, set[bytes]] = {}
+        self._told: set[str] = set()
+
+    def begin(self, session: Session) -> None:
+        """Called as an observer, in the thread that will run the flow."""
+        self.session = session
+        for one in session.loop.state.recorded.values():
+            self._codes.setdefault(one.record.step, set()).add(one.record.code)
+        self._thread = threading.Thread(target=self._main, name="headrace-watch", daemon=True)
+        self._thread.start()
+
+    def end(self) -> None:
+        """The run is over: show the last of it."""
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join()
+            self._thread = None
+
+    def _main(self) -> None:
+        while not self._stop.wait(_EVERY):
+            self._look()
+        self._look()
+        self.finish()
+
+    def _look(self) -> None:
+        session = self.session
+        assert session is not None
+        now = time.time()
+        for step, counts in session.loop.snapshot().items():
+            progress = self.steps.get(step)
+            if progress is None:
+                progress = self.steps[step] = Progress(now)
+            progress.see(counts, now)
+        for name, info in list(session.loop.steps.items()):
+            before = self._codes.get(name)
+            if name not in self._told and before and info.code not in before:
+                self._told.add(name)
+                kept = session.loop.state.options.reuse_changed
+                self.say(f"{name}: its code changed; " + ("its results are kept" if kept else "its tasks run again"))
+        self.update(now)
+
+    def new_failures(self) -> list[str]:
+        """A line for each task that failed since the last call."""
+        failed = sum(step.failed for step in self.steps.values())
+        known = sum(1 for one in self._told if "/" in one)
+        if failed <= known or self.session is None:
+            return []
+        lines = []
+        for task in self.session.stores.metadata.tasks(self.session.run.id, states=("failed",)):
+            name = f"{task.step}/{task.number}"
+            if name not in self._told and task.session == self.session.run.session:
+                self._told.add(name)
+                lines.append(f"{name} failed: {task.error}")
+        return lines
+
+    # --- for subclasses -------------------------------------------------------------------------------------------
+
+    def say(self, line: str) -> None:
+        """Show one line."""
+
+    def update(self, now: float) -> None:
+        """Show ``steps`` as they are now."""
+
+    def finish(self) -> None:
+        """Nothing will change any more."""
+
+
+class Lines(Watch):
+    """Plain lines: when a step starts, goes on for long, finishes, and when a task fails."""
+
+    def say(self, line: str) -> None:
+        """See ``Watch``."""
+        from headrace.cli.output import clean
+
+        sys.stdout.write(f"{clean(line)}\n")
+        sys.stdout.flush()
+
+    def update(self, now: float) -> None:
+        """See ``Watch``."""
+        for line in self.new_failures():
+            self.say(line)
+        for name, step in self.steps.items():
+            done, when = step.reported
+            if not done and when == step.since:
+                if step.open:
+                    self.say(f"{name}: started")
+                when = now + 1e-6
+                step.reported = (0, when)
+            if step.open:
+                if now - when >= _PROGRESS and step.done != done:
+                    self._report(name, step, now)
+            elif step.done != done or (step.failed and when < step.changed):
+                self._report(name, step, now)
+
+    def _report(self, name: str, step: Progress, now: float) -> None:
+        from headrace._base.sizes import format_duration
+
+        others = [f"{n} {state}" for state, n in step.counts.items() if state != "succeeded"]
+        detail = "".join(f", {one}" for one in others)
+        elapsed = step.elapsed(now)
+        took = f" in {format_duration(elapsed)}" if elapsed > _EVERY else ""
+        self.say(f"{name}: {step.done}/{step.total} done{detail}{took}")
+        step.reported = (step.done, now)
+
+
+class Display(Watch):
+    """A live display below what the flow prints: one line per step, and the last line that any task wrote."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._live: Any = None
+
+    def say(self, line: str) -> None:
+        """See ``Watch``."""
+        self._open()
+        from rich.text import Text
+
+        self._live.console.print(Text(line, style="yellow"))
+
+    def update(self, now: float) -> None:
+        """See ``Watch``."""
+        if self._live is None:
+            if now - self.started < _PATIENCE or self._stop.is_set():
+                return
+            self._open()
+        for line in self.new_failures():
+            from rich.text import Text
+
+            self._live.console.print(Text(line, style="red"))
+        self._live.update(self._frame(now), refresh=True)
+
+    def finish(self) -> None:
+        """See ``Watch``."""
+        if self._live is not None:
+            self._live.update(self._frame(time.time(), last=True), refresh=True)
+            self._live.stop()
+            self._live = None
+
+    def _open(self) -> None:
+        if self._live is None:
+            from rich.console import Console
+            from rich.live import Live
+
+            console = Console(highlight=False, soft_wrap=False)
+            self._live = Live(console=console, auto_refresh=False, vertical_overflow="crop")
+            self._live.start()
+
+    def _frame(self, now: float, *, last: bool = False) -> Any:
+        from rich.console import Group
+
+        from headrace.cli.frames import head_line, last_line, steps_table
+
+        assert self.session is not None
+        console = self._live.console
+        name = self.session.run.name
+        parts: list[Any] = [] if last else [head_line(name, self.steps, now - self.started, console.width)]
+        parts += steps_table(self.steps, now, console.width, max(3, console.height - 4))
+        source, text = self.session.loop.crew.last_line
+        if text and not last:
+            parts.append(last_line(source, text, console.width))
+        return Group(*parts)
+
+
+def make_watch(*, quiet: bool) -> Watch:
+    """What shows a run here."""
+    from headrace.cli.output import is_terminal
+
+    if quiet:
+        return Silent()
+    import os
+
+    return Display() if is_terminal() and os.environ.get("TERM") != "dumb" else Lines()
+
+
+class Silent(Watch):
+    """Remembers the session, shows nothing."""
+
+    def begin(self, session: Session) -> None:
+        """See ``Watch``."""
+        self.session = session
+
+    def end(self) -> None:
+        """Nothing to stop."""
