@@ -6,6 +6,8 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
 
+import msgspec
+
 from headrace.frontends.native.current import running
 from headrace.frontends.native.options import FlowOptions
 from headrace.model.errors import DefinitionError
@@ -145,21 +147,27 @@ def flow(function: Any = None, /, *, name: str = "", **options: Any) -> Any:
     """
     if function is not None:
         return Flow(function)
-    if "tags" in options:
-        tags = options["tags"]
-        options["tags"] = (tags,) if isinstance(tags, str) else tuple(tags)
-    try:
-        settings = FlowOptions(**options)
-    except TypeError:
-        known = FlowOptions.__struct_fields__
-        unknown = sorted(set(options) - set(known))
-        raise DefinitionError(f"a flow has no option {unknown[0]!r}; it has name, {', '.join(known)}") from None
-    try:
-        msgspec.convert(msgspec.structs.asdict(settings), FlowOptions)
-    except msgspec.ValidationError as error:
-        raise DefinitionError(f"flow options: {error}") from None
+    settings = _settings(options)
 
     def decorate(wrapped: Any) -> Any:
         return Flow(wrapped, name, settings)
 
     return decorate
+
+
+def _settings(options: dict[str, Any]) -> FlowOptions:
+    import msgspec
+
+    known = FlowOptions.__struct_fields__
+    unknown = sorted(set(options) - set(known))
+    if unknown:
+        raise DefinitionError(f"a flow has no option {unknown[0]!r}; it has name, {', '.join(known)}")
+    if isinstance(options.get("tags"), str):
+        options["tags"] = [options["tags"]]
+    try:
+        settings = msgspec.convert(options, FlowOptions)
+    except msgspec.ValidationError as error:
+        raise DefinitionError(f"flow options: {error}") from None
+    if settings.max_parallel < 0:
+        raise DefinitionError(f"flow options: max_parallel is {settings.max_parallel}, it cannot be negative")
+    return settings

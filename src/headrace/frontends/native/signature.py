@@ -13,7 +13,7 @@ _VARKEYWORDS = 0x08
 
 
 class Signature:
-    """The parameters of a Python function. Values of positional-only ones and ``*args`` are named ``/name``, ``*args[i]``."""
+    """The parameters of a function. Values of positional-only ones and ``*args`` are named ``/name``, ``*args[i]``."""
 
     def __init__(self, function: Callable[..., Any]) -> None:
         code = getattr(function, "__code__", None)
