@@ -11,7 +11,7 @@ from typing import NamedTuple
 import msgspec
 
 from headrace.model.states import AttemptState, RunState, TaskState
-from headrace.model.values import Packed, Preview
+from headrace.model.values import Blob, Packed, Preview
 
 
 class TaskId(NamedTuple):
@@ -85,9 +85,9 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
 class RunDetails(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a run records of its surroundings; kept apart because listings do not need it."""
 
-    sources: dict[str, bytes] = {}  # path relative to ``root`` -> digest of the blob holding the file
+    sources: dict[str, Blob] = {}  # path relative to ``root`` -> the blob holding the file
     root: str = ""
-    git_diff: bytes = b""  # digest of the blob holding ``git diff HEAD``, when the tree was dirty
+    git_diff: Blob | None = None  # holds ``git diff HEAD``, when the tree was dirty
     python: str = ""
     platform: str = ""
     packages: dict[str, str] = {}  # installed distributions: name -> version

@@ -20,6 +20,7 @@ from blake3 import blake3
 from headrace._base.process import host_name
 from headrace._base.usercode import is_user_file, module_file
 from headrace.model.records import RunDetails
+from headrace.model.values import Blob
 from headrace.stores.artifacts.protocol import ArtifactStore
 
 SOURCE_LIMIT = 1 << 20
@@ -89,8 +90,8 @@ def source_files(root: str, root_file: str) -> list[str]:
     return sorted(found)
 
 
-def _keep_sources(root: str, root_file: str, store: ArtifactStore) -> dict[str, bytes]:
-    sources: dict[str, bytes] = {}
+def _keep_sources(root: str, root_file: str, store: ArtifactStore) -> dict[str, Blob]:
+    sources: dict[str, Blob] = {}
     for path in source_files(root, root_file):
         try:
             with open(path, "rb") as file:
@@ -98,7 +99,7 @@ def _keep_sources(root: str, root_file: str, store: ArtifactStore) -> dict[str, 
         except OSError:
             continue
         if len(content) <= SOURCE_LIMIT:
-            sources[os.path.relpath(path, root)] = store.put([content]).digest
+            sources[os.path.relpath(path, root)] = store.put([content])
     return sources
 
 
@@ -189,7 +190,7 @@ def with_diff(details: RunDetails, diff: bytes | None, store: ArtifactStore) -> 
     """``details`` with the answer of ``git_diff`` kept in ``store``; raises StoreError."""
     if not diff:
         return details
-    return msgspec.structs.replace(details, git_diff=store.put([diff]).digest)
+    return msgspec.structs.replace(details, git_diff=store.put([diff]))
 
 
 # --- interpreter and machine --------------------------------------------------------------------------------------

@@ -434,7 +434,7 @@ class MemoryMetadata:
             inputs += run.inputs
             if run.details:
                 details = msgspec.msgpack.decode(run.details, type=RunDetails)
-                yield from [digest for digest in (*details.sources.values(), details.git_diff) if digest]
+                yield from [blob.digest for blob in (*details.sources.values(), details.git_diff) if blob]
         for value in [*packed, *[item.value for item in inputs]]:
             yield from [blob.digest for blob in value.blobs]
 

@@ -149,7 +149,9 @@ class HouseSuite:
                 RunChange(
                     run_id=run_id,
                     inputs=(Input("y", Packed("numpy", digest(4), 9, b"", (Blob(digest(104), 9),))),),
-                    details=msgspec.msgpack.encode(RunDetails(sources={"a.py": digest(105)}, git_diff=digest(106))),
+                    details=msgspec.msgpack.encode(
+                        RunDetails(sources={"a.py": Blob(digest(105), 9)}, git_diff=Blob(digest(106), 9))
+                    ),
                 ),
             ]
         )

@@ -73,7 +73,7 @@ def test_the_users_files_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     for name in ("prov_helper", "prov_big"):
         del sys.modules[name]
     assert found.details.root == str(tmp_path)
-    assert {path: kept.blobs[digest] for path, digest in found.details.sources.items()} == {
+    assert {path: kept.blobs[blob.digest] for path, blob in found.details.sources.items()} == {
         "train.py": b"import prov_helper",
         os.path.join("lib", "prov_helper.py"): b"import prov_big",
     }
@@ -163,7 +163,9 @@ def test_the_diff_is_kept_when_there_is_one(repository: Path, monkeypatch: pytes
     diff = git_diff(str(repository / "sub"))
     assert diff is not None
     assert b"+x = 2" in diff
-    assert kept.blobs[with_diff(details, diff, store).git_diff] == diff
+    kept_diff = with_diff(details, diff, store).git_diff
+    assert kept_diff is not None
+    assert kept.blobs[kept_diff.digest] == diff
     monkeypatch.setattr(provenance, "DIFF_LIMIT", 10)
     assert git_diff(str(repository)) == diff[:10] + b"\n... cut off here\n"
     monkeypatch.setenv("PATH", "")

@@ -201,9 +201,9 @@ def referenced_blobs(database: Database) -> Iterator[bytes]:
             yield from _blobs_of_inputs(inputs)
             if details:
                 known = _decode_details(details)
-                yield from known.sources.values()
-                if known.git_diff:
-                    yield known.git_diff
+                yield from [blob.digest for blob in known.sources.values()]
+                if known.git_diff is not None:
+                    yield known.git_diff.digest
 
 
 def _blobs_of_inputs(inputs: bytes) -> Iterator[bytes]:
