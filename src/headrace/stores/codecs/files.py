@@ -208,10 +208,10 @@ def cache_folder() -> Path:
 
 def _entry(path: Path, name: str, store: ArtifactStore) -> Entry:
     try:
+        if not stat.S_ISREG(path.stat().st_mode):  # before it is opened: opening a pipe would wait for its writer
+            raise NotStorableError(f"{path} cannot be stored: it is not a regular file")
         with path.open("rb") as stream:
             status = os.fstat(stream.fileno())
-            if not stat.S_ISREG(status.st_mode):
-                raise NotStorableError(f"{path} cannot be stored: it is not a regular file")
             if not status.st_size:
                 blob = store.put((b"",))
             else:
