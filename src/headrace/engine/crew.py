@@ -326,7 +326,7 @@ class Crew:
         attempt.kept[stream] += end - start
         worker.offsets[stream] = end
         if end > 1 << 20:
-            worker.link.trim_log(stream, end)
+            worker.link.trim_log(stream, end - _TAIL)  # the rest is for the post mortem
         if not data:
             return
         step, number = attempt.task.id

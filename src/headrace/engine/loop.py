@@ -262,13 +262,15 @@ class Loop:
             if self._leader_wanted or time.monotonic() - self._led_at < _NAP:
                 self._leader_wanted = False
                 time.sleep(_NAP)
-            if self._leader.acquire(blocking=False):
-                self._thread_leads = True
-                try:
-                    self._poll_once(_TICK if self.state.live else _SLOW_TICK)
-                finally:
-                    self._thread_leads = False
-                    self._leader.release()
+            if not self._leader.acquire(blocking=False):
+                time.sleep(_NAP)
+                continue
+            self._thread_leads = True
+            try:
+                self._poll_once(_TICK if self.state.live else _SLOW_TICK)
+            finally:
+                self._thread_leads = False
+                self._leader.release()
 
     def _poll_once(self, longest: float) -> None:
         wait = longest
