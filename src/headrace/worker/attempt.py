@@ -6,7 +6,6 @@ process becomes a ``Failed`` message.
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -36,17 +35,14 @@ def run_attempt(
         bad = error.digest if isinstance(error, BlobError) else b""
         failure = Failure.INPUT if isinstance(error, StoreError) else Failure.ERROR
         return _failed(message, failure, error, store, meter, bad)
-    saved = _set_environment(define.env)
     try:
         result = function(*args, **kwargs)
         if hasattr(result, "__await__"):
             result = _await(result)
         _refuse_generators(result)
+        del args, kwargs
     except BaseException as error:
         return _failed(message, _kind_of(error), error, store, meter)
-    finally:
-        del args, kwargs
-        _set_environment(saved)
     try:
         outputs = save_outputs(result, define.fields, store)
     except BaseException as error:
@@ -144,21 +140,6 @@ def _forget_peak() -> None:
         _Peak.forget_above = 1 << 62
 
 
-def _set_environment(variables: tuple[tuple[str, str], ...] | dict[str, str | None]) -> dict[str, str | None]:
-    """Set variables and return what was there; None unsets."""
-    if not variables:
-        return {}
-    items = variables.items() if isinstance(variables, dict) else variables
-    saved: dict[str, str | None] = {}
-    for name, value in items:
-        saved[name] = os.environ.get(name)
-        if value is None:
-            os.environ.pop(name, None)
-        else:
-            os.environ[name] = value
-    return saved
-
-
 def _await(awaitable: Any) -> Any:
     import asyncio
 
@@ -205,8 +186,13 @@ def _failed(
     else:
         summary = "".join(traceback.format_exception_only(type(error), error)).strip().splitlines()[-1]
     classes = tuple(f"{c.__module__}.{c.__qualname__}" for c in type(error).__mro__ if c is not object)
-    exception = None if isinstance(error, (SystemExit, KeyboardInterrupt)) else _pack_exception(error, store)
+    exception = None if _would_steer(error) else _pack_exception(error, store)
     return Failed(message.token, failure, summary, text, exception, classes, meter.read(), bad_blob)
+
+
+def _would_steer(error: BaseException) -> bool:
+    """Whether raising ``error`` in the flow would mean something else there: the end of the flow, or of a coroutine."""
+    return not isinstance(error, Exception) and type(error).__module__ in ("builtins", "asyncio.exceptions")
 
 
 def _pack_exception(error: BaseException, store: ArtifactStore) -> Packed | None:

@@ -35,6 +35,7 @@ from headrace.worker import context
 from headrace.worker.attempt import run_attempt
 from headrace.worker.functions import find_function
 from headrace.worker.output import Capture
+from headrace.worker.surroundings import Surroundings
 from headrace.worker.threads import limit_threads
 
 _RECEIVE = 1 << 20
@@ -62,6 +63,7 @@ class _Worker:
         self._defines: dict[int, tuple[Define, Callable[..., Any] | Exception]] = {}
         self._since: float | None = None  # when the current attempt began
         self._busy = threading.Event()
+        self._surroundings = Surroundings()
 
     def main(self) -> None:
         self._send(Ready(self._pid, socket.gethostname()))
@@ -115,8 +117,7 @@ class _Worker:
             self._busy.set()
         current = context.AttemptContext(message.task, message.attempt, message.token, self._send, self._store)
         context.enter(current)
-        if message.gpus:
-            os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(map(str, message.gpus))
+        self._surroundings.enter(define.env, message.gpus)
         answer: Done | Failed
         answer = run_attempt(
             message,
@@ -128,6 +129,7 @@ class _Worker:
         if os.getpid() != self._pid:
             os._exit(0)  # the step forked, and this is its child: it has no business here
         self._since = None
+        self._surroundings.restore()
         context.enter(None)
         current.flush()
         self._capture.repair()

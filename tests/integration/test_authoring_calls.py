@@ -1,0 +1,606 @@
+"""Steps and flows as they are written and called: arguments, futures, outputs, control flow."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import threading
+import time
+from collections.abc import AsyncIterator, Iterator
+from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict
+
+import pytest
+
+import headrace
+from headrace import Future, as_completed, flow, step, wait
+from headrace.model.errors import DefinitionError, UsageError
+
+if TYPE_CHECKING:
+    from tests.integration.conftest import Project
+
+# --- the steps that the tests share -------------------------------------------------------------------------------
+
+
+@step
+def add(a: int, b: int = 1) -> int:
+    """Add."""
+    return a + b
+
+
+@step(cpu=0.5, tags=("slow",))
+def nap(seconds: float, value: Any = None) -> Any:
+    time.sleep(seconds)
+    return seconds if value is None else value
+
+
+@step
+def total(values: Any) -> int:
+    return sum(values)
+
+
+@step
+def explode(message: str = "no") -> int:
+    raise ValueError(message)
+
+
+@step
+async def later(value: int) -> int:
+    await asyncio.sleep(0.01)
+    return value * 10
+
+
+class Model:
+    @staticmethod
+    @step
+    def inner(n: int) -> int:
+        return n + 100
+
+    @step
+    @staticmethod
+    def outer(n: int) -> int:
+        return n + 200
+
+
+class Split(NamedTuple):
+    train: list[int]
+    test: list[int]
+
+
+@dataclasses.dataclass
+class Score:
+    accuracy: float
+    labels: dict[str, int]
+
+
+class Both(TypedDict):
+    left: int
+    right: str
+
+
+@step
+def split(n: int) -> Split:
+    return Split(list(range(n)), [n])
+
+
+@step
+def score(accuracy: float) -> Score:
+    return Score(accuracy, {"cat": 1})
+
+
+@step
+def both(n: int) -> Both:
+    return {"left": n, "right": str(n)}
+
+
+@step
+def look(value: Any) -> str:
+    return repr(value)
+
+
+# --- calls --------------------------------------------------------------------------------------------------------
+
+
+def test_calling_a_step_makes_a_task_and_returns_its_value(here: Project) -> None:
+    @flow
+    def train(n: int = 3) -> int:
+        return add(add(n), b=5)
+
+    assert train() == 9
+    assert train(10) == 16
+    assert [(t.step, t.number, t.state) for t in here.tasks()] == [("add", 1, "succeeded"), ("add", 2, "succeeded")]
+    assert here.last().name == "train/2"
+
+
+def test_a_step_outside_a_run_is_its_function() -> None:
+    assert add(1, 2) == 3
+    assert add.submit(1).result() == 2
+    assert [f.result() for f in add.map([1, 2], b=2)] == [3, 4]
+    failed = explode.submit("x")
+    assert isinstance(failed.exception(), ValueError)
+    with pytest.raises(ValueError, match="x"):
+        failed.result()
+    assert failed.done() and not failed.cancel()
+    assert asyncio.run(later(2)) == 20  # type: ignore[arg-type]
+    assert later.submit(2).result() == 20
+    assert total([1, 2]) == 3
+    assert wait([add.submit(1), failed]).pending == []
+    assert [f.done() for f in as_completed([add.submit(1), failed])] == [True, True]
+
+
+def test_futures_are_dependencies_wherever_they_are(here: Project) -> None:
+    @dataclasses.dataclass
+    class Box:
+        one: Any
+        rest: list[Any]
+
+    @step
+    def unbox(box: Box, *, extra: dict[str, Any]) -> list[Any]:
+        return [box.one, *box.rest, extra["deep"][0]["x"]]
+
+    @flow
+    def train() -> list[Any]:
+        a, b = add.submit(1), add.submit(2)
+        listed = total.submit([a, b, 10])
+        return [
+            total.submit([a, a]).result(),
+            listed.result(),
+            unbox(Box(a, [b, listed]), extra={"deep": ({"x": a},)}),
+            add(a, b=b),
+        ]
+
+    assert train() == [4, 15, [2, 3, 15, 2], 5]
+    edges = {(e.parent_step, e.child_step) for e in here.metadata.edges(here.last().id)}
+    assert ("add", "total") in edges and ("total", "unbox") in edges and ("add", "add") in edges
+
+
+def test_map_starts_a_task_per_item(here: Project) -> None:
+    @flow
+    def train() -> list[int]:
+        shared = add.submit(9)
+        mixed = add.map([1, add.submit(1), 3], b=shared)
+        return [f.result() for f in mixed] + [f.result() for f in add.map(x for x in range(2))]
+
+    assert train() == [11, 12, 13, 1, 2]
+    assert add.map([]) == []
+
+
+def test_options_change_the_policy_of_some_calls_only(here: Project) -> None:
+    @flow
+    def train() -> int:
+        add.options(tags=["big"])(1)
+        add.options(name="plus", cpu=2)(1)
+        return add(1)
+
+    assert train() == 2
+    assert {(t.step, t.tags) for t in here.tasks()} == {("add", ("big",)), ("add", ()), ("plus", ())}
+    assert add.policy.tags == () and add.name == "add"
+
+
+def test_static_methods_are_steps(here: Project) -> None:
+    @flow
+    def train() -> list[int]:
+        return [Model.inner(1), Model().inner(2), Model.outer(3), Model().outer(4)]
+
+    assert train() == [101, 102, 203, 204]
+
+
+def test_an_instance_method_is_refused() -> None:
+    class Trainer:
+        @step
+        def fit(self, n: int) -> int:
+            return n
+
+    with pytest.raises(DefinitionError, match="instance method"):
+        Trainer().fit(1)
+
+
+def test_values_that_need_no_future_are_writable_at_the_reader(here: Project) -> None:
+    import numpy as np
+
+    @step
+    def make(n: int) -> Any:
+        return np.arange(n, dtype=np.float64)
+
+    @step
+    def spoil(array: Any, other: list[int]) -> float:
+        array[:] = 7
+        other.append(1)
+        return float(array.sum())
+
+    @flow
+    def train(n: int = 300_000) -> list[Any]:
+        future = make.submit(n)
+        small = [1, 2]
+        array = future.result()
+        array[0] = 5
+        again = future.result()
+        fresh = make(10)
+        fresh += 1
+        return [spoil(future, small), small, spoil(array, small), float(again[0]), again is array, spoil(future, [0])]
+
+    first, small, second, again, same, third = train()
+    assert (first, small, second, again, same, third) == (2_100_000.0, [1, 2], 2_100_000.0, 5.0, True, 2_100_000.0)
+
+
+# --- named outputs ------------------------------------------------------------------------------------------------
+
+
+def test_several_outputs_are_an_artifact_each(here: Project) -> None:
+    @flow
+    def train() -> list[Any]:
+        parts = split.submit(3)
+        return [
+            split(2),
+            parts.result().test,
+            total([parts.result().train[2], 1]),
+            look(parts),
+            look([score.submit(0.5)]),
+            look({"b": both.submit(4)}),
+            both(1)["right"],
+            score(0.25),
+        ]
+
+    assert train() == [
+        Split([0, 1], [2]),
+        [3],
+        3,
+        "Split(train=[0, 1, 2], test=[3])",
+        "[Score(accuracy=0.5, labels={'cat': 1})]",
+        "{'b': {'left': 4, 'right': '4'}}",
+        "1",
+        Score(0.25, {"cat": 1}),
+    ]
+    kept = {(a.step, a.name) for a in here.metadata.artifacts(here.last().id)}
+    assert {("split", "train"), ("split", "test"), ("score", "accuracy"), ("score", "labels")} <= kept
+    assert {("both", "left"), ("both", "right"), ("", "result"), ("look", "result")} <= kept
+
+
+def test_an_output_that_is_promised_and_missing_is_named(here: Project) -> None:
+    @step
+    def half() -> Both:
+        return {"left": 1}  # type: ignore[typeddict-item]
+
+    @flow
+    def train() -> Any:
+        return half()
+
+    with pytest.raises(headrace.NotStorableError, match="'right'"):
+        train()
+
+
+# --- async --------------------------------------------------------------------------------------------------------
+
+
+def test_async_steps_and_flows(here: Project) -> None:
+    @flow
+    async def train(n: int = 3) -> list[int]:
+        one = await later(n)
+        both = await asyncio.gather(later(1), later(2), later.submit(3))
+        futures = later.map([4, 5])
+        rest = [await f for f in futures]
+        done_again = await futures[0]
+        with pytest.raises(ValueError, match="gone"):
+            await explode.submit("gone")
+        return [one, *both, *rest, done_again, await add.submit(1)]
+
+    assert train() == [30, 10, 20, 30, 40, 50, 40, 2]
+
+    async def in_a_loop() -> list[int]:
+        return await train(1)
+
+    assert asyncio.run(in_a_loop())[0] == 10
+
+
+def test_the_event_loop_stays_free_while_tasks_run(here: Project) -> None:
+    @flow
+    async def train() -> int:
+        ticks = 0
+
+        async def tick() -> None:
+            nonlocal ticks
+            while True:
+                await asyncio.sleep(0.01)
+                ticks += 1
+
+        ticker = asyncio.ensure_future(tick())
+        await nap.submit(0.3)
+        ticker.cancel()
+        return ticks
+
+    assert train() > 5
+
+
+def test_an_async_future_can_be_waited_for_with_a_time_limit(here: Project) -> None:
+    @flow
+    async def train() -> float:
+        slow = nap.submit(0.4)
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(_result_of(slow), 0.05)
+        return await slow
+
+    async def _result_of(future: Future[Any]) -> Any:
+        return await future
+
+    assert train() == 0.4
+
+
+# --- futures ------------------------------------------------------------------------------------------------------
+
+
+def test_result_exception_done_and_time_limits(here: Project) -> None:
+    @flow
+    def train() -> list[Any]:
+        slow = nap.submit(0.3)
+        bad = explode.submit("why")
+        seen: list[Any] = [slow.done()]
+        with pytest.raises(TimeoutError, match="nap"):
+            slow.result(timeout=0.02)
+        with pytest.raises(TimeoutError, match="nap"):
+            slow.exception(timeout=0.02)
+        seen += [type(bad.exception()), slow.result(timeout=10), slow.done(), slow.exception()]
+        with pytest.raises(ValueError, match="why"):
+            bad.result()
+        assert "nap" in repr(slow) and slow.name == "train/1/nap/1"
+        return seen
+
+    assert train() == [False, ValueError, 0.3, True, None]
+
+
+def test_wait_and_as_completed(here: Project) -> None:
+    @flow
+    def train() -> list[Any]:
+        slow, fast = nap.submit(0.4), nap.submit(0.01)
+        first = wait([slow, fast], first=True)
+        assert first.done == [fast] and first.pending == [slow]
+        none_yet = wait([slow], timeout=0.01)
+        assert none_yet.done == [] and none_yet.pending == [slow]
+        with pytest.raises(TimeoutError, match="1 of 2"):
+            list(as_completed([slow, fast], timeout=0.01))
+        order = [f.result() for f in as_completed([slow, nap.submit(0.02), fast])]
+        assert wait([]).done == [] and list(as_completed([])) == []
+        assert wait([slow, fast]).pending == []
+        return order
+
+    order = train()
+    assert order[-1] == 0.4 and sorted(order) == [0.01, 0.02, 0.4]
+
+
+def test_cancel_stops_one_task_and_what_needs_it(here: Project) -> None:
+    @flow
+    def train() -> list[Any]:
+        slow = nap.submit(30)
+        after = add.submit(slow)
+        waiting = nap.submit(31)
+        time.sleep(0.1)
+        assert slow.cancel() and waiting.cancel()
+        kinds = [type(f.exception()) for f in (slow, after, waiting)]
+        assert slow.done() and not slow.cancel()
+        return [kinds, add(1)]
+
+    began = time.monotonic()
+    kinds, value = train()
+    assert kinds == [headrace.TaskCancelledError] * 3 and value == 2
+    assert time.monotonic() - began < 5
+
+
+def test_a_failure_upstream_reaches_who_depends_on_it(here: Project) -> None:
+    @flow
+    def train() -> list[Any]:
+        bad = explode.submit("root")
+        error = total.submit([add.submit(bad), 1]).exception()
+        assert isinstance(error, headrace.UpstreamFailedError)
+        return [str(error), type(error.__cause__), error.headrace_task]  # type: ignore[attr-defined]
+
+    text, cause, _name = train()
+    assert "explode/1 failed: ValueError: root" in text and cause is ValueError
+
+
+def test_a_future_of_another_run_is_refused(here: Project) -> None:
+    kept: list[Future[int]] = []
+
+    @flow
+    def first() -> None:
+        kept.append(add.submit(1))
+
+    @flow
+    def second() -> int:
+        return add(kept[0])
+
+    first()
+    with pytest.raises(UsageError, match="another run"):
+        second()
+    assert kept[0].result() == 2
+
+
+def test_a_future_in_the_result_of_a_flow_is_refused_with_advice(here: Project) -> None:
+    @flow
+    def train() -> Any:
+        return [add.submit(1)]
+
+    with pytest.raises(headrace.NotStorableError, match="result"):
+        train()
+    assert here.last().state == "failed"
+
+
+# --- control flow -------------------------------------------------------------------------------------------------
+
+
+def test_loops_conditions_and_handlers_are_plain_python(here: Project) -> None:
+    @flow
+    def train(limit: int = 5) -> list[int]:
+        value, path = 0, []
+        while value < limit:
+            value = add(value, 2)
+            path.append(value)
+        if path[-1] > limit:
+            try:
+                explode("caught")
+            except ValueError as error:
+                path.append(-len(str(error)))
+            else:
+                path.append(0)
+            finally:
+                path.append(99)
+        return [*path, *(add(x) for x in range(2))]
+
+    assert train() == [2, 4, 6, -6, 99, 1, 2]
+    assert here.last().state == "succeeded"
+
+
+def test_recursion_and_sub_flows_belong_to_the_run(here: Project) -> None:
+    @flow
+    def half(values: list[int]) -> int:
+        if len(values) <= 1:
+            return add(values[0], 0)
+        middle = len(values) // 2
+        return half(values[:middle]) + half(values[middle:])
+
+    @flow
+    def train() -> list[int]:
+        return [half([1, 2, 3]), half([4])]
+
+    assert train() == [6, 4]
+    assert len(here.tasks("add")) == 4
+    assert here.last().name == "train/1"
+
+
+def test_a_step_calls_steps_and_flows_as_plain_functions(here: Project) -> None:
+    @step
+    def all_in_one(n: int) -> int:
+        return add(n) + inner(n) + add.submit(1).result() + sum(f.result() for f in add.map([1]))
+
+    @flow
+    def inner(n: int) -> int:
+        return add(n)
+
+    @flow
+    def train() -> int:
+        return all_in_one(1)
+
+    assert train() == 8
+    assert [t.step for t in here.tasks()] == ["all_in_one"]
+
+
+def test_threads_of_a_flow_call_steps(here: Project) -> None:
+    @flow
+    def train() -> list[int]:
+        found: list[int] = []
+        threads = [threading.Thread(target=lambda n=n: found.append(add(n, 10))) for n in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        return sorted(found)
+
+    assert train() == list(range(10, 18))
+    assert len(here.tasks("add")) == 8
+
+
+def test_a_run_cannot_be_had_twice_from_one_flow_call_in_two_threads(here: Project) -> None:
+    """Two flows at once in two threads are two runs, and their tasks do not mix."""
+
+    @flow
+    def train(n: int) -> list[int]:
+        return [add(n), add(n + 1)]
+
+    found: dict[int, list[int]] = {}
+    threads = [threading.Thread(target=lambda n=n: found.__setitem__(n, train(n))) for n in (10, 20)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+    assert found == {10: [11, 12], 20: [21, 22]}
+
+
+# --- what cannot be a step ----------------------------------------------------------------------------------------
+
+
+def test_generators_are_refused_when_they_are_declared() -> None:
+    with pytest.raises(DefinitionError, match=r"generator.*step\.map"):
+
+        @step
+        def items() -> Iterator[int]:
+            yield 1
+
+    with pytest.raises(DefinitionError, match="generator"):
+
+        @step
+        async def more() -> AsyncIterator[int]:
+            yield 1
+
+
+def test_a_generator_flow_is_refused() -> None:
+    with pytest.raises(DefinitionError, match="generator"):
+
+        @flow
+        def train() -> Iterator[int]:
+            yield 1
+
+
+def test_a_returned_generator_is_refused(here: Project) -> None:
+    @step
+    def lazy() -> Any:
+        return (x for x in range(3))
+
+    @flow
+    def train() -> Any:
+        return lazy()
+
+    with pytest.raises(headrace.NotStorableError, match="generator"):
+        train()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"retires": 3}, "did you mean 'retries'"),
+        ({"memory": "much"}, "memory"),
+        ({"timeout": "soon"}, "timeout"),
+        ({"cpu": -1}, "negative"),
+        ({"cpu": "two"}, "cpu"),
+        ({"gpu": 0.5}, "gpu"),
+        ({"retries": -1}, "negative"),
+        ({"retries": "x"}, "retries"),
+        ({"env": ["A"]}, "env"),
+        ({"name": "a/b"}, "name"),
+        ({"max_parallel": "x"}, "max_parallel"),
+        ({"cache": "yes"}, "cache"),
+        ({"isolated": 1}, "isolated"),
+        ({"tags": 3}, "tags"),
+        ({"tags": [3]}, "tags"),
+        ({"name": 3}, "name"),
+        ({"max_parallel": -1}, "max_parallel"),
+        ({"timeout": -1}, "timeout"),
+        ({"env": {"A=B": "1"}}, "env"),
+    ],
+)
+def test_impossible_options_are_refused_at_once(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(DefinitionError, match=message):
+
+        @step(**options)
+        def work() -> None: ...
+
+    with pytest.raises(DefinitionError, match=message):
+        add.options(**options)
+
+
+def test_unknown_and_impossible_flow_options_are_refused() -> None:
+    with pytest.raises(DefinitionError, match="no option 'max_paralel'"):
+        flow(max_paralel=1)  # type: ignore[call-overload]
+    with pytest.raises(DefinitionError, match="class"):
+        step(Model)
+    with pytest.raises(DefinitionError, match="name"):
+        step(lambda: 1)
+    with pytest.raises(DefinitionError, match="Python function"):
+        flow(print)
+    with pytest.raises(DefinitionError, match="max_parallel"):
+        flow(max_parallel=-1)
+    with pytest.raises(DefinitionError, match="on_failure"):
+        flow(on_failure="mail")  # type: ignore[call-overload]
+    with pytest.raises(DefinitionError, match="class method"):
+        step(classmethod(lambda cls: 1))
+
+
+def test_a_decorated_function_keeps_its_face() -> None:
+    assert add.__doc__ == "Add." and add.__name__ == "add" and add.__module__ == __name__
+    assert repr(add) == "<step add>"
