@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from msgspec.structs import replace
+
 from headrace._base.retry import backoff_delay
 from headrace.engine import keys
 from headrace.engine.events import (
@@ -75,10 +77,10 @@ def _submit(state: EngineState, event: Submit, out: list[Command]) -> None:
         for source in one.sources:
             _depend(task, source.task)
             if source.task.problem is not None:
-                _fail_upstream(state, task, source.task, out)
+                _finish(state, task, *_upstream(source.task, source.task.problem), out)
                 return
-    if not task.waiting_on:
-        _identify(state, task, event.now, out)
+    if not task.waiting_on and _identify(state, task, event.now, out):
+        _succeed(state, task, event.now, out)
 
 
 def _depend(task: Task, on: Task) -> None:
@@ -87,8 +89,11 @@ def _depend(task: Task, on: Task) -> None:
         task.waiting_on += 1
 
 
-def _identify(state: EngineState, task: Task, now: float, out: list[Command]) -> None:
-    """All inputs are known: find out who the task is, and whether its result is there already."""
+def _identify(state: EngineState, task: Task, now: float, out: list[Command]) -> bool:
+    """All inputs are known: find out who the task is, and whether an earlier session of the run finished it.
+
+    True: it did, and the task has its outputs.
+    """
     task.inputs = task.final_inputs()
     step = task.step
     digest = keys.inputs_digest(task.inputs)
@@ -102,8 +107,8 @@ def _identify(state: EngineState, task: Task, now: float, out: list[Command]) ->
         task.attempt = task.attempts_before = before.record.attempts
         unchanged = before.record.code == step.code or state.options.reuse_changed
         if before.outputs is not None and unchanged:
-            _reuse(state, task, before.record, before.outputs, now, out)
-            return
+            _reuse(state, task, before.record, before.outputs, out)
+            return True
     else:
         number = state.next_number.get(step.name, 1)
         state.next_number[step.name] = number + 1
@@ -112,21 +117,16 @@ def _identify(state: EngineState, task: Task, now: float, out: list[Command]) ->
         out.append(Lookup(task))
     else:
         _ready(state, task, now)
+    return False
 
 
-def _reuse(
-    state: EngineState,
-    task: Task,
-    record: TaskRecord,
-    outputs: tuple[Output, ...],
-    now: float,
-    out: list[Command],
-) -> None:
-    """An earlier session of the run finished it."""
+def _reuse(state: EngineState, task: Task, record: TaskRecord, outputs: tuple[Output, ...], out: list[Command]) -> None:
     task.outputs = outputs
     task.origin = record.reused_from
     state.reused += 1
-    _succeed(state, task, now, out)
+    if record.state is TaskState.STALE:  # a session that did not need it came between
+        back = replace(record, state=TaskState.SUCCEEDED, session=state.options.session)
+        out.append(Record((back,), urgent=False))
 
 
 def _cache_answer(state: EngineState, event: CacheAnswer, out: list[Command]) -> None:
@@ -308,22 +308,27 @@ def _succeeded(state: EngineState, event: Succeeded, out: list[Command]) -> None
 
 
 def _succeed(state: EngineState, task: Task, now: float, out: list[Command]) -> None:
-    """The task has its outputs and they are recorded: let go of it, wake who waits, go on with its dependents."""
-    _move(state, task, TaskState.SUCCEEDED)
-    state.live.discard(task)
-    out.append(Resolve(task))
-    dependents, task.dependents = task.dependents, []
-    task.pending = ()
-    for dependent in dependents:
-        dependent.waiting_on -= 1
-        if dependent.waiting_on or dependent.state in _FINAL:
-            continue
-        if dependent.id.number < 0:
-            _identify(state, dependent, now, out)
-        else:  # it had started and lost an input
-            dependent.inputs = dependent.final_inputs()
-            _ready(state, dependent, now)
-    task.inputs = ()
+    """The task has its outputs and they are recorded: let go of it, wake who waits, go on with its dependents.
+
+    Those of them that an earlier session finished end here too. A loop, because chains of them may be long.
+    """
+    ended = [task]
+    for one in ended:
+        _move(state, one, TaskState.SUCCEEDED)
+        state.live.discard(one)
+        out.append(Resolve(one))
+        dependents, one.dependents = one.dependents, []
+        one.pending = ()
+        for dependent in dependents:
+            dependent.waiting_on -= 1
+            if dependent.waiting_on or dependent.state in _FINAL:
+                continue
+            if dependent.id.number >= 0:  # it had started and lost an input
+                dependent.inputs = dependent.final_inputs()
+                _ready(state, dependent, now)
+            elif _identify(state, dependent, now, out):
+                ended.append(dependent)
+        one.inputs = ()
 
 
 def _failed(state: EngineState, event: AttemptFailed, out: list[Command]) -> None:
@@ -378,32 +383,32 @@ def _due(state: EngineState, event: Due, out: list[Command]) -> None:
 
 
 def _finish(state: EngineState, task: Task, final: TaskState, problem: Problem, out: list[Command]) -> None:
-    """End a task without a result, and with it all that needed it."""
-    _move(state, task, final)
-    state.live.discard(task)
-    task.problem = problem
-    if task.id.number >= 0:
-        record = _task_record(state, task, final, None, error=problem.error)
-        out.append(Record((record,), urgent=True))
-    out.append(Resolve(task))
-    dependents, task.dependents = task.dependents, []
-    for dependent in dependents:
-        if dependent.state not in _FINAL:
-            _fail_upstream(state, dependent, task, out)
-    task.pending = ()
-    task.inputs = ()
+    """End a task without a result, and with it all that needed it. A loop, because chains of them may be long."""
+    ended = [(task, final, problem)]
+    for one, state_after, why in ended:
+        if one.state in _FINAL:  # it needed two of them
+            continue
+        _move(state, one, state_after)
+        state.live.discard(one)
+        one.problem = why
+        if one.id.number >= 0:
+            record = _task_record(state, one, state_after, None, error=why.error)
+            out.append(Record((record,), urgent=True))
+        out.append(Resolve(one))
+        ended += [(dependent, *_upstream(one, why)) for dependent in one.dependents]
+        one.dependents = []
+        one.pending = ()
+        one.inputs = ()
 
 
-def _fail_upstream(state: EngineState, task: Task, cause: Task, out: list[Command]) -> None:
-    problem = cause.problem
-    assert problem is not None
+def _upstream(cause: Task, problem: Problem) -> tuple[TaskState, Problem]:
+    """How a task ends that needed ``cause``."""
     root = problem.upstream or problem
     name = str(cause.id) if cause.id.number >= 0 else cause.step.name
     text = problem.error if problem.upstream else f"{name} failed: {problem.error}"
     if root.failure == "cancelled":
-        _finish(state, task, TaskState.CANCELLED, Problem("cancelled", text, upstream=root), out)
-    else:
-        _finish(state, task, TaskState.FAILED, Problem("upstream", text, upstream=root), out)
+        return TaskState.CANCELLED, Problem("cancelled", text, upstream=root)
+    return TaskState.FAILED, Problem("upstream", text, upstream=root)
 
 
 # --- trouble ----------------------------------------------------------------------------------------------------
