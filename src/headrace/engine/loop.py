@@ -218,6 +218,11 @@ class Loop:
             if self.failure is not None:
                 raise self.failure
 
+    def write_soon(self, *writes: Write) -> None:
+        """Commit ``writes`` with whatever is due next; for what need not be known before anything goes on."""
+        with self.section:
+            self._urgent.extend(writes)
+
     def wait_idle(self) -> None:
         """Wait until no task is live, or the run cannot go on."""
         waiter = threading.Lock()

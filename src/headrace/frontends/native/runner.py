@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from headrace.engine.loop import Loop
 from headrace.engine.tasks import PendingInput, PendingSource, StepInfo, Task
@@ -14,9 +14,13 @@ from headrace.frontends.native.steps import Step
 from headrace.model.errors import DefinitionError, NotStorableError
 from headrace.model.messages import Define
 from headrace.model.values import Packed
+from headrace.services.codeparts import code_record
 from headrace.services.session import Session
 from headrace.stores import codecs
 from headrace.worker import registry
+
+if TYPE_CHECKING:
+    from headrace.engine.fingerprint import Fingerprint
 
 #: Results whose digests are remembered, to know them again when the flow passes them on by value.
 _REMEMBERED = 10_000
@@ -93,7 +97,8 @@ class Running:
             return known[1]
         name = self._unique(step)
         code = _code_of(step)
-        info = self.session.step(name, step.policy, code, lambda number: _define(step, name, number))
+        info = self.session.step(name, step.policy, code.digest, lambda number: _define(step, name, number))
+        self.loop.write_soon(code_record(self.session.run.id, name, code.digest, code.parts, self.store))
         self._steps[id(step)] = (step, info)
         return info
 
@@ -155,10 +160,10 @@ class Running:
         self.loop.wait_idle()
 
 
-def _code_of(step: Step[..., Any]) -> bytes:
+def _code_of(step: Step[..., Any]) -> Fingerprint:
     from headrace.engine.fingerprint import fingerprint
 
-    return fingerprint(step.__wrapped__).digest
+    return fingerprint(step.__wrapped__)
 
 
 def _define(step: Step[..., Any], name: str, number: int) -> Define:
