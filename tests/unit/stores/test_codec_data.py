@@ -195,8 +195,27 @@ def test_polars(store: LocalStore) -> None:
     polars.testing.assert_frame_equal(loaded, frame)
     assert loaded.schema == frame.schema
     polars.testing.assert_series_equal(trip(frame["e"], store), frame["e"])
-    large = pl.DataFrame({"x": np.arange(100_000.0)})
-    polars.testing.assert_frame_equal(trip(large, store), large)
+    large = pl.DataFrame({"x": np.arange(100_000.0), "y": np.arange(100_000, dtype="u1"), "s": ["a"] * 100_000})
+    loaded = trip(large, store)
+    polars.testing.assert_frame_equal(loaded, large)
+    assert loaded.schema == large.schema
+    assert [blob.size for blob in pack(large.select("x", "y"), store).blobs] == [800_000, 100_000]
+    loaded[0, "x"] = 5.0
+    polars.testing.assert_frame_equal(trip(large[5:10], store), large[5:10])
+    pieces = pl.concat([large, large], rechunk=False)
+    polars.testing.assert_frame_equal(trip(pieces, store), pieces)
+
+
+NUMBERS = [pl.Int8, pl.Int16, pl.Int32, pl.Int64, pl.Int128, pl.UInt8, pl.UInt16, pl.UInt32, pl.UInt64]
+
+
+@pytest.mark.parametrize("dtype", [*NUMBERS, pl.Float32, pl.Float64, pl.Decimal(10, 2)], ids=str)
+def test_polars_numbers(store: LocalStore, dtype: Any) -> None:
+    for values in ([1, 2, 3], [1, None, 3], []):
+        series = pl.Series("n", values).cast(dtype)
+        loaded = trip(series, store)
+        assert loaded.dtype == series.dtype
+        polars.testing.assert_series_equal(loaded, series)
 
 
 def test_arrow(store: LocalStore) -> None:
@@ -211,6 +230,24 @@ def test_arrow(store: LocalStore) -> None:
     packed = pack(large, store)
     assert len(packed.inline) < 2000
     assert unpack(packed, store) == large
+
+
+def test_a_slice_of_a_table_is_stored_without_the_rest(store: LocalStore) -> None:
+    numbers = np.arange(100_000)
+    table = pa.table(
+        {
+            "n": numbers,
+            "s": [str(number) for number in numbers],
+            "l": [[number, None] for number in numbers],
+            "d": pa.array(["x", None] * 50_000).dictionary_encode(),
+        }
+    )
+    part = table.slice(50_001, 10)
+    packed = pack({"part": part}, store)
+    assert packed.size < 10_000
+    loaded = trip(part, store)
+    assert loaded.equals(part, check_metadata=True)
+    assert loaded.schema == part.schema
 
 
 def test_scikit_learn(store: LocalStore) -> None:

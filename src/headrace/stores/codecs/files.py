@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import mmap
 import os
-import shutil
 import stat
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
@@ -139,6 +138,8 @@ class File(_OnDisk):
 
     def copy_to(self, path: str | os.PathLike[str]) -> Path:
         """Copy it to ``path`` (into it, when that is a folder), writable; returns where it is now."""
+        import shutil
+
         target = Path(path)
         if target.is_dir():
             target /= self.name
@@ -168,6 +169,8 @@ class Folder(_OnDisk):
 
     def copy_to(self, path: str | os.PathLike[str]) -> Path:
         """Copy it to ``path``, which must not exist, with files and folders writable; returns ``path``."""
+        import shutil
+
         target = Path(path)
         shutil.copytree(self.path, target, symlinks=True)
         for folder, _, names in os.walk(target):
@@ -321,4 +324,6 @@ def _replace(made: Path, target: Path) -> None:
 
 
 def _remove(path: Path) -> None:
+    import shutil
+
     shutil.rmtree(path, ignore_errors=True)

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from headrace.model.errors import HeadraceError, NotLoadableError, NotStorableError
-from headrace.stores.codecs import arrays
+from headrace.stores.codecs import arrays, tables
 
 if TYPE_CHECKING:
     from typing import Any
@@ -59,9 +59,22 @@ def keep_small(buffers: list[memoryview]) -> Callable[[pickle.PickleBuffer], boo
     return callback
 
 
-def reducers() -> dict[type, Callable[[Any], Any]]:
-    """The process's own table of reducers, with ours for arrays (NumPy is loaded)."""
-    return {**copyreg.dispatch_table, sys.modules["numpy"].ndarray: arrays.reduce_array}
+def _own_reducers() -> dict[type, Callable[[Any], Any]]:
+    """Our ways to write types of libraries that are loaded; one that is not has no values to write."""
+    modules, table = sys.modules, {}
+    for library, name, reduce in _REDUCERS:
+        kind = getattr(modules.get(library), name, None)
+        if kind is not None:
+            table[kind] = reduce
+    return table
+
+
+_REDUCERS: tuple[tuple[str, str, Callable[[Any], Any]], ...] = (
+    ("numpy", "ndarray", arrays.reduce_array),
+    ("pyarrow", "ChunkedArray", tables.reduce_chunked),
+    ("polars", "DataFrame", tables.reduce_frame),
+    ("polars", "Series", tables.reduce_series),
+)
 
 
 def dump(value: object, before: Callable[[], object] | None = None) -> Pickled:
@@ -74,8 +87,9 @@ def dump(value: object, before: Callable[[], object] | None = None) -> Pickled:
     buffers: list[memoryview] = []
     try:
         pickler = pickle.Pickler(Sink(parts.append), 5, buffer_callback=keep_small(buffers))
-        if "numpy" in sys.modules:
-            pickler.dispatch_table = reducers()
+        own = _own_reducers()
+        if own:
+            pickler.dispatch_table = {**copyreg.dispatch_table, **own}
         pickler.dump(value)
     except (HeadraceError, MemoryError):
         raise
@@ -135,9 +149,7 @@ def by_value_pickler() -> Any:
         @property
         def dispatch_table(self) -> dict[type, Callable[[Any], Any]]:
             # a property, because the pickler reads its table while it is made and never again
-            table = dict(cloudpickle.Pickler.dispatch_table)
-            if "numpy" in sys.modules:
-                table[sys.modules["numpy"].ndarray] = arrays.reduce_array
+            table = {**cloudpickle.Pickler.dispatch_table, **_own_reducers()}
             table[io.TextIOWrapper] = table[memoryview] = _refuse
             return table
 
