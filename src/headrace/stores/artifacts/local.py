@@ -11,7 +11,7 @@ import mmap
 import os
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from blake3 import blake3
@@ -139,7 +139,7 @@ class LocalStore:
             raise self._error(exc, "look for", blob) from exc
         return True
 
-    def _write(self, views: list[memoryview], stop: object = None) -> str:
+    def _write(self, views: list[memoryview], stop: Callable[[], bool] | None = None) -> str:
         """Write a temporary file and return its path; ``""`` when ``stop()`` said the work is not needed."""
         temporary = f"{self._root}/{_TMP}/{os.urandom(12).hex()}"
         flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC
@@ -317,12 +317,12 @@ class LocalStore:
         return StoreError(f"{what}: {reason}")
 
 
-def _write_all(descriptor: int, views: list[memoryview], stop: object) -> bool:
+def _write_all(descriptor: int, views: list[memoryview], stop: Callable[[], bool] | None) -> bool:
     """Write everything; ``False`` when ``stop()`` turned true on the way."""
     for view in views:
         done, size = 0, view.nbytes
         while done < size:
-            if callable(stop) and stop():
+            if stop is not None and stop():
                 return False
             done += os.write(descriptor, view[done : done + _CHUNK])
     return True

@@ -22,7 +22,8 @@ class BlobInfo(NamedTuple):
 class ArtifactStore(Protocol):
     """Immutable blobs named by the BLAKE3 of their bytes.
 
-    Threads and processes: any number may use the same store at once, also after ``fork``. ``put`` is atomic: a blob
+    Threads and processes: any number may use the same store at once, also after ``fork``; only an object store that was
+    used before the fork refuses, with an error, to be used in the child. ``put`` is atomic: a blob
     is there whole or not at all, whenever the process dies; putting what is there already changes nothing and costs no
     second write. Nobody may change a buffer while ``put`` runs.
 
@@ -50,7 +51,7 @@ class ArtifactStore(Protocol):
         """Those of ``blobs`` that the store does not hold (presence and size only; contents are not read)."""
 
     def delete(self, digests: Iterable[bytes]) -> int:
-        """Remove blobs; returns the bytes freed. Unknown ones are ignored."""
+        """Remove blobs, and what writers that died long ago left; returns the bytes freed. Unknown ones are ignored."""
 
     def list(self) -> Iterator[BlobInfo]:
         """Every blob there is, in no order."""
