@@ -13,7 +13,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from headrace._base.retry import backoff_delay
-from headrace.engine import keys
+from headrace.engine import keys, rows
 from headrace.engine.events import (
     AttemptFailed,
     CacheAnswer,
@@ -41,9 +41,8 @@ from headrace.engine.events import (
 from headrace.engine.state import EngineState, Lane, Slot
 from headrace.engine.tasks import PendingInput, PendingSource, Problem, Task
 from headrace.model.messages import Output
-from headrace.model.records import ArtifactRecord, AttemptRecord, Edge, TaskId, TaskRecord
+from headrace.model.records import AttemptRecord, TaskId, TaskRecord
 from headrace.model.states import AttemptState, Failure, TaskState
-from headrace.stores.metadata.protocol import CacheEntry
 
 #: An attempt expected to take less than this many seconds in all may be sent ahead of its turn.
 AHEAD_SECONDS = 0.002
@@ -53,6 +52,10 @@ PATIENCE = 2.0
 #: Seconds between asking a worker to stop and making it.
 CANCEL_GRACE = 1.0
 
+#: Times that a task is taken back because an input was lost; then the store is not to be trusted with it.
+MAX_LOSSES = 3
+
+_CANCELLED = "cancelled"
 _FINAL = (TaskState.SUCCEEDED, TaskState.FAILED, TaskState.CANCELLED)
 
 
@@ -140,9 +143,9 @@ def _cache_answer(state: EngineState, event: CacheAnswer, out: list[Command]) ->
     task.origin = event.origin
     task.started = event.now
     writes: tuple[Written, ...] = (
-        _task_record(state, task, TaskState.SUCCEEDED, event.now),
-        *_artifact_records(state, task, event.now),
-        *_edges(state, task),
+        rows.task_record(state, task, TaskState.SUCCEEDED, event.now),
+        *rows.artifact_records(state, task, event.now),
+        *rows.edges(state, task),
     )
     out.append(Record(writes, urgent=True))
     _succeed(state, task, event.now, out)
@@ -179,7 +182,7 @@ def _schedule(state: EngineState, event: Schedule, out: list[Command]) -> None:
             ahead = False
             if not room.fits(task):
                 if not room.may_go_ahead(task):
-                    blocked = event.now - task.ready_at > PATIENCE
+                    blocked = event.now - task.ready_at > PATIENCE and not room.held_by_policy(task)
                     break
                 ahead = True
             lane.tasks.popleft()
@@ -199,17 +202,30 @@ class _Room:
         self.cpu = options.capacity.cpu - cpu
         self.memory = options.capacity.memory - memory
         self.gpu = options.capacity.gpu - gpu
-        ahead = sum(slot.ahead for slot in state.slots.values())
-        self.running = len(state.slots) - ahead
-        self.ahead = ahead
+        self.running = self.ahead = 0
+        #: Running attempts that others may wait behind, and the fewest cores that any of all these holds.
+        self.hosts, self.smallest = 0, options.capacity.cpu
+        for slot in state.slots.values():
+            self._count(slot.task, slot.resources.cpu, slot.ahead, hosts=not slot.reason)
+
+    def _count(self, task: Task, cpu: float, ahead: bool, *, hosts: bool) -> None:
+        self.running += not ahead
+        self.ahead += ahead
+        self.smallest = min(self.smallest, cpu)
+        self.hosts += hosts and not ahead and not task.step.policy.isolated
 
     def fits(self, task: Task) -> bool:
-        need, policy, options = task.resources, task.step.policy, self.state.options
+        need, options = task.resources, self.state.options
         if options.max_parallel and self.running >= options.max_parallel:
             return False
-        if policy.max_parallel and task.step.running >= policy.max_parallel:
+        if self.held_by_policy(task):
             return False
         return need.cpu <= self.cpu + 1e-9 and need.memory <= self.memory and need.gpu <= self.gpu
+
+    def held_by_policy(self, task: Task) -> bool:
+        """Whether its step runs as many tasks as it may; what is free then is for others."""
+        policy = task.step.policy
+        return bool(policy.max_parallel) and task.step.running >= policy.max_parallel
 
     def may_go_ahead(self, task: Task) -> bool:
         """Whether ``task`` is so short that a busy worker may hold it in hand."""
@@ -218,15 +234,16 @@ class _Room:
             return False
         if policy.resources.gpu or policy.resources.memory:
             return False
+        if policy.resources.cpu > self.smallest:  # it will have what the one before it leaves
+            return False
         depth = min(AHEAD_DEPTH, int(AHEAD_SECONDS / max(step.seconds, 1e-6)))
-        return self.ahead < depth * self.running
+        return self.ahead < depth * self.hosts
 
     def take(self, task: Task, ahead: bool) -> None:
-        if ahead:
-            self.ahead += 1
-            return
         need = task.resources
-        self.running += 1
+        self._count(task, need.cpu, ahead, hosts=True)
+        if ahead:
+            return
         self.cpu -= need.cpu
         self.memory -= need.memory
         self.gpu -= need.gpu
@@ -247,21 +264,13 @@ def _start(state: EngineState, task: Task, now: float, ahead: bool, out: list[Co
         out.append(Later(now + task.step.policy.timeout, TimedOut(task.token, now)))
 
 
-def running_records(state: EngineState) -> list[TaskRecord]:
-    """Rows for attempts that have run for a moment and are not written down as running yet."""
-    records = []
-    for slot in state.slots.values():
-        if not slot.recorded and not slot.ahead:
-            slot.recorded = True
-            records.append(_task_record(state, slot.task, TaskState.RUNNING, None))
-    return records
-
-
 def _promote(state: EngineState, event: Promote, out: list[Command]) -> None:
     slot = state.slots.get(event.token)
     if slot is not None:
         slot.ahead = False
         slot.started = event.now
+        if slot.reason:  # cancelled while it waited behind another one
+            out.append(Kill(event.token, CANCEL_GRACE))
 
 
 def _handback(state: EngineState, event: Handback, out: list[Command]) -> None:
@@ -270,8 +279,8 @@ def _handback(state: EngineState, event: Handback, out: list[Command]) -> None:
         if slot is None:
             continue
         slot.task.attempt -= 1
-        if slot.reason:
-            _finish(state, slot.task, TaskState.CANCELLED, Problem("cancelled", slot.reason), out)
+        if slot.reason == _CANCELLED:
+            _finish(state, slot.task, TaskState.CANCELLED, Problem("cancelled", "cancelled before it ran"), out)
         else:
             _ready(state, slot.task, event.now, front=True)
 
@@ -297,11 +306,11 @@ def _succeeded(state: EngineState, event: Succeeded, out: list[Command]) -> None
     step.seconds = seconds if step.seconds is None else max(seconds, 0.7 * step.seconds + 0.3 * seconds)
     task.outputs = event.outputs
     writes: tuple[Written, ...] = (
-        _task_record(state, task, TaskState.SUCCEEDED, usage.finished),
-        _attempt_record(state, task, AttemptState.SUCCEEDED, event, slot),
-        *_artifact_records(state, task, usage.finished),
-        *_edges(state, task),
-        *_cache_entry(state, task, usage.finished),
+        rows.task_record(state, task, TaskState.SUCCEEDED, usage.finished),
+        rows.attempt_record(state, task, AttemptState.SUCCEEDED, event, slot),
+        *rows.artifact_records(state, task, usage.finished),
+        *rows.edges(state, task),
+        *rows.cache_entry(state, task, usage.finished),
     )
     out.append(Record(writes, urgent=True))
     _succeed(state, task, event.now, out)
@@ -337,13 +346,13 @@ def _failed(state: EngineState, event: AttemptFailed, out: list[Command]) -> Non
         return
     task = slot.task
     problem = Problem(event.failure, event.error, event.traceback, event.exception, event.classes, event.exit_code)
-    if slot.reason == "cancelled":
+    if slot.reason == _CANCELLED:
         problem = Problem("cancelled", "cancelled while it ran")
-        record = _attempt_record(state, task, AttemptState.CANCELLED, event, slot)
+        record = rows.attempt_record(state, task, AttemptState.CANCELLED, event, slot)
         out.append(Record((record,), urgent=True))
         _finish(state, task, TaskState.CANCELLED, problem, out)
         return
-    attempt = _attempt_record(state, task, AttemptState.FAILED, event, slot)
+    attempt = rows.attempt_record(state, task, AttemptState.FAILED, event, slot)
     retry = task.step.policy.retry
     retries_done = task.attempt - 1 - task.attempts_before
     if retries_done < retry.count and _matches(retry.on, event.classes) and not state.cancelling:
@@ -372,7 +381,7 @@ def _delay(
     roll = int.from_bytes(task.key[:4], "little") ^ (task.attempt * 0x9E3779B1) & 0xFFFFFFFF
     wait = backoff_delay(retry_number, retry.delay, retry.backoff, retry.max_delay, retry.jitter, roll / 2**32)
     _move(state, task, TaskState.DELAYED)
-    record = _task_record(state, task, TaskState.DELAYED, None, error=event.error)
+    record = rows.task_record(state, task, TaskState.DELAYED, None, error=event.error)
     out.append(Record((attempt, record), urgent=False))
     out.append(Later(event.now + wait, Due(task, event.now)))
 
@@ -392,7 +401,7 @@ def _finish(state: EngineState, task: Task, final: TaskState, problem: Problem, 
         state.live.discard(one)
         one.problem = why
         if one.id.number >= 0:
-            record = _task_record(state, one, state_after, None, error=why.error)
+            record = rows.task_record(state, one, state_after, None, error=why.error)
             out.append(Record((record,), urgent=True))
         out.append(Resolve(one))
         ended += [(dependent, *_upstream(one, why)) for dependent in one.dependents]
@@ -437,8 +446,9 @@ def _cancel(state: EngineState, event: Cancel, out: list[Command]) -> None:
         if task.state is TaskState.RUNNING:
             slot = state.slots[task.token]
             if not slot.reason:
-                slot.reason = "cancelled"
-                out.append(Kill(task.token, CANCEL_GRACE))
+                slot.reason = _CANCELLED
+                if not slot.ahead:  # else its worker is busy with another task, which is not to blame
+                    out.append(Kill(task.token, CANCEL_GRACE))
         else:
             _finish(state, task, TaskState.CANCELLED, Problem("cancelled", "cancelled before it ran"), out)
 
@@ -450,6 +460,14 @@ def _input_lost(state: EngineState, event: InputLost, out: list[Command]) -> Non
         return
     task = slot.task
     task.attempt -= 1
+    if slot.reason == _CANCELLED:
+        _finish(state, task, TaskState.CANCELLED, Problem("cancelled", "cancelled before it ran"), out)
+        return
+    task.losses += 1
+    if task.losses > MAX_LOSSES:
+        text = f"output {event.output!r} of task {event.parent} cannot be read, although it was made again"
+        _finish(state, task, TaskState.FAILED, Problem(Failure.INPUT, text), out)
+        return
     task.pending = tuple(
         PendingInput(
             one.name,
@@ -461,6 +479,9 @@ def _input_lost(state: EngineState, event: InputLost, out: list[Command]) -> Non
         )
         for one in task.pending
     )
+    if event.producer.problem is not None:
+        _finish(state, task, *_upstream(event.producer, event.producer.problem), out)
+        return
     _move(state, task, TaskState.WAITING)
     _depend(task, event.producer)
     if not task.waiting_on:  # it has finished meanwhile
@@ -475,90 +496,10 @@ def _recall(state: EngineState, event: Recall, out: list[Command]) -> None:
     task.attempt = task.attempts_before = record.attempts
     task.inputs = task.final_inputs()
     _enter(state, task)
-    _ready(state, task, event.now)
-
-
-# --- records ----------------------------------------------------------------------------------------------------
-
-
-def _task_record(state: EngineState, task: Task, to: TaskState, finished: float | None, error: str = "") -> TaskRecord:
-    step = task.step
-    return TaskRecord(
-        run_id=state.options.run_id,
-        step=task.id.step,
-        number=task.id.number,
-        key=task.key,
-        state=to,
-        inputs=task.inputs,
-        occurrence=task.occurrence,
-        code=step.code,
-        environment=step.environment,
-        cache_key=task_cache_key(task) if step.policy.cache else b"",
-        reused_from=task.origin,
-        attempts=task.attempt,
-        created=task.created,
-        started=task.started,
-        finished=finished,
-        session=state.options.session,
-        error=error,
-        tags=step.policy.tags,
-    )
-
-
-def task_cache_key(task: Task) -> bytes:
-    """The cache key of an identified task."""
-    digest = keys.inputs_digest(task.inputs)
-    return keys.cache_key(task.step.name, task.step.code, digest, task.step.environment)
-
-
-def _attempt_record(
-    state: EngineState, task: Task, to: AttemptState, event: Succeeded | AttemptFailed, slot: Slot
-) -> AttemptRecord:
-    usage = event.usage
-    failed = event if isinstance(event, AttemptFailed) else None
-    return AttemptRecord(
-        run_id=state.options.run_id,
-        step=task.id.step,
-        number=task.id.number,
-        attempt=task.attempt,
-        state=to,
-        started=usage.started if usage else slot.started,
-        finished=usage.finished if usage else event.now,
-        cpu_seconds=usage.cpu_seconds if usage else 0.0,
-        peak_memory=usage.peak_memory if usage else 0,
-        failure=failed.failure if failed else "",
-        exit_code=failed.exit_code if failed else None,
-        error=failed.error if failed else "",
-        traceback=failed.traceback if failed else "",
-        exception=failed.exception if failed else None,
-    )
-
-
-def _artifact_records(state: EngineState, task: Task, now: float) -> list[ArtifactRecord]:
-    run_id, (step, number) = state.options.run_id, task.id
-    return [
-        ArtifactRecord(
-            run_id=run_id,
-            step=step,
-            number=number,
-            name=one.name,
-            value=one.value,
-            preview=one.preview,
-            created=now,
-        )
-        for one in task.outputs
-    ]
-
-
-def _edges(state: EngineState, task: Task) -> list[Edge]:
-    parents = {(source.step, source.number) for one in task.inputs for source in one.sources}
-    return [Edge(state.options.run_id, step, number, task.id.step, task.id.number) for step, number in parents]
-
-
-def _cache_entry(state: EngineState, task: Task, now: float) -> tuple[CacheEntry, ...]:
-    if not task.step.policy.cache:
-        return ()
-    return (CacheEntry(task_cache_key(task), state.options.run_id, task.id.step, task.id.number, now),)
+    if state.cancelling:
+        _finish(state, task, TaskState.CANCELLED, Problem("cancelled", "the run is being cancelled"), out)
+    else:
+        _ready(state, task, event.now)
 
 
 def _enter(state: EngineState, task: Task) -> None:

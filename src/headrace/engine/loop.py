@@ -19,7 +19,7 @@ from typing import Any
 import msgspec
 
 from headrace.engine.crew import Crew
-from headrace.engine.decide import decide, running_records, task_cache_key
+from headrace.engine.decide import decide
 from headrace.engine.events import (
     CacheAnswer,
     Cancel,
@@ -39,6 +39,7 @@ from headrace.engine.events import (
 )
 from headrace.engine.ports import Executor
 from headrace.engine.recall import rebuild
+from headrace.engine.rows import running_records, task_cache_key
 from headrace.engine.section import Section
 from headrace.engine.state import EngineState, Timer
 from headrace.engine.tasks import StepInfo, Task

@@ -71,6 +71,7 @@ class Task:
         "id",
         "inputs",
         "key",
+        "losses",
         "memory",
         "occurrence",
         "origin",
@@ -98,6 +99,7 @@ class Task:
         self.token = 0
         self.memory = step.policy.resources.memory
         self.waiting_on = 0
+        self.losses = 0  # inputs that were gone when an attempt wanted them
         self.dependents: list[Task] = []
         self.outputs: tuple[Output, ...] = ()
         self.problem: Problem | None = None

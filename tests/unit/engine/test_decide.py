@@ -5,13 +5,15 @@ from __future__ import annotations
 import pytest
 
 from headrace.engine import decide as module
-from headrace.engine.events import Event, Lookup, Record, Resolve, Start, Submit
+from headrace.engine.events import CacheAnswer, Cancel, Event, Lookup, Record, Resolve, Start, Submit
 from headrace.engine.keys import inputs_digest, task_key
+from headrace.engine.rows import task_cache_key
 from headrace.engine.tasks import PendingInput, PendingSource, Task
 from headrace.model import states
 from headrace.model.policy import Resources
 from headrace.model.records import ArtifactRecord, AttemptRecord, Edge, Input, Source, TaskId, TaskRecord
 from headrace.model.states import AttemptState, IllegalTransitionError, RunState, TaskState, advance
+from headrace.stores.metadata.protocol import CacheEntry
 from headrace.testing.engine import Bench, of_kind, output, packed, resolved, written
 
 # --- tables -------------------------------------------------------------------------------------------------------
@@ -255,10 +257,10 @@ def test_a_caching_step_asks_first() -> None:
     (lookup,) = of_kind(bench.commands, Lookup)
     assert lookup.task is task
     assert bench.start() == []
-    bench.feed(module.CacheAnswer(task, None, "", 1.0))
+    bench.feed(CacheAnswer(task, None, "", 1.0))
     assert bench.start() == [task]
     bench.succeed(task)
-    (entry,) = [w for w in written(bench.commands) if isinstance(w, module.CacheEntry)]
+    (entry,) = [w for w in written(bench.commands) if isinstance(w, CacheEntry)]
     row = next(w for w in written(bench.commands) if isinstance(w, TaskRecord))
     assert entry.key == row.cache_key != b""
 
@@ -267,7 +269,7 @@ def test_a_cached_result_is_recorded_as_reused() -> None:
     bench = Bench()
     source = bench.run(bench.submit(bench.step(), "1"))
     task = bench.submit(bench.step("fit", cache=True), source)
-    bench.feed(module.CacheAnswer(task, (output("old"),), "train/1/fit/3", 1.0))
+    bench.feed(CacheAnswer(task, (output("old"),), "train/1/fit/3", 1.0))
     record, resolve = bench.commands
     assert isinstance(record, Record)
     assert record.urgent
@@ -285,7 +287,7 @@ def test_the_cache_is_not_asked_when_told_so_but_fed() -> None:
     task = bench.submit(bench.step(cache=True), "x")
     assert bench.commands == []
     bench.run(task)
-    assert [w for w in written(bench.commands) if isinstance(w, module.CacheEntry)]
+    assert [w for w in written(bench.commands) if isinstance(w, CacheEntry)]
 
 
 def test_the_cache_key_has_step_code_inputs_and_environment() -> None:
@@ -293,7 +295,7 @@ def test_the_cache_key_has_step_code_inputs_and_environment() -> None:
         bench = Bench()
         step = bench.step(name, code, cache=True)
         step.environment = environment
-        return module.task_cache_key(bench.submit(step, value))
+        return task_cache_key(bench.submit(step, value))
 
     base = ("fit", b"v1", "x", b"e")
     assert key(*base) == key(*base)
@@ -304,8 +306,8 @@ def test_the_cache_key_has_step_code_inputs_and_environment() -> None:
 def test_a_cache_answer_to_a_cancelled_task_is_ignored() -> None:
     bench = Bench()
     task = bench.submit(bench.step(cache=True), "x")
-    bench.feed(module.Cancel(task, 1.0))
-    assert bench.feed(module.CacheAnswer(task, (output("old"),), "o", 1.0)) == []
+    bench.feed(Cancel(task, 1.0))
+    assert bench.feed(CacheAnswer(task, (output("old"),), "o", 1.0)) == []
     assert task.state is TaskState.CANCELLED
 
 

@@ -1,0 +1,106 @@
+"""What the engine knows, as rows of the metadata store. Plain functions of the state; called by ``decide``."""
+
+from __future__ import annotations
+
+from headrace.engine import keys
+from headrace.engine.events import AttemptFailed, Succeeded
+from headrace.engine.state import EngineState, Slot
+from headrace.engine.tasks import Task
+from headrace.model.records import ArtifactRecord, AttemptRecord, Edge, TaskRecord
+from headrace.model.states import AttemptState, TaskState
+from headrace.stores.metadata.protocol import CacheEntry
+
+
+def running_records(state: EngineState) -> list[TaskRecord]:
+    """Rows for attempts that have run for a moment and are not written down as running yet."""
+    records = []
+    for slot in state.slots.values():
+        if not slot.recorded and not slot.ahead:
+            slot.recorded = True
+            records.append(task_record(state, slot.task, TaskState.RUNNING, None))
+    return records
+
+
+def task_record(state: EngineState, task: Task, to: TaskState, finished: float | None, error: str = "") -> TaskRecord:
+    """Where a task stands; ``to`` is the state it is about to have."""
+    step = task.step
+    return TaskRecord(
+        run_id=state.options.run_id,
+        step=task.id.step,
+        number=task.id.number,
+        key=task.key,
+        state=to,
+        inputs=task.inputs,
+        occurrence=task.occurrence,
+        code=step.code,
+        environment=step.environment,
+        cache_key=task_cache_key(task) if step.policy.cache else b"",
+        reused_from=task.origin,
+        attempts=task.attempt,
+        created=task.created,
+        started=task.started,
+        finished=finished,
+        session=state.options.session,
+        error=error,
+        tags=step.policy.tags,
+    )
+
+
+def task_cache_key(task: Task) -> bytes:
+    """The cache key of an identified task."""
+    digest = keys.inputs_digest(task.inputs)
+    return keys.cache_key(task.step.name, task.step.code, digest, task.step.environment)
+
+
+def attempt_record(
+    state: EngineState, task: Task, to: AttemptState, event: Succeeded | AttemptFailed, slot: Slot
+) -> AttemptRecord:
+    """How an attempt ended."""
+    usage = event.usage
+    failed = event if isinstance(event, AttemptFailed) else None
+    return AttemptRecord(
+        run_id=state.options.run_id,
+        step=task.id.step,
+        number=task.id.number,
+        attempt=task.attempt,
+        state=to,
+        started=usage.started if usage else slot.started,
+        finished=usage.finished if usage else event.now,
+        cpu_seconds=usage.cpu_seconds if usage else 0.0,
+        peak_memory=usage.peak_memory if usage else 0,
+        failure=failed.failure if failed else "",
+        exit_code=failed.exit_code if failed else None,
+        error=failed.error if failed else "",
+        traceback=failed.traceback if failed else "",
+        exception=failed.exception if failed else None,
+    )
+
+
+def artifact_records(state: EngineState, task: Task, now: float) -> list[ArtifactRecord]:
+    """The outputs of a task."""
+    run_id, (step, number) = state.options.run_id, task.id
+    return [
+        ArtifactRecord(
+            run_id=run_id,
+            step=step,
+            number=number,
+            name=one.name,
+            value=one.value,
+            preview=one.preview,
+            created=now,
+        )
+        for one in task.outputs
+    ]
+
+
+def edges(state: EngineState, task: Task) -> list[Edge]:
+    """Which tasks a task took outputs of."""
+    parents = {(source.step, source.number) for one in task.inputs for source in one.sources}
+    return [Edge(state.options.run_id, step, number, task.id.step, task.id.number) for step, number in parents]
+
+
+def cache_entry(state: EngineState, task: Task, now: float) -> tuple[CacheEntry, ...]:
+    """What answers its cache key from now on; nothing when its step does not cache."""
+    if not task.step.policy.cache:
+        return ()
+    return (CacheEntry(task_cache_key(task), state.options.run_id, task.id.step, task.id.number, now),)

@@ -1,0 +1,236 @@
+"""What starts when: resources, limits, patience with big tasks, short tasks sent ahead of their turn."""
+
+from __future__ import annotations
+
+import pytest
+
+from headrace.engine.decide import AHEAD_DEPTH, PATIENCE
+from headrace.engine.events import Cancel, Handback, Kill, Promote, Start
+from headrace.engine.rows import running_records
+from headrace.engine.tasks import Task
+from headrace.model.policy import Resources
+from headrace.model.states import TaskState
+from headrace.testing.engine import Bench, of_kind, resolved
+
+GIB = 1 << 30
+
+
+@pytest.mark.parametrize(
+    ("capacity", "need", "fits"),
+    [
+        (Resources(cpu=2), {"cpu": 1.0}, 2),
+        (Resources(cpu=2), {"cpu": 0.5}, 4),
+        (Resources(cpu=1), {"cpu": 0.1}, 10),  # ten times a tenth is more than one, in binary
+        (Resources(cpu=2), {"cpu": 1.5}, 1),
+        (Resources(cpu=2), {"cpu": 0.0}, 12),
+        (Resources(cpu=8, memory=4 * GIB), {"cpu": 1.0, "memory": GIB}, 4),
+        (Resources(cpu=8, memory=4 * GIB), {"cpu": 1.0, "memory": 3 * GIB}, 1),
+        (Resources(cpu=8, memory=4 * GIB), {"cpu": 1.0, "memory": 0}, 8),
+        (Resources(cpu=8, gpu=3), {"cpu": 1.0, "gpu": 1}, 3),
+        (Resources(cpu=8, gpu=3), {"cpu": 1.0, "gpu": 2}, 1),
+    ],
+)
+def test_no_more_starts_than_fits(capacity: Resources, need: dict, fits: int) -> None:
+    bench = Bench(capacity=capacity)
+    step = bench.step(**need)
+    tasks = [bench.submit(step, str(n)) for n in range(12)]
+    assert bench.start() == tasks[:fits]
+    assert bench.start() == []
+    bench.succeed(tasks[0])
+    if fits < 12:
+        assert bench.start() == [tasks[fits]]
+
+
+def test_gpus_are_given_by_number_and_given_back() -> None:
+    bench = Bench(capacity=Resources(cpu=8, gpu=3))
+    one, two = bench.step("one", gpu=1), bench.step("two", gpu=2)
+    first, second, third = bench.submit(one, "1"), bench.submit(two, "2"), bench.submit(two, "3")
+    bench.start()
+    assert [start.gpus for start in of_kind(bench.commands, Start)] == [(0,), (1, 2)]
+    bench.succeed(first)
+    assert bench.start() == []
+    bench.succeed(second)
+    assert bench.start() == [third]
+    assert [start.gpus for start in of_kind(bench.commands, Start)] == [(0, 1)]
+
+
+def test_max_parallel_of_the_run_and_of_a_step() -> None:
+    bench = Bench(capacity=Resources(cpu=10), max_parallel=3)
+    limited, free = bench.step("limited", max_parallel=1), bench.step("free")
+    tasks = [bench.submit(limited, "1"), bench.submit(limited, "2"), *(bench.submit(free, str(n)) for n in range(4))]
+    assert bench.start() == [tasks[0], tasks[2], tasks[3]]
+    bench.succeed(tasks[2])
+    assert bench.start() == [tasks[4]]
+    bench.succeed(tasks[0])
+    assert bench.start() == [tasks[1]]
+
+
+def test_tasks_of_a_shape_start_in_the_order_of_their_calls() -> None:
+    bench = Bench(capacity=Resources(cpu=1))
+    step = bench.step()
+    tasks = [bench.submit(step, str(n)) for n in range(5)]
+    started: list[Task] = []
+    for _ in tasks:
+        started += bench.start()
+        bench.succeed(started[-1])
+    assert started == tasks
+
+
+def test_small_tasks_pass_a_big_one_for_a_while_and_then_wait_behind_it() -> None:
+    bench = Bench(capacity=Resources(cpu=2))
+    small, big = bench.step("small"), bench.step("big", cpu=2.0)
+    running = [bench.submit(small, "0"), bench.submit(small, "1")]
+    bench.start()
+    waiting = bench.submit(big, "x")
+    passed = 0
+    for n in range(100):  # as soon as one ends, the next is called: the big one never finds two cores by luck
+        bench.submit(small, f"more {n}")
+        bench.clock.advance(0.1)
+        bench.succeed(running.pop(0), seconds=0.1)
+        started = bench.start()
+        running += started
+        if started == [waiting]:
+            break
+        passed += len(started)
+    assert waiting.state is TaskState.RUNNING
+    assert passed <= PATIENCE / 0.1 + 1
+    assert bench.clock.now - 1000 < PATIENCE + 1
+
+
+def test_a_step_at_its_own_limit_holds_nobody_else_back() -> None:
+    bench = Bench(capacity=Resources(cpu=2))
+    limited, free = bench.step("limited", max_parallel=1), bench.step("free")
+    first = bench.submit(limited, "1")
+    bench.submit(limited, "2")
+    assert bench.start() == [first]
+    bench.clock.advance(PATIENCE * 2)
+    later = bench.submit(free, "x")
+    assert bench.start() == [later]
+
+
+def test_a_cancelled_task_at_the_head_of_its_lane_is_passed_over() -> None:
+    bench = Bench(capacity=Resources(cpu=1))
+    step = bench.step()
+    running, gone, then = (bench.submit(step, str(n)) for n in range(3))
+    bench.start()
+    bench.feed(Cancel(gone, 1.0))
+    bench.succeed(running)
+    assert bench.start() == [then]
+
+
+def test_scheduling_does_not_look_at_what_is_over() -> None:
+    bench = Bench()
+    step = bench.step()
+    for n in range(50):
+        bench.run(bench.submit(step, str(n)))
+    assert all(not lane.tasks for lane in bench.state.lanes.values())
+    assert bench.feed(Cancel(None, 1.0)) == []
+
+
+# --- sent ahead ---------------------------------------------------------------------------------------------------
+
+
+def short(bench: Bench, **policy: object) -> list[Task]:
+    """Both cores busy, and a step known to be quick with tasks waiting."""
+    step = bench.step("short", seconds=0.0001, **policy)
+    tasks = [bench.submit(step, str(n)) for n in range(40)]
+    bench.start()
+    return tasks
+
+
+def test_short_tasks_are_sent_ahead_and_occupy_nothing_until_their_turn() -> None:
+    bench = Bench()
+    tasks = short(bench)
+    starts = of_kind(bench.commands, Start)
+    assert [start.ahead for start in starts] == [False] * 2 + [True] * 2 * AHEAD_DEPTH
+    assert bench.state.used() == (2.0, 0, 0)
+    bench.succeed(tasks[0], seconds=0.0001)
+    bench.feed(Promote(tasks[2].token, 1001.0))
+    assert bench.state.used() == (2.0, 0, 0)
+    assert bench.state.slots[tasks[2].token].started == 1001.0
+    assert [start.ahead for start in of_kind(bench.commands, Start)] == []
+
+
+@pytest.mark.parametrize(
+    "policy",
+    [
+        {"isolated": True},
+        {"timeout": 5.0},
+        {"max_parallel": 30},
+        {"memory": 1},
+        {"cpu": 1.5},  # more than the task before it leaves
+    ],
+)
+def test_what_needs_care_is_not_sent_ahead(policy: dict) -> None:
+    bench = Bench()
+    plain = bench.step("plain", seconds=1.0)
+    assert bench.submit(plain, "1").state is TaskState.READY
+    short(bench, **policy)
+    assert not any(slot.ahead for slot in bench.state.slots.values())
+
+
+def test_nothing_is_sent_ahead_behind_a_fresh_process_or_one_that_is_being_killed() -> None:
+    bench = Bench()
+    isolated = bench.step("isolated", isolated=True)
+    busy = [bench.submit(isolated, str(n)) for n in range(2)]
+    bench.start()
+    tasks = short(bench)
+    assert bench.commands == []
+    bench.succeed(busy[0])
+    bench.start()
+    assert [slot.ahead for slot in bench.state.slots.values()].count(True) == AHEAD_DEPTH  # behind the other one only
+    bench.feed(Cancel(tasks[0], 1.0))
+    before = len(bench.state.slots)
+    bench.start()
+    assert len(bench.state.slots) == before
+
+
+def test_unknown_or_long_durations_are_not_sent_ahead() -> None:
+    for seconds in (None, 0.01, 60.0):
+        bench = Bench()
+        step = bench.step(seconds=seconds)
+        for n in range(9):
+            bench.submit(step, str(n))
+        assert len(bench.start()) == 2
+
+
+def test_what_is_handed_back_is_first_again_and_has_used_no_attempt() -> None:
+    bench = Bench()
+    tasks = short(bench)
+    waiting = [task.token for task in tasks[2:6]]
+    bench.feed(Handback(tuple(waiting), 1001.0))
+    assert [task.state for task in tasks[2:6]] == [TaskState.READY] * 4
+    assert [task.attempt for task in tasks[2:6]] == [0] * 4
+    assert bench.commands == []
+    assert bench.start()[:4] == tasks[2:6]
+    assert tasks[2].token not in waiting
+    assert tasks[2].attempt == 1
+
+
+def test_cancelling_a_task_sent_ahead_does_not_touch_the_one_before_it() -> None:
+    bench = Bench()
+    tasks = short(bench)
+    bench.feed(Cancel(tasks[2], 1.0))
+    assert bench.commands == []  # its worker is busy with another task
+    bench.feed(Handback((tasks[2].token,), 2.0))
+    assert resolved(bench.commands) == [tasks[2]]
+    assert tasks[2].state is TaskState.CANCELLED
+    assert tasks[0].state is TaskState.RUNNING
+
+
+def test_a_task_cancelled_while_ahead_is_killed_when_its_turn_comes() -> None:
+    bench = Bench()
+    tasks = short(bench)
+    bench.feed(Cancel(tasks[2], 1.0))
+    bench.succeed(tasks[0])
+    bench.feed(Promote(tasks[2].token, 2.0))
+    assert [kill.token for kill in of_kind(bench.commands, Kill)] == [tasks[2].token]
+    bench.fail(tasks[2], failure="killed")
+    assert tasks[2].state is TaskState.CANCELLED
+
+
+def test_running_rows_are_written_once_and_not_for_those_ahead() -> None:
+    bench = Bench()
+    tasks = short(bench)
+    assert [row.id for row in running_records(bench.state)] == [tasks[0].id, tasks[1].id]
+    assert running_records(bench.state) == []
