@@ -12,14 +12,29 @@ from typing import TYPE_CHECKING, Any
 from headrace._version import __version__
 
 if TYPE_CHECKING:
+    from headrace.client.catalog import Flow, Runs, runs
+    from headrace.client.runs import Artifact, Run, Task
+    from headrace.client.tracking import (
+        log_artifact,
+        log_figure,
+        log_metric,
+        log_metrics,
+        log_params,
+        log_table,
+        log_text,
+        set_tag,
+        track,
+    )
     from headrace.frontends.native.flows import flow
     from headrace.frontends.native.futures import Future, as_completed, wait
+    from headrace.frontends.native.resume import resume
     from headrace.frontends.native.steps import Step, step
     from headrace.frontends.native.waits import sleep, wait_for
     from headrace.model.errors import (
         HeadraceError,
         NotStorableError,
         ParameterError,
+        RunFailedError,
         TaskCancelledError,
         TaskCrashedError,
         TaskError,
@@ -29,7 +44,10 @@ if TYPE_CHECKING:
     )
     from headrace.model.policy import Retry
 
+_CATALOG = "headrace.client.catalog"
+_CLIENT = "headrace.client.runs"
 _ERRORS = "headrace.model.errors"
+_TRACKING = "headrace.client.tracking"
 _WHERE = {
     "flow": "headrace.frontends.native.flows",
     "step": "headrace.frontends.native.steps",
@@ -37,12 +55,29 @@ _WHERE = {
     "Future": "headrace.frontends.native.futures",
     "wait": "headrace.frontends.native.futures",
     "as_completed": "headrace.frontends.native.futures",
+    "resume": "headrace.frontends.native.resume",
     "sleep": "headrace.frontends.native.waits",
     "wait_for": "headrace.frontends.native.waits",
     "Retry": "headrace.model.policy",
+    "Artifact": _CLIENT,
+    "Run": _CLIENT,
+    "Task": _CLIENT,
+    "Flow": _CATALOG,
+    "Runs": _CATALOG,
+    "runs": _CATALOG,
+    "log_artifact": _TRACKING,
+    "log_figure": _TRACKING,
+    "log_metric": _TRACKING,
+    "log_metrics": _TRACKING,
+    "log_params": _TRACKING,
+    "log_table": _TRACKING,
+    "log_text": _TRACKING,
+    "set_tag": _TRACKING,
+    "track": _TRACKING,
     "HeadraceError": _ERRORS,
     "NotStorableError": _ERRORS,
     "ParameterError": _ERRORS,
+    "RunFailedError": _ERRORS,
     "TaskCancelledError": _ERRORS,
     "TaskCrashedError": _ERRORS,
     "TaskError": _ERRORS,
@@ -68,12 +103,18 @@ def __dir__() -> list[str]:
 
 
 __all__ = [
+    "Artifact",
+    "Flow",
     "Future",
     "HeadraceError",
     "NotStorableError",
     "ParameterError",
     "Retry",
+    "Run",
+    "RunFailedError",
+    "Runs",
     "Step",
+    "Task",
     "TaskCancelledError",
     "TaskCrashedError",
     "TaskError",
@@ -83,8 +124,10 @@ __all__ = [
     "__version__",
     "as_completed",
     "flow",
+    "resume",
     "sleep",
     "step",
+    "track",
     "wait",
     "wait_for",
 ]

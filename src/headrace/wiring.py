@@ -65,11 +65,11 @@ class Project:
             self._artifacts = open_artifacts(self.settings)
         return self._artifacts
 
-    def executor(self, preload: tuple[str, ...] = ()) -> Executor:
-        """Workers on this machine."""
+    def executor(self, preload: tuple[str, ...] = (), *, debug: bool = False) -> Executor:
+        """Workers on this machine; with ``debug`` they keep the terminal."""
         from headrace.executors.local import LocalExecutor
 
-        return LocalExecutor(machine(), self.artifacts, preload)
+        return LocalExecutor(machine(), self.artifacts, preload, debug=debug)
 
     def close(self) -> None:
         """Release connections."""
@@ -81,14 +81,15 @@ class Project:
 def open_artifacts(settings: Settings) -> ArtifactStore:
     """The artifact store that ``settings`` name."""
     place = settings.artifacts or str(Path(settings.home) / "artifacts")
-    durable = settings.durability == "fsync"
-    if "://" not in place:
-        from headrace.stores.artifacts.local import LocalStore
+    from headrace.stores.artifacts.local import LocalStore
 
-        return LocalStore(place, durable=durable)
+    if "://" not in place:
+        return LocalStore(place, durable=settings.durability == "fsync")
+    from headrace.stores.artifacts.cached import CachedStore
     from headrace.stores.artifacts.objects import ObjectStore
 
-    return ObjectStore(place)
+    # Kept here too, so that workers map large blobs instead of holding copies.
+    return CachedStore(ObjectStore(place), LocalStore(Path(settings.home) / "cache"))
 
 
 def machine() -> Resources:

@@ -293,7 +293,12 @@ class Crew:
             error,
             now,
             traceback=f"The last lines it printed:\n{tail}" if tail else "",
-            classes=(f"headrace.{name}", f"builtins.{bases.get(name, 'Exception')}"),
+            classes=(
+                f"headrace.model.errors.{name}",
+                f"headrace.{name}",
+                "headrace.model.errors.TaskError",
+                f"builtins.{bases.get(name, 'Exception')}",
+            ),
             exit_code=ended.code,
         )
 

@@ -118,6 +118,8 @@ class Loop:
         self._wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._epoll.register(self._wake_fd, select.EPOLLIN)
         self.crew = Crew(executor, self._epoll, run_name, state.options.run_id)
+        #: Asked now and then for rows that may be written with the next commit.
+        self.sources: list[Callable[[float], list[Write]]] = [self.crew.take_writes]
         self._thread = threading.Thread(target=self._main, name="headrace-driver", daemon=True)
 
     # --- for the flow's threads -------------------------------------------------------------------------------
@@ -317,7 +319,8 @@ class Loop:
 
     def _tick(self, now: float) -> None:
         self._next_tick = now + _TICK
-        self._urgent.extend(self.crew.take_writes(now))
+        for source in self.sources:
+            self._urgent.extend(source(now))
         self._lazy.extend(running_records(self.state))
         for token, used in self.crew.over_memory(self.state.slots):
             self._feed(Exceeded(token, used, now))
@@ -403,7 +406,8 @@ class Loop:
     def _commit(self, *, everything: bool = False) -> None:
         writes = self._urgent
         if everything:
-            writes = [*writes, *self.crew.take_writes(time.time()), *self._lazy]
+            now = time.time()
+            writes = [*writes, *(write for source in self.sources for write in source(now)), *self._lazy]
             self._lazy = []
         self._urgent = []
         now = time.time()

@@ -62,10 +62,13 @@ class LocalLink:
 class LocalExecutor:
     """See ``Executor``. ``preload`` names modules to import when the server cannot be forked from this process."""
 
-    def __init__(self, capacity: Resources, store: ArtifactStore, preload: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self, capacity: Resources, store: ArtifactStore, preload: tuple[str, ...] = (), *, debug: bool = False
+    ) -> None:
         self.capacity = capacity
         self._store = store
         self._preload = preload
+        self._debug = debug
         self._links: dict[int, LocalLink] = {}
         self._finished: list[LocalLink] = []
         self._number = 0
@@ -83,7 +86,7 @@ class LocalExecutor:
             pid = os.fork()
             if pid == 0:
                 ours.close()
-                run_server(theirs, self._store)
+                run_server(theirs, self._store, debug=self._debug)
             self._server_pid = pid
         else:
             self._spawn(ours, theirs)
@@ -95,8 +98,11 @@ class LocalExecutor:
         argv = [sys.executable, "-m", "headrace.worker.server", str(theirs.fileno())]
         theirs.set_inheritable(True)
         self._server_pid = os.posix_spawn(sys.executable, argv, os.environ)
-        prelude = {"path": sys.path, "store": pickle.dumps(self._store), "modules": self._preload}
-        ours.send(pickle.dumps(prelude))
+        ours.send(self._prelude(self._preload))
+
+    def _prelude(self, modules: tuple[str, ...]) -> bytes:
+        store = pickle.dumps(self._store)
+        return pickle.dumps({"path": sys.path, "store": store, "modules": modules, "debug": self._debug})
 
     def provide(self) -> LocalLink:
         """Ask the server for a worker; it is not up yet when this returns."""
@@ -155,8 +161,7 @@ class LocalExecutor:
             elif kind == b"X" and number in self._links:
                 ended.append(self._ended(number, os.waitstatus_to_exitcode(value)))
             elif kind == b"R":
-                prelude = {"path": sys.path, "store": pickle.dumps(self._store), "modules": ()}
-                self._control.send(pickle.dumps(prelude))
+                self._control.send(self._prelude(()))
 
     def _ended(self, number: int, code: int) -> WorkerExit:
         link = self._links.pop(number)
@@ -217,6 +222,8 @@ def may_fork() -> bool:
     Threads of OpenBLAS do not count: it handles forks itself.
     """
     if threading.active_count() > 1:
+        return False
+    if "obstore" in sys.modules:  # its runtime does not survive a fork
         return False
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_initialized():

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import msgspec
 
+from headrace._base.sizes import parse_duration
 from headrace.model.errors import DefinitionError
 
 
@@ -24,21 +26,35 @@ class Resources(msgspec.Struct, frozen=True, array_like=True):
 class Retry(msgspec.Struct, frozen=True, array_like=True):
     """When a failed attempt is followed by another.
 
-    Up to ``count`` more attempts; the n-th retry waits ``min(delay * backoff**(n-1), max_delay)`` seconds, changed by
-    up to ``jitter`` (a fraction) at random. ``on`` restricts it to exceptions whose class, or a base of it, has one
-    of these qualified names (empty: all); a crash or a time-out counts as ``headrace.TaskCrashedError`` and so on.
-    After running out of memory the next attempt asks for ``memory_factor`` times the memory.
+    Up to ``count`` more attempts. The n-th retry waits ``min(delay * backoff**(n-1), max_delay)``, changed by up to
+    ``jitter`` (a fraction); ``delay`` and ``max_delay`` are seconds or texts such as ``"10s"``. ``on`` restricts it to
+    some exceptions, given as classes or names (empty: all); a crash counts as ``headrace.TaskCrashedError``, a time-out
+    as ``headrace.TaskTimeoutError``. After running out of memory the next attempt asks for ``memory_factor`` times the
+    memory.
     """
 
     count: int = 0
-    delay: float = 0.0
+    delay: Any = 0.0
     backoff: float = 2.0
     jitter: float = 0.0
-    max_delay: float = 600.0
-    on: tuple[str, ...] = ()
+    max_delay: Any = 600.0
+    on: Any = ()
     memory_factor: float = 1.0
 
     def __post_init__(self) -> None:
+        force = msgspec.structs.force_setattr
+        on: Any = self.on
+        on = (on,) if isinstance(on, (str, type)) else on
+        force(
+            self,
+            "on",
+            tuple(name if isinstance(name, str) else f"{name.__module__}.{name.__qualname__}" for name in on),
+        )
+        for name in ("delay", "max_delay"):
+            try:
+                force(self, name, parse_duration(getattr(self, name)))
+            except ValueError as error:
+                raise DefinitionError(f"retries: {name}: {error}") from None
         if self.count < 0:
             raise DefinitionError(f"retries: count is {self.count}, it cannot be negative")
         if self.delay < 0 or self.max_delay < 0 or self.backoff < 1 or not 0 <= self.jitter <= 1:

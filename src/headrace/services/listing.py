@@ -13,6 +13,8 @@ from headrace.model.records import Param, RunRecord
 from headrace.model.states import RunState
 from headrace.stores.metadata.protocol import MetadataStore, RunFilter
 
+_BIRTH = 2.0
+
 
 class RunRow(msgspec.Struct, frozen=True, kw_only=True):
     """A run in a listing. Times are seconds since the epoch, ``duration`` seconds of its last session.
@@ -88,8 +90,8 @@ def driver_of(metadata: MetadataStore, run: RunRecord, now: float) -> str:
     if run.state is not RunState.RUNNING:
         return ""
     lease = metadata.lease(f"run:{run.id}")
-    if lease is None:
-        return "gone"
+    if lease is None:  # a run gets its lease a moment after its row
+        return "gone" if now - run.created > _BIRTH else "unknown"
     alive = owner_alive(lease.owner)
     if alive is None:
         return "unknown" if lease.expires > now else "gone"

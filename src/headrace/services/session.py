@@ -158,13 +158,14 @@ class Session:
         return self.stores.metadata.run_by_id(self.run.id) or self.run
 
     def _result(self, value: Any) -> ArtifactRecord:
+        packed = codecs.pack(value, self.stores.artifacts)
         return ArtifactRecord(
             run_id=self.run.id,
             step=FLOW_TASK.step,
             number=FLOW_TASK.number,
             name="result",
-            value=codecs.pack(value, self.stores.artifacts),
-            preview=codecs.preview(value),
+            value=packed,
+            preview=codecs.preview(value, packed),
             created=time.time(),
         )
 

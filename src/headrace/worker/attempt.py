@@ -14,12 +14,10 @@ from typing import Any
 from headrace.model.errors import BlobError, NotStorableError, StoreError
 from headrace.model.messages import Define, Done, Execute, Failed, Output, Usage
 from headrace.model.states import Failure
-from headrace.model.values import Packed, Preview
+from headrace.model.values import Packed
 from headrace.stores import codecs
 from headrace.stores.artifacts.protocol import ArtifactStore
 
-#: JSON up to this many bytes is shown as it is.
-_PLAIN = 200
 #: (stdout, stderr) ends of the log files.
 LogEnds = Callable[[], tuple[int, int]]
 
@@ -95,9 +93,7 @@ def save_outputs(result: Any, fields: tuple[str, ...], store: ArtifactStore) -> 
 
 def _save(name: str, value: Any, store: ArtifactStore) -> Output:
     packed = codecs.pack(value, store)
-    if packed.codec == "json" and packed.size <= _PLAIN:  # its own best preview
-        return Output(name, packed, Preview(type(value).__name__, packed.inline.decode()))
-    return Output(name, packed, codecs.preview(value))
+    return Output(name, packed, codecs.preview(value, packed))
 
 
 class _Meter:

@@ -106,6 +106,14 @@ class AttemptContext(TrackBuffer):
         self.attempt = attempt
 
 
+class Reading(threading.local):
+    """Whether this thread is reading stored values: a module that is imported meanwhile must not start runs."""
+
+    active = False
+
+
+reading = Reading()
+
 _current: AttemptContext | None = None
 
 

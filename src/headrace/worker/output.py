@@ -17,10 +17,12 @@ class Capture:
     def __init__(self, out: int, err: int) -> None:
         self._fds = (out, err)
         self._inodes = (os.fstat(out).st_ino, os.fstat(err).st_ino)
+        self._installed = False
         self._originals: tuple[object, object] = (None, None)
 
     def install(self) -> None:
         """Point descriptors 1 and 2, ``sys.stdout`` and ``sys.stderr`` here; stdin becomes empty."""
+        self._installed = True
         null = os.open(os.devnull, os.O_RDONLY)
         os.dup2(null, 0)
         os.close(null)
@@ -37,6 +39,8 @@ class Capture:
 
     def repair(self) -> None:
         """Undo what a step did to stdout and stderr: closed them, pointed them elsewhere, replaced them."""
+        if not self._installed:
+            return
         for fd, source, inode in zip((1, 2), self._fds, self._inodes, strict=True):
             try:
                 same = os.fstat(fd).st_ino == inode

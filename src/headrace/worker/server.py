@@ -44,16 +44,20 @@ def parse_report(data: bytes) -> tuple[bytes, int, int]:
     return kind, number, value
 
 
-def run_server(control: socket.socket, store: ArtifactStore) -> None:
-    """Serve until the driver closes ``control``; then end all workers and the process."""
+def run_server(control: socket.socket, store: ArtifactStore, *, debug: bool = False) -> None:
+    """Serve until the driver closes ``control``; then end all workers and the process.
+
+    With ``debug`` workers keep the terminal, so that a step can stop in a debugger; nothing they print is recorded.
+    """
     try:
-        _Server(control, store).main()
+        _Server(control, store, debug).main()
     finally:
         os._exit(0)
 
 
 class _Server:
-    def __init__(self, control: socket.socket, store: ArtifactStore) -> None:
+    def __init__(self, control: socket.socket, store: ArtifactStore, debug: bool = False) -> None:
+        self._debug = debug
         self._control = control
         self._store = store
         self._pids: dict[int, int] = {}  # number -> pid of workers not yet reaped
@@ -61,7 +65,8 @@ class _Server:
 
     def main(self) -> None:
         with contextlib.suppress(OSError):  # a leader already, when started afresh
-            os.setsid()
+            if not self._debug:
+                os.setsid()
         read, write = os.pipe()
         os.set_blocking(read, False)
         os.set_blocking(write, False)
@@ -108,7 +113,8 @@ class _Server:
         self._tell(_TWO.pack(b"S", number, pid))
 
     def _become_worker(self, fds: list[int], pipe: tuple[int, int]) -> None:
-        os.setsid()
+        if not self._debug:
+            os.setsid()
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         signal.signal(signal.SIGINT, signal.SIG_DFL)
@@ -116,7 +122,8 @@ class _Server:
         for fd in pipe:
             os.close(fd)
         capture = Capture(fds[1], fds[2])
-        capture.install()
+        if not self._debug:
+            capture.install()
         run_worker(socket.socket(fileno=fds[0]), self._store, capture)
 
     def _reap(self) -> None:
@@ -167,7 +174,7 @@ def main(argv: list[str]) -> None:
         control.set_inheritable(True)
         control.send(_TWO.pack(b"R", 0, 0))
         os.execv(sys.executable, [sys.executable, "-m", "headrace.worker.server", str(control.fileno())])
-    run_server(control, store)
+    run_server(control, store, debug=prelude["debug"])
 
 
 if __name__ == "__main__":

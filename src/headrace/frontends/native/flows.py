@@ -156,7 +156,6 @@ def flow(function: Any = None, /, *, name: str = "", **options: Any) -> Any:
 
 
 def _settings(options: dict[str, Any]) -> FlowOptions:
-    import msgspec
 
     known = FlowOptions.__struct_fields__
     unknown = sorted(set(options) - set(known))

@@ -17,6 +17,7 @@ from headrace.frontends.native.runner import Running
 from headrace.model.errors import LeaseLostError, StoreError, TaskCancelledError
 from headrace.model.records import Input, RunRecord
 from headrace.model.states import RunState
+from headrace.services.flowlog import FlowOutput
 from headrace.services.session import NewSession, Resume, Session, Stores, open_session, reopen_session
 from headrace.services.tracking import RunLog, logging_to
 from headrace.stores import codecs
@@ -41,6 +42,7 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True):
     use_cache: bool = True
     keep_going: bool = False
     tags: tuple[tuple[str, str], ...] = ()
+    debug: bool = False  # one task at a time, which keeps the terminal: for ``breakpoint()`` in a step
 
 
 class Terminated(KeyboardInterrupt):
@@ -57,7 +59,7 @@ def run_flow(flow: Runnable, values: dict[str, Any], how: Launch | None = None, 
     session = _open(flow, values, how or Launch())
     run = Running(session)
     log = RunLog(session.run, session.stores, session.loop.write)
-    with _interruptible(session), inside(run), logging_to(log):
+    with _interruptible(session), inside(run), logging_to(log), FlowOutput(session):
         ended = _drive(flow, values, session, run, log)
     _call_hook(flow, ended)
     if ended.error is not None and (reraise or isinstance(ended.error, (KeyboardInterrupt, SystemExit))):
@@ -85,13 +87,15 @@ def _open(flow: Runnable, values: dict[str, Any], how: Launch) -> Session:
         inputs=tuple(Input(name, codecs.pack(value, stores.artifacts)) for name, value in values.items()),
         params=tuple((name, to_text(value)) for name, value in values.items()),
         tags=(*((tag, "") for tag in flow.settings.tags), *how.tags),
-        max_parallel=how.max_parallel or flow.settings.max_parallel or project.settings.max_parallel,
+        max_parallel=1
+        if how.debug
+        else how.max_parallel or flow.settings.max_parallel or project.settings.max_parallel,
         use_cache=how.use_cache,
         keep_going=how.keep_going or flow.settings.keep_going,
     )
     module = sys.modules.get(flow.__module__)
     preload = (flow.__module__,) if getattr(module, "__file__", None) and flow.__module__ != "__main__" else ()
-    executor = project.executor(preload)
+    executor = project.executor(preload, debug=how.debug)
     if how.resume is not None:
         session = reopen_session(stores, executor, new, how.resume)
     else:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -17,6 +17,9 @@ from headrace.model.records import RunRecord
 from headrace.services.session import Resume
 from headrace.stores import codecs
 from headrace.stores.artifacts.protocol import ArtifactStore
+
+if TYPE_CHECKING:
+    from headrace.client.runs import Run
 
 
 def flow_of(record: RunRecord) -> Flow[..., Any]:
@@ -73,3 +76,24 @@ def resume_run(
     values = {**values, **bind_values(specs, {**values, **(changes or {})})}
     how = msgspec.structs.replace(how or Launch(), resume=Resume(run=record, again=again, reuse_changed=reuse_changed))
     return run_flow(flow, values, how, reraise=reraise)
+
+
+def resume(run: str, *, again: str | tuple[str, ...] = (), reuse_changed: bool = False, **changes: Any) -> Run:
+    """Go on with run ``run`` (``"train/42"``, or ``"train"`` for its newest) and return it when it has ended.
+
+    Args:
+        run: its name.
+        again: steps whose tasks, and all that depends on them, run again.
+        reuse_changed: keep results of steps whose code changed.
+        changes: parameters with new values; what they do not touch is not run again.
+
+    Raises:
+        NotFoundError: there is no such run.
+        RunBusyError: it is being driven by another process.
+    """
+    from headrace.client.runs import Run
+
+    record = Run(run).record
+    again = (again,) if isinstance(again, str) else again
+    ended = resume_run(record, changes, again=again, reuse_changed=reuse_changed, reraise=False)
+    return Run(ended.run.name)
