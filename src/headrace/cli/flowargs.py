@@ -15,7 +15,7 @@ from headrace.model.errors import UsageError
 
 #: Our options that take a value, and our flags.
 _VALUED = frozenset({"max-parallel", "tag", "from"})
-_FLAGS = frozenset({"no-cache", "keep-going", "json", "quiet", "reuse-changed", "help"})
+_FLAGS = frozenset({"no-cache", "keep-going", "json", "quiet", "reuse-changed", "debug", "help"})
 
 
 class Options:
@@ -54,12 +54,13 @@ class Options:
             use_cache="no-cache" not in self.flags,
             keep_going="keep-going" in self.flags,
             tags=tuple(self.tags),
+            debug="debug" in self.flags,
         )
 
     @property
     def quiet(self) -> bool:
         """Whether to show nothing but what went wrong."""
-        return bool(self.flags & {"quiet", "json"})
+        return bool(self.flags & {"quiet", "json", "debug"})
 
     @property
     def json(self) -> bool:

@@ -58,7 +58,8 @@ def _step_line(name: str, step: Progress, now: float, wide: int, width: int) -> 
     text.append("  ")
     text.append(bar(step.done, step.total, length), style=colour)
     text.append(f"  {f'{step.done}/{step.total}':>7}")
-    text.append(f"  {format_duration(step.elapsed(now)):>8}", style="dim")
+    elapsed = step.elapsed(now)
+    text.append(f"  {format_duration(elapsed) if elapsed else '':>8}", style="dim")
     running = step.counts.get("running", 0)
     if running:
         text.append(f"  {running} running", style="cyan")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 if TYPE_CHECKING:
     from headrace.services.session import Session
@@ -69,6 +69,7 @@ class Watch:
 
     def __init__(self) -> None:
         self.session: Session | None = None
+        self.out: TextIO = sys.stdout
         self.steps: dict[str, Progress] = {}
         self.started = time.time()
         self._stop = threading.Event()
@@ -77,8 +78,12 @@ class Watch:
         self._told: set[str] = set()
 
     def begin(self, session: Session) -> None:
-        """Called as an observer, in the thread that will run the flow."""
+        """Called as an observer, in the thread that will run the flow, before what it prints is copied to its log.
+
+        We print to stdout as it is now: later it also feeds the log of the run, where we have no business.
+        """
         self.session = session
+        self.out = sys.stdout
         for one in session.loop.state.recorded.values():
             self._codes.setdefault(one.record.step, set()).add(one.record.code)
         self._thread = threading.Thread(target=self._main, name="headrace-watch", daemon=True)
@@ -147,8 +152,8 @@ class Lines(Watch):
         """See ``Watch``."""
         from headrace.cli.output import clean
 
-        sys.stdout.write(f"{clean(line)}\n")
-        sys.stdout.flush()
+        self.out.write(f"{clean(line)}\n")
+        self.out.flush()
 
     def update(self, now: float) -> None:
         """See ``Watch``."""
@@ -178,19 +183,79 @@ class Lines(Watch):
         step.reported = (step.done, now)
 
 
+class _Above:
+    """Stands in for stdout: what the flow prints scrolls above the display while there is one."""
+
+    def __init__(self, original: TextIO, display: Display) -> None:
+        self._original = original
+        self._display = display
+        self._line = ""
+        self._lock = threading.RLock()
+
+    def write(self, text: str) -> int:
+        if not self._display.is_open:
+            return self._original.write(text)
+        with self._lock:
+            *lines, self._line = (self._line + text).split("\n")
+        if lines:
+            self._display.print_above("\n".join(lines))
+        return len(text)
+
+    def flush(self) -> None:
+        self._original.flush()
+
+    def drain(self) -> None:
+        """Print what is left of an unfinished line, now that the display is gone."""
+        line, self._line = self._line, ""
+        self._original.write(line)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._original, name)
+
+
 class Display(Watch):
     """A live display below what the flow prints: one line per step, and the last line that any task wrote."""
 
     def __init__(self) -> None:
         super().__init__()
         self._live: Any = None
+        self._streams: tuple[TextIO, TextIO] = (sys.stdout, sys.stderr)
+        self._above: list[_Above] = []
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the display is on the screen."""
+        return self._live is not None
+
+    def begin(self, session: Session) -> None:
+        """See ``Watch``."""
+        self._streams = (sys.stdout, sys.stderr)
+        self._above = [_Above(sys.stdout, self)]
+        if sys.stderr.isatty():
+            self._above.append(_Above(sys.stderr, self))
+            sys.stderr = self._above[1]
+        super().begin(session)
+        sys.stdout = self._above[0]
+
+    def end(self) -> None:
+        """See ``Watch``."""
+        super().end()
+        if self._above:
+            sys.stdout, sys.stderr = self._streams
+            for stream in self._above:
+                stream.drain()
+
+    def print_above(self, text: str, style: str = "") -> None:
+        """Print lines above the display."""
+        from rich.text import Text
+
+        shown = Text(text, style=style) if style else Text.from_ansi(text)
+        self._live.console.print(shown, soft_wrap=True)
 
     def say(self, line: str) -> None:
         """See ``Watch``."""
         self._open()
-        from rich.text import Text
-
-        self._live.console.print(Text(line, style="yellow"))
+        self.print_above(line, "yellow")
 
     def update(self, now: float) -> None:
         """See ``Watch``."""
@@ -199,26 +264,32 @@ class Display(Watch):
                 return
             self._open()
         for line in self.new_failures():
-            from rich.text import Text
-
-            self._live.console.print(Text(line, style="red"))
+            self.print_above(line, "red")
         self._live.update(self._frame(now), refresh=True)
 
     def finish(self) -> None:
         """See ``Watch``."""
         if self._live is not None:
-            self._live.update(self._frame(time.time(), last=True), refresh=True)
-            self._live.stop()
+            live, frame = self._live, self._frame(time.time(), last=True)
+            live.update(frame, refresh=True)
             self._live = None
+            live.stop()
 
     def _open(self) -> None:
         if self._live is None:
             from rich.console import Console
             from rich.live import Live
 
-            console = Console(highlight=False, soft_wrap=False)
-            self._live = Live(console=console, auto_refresh=False, vertical_overflow="crop")
-            self._live.start()
+            console = Console(file=self.out, highlight=False, soft_wrap=False)
+            live = Live(
+                console=console,
+                auto_refresh=False,
+                vertical_overflow="crop",
+                redirect_stdout=False,
+                redirect_stderr=False,
+            )
+            live.start()
+            self._live = live
 
     def _frame(self, now: float, *, last: bool = False) -> Any:
         from rich.console import Group

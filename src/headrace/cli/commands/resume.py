@@ -13,7 +13,9 @@ from headrace.cli.opening import RunName, open_existing
 if TYPE_CHECKING:
     from headrace.model.records import RunRecord
 
-_OURS = frozenset({"from", "reuse-changed", "max-parallel", "no-cache", "keep-going", "tag", "json", "quiet", "help"})
+_OURS = frozenset(
+    {"from", "reuse-changed", "max-parallel", "no-cache", "keep-going", "tag", "json", "quiet", "debug", "help"}
+)
 
 
 @click.command(
@@ -34,7 +36,7 @@ def resume_command(context: click.Context, arguments: tuple[str, ...]) -> int:
     Options:
       --from STEP       Run the tasks of this step again, and all that depends on them; may be repeated.
       --reuse-changed   Reuse results of steps whose code changed, too.
-      --max-parallel N, --no-cache, --keep-going, --tag T, --json, --quiet: as in `headrace run`.
+      --max-parallel N, --no-cache, --keep-going, --tag T, --json, --quiet, --debug: as in `headrace run`.
 
     Exit codes: 0 succeeded, 1 failed, 2 wrong usage, 130 interrupted.
     """

@@ -6,7 +6,7 @@ import click
 
 from headrace.cli.flowargs import Options, print_parameters, split
 
-_OURS = frozenset({"max-parallel", "no-cache", "keep-going", "tag", "json", "quiet", "help"})
+_OURS = frozenset({"max-parallel", "no-cache", "keep-going", "tag", "json", "quiet", "debug", "help"})
 
 
 @click.command(
@@ -20,6 +20,7 @@ _OURS = frozenset({"max-parallel", "no-cache", "keep-going", "tag", "json", "qui
 @click.option("--tag", "tags", multiple=True, metavar="T", help="Tag the run: NAME or NAME=VALUE; may be repeated.")
 @click.option("--json", "json", is_flag=True, help="End with one JSON document on stdout; the flow prints to stderr.")
 @click.option("--quiet", is_flag=True, help="Print nothing of ours, except why the run failed.")
+@click.option("--debug", is_flag=True, help="One task at a time, with the terminal: for breakpoint() in a step.")
 @click.argument("target", metavar="FILE[:FLOW]", type=click.Path())
 @click.argument("arguments", metavar="[PARAMETERS]...", nargs=-1, type=click.UNPROCESSED)
 def run_command(
@@ -29,6 +30,7 @@ def run_command(
     tags: tuple[str, ...],
     json: bool,
     quiet: bool,
+    debug: bool,
     target: str,
     arguments: tuple[str, ...],
 ) -> int:
@@ -50,7 +52,7 @@ def run_command(
         options.take("max-parallel", max_parallel)
     for tag in tags:
         options.take("tag", tag)
-    given = {"no-cache": no_cache, "keep-going": keep_going, "json": json, "quiet": quiet}
+    given = {"no-cache": no_cache, "keep-going": keep_going, "json": json, "quiet": quiet, "debug": debug}
     options.flags |= {name for name, on in given.items() if on}
     return _run(target, arguments, options)
 

@@ -1,0 +1,189 @@
+"""Two runs side by side: parameters, code, packages, metrics, and outputs by digest."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import msgspec
+
+from headrace.model.records import FLOW_TASK, RunDetails, RunRecord, TaskId, TaskRecord
+from headrace.model.states import TaskState
+from headrace.model.values import Blob
+from headrace.services.describe import details_of
+from headrace.services.names import task_name
+from headrace.stores.artifacts.protocol import ArtifactStore
+from headrace.stores.metadata.protocol import MetadataStore
+
+
+class Change(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that differs: None on the side that lacks it."""
+
+    name: str
+    left: str | None
+    right: str | None
+
+
+class MetricChange(msgspec.Struct, frozen=True, kw_only=True):
+    """The last value of a metric on both sides; ``change`` is right minus left."""
+
+    name: str
+    left: float | None
+    right: float | None
+    change: float | None
+
+
+class StepChange(msgspec.Struct, frozen=True, kw_only=True):
+    """A step: tasks on both sides, those called with equal inputs, and which of these made different outputs."""
+
+    step: str
+    left: int
+    right: int
+    equal_inputs: int
+    equal_outputs: int
+    different: list[str]
+    code_changed: bool
+
+
+class RunDiff(msgspec.Struct, frozen=True, kw_only=True):
+    """What differs between two runs; lists hold differences only, ``steps`` all steps.
+
+    ``result`` is ``same``, ``different``, or ``missing`` when not both runs have one.
+    """
+
+    left: str
+    right: str
+    facts: list[Change]
+    params: list[Change]
+    files: list[Change]
+    packages: list[Change]
+    metrics: list[MetricChange]
+    steps: list[StepChange]
+    result: str
+
+
+def compare_runs(metadata: MetadataStore, left: RunRecord, right: RunRecord) -> RunDiff:
+    """What differs between ``left`` and ``right``, both with their details (``run_by_id``)."""
+    before, after = details_of(left), details_of(right)
+    params: tuple[dict[str, str], dict[str, str]] = ({}, {})
+    for param in metadata.params([left.id, right.id]):
+        for side, run in enumerate((left, right)):
+            if param.run_id == run.id:
+                params[side][param.name] = param.text
+    return RunDiff(
+        left=left.name,
+        right=right.name,
+        facts=_changes(_facts(left, before), _facts(right, after)),
+        params=_changes(*params),
+        files=_changes(_files(before), _files(after)),
+        packages=_changes(before.packages, after.packages),
+        metrics=_metrics(metadata, left.id, right.id),
+        steps=_steps(metadata, left, right),
+        result=_result(metadata, left.id, right.id),
+    )
+
+
+def _facts(run: RunRecord, details: RunDetails) -> dict[str, str]:
+    return {
+        "state": str(run.state),
+        "file": run.entry,
+        "git": run.git_commit[:12] + (" with local changes" if run.git_dirty else ""),
+        "python": details.python,
+        "host": run.host,
+    }
+
+
+def _files(details: RunDetails) -> dict[str, str]:
+    return {name: blob.hex[:12] for name, blob in details.sources.items()}
+
+
+def _changes(left: Mapping[str, str], right: Mapping[str, str]) -> list[Change]:
+    return [
+        Change(name=name, left=left.get(name), right=right.get(name))
+        for name in dict.fromkeys([*left, *right])
+        if left.get(name) != right.get(name)
+    ]
+
+
+def _metrics(metadata: MetadataStore, left: int, right: int) -> list[MetricChange]:
+    values: dict[str, dict[int, float]] = {}
+    for summary in metadata.metric_summaries([left, right]):
+        values.setdefault(summary.name, {})[summary.run_id] = summary.last
+    found = []
+    for name, sides in values.items():
+        a, b = sides.get(left), sides.get(right)
+        if a != b:
+            found.append(MetricChange(name=name, left=a, right=b, change=None if a is None or b is None else b - a))
+    return found
+
+
+def _steps(metadata: MetadataStore, left: RunRecord, right: RunRecord) -> list[StepChange]:
+    sides = [_by_step(metadata.tasks(run.id)) for run in (left, right)]
+    digests = [_digests(metadata, run.id) for run in (left, right)]
+    found = []
+    for step in dict.fromkeys([*sides[0], *sides[1]]):
+        a, b = sides[0].get(step, {}), sides[1].get(step, {})
+        common = [key for key in a if key in b]
+        different = [
+            task_name(right, b[key].id) for key in common if digests[0].get(a[key].id) != digests[1].get(b[key].id)
+        ]
+        found.append(
+            StepChange(
+                step=step,
+                left=len(a),
+                right=len(b),
+                equal_inputs=len(common),
+                equal_outputs=len(common) - len(different),
+                different=different,
+                code_changed=bool(a and b) and {one.code for one in a.values()} != {one.code for one in b.values()},
+            )
+        )
+    return found
+
+
+def _by_step(tasks: Iterable[TaskRecord]) -> dict[str, dict[bytes, TaskRecord]]:
+    found: dict[str, dict[bytes, TaskRecord]] = {}
+    for task in tasks:
+        if task.state is not TaskState.STALE:
+            found.setdefault(task.step, {})[task.key] = task
+    return found
+
+
+def _digests(metadata: MetadataStore, run_id: int) -> dict[TaskId, dict[str, bytes]]:
+    found: dict[TaskId, dict[str, bytes]] = {}
+    for one in metadata.artifacts(run_id):
+        if one.kind == "output":
+            found.setdefault(TaskId(one.step, one.number), {})[one.name] = one.value.digest
+    return found
+
+
+def _result(metadata: MetadataStore, left: int, right: int) -> str:
+    digests = [
+        next((one.value.digest for one in metadata.artifacts(run, FLOW_TASK) if one.name == "result"), None)
+        for run in (left, right)
+    ]
+    if None in digests:
+        return "missing"
+    return "same" if digests[0] == digests[1] else "different"
+
+
+def source_diff(artifacts: ArtifactStore, left: RunRecord, right: RunRecord) -> str:
+    """What source files differ in, as a unified diff.
+
+    Raises:
+        BlobError: a file's content is gone or damaged.
+    """
+    from difflib import unified_diff
+
+    before, after = details_of(left).sources, details_of(right).sources
+    lines: list[str] = []
+    for name in dict.fromkeys([*before, *after]):
+        if before.get(name) != after.get(name):
+            old, new = _text(artifacts, before.get(name)), _text(artifacts, after.get(name))
+            lines += unified_diff(old, new, f"{left.name}/{name}", f"{right.name}/{name}")
+    return "".join(line if line.endswith("\n") else line + "\n" for line in lines)
+
+
+def _text(artifacts: ArtifactStore, blob: Blob | None) -> list[str]:
+    if blob is None:
+        return []
+    return bytes(artifacts.get(blob)).decode(errors="replace").splitlines(keepends=True)

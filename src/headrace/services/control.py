@@ -1,0 +1,96 @@
+"""Acting on runs from outside of the process that drives them: cancel, answer, remove."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import msgspec
+
+from headrace._base.process import host_name
+from headrace.model.errors import NotFoundError, RunBusyError, UsageError
+from headrace.model.records import RunRecord
+from headrace.model.states import RunState
+from headrace.services.describe import QuestionView, open_questions
+from headrace.services.listing import driver_of
+from headrace.services.provenance import user_name
+from headrace.services.session import take_lease
+from headrace.stores.metadata.protocol import MetadataStore, RunChange
+
+
+def sender() -> str:
+    """Who we are, for the other side: ``user@host``."""
+    return f"{user_name()}@{host_name()}"
+
+
+def request_cancel(metadata: MetadataStore, run: RunRecord, now: float) -> RunRecord:
+    """Ask the driver of ``run`` to stop it; where the driver is gone, record the run as cancelled.
+
+    Returns the run as it is now: still running, until its driver has ended all its tasks.
+
+    Raises:
+        UsageError: the run is over.
+    """
+    if run.state is not RunState.RUNNING:
+        raise UsageError(f"{run.name} is not running, it is {run.state}")
+    if driver_of(metadata, run, now) != "gone":
+        metadata.send(run.id, "cancel", "", b"", sender(), now)
+        return run
+    lease = take_lease(metadata, run)
+    try:
+        change = RunChange(
+            run_id=run.id,
+            state=RunState.CANCELLED,
+            finished=now,
+            error=f"cancelled by {sender()} after its driver was gone",
+        )
+        metadata.commit([change], msgspec.structs.replace(lease, expires=now + 10))
+    finally:
+        metadata.release(lease)
+    return metadata.run_by_id(run.id) or run
+
+
+def wait_until_over(metadata: MetadataStore, run: RunRecord, seconds: float) -> RunRecord:
+    """``run`` once it is no longer running, or as it is after ``seconds``."""
+    end = time.monotonic() + seconds
+    while True:
+        current = metadata.run_by_id(run.id) or run
+        if current.state is not RunState.RUNNING or time.monotonic() >= end:
+            return current
+        time.sleep(0.1)
+
+
+def send_answer(metadata: MetadataStore, run: RunRecord, name: str, value: Any, now: float) -> None:
+    """Answer the question ``name`` of ``run``, which takes it now or when it is resumed.
+
+    Raises:
+        NotFoundError: the run does not ask that.
+    """
+    questions = open_questions(metadata, run.id, now)
+    if name not in {question.name for question in questions}:
+        raise NotFoundError(f"{run.name} does not ask {name!r}{_asked(questions)}")
+    metadata.send(run.id, "answer", name, msgspec.msgpack.encode(value), sender(), now)
+
+
+def _asked(questions: list[QuestionView]) -> str:
+    if not questions:
+        return "; it waits for no answer"
+    return "; it asks " + ", ".join(repr(question.name) for question in questions)
+
+
+def parse_answer(text: str) -> Any:
+    """What JSON makes of ``text``, else the text itself."""
+    try:
+        return msgspec.json.decode(text)
+    except (msgspec.DecodeError, UnicodeError):
+        return text
+
+
+def check_removable(metadata: MetadataStore, run: RunRecord, now: float) -> None:
+    """Refuse to remove a run that somebody drives.
+
+    Raises:
+        RunBusyError: it is running, or may be.
+    """
+    if driver_of(metadata, run, now) in ("alive", "unknown"):
+        raise RunBusyError(f"{run.name} is running; stop it first: headrace cancel {run.name}")

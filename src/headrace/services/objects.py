@@ -1,0 +1,84 @@
+"""Artifacts by name, as records and as the objects they are."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from headrace.model.errors import NotFoundError
+from headrace.model.records import FLOW_TASK, ArtifactRecord, RunRecord, TaskId
+from headrace.services.describe import ArtifactView, view_artifact
+from headrace.services.names import Name, find_step, find_task, task_name
+from headrace.stores import codecs
+from headrace.stores.artifacts.protocol import ArtifactStore
+from headrace.stores.metadata.protocol import MetadataStore
+
+
+def list_artifacts(metadata: MetadataStore, run: RunRecord, name: Name) -> list[ArtifactView]:
+    """The artifacts of a run, a step or a task.
+
+    Raises:
+        NotFoundError: there is no such step or task.
+    """
+    if name.step and name.task is not None:
+        records = metadata.artifacts(run.id, find_task(metadata, run, name).id)
+    else:
+        records = metadata.artifacts(run.id)
+        if name.step:
+            find_step(metadata, run, name.step, limit=1)
+            records = [one for one in records if one.step == name.step]
+    return [view_artifact(run, one) for one in records if one.kind != "code"]
+
+
+def find_artifact(metadata: MetadataStore, run: RunRecord, name: Name) -> ArtifactRecord:
+    """The artifact that ``name`` means: the named one, else ``result``, else the only one. A run alone: its result.
+
+    Raises:
+        NotFoundError: there is none, or several.
+    """
+    records = []
+    task = FLOW_TASK
+    wanted = name.output
+    if not name.step:
+        records = metadata.artifacts(run.id, FLOW_TASK)
+    else:
+        if name.task is None and not wanted:
+            # ``train/42/loss_curve`` is what the flow itself logged, unless there is a step of that name.
+            records = [one for one in metadata.artifacts(run.id, FLOW_TASK) if one.name == name.step]
+            if records:
+                return records[0]
+        task = find_task(metadata, run, name).id
+        records = metadata.artifacts(run.id, task)
+    records = [one for one in records if one.kind != "code"]
+    by_name = {one.name: one for one in records}
+    if wanted in by_name:
+        return by_name[wanted]
+    if not wanted and "result" in by_name:
+        return by_name["result"]
+    if not wanted and len(records) == 1:
+        return records[0]
+    raise NotFoundError(_no_artifact(metadata, run, task, wanted, list(by_name)))
+
+
+def _no_artifact(metadata: MetadataStore, run: RunRecord, task: TaskId, wanted: str, there: list[str]) -> str:
+    of = task_name(run, task)
+    if not there:
+        record = metadata.task(run.id, task)
+        state = record.state if record is not None else run.state
+        return f"{of} has no artifacts: it is {state}"
+    if wanted:
+        return f"{of} has no artifact {wanted!r}; it has {', '.join(there)}"
+    return f"{of} has several artifacts; name one: " + ", ".join(f"{of}/{one}" for one in there)
+
+
+def load_artifact(record: ArtifactRecord, artifacts: ArtifactStore, run: RunRecord) -> object:
+    """The object itself. Runs code of whoever made it: for the user's own process only.
+
+    Raises:
+        NotLoadableError: this process lacks the code or packages that it needs.
+        BlobError: its bytes are gone or damaged.
+    """
+    folder = os.path.dirname(run.entry.rpartition(":")[0])  # noqa: PTH120
+    if folder and folder not in sys.path and os.path.isdir(folder):  # noqa: PTH112
+        sys.path.append(folder)  # classes that the flow's file defines are found by its name
+    return codecs.unpack(record.value, artifacts)
