@@ -131,9 +131,7 @@ def writes_of(message: Track, run_id: int, now: float) -> list[Write]:
     """What the flow function of a run logged, as rows."""
     step, number = FLOW_TASK
     writes: list[Write] = [
-        MetricChunk(
-            run_id=run_id, step=step, number=number, name=m.name, values=m.values, steps=m.steps, times=m.times
-        )
+        MetricChunk(run_id=run_id, step=step, number=number, name=m.name, values=m.values, steps=m.steps, times=m.times)
         for m in message.metrics
     ]
     writes += [Param(run_id, name, text, logged=True) for name, text in message.params]
@@ -230,9 +228,7 @@ class TrackedRun:
             shot = provenance.snapshot(file, artifacts)
             diff = provenance.git_diff(shot.details.root) if shot.git_commit else None
             details = msgspec.msgpack.encode(provenance.with_diff(shot.details, diff, artifacts))
-            self.write(
-                RunChange(run_id=self.run.id, details=details, git_commit=shot.git_commit, git_dirty=bool(diff))
-            )
+            self.write(RunChange(run_id=self.run.id, details=details, git_commit=shot.git_commit, git_dirty=bool(diff)))
 
     def finish(self, state: RunState, error: str = "", traceback: str = "") -> None:
         """Write all that was logged and how the run ended, and give the lease up.

@@ -1,0 +1,230 @@
+"""What a run says of itself, apart from its tasks: state, parameters, tags, metrics, surroundings."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import Any
+
+from headrace._base.sizes import format_duration
+from headrace.client.html import html_facts, html_text
+from headrace.client.logs import run_log
+from headrace.client.metrics import Metrics
+from headrace.client.names import check_tag
+from headrace.client.source import CRASHED, RunReader, moment
+from headrace.client.views import Inputs, LogText, Named, missing
+from headrace.model.errors import UsageError
+from headrace.model.records import Tag
+from headrace.services.listing import duration_of, plain_param
+from headrace.stores.metadata.protocol import Untag
+
+
+class RunFacts:
+    """The part of ``headrace.Run`` that needs no tasks."""
+
+    _reader: RunReader
+
+    @property
+    def name(self) -> str:
+        """``train/42``."""
+        return self._reader.name
+
+    @property
+    def flow(self) -> str:
+        """The name of its flow."""
+        return self._reader.flow
+
+    @property
+    def number(self) -> int:
+        """Which run of its flow it is, counted from 1."""
+        return self._reader.number
+
+    @property
+    def state(self) -> str:
+        """``running``, ``succeeded``, ``failed``, ``cancelled``, ``interrupted``, or ``crashed``.
+
+        ``crashed`` is a run whose process died without a word: resume goes on with it.
+        """
+        return self._reader.state()
+
+    @property
+    def error(self) -> str:
+        """The last line of what made it fail; empty when nothing did."""
+        return self._reader.record().error
+
+    @property
+    def traceback(self) -> LogText:
+        """The traceback of what made it fail; empty when nothing did."""
+        return LogText(self._reader.record().traceback)
+
+    @property
+    def started(self) -> datetime:
+        """When its last session began, in local time."""
+        record = self._reader.record()
+        found = moment(record.started or record.created)
+        assert found is not None
+        return found
+
+    @property
+    def finished(self) -> datetime | None:
+        """When it ended, in local time; None before."""
+        return moment(self._reader.record().finished)
+
+    @property
+    def duration(self) -> float | None:
+        """Seconds that its last session took, or takes so far; None when it crashed."""
+        record = self._reader.record()
+        return None if self.state == CRASHED else duration_of(record, time.time())
+
+    @property
+    def inputs(self) -> Inputs:
+        """The flow's parameters as objects."""
+        return Inputs(self._reader, self.name, self._reader.record(complete=True).inputs)
+
+    @property
+    def params(self) -> dict[str, Any]:
+        """Parameters of the flow and those logged: values where they are plain, else texts that show them."""
+        return {param.name: plain_param(param) for param in self._reader.metadata.params([self._reader.id])}
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """Tags by name; the value of a plain tag is empty."""
+        return {tag.name: tag.value for tag in self._reader.metadata.tags([self._reader.id])}
+
+    @property
+    def metrics(self) -> Metrics:
+        """Metrics by name."""
+        return Metrics(self._reader)
+
+    @property
+    def steps(self) -> dict[str, dict[str, int]]:
+        """How many tasks of each step are in each state, steps in the order in which they began."""
+        found: dict[str, dict[str, int]] = {}
+        for one in self._reader.metadata.step_counts(self._reader.id):
+            if one.step:
+                found.setdefault(one.step, {})[one.state] = one.count
+        return found
+
+    @property
+    def logs(self) -> LogText:
+        """What all tasks printed, the task in front of each line."""
+        return run_log(self._reader)
+
+    # --- surroundings -----------------------------------------------------------------------------------------
+
+    @property
+    def user(self) -> str:
+        """Who started it."""
+        return self._reader.record().user
+
+    @property
+    def host(self) -> str:
+        """The machine that drives it, or drove it last."""
+        return self._reader.record().host
+
+    @property
+    def git_commit(self) -> str:
+        """The commit that was checked out; empty outside of a repository."""
+        return self._reader.record().git_commit
+
+    @property
+    def git_diff(self) -> LogText:
+        """What the files differed in from the commit; empty when they did not."""
+        blob = self._reader.details().git_diff
+        return LogText("" if blob is None else self._reader.bytes_of(blob).decode(errors="replace"))
+
+    @property
+    def sources(self) -> Sources:
+        """The source files it used, path to text."""
+        return Sources(self._reader)
+
+    @property
+    def packages(self) -> dict[str, str]:
+        """The packages that were installed, name to version."""
+        return dict(self._reader.details().packages)
+
+    @property
+    def python(self) -> str:
+        """The version of the interpreter."""
+        return self._reader.details().python
+
+    @property
+    def command(self) -> tuple[str, ...]:
+        """The command line of the process that started it."""
+        return self._reader.details().argv
+
+    # --- changing ---------------------------------------------------------------------------------------------
+
+    def add_tag(self, name: str, value: object = "") -> None:
+        """Tag the run; a tag of that name gets the new value."""
+        check_tag(name)
+        self._reader.metadata.commit([Tag(self._reader.record().id, name, str(value))])
+
+    def remove_tag(self, name: str) -> None:
+        """Take a tag off; nothing happens when it is not there."""
+        self._reader.metadata.commit([Untag(self._reader.id, name)])
+
+    def delete(self) -> None:
+        """Forget the run with its tasks, logs and metrics. Its objects stay until ``headrace gc`` collects them.
+
+        Raises:
+            UsageError: it is still running.
+        """
+        if self._reader.state(fresh=True) == "running":
+            raise UsageError(f"run {self.name} is running; stop it first with `headrace cancel {self.name}`")
+        self._reader.metadata.delete_run(self._reader.id)
+
+    # --- showing ----------------------------------------------------------------------------------------------
+
+    def _facts(self) -> list[tuple[str, str]]:
+        duration = self.duration
+        facts = [("state", self.state), ("started", f"{self.started:%Y-%m-%d %H:%M:%S}")]
+        facts.append(("duration", "" if duration is None else format_duration(duration)))
+        facts += [("error", self.error), ("failed task", self._reader.record().failed_task)]
+        facts += [("params", _listed(self.params)), ("tags", _listed(self.tags))]
+        facts.append(("metrics", _listed({name: f"{metric.last:g}" for name, metric in self.metrics.items()})))
+        for step, counts in self.steps.items():
+            facts.append((f"step {step}", ", ".join(f"{count} {state}" for state, count in counts.items())))
+        return [(label, value) for label, value in facts if value]
+
+    def __repr__(self) -> str:
+        lines = [f"  {label}: {value}" for label, value in self._facts()[1:]]
+        return "\n".join([f"<run {self.name}: {self.state}>", *lines])
+
+    def _repr_html_(self) -> str:
+        return html_facts(f"run {self.name}", self._facts(), html_text(self.traceback))
+
+
+def _listed(values: Mapping[str, Any]) -> str:
+    pairs = [f"{name}={value}" if value != "" else name for name, value in values.items()]
+    return ", ".join(pairs[:12]) + (f", ... ({len(pairs)})" if len(pairs) > 12 else "")
+
+
+class Sources(Mapping[str, str]):
+    """The source files of a run by path below its root; each is read when it is asked for."""
+
+    def __init__(self, run: RunReader) -> None:
+        self._run = run
+
+    def __getitem__(self, path: str) -> str:
+        sources = self._run.details().sources
+        blob = sources.get(path)
+        if blob is None:
+            raise missing("source file", path, self._run.name, list(sources))
+        return self._run.bytes_of(blob).decode(errors="replace")
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._run.details().sources)
+
+    def __len__(self) -> int:
+        return len(self._run.details().sources)
+
+    def __repr__(self) -> str:
+        return repr(
+            Named("source file", self._run.name, self._run.details().sources, lambda blob: f"{blob.size} bytes")
+        )
+
+    def _repr_html_(self) -> str:
+        sources = self._run.details().sources
+        return Named("source file", self._run.name, sources, lambda blob: f"{blob.size} bytes")._repr_html_()

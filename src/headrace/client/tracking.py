@@ -1,0 +1,374 @@
+"""What user code logs: metrics, parameters, tags and objects, from inside a step, a flow, or ``with track(...)``.
+
+A metric costs the caller about a microsecond: points are kept in memory and sent in batches by another thread.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from headrace.client.names import check_name, check_tag
+from headrace.model.errors import UsageError
+from headrace.worker import context
+
+if TYPE_CHECKING:
+    from datetime import datetime
+    from types import TracebackType
+
+    from headrace.client.runs import Run
+    from headrace.model.values import Preview
+    from headrace.services.tracking import TrackedRun
+
+_TEXT = 2000
+_LEAST, _MOST = -(2**63), 2**63 - 1
+
+
+# --- numbers ----------------------------------------------------------------------------------------------------
+
+
+def log_metric(name: str, value: Any, step: int | None = None, time: float | datetime | None = None) -> None:
+    """Log a point of a metric.
+
+    Args:
+        name: what it is called, such as ``"accuracy"`` or ``"val/loss"``.
+        value: a number, also of numpy or torch; NaN and infinities are numbers too.
+        step: where it belongs on the metric's axis; default: one after the metric's last point.
+        time: when it was measured, in seconds since the epoch or as a datetime; default: now.
+
+    Raises:
+        UsageError: the value is no number, or the code runs in no run.
+    """
+    target = context._current or _target("log_metric")
+    if type(value) is not float:
+        value = _number(name, value)
+    if type(name) is not str or not name:
+        raise UsageError(f"log_metric: the name of a metric is a text, not {name!r}")
+    if step is not None and (type(step) is not int or not _LEAST <= step <= _MOST):
+        step = _step(name, step)
+    if time is not None and type(time) is not float:
+        time = _time(name, time)
+    target.metric(name, value, step, time)
+
+
+def log_metrics(metrics: Mapping[str, Any], step: int | None = None) -> None:
+    """Log a point of each of several metrics: ``log_metrics({"loss": 0.1, "accuracy": 0.9}, step=3)``.
+
+    Raises:
+        UsageError: as ``log_metric``; then none of them is logged.
+    """
+    _target("log_metrics")
+    if not isinstance(metrics, Mapping):
+        raise UsageError(f"log_metrics takes a dictionary of names and numbers, not a {type(metrics).__name__}")
+    numbers = {name: _number(name, value) for name, value in metrics.items()}
+    for name, value in numbers.items():
+        log_metric(name, value, step)
+
+
+def _number(name: object, value: Any) -> float:
+    if type(value) in (float, int, bool):
+        kind = value
+    elif isinstance(value, (str, bytes, bytearray)) or getattr(value, "ndim", 0) != 0:
+        shape = getattr(value, "shape", None)
+        what = f"a {type(value).__name__} of shape {tuple(shape)}" if shape is not None else repr(value)[:100]
+        raise UsageError(f"metric {name!r}: {what} is no number; log one number at a time")
+    else:
+        item = getattr(value, "item", None)  # of numpy and torch, on any device and with a gradient too
+        kind = item() if callable(item) else value
+    try:
+        return float(kind)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise UsageError(f"metric {name!r}: {repr(value)[:100]} is no number that can be logged: {error}") from None
+
+
+def _step(name: str, step: Any) -> int:
+    import operator
+
+    try:
+        number = operator.index(step)
+    except TypeError:
+        raise UsageError(f"metric {name!r}: step is {step!r}, it must be a whole number") from None
+    if not _LEAST <= number <= _MOST:
+        raise UsageError(f"metric {name!r}: step {number} does not fit into 64 bits")
+    return number
+
+
+def _time(name: str, time: Any) -> float:
+    if isinstance(time, (int, float)) and not isinstance(time, bool):
+        return float(time)
+    if hasattr(time, "timestamp"):
+        return float(time.timestamp())
+    raise UsageError(f"metric {name!r}: time is {time!r}, it must be seconds since the epoch or a datetime")
+
+
+# --- parameters and tags ----------------------------------------------------------------------------------------
+
+
+def log_params(params: Mapping[str, Any]) -> None:
+    """Log parameters of the run, to show, compare and filter by: ``log_params({"depth": 4})``.
+
+    Raises:
+        UsageError: not a dictionary with names as keys, or the code runs in no run.
+    """
+    target = _target("log_params")
+    if not isinstance(params, Mapping):
+        raise UsageError(f"log_params takes a dictionary of names and values, not a {type(params).__name__}")
+    for name in params:
+        check_name("parameter", name)
+    for name, value in params.items():
+        target.param(name, to_text(value))
+
+
+def to_text(value: object) -> str:
+    """A parameter as it is kept: JSON where it is plain, else a short repr; at most 2,000 characters."""
+    import msgspec
+
+    if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
+        return repr(value)  # JSON has no word for these
+    try:
+        text = msgspec.json.encode(value, enc_hook=_plain).decode()
+    except (TypeError, ValueError, msgspec.MsgspecError, RecursionError):
+        text = repr(value)
+    return text if len(text) <= _TEXT else text[: _TEXT - 3] + "..."
+
+
+def _plain(value: Any) -> object:
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    if getattr(value, "ndim", None) == 0 and callable(getattr(value, "item", None)):
+        return value.item()
+    raise TypeError(type(value).__name__)
+
+
+def set_tag(name: str, value: object = "") -> None:
+    """Tag the run: ``set_tag("baseline")`` or ``set_tag("team", "vision")``.
+
+    Raises:
+        UsageError: the name is empty or holds ``=``, or the code runs in no run.
+    """
+    target = _target("set_tag")
+    check_tag(name)
+    target.tag(name, str(value))
+
+
+# --- objects ----------------------------------------------------------------------------------------------------
+
+
+def log_artifact(name: str, value: Any) -> None:
+    """Keep any object, or with a ``pathlib.Path`` the file or folder it names, as artifact ``name`` of the task.
+
+    Logging the same name again replaces what was there. ``result``, and the names of a step's outputs, belong to
+    what the step returns.
+
+    Raises:
+        NotStorableError: the value cannot be stored; UsageError: an impossible name or path, or the code runs in no
+            run.
+    """
+    target = _target("log_artifact")
+    if isinstance(value, os.PathLike):
+        value = _file(name, os.fspath(value))
+    elif isinstance(value, str) and len(value) < 1024 and "\n" not in value and os.path.exists(value):  # noqa: PTH110
+        raise UsageError(
+            f"artifact {name!r}: {value!r} is a text that names a file here; pass pathlib.Path({value!r}) to keep the "
+            "file, or use log_text to keep the text"
+        )
+    _keep(target, name, value)
+
+
+def log_figure(name: str, figure: Any) -> None:
+    """Keep a figure (of matplotlib, plotly or alike, or a matplotlib Axes) with a picture of it where there can be one.
+
+    Raises:
+        UsageError: it is no figure, or as ``log_artifact``.
+    """
+    target = _target("log_figure")
+    figure = figure.figure if hasattr(figure, "figure") and not hasattr(figure, "savefig") else figure
+    if not any(hasattr(figure, method) for method in ("savefig", "to_html", "to_dict")):
+        raise UsageError(
+            f"artifact {name!r}: a {type(figure).__name__} is no figure; use log_artifact for other objects"
+        )
+    _keep(target, name, figure)
+
+
+def log_table(name: str, frame: Any) -> None:
+    """Keep a table: a frame of pandas, polars or Arrow, a list of dictionaries, or a dictionary of columns.
+
+    Raises:
+        UsageError: it is no table, or as ``log_artifact``.
+    """
+    target = _target("log_table")
+    preview = None
+    if isinstance(frame, (list, tuple, dict)):
+        from headrace.client.tables import preview_rows
+
+        preview = preview_rows(name, frame)
+    elif not hasattr(frame, "columns") and not hasattr(frame, "column_names") and not hasattr(frame, "dtype"):
+        raise UsageError(f"artifact {name!r}: a {type(frame).__name__} is no table; use log_artifact for other objects")
+    _keep(target, name, frame, preview)
+
+
+def log_text(name: str, text: str) -> None:
+    """Keep a text.
+
+    Raises:
+        UsageError: it is no text, or as ``log_artifact``.
+    """
+    target = _target("log_text")
+    if not isinstance(text, str):
+        raise UsageError(f"artifact {name!r}: log_text takes a str, not a {type(text).__name__}; use log_artifact")
+    _keep(target, name, text)
+
+
+def _file(name: str, path: str) -> object:
+    from headrace.stores import codecs
+
+    if os.path.isdir(path):  # noqa: PTH112
+        return codecs.Folder(path)
+    if os.path.isfile(path):  # noqa: PTH113
+        return codecs.File(path)
+    raise UsageError(f"artifact {name!r}: there is no file or folder {path}")
+
+
+def _keep(target: context.TrackBuffer, name: str, value: Any, preview: Preview | None = None) -> None:
+    from headrace.model.errors import NotStorableError
+    from headrace.model.messages import Output
+    from headrace.stores import codecs
+
+    check_name("logged artifact", name)
+    if "/" in name or name == "result":
+        reason = (
+            "is what a step or flow returns" if name == "result" else "holds '/', which separates the parts of names"
+        )
+        raise UsageError(f"an artifact cannot be logged as {name!r}: that {reason}; choose another name")
+    assert target.store is not None
+    try:
+        packed = codecs.pack(value, target.store)
+    except NotStorableError as error:
+        raise NotStorableError(f"artifact {name!r}: {error}") from None
+    target.artifact(Output(name, packed, preview or codecs.preview(value, packed)))
+
+
+# --- where to ---------------------------------------------------------------------------------------------------
+
+
+def _target(what: str) -> context.TrackBuffer:
+    """The buffer of the innermost run here."""
+    found: context.TrackBuffer | None = context.current()
+    if found is None:
+        tracking = sys.modules.get("headrace.services.tracking")  # not loaded: nothing is open
+        found = tracking.current_log() if tracking is not None else None
+    if found is None:
+        raise UsageError(
+            f"{what} was called outside of a run. Call it in a @step or @flow function while its flow runs, or put the "
+            'code under `with headrace.track("name"):`. A process or thread that the code started itself logs '
+            "through the one that started it"
+        )
+    return found
+
+
+class track:
+    """Record what a script or notebook does as a run, without any flow.
+
+    ``with headrace.track("name", params={...}, tags=["baseline"]) as run:`` opens run ``name/1`` (and so on), gives
+    the ``Run``, and ends it as succeeded, or as failed with the traceback of the exception that leaves the block.
+
+    Args:
+        name: what the runs are called.
+        params: as ``log_params``.
+        tags: names, ``name=value`` texts, or a dictionary.
+
+    Raises:
+        UsageError: on entering, inside of another ``track``, a flow or a step; a bad name, parameter or tag.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        params: Mapping[str, Any] | None = None,
+        tags: Mapping[str, Any] | tuple[str, ...] | list[str] = (),
+    ) -> None:
+        if not isinstance(name, str) or not name.strip() or "/" in name or name.isdigit():
+            raise UsageError(f"track: a name is a text without '/' that is not a number, {name!r} is none")
+        self._name = name
+        self._params = {name: to_text(value) for name, value in (params or {}).items()}
+        self._tags = list(_tags(tags))
+        self._tracked: TrackedRun | None = None
+        self._pid = 0
+        self._entered: Any = None
+        caller = sys._getframe(1).f_code.co_filename
+        self._file = os.path.abspath(caller) if os.path.exists(caller) else ""  # noqa: PTH100, PTH110
+
+    def __enter__(self) -> Run:
+        from headrace import wiring
+        from headrace.client.runs import Run
+        from headrace.model.records import Param, Tag
+        from headrace.services.session import Stores
+        from headrace.services.tracking import enclosing_log, logging_to, open_tracked
+
+        inside = context.current() or enclosing_log()
+        if inside is not None or self._tracked is not None:
+            where = (
+                inside.task
+                if isinstance(inside, context.AttemptContext)
+                else getattr(inside, "run", self._tracked.run if self._tracked else None)
+            )
+            name = where if isinstance(where, str) else getattr(where, "name", "")
+            raise UsageError(
+                f"track({self._name!r}) inside of {name}, which is recorded already: leave it out and log to that run, "
+                "or end that one first"
+            )
+        project = wiring.project()
+        tracked = open_tracked(Stores(project.metadata, project.artifacts, project.name), self._name, self._file)
+        run_id = tracked.run.id
+        tracked.write(
+            *[Param(run_id, name, text) for name, text in self._params.items()],
+            *[Tag(run_id, name, value) for name, value in self._tags],
+        )
+        self._entered = logging_to(tracked.log)
+        self._entered.__enter__()
+        self._tracked, self._pid = tracked, os.getpid()
+        tracked.log.start()
+        tracked.record_surroundings(self._file)
+        return Run(tracked.run.name)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._tracked is None or os.getpid() != self._pid:  # a forked child that came out of the block
+            return
+        tracked, self._tracked = self._tracked, None
+        self._entered.__exit__(None, None, None)
+        from headrace.model.errors import HeadraceError
+        from headrace.model.states import RunState
+
+        try:
+            if error is None or (isinstance(error, SystemExit) and error.code in (None, 0)):
+                tracked.finish(RunState.SUCCEEDED)
+            else:
+                state = RunState.INTERRUPTED if isinstance(error, KeyboardInterrupt) else RunState.FAILED
+                tracked.finish(state, *_describe(error))
+        except HeadraceError as problem:
+            if error is None:
+                raise
+            error.add_note(f"headrace: the end of run {tracked.run.name} could not be recorded: {problem}")
+
+
+def _describe(error: BaseException) -> tuple[str, str]:
+    """The last line of an exception's traceback, and all of it."""
+    import traceback
+
+    text = "".join(traceback.format_exception(error))
+    last = "".join(traceback.format_exception_only(error)).strip()
+    return last.splitlines()[-1] if last else type(error).__name__, text
+
+
+def _tags(tags: Any) -> Iterator[tuple[str, str]]:
+    if isinstance(tags, str):
+        tags = (tags,)
+    pairs = tags.items() if isinstance(tags, Mapping) else (str(tag).partition("=")[::2] for tag in tags)
+    for name, value in pairs:
+        check_tag(name)
+        yield name, str(value)
