@@ -104,6 +104,9 @@ def main(argv: list[str] | None = None) -> int:
 def _on_error(error: Exception) -> int:
     from headrace.model.errors import HeadraceError, UsageError
 
+    if type(error).__module__ == "msgspec":  # a row that is not as any version of ours writes it
+        _complain(f"the store holds something that cannot be read: {error}; `headrace doctor` looks closer")
+        return 1
     if not isinstance(error, HeadraceError):
         raise error
     _complain(str(error))

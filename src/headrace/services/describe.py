@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from headrace.model.errors import StoreDamagedError
 from headrace.model.records import FLOW_TASK, ArtifactRecord, RunDetails, RunRecord, TaskId, TaskRecord
 from headrace.model.states import TaskState
 from headrace.services.listing import RunRow, rows_of
@@ -215,8 +216,17 @@ def open_questions(metadata: MetadataStore, run_id: int, now: float) -> list[Que
 
 
 def details_of(run: RunRecord) -> RunDetails:
-    """The surroundings a run recorded; empty ones when it died before it did."""
-    return msgspec.msgpack.decode(run.details, type=RunDetails) if run.details else RunDetails()
+    """The surroundings a run recorded; empty ones when it died before it did.
+
+    Raises:
+        StoreDamagedError: they cannot be read.
+    """
+    if not run.details:
+        return RunDetails()
+    try:
+        return msgspec.msgpack.decode(run.details, type=RunDetails)
+    except msgspec.DecodeError as error:
+        raise StoreDamagedError(f"what {run.name} recorded of its surroundings cannot be read: {error}") from error
 
 
 def surroundings_of(run: RunRecord) -> SurroundingsView:

@@ -1,0 +1,177 @@
+"""What ``headrace doctor`` looks at. Nothing here changes anything, except that it tries to write a blob."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import msgspec
+
+from headrace import wiring
+from headrace._version import __version__
+from headrace.model.errors import HeadraceError
+
+_LOW_DISK = 1 << 30
+
+
+class Check(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing looked at; ``advice`` says what to do when it is not ``ok``."""
+
+    name: str
+    ok: bool
+    text: str
+    advice: str = ""
+
+
+def all_checks() -> list[Check]:
+    """Everything, in the order of what depends on what."""
+    checks = [_versions()]
+    try:
+        settings = wiring.read_settings()
+    except HeadraceError as error:
+        return [*checks, Check(name="settings", ok=False, text=str(error), advice="Mend or remove that setting.")]
+    checks += _settings(settings)
+    checks += _guarded("database", lambda: _database(settings))
+    checks += _guarded("artifacts", lambda: _artifacts(settings))
+    checks += _guarded("disk", lambda: _disk(settings))
+    checks += _guarded("runs", lambda: _runs(settings))
+    checks.append(_workers())
+    return checks
+
+
+def _guarded(name: str, check: Callable[[], Iterator[Check]]) -> list[Check]:
+    try:
+        return list(check())
+    except (HeadraceError, msgspec.DecodeError) as error:
+        return [Check(name=name, ok=False, text=str(error), advice="headrace cannot work until this is mended.")]
+
+
+def _versions() -> Check:
+    python = sys.version.split(maxsplit=1)[0]
+    parts = [f"headrace {__version__}", f"Python {python}", f"{sys.platform} {os.uname().machine}"]
+    from importlib.metadata import PackageNotFoundError, version
+
+    for package in ("msgspec", "cloudpickle", "blake3", "click", "rich"):
+        try:
+            parts.append(f"{package} {version(package)}")
+        except PackageNotFoundError:
+            return Check(name="versions", ok=False, text=f"{package} is missing", advice=f"pip install {package}")
+    return Check(name="versions", ok=True, text=", ".join(parts))
+
+
+def _settings(settings: wiring.Settings) -> Iterator[Check]:
+    given = wiring.read_settings({})  # without the environment
+    start = Path.cwd()
+    files = (folder / "pyproject.toml" for folder in (start, *start.parents))
+    file = next((path for path in files if path.exists()), None)
+    for name in wiring.Settings.__struct_fields__:
+        value, variable = getattr(settings, name), f"HEADRACE_{name.upper()}"
+        default = "" if name == "home" else getattr(wiring.Settings(home=""), name)
+        if os.environ.get(variable):
+            origin = f"environment: {variable}"
+        elif name == "home" and Path(value).name == wiring.HOME:
+            origin = "found" if Path(value).exists() else "default; will be made by the first run"
+        elif getattr(given, name) != default:
+            origin = f"{file}: [tool.headrace]"
+        else:
+            origin = "default"
+        yield Check(name=f"setting {name}", ok=True, text=f"{_hidden(str(value)) or '(in home)'}  ({origin})")
+
+
+def _hidden(url: str) -> str:
+    """A URL without its password."""
+    head, at, tail = url.rpartition("@")
+    scheme, mark, user = head.partition("://")
+    return f"{scheme}{mark}{user.partition(':')[0]}@{tail}" if at and mark else url
+
+
+def _database(settings: wiring.Settings) -> Iterator[Check]:
+    path = None if settings.database else Path(settings.home) / "metadata.db"
+    if path is not None and not path.exists():
+        yield Check(name="database", ok=True, text="none yet; the first run makes it")
+        return
+    project = wiring.project()
+    began = time.perf_counter()
+    count = sum(number for _, number, _ in project.metadata.flows(project.name))
+    took = (time.perf_counter() - began) * 1e3
+    yield Check(name="database", ok=True, text=f"{project.metadata.url}: {count} runs, read in {took:.0f} ms")
+    if path is not None:
+        yield _integrity(path)
+        writable = os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)
+        advice = "" if writable else f"Check the owner and mode of {path.parent}."
+        yield Check(name="database writable", ok=writable, text="yes" if writable else f"{path} no", advice=advice)
+
+
+def _integrity(path: Path) -> Check:
+    import sqlite3
+
+    try:
+        connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
+        try:
+            found = [row[0] for row in connection.execute("PRAGMA quick_check(5)")]
+        finally:
+            connection.close()
+    except sqlite3.Error as error:
+        found = [str(error)]
+    ok = found == ["ok"]
+    advice = "" if ok else "Stop all runs, keep a copy of the file, and import exported runs into a fresh store."
+    return Check(name="database integrity", ok=ok, text="; ".join(found), advice=advice)
+
+
+def _artifacts(settings: wiring.Settings) -> Iterator[Check]:
+    if not settings.artifacts and not Path(settings.home).exists():
+        yield Check(name="artifacts", ok=True, text="none yet; the first run makes the folder")
+        return
+    store = wiring.project().artifacts
+    blob = store.put((b"headrace doctor was here",))
+    ok = bytes(store.get(blob)) == b"headrace doctor was here"
+    yield Check(name="artifacts writable", ok=ok, text=f"{_hidden(store.url)}: written and read back")
+    known = {info.digest: info.size for info in store.list()}
+    missing = 0
+    if settings.database or (Path(settings.home) / "metadata.db").exists():
+        missing = len({digest for digest in wiring.project().metadata.referenced_blobs() if digest not in known})
+    text = f"{len(known)} blobs, {sum(known.values()) / 2**20:,.1f} MiB" + (
+        f"; {missing} are missing" if missing else ""
+    )
+    advice = "Tasks whose outputs are missing run again when their run is resumed." if missing else ""
+    yield Check(name="artifacts", ok=not missing, text=text, advice=advice)
+
+
+def _disk(settings: wiring.Settings) -> Iterator[Check]:
+    place = Path(settings.home)
+    while not place.exists():
+        place = place.parent
+    free = shutil.disk_usage(place).free
+    ok = free >= _LOW_DISK
+    advice = "" if ok else "Make room; `headrace gc` says what can go."
+    yield Check(name="disk", ok=ok, text=f"{free / 2**30:,.1f} GiB free at {place}", advice=advice)
+
+
+def _runs(settings: wiring.Settings) -> Iterator[Check]:
+    if not settings.database and not (Path(settings.home) / "metadata.db").exists():
+        return
+    from headrace.model.states import RunState
+    from headrace.services.listing import driver_of
+    from headrace.stores.metadata.protocol import RunFilter
+
+    project = wiring.project()
+    now = time.time()
+    running = project.metadata.runs(RunFilter(project=project.name, states=(RunState.RUNNING,)))
+    dead = [run.name for run in running if driver_of(project.metadata, run, now) == "gone"]
+    text = f"{len(running) - len(dead)} running"
+    if dead:
+        text += f"; {len(dead)} left behind by a driver that is gone: {', '.join(dead[:5])}"
+    advice = f"Go on with it: headrace resume {dead[0]}; or give it up: headrace cancel {dead[0]}" if dead else ""
+    yield Check(name="runs", ok=not dead, text=text, advice=advice)
+
+
+def _workers() -> Check:
+    from headrace._base.sizes import format_size
+
+    here = wiring.machine()
+    text = f"forked from a warm server, else from a fresh interpreter; {here.cpu:g} cores, {format_size(here.memory)}"
+    return Check(name="workers", ok=True, text=f"{text}, {here.gpu} GPUs")

@@ -1,0 +1,46 @@
+"""``headrace answer``."""
+
+from __future__ import annotations
+
+import time
+
+import click
+
+from headrace.cli.opening import RunName, as_json, open_existing
+from headrace.cli.output import Column, moment, print_json, print_table
+
+
+@click.command(name="answer", context_settings={"ignore_unknown_options": True})
+@click.argument("run_name", type=RunName(), metavar="RUN")
+@click.argument("question", required=False, metavar="[NAME]")
+@click.argument("value", required=False, metavar="[VALUE]")
+@as_json
+def answer_command(run_name: str, question: str | None, value: str | None, json: bool) -> None:
+    """Answer the question NAME that RUN waits for with VALUE: JSON where it is JSON, else a text.
+
+    Without NAME: list what RUN asks. With --json: a list of objects with the keys name, prompt, created, until.
+    """
+    from headrace.services.control import parse_answer, send_answer
+    from headrace.services.describe import open_questions
+    from headrace.services.names import find_run
+
+    project = open_existing()
+    now = time.time()
+    run = find_run(project.metadata, project.name, run_name)
+    if question is None:
+        questions = open_questions(project.metadata, run.id, now)
+        if json:
+            print_json(questions)
+        elif not questions:
+            click.echo(f"{run.name} waits for no answer.", err=True)
+        else:
+            columns = (Column("NAME"), Column("ASKS", flex=True), Column("SINCE"), Column("UNTIL"))
+            print_table(columns, [(one.name, one.prompt, moment(one.created), moment(one.until)) for one in questions])
+        return
+    if value is None:
+        raise click.UsageError(f"what is the answer to {question!r}? headrace answer {run.name} {question} VALUE")
+    send_answer(project.metadata, run, question, parse_answer(value), now)
+    if json:
+        print_json({"run": run.name, "name": question, "value": parse_answer(value)})
+    elif run.state != "running":
+        click.echo(f"Noted; {run.name} is {run.state} and takes it when resumed: headrace resume {run.name}")

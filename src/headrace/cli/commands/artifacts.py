@@ -1,0 +1,33 @@
+"""``headrace artifacts``."""
+
+from __future__ import annotations
+
+import click
+
+from headrace.cli.commands.show import ARTIFACT_COLUMNS, artifact_cells
+from headrace.cli.opening import RunName, as_json, open_existing
+from headrace.cli.output import print_json, print_table
+
+
+@click.command(name="artifacts")
+@click.argument("name", type=RunName(parts=True), default="", metavar="[RUN[/STEP[/N]]]")
+@as_json
+def artifacts_command(name: str, json: bool) -> None:
+    """List the artifacts of a run (default: the newest), a step or a task.
+
+    With --json: a list of objects with the keys name, task, kind, type, text, facts, table, codec, size, digest,
+    created.
+    """
+    from headrace.services.names import find_run, parse_name
+    from headrace.services.objects import list_artifacts
+
+    parsed = parse_name(name)
+    project = open_existing()
+    run = find_run(project.metadata, project.name, name)
+    found = list_artifacts(project.metadata, run, parsed)
+    if json:
+        print_json(found)
+    elif not found:
+        click.echo(f"{name or run.name} has no artifacts.", err=True)
+    else:
+        print_table(ARTIFACT_COLUMNS, [artifact_cells(one, run.name) for one in found])

@@ -1,0 +1,43 @@
+"""``headrace debug``."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from headrace.cli.opening import RunName, open_existing
+
+
+@click.command(name="debug")
+@click.argument("name", type=RunName(parts=True), default="", metavar="[RUN/STEP/N]")
+@click.option("--shell", is_flag=True, help="A Python prompt with the inputs by name, instead of calling the step.")
+def debug_command(name: str, shell: bool) -> int:
+    """Enter a task with its real inputs: default, the task that failed the newest run.
+
+    The flow's file is loaded as it is now, the inputs come from the store, and the step is called here; where it
+    raises, the debugger (pdb) opens at the line. Nothing is recorded. With --shell: a prompt with the inputs and the
+    step bound by their names.
+    """
+    from headrace.cli import debugging
+    from headrace.model.errors import UsageError
+    from headrace.services.names import find_run, find_task, parse_name
+
+    parsed = parse_name(name)
+    project = open_existing()
+    run = find_run(project.metadata, project.name, name)
+    if not parsed.step:
+        if not run.failed_task:
+            raise UsageError(f"no task failed {run.name}; name one: headrace debug {run.name}/STEP/N")
+        parsed = parse_name(f"{run.name}/{run.failed_task}")
+    task = find_task(project.metadata, run, parsed)
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        click.echo(debugging.describe(run, task, shell=shell))
+        click.echo("headrace: debug needs a terminal", err=True)
+        return 2
+    function = debugging.find_step(run, task.step)
+    args, kwargs = debugging.load_inputs(project.metadata, project.artifacts, run, task)
+    if shell:
+        debugging.open_prompt(function, args, kwargs, f"{run.name}/{task.id}")
+        return 0
+    return debugging.call(function, args, kwargs, f"{run.name}/{task.id}")

@@ -1,0 +1,65 @@
+"""``headrace gc``."""
+
+from __future__ import annotations
+
+import time
+
+import click
+
+from headrace.cli.opening import as_json, open_existing
+from headrace.cli.output import print_json
+
+
+@click.command(name="gc")
+@click.option("--older-than", metavar="AGE", help="Runs that ended longer ago than this: 30d, 12h.")
+@click.option("--keep", type=click.IntRange(0), metavar="N", help="Keep the newest N runs of each flow.")
+@click.option("--flow", metavar="F", help="Only runs of this flow.")
+@click.option("--without-tag", metavar="T", help="Keep runs with this tag (name or name=value).")
+@click.option("--status", "states", multiple=True, metavar="S", help="Only runs in this state; may be repeated.")
+@click.option("--delete", is_flag=True, help="Do it. Without this, only say what would go.")
+@as_json
+def gc_command(
+    older_than: str | None,
+    keep: int | None,
+    flow: str | None,
+    without_tag: str | None,
+    states: tuple[str, ...],
+    delete: bool,
+    json: bool,
+) -> None:
+    """Remove runs that match all conditions given, and bytes that no run needs.
+
+    Nothing is removed without --delete. Without conditions no run goes, only unneeded bytes. Running runs stay, and
+    so do bytes stored within the last hour, because a live run may be about to use them.
+
+    With --json: an object with the keys runs, blobs, bytes, young, deleted.
+    """
+    from headrace._base.sizes import format_size, parse_duration
+    from headrace.model.errors import UsageError
+    from headrace.services import garbage
+    from headrace.services.listing import parse_states
+
+    try:
+        age = None if older_than is None else parse_duration(older_than)
+    except ValueError as error:
+        raise UsageError(f"--older-than: {error}") from None
+    policy = garbage.Policy(older_than=age, keep=keep, flow=flow, without_tag=without_tag, states=parse_states(states))
+    project = open_existing()
+    now = time.time()
+    runs = garbage.choose_runs(project.metadata, project.name, policy, now)
+    act = garbage.collect if delete else garbage.plan
+    done = act(project.metadata, project.artifacts, runs, now)
+    if json:
+        print_json(done)
+        return
+    verb = "Removed" if delete else "Would remove"
+    runs_ = f"{len(done.runs)} run{'s' * (len(done.runs) != 1)}"
+    blobs = f"{done.blobs} blob{'s' * (done.blobs != 1)}"
+    click.echo(f"{verb} {runs_} and {blobs}, {format_size(done.bytes)}.")
+    if done.runs:
+        more = f" and {len(done.runs) - 20} more" if len(done.runs) > 20 else ""
+        click.echo(f"Runs: {', '.join(done.runs[:20])}{more}")
+    if done.young:
+        click.echo(f"{done.young} blobs of the last hour were left alone.")
+    if not delete and (done.runs or done.blobs):
+        click.echo("Nothing was changed; add --delete to do it.")
