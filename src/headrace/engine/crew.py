@@ -34,7 +34,8 @@ from headrace.stores.metadata.protocol import Write
 
 #: Bytes of output of one attempt and stream that are kept; the rest is dropped, and a marker says so.
 LOG_LIMIT = 10 * 1024 * 1024
-_RECEIVE = 1 << 20
+#: Less than malloc takes from the system each time.
+_RECEIVE = 1 << 16
 _TAIL = 2000
 _STREAMS = ("out", "err")
 
@@ -42,7 +43,7 @@ _STREAMS = ("out", "err")
 class _Attempt:
     """An attempt in a worker's hands."""
 
-    __slots__ = ("kept", "lost", "number", "seq", "task", "token")
+    __slots__ = ("kept", "lost", "memory", "number", "seq", "task", "token")
 
     def __init__(self, task: Task, token: int) -> None:
         self.task = task
@@ -51,6 +52,7 @@ class _Attempt:
         self.seq = 0
         self.kept = [0, 0]
         self.lost = [False, False]
+        self.memory = 0  # when it was last found to use more than it may
 
 
 class _Worker:
@@ -109,7 +111,9 @@ class Crew:
             worker.known.add(task.step.id)
             parts.append(frame(task.step.define))
         name = f"{self._run_name}/{task.id.step}/{task.id.number}"
-        message = Execute(start.token, task.step.id, name, task.attempt, _arguments(task), start.gpus)
+        message = Execute(
+            start.token, task.step.id, name, task.attempt, _arguments(task), start.gpus, task.attempts_before
+        )
         parts.append(frame(message))
         self._send(worker, b"".join(parts))
         if start.ahead and worker.queue[0] is attempt:
@@ -283,7 +287,7 @@ class Crew:
     def _post_mortem(
         self, worker: _Worker, attempt: _Attempt, slot: Slot | None, ended: WorkerExit, now: float
     ) -> AttemptFailed:
-        failure, error = _cause(ended, slot, attempt.task)
+        failure, error = _cause(ended, slot, attempt)
         tail = self._tail(worker)
         name = {"timeout": "TaskTimeoutError", "out of memory": "TaskOutOfMemoryError"}.get(failure, "TaskCrashedError")
         bases = {"TaskTimeoutError": "TimeoutError", "TaskOutOfMemoryError": "MemoryError"}
@@ -405,6 +409,7 @@ class Crew:
                 if slot is not None and slot.resources.memory and not slot.reason:
                     used = worker.link.memory()
                     if used > slot.resources.memory:
+                        worker.queue[0].memory = used
                         over.append((token, used))
         return over
 
@@ -440,15 +445,15 @@ def _source_of(task: Task, digest: bytes) -> tuple[TaskId, str] | None:
     return None
 
 
-def _cause(ended: WorkerExit, slot: Slot | None, task: Task) -> tuple[str, str]:
+def _cause(ended: WorkerExit, slot: Slot | None, attempt: _Attempt) -> tuple[str, str]:
     """The failure and one line on it."""
     reason = slot.reason if slot is not None else ""
-    policy = task.step.policy
     if reason == Failure.TIMEOUT:
-        return Failure.TIMEOUT, f"ran longer than the {policy.timeout:g} s that its step allows"
+        return Failure.TIMEOUT, f"ran longer than the {attempt.task.step.policy.timeout:g} s that its step allows"
     if reason == Failure.MEMORY:
         limit = (slot.resources.memory if slot else 0) / 2**20
-        return Failure.MEMORY, f"used more than the {limit:,.0f} MiB of memory that it asked for"
+        used = attempt.memory / 2**20
+        return Failure.MEMORY, f"used {used:,.0f} MiB of memory, more than the {limit:,.0f} MiB that it asked for"
     if reason:
         return Failure.KILLED, reason
     code = ended.code

@@ -13,7 +13,7 @@ import os
 import select
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import msgspec
@@ -21,6 +21,7 @@ import msgspec
 from headrace.engine.crew import Crew
 from headrace.engine.decide import decide
 from headrace.engine.events import (
+    AttemptFailed,
     CacheAnswer,
     Cancel,
     Command,
@@ -43,9 +44,10 @@ from headrace.engine.rows import running_records, task_cache_key
 from headrace.engine.section import Section
 from headrace.engine.state import EngineState, Timer
 from headrace.engine.tasks import StepInfo, Task
-from headrace.model.errors import LeaseLostError, StoreError
+from headrace.model.errors import BlobMissingError
 from headrace.model.messages import Output
 from headrace.model.records import Lease, Signal, TaskId
+from headrace.model.states import Failure
 from headrace.stores.artifacts.protocol import ArtifactStore
 from headrace.stores.metadata.protocol import MetadataStore, Write
 
@@ -101,12 +103,13 @@ class Loop:
         self._led_at = 0.0
         self._timers: list[Timer] = []
         self._timer_order = 0
-        self._urgent: list[Write] = []
-        self._lazy: list[Write] = []
+        self._writes: list[Write] = []  # in the order in which they came to be
+        self._urgent = False  # whether somebody waits for them
         self._starts: list[Start] = []
         self._resolves: list[Task] = []
-        self._last_commit = time.time()
-        self._extended = 0.0
+        # What is measured here is never the time of day, which may be set back.
+        self._last_commit = time.monotonic()
+        self._extended = float("-inf")
         self._next_tick = 0.0
         self._next_slow_tick = 0.0
         self._last_signal = 0
@@ -143,10 +146,12 @@ class Loop:
                 if self.failure is not None:
                     raise self.failure
                 now = time.time()
-                for task in tasks[at : at + _GROUP]:
+                group = tasks[at : at + _GROUP]
+                for task in group:
                     task.handle = Handle()
-                    self._feed(Submit(task, now))
-                self._settle()
+                self._apply([Submit(task, now) for task in group])
+                if self.failure is not None:
+                    raise self.failure
             if at:  # many at once keep this thread busy: let it also hear the workers
                 self._lead(0.0)
 
@@ -194,7 +199,10 @@ class Loop:
             if handle.done or self.failure is not None:
                 return
             handle.locks.append(waiter)
-        waiter.acquire(timeout=min(longest, 0.05))
+        if not waiter.acquire(timeout=min(longest, 0.05)):
+            with self.section:
+                if waiter in handle.locks:
+                    handle.locks.remove(waiter)
 
     def notify(self, task: Task, callback: Callable[[], None]) -> None:
         """Call ``callback`` once ``task`` is over, at once when it is already."""
@@ -208,23 +216,23 @@ class Loop:
     def cancel(self, task: Task | None = None) -> None:
         """Stop one task, or all; returns at once."""
         with self.section:
-            self._feed(Cancel(task, time.time()))
-            self._settle()
+            if self.failure is None:
+                self._apply([Cancel(task, time.time())])
 
     def write(self, *writes: Write) -> None:
         """Commit ``writes`` under the run's lease, with whatever else is due."""
         with self.section:
             if self.failure is not None:
                 raise self.failure
-            self._urgent.extend(writes)
-            self._settle()
+            self._write(writes)
+            self._apply([])
             if self.failure is not None:
                 raise self.failure
 
     def write_soon(self, *writes: Write) -> None:
         """Commit ``writes`` with whatever is due next; for what need not be known before anything goes on."""
         with self.section:
-            self._urgent.extend(writes)
+            self._write(writes)
 
     def wait_idle(self) -> None:
         """Wait until no task is live, or the run cannot go on."""
@@ -242,17 +250,35 @@ class Loop:
             return {step: {str(k): n for k, n in counts.items() if n} for step, counts in self.state.counts.items()}
 
     def recall(self, lost: TaskId) -> Task:
-        """Run a finished task again because its outputs cannot be read; returns the task that will have them."""
+        """Run a finished task again because its outputs cannot be read; returns the task that will have them.
+
+        Raises:
+            BlobMissingError: this session does not know its step, so nobody can.
+            LeaseLostError, StoreError: the run cannot go on.
+        """
         with self.section:
+            if self.failure is not None:
+                raise self.failure
             task = self._recall(lost)
-            self._settle()
+            self._apply([])
+            if self.failure is not None:
+                raise self.failure
         return task
 
     def close(self) -> None:
-        """Stop the thread and end the workers; everything decided so far is written first."""
+        """Stop the thread and end the workers; everything decided so far is written first.
+
+        Raises:
+            LeaseLostError, StoreError: it could not be written. All is closed nevertheless.
+        """
+        problem: Exception | None = None
         with self.section:
             if self.failure is None:
-                self._commit(everything=True)
+                try:
+                    self._commit(everything=True)
+                except Exception as error:
+                    problem = error
+                    self._break(error)
             self._closed = True
             self._wake()
         if self._thread.is_alive():
@@ -261,6 +287,8 @@ class Loop:
         self.crew.close()
         self._epoll.close()
         os.close(self._wake_fd)
+        if problem is not None:
+            raise problem
 
     # --- the thread -------------------------------------------------------------------------------------------
 
@@ -283,7 +311,7 @@ class Loop:
     def _poll_once(self, longest: float) -> None:
         wait = longest
         if self._timers:
-            wait = min(wait, max(0.0, self._timers[0].at - time.time()))
+            wait = min(wait, max(0.0, self._timers[0].at - time.monotonic()))
         ready = self._epoll.poll(wait)
         with self.section:
             if self._closed or self.failure is not None:
@@ -308,30 +336,40 @@ class Loop:
                 self._feed_all(self.crew.on_exit(ended, self.state.slots, now))
             with contextlib.suppress(FileExistsError):  # a new server has a new socket
                 self._epoll.register(self._executor.fileno(), select.EPOLLIN)
-        for task_id, token, output in self.crew.take_lost_inputs():
-            self._feed(InputLost(token, self._recall(task_id), task_id, output, now))
-        while self._timers and self._timers[0].at <= now:
+        for lost in self.crew.take_lost_inputs():
+            self._on_lost_input(*lost, now)
+        clock = time.monotonic()
+        while self._timers and self._timers[0].at <= clock:
             due = heapq.heappop(self._timers).event
             self._feed(msgspec.structs.replace(due, now=now))
-        if now >= self._next_tick:
-            self._tick(now)
+        if clock >= self._next_tick:
+            self._tick(now, clock)
         self._settle()
 
-    def _tick(self, now: float) -> None:
-        self._next_tick = now + _TICK
+    def _on_lost_input(self, producer: TaskId, token: int, output: str, now: float) -> None:
+        try:
+            again = self._recall(producer)
+        except BlobMissingError as error:
+            classes = ("headrace.BlobMissingError", "headrace.StoreError")
+            self._feed(AttemptFailed(token, Failure.INPUT, str(error), now, classes=classes))
+        else:
+            self._feed(InputLost(token, again, producer, output, now))
+
+    def _tick(self, now: float, clock: float) -> None:
+        self._next_tick = clock + _TICK
         for source in self.sources:
-            self._urgent.extend(source(now))
-        self._lazy.extend(running_records(self.state))
+            self._write(source(now))
+        self._writes += running_records(self.state)
         for token, used in self.crew.over_memory(self.state.slots):
             self._feed(Exceeded(token, used, now))
-        if now >= self._next_slow_tick:
-            self._next_slow_tick = now + _SLOW_TICK
+        if clock >= self._next_slow_tick:
+            self._next_slow_tick = clock + _SLOW_TICK
             self.crew.warm_up(min(_WARM, int(self.state.options.capacity.cpu)))
         for signal in self.metadata.signals(self.state.options.run_id, self._last_signal):
             self._last_signal = signal.id
             self._on_signal(signal, now)
-        if self._lazy or now - self._last_commit > LEASE_SECONDS / 4:
-            self._commit(everything=True)
+        if self._writes or clock - self._last_commit > LEASE_SECONDS / 4:
+            self._commit()
 
     def _on_signal(self, signal: Signal, now: float) -> None:
         if signal.kind == "cancel":
@@ -342,9 +380,22 @@ class Loop:
 
     # --- feeding and settling, under the lock -----------------------------------------------------------------
 
+    def _apply(self, events: list[Event]) -> None:
+        """Feed and settle. Whatever goes wrong ends the run, for half of it may have been done."""
+        try:
+            self._feed_all(events)
+            self._settle()
+        except Exception as error:
+            self._break(error)
+
     def _feed(self, event: Event) -> None:
-        for command in decide(self.state, event):
-            self._obey(command)
+        events = [event]
+        for one in events:  # a loop, because answers of the cache may follow one from the other
+            for command in decide(self.state, one):
+                if type(command) is Lookup:
+                    events.append(self._look_up(command.task))
+                else:
+                    self._obey(command)
 
     def _feed_all(self, events: list[Event]) -> None:
         for event in events:
@@ -360,36 +411,34 @@ class Loop:
             self._starts.append(command)  # type: ignore[arg-type]
         elif kind is Later:
             self._later(command)  # type: ignore[arg-type]
-        elif kind is Lookup:
-            self._feed(self._look_up(command.task))  # type: ignore[union-attr]
         elif kind is Kill:
             self.crew.kill(command.token, command.grace)  # type: ignore[union-attr]
 
     def _record(self, command: Record) -> None:
-        if command.urgent:
-            self._urgent.extend(command.writes)
-        else:
-            self._lazy.extend(command.writes)
+        self._writes += command.writes
+        self._urgent = self._urgent or command.urgent
+
+    def _write(self, writes: Iterable[Write]) -> None:
+        before = len(self._writes)
+        self._writes += writes
+        self._urgent = self._urgent or len(self._writes) > before
 
     def _later(self, command: Later) -> None:
         self._timer_order += 1
-        heapq.heappush(self._timers, Timer(command.at, self._timer_order, command.event))
-        if self._timers[0].at == command.at:
+        at = time.monotonic() + command.at - command.event.now
+        heapq.heappush(self._timers, Timer(at, self._timer_order, command.event))
+        if self._timers[0].at == at:
             self._wake()
 
     def _settle(self) -> None:
         """Carry out what the events led to: commit, send, wake."""
         self._feed(Schedule(time.time()))
-        try:
-            while self._starts or self._urgent:
-                if self._urgent:
-                    self._commit()
-                starts, self._starts = self._starts, []
-                for start in starts:
-                    self._feed_all(self.crew.dispatch(start))
-        except (StoreError, LeaseLostError) as error:
-            self._break(error)
-            return
+        while self._starts or self._urgent:
+            if self._urgent:
+                self._commit()
+            starts, self._starts = self._starts, []
+            for start in starts:
+                self._feed_all(self.crew.dispatch(start))
         resolves, self._resolves = self._resolves, []
         for task in resolves:
             if task.problem is not None and task.problem.failure not in ("cancelled", "upstream"):
@@ -404,22 +453,22 @@ class Loop:
             waiter.release()
 
     def _commit(self, *, everything: bool = False) -> None:
-        writes = self._urgent
+        """Write what was decided, in that order; with ``everything`` also what was printed and logged since."""
         if everything:
             now = time.time()
-            writes = [*writes, *(write for source in self.sources for write in source(now)), *self._lazy]
-            self._lazy = []
-        self._urgent = []
-        now = time.time()
-        if now - self._extended > _SLOW_TICK:
-            self._extended = now
-            self._lease = msgspec.structs.replace(self._lease, expires=now + LEASE_SECONDS)
+            for source in self.sources:
+                self._writes += source(now)
+        writes, self._writes, self._urgent = self._writes, [], False
+        clock = time.monotonic()
+        if clock - self._extended > _SLOW_TICK:
+            self._extended = clock
+            self._lease = msgspec.structs.replace(self._lease, expires=time.time() + LEASE_SECONDS)
         self.metadata.commit(writes, self._lease)
-        self._last_commit = now
+        self._last_commit = clock
 
     def _break(self, error: BaseException) -> None:
         """The run cannot be driven any more: let everybody know, and leave no worker running."""
-        self.failure = error
+        self.failure = self.failure or error
         self.crew.kill_all()
         for task in list(self.state.live) + self._resolves:
             _wake(task, done=False)
@@ -436,10 +485,17 @@ class Loop:
         entry = self.metadata.cached(key)
         if entry is None:
             return CacheAnswer(task, None, "", now)
-        found = self.metadata.outputs(entry.run_id, [TaskId(entry.step, entry.number)])
-        records = list(found.get(TaskId(entry.step, entry.number), {}).values())
+        task_id = TaskId(entry.step, entry.number)
+        made = self.metadata.task(entry.run_id, task_id)
+        records = list(self.metadata.outputs(entry.run_id, [task_id]).get(task_id, {}).values())
         origin = self.metadata.run_by_id(entry.run_id)
-        if not records or origin is None or self.artifacts.missing(b for r in records for b in r.value.blobs):
+        valid = made is not None and made.cache_key == key  # else it ran again, from other code, when its run went on
+        if (
+            not valid
+            or not records
+            or origin is None
+            or self.artifacts.missing(b for r in records for b in r.value.blobs)
+        ):
             self.metadata.forget_cached(key)
             return CacheAnswer(task, None, "", now)
         outputs = tuple(Output(r.name, r.value, r.preview) for r in records)

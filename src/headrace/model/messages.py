@@ -7,8 +7,6 @@ ignores tokens it no longer holds a lease for.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import msgspec
 
 from headrace.model.values import Packed, Preview
@@ -27,6 +25,7 @@ class Define(msgspec.Struct, frozen=True, array_like=True, tag=1):
     The function is found by ``slot`` in the registry called ``home`` (when the worker was forked from the process that
     has it), else unpickled from ``body``, else by ``module`` and ``qualname``. ``fields`` names the outputs of a step
     that returns several; ``env`` are variables to set while it runs; ``threads`` how many a numeric library may use.
+    A ``raw`` function gets its arguments packed and names its outputs itself, see ``worker.raw``.
     """
 
     step: int
@@ -39,6 +38,7 @@ class Define(msgspec.Struct, frozen=True, array_like=True, tag=1):
     fields: tuple[str, ...] = ()
     env: tuple[tuple[str, str], ...] = ()
     threads: int = 1
+    raw: bool = False
 
 
 class Argument(msgspec.Struct, frozen=True, array_like=True):
@@ -51,7 +51,10 @@ class Argument(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Execute(msgspec.Struct, frozen=True, array_like=True, tag=2):
-    """Run one attempt. ``task`` is its name for people (``train/42/fit/3``); ``gpus`` the devices it may see."""
+    """Run one attempt. ``task`` is its name for people (``train/42/fit/3``); ``gpus`` the devices it may see.
+
+    Of its attempts, ``before`` were made by earlier sessions of the run.
+    """
 
     token: int
     step: int
@@ -59,6 +62,7 @@ class Execute(msgspec.Struct, frozen=True, array_like=True, tag=2):
     attempt: int
     arguments: tuple[Argument, ...]
     gpus: tuple[int, ...] = ()
+    before: int = 0
 
 
 class Stop(msgspec.Struct, frozen=True, array_like=True, tag=3):
@@ -160,29 +164,40 @@ def frame(message: ToWorker | ToDriver) -> bytes:
 class Frames:
     """Cuts a byte stream into frames. Feed it what arrives; take whole messages out."""
 
-    __slots__ = ("_buffer", "_decoder")
+    __slots__ = ("_decoder", "_rest")
 
     def __init__(self, decoder: msgspec.msgpack.Decoder[ToWorker] | msgspec.msgpack.Decoder[ToDriver]) -> None:
-        self._buffer = b""
+        self._rest = bytearray()
         self._decoder = decoder
 
-    def feed(self, data: bytes) -> Iterator[ToWorker | ToDriver]:
-        """Yield the messages that ``data`` completes.
+    def feed(self, data: bytes) -> list[ToWorker | ToDriver]:
+        """The messages that ``data`` completes.
 
         Raises:
             ValueError: a frame is longer than ``MAX_FRAME``; msgspec.DecodeError when it is no message.
         """
-        buffer = self._buffer + data if self._buffer else data
-        at, end = 0, len(buffer)
+        whole: bytes | bytearray = data
+        if self._rest:
+            self._rest += data
+            whole = self._rest
+        messages = []
+        at, end = 0, len(whole)
+        view = memoryview(whole)
         while end - at >= _HEADER:
-            size = int.from_bytes(buffer[at : at + _HEADER], "little")
+            size = int.from_bytes(view[at : at + _HEADER], "little")
             if size > MAX_FRAME:
                 raise ValueError(f"a frame of {size} bytes")
             if end - at - _HEADER < size:
                 break
             at += _HEADER + size
-            yield self._decoder.decode(memoryview(buffer)[at - size : at])
-        self._buffer = buffer[at:]
+            messages.append(self._decoder.decode(view[at - size : at]))
+        view.release()
+        if whole is data:
+            if at < end:
+                self._rest += data[at:]
+        else:
+            del self._rest[:at]
+        return messages
 
 
 def frames_from_driver() -> Frames:

@@ -44,12 +44,8 @@ class Retry(msgspec.Struct, frozen=True, array_like=True):
     def __post_init__(self) -> None:
         force = msgspec.structs.force_setattr
         on: Any = self.on
-        on = (on,) if isinstance(on, (str, type)) else on
-        force(
-            self,
-            "on",
-            tuple(name if isinstance(name, str) else f"{name.__module__}.{name.__qualname__}" for name in on),
-        )
+        on = on if isinstance(on, (tuple, list)) else (on,)
+        force(self, "on", tuple([_class_name(one) for one in on]))
         for name in ("delay", "max_delay"):
             try:
                 force(self, name, parse_duration(getattr(self, name)))
@@ -64,6 +60,15 @@ class Retry(msgspec.Struct, frozen=True, array_like=True):
             )
         if self.memory_factor < 1:
             raise DefinitionError(f"retries: memory_factor is {self.memory_factor}, it must be at least 1")
+
+
+def _class_name(one: Any) -> str:
+    if isinstance(one, str):
+        return one
+    if not (isinstance(one, type) and issubclass(one, BaseException)):
+        raise DefinitionError(f"retries: on={one!r}: it must be an exception class or the name of one")
+    # The running script has another name in its workers, so its own classes go by their names alone.
+    return one.__name__ if one.__module__ == "__main__" else f"{one.__module__}.{one.__qualname__}"
 
 
 class StepPolicy(msgspec.Struct, frozen=True, array_like=True):

@@ -27,6 +27,8 @@ def run_attempt(
 ) -> Done | Failed:
     """Run ``function`` as ``message`` says. Never raises for anything the user's code does."""
     meter = _Meter(log_ends)
+    if define.raw:
+        return _run_raw(message, function, store, meter)
     try:
         args, kwargs = load_arguments(message, store)
     except BaseException as error:
@@ -43,6 +45,25 @@ def run_attempt(
         return _failed(message, _kind_of(error), error, store, meter)
     try:
         outputs = save_outputs(result, define.fields, store)
+    except BaseException as error:
+        return _failed(message, Failure.STORE, error, store, meter)
+    del result
+    return Done(message.token, outputs, meter.read())
+
+
+def _run_raw(
+    message: Execute, function: Callable[..., Any], store: ArtifactStore, meter: _Meter
+) -> Done | Failed:
+    from headrace.worker.raw import RawCall
+
+    try:
+        result = function(RawCall(message, store))
+    except BlobError as error:  # of an input that the function wanted to see
+        return _failed(message, Failure.INPUT, error, store, meter, error.digest)
+    except BaseException as error:
+        return _failed(message, _kind_of(error), error, store, meter)
+    try:
+        outputs = tuple([_save(name, value, store) for name, value in result.items()])
     except BaseException as error:
         return _failed(message, Failure.STORE, error, store, meter)
     del result
@@ -92,6 +113,8 @@ def save_outputs(result: Any, fields: tuple[str, ...], store: ArtifactStore) -> 
 
 
 def _save(name: str, value: Any, store: ArtifactStore) -> Output:
+    if type(value) is Output:  # stored already
+        return value
     packed = codecs.pack(value, store)
     return Output(name, packed, codecs.preview(value, packed))
 

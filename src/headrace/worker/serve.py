@@ -38,7 +38,8 @@ from headrace.worker.output import Capture
 from headrace.worker.surroundings import Surroundings
 from headrace.worker.threads import limit_threads
 
-_RECEIVE = 1 << 20
+#: Less than malloc takes from the system each time.
+_RECEIVE = 1 << 16
 #: An attempt that runs longer than this keeps nothing waiting behind it.
 _LONG = 0.02
 _LOOK = 0.05

@@ -27,8 +27,10 @@ class Surroundings:
         self._variables = _table().copy()
         for name, value in env:
             os.environ[name] = value
-        if gpus:
-            os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(map(str, gpus))
+        if gpus:  # counted among those that this process may see
+            names = [one.strip() for one in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")]
+            visible = [names[gpu] if gpu < len(names) and names[gpu] else str(gpu) for gpu in gpus]
+            os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(visible)
 
     def restore(self) -> None:
         """Put back what differs from before."""

@@ -62,6 +62,8 @@ class Database(Protocol):
 
     url: str
     statements: Statements
+    #: Whether transactions come strictly one after the other, so that what one has read cannot change before it ends.
+    one_writer: bool
 
     def write(self) -> Write:
         """A transaction of the one writer of this process."""

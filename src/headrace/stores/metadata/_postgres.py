@@ -165,6 +165,7 @@ class PostgresDatabase:
         self.url = hidden(url)
         self._target, self.schema = _split(url)
         self.statements = Statements(POSTGRES)
+        self.one_writer = False
         self._pid = os.getpid()
         self._closed = False
         self._writer = _Writer(self)

@@ -170,6 +170,7 @@ class SqliteDatabase:
         self.path = str(path)
         self.url = f"sqlite:///{path}"
         self.statements = Statements(SQLITE)
+        self.one_writer = True
         self._synchronous = synchronous
         self._pid = os.getpid()
         self._read_lock = threading.Lock()

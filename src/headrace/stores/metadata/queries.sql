@@ -16,6 +16,9 @@ RETURNING token
 -- name: lease
 SELECT name, owner, token, expires FROM leases WHERE name = :name
 
+-- name: check_lease
+SELECT 1 FROM leases WHERE name = :name AND token = :token AND owner = :owner AND expires >= :expires
+
 -- name: keep_lease
 UPDATE leases SET expires = CASE WHEN expires < :expires THEN :expires ELSE expires END
 WHERE name = :name AND token = :token AND owner = :owner

@@ -106,20 +106,18 @@ class SqlMetadata:
     def _commit(self, writes: Sequence[Write], lease: Lease | None, fit: bool) -> None:
         with self._database.write() as transaction:
             if lease is not None:
-                kept = self._change(
-                    transaction,
-                    "keep_lease",
-                    expires=lease.expires,
-                    name=lease.name,
-                    token=lease.token,
-                    owner=lease.owner,
-                )
-                if kept != 1:
-                    raise LeaseLostError(
-                        f"{lease.owner} no longer holds {lease.name}: another process has taken it over. "
-                        "Nothing was written."
-                    )
+                self._hold(transaction, lease)
             _writes.apply(writes, transaction, self._statements, fit=fit)
+
+    def _hold(self, transaction: Transaction, lease: Lease) -> None:
+        """See to it that ``lease`` is held, and long enough; a row is only written when it changes."""
+        held = {"name": lease.name, "token": lease.token, "owner": lease.owner, "expires": lease.expires}
+        if self._database.one_writer and self._within(transaction, "check_lease", **held):
+            return
+        if self._change(transaction, "keep_lease", **held) != 1:
+            raise LeaseLostError(
+                f"{lease.owner} no longer holds {lease.name}: another process has taken it over. Nothing was written."
+            )
 
     # --- runs ---
 
