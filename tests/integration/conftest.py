@@ -46,7 +46,9 @@ class Project:
     def write(self, text: str, name: str = "train.py") -> Path:
         """A file with ``text``, dedented, with the usual imports in front."""
         file = self.path / name
-        file.write_text("import os, sys, time\nfrom headrace import *\n" + textwrap.dedent(text))
+        file.write_text(
+            "import os, sys, time\nimport headrace\nfrom headrace import flow, step\n" + textwrap.dedent(text)
+        )
         return file
 
     def start(self, *argv: str, **env: str) -> subprocess.Popen[str]:

@@ -10,6 +10,8 @@ import signal
 from collections import deque
 from collections.abc import Iterable, Mapping
 
+import msgspec
+
 from headrace.engine.events import AttemptFailed, Event, Handback, Promote, Start, Succeeded
 from headrace.engine.ports import Executor, WorkerExit, WorkerLink
 from headrace.engine.state import Slot
@@ -56,7 +58,20 @@ class _Attempt:
 
 
 class _Worker:
-    __slots__ = ("blocked", "dying", "fd", "frames", "isolated", "known", "link", "offsets", "out", "queue")
+    __slots__ = (
+        "blocked",
+        "condemned",
+        "dying",
+        "fd",
+        "frames",
+        "garbled",
+        "isolated",
+        "known",
+        "link",
+        "offsets",
+        "out",
+        "queue",
+    )
 
     def __init__(self, link: WorkerLink, isolated: bool) -> None:
         self.link = link
@@ -69,6 +84,8 @@ class _Worker:
         self.offsets = [0, 0]
         self.isolated = isolated
         self.dying = False
+        self.condemned = 0  # the attempt because of which it is being stopped
+        self.garbled = False
 
 
 class Crew:
@@ -99,10 +116,12 @@ class Crew:
 
     # --- sending ----------------------------------------------------------------------------------------------
 
-    def dispatch(self, start: Start) -> list[Event]:
+    def dispatch(self, start: Start, now: float) -> list[Event]:
         """Give an attempt to a worker: a busy one when it is sent ahead, else an idle or a new one."""
         task = start.task
         worker = self._choose(start)
+        if worker is None:
+            return [Handback((start.token,), now)]
         attempt = _Attempt(task, start.token)
         worker.queue.append(attempt)
         self._at[start.token] = worker
@@ -116,16 +135,14 @@ class Crew:
         )
         parts.append(frame(message))
         self._send(worker, b"".join(parts))
-        if start.ahead and worker.queue[0] is attempt:
-            return [Promote(start.token, 0.0)]
         return []
 
-    def _choose(self, start: Start) -> _Worker:
+    def _choose(self, start: Start) -> _Worker | None:
         isolated = start.task.step.policy.isolated
         if start.ahead:
             busy = [w for w in self._workers.values() if w.queue and not w.isolated and not w.dying]
-            if busy:
-                return min(busy, key=lambda w: len(w.queue))
+            # All gone since it was decided: there is no room for one more worker.
+            return min(busy, key=lambda w: len(w.queue)) if busy else None
         if not isolated and self._idle:
             return self._idle.pop()
         return self._hire(isolated=isolated)
@@ -160,6 +177,7 @@ class Crew:
         """Stop the worker that has this attempt."""
         worker = self._at.get(token)
         if worker is not None:
+            worker.condemned = token
             self._stop(worker, grace)
 
     def kill_all(self) -> None:
@@ -168,10 +186,13 @@ class Crew:
             self._stop(worker, 0.0)
 
     def _stop(self, worker: _Worker, grace: float) -> None:
+        self._retire(worker)
+        self._executor.stop(worker.link, grace)
+
+    def _retire(self, worker: _Worker) -> None:
         worker.dying = True
         if worker in self._idle:
             self._idle.remove(worker)
-        self._executor.stop(worker.link, grace)
 
     # --- receiving --------------------------------------------------------------------------------------------
 
@@ -192,12 +213,24 @@ class Crew:
             data = b""
         if not data:  # closed: its exit follows
             self._epoll.unregister(fd)
-            worker.dying = True
+            self._retire(worker)
             return []
         events: list[Event] = []
-        for message in worker.frames.feed(data):
-            self._on_message(worker, message, now, events)  # type: ignore[arg-type]
+        self._hear(worker, data, now, events)
         return events
+
+    def _hear(self, worker: _Worker, data: bytes, now: float, events: list[Event]) -> None:
+        messages = worker.frames.feed(data)
+        while not worker.garbled:
+            try:
+                message = next(messages, None)
+            except (ValueError, msgspec.MsgspecError):
+                worker.garbled = True
+                self._stop(worker, 0.0)
+                return
+            if message is None:
+                return
+            self._on_message(worker, message, now, events)  # type: ignore[arg-type]
 
     def _on_message(self, worker: _Worker, message: ToDriver, now: float, events: list[Event]) -> None:
         kind = type(message)
@@ -260,13 +293,12 @@ class Crew:
             more = self._drain(worker)
             if not more:
                 break
-            for message in worker.frames.feed(more):
-                self._on_message(worker, message, now, events)  # type: ignore[arg-type]
-        worker.dying = True
-        if worker in self._idle:
-            self._idle.remove(worker)
+            self._hear(worker, more, now, events)
+        self._retire(worker)
         del self._workers[worker.fd]
-        if worker.queue:
+        # Stopped because of an attempt that had ended when the signal came? Then what it went on to is not to blame.
+        innocent = ended.code < 0 and worker.condemned and worker.queue and worker.queue[0].token != worker.condemned
+        if worker.queue and not innocent:
             current = worker.queue.popleft()
             self._at.pop(current.token, None)
             self._pump(worker, current, now, None)
@@ -288,6 +320,8 @@ class Crew:
         self, worker: _Worker, attempt: _Attempt, slot: Slot | None, ended: WorkerExit, now: float
     ) -> AttemptFailed:
         failure, error = _cause(ended, slot, attempt)
+        if worker.garbled:
+            failure, error = Failure.CRASH, "something in its process wrote to the socket that is not its own"
         tail = self._tail(worker)
         name = {"timeout": "TaskTimeoutError", "out of memory": "TaskOutOfMemoryError"}.get(failure, "TaskCrashedError")
         bases = {"TaskTimeoutError": "TimeoutError", "TaskOutOfMemoryError": "MemoryError"}

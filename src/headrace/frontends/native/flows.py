@@ -10,6 +10,7 @@ import msgspec
 
 from headrace.frontends.native.current import running
 from headrace.frontends.native.options import FlowOptions
+from headrace.frontends.native.script import show_well
 from headrace.model.errors import DefinitionError
 from headrace.worker import context
 
@@ -48,6 +49,7 @@ class Flow(Generic[P, R]):
         """Run it. Raises what the flow raises."""
         if running() is not None or context.current() is not None:
             return self.__wrapped__(*args, **kwargs)
+        show_well()
         if self.is_async and _in_event_loop():
             from headrace.frontends.native.launch import run_flow_async
 

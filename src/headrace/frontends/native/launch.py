@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from collections.abc import Callable
@@ -14,13 +15,15 @@ from headrace.frontends.native.load import canonical_main
 from headrace.frontends.native.options import Runnable
 from headrace.frontends.native.parameters import to_text
 from headrace.frontends.native.runner import Running
-from headrace.model.errors import LeaseLostError, StoreError, TaskCancelledError
+from headrace.frontends.native.script import prune, show_well
+from headrace.model.errors import LeaseLostError, StoreError, TaskCancelledError, UsageError
 from headrace.model.records import Input, RunRecord
 from headrace.model.states import RunState
 from headrace.services.flowlog import FlowOutput
 from headrace.services.session import NewSession, Resume, Session, Stores, open_session, reopen_session
 from headrace.services.tracking import RunLog, logging_to
 from headrace.stores import codecs
+from headrace.worker.context import reading
 
 #: Called with each session that this process begins; the command line shows its progress.
 observers: list[Callable[[Session], None]] = []
@@ -45,10 +48,6 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True):
     debug: bool = False  # one task at a time, which keeps the terminal: for ``breakpoint()`` in a step
 
 
-class Terminated(KeyboardInterrupt):
-    """SIGTERM reached the process that drives a run."""
-
-
 def run_flow(flow: Runnable, values: dict[str, Any], how: Launch | None = None, *, reraise: bool = True) -> Ended:
     """Run ``flow`` with bound parameters ``values`` to its end.
 
@@ -56,6 +55,7 @@ def run_flow(flow: Runnable, values: dict[str, Any], how: Launch | None = None, 
         BaseException: with ``reraise`` what the flow raised; without, only what kept the run from starting, and
             interrupts.
     """
+    show_well()
     session = _open(flow, values, how or Launch())
     run = Running(session)
     log = RunLog(session.run, session.stores, session.loop.write)
@@ -78,6 +78,11 @@ async def run_flow_async(flow: Runnable, values: dict[str, Any]) -> Any:
 def _open(flow: Runnable, values: dict[str, Any], how: Launch) -> Session:
     from headrace import wiring
 
+    if reading.active:
+        raise UsageError(
+            f"flow {flow.name!r} was called while its file was imported, to read a stored object whose class is in it; "
+            'put the call under: if __name__ == "__main__":'
+        )
     canonical_main()
     project = wiring.project()
     stores = Stores(project.metadata, project.artifacts, project.name)
@@ -147,6 +152,9 @@ def _fail(session: Session, run: Running, log: RunLog, error: BaseException) -> 
         run.settle(kill=True)
     if session.loop.failure is None:
         log.close()
+    prune(error)
+    with contextlib.suppress(AttributeError):  # a class with __slots__
+        error.headrace_run = session.run.name  # type: ignore[attr-defined]
     text, summary = describe(error)
     failed_task = getattr(error, "headrace_task", "").removeprefix(session.run.name + "/")
     ended = session.finish(state, error=summary, traceback=text, failed_task=failed_task)
@@ -220,4 +228,4 @@ class _interruptible:
         self._section.interrupt(KeyboardInterrupt())
 
     def _terminate(self, *_: object) -> None:
-        self._section.interrupt(Terminated("SIGTERM"))
+        self._section.interrupt(KeyboardInterrupt("SIGTERM"))
