@@ -63,8 +63,19 @@ def run_flow(flow: Runnable, values: dict[str, Any], how: Launch | None = None, 
         ended = _drive(flow, values, session, run, log)
     _call_hook(flow, ended)
     if ended.error is not None and (reraise or isinstance(ended.error, (KeyboardInterrupt, SystemExit))):
+        _advise(ended)
         raise ended.error
     return ended
+
+
+def _advise(ended: Ended) -> None:
+    """Add to the exception how to go on, for whoever sees its traceback: it is the last line there."""
+    run = ended.run
+    if not run.entry.startswith(":"):
+        look = f"`headrace debug {run.name}/{run.failed_task}`, " if run.failed_task else ""
+        note = f"headrace: {run.name} is {run.state}; {look}`headrace resume {run.name}`"
+        if ended.error is not None and note not in getattr(ended.error, "__notes__", ()):
+            ended.error.add_note(note)
 
 
 async def run_flow_async(flow: Runnable, values: dict[str, Any]) -> Any:
