@@ -38,10 +38,10 @@ from headrace.engine.events import (
     TimedOut,
     Written,
 )
-from headrace.engine.state import EngineState, Lane, Slot
+from headrace.engine.state import EngineState, Lane, Recorded, Slot
 from headrace.engine.tasks import PendingInput, PendingSource, Problem, Task
 from headrace.model.messages import Output
-from headrace.model.records import AttemptRecord, TaskId, TaskRecord
+from headrace.model.records import AttemptRecord, TaskId
 from headrace.model.states import AttemptState, Failure, TaskState
 
 #: An attempt expected to take less than this many seconds in all may be sent ahead of its turn.
@@ -107,10 +107,10 @@ def _identify(state: EngineState, task: Task, now: float, out: list[Command]) ->
     before = state.recorded.pop(task.key, None)
     if before is not None:
         task.id = before.record.id
-        task.attempt = task.attempts_before = before.record.attempts
+        task.attempt = task.attempts_before = 0 if before.origin else before.record.attempts
         unchanged = before.record.code == step.code or state.options.reuse_changed
         if before.outputs is not None and unchanged:
-            _reuse(state, task, before.record, before.outputs, out)
+            _reuse(state, task, before, before.outputs, now, out)
             return True
     else:
         number = state.next_number.get(step.name, 1)
@@ -123,11 +123,16 @@ def _identify(state: EngineState, task: Task, now: float, out: list[Command]) ->
     return False
 
 
-def _reuse(state: EngineState, task: Task, record: TaskRecord, outputs: tuple[Output, ...], out: list[Command]) -> None:
+def _reuse(
+    state: EngineState, task: Task, before: Recorded, outputs: tuple[Output, ...], now: float, out: list[Command]
+) -> None:
+    record = before.record
     task.outputs = outputs
-    task.origin = record.reused_from
+    task.origin = before.origin or record.reused_from
     state.reused += 1
-    if record.state is TaskState.STALE:  # a session that did not need it came between
+    if before.origin:
+        _adopt(state, task, now, out)
+    elif record.state is TaskState.STALE:  # a session that did not need it came between
         back = replace(record, state=TaskState.SUCCEEDED, session=state.options.session)
         out.append(Record((back,), urgent=False))
 
@@ -141,14 +146,19 @@ def _cache_answer(state: EngineState, event: CacheAnswer, out: list[Command]) ->
         return
     task.outputs = event.outputs
     task.origin = event.origin
-    task.started = event.now
+    _adopt(state, task, event.now, out)
+    _succeed(state, task, event.now, out)
+
+
+def _adopt(state: EngineState, task: Task, now: float, out: list[Command]) -> None:
+    """Write down a task whose outputs another run made."""
+    task.started = now
     writes: tuple[Written, ...] = (
-        rows.task_record(state, task, TaskState.SUCCEEDED, event.now),
-        *rows.artifact_records(state, task, event.now),
+        rows.task_record(state, task, TaskState.SUCCEEDED, now),
+        *rows.artifact_records(state, task, now),
         *rows.edges(state, task),
     )
     out.append(Record(writes, urgent=True))
-    _succeed(state, task, event.now, out)
 
 
 def _ready(state: EngineState, task: Task, now: float, *, front: bool = False) -> None:

@@ -32,10 +32,14 @@ class Slot(msgspec.Struct):
 
 
 class Recorded(msgspec.Struct):
-    """A task of an earlier session of this run, with its outputs when it succeeded and they may be reused."""
+    """A task of an earlier session of this run, with its outputs when it succeeded and they may be reused.
+
+    ``origin`` (``train/41/fit/3``) is set when it is of another run, whose work this one takes over.
+    """
 
     record: TaskRecord
     outputs: tuple[Output, ...] | None
+    origin: str = ""
 
 
 class RunOptions(msgspec.Struct, frozen=True, kw_only=True):

@@ -174,7 +174,7 @@ class Session:
         return [
             msgspec.structs.replace(left.record, state=TaskState.STALE)
             for left in self.loop.state.recorded.values()
-            if left.record.state is not TaskState.STALE
+            if left.record.state is not TaskState.STALE and not left.origin
         ]
 
     def close(self) -> None:
@@ -186,8 +186,13 @@ class Session:
         self.stores.metadata.release(msgspec.structs.replace(self._lease))
 
 
-def open_session(stores: Stores, executor: Executor, new: NewSession) -> Session:
-    """Create a run and begin to drive it."""
+def open_session(stores: Stores, executor: Executor, new: NewSession, seed: Resume | None = None) -> Session:
+    """Create a run and begin to drive it; what the run of ``seed`` finished is taken over, as a resume would.
+
+    Raises:
+        NotFoundError: ``seed`` wants a step to run again of which its run has no task.
+    """
+    recorded = _taken_over(stores, seed) if seed is not None else {}
     now = time.time()
     run = stores.metadata.create_run(
         NewRun(
@@ -205,7 +210,14 @@ def open_session(stores: Stores, executor: Executor, new: NewSession) -> Session
     lease = stores.metadata.acquire(lease_name(run), process_owner(), LEASE_SECONDS, now)
     if lease is None:
         raise RunBusyError(f"run {run.name} was taken by another process as it was created; start another run")
-    return _begin(stores, executor, new, run, lease, {}, reuse_changed=False)
+    reuse_changed = seed is not None and seed.reuse_changed
+    return _begin(stores, executor, new, run, lease, recorded, reuse_changed=reuse_changed)
+
+
+def _taken_over(stores: Stores, seed: Resume) -> dict[bytes, Recorded]:
+    name = seed.run.name
+    recorded = load_recorded(stores, seed.run.id, seed.again)
+    return {key: Recorded(one.record, one.outputs, f"{name}/{one.record.id}") for key, one in recorded.items()}
 
 
 def reopen_session(stores: Stores, executor: Executor, new: NewSession, resume: Resume) -> Session:

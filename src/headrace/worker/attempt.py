@@ -70,6 +70,23 @@ def _run_raw(
     return Done(message.token, outputs, meter.read())
 
 
+def _run_raw(message: Execute, function: Callable[..., Any], store: ArtifactStore, meter: _Meter) -> Done | Failed:
+    from headrace.worker.raw import RawCall
+
+    try:
+        result = function(RawCall(message, store))
+    except BlobError as error:  # of an input that the function wanted to see
+        return _failed(message, Failure.INPUT, error, store, meter, error.digest)
+    except BaseException as error:
+        return _failed(message, _kind_of(error), error, store, meter)
+    try:
+        outputs = tuple([_save(name, value, store) for name, value in result.items()])
+    except BaseException as error:
+        return _failed(message, Failure.STORE, error, store, meter)
+    del result
+    return Done(message.token, outputs, meter.read())
+
+
 def load_arguments(message: Execute, store: ArtifactStore) -> tuple[list[Any], dict[str, Any]]:
     """Positional and keyword arguments of a call.
 

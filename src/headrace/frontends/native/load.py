@@ -12,8 +12,9 @@ from pathlib import Path
 from types import CodeType, FunctionType, ModuleType, TracebackType
 from typing import Any, NamedTuple
 
-from headrace._base.usercode import is_user_file, main_name, module_file
+from headrace._base.usercode import is_user_file, module_file
 from headrace.model.errors import FlowLoadError
+from headrace.services.mainmodule import canonical_main as canonical_main
 
 _loading: list[str] = []
 
@@ -271,56 +272,3 @@ def _named(module: ModuleType, name: str, shown: str, flows: dict[str, Any]) -> 
 def _no_flows(module: ModuleType) -> str:
     functions = _functions(module)
     return f"; functions in it: {', '.join(functions)}" if functions else ""
-
-
-# --- the script that runs -----------------------------------------------------------------------------------------
-
-
-def canonical_main() -> str:
-    """Give the running script the name it has when it is imported, and return that name.
-
-    ``sys.modules`` gets the name as an alias, and classes and functions of ``__main__`` get it as their module, so
-    that what ``python train.py`` pickles is found by ``headrace run train.py``, and the reverse. Nothing happens,
-    and the answer is ``"__main__"``, in a notebook or at a prompt, in an installed program, and where the name is
-    that of another module. Calling it again takes in what was defined since.
-    """
-    main = sys.modules["__main__"]
-    name, file = main_name(), module_file(main)
-    if name == "__main__" or not file or not is_user_file(file):
-        return "__main__"
-    if sys.modules.setdefault(name, main) is not main:
-        return "__main__"
-    for value in list(main.__dict__.values()):
-        _rename(value, name)
-    return name
-
-
-def _rename(value: object, name: str) -> None:
-    """Set the module of what was defined in ``__main__``, methods and nested classes included."""
-    if isinstance(value, (staticmethod, classmethod)):
-        value = value.__func__
-    if isinstance(value, property):
-        for accessor in (value.fget, value.fset, value.fdel):
-            _rename(accessor, name)
-    elif isinstance(value, (FunctionType, type)):
-        if value.__module__ != "__main__":
-            return
-        value.__module__ = name
-        inner = value.__dict__.get("__wrapped__") if isinstance(value, FunctionType) else None
-        for member in (inner,) if inner is not None else value.__dict__.copy().values():
-            _rename(member, name)
-    elif not isinstance(value, ModuleType):
-        _rename_wrapper(value, name)
-
-
-def _rename_wrapper(value: Any, name: str) -> None:
-    """A flow, a step, or anything else that stands for a function."""
-    try:
-        inner = getattr(value, "__wrapped__", None)
-        own = getattr(value, "__dict__", None)
-    except Exception:  # a proxy may raise anything when it is touched; it stands for nothing of ours
-        return
-    if isinstance(inner, (FunctionType, type)):
-        if isinstance(own, dict) and own.get("__module__") == "__main__":
-            own["__module__"] = name
-        _rename(inner, name)
