@@ -220,16 +220,15 @@ class Crew:
         return events
 
     def _hear(self, worker: _Worker, data: bytes, now: float, events: list[Event]) -> None:
-        messages = worker.frames.feed(data)
-        while not worker.garbled:
-            try:
-                message = next(messages, None)
-            except (ValueError, msgspec.MsgspecError):
-                worker.garbled = True
-                self._stop(worker, 0.0)
-                return
-            if message is None:
-                return
+        if worker.garbled:
+            return
+        try:
+            messages = worker.frames.feed(data)
+        except (ValueError, msgspec.MsgspecError):
+            worker.garbled = True
+            self._stop(worker, 0.0)
+            return
+        for message in messages:
             self._on_message(worker, message, now, events)  # type: ignore[arg-type]
 
     def _on_message(self, worker: _Worker, message: ToDriver, now: float, events: list[Event]) -> None:

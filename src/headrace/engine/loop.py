@@ -438,7 +438,7 @@ class Loop:
                 self._commit()
             starts, self._starts = self._starts, []
             for start in starts:
-                self._feed_all(self.crew.dispatch(start))
+                self._feed_all(self.crew.dispatch(start, time.time()))
         resolves, self._resolves = self._resolves, []
         for task in resolves:
             if task.problem is not None and task.problem.failure not in ("cancelled", "upstream"):

@@ -91,8 +91,9 @@ class ArtifactStoreSuite:
 
     def test_missing_blob(self, store: ArtifactStore) -> None:
         absent = Blob(bytes(32), 5)
-        with pytest.raises(BlobMissingError, match="00000000"):
+        with pytest.raises(BlobMissingError, match="00000000") as missing:
             store.get(absent)
+        assert missing.value.digest == absent.digest
         with pytest.raises(BlobMissingError):
             store.get(Blob(bytes(32), 100 << 20))
 
@@ -128,8 +129,9 @@ class ArtifactStoreSuite:
             "longer": data + b"x",
         }
         self.overwrite(store, blob, bad[damage])
-        with pytest.raises(BlobCorruptError, match=blob.hex):
+        with pytest.raises(BlobCorruptError, match=blob.hex) as corrupt:
             store.get(blob)
+        assert corrupt.value.digest == blob.digest
         assert store.missing([blob]) == [blob]
         with pytest.raises(BlobMissingError):
             store.get(blob)

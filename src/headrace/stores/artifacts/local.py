@@ -187,7 +187,7 @@ class LocalStore:
         try:
             descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         except FileNotFoundError:
-            raise BlobMissingError(f"blob {blob.hex} is not in {self.url}") from None
+            raise BlobMissingError(f"blob {blob.hex} is not in {self.url}", blob.digest) from None
         except OSError as exc:
             raise self._error(exc, "read", blob) from exc
         try:
@@ -227,7 +227,7 @@ class LocalStore:
             fate = f"it was set aside as {path}{_CORRUPT}; storing the right bytes again repairs the store"
         except OSError as exc:
             fate = f"it could not be set aside ({exc.strerror}), remove {path} by hand"
-        return BlobCorruptError(f"blob {blob.hex} in {self.url} is damaged: {problem}; {fate}")
+        return BlobCorruptError(f"blob {blob.hex} in {self.url} is damaged: {problem}; {fate}", blob.digest)
 
     # --- keeping house ---
 

@@ -32,10 +32,10 @@ class MemoryStore:
         try:
             content = self.blobs[blob.digest][0]
         except KeyError:
-            raise BlobMissingError(f"blob {blob.hex} is not in {self.url}") from None
+            raise BlobMissingError(f"blob {blob.hex} is not in {self.url}", blob.digest) from None
         if len(content) != blob.size or blake3(content).digest() != blob.digest:
             del self.blobs[blob.digest]
-            raise BlobCorruptError(f"blob {blob.hex} in {self.url} is damaged; it was dropped")
+            raise BlobCorruptError(f"blob {blob.hex} in {self.url} is damaged; it was dropped", blob.digest)
         return memoryview(bytearray(content))
 
     def missing(self, blobs: Iterable[Blob]) -> list[Blob]:

@@ -161,7 +161,7 @@ class ObjectStore:
             fate = f"it was set aside as {key}{_CORRUPT}; storing the right bytes again repairs the store"
         except StoreError as exc:
             fate = f"it could not be set aside ({exc})"
-        return BlobCorruptError(f"blob {blob.hex} in {self.url} is damaged: {problem}; {fate}")
+        return BlobCorruptError(f"blob {blob.hex} in {self.url} is damaged: {problem}; {fate}", blob.digest)
 
     # --- keeping house ---
 
@@ -229,7 +229,7 @@ class ObjectStore:
         except (FileNotFoundError, exceptions.NotFoundError) as exc:
             if blob is None:
                 raise StoreError(f"cannot {action} the artifact store {self.url}: {_reason(exc)}") from exc
-            raise BlobMissingError(f"blob {blob.hex} is not in {self.url}") from None
+            raise BlobMissingError(f"blob {blob.hex} is not in {self.url}", blob.digest) from None
         except (exceptions.BaseError, OSError) as exc:
             raise self._error(exc, action) from exc
 
