@@ -1,0 +1,372 @@
+"""The loop on fake workers: order of writes, stores that fail at any moment, waiters that are always woken."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from headrace.engine.loop import LEASE_SECONDS
+from headrace.model.errors import LeaseLostError, StoreError, StoreFullError
+from headrace.model.policy import Resources, Retry
+from headrace.model.records import TaskId
+from headrace.model.states import AttemptState, Failure, TaskState
+from headrace.stores.artifacts.memory import MemoryStore
+from headrace.testing.engine import FailingCommits, Rig, resume
+from headrace.testing.metadata import MemoryMetadata
+
+BIG = 100_000
+
+
+def double(value: int) -> int:
+    return 2 * value
+
+
+def add(one: Any, other: Any) -> Any:
+    return one + other
+
+
+def big(value: int) -> bytes:
+    return bytes([value]) * BIG
+
+
+def size(value: bytes) -> int:
+    return len(value) * value[0]
+
+
+def fail() -> None:
+    raise ValueError("no")
+
+
+@contextmanager
+def within(seconds: float) -> Iterator[None]:
+    started = time.monotonic()
+    yield
+    assert time.monotonic() - started < seconds
+
+
+def states(rig: Rig) -> dict[TaskId, str]:
+    return {task.id: str(task.state) for task in rig.store.tasks(rig.run.id)}
+
+
+# --- plain running ------------------------------------------------------------------------------------------------
+
+
+def test_a_flow_of_steps() -> None:
+    with Rig() as rig:
+        doubled, added = rig.step(double), rig.step(add)
+        ones = [rig.submit(doubled, n) for n in range(10)]
+        total = ones[0]
+        for one in ones[1:]:
+            total = rig.submit(added, total, one)
+        assert rig.result(total) == 90
+        rig.loop.wait_idle()
+    assert set(states(rig).values()) == {"succeeded"}
+    assert len(rig.store.edges(rig.run.id)) == 18
+    again = resume(rig)
+    with again:
+        assert again.call(again.step(double), 3) == 6
+    assert again.executor.executed == []
+
+
+def test_a_retry_leaves_the_last_word_in_the_store() -> None:
+    tries: list[int] = []
+
+    def flaky() -> str:
+        tries.append(1)
+        if len(tries) < 3:
+            raise ValueError("not yet")
+        return "well"
+
+    with Rig() as rig:
+        assert rig.call(rig.step(flaky, retry=Retry(5))) == "well"
+    assert states(rig) == {TaskId("flaky", 1): "succeeded"}
+    attempts = [(a.attempt, a.state) for a in rig.store.attempts(rig.run.id)]
+    assert attempts == [(1, AttemptState.FAILED), (2, AttemptState.FAILED), (3, AttemptState.SUCCEEDED)]
+
+
+def test_long_chains_of_cached_steps() -> None:
+    store, artifacts = MemoryMetadata(), MemoryStore()
+
+    def session() -> Rig:
+        with Rig(store=store, artifacts=artifacts) as rig:
+            gate, head, then = threading.Event(), rig.step(lambda: gate.wait() and 0, name="head"), rig.step(add)
+            then = rig.step(add, name="then", cache=True)
+            task = rig.submit(head)
+            for _ in range(500):
+                task = rig.submit(then, task, 1)
+            gate.set()
+            assert rig.result(task) == 500
+        return rig
+
+    assert len(session().executor.executed) == 501
+    assert len(session().executor.executed) == 1
+
+
+def test_a_worker_that_dies_takes_only_its_own_attempt_with_it() -> None:
+    def answer(message: Any, run: Any) -> Any:
+        return -9 if message.task.endswith("double/3") and message.attempt == 1 else run()
+
+    with Rig(answer=answer) as rig:
+        step = rig.step(double, retry=Retry(1))
+        tasks = [rig.submit(step, n) for n in range(30)]
+        assert [rig.result(task) for task in tasks] == [2 * n for n in range(30)]
+    failed = [a for a in rig.store.attempts(rig.run.id) if a.state is AttemptState.FAILED]
+    assert [(a.number, a.failure) for a in failed] == [(3, Failure.KILLED)]
+
+
+def test_a_cache_entry_whose_task_ran_again_from_other_code_is_no_answer() -> None:
+    store, artifacts = MemoryMetadata(), MemoryStore()
+    first = Rig(store=store, artifacts=artifacts)
+    with first:
+        assert first.call(first.step(double, b"v1", "work", cache=True), 3) == 6
+    changed = resume(first)  # the same task, from other code
+    with changed:
+        assert changed.call(changed.step(lambda value: 3 * value, b"v2", "work", cache=True), 3) == 9
+    with Rig(store=store, artifacts=artifacts) as back:
+        assert back.call(back.step(double, b"v1", "work", cache=True), 3) == 6
+    with Rig(store=store, artifacts=artifacts) as third:
+        assert third.call(third.step(lambda value: 3 * value, b"v2", "work", cache=True), 3) == 9
+        assert third.executor.executed == []
+
+
+# --- lost blobs ---------------------------------------------------------------------------------------------------
+
+
+def test_a_lost_input_is_made_again_and_then_used() -> None:
+    with Rig() as rig:
+        made = rig.submit(rig.step(big), 7)
+        rig.result(made)
+        (blob,) = made.output("result").blobs
+        rig.artifacts.delete([blob.digest])  # type: ignore[attr-defined]
+        assert rig.call(rig.step(size), made) == 7 * BIG
+    assert rig.executor.executed.count("flow/1/big/1") == 2
+    assert [a.attempt for a in rig.store.attempts(rig.run.id, TaskId("big", 1))] == [1, 2]
+
+
+def test_a_damaged_input_is_made_again_never_used() -> None:
+    with Rig() as rig:
+        made = rig.submit(rig.step(big), 7)
+        rig.result(made)
+        (blob,) = made.output("result").blobs
+        store = rig.artifacts
+        assert isinstance(store, MemoryStore)
+        store.blobs[blob.digest] = (bytes([9]) * blob.size, 0.0)
+        assert rig.call(rig.step(size), made) == 7 * BIG
+
+
+def test_a_store_that_keeps_nothing_fails_the_task_and_does_not_go_on_for_ever() -> None:
+    class Forgetful(MemoryStore):
+        forgets = False
+
+        def get(self, blob: Any) -> memoryview:
+            if self.forgets:
+                self.blobs.pop(blob.digest, None)
+            return super().get(blob)
+
+    with Rig(artifacts=Forgetful()) as rig, within(10):
+        made = rig.submit(rig.step(big), 7)
+        rig.loop.wait(made)
+        rig.artifacts.forgets = True  # type: ignore[attr-defined]
+        task = rig.submit(rig.step(size), made)
+        assert rig.result(task) is None
+        assert task.problem is not None
+        assert task.problem.failure == Failure.INPUT
+        rig.loop.wait_idle()
+
+
+def test_a_lost_input_of_a_step_nobody_knows_fails_the_task_not_the_run() -> None:
+    with Rig() as rig:
+        made = rig.submit(rig.step(big), 7)
+        rig.result(made)
+        del rig.loop.steps["big"]
+        (blob,) = made.output("result").blobs
+        rig.artifacts.delete([blob.digest])  # type: ignore[attr-defined]
+        task = rig.submit(rig.step(size), made)
+        assert rig.result(task) is None
+        assert task.problem is not None
+        assert "does not know step 'big'" in task.problem.error
+        assert rig.call(rig.step(double), 2) == 4
+
+
+# --- stores that fail ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("written", [False, True], ids=["not-written", "written"])
+@pytest.mark.parametrize("error", [StoreFullError("full"), LeaseLostError("taken"), OSError("no more files")])
+@pytest.mark.parametrize("fail_at", [0, 1, 2, 3, 5, 8, 13])
+def test_nobody_hangs_and_nothing_unrecorded_is_seen_when_a_commit_fails(
+    fail_at: int, error: Exception, written: bool
+) -> None:
+    with within(20):
+        rig = Rig(wrap=lambda store: FailingCommits(store, error, fail_at, written=written))
+        seen: list[TaskId] = []
+        raised: list[BaseException] = []
+        doubled, added = rig.step(double), rig.step(add)
+
+        def flow(offset: int) -> None:
+            try:
+                for n in range(200):
+                    first = rig.submit(doubled, offset + n)
+                    last = rig.submit(added, first, 1)
+                    assert rig.result(last) == 2 * (offset + n) + 1
+                    seen.extend((first.id, last.id))
+            except BaseException as problem:
+                raised.append(problem)
+
+        threads = [threading.Thread(target=flow, args=(1000 * n,)) for n in range(3)]
+        for thread in threads:
+            thread.start()
+        rig.loop.wait_idle()
+        for thread in threads:
+            thread.join(15)
+            assert not thread.is_alive()
+        assert raised == [error] * 3
+        assert rig.loop.failure is error
+        with pytest.raises(type(error)):
+            rig.loop.write()
+        with pytest.raises(type(error)):
+            rig.submit(rig.step(double), 1)
+        rig.loop.cancel()  # says nothing, does nothing
+        rig.close()
+        recorded = states(rig)
+        assert all(recorded.get(task) == "succeeded" for task in seen)
+        assert not any(link.alive for link in rig.executor.links)
+
+
+def test_futures_and_callbacks_are_told_of_the_end() -> None:
+    gate = threading.Event()
+    told: list[int] = []
+    rig = Rig(wrap=lambda store: FailingCommits(store, StoreError("gone"), 0))
+    task = rig.submit(rig.step(lambda: gate.wait(5), name="slow"))
+    rig.loop.notify(task, lambda: told.append(1))
+    waiter = threading.Thread(target=rig.loop.wait_idle)
+    waiter.start()
+    gate.set()
+    with pytest.raises(StoreError, match="gone"), within(10):
+        rig.result(task)
+    waiter.join(5)
+    assert not waiter.is_alive()
+    assert told == [1]
+    rig.loop.notify(task, lambda: told.append(2))
+    assert told == [1, 2]
+    assert not task.handle.done  # type: ignore[attr-defined]
+    rig.close()
+
+
+def test_a_store_that_fails_to_answer_the_cache_ends_the_run() -> None:
+    class NoCache(FailingCommits):
+        def cached(self, key: bytes) -> None:
+            raise StoreError("cannot read")
+
+    with Rig(wrap=lambda store: NoCache(store, StoreError(""), 10**9)) as rig:
+        with pytest.raises(StoreError, match="cannot read"):
+            rig.submit(rig.step(double, cache=True), 1)
+        rig.loop.wait_idle()
+
+
+def test_a_last_commit_that_fails_is_said_after_everything_is_closed() -> None:
+    rig = Rig(wrap=lambda store: FailingCommits(store, StoreError("full"), 0))
+    with pytest.raises(StoreError, match="full"):
+        rig.close()
+    assert not rig.loop._thread.is_alive()
+    assert not any(link.alive for link in rig.executor.links)
+
+
+def test_no_worker_to_be_had_ends_the_run() -> None:
+    rig = Rig()
+
+    def provide() -> Any:
+        raise OSError(24, "Too many open files")
+
+    rig.executor.provide = provide  # type: ignore[method-assign]
+    with within(10), pytest.raises(OSError, match="Too many open files"):
+        for n in range(10):
+            rig.call(rig.step(double, isolated=True), n)
+    rig.loop.wait_idle()
+    rig.close()
+
+
+def test_a_worker_that_talks_nonsense_is_replaced() -> None:
+    with Rig() as rig, within(10):
+        gate = threading.Event()
+
+        def slow(value: int) -> int:
+            gate.wait(5)
+            return value
+
+        task = rig.submit(rig.step(slow, retry=Retry(3)), 3)
+        time.sleep(0.1)
+        for link in list(rig.executor.links):
+            link.theirs.sendall(b"\xff\xff\xff\xff nonsense")
+        gate.set()
+        assert rig.result(task) == 3
+        assert rig.call(rig.step(double), 4) == 8
+
+
+# --- time ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_clock_set_back_stops_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    tries: list[int] = []
+
+    def flaky() -> int:
+        tries.append(1)
+        if len(tries) < 2:
+            raise ValueError("not yet")
+        return 5
+
+    def slow() -> None:
+        time.sleep(5)
+
+    real = time.time
+    with Rig() as rig, within(10):
+        rig.call(rig.step(double), 1)
+        monkeypatch.setattr(time, "time", lambda: real() - 3600)
+        assert rig.call(rig.step(flaky, retry=Retry(1, delay=0.2))) == 5
+        limited = rig.submit(rig.step(slow, timeout=0.3))
+        monkeypatch.setattr(time, "time", lambda: real() - 7200)
+        rig.result(limited)
+        assert limited.problem is not None
+        assert limited.problem.failure == Failure.TIMEOUT
+        cancelled = rig.submit(rig.step(slow, name="other"))
+        rig.store.send(rig.run.id, "cancel", "", b"", "me", real())
+        rig.result(cancelled)
+        assert cancelled.state is TaskState.CANCELLED
+        assert rig.loop.cancel_requested == "me"
+
+
+def test_a_stolen_lease_is_noticed_while_nothing_happens() -> None:
+    rig = Rig(capacity=Resources(cpu=1.0))
+    gate = threading.Event()
+    task = rig.submit(rig.step(lambda: gate.wait(20), name="slow"))
+    time.sleep(0.3)
+    stolen = rig.store.acquire(f"run:{rig.run.id}", "thief", 60.0, time.time() + 10 * LEASE_SECONDS)
+    assert stolen is not None
+    before = states(rig)
+    with within(LEASE_SECONDS / 2), pytest.raises(LeaseLostError):
+        rig.result(task)
+    gate.set()
+    time.sleep(0.1)
+    assert states(rig) == before
+    rig.close()
+    assert rig.store.lease(f"run:{rig.run.id}") == stolen  # not given back by who lost it
+
+
+def test_waiting_leaves_nothing_behind() -> None:
+    gate = threading.Event()
+    with Rig() as rig:
+        task = rig.submit(rig.step(lambda: gate.wait(20), name="slow"))
+        threads = [threading.Thread(target=rig.result, args=(task,)) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        time.sleep(1.0)
+        assert len(task.handle.locks) <= 3  # type: ignore[attr-defined]
+        gate.set()
+        for thread in threads:
+            thread.join(5)
+            assert not thread.is_alive()
