@@ -14,6 +14,7 @@ import time
 from headrace.engine.ports import Executor, WorkerExit, WorkerLink
 from headrace.model.policy import Resources
 from headrace.stores.artifacts.protocol import ArtifactStore
+from headrace.worker.forking import may_fork
 from headrace.worker.server import fork_request, kill_request, parse_report, run_server
 
 _PAGE = os.sysconf("SC_PAGE_SIZE")
@@ -89,20 +90,25 @@ class LocalExecutor:
                 run_server(theirs, self._store, debug=self._debug)
             self._server_pid = pid
         else:
-            self._spawn(ours, theirs)
+            self._spawn(theirs)
         theirs.close()
         ours.setblocking(False)
         self._control = ours
 
-    def _spawn(self, ours: socket.socket, theirs: socket.socket) -> None:
-        argv = [sys.executable, "-m", "headrace.worker.server", str(theirs.fileno())]
-        theirs.set_inheritable(True)
+    def _spawn(self, theirs: socket.socket) -> None:
+        prelude = {
+            "path": sys.path,
+            "store": pickle.dumps(self._store),
+            "modules": self._preload,
+            "debug": self._debug,
+        }
+        loading = os.memfd_create("headrace-prelude")
+        os.write(loading, pickle.dumps(prelude))
+        for fd in (theirs.fileno(), loading):
+            os.set_inheritable(fd, True)
+        argv = [sys.executable, "-m", "headrace.worker.server", str(theirs.fileno()), str(loading)]
         self._server_pid = os.posix_spawn(sys.executable, argv, os.environ)
-        ours.send(self._prelude(self._preload))
-
-    def _prelude(self, modules: tuple[str, ...]) -> bytes:
-        store = pickle.dumps(self._store)
-        return pickle.dumps({"path": sys.path, "store": store, "modules": modules, "debug": self._debug})
+        os.close(loading)
 
     def provide(self) -> LocalLink:
         """Ask the server for a worker; it is not up yet when this returns."""
@@ -160,8 +166,6 @@ class LocalExecutor:
                 self._links[number].pid = value
             elif kind == b"X" and number in self._links:
                 ended.append(self._ended(number, os.waitstatus_to_exitcode(value)))
-            elif kind == b"R":
-                self._control.send(self._prelude(()))
 
     def _ended(self, number: int, code: int) -> WorkerExit:
         link = self._links.pop(number)
@@ -182,7 +186,7 @@ class LocalExecutor:
         control = self._control
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._reap()
-        self._spawn(ours, theirs)
+        self._spawn(theirs)
         theirs.close()
         os.dup2(ours.fileno(), control.fileno(), inheritable=False)
         ours.close()
@@ -214,28 +218,6 @@ class LocalExecutor:
             if time.monotonic() > deadline:
                 os.kill(self._server_pid, signal.SIGKILL)
             time.sleep(0.0005)
-
-
-def may_fork() -> bool:
-    """Whether a fork of this process can be trusted: no thread but this one, and no device in use.
-
-    Threads of OpenBLAS do not count: it handles forks itself.
-    """
-    if threading.active_count() > 1:
-        return False
-    if "obstore" in sys.modules:  # its runtime does not survive a fork
-        return False
-    torch = sys.modules.get("torch")
-    if torch is not None and torch.cuda.is_initialized():
-        return False
-    tasks = len(os.listdir("/proc/self/task"))  # noqa: PTH208
-    return tasks == 1 or tasks - 1 <= _blas_threads()
-
-
-def _blas_threads() -> int:
-    with open("/proc/self/maps") as file:  # noqa: PTH123
-        libraries = {line.rsplit(None, 1)[-1] for line in file if "openblas" in line}
-    return len(libraries) * ((os.cpu_count() or 1) - 1)
 
 
 def _memory_file(name: str) -> int:

@@ -18,9 +18,9 @@ import signal
 import socket
 import struct
 import sys
-import threading
 
 from headrace.stores.artifacts.protocol import ArtifactStore
+from headrace.worker.forking import may_fork
 from headrace.worker.output import Capture
 from headrace.worker.serve import run_worker
 
@@ -157,23 +157,23 @@ def _signal_group(pid: int, signum: int) -> None:
 
 
 def main(argv: list[str]) -> None:
-    """Start afresh: ``argv`` is the control socket's descriptor; the first message says what to load."""
+    """Start afresh. ``argv``: descriptors of the control socket and of a file that says what to load."""
     import importlib
     import pickle
 
-    control = socket.socket(fileno=int(argv[0]))
-    prelude = pickle.loads(control.recv(1 << 20))  # from the driver that started us
+    control, loading = socket.socket(fileno=int(argv[0])), int(argv[1])
+    os.lseek(loading, 0, os.SEEK_SET)
+    with open(loading, "rb", closefd=False) as file:
+        prelude = pickle.load(file)  # from the driver that started us
     sys.path[:] = prelude["path"]
     store = pickle.loads(prelude["store"])
-    for name in prelude["modules"]:
+    for name in prelude["modules"] if len(argv) == 2 else ():
         with contextlib.suppress(Exception):  # a worker will meet the same error and report it with its task
             importlib.import_module(name)
-    if threading.active_count() > 1 and os.environ.get("HEADRACE_NO_PRELOAD") is None:
+    if not may_fork() and len(argv) == 2:
         # Something started threads on import and would not survive a fork: load it in each worker instead.
-        os.environ["HEADRACE_NO_PRELOAD"] = "1"
-        control.set_inheritable(True)
-        control.send(_TWO.pack(b"R", 0, 0))
-        os.execv(sys.executable, [sys.executable, "-m", "headrace.worker.server", str(control.fileno())])
+        os.execv(sys.executable, [sys.executable, "-m", "headrace.worker.server", *argv, "bare"])
+    os.close(loading)
     run_server(control, store, debug=prelude["debug"])
 
 
