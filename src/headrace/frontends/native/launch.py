@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import sys
 from collections.abc import Callable
@@ -16,7 +15,7 @@ from headrace.frontends.native.options import Runnable
 from headrace.frontends.native.parameters import to_text
 from headrace.frontends.native.runner import Running
 from headrace.frontends.native.script import prune, show_well
-from headrace.model.errors import LeaseLostError, StoreError, TaskCancelledError, UsageError
+from headrace.model.errors import HeadraceError, LeaseLostError, StoreError, TaskCancelledError, UsageError
 from headrace.model.records import Input, RunRecord
 from headrace.model.states import RunState
 from headrace.services.flowlog import FlowOutput
@@ -63,19 +62,8 @@ def run_flow(flow: Runnable, values: dict[str, Any], how: Launch | None = None, 
         ended = _drive(flow, values, session, run, log)
     _call_hook(flow, ended)
     if ended.error is not None and (reraise or isinstance(ended.error, (KeyboardInterrupt, SystemExit))):
-        _advise(ended)
         raise ended.error
     return ended
-
-
-def _advise(ended: Ended) -> None:
-    """Add to the exception how to go on, for whoever sees its traceback: it is the last line there."""
-    run = ended.run
-    if not run.entry.startswith(":"):
-        look = f"`headrace debug {run.name}/{run.failed_task}`, " if run.failed_task else ""
-        note = f"headrace: {run.name} is {run.state}; {look}`headrace resume {run.name}`"
-        if ended.error is not None and note not in getattr(ended.error, "__notes__", ()):
-            ended.error.add_note(note)
 
 
 async def run_flow_async(flow: Runnable, values: dict[str, Any]) -> Any:
@@ -141,8 +129,11 @@ def _drive(flow: Runnable, values: dict[str, Any], session: Session, run: Runnin
         log.close()
     except BaseException as error:
         return _fail(session, run, log, error)
-    ended = session.finish(RunState.SUCCEEDED, result=(result,))
-    return Ended(ended, result, None)
+    try:
+        return Ended(session.finish(RunState.SUCCEEDED, result=(result,)), result, None)
+    except HeadraceError as error:  # the result cannot be stored, or nothing can any more
+        prune(error)
+        return Ended(session.stores.metadata.run_by_id(session.run.id) or session.run, None, error)
 
 
 def _fail(session: Session, run: Running, log: RunLog, error: BaseException) -> Ended:
@@ -155,6 +146,7 @@ def _fail(session: Session, run: Running, log: RunLog, error: BaseException) -> 
         state = RunState.INTERRUPTED
     if isinstance(error, (LeaseLostError, StoreError)) and session.loop.failure is error:
         session.close()
+        prune(error)
         return Ended(session.run, None, error)
     try:
         run.settle(kill=state is not RunState.FAILED or not session.keep_going)
@@ -164,8 +156,6 @@ def _fail(session: Session, run: Running, log: RunLog, error: BaseException) -> 
     if session.loop.failure is None:
         log.close()
     prune(error)
-    with contextlib.suppress(AttributeError):  # a class with __slots__
-        error.headrace_run = session.run.name  # type: ignore[attr-defined]
     text, summary = describe(error)
     failed_task = getattr(error, "headrace_task", "").removeprefix(session.run.name + "/")
     ended = session.finish(state, error=summary, traceback=text, failed_task=failed_task)
