@@ -62,7 +62,6 @@ class _Parser:
         states = frozenset(STATES)
         self._skip()
         while self._at < len(self._text) or where:
-            start = self._at
             subject, operator = self._subject(), self._operator()
             if subject == "state":
                 states &= self._states(operator)
@@ -75,7 +74,7 @@ class _Parser:
                 raise self._error("expected `and` between two comparisons", self._at)
             self._take(_BARE)
             if self._at >= len(self._text.rstrip()):
-                raise self._error("expected a comparison after `and`", len(self._text), start)
+                raise self._error("expected a comparison after `and`", len(self._text))
         return Query(tuple(where), states)
 
     # --- parts ------------------------------------------------------------------------------------------------
@@ -185,7 +184,7 @@ class _Parser:
         self._at = found.end()
         return found[0]
 
-    def _error(self, problem: str, at: int, _: int = 0) -> UsageError:
+    def _error(self, problem: str, at: int) -> UsageError:
         line = "".join(char if char.isprintable() else " " for char in self._text)
         return UsageError(f"where: {problem}\n  {line}\n  {' ' * min(at, len(line))}^")
 
