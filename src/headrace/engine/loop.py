@@ -44,7 +44,7 @@ from headrace.engine.rows import running_records, task_cache_key
 from headrace.engine.section import Section
 from headrace.engine.state import EngineState, Timer
 from headrace.engine.tasks import StepInfo, Task
-from headrace.model.errors import BlobMissingError
+from headrace.model.errors import BlobMissingError, TaskCancelledError
 from headrace.model.messages import Output
 from headrace.model.records import Lease, Signal, TaskId
 from headrace.model.states import Failure
@@ -143,8 +143,8 @@ class Loop:
         """
         for at in range(0, len(tasks), _GROUP):
             with self.section:
-                if self.failure is not None:
-                    raise self.failure
+                if self.failure is not None or self._closed:
+                    raise self._over()
                 now = time.time()
                 group = tasks[at : at + _GROUP]
                 for task in group:
@@ -163,15 +163,24 @@ class Loop:
         """
         handle: Handle = task.handle  # type: ignore[assignment]
         deadline = None if timeout is None else time.monotonic() + timeout
-        while not handle.done and self.failure is None:
+        while not handle.done and self.failure is None and not self._closed:
             left = 3600.0 if deadline is None else deadline - time.monotonic()
             if left <= 0:
                 return False
             if not self._lead(min(left, _TICK)):
                 self._follow(handle, left)
-        if not handle.done and self.failure is not None:
-            raise self.failure
+        if not handle.done:
+            raise self._over()
         return True
+
+    def _over(self) -> BaseException:
+        """What a thread hears that still asks for something when nothing can be had any more."""
+        return self.failure or TaskCancelledError(f"run {self.run_name} has ended")
+
+    def kill_all(self) -> None:
+        """Stop every worker at once; what they had in hand ends as if it had crashed."""
+        with self.section:
+            self.crew.kill_all()
 
     def _lead(self, longest: float) -> bool:
         """Do the thread's work in the thread that waits, which saves waking one to wake the other.
@@ -285,8 +294,9 @@ class Loop:
             self._thread.join()
         self._executor.close()
         self.crew.close()
-        self._epoll.close()
-        os.close(self._wake_fd)
+        with self._leader:  # a thread that outlives the flow may be waiting
+            self._epoll.close()
+            os.close(self._wake_fd)
         if problem is not None:
             raise problem
 
@@ -309,6 +319,8 @@ class Loop:
                 self._leader.release()
 
     def _poll_once(self, longest: float) -> None:
+        if self._closed:
+            return
         wait = longest
         if self._timers:
             wait = min(wait, max(0.0, self._timers[0].at - time.monotonic()))
@@ -475,7 +487,8 @@ class Loop:
         self._wake_idle()
 
     def _wake(self) -> None:
-        os.eventfd_write(self._wake_fd, 1)
+        with contextlib.suppress(OSError):  # closed just now
+            os.eventfd_write(self._wake_fd, 1)
 
     # --- cache and recall -------------------------------------------------------------------------------------
 

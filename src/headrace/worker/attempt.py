@@ -11,7 +11,8 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from headrace.model.errors import BlobError, NotStorableError, StoreError
+from headrace._base.frames import prune
+from headrace.model.errors import BlobError, HeadraceError, NotStorableError, StoreError
 from headrace.model.messages import Define, Done, Execute, Failed, Output, Usage
 from headrace.model.states import Failure
 from headrace.model.values import Packed
@@ -45,25 +46,6 @@ def run_attempt(
         return _failed(message, _kind_of(error), error, store, meter)
     try:
         outputs = save_outputs(result, define.fields, store)
-    except BaseException as error:
-        return _failed(message, Failure.STORE, error, store, meter)
-    del result
-    return Done(message.token, outputs, meter.read())
-
-
-def _run_raw(
-    message: Execute, function: Callable[..., Any], store: ArtifactStore, meter: _Meter
-) -> Done | Failed:
-    from headrace.worker.raw import RawCall
-
-    try:
-        result = function(RawCall(message, store))
-    except BlobError as error:  # of an input that the function wanted to see
-        return _failed(message, Failure.INPUT, error, store, meter, error.digest)
-    except BaseException as error:
-        return _failed(message, _kind_of(error), error, store, meter)
-    try:
-        outputs = tuple([_save(name, value, store) for name, value in result.items()])
     except BaseException as error:
         return _failed(message, Failure.STORE, error, store, meter)
     del result
@@ -213,10 +195,8 @@ def _failed(
 ) -> Failed:
     import traceback
 
-    trace = error.__traceback__
-    while trace is not None and trace.tb_frame.f_code.co_filename == __file__:
-        trace = trace.tb_next
-    text = "".join(traceback.format_exception(type(error), error, trace))
+    prune(error, (HeadraceError,))
+    text = "".join(traceback.format_exception(error))
     if isinstance(error, SystemExit):
         summary = f"the step called sys.exit({error.code!r}); return a value or raise an exception instead"
     else:

@@ -14,7 +14,7 @@ from headrace.frontends.native.load import canonical_main
 from headrace.frontends.native.options import Runnable
 from headrace.frontends.native.parameters import to_text
 from headrace.frontends.native.runner import Running
-from headrace.frontends.native.script import prune, show_well
+from headrace.frontends.native.script import advise, prune, show_well
 from headrace.model.errors import HeadraceError, LeaseLostError, StoreError, TaskCancelledError, UsageError
 from headrace.model.records import Input, RunRecord
 from headrace.model.states import RunState
@@ -62,6 +62,7 @@ def run_flow(flow: Runnable, values: dict[str, Any], how: Launch | None = None, 
         ended = _drive(flow, values, session, run, log)
     _call_hook(flow, ended)
     if ended.error is not None and (reraise or isinstance(ended.error, (KeyboardInterrupt, SystemExit))):
+        advise(ended.error, ended.run)
         raise ended.error
     return ended
 
@@ -151,7 +152,7 @@ def _fail(session: Session, run: Running, log: RunLog, error: BaseException) -> 
     try:
         run.settle(kill=state is not RunState.FAILED or not session.keep_going)
     except KeyboardInterrupt:  # the second one: no grace
-        session.loop.crew.kill_all()
+        session.loop.kill_all()
         run.settle(kill=True)
     if session.loop.failure is None:
         log.close()

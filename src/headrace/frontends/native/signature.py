@@ -12,6 +12,10 @@ _VARARGS = 0x04
 _VARKEYWORDS = 0x08
 
 
+class CallError(TypeError):
+    """A call does not fit its function; in the words that Python itself would use."""
+
+
 class Signature:
     """The parameters of a function. Values of positional-only ones and ``*args`` are named ``/name``, ``*args[i]``."""
 
@@ -43,13 +47,13 @@ class Signature:
         """Name every argument of a call, in the order of the signature.
 
         Raises:
-            TypeError: the call does not fit, in the words Python itself would use.
+            CallError: the call does not fit.
         """
         positional = self._positional
         bound: list[tuple[str, Any]]
         if len(args) > len(positional):
             if not self._rest:
-                raise TypeError(self._too_many(len(args)))
+                raise CallError(self._too_many(len(args)))
             bound = [("/" + name, value) for name, value in zip(positional, args, strict=False)]
             bound += [(f"*{self._rest}[{i}]", value) for i, value in enumerate(args[len(positional) :])]
         elif self._positional_only:
@@ -62,13 +66,13 @@ class Signature:
             order = self._order
             for name in sorted(kwargs, key=lambda n: order.get(n, len(order))):
                 if name in given:
-                    raise TypeError(f"{self._name}() got multiple values for argument {name!r}")
+                    raise CallError(f"{self._name}() got multiple values for argument {name!r}")
                 if name not in self._known and not self._extra:
-                    raise TypeError(self._unexpected(name))
+                    raise CallError(self._unexpected(name))
                 bound.append((name, kwargs[name]))
                 given.add(name)
         if not self._required <= given:
-            raise TypeError(self._missing([n for n in self._order if n in self._required and n not in given]))
+            raise CallError(self._missing([n for n in self._order if n in self._required and n not in given]))
         return bound
 
     def _too_many(self, count: int) -> str:

@@ -1,0 +1,73 @@
+"""Tracebacks as their reader needs them: the frames of user code and of libraries, without this package's own."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from types import TracebackType
+
+_OURS = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep  # noqa: PTH100, PTH120 - strings, see usercode
+
+
+def is_ours(path: str) -> bool:
+    """Whether ``path`` is a file of this package."""
+    return path.startswith(_OURS)
+
+
+def prune(error: BaseException, deliberate: tuple[type[BaseException], ...]) -> None:
+    """Take our frames out of the tracebacks of ``error`` and all that it is chained to.
+
+    An error that is neither one of ``deliberate`` nor came from code outside this package is a defect of ours, and
+    keeps its frames. What caused a deliberate error goes with them, when it happened in our code alone: the error
+    says it in its own words.
+    """
+    seen: set[int] = set()
+    stack = [error]
+    while stack:
+        one = stack.pop()
+        if id(one) in seen:
+            continue
+        seen.add(id(one))
+        meant = isinstance(one, deliberate)
+        if meant or not is_ours(_innermost(one.__traceback__)):
+            one.__traceback__ = _without_ours(one.__traceback__)
+        if meant and one.__cause__ is not None and not one.__cause__.__cause__ and _only_ours(one.__cause__):
+            one.__cause__ = None
+            one.__suppress_context__ = True
+        stack += _chained(one)
+
+
+def _chained(error: BaseException) -> Iterable[BaseException]:
+    inner = error.exceptions if isinstance(error, BaseExceptionGroup) else ()
+    return [one for one in (error.__cause__, error.__context__, *inner) if one is not None]
+
+
+def _innermost(trace: TracebackType | None) -> str:
+    path = ""
+    while trace is not None:
+        path, trace = trace.tb_frame.f_code.co_filename, trace.tb_next
+    return path
+
+
+def _only_ours(error: BaseException) -> bool:
+    trace = error.__traceback__
+    if trace is None:
+        return False
+    while trace is not None:
+        if not is_ours(trace.tb_frame.f_code.co_filename):
+            return False
+        trace = trace.tb_next
+    return True
+
+
+def _without_ours(trace: TracebackType | None) -> TracebackType | None:
+    kept = []
+    while trace is not None:
+        if not is_ours(trace.tb_frame.f_code.co_filename):
+            kept.append(trace)
+        trace = trace.tb_next
+    following = None
+    for one in reversed(kept):
+        one.tb_next = following
+        following = one
+    return following
