@@ -121,6 +121,16 @@ def cut(text: str, width: int) -> str:
     return "".join(kept) + "…"
 
 
+def paragraph(text: str) -> str:
+    """``text`` broken into lines where somebody looks, one line elsewhere."""
+    width = terminal_width()
+    if not width:
+        return text
+    import textwrap
+
+    return textwrap.fill(text, max(20, width), break_on_hyphens=False)
+
+
 def terminal_width() -> int:
     """Columns there are; 0: as many as needed, because nobody looks."""
     return shutil.get_terminal_size((100, 30)).columns if is_terminal() else 0

@@ -112,8 +112,9 @@ def import_run(metadata: MetadataStore, artifacts: ArtifactStore, source: Path, 
     try:
         with source.open("rb") as file, zipfile.ZipFile(file) as archive:
             head = _read_head(archive, source)
-            with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as whole, memoryview(whole) as view:
-                return _bring_in(metadata, artifacts, _Checked(archive, head, view, source), project)
+            # Not closed by hand: an error on the way out holds views of it. It goes when the last of them does.
+            view = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+            return _bring_in(metadata, artifacts, _Checked(archive, head, view, source), project)
     except zipfile.BadZipFile:
         raise UsageError(f"{source} is no exported run, or the end of it is missing") from None
     except OSError as error:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from headrace.cli.opening import RunName, as_json, open_existing
-from headrace.cli.output import Column, clean_lines, heading, print_facts, print_json, print_table, style
+from headrace.cli.output import Column, clean, heading, paragraph, print_facts, print_json, print_table, style
 
 if TYPE_CHECKING:
     from headrace.services.explain import Comparison, Explanation
@@ -46,7 +46,10 @@ def explain_command(name: str, other: str | None, json: bool) -> None:
 
 
 def _print(view: Explanation) -> None:
-    click.echo(style(f"{view.task} {_said(view.verdict)}", bold=True) + f": {clean_lines(view.reason)}.\n")
+    said = f"{view.task} {_said(view.verdict)}"
+    text = paragraph(f"{said}: {clean(view.reason)}.")
+    click.echo(style(said, bold=True) + text[len(said) :] if text.startswith(said) else text)
+    click.echo()
     heading("Its key in the run")
     rows = [("step", view.step, "")]
     rows += [(f"argument {one.name}", one.text or one.type or one.codec, one.digest[:_HEX]) for one in view.inputs]
