@@ -59,17 +59,6 @@ def load_input(one: Input, run: RunReader) -> Any:
     return _with_sources(run, lambda: codecs.unpack_template(one.value, run.artifacts, values))
 
 
-def find_module(name: str, run: RunReader) -> ModuleType | None:
-    """Module ``name`` as the run used it, or as it is imported here; None where there is none."""
-    import importlib
-
-    with lent(run):
-        try:
-            return sys.modules.get(name) or importlib.import_module(name)
-        except Exception:  # the user's own code may do anything when it is imported
-            return None
-
-
 def _with_sources(run: RunReader, unpack: Callable[[], Any]) -> Any:
     try:
         with lent(run):

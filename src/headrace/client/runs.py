@@ -17,21 +17,21 @@ from headrace._base.sizes import format_duration, format_size
 from headrace.client.attempts import Attempt
 from headrace.client.facts import RunFacts
 from headrace.client.html import html_facts, html_preview, html_table, html_text, text_table
-from headrace.client.loading import find_module, load
+from headrace.client.loading import load
 from headrace.client.logs import task_log
 from headrace.client.metrics import Metrics
 from headrace.client.source import CRASHED, RunReader, moment, open_run, shown
 from headrace.client.views import Inputs, LogText, Named, missing
 from headrace.model.errors import NotFoundError, RemoteTraceback, RunFailedError, TaskError, UsageError
-from headrace.model.records import FLOW_TASK, ArtifactRecord, TaskId, TaskRecord
+from headrace.model.records import FLOW_TASK, ArtifactRecord, RunRecord, TaskId, TaskRecord
 from headrace.model.states import FINAL_TASK_STATES, TaskState
 from headrace.model.values import Preview
 from headrace.services.names import Name, find_task, parse_name, task_name
 
 _PAGE = 1000
 _SHOWN = 20
-#: A record of a task that is over is asked for again when it is older than this: a resume may run it again.
-_FRESH, _FRESH_WHEN_OVER = 0.02, 1.0
+#: The record of a task that is over is asked for again when it is older than this: a resume may run it again.
+_FRESH = 0.5
 
 
 class Run(RunFacts):
@@ -53,6 +53,11 @@ class Run(RunFacts):
         run = cls.__new__(cls)
         run._reader = reader
         return run
+
+    @property
+    def record(self) -> RunRecord:
+        """The whole row of the run as it stands in the store."""
+        return self._reader.record(complete=True)
 
     def __getitem__(self, step: str) -> Tasks:
         """The tasks of a step; raises NotFoundError, a KeyError, when the run has none of it."""
@@ -163,8 +168,7 @@ class Task:
         return task
 
     def _now(self) -> TaskRecord:
-        age = time.monotonic() - self._read
-        if age > (_FRESH_WHEN_OVER if self._record.state in FINAL_TASK_STATES else _FRESH):
+        if self._record.state not in FINAL_TASK_STATES or time.monotonic() - self._read > _FRESH:
             found = self._reader.metadata.task(self._reader.id, self.id)
             if found is None:
                 raise NotFoundError(f"task {self.name} was deleted with its run")
@@ -289,8 +293,7 @@ class Task:
     def result(self) -> Any:
         """What the step returned, loaded anew each time.
 
-        A NamedTuple, dataclass or TypedDict is put together from its fields again where its type can be had, else the
-        fields come as a ``SimpleNamespace``.
+        The outputs of a task of another dialect, which has no one result, come as a ``SimpleNamespace``.
 
         Raises:
             TaskError: it failed or was cancelled; UsageError: it has not finished.
@@ -306,10 +309,9 @@ class Task:
             raise TaskError(f"task {self.name} has no result, it {fate}{told}") from (
                 RemoteTraceback(trace) if trace else None
             )
-        if list(outputs) == ["result"]:
+        if "result" in outputs:
             return outputs["result"].value
-        values = {name: artifact.value for name, artifact in outputs.items()}
-        return _put_together(self._reader, self.step, values)
+        return SimpleNamespace(**{name: artifact.value for name, artifact in outputs.items()})
 
     @property
     def metrics(self) -> Metrics:
@@ -377,17 +379,6 @@ class Task:
 def _tasks(reader: RunReader, ids: list[TaskId]) -> list[Task]:
     records = [reader.metadata.task(reader.id, one) for one in ids]
     return [Task._of(reader, record) for record in records if record is not None]
-
-
-def _put_together(reader: RunReader, step: str, values: dict[str, Any]) -> Any:
-    """What a step of several outputs returned, by the step's own word on its return type where it can be found."""
-    stem = reader.record(complete=True).entry.rpartition(":")[0].rpartition("/")[2].removesuffix(".py")
-    module = find_module(stem, reader) if stem else None
-    for candidate in list(vars(module).values()) if module is not None else ():
-        fields = getattr(candidate, "fields", None) if getattr(candidate, "name", None) == step else None
-        if fields is not None and set(getattr(fields, "names", ())) == set(values):
-            return fields.build({name: values[name] for name in fields.names})
-    return SimpleNamespace(**values)
 
 
 class Tasks:

@@ -21,7 +21,7 @@ from headrace.stores.metadata.protocol import MetadataStore
 
 #: State of a run that is recorded as running although the process that drove it is gone.
 CRASHED = "crashed"
-#: A record is asked for again when it is older than this: several questions in a row get one answer.
+#: The record of a run that is over is asked for again when it is older than this: a resume may change it.
 _FRESH = 0.02
 #: A run gets its lease this long after its row at the latest.
 _BIRTH = 2.0
@@ -100,7 +100,8 @@ class RunReader:
         Raises:
             NotFoundError: the run was deleted.
         """
-        stale = fresh or time.monotonic() - self._read > _FRESH
+        running = self._record.state is RunState.RUNNING
+        stale = fresh or running or time.monotonic() - self._read > _FRESH
         if stale or (complete and not self._complete):
             found = self.metadata.run_by_id(self.id)
             if found is None:

@@ -293,7 +293,9 @@ class track:
         if not isinstance(name, str) or not name.strip() or "/" in name or name.isdigit():
             raise UsageError(f"track: a name is a text without '/' that is not a number, {name!r} is none")
         self._name = name
-        self._params = {name: to_text(value) for name, value in (params or {}).items()}
+        for key in params or ():
+            check_name("parameter", key)
+        self._params = {key: to_text(value) for key, value in (params or {}).items()}
         self._tags = list(_tags(tags))
         self._tracked: TrackedRun | None = None
         self._pid = 0
@@ -308,17 +310,13 @@ class track:
         from headrace.services.session import Stores
         from headrace.services.tracking import enclosing_log, logging_to, open_tracked
 
-        inside = context.current() or enclosing_log()
-        if inside is not None or self._tracked is not None:
-            where = (
-                inside.task
-                if isinstance(inside, context.AttemptContext)
-                else getattr(inside, "run", self._tracked.run if self._tracked else None)
-            )
-            name = where if isinstance(where, str) else getattr(where, "name", "")
+        outer = self._tracked or enclosing_log()
+        attempt = context.current()
+        if attempt is not None or outer is not None:
+            where = attempt.task if attempt is not None else outer.run.name if outer is not None else ""
             raise UsageError(
-                f"track({self._name!r}) inside of {name}, which is recorded already: leave it out and log to that run, "
-                "or end that one first"
+                f"track({self._name!r}) inside of {where}, which is recorded already: leave it out and log to that "
+                "run, or end that one first"
             )
         project = wiring.project()
         tracked = open_tracked(Stores(project.metadata, project.artifacts, project.name), self._name, self._file)

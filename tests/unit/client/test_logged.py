@@ -202,6 +202,13 @@ def test_names_that_no_tracked_run_can_have(name: Any) -> None:
         track(name)
 
 
+def test_parameters_and_tags_that_no_tracked_run_can_have() -> None:
+    with pytest.raises(UsageError, match="the name of a parameter"):
+        track("study", params={3: 4})  # type: ignore[dict-item]
+    with pytest.raises(UsageError, match="cannot hold '='"):
+        track("study", tags={"a=b": 1})
+
+
 def test_a_child_of_a_step_does_not_log_to_its_socket(sent: list[Track]) -> None:
     pid = os.fork()
     if pid == 0:
