@@ -13,6 +13,7 @@ from headrace.client.source import RunReader, moment
 from headrace.client.views import LogText
 from headrace.model.errors import HeadraceError
 from headrace.model.records import AttemptRecord, TaskId
+from headrace.stores.codecs.exceptions import make_exception
 
 
 class Attempt:
@@ -57,13 +58,9 @@ class Attempt:
         if packed is None:
             return None
         try:
-            kind, args, attributes = load(packed, self._run)
-            exception: BaseException = kind.__new__(kind, *args)
-            exception.args = args
-            vars(exception).update(attributes)
+            return make_exception(load(packed, self._run))
         except (HeadraceError, TypeError, ValueError, AttributeError):  # its class is gone, or another one now
             return None
-        return exception
 
     @property
     def logs(self) -> LogText:

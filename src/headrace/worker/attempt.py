@@ -18,6 +18,7 @@ from headrace.model.states import Failure
 from headrace.model.values import Packed
 from headrace.stores import codecs
 from headrace.stores.artifacts.protocol import ArtifactStore
+from headrace.stores.codecs.exceptions import pack_exception
 
 #: (stdout, stderr) ends of the log files.
 LogEnds = Callable[[], tuple[int, int]]
@@ -91,7 +92,7 @@ def load_arguments(message: Execute, store: ArtifactStore) -> tuple[list[Any], d
 
 
 def save_outputs(result: Any, fields: tuple[str, ...], store: ArtifactStore) -> tuple[Output, ...]:
-    """Store what a step returned: as ``result``, or field by field.
+    """Store what a step returned: as ``result``, and each of ``fields`` by itself too.
 
     Raises:
         NotStorableError, StoreError: with the output's name in the message.
@@ -108,7 +109,8 @@ def save_outputs(result: Any, fields: tuple[str, ...], store: ArtifactStore) -> 
                 f"{type(result).__name__} that has none"
             ) from None
         outputs.append(_save(name, value, store))
-    return tuple(outputs)
+    whole = codecs.pack_whole(result, {one.name: one.value for one in outputs}, store)
+    return (Output("result", whole, codecs.preview(result, whole)), *outputs)
 
 
 def _save(name: str, value: Any, store: ArtifactStore) -> Output:
@@ -195,15 +197,19 @@ def _failed(
 ) -> Failed:
     import traceback
 
-    prune(error, (HeadraceError,))
+    prune(error, _is_deliberate)
     text = "".join(traceback.format_exception(error))
     if isinstance(error, SystemExit):
         summary = f"the step called sys.exit({error.code!r}); return a value or raise an exception instead"
     else:
         summary = "".join(traceback.format_exception_only(type(error), error)).strip().splitlines()[-1]
     classes = tuple(f"{c.__module__}.{c.__qualname__}" for c in type(error).__mro__ if c is not object)
-    exception = None if _would_steer(error) else _pack_exception(error, store)
+    exception = None if _would_steer(error) else _keep(error, store)
     return Failed(message.token, failure, summary, text, exception, classes, meter.read(), bad_blob)
+
+
+def _is_deliberate(error: BaseException) -> bool:
+    return isinstance(error, HeadraceError)
 
 
 def _would_steer(error: BaseException) -> bool:
@@ -211,14 +217,8 @@ def _would_steer(error: BaseException) -> bool:
     return not isinstance(error, Exception) and type(error).__module__ in ("builtins", "asyncio.exceptions")
 
 
-def _pack_exception(error: BaseException, store: ArtifactStore) -> Packed | None:
-    """The exception as class, arguments and attributes, so that an ``__init__`` of its own cannot get in the way."""
-    state = {k: v for k, v in vars(error).items() if k != "__notes__"}
-    for attributes in (state, {}):
-        try:
-            packed = codecs.pack((type(error), error.args, attributes), store)
-            codecs.unpack(packed, store)
-        except Exception:
-            continue  # some argument cannot travel; the text of the error does
-        return packed
-    return None
+def _keep(error: BaseException, store: ArtifactStore) -> Packed | None:
+    try:
+        return pack_exception(error, store)
+    except StoreError:  # the text of the error has to do
+        return None

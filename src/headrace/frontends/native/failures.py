@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from headrace.engine.tasks import Problem, Task
 from headrace.model import errors
 from headrace.model.states import Failure
-from headrace.stores import codecs
 from headrace.stores.artifacts.protocol import ArtifactStore
+from headrace.stores.codecs.exceptions import unpack_exception
 
 _TYPES: dict[str, type[errors.HeadraceError]] = {
     Failure.TIMEOUT: errors.TaskTimeoutError,
@@ -46,15 +44,6 @@ def _own(problem: Problem, store: ArtifactStore) -> BaseException | None:
     if problem.exception is None:
         return None
     try:
-        parts: Any = codecs.unpack(problem.exception, store)
-        return rebuild(*parts)
+        return unpack_exception(problem.exception, store)
     except Exception:  # its class cannot be imported here, say: the text tells the story
         return None
-
-
-def rebuild(kind: type[BaseException], args: tuple[Any, ...], attributes: dict[str, Any]) -> BaseException:
-    """An exception of class ``kind`` without calling its ``__init__``, which may want other arguments."""
-    exception = kind.__new__(kind, *args)
-    exception.args = args
-    vars(exception).update(attributes)
-    return exception

@@ -23,7 +23,7 @@ class Owner(Protocol):
     name: str
     loop: Loop
 
-    def read(self, task: Task, fields: Fields | None) -> Any:
+    def read(self, task: Task) -> Any:
         """The return value of a finished task."""
 
     def exception_of(self, task: Task) -> BaseException:
@@ -43,12 +43,11 @@ class Future(Generic[T]):
     the flow's process. It can be awaited in an async flow.
     """
 
-    __slots__ = ("_error", "_fields", "_run", "_task", "_value")
+    __slots__ = ("_error", "_run", "_task", "_value")
 
-    def __init__(self, run: Owner | None, task: Task | None, fields: Fields | None = None) -> None:
+    def __init__(self, run: Owner | None, task: Task | None) -> None:
         self._run = run
         self._task = task
-        self._fields = fields
         self._value: Any = _UNREAD
         self._error: BaseException | None = None
 
@@ -92,13 +91,13 @@ class Future(Generic[T]):
         assert self._run is not None and self._task is not None
         for _ in range(3):
             try:
-                return self._run.read(self._task, self._fields)
+                return self._run.read(self._task)
             except BlobError:  # the bytes are gone: the task runs again
                 self._task = self._run.loop.recall(self._task.id)
                 self._run.loop.wait(self._task)
                 if self._task.problem is not None:
                     raise self._run.exception_of(self._task) from None
-        return self._run.read(self._task, self._fields)
+        return self._run.read(self._task)
 
     def exception(self, timeout: float | None = None) -> BaseException | None:
         """What ``result`` would raise, or None; waits for the end of the task."""
@@ -156,45 +155,11 @@ class Future(Generic[T]):
             if self._error is not None:
                 raise self._error
             return _same, (self._value,)
-        if self._fields is not None:
-            holes = {name: _FieldOf(self, name) for name in self._fields.names}
-            return self._fields.build, (holes,)
         return codecs.reduce_hole(self)
 
     def __repr__(self) -> str:
         state = "done" if self._task is None else str(self._task.state)
         return f"<Future {self.name or repr(self._value)}: {state}>"
-
-
-class _FieldOf:
-    """One output of a future whose step returns several, as a hole in a template."""
-
-    def __init__(self, future: Future[Any], output: str) -> None:
-        self.future = future
-        self.output = output
-
-    def __reduce__(self) -> Any:
-        return codecs.reduce_hole(self)
-
-
-def source_of(hole: object) -> tuple[Future[Any], str]:
-    """The future and the output that a hole of a template stands for."""
-    if isinstance(hole, _FieldOf):
-        return hole.future, hole.output
-    assert isinstance(hole, Future)
-    return hole, "result"
-
-
-class Fields:
-    """How a step's several named outputs become its one return value again."""
-
-    def __init__(self, kind: Any, names: tuple[str, ...]) -> None:
-        self.kind = kind
-        self.names = names
-
-    def build(self, values: dict[str, Any]) -> Any:
-        """Make the return value from its fields."""
-        return self.kind(**values)
 
 
 def _settle(waiting: Any) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from headrace.engine.loop import Loop
 from headrace.engine.tasks import PendingInput, PendingSource, StepInfo, Task
 from headrace.frontends.native.failures import exception_of
-from headrace.frontends.native.futures import Fields, Future, refuse_foreign, source_of
+from headrace.frontends.native.futures import Future, refuse_foreign
 from headrace.frontends.native.steps import Step
 from headrace.model.errors import DefinitionError, NotStorableError
 from headrace.model.messages import Define
@@ -53,7 +53,7 @@ class Running:
         bound = step.signature.bind(args, kwargs)
         task = Task(info, tuple([self._input(step, name, value) for name, value in bound]))
         self.loop.submit(task)
-        return Future(self, task, step.fields)
+        return Future(self, task)
 
     def map(self, step: Step[..., Any], items: Iterable[Any], shared: dict[str, Any]) -> list[Future[Any]]:
         """Make a task per item; what they share is stored once."""
@@ -66,10 +66,10 @@ class Running:
                 rest = tuple([self._input(step, name, value) for name, value in bound[1:]])
             tasks.append(Task(info, (self._input(step, *bound[0]), *rest)))
         self.loop.submit(*tasks)
-        return [Future(self, task, step.fields) for task in tasks]
+        return [Future(self, task) for task in tasks]
 
     def _input(self, step: Step[..., Any], name: str, value: Any) -> PendingInput:
-        if isinstance(value, Future) and value._task is not None and value._fields is None:
+        if isinstance(value, Future) and value._task is not None:
             refuse_foreign(value, self)
             return PendingInput(name, None, (PendingSource(value._task, "result"),))
         try:
@@ -79,10 +79,9 @@ class Running:
         if holes:
             sources = []
             for hole in holes:
-                future, output = source_of(hole)
-                refuse_foreign(future, self)
-                assert future._task is not None
-                sources.append(PendingSource(future._task, output))
+                assert isinstance(hole, Future) and hole._task is not None
+                refuse_foreign(hole, self)
+                sources.append(PendingSource(hole._task, "result"))
             return PendingInput(name, packed, tuple(sources))
         made = self._made.get(packed.digest) if packed.size >= _TELLING else None
         if made is not None:  # a result that the flow has read and passes on as it was
@@ -112,23 +111,20 @@ class Running:
 
     # --- results ----------------------------------------------------------------------------------------------
 
-    def read(self, task: Task, fields: Fields | None) -> Any:
+    def read(self, task: Task) -> Any:
         """The return value of a finished task.
 
         Raises:
             BlobError: its bytes are gone or damaged.
         """
-        if fields is None:
-            return self._load(task, "result")
-        return fields.build({name: self._load(task, name) for name in fields.names})
-
-    def _load(self, task: Task, output: str) -> Any:
-        packed: Packed = task.output(output)
+        packed: Packed = task.output("result")
         value = codecs.unpack(packed, self.store)
+        if packed.codec == "parts":  # passed on by value, it is packed in one piece: know it by that
+            packed = codecs.pack(value, self.store)
         if packed.size >= _TELLING:
             if len(self._made) >= _REMEMBERED:
                 del self._made[next(iter(self._made))]
-            self._made[packed.digest] = (task, output)
+            self._made[packed.digest] = (task, "result")
         return value
 
     def exception_of(self, task: Task) -> BaseException:
@@ -178,7 +174,7 @@ def _define(step: Step[..., Any], name: str, number: int) -> Define:
         module=module,
         qualname=qualname,
         body=b"" if _importable(step, module, qualname) else _pickle(function, name),
-        fields=step.fields.names if step.fields else (),
+        fields=step.fields,
         env=step.policy.env,
         threads=max(1, int(step.policy.resources.cpu)),
     )

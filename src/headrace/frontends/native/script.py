@@ -11,12 +11,16 @@ from headrace.frontends.native.signature import CallError
 from headrace.model.errors import HeadraceError
 from headrace.model.records import RunRecord
 
-_DELIBERATE = (HeadraceError, KeyboardInterrupt, TimeoutError, CallError)
 
 
 def prune(error: BaseException) -> None:
     """Take our frames out of the tracebacks of ``error`` and its causes, unless it is a defect of ours."""
-    frames.prune(error, _DELIBERATE)
+    frames.prune(error, _is_deliberate)
+
+
+def _is_deliberate(error: BaseException) -> bool:
+    known = isinstance(error, (HeadraceError, KeyboardInterrupt, TimeoutError, CallError))
+    return known or hasattr(error, "headrace_task")  # a step's own exception, raised again in the flow
 
 
 def advise(error: BaseException, run: RunRecord) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
 
 from headrace._base.sizes import parse_duration, parse_size
 from headrace.frontends.native.current import running
-from headrace.frontends.native.futures import Fields, Future
+from headrace.frontends.native.futures import Future
 from headrace.frontends.native.signature import Signature
 from headrace.model.errors import DefinitionError
 from headrace.model.policy import Resources, Retry, StepPolicy
@@ -54,7 +54,7 @@ class Step(Generic[P, R]):
         _refuse(function, self.name)
         self.signature = Signature(function)
         self.slot = register(function)
-        self._fields: Fields | bool | None = False
+        self._fields: tuple[str, ...] | None = None
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Run it as a task and return its result; outside a run, call the function."""
@@ -119,9 +119,9 @@ class Step(Generic[P, R]):
         return bool(self.__wrapped__.__code__.co_flags & 0x80)
 
     @property
-    def fields(self) -> Fields | None:
+    def fields(self) -> tuple[str, ...]:
         """The outputs by name, of a step whose return type is a NamedTuple, dataclass or TypedDict."""
-        if isinstance(self._fields, bool):
+        if self._fields is None:
             self._fields = _fields_of(self.__wrapped__)
         return self._fields
 
@@ -302,23 +302,21 @@ def _refuse(function: Any, name: str) -> None:
         raise DefinitionError(f"a step needs a name without '/', {name!r} is none; use @step(name=...) on a function")
 
 
-def _fields_of(function: Any) -> Fields | None:
+def _fields_of(function: Any) -> tuple[str, ...]:
     annotation = function.__annotations__.get("return")
     if isinstance(annotation, str):
         try:
             annotation = eval(annotation, function.__globals__)
         except Exception:  # only importable for type checkers: then it is one output
-            return None
+            return ()
     if not isinstance(annotation, type):
-        return None
+        return ()
+    kind: Any = annotation
+    names: tuple[str, ...] = ()
     if issubclass(annotation, tuple) and hasattr(annotation, "_fields"):
-        return Fields(annotation, tuple(annotation._fields))
-    if "__dataclass_fields__" in annotation.__dict__:
-        import dataclasses
-
-        fields = dataclasses.fields(annotation)
-        return Fields(annotation, tuple(f.name for f in fields)) if all(f.init for f in fields) else None
-    if hasattr(annotation, "__total__") and issubclass(annotation, dict):
-        total: Any = annotation
-        return Fields(dict, tuple(total.__annotations__)) if total.__total__ else None
-    return None
+        names = tuple(annotation._fields)
+    elif "__dataclass_fields__" in annotation.__dict__:
+        names = tuple(kind.__dataclass_fields__)
+    elif hasattr(annotation, "__total__") and issubclass(annotation, dict) and kind.__total__:
+        names = tuple(kind.__annotations__)
+    return () if "result" in names else names

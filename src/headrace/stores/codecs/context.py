@@ -6,8 +6,8 @@ One packing and one unpacking per thread at a time, nested ones on a stack kept 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
-from typing import TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
 
 from headrace.model.errors import NotStorableError
 from headrace.model.values import Blob
@@ -59,7 +59,7 @@ class Unpacking:
 
     __slots__ = ("store", "values")
 
-    def __init__(self, store: ArtifactStore, values: Sequence[object] | None) -> None:
+    def __init__(self, store: ArtifactStore, values: Sequence[object] | Mapping[str, object] | None) -> None:
         self.store = store
         self.values = values
 
@@ -85,9 +85,10 @@ def reduce_hole(value: object) -> tuple[object, tuple[int]]:
     return fill_hole, (packing.hole(value),)
 
 
-def fill_hole(number: int) -> object:
-    """Called by the unpickler: what stands for hole ``number``."""
+def fill_hole(number: Any) -> object:
+    """Called by the unpickler: what stands for hole ``number``, which has a name instead where the values do."""
     unpacking = current.unpacking
     if unpacking is None or unpacking.values is None:
         raise NotStorableError("this value is a template: it can only be loaded together with what fills its holes")
-    return unpacking.values[number]
+    values: Any = unpacking.values
+    return values[number]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import sys
+from collections.abc import Callable, Mapping, Sequence
 
 from headrace.model.errors import BlobCorruptError, StoreError
 from headrace.model.values import INLINE_LIMIT, Packed
 from headrace.stores.artifacts.protocol import ArtifactStore, Buffer
-from headrace.stores.codecs import arrays, pickling, plain
+from headrace.stores.codecs import arrays, parts, pickling, plain, tensorfile
 from headrace.stores.codecs.canonical import canonical_digest
 from headrace.stores.codecs.context import Packing, Unpacking, current
 from headrace.stores.codecs.digests import content_digest
@@ -45,6 +46,24 @@ def pack_template(value: object, store: ArtifactStore) -> tuple[Packed, list[obj
     return packed, packing.holes or []
 
 
+def pack_whole(value: object, fields: dict[str, Packed], store: ArtifactStore) -> Packed:
+    """Write down a value whose ``fields`` are stored already, without storing them again.
+
+    Raises:
+        NotStorableError, StoreError: as ``pack``.
+    """
+    skeleton = parts.skeleton_of(value, fields)
+    if skeleton is None:
+        return pack(value, store)
+    bones = pack(skeleton, store)
+    payload = parts.encode(bones, fields)
+    blobs = tuple({blob.digest: blob for one in (bones, *fields.values()) for blob in one.blobs}.values())
+    if len(payload) > INLINE_LIMIT:
+        blobs = (store.put((payload,)), *blobs)
+        payload = b""
+    return Packed("parts", content_digest("parts", payload, blobs), bones.size, payload, blobs)
+
+
 def unpack(packed: Packed, store: ArtifactStore) -> object:
     """The object again, writable and private to the caller; large buffers are mapped from ``store``.
 
@@ -55,7 +74,9 @@ def unpack(packed: Packed, store: ArtifactStore) -> object:
     return unpack_template(packed, store, None)
 
 
-def unpack_template(packed: Packed, store: ArtifactStore, values: Sequence[object] | None) -> object:
+def unpack_template(
+    packed: Packed, store: ArtifactStore, values: Sequence[object] | Mapping[str, object] | None
+) -> object:
     """Like ``unpack``, for a template: hole number ``i`` becomes ``values[i]``."""
     try:
         loader = _LOADERS[packed.codec]
@@ -97,6 +118,11 @@ def _pack_array(value: object, store: ArtifactStore) -> Packed | None:
     return None if encoded is None else _finish("numpy", encoded[0], encoded[1], store)
 
 
+def _pack_tensors(value: object, store: ArtifactStore) -> Packed | None:
+    encoded = tensorfile.encode_tensors(value)
+    return None if encoded is None else _finish_parts("safetensors", *encoded, store)
+
+
 def _finish(codec: str, header: bytes, data: Buffer, store: ArtifactStore) -> Packed:
     """The manifest of a header and one payload, which stays inline when it is small."""
     size = data.nbytes if isinstance(data, memoryview) else len(data)
@@ -107,11 +133,25 @@ def _finish(codec: str, header: bytes, data: Buffer, store: ArtifactStore) -> Pa
     return Packed(codec, content_digest(codec, header, blobs), size, header, blobs)
 
 
+def _finish_parts(codec: str, header: bytes, parts: Sequence[Buffer], store: ArtifactStore) -> Packed:
+    """Like ``_finish``, for a payload in pieces."""
+    size = sum([memoryview(part).nbytes for part in parts])
+    if size <= INLINE_LIMIT:
+        inline = b"".join([header, *parts])
+        return Packed(codec, content_digest(codec, inline), size, inline)
+    blobs = (store.put(parts),)
+    return Packed(codec, content_digest(codec, header, blobs), size, header, blobs)
+
+
 def _pack_other(value: object, packing: Packing) -> Packed:
     kind = type(value)
     if kind.__module__ == "numpy" and kind.__name__ == "ndarray":
         _PACKERS[kind] = _pack_array
         packed = _pack_array(value, packing.store)
+        if packed is not None:
+            return packed
+    if getattr(sys.modules.get("torch"), "Tensor", None) is not None:
+        packed = _pack_tensors(value, packing.store)
         if packed is not None:
             return packed
     outer = current.packing
@@ -124,19 +164,19 @@ def _pack_other(value: object, packing: Packing) -> Packed:
 
 
 def _finish_pickle(value: object, pickled: pickling.Pickled, packing: Packing) -> Packed:
-    store, parts = packing.store, pickled.parts
-    stream_size = sum(map(len, parts))
+    store, pieces = packing.store, pickled.parts
+    stream_size = sum(map(len, pieces))
     blobs = [store.put((buffer,)) for buffer in pickled.buffers]
     blobs += packing.blobs
     if stream_size <= INLINE_LIMIT:
-        inline = parts[0] if len(parts) == 1 else b"".join(parts)
+        inline = pieces[0] if len(pieces) == 1 else b"".join(pieces)
     else:
         inline = b""
-        blobs.insert(0, store.put(parts))
+        blobs.insert(0, store.put(pieces))
     size = len(inline) + sum([blob.size for blob in blobs])
-    if not pickled.by_value and not may_hold_sets(parts):
+    if not pickled.by_value and not may_hold_sets(pieces):
         return Packed("pickle", content_digest("pickle", inline, blobs), size, inline, tuple(blobs))
-    digest = content_digest("pickle-canonical", canonical_digest(value, by_value=pickled.by_value))
+    digest = content_digest("pickle-canonical", canonical_digest(value, pickled.own, by_value=pickled.by_value))
     check = content_digest("pickle-canonical", inline)
     return Packed("pickle-canonical", digest, size, check + inline, tuple(blobs))
 
@@ -187,10 +227,25 @@ def _load_bytearray(packed: Packed, store: ArtifactStore) -> object:
 
 
 def _load_array(packed: Packed, store: ArtifactStore) -> object:
+    return arrays.decode_array(*_header_and_data(packed, store))
+
+
+def _load_tensors(packed: Packed, store: ArtifactStore) -> object:
+    return tensorfile.decode_tensors(*_header_and_data(packed, store))
+
+
+def _header_and_data(packed: Packed, store: ArtifactStore) -> tuple[bytes, memoryview]:
+    """The line in front and the payload, writable and checked, of a codec whose header is a line."""
     _verify(packed)
     end = packed.inline.index(b"\n") + 1
     data = store.get(packed.blobs[0]) if packed.blobs else memoryview(bytearray(packed.inline[end:]))
-    return arrays.decode_array(packed.inline[:end], data)
+    return packed.inline[:end], data
+
+
+def _load_parts(packed: Packed, store: ArtifactStore) -> object:
+    _verify(packed)
+    payload = packed.inline or store.get(packed.blobs[0])
+    return parts.decode(payload, lambda part, values: unpack_template(part, store, values))
 
 
 def _load_pickle(packed: Packed, store: ArtifactStore) -> object:
@@ -213,11 +268,13 @@ def _load_stream(packed: Packed, inline: bytes, store: ArtifactStore) -> object:
 
 
 _LOADERS: dict[str, Callable[[Packed, ArtifactStore], object]] = {
+    "parts": _load_parts,
     "json": _load_json,
     "str": _load_str,
     "bytes": _load_bytes,
     "bytearray": _load_bytearray,
     "numpy": _load_array,
+    "safetensors": _load_tensors,
     "pickle": _load_pickle,
     "pickle-canonical": _load_canonical,
 }
