@@ -11,7 +11,7 @@ from headrace._base.sizes import format_duration
 from headrace.cli.output import bar, clean, cut
 
 if TYPE_CHECKING:
-    from headrace.cli.live import Progress
+    from headrace.cli.progress import Progress
 
 _NAME_MAX = 30
 

@@ -11,57 +11,16 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any, TextIO
 
+from headrace.cli.progress import Progress
+
 if TYPE_CHECKING:
     from headrace.services.session import Session
 
-_LIVE = ("running", "ready", "waiting", "delayed")
 _EVERY = 0.1
 #: Runs that are over sooner show their summary only.
 _PATIENCE = 0.25
 #: Seconds between two lines on the progress of one step.
 _PROGRESS = 10.0
-
-
-class Progress:
-    """A step as seen from outside: counts by state, when it was first seen, when it last changed."""
-
-    __slots__ = ("changed", "counts", "reported", "since")
-
-    def __init__(self, now: float) -> None:
-        self.counts: dict[str, int] = {}
-        self.since = now
-        self.changed = now
-        self.reported = (0, now)
-
-    def see(self, counts: dict[str, int], now: float) -> None:
-        """Take in new counts."""
-        if counts != self.counts:
-            self.counts = counts
-            self.changed = now
-
-    @property
-    def total(self) -> int:
-        """All its tasks so far."""
-        return sum(self.counts.values())
-
-    @property
-    def done(self) -> int:
-        """Tasks that succeeded or were reused."""
-        return self.counts.get("succeeded", 0)
-
-    @property
-    def failed(self) -> int:
-        """Tasks that failed for good."""
-        return self.counts.get("failed", 0)
-
-    @property
-    def open(self) -> int:
-        """Tasks that are not over."""
-        return sum(self.counts.get(state, 0) for state in _LIVE)
-
-    def elapsed(self, now: float) -> float:
-        """Seconds since it was first seen, up to its last change when nothing of it is open."""
-        return (now if self.open else self.changed) - self.since
 
 
 class Watch:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 
 _OWN = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep  # noqa: PTH100, PTH120
-_BETWEEN = ("\nThe above exception was", "\nDuring handling of")
 
 
 def users_frames(text: str) -> str:
@@ -33,9 +32,3 @@ def _without_empty(lines: list[str]) -> list[str]:
         if not line.startswith("Traceback (most recent")
         or (place + 1 < len(lines) and lines[place + 1].startswith('  File "'))
     ]
-
-
-def last_part(text: str) -> str:
-    """Of a chain of tracebacks, the part that happened first: where the trouble began."""
-    ends = [place for mark in _BETWEEN if (place := text.find(mark)) > 0]
-    return text[: min(ends)].rstrip() if ends else text

@@ -1,0 +1,47 @@
+"""A step of a run in progress, as the live view sees it."""
+
+from __future__ import annotations
+
+_LIVE = ("running", "ready", "waiting", "delayed")
+
+
+class Progress:
+    """A step as seen from outside: counts by state, when it was first seen, when it last changed."""
+
+    __slots__ = ("changed", "counts", "reported", "since")
+
+    def __init__(self, now: float) -> None:
+        self.counts: dict[str, int] = {}
+        self.since = now
+        self.changed = now
+        self.reported = (0, now)
+
+    def see(self, counts: dict[str, int], now: float) -> None:
+        """Take in new counts."""
+        if counts != self.counts:
+            self.counts = counts
+            self.changed = now
+
+    @property
+    def total(self) -> int:
+        """All its tasks so far."""
+        return sum(self.counts.values())
+
+    @property
+    def done(self) -> int:
+        """Tasks that succeeded or were reused."""
+        return self.counts.get("succeeded", 0)
+
+    @property
+    def failed(self) -> int:
+        """Tasks that failed for good."""
+        return self.counts.get("failed", 0)
+
+    @property
+    def open(self) -> int:
+        """Tasks that are not over."""
+        return sum(self.counts.get(state, 0) for state in _LIVE)
+
+    def elapsed(self, now: float) -> float:
+        """Seconds since it was first seen, up to its last change when nothing of it is open."""
+        return (now if self.open else self.changed) - self.since
