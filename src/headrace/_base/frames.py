@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from types import TracebackType
 
 _OURS = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep  # noqa: PTH100, PTH120 - strings, see usercode
@@ -14,10 +14,10 @@ def is_ours(path: str) -> bool:
     return path.startswith(_OURS)
 
 
-def prune(error: BaseException, deliberate: tuple[type[BaseException], ...]) -> None:
+def prune(error: BaseException, deliberate: Callable[[BaseException], bool]) -> None:
     """Take our frames out of the tracebacks of ``error`` and all that it is chained to.
 
-    An error that is neither one of ``deliberate`` nor came from code outside this package is a defect of ours, and
+    An error that is neither ``deliberate`` nor came from code outside this package is a defect of ours, and
     keeps its frames. What caused a deliberate error goes with them, when it happened in our code alone: the error
     says it in its own words.
     """
@@ -28,7 +28,7 @@ def prune(error: BaseException, deliberate: tuple[type[BaseException], ...]) -> 
         if id(one) in seen:
             continue
         seen.add(id(one))
-        meant = isinstance(one, deliberate)
+        meant = deliberate(one)
         if meant or not is_ours(_innermost(one.__traceback__)):
             one.__traceback__ = _without_ours(one.__traceback__)
         if meant and one.__cause__ is not None and not one.__cause__.__cause__ and _only_ours(one.__cause__):

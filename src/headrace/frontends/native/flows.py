@@ -10,8 +10,7 @@ import msgspec
 
 from headrace.frontends.native.current import running
 from headrace.frontends.native.options import FlowOptions
-from headrace.frontends.native.script import show_well
-from headrace.model.errors import DefinitionError
+from headrace.frontends.native.script import show_well, wrong
 from headrace.worker import context
 
 if TYPE_CHECKING:
@@ -39,11 +38,11 @@ class Flow(Generic[P, R]):
         self.settings = options or FlowOptions()
         code = getattr(function, "__code__", None)
         if code is None:
-            raise DefinitionError(f"@flow is for Python functions, {function!r} is not one")
+            raise wrong(f"@flow is for Python functions, {function!r} is not one")
         if code.co_flags & (0x20 | 0x200):
-            raise DefinitionError(f"flow {self.name!r} is a generator: nobody would take its values; return a list")
+            raise wrong(f"flow {self.name!r} is a generator: nobody would take its values; return a list")
         if not self.name or "/" in self.name or self.name == "<lambda>":
-            raise DefinitionError(f"a flow needs a name without '/', {self.name!r} is none; use @flow(name=...)")
+            raise wrong(f"a flow needs a name without '/', {self.name!r} is none; use @flow(name=...)")
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Run it. Raises what the flow raises."""
@@ -162,13 +161,13 @@ def _settings(options: dict[str, Any]) -> FlowOptions:
     known = FlowOptions.__struct_fields__
     unknown = sorted(set(options) - set(known))
     if unknown:
-        raise DefinitionError(f"a flow has no option {unknown[0]!r}; it has name, {', '.join(known)}")
+        raise wrong(f"a flow has no option {unknown[0]!r}; it has name, {', '.join(known)}")
     if isinstance(options.get("tags"), str):
         options["tags"] = [options["tags"]]
     try:
         settings = msgspec.convert(options, FlowOptions)
     except msgspec.ValidationError as error:
-        raise DefinitionError(f"flow options: {error}") from None
+        raise wrong(f"flow options: {error}") from None
     if settings.max_parallel < 0:
-        raise DefinitionError(f"flow options: max_parallel is {settings.max_parallel}, it cannot be negative")
+        raise wrong(f"flow options: max_parallel is {settings.max_parallel}, it cannot be negative")
     return settings

@@ -8,9 +8,8 @@ from types import TracebackType
 
 from headrace._base import frames
 from headrace.frontends.native.signature import CallError
-from headrace.model.errors import HeadraceError
+from headrace.model.errors import DefinitionError, HeadraceError
 from headrace.model.records import RunRecord
-
 
 
 def prune(error: BaseException) -> None:
@@ -31,6 +30,12 @@ def advise(error: BaseException, run: RunRecord) -> None:
     if not run.entry.startswith(":"):  # a notebook has no file to load the flow from
         with contextlib.suppress(AttributeError):  # a class with __slots__
             error.headrace_advice = f"headrace: {run.name} {run.state}; next: {how}"  # type: ignore[attr-defined]
+
+
+def wrong(message: str) -> DefinitionError:
+    """The error to raise for a declaration that cannot work; it comes while a file is imported, so before any flow."""
+    show_well()
+    return DefinitionError(message)
 
 
 def show_well() -> None:

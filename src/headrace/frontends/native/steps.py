@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
 from headrace._base.sizes import parse_duration, parse_size
 from headrace.frontends.native.current import running
 from headrace.frontends.native.futures import Future
-from headrace.frontends.native.signature import Signature
-from headrace.model.errors import DefinitionError
+from headrace.frontends.native.script import wrong
+from headrace.frontends.native.signature import CallError, Signature
 from headrace.model.policy import Resources, Retry, StepPolicy
 from headrace.worker.registry import register
 
@@ -103,6 +103,10 @@ class Step(Generic[P, R]):
 
     def map(self, items: Iterable[Any], /, **shared: Any) -> list[Future[Any]]:
         """Start one task per item, which becomes the first argument; ``shared`` goes to all of them."""
+        try:
+            items = iter(items)
+        except TypeError:
+            raise CallError(f"{self.name}.map() takes an iterable of first arguments, not {items!r:.100}") from None
         run = running()
         if run is None:
             return [self._at_once((item,), shared) for item in items]
@@ -128,7 +132,7 @@ class Step(Generic[P, R]):
     def __get__(self, instance: object, owner: type | None = None) -> Any:
         if instance is None or self._static:
             return self
-        raise DefinitionError(
+        raise wrong(
             f"step {self.name!r} is an instance method: a task has no instance. Make it a function or a "
             "@staticmethod, and pass what it needs as arguments"
         )
@@ -204,11 +208,11 @@ def _policy(base: StepPolicy, options: Mapping[str, Any]) -> StepPolicy:
     resources: dict[str, Any] = {}
     for name, value in options.items():
         if name not in _CHECKS:
-            raise DefinitionError(_unknown(name))
+            raise wrong(_unknown(name))
         try:
             checked = _CHECKS[name](value)
         except (ValueError, TypeError, AttributeError) as error:
-            raise DefinitionError(f"step option {name}={value!r}: {error}") from None
+            raise wrong(f"step option {name}={value!r}: {error}") from None
         if name in ("cpu", "memory", "gpu"):
             resources[name] = checked
         elif name != "name":
@@ -287,19 +291,19 @@ def _unknown(name: str) -> str:
 
 def _refuse(function: Any, name: str) -> None:
     if isinstance(function, type):
-        raise DefinitionError(f"@step is for functions, {name} is a class")
+        raise wrong(f"@step is for functions, {name} is a class")
     if isinstance(function, classmethod):
-        raise DefinitionError(f"step {name!r} is a class method: a task has no class; make it a @staticmethod")
+        raise wrong(f"step {name!r} is a class method: a task has no class; make it a @staticmethod")
     code = getattr(function, "__code__", None)
     if code is None:
-        raise DefinitionError(f"@step is for Python functions, {function!r} is not one; wrap it in one")
+        raise wrong(f"@step is for Python functions, {function!r} is not one; wrap it in one")
     if code.co_flags & (0x20 | 0x200):
-        raise DefinitionError(
+        raise wrong(
             f"step {name!r} is a generator: its values would be made one by one, but a task's result is stored whole. "
             "Return a list, or make a step of what handles one item and use step.map(...)"
         )
     if not name or "/" in name or name == "<lambda>":
-        raise DefinitionError(f"a step needs a name without '/', {name!r} is none; use @step(name=...) on a function")
+        raise wrong(f"a step needs a name without '/', {name!r} is none; use @step(name=...) on a function")
 
 
 def _fields_of(function: Any) -> tuple[str, ...]:
