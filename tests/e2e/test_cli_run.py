@@ -232,3 +232,26 @@ def until(condition: object, seconds: float = 20.0) -> None:
             return
         time.sleep(0.05)
     raise AssertionError("it did not happen in time")
+
+
+def test_a_reader_that_has_seen_enough_is_no_failure(folder: Path) -> None:
+    assert call(folder, "run", "train.py", "n=2000")[0] == 0
+    process = start(folder, "artifacts", "train/1")
+    assert process.stdout is not None and process.stderr is not None
+    process.stdout.readline()
+    process.stdout.close()
+    assert process.wait(timeout=20) == 0
+    assert process.stderr.read() == ""
+    process.stderr.close()
+
+
+@pytest.mark.slow
+def test_help_and_listings_are_quick(folder: Path) -> None:
+    assert call(folder, "run", "train.py")[0] == 0
+    for argv, limit in ((("--help",), 0.12), (("runs",), 0.15)):
+        times = []
+        for _ in range(10):
+            began = time.perf_counter()
+            assert call(folder, *argv)[0] == 0
+            times.append(time.perf_counter() - began)
+        assert min(times) < limit, (argv, times)

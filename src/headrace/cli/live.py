@@ -39,8 +39,11 @@ class Watch:
     def begin(self, session: Session) -> None:
         """Called as an observer, in the thread that will run the flow, before what it prints is copied to its log.
 
-        We print to stdout as it is now: later it also feeds the log of the run, where we have no business.
+        We print to stdout as it is now: later it also feeds the log of the run, where we have no business. Of
+        several runs (a hook that starts another flow, say) only the first is watched.
         """
+        if self.session is not None:
+            return
         self.session = session
         self.out = sys.stdout
         for one in session.loop.state.recorded.values():
@@ -56,9 +59,14 @@ class Watch:
             self._thread = None
 
     def _main(self) -> None:
-        while not self._stop.wait(_EVERY):
+        from headrace.model.errors import HeadraceError
+
+        try:
+            while not self._stop.wait(_EVERY):
+                self._look()
             self._look()
-        self._look()
+        except HeadraceError:
+            pass  # the store is gone: the run itself will say so, and better
         self.finish()
 
     def _look(self) -> None:
@@ -188,6 +196,8 @@ class Display(Watch):
 
     def begin(self, session: Session) -> None:
         """See ``Watch``."""
+        if self.session is not None:
+            return
         self._streams = (sys.stdout, sys.stderr)
         self._above = [_Above(sys.stdout, self)]
         if sys.stderr.isatty():
@@ -282,7 +292,7 @@ class Silent(Watch):
 
     def begin(self, session: Session) -> None:
         """See ``Watch``."""
-        self.session = session
+        self.session = self.session or session
 
     def end(self) -> None:
         """Nothing to stop."""

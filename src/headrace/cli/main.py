@@ -96,6 +96,10 @@ def main(argv: list[str] | None = None) -> int:
     except BrokenPipeError:  # whoever read our output has seen enough
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123 - so that closing it says nothing
         return 0
+    except SystemExit as error:
+        if isinstance(sys.stdout, click.utils.PacifyFlushWrapper):  # click met the closed pipe first
+            return 0
+        raise error
     except Exception as error:
         return _on_error(error)
     return result if isinstance(result, int) else 0

@@ -156,6 +156,8 @@ def _print_artifacts(artifacts: list[ArtifactView], size: int | None, run: str) 
     print_table(ARTIFACT_COLUMNS, [artifact_cells(one, run) for one in shown], "  ")
     if len(artifacts) > len(shown):
         click.echo(f"  ... and {len(artifacts) - len(shown)} more: headrace artifacts {run}")
+    elif size is None:
+        click.echo(f"  ... and the outputs of its tasks: headrace artifacts {run}")
 
 
 ARTIFACT_COLUMNS = (
