@@ -19,6 +19,7 @@ import headrace
 from headrace import Artifact, Flow, Run, Task
 from headrace.model.errors import NotFoundError, RunFailedError, TaskError, UsageError
 from headrace.testing.postgres import postgres_server
+from headrace.testing.servers import rclone_s3
 
 HELPER = """
 class Scaler:
@@ -133,7 +134,7 @@ class Place(NamedTuple):
 _schemas = itertools.count()
 
 
-@pytest.fixture(scope="module", params=["sqlite", "postgres"])
+@pytest.fixture(scope="module", params=["sqlite", "postgres and s3"])
 def place(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     """A folder with three runs of ``train``: 1 succeeded, 2 failed, 3 succeeded."""
     folder = tmp_path_factory.mktemp("place")
@@ -142,8 +143,10 @@ def place(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     (folder / "helper.py").write_text(HELPER)
     env = {"HEADRACE_HOME": str(folder / ".headrace")}
     with contextlib.ExitStack() as stack:
-        if request.param == "postgres":
+        if request.param != "sqlite":
             env["HEADRACE_DATABASE"] = f"{stack.enter_context(postgres_server())}&schema=client{next(_schemas)}"
+            env["HEADRACE_ARTIFACTS"], settings = stack.enter_context(rclone_s3())
+            env |= {name.upper(): value for name, value in settings.items()} | {"AWS_ALLOW_HTTP": "true"}
         made = Place(folder, env, started)
         _fill(made)
         yield made
@@ -239,8 +242,8 @@ def test_a_task() -> None:
     assert (attempt.number, attempt.state, attempt.failure, attempt.exit_code) == (1, "succeeded", "", None)
     assert task.inputs["depth"] == 4
     assert task.inputs["rows"] == [0.0, 1.0, 2.0, 3.0, 4.0]
-    assert set(task.artifacts) == {"depth", "score", "scaler", "note"}
-    assert set(task.outputs) == {"depth", "score", "scaler"}
+    assert set(task.artifacts) == {"depth", "score", "scaler", "note", "result"}
+    assert set(task.outputs) == {"depth", "score", "scaler", "result"}
     assert task.outputs["score"].value == 0.4
     assert task.result.scaler.by == 5
     assert task.artifacts["note"].value == "depth 4"
@@ -300,7 +303,7 @@ def test_another_module_of_the_same_name_is_not_mistaken(tmp_path: Path, monkeyp
 
 def test_several_outputs() -> None:
     task = Run("train/1")["split"][1]
-    assert set(task.outputs) == {"left", "right"}
+    assert set(task.outputs) == {"left", "right", "result"}
     assert task.outputs["right"].value == [5.0, 6.0, 7.0, 8.0, 9.0]
     parts = task.result
     assert type(parts).__name__ == "Parts"

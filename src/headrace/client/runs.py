@@ -537,12 +537,12 @@ class Artifact:
     @property
     def consumers(self) -> list[Task]:
         """The tasks of its run that took it as an argument, or inside one."""
-        wanted = (*self._task_id, self.name)
+        wanted = {(*self._task_id, self.name), (*self._task_id, "result")}  # itself, or as a part of the whole
         children = _tasks(self._reader, self._reader.metadata.children(self._reader.id, self._task_id))
         return [
             child
             for child in children
-            if any((s.step, s.number, s.output) == wanted for one in child._record.inputs for s in one.sources)
+            if any((s.step, s.number, s.output) in wanted for one in child._record.inputs for s in one.sources)
         ]
 
     def _brief(self) -> str:

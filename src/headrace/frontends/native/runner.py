@@ -121,11 +121,16 @@ class Running:
         value = codecs.unpack(packed, self.store)
         if packed.codec == "parts":  # passed on by value, it is packed in one piece: know it by that
             packed = codecs.pack(value, self.store)
+        self._remember(packed, task, "result")
+        for one in task.outputs[1:]:
+            self._remember(one.value, task, one.name)
+        return value
+
+    def _remember(self, packed: Packed, task: Task, output: str) -> None:
         if packed.size >= _TELLING:
             if len(self._made) >= _REMEMBERED:
                 del self._made[next(iter(self._made))]
-            self._made[packed.digest] = (task, "result")
-        return value
+            self._made[packed.digest] = (task, output)
 
     def exception_of(self, task: Task) -> BaseException:
         """What waiting for a failed task raises."""
