@@ -11,7 +11,6 @@ from headrace.client.loading import load
 from headrace.client.logs import task_log
 from headrace.client.source import RunReader, moment
 from headrace.client.views import LogText
-from headrace.model.errors import HeadraceError
 from headrace.model.records import AttemptRecord, TaskId
 from headrace.stores.codecs.exceptions import make_exception
 
@@ -59,7 +58,7 @@ class Attempt:
             return None
         try:
             return make_exception(load(packed, self._run))
-        except (HeadraceError, TypeError, ValueError, AttributeError):  # its class is gone, or another one now
+        except Exception:  # its class is gone, another one now, or has ideas of its own on how it is made
             return None
 
     @property

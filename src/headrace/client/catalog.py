@@ -162,14 +162,16 @@ class Runs:
                     "flow": row.flow,
                     "number": row.number,
                     "state": CRASHED if row.driver == "gone" else row.state,
-                    "started": pd.to_datetime(row.started, unit="s", utc=True),
+                    "started": row.started,
                     "duration": row.duration,
                 }
                 for group, values in (("params", row.params), ("metrics", row.metrics), ("tags", row.tags)):
                     known |= {f"{group}.{name}": value for name, value in values.items()}
                 rows.append(known)
         columns = ["run", "flow", "number", "state", "started", "duration"]
-        return (pd.DataFrame(rows) if rows else pd.DataFrame(columns=columns)).set_index("run")
+        frame = pd.DataFrame(rows) if rows else pd.DataFrame(columns=columns)
+        frame["started"] = pd.to_datetime(frame["started"].astype(float), unit="s", utc=True)
+        return frame.set_index("run")
 
     # --- showing ----------------------------------------------------------------------------------------------
 
@@ -204,7 +206,7 @@ class Runs:
 
 
 def _rows(source: Source, readers: Sequence[RunReader], now: float) -> list[RunRow]:
-    return rows_of(source.metadata, [reader.record() for reader in readers], now)
+    return rows_of(source.metadata, [reader.last_read for reader in readers], now)
 
 
 class Flow:

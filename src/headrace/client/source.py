@@ -94,6 +94,11 @@ class RunReader:
         """Where its objects are."""
         return self.source.artifacts
 
+    @property
+    def last_read(self) -> RunRecord:
+        """The record as it was when it was read last."""
+        return self._record
+
     def record(self, *, complete: bool = False, fresh: bool = False) -> RunRecord:
         """The record as it stands; ``complete`` with inputs and details.
 

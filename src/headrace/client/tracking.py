@@ -17,6 +17,7 @@ from headrace.worker import context
 if TYPE_CHECKING:
     from datetime import datetime
     from types import TracebackType
+    from typing import SupportsIndex
 
     from headrace.client.runs import Run
     from headrace.model.values import Preview
@@ -29,7 +30,7 @@ _LEAST, _MOST = -(2**63), 2**63 - 1
 # --- numbers ----------------------------------------------------------------------------------------------------
 
 
-def log_metric(name: str, value: Any, step: int | None = None, time: float | datetime | None = None) -> None:
+def log_metric(name: str, value: Any, step: SupportsIndex | None = None, time: float | datetime | None = None) -> None:
     """Log a point of a metric.
 
     Args:
@@ -53,7 +54,7 @@ def log_metric(name: str, value: Any, step: int | None = None, time: float | dat
     target.metric(name, value, step, time)
 
 
-def log_metrics(metrics: Mapping[str, Any], step: int | None = None) -> None:
+def log_metrics(metrics: Mapping[str, Any], step: SupportsIndex | None = None) -> None:
     """Log a point of each of several metrics: ``log_metrics({"loss": 0.1, "accuracy": 0.9}, step=3)``.
 
     Raises:

@@ -7,7 +7,7 @@ import math
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from fractions import Fraction
 from typing import Any
@@ -39,10 +39,14 @@ def sent() -> Iterator[list[Track]]:
     context.enter(None)
 
 
-def flushed(sent: list[Track]) -> Track:
+def flush() -> None:
     attempt = context.current()
     assert attempt is not None
     attempt.flush()
+
+
+def flushed(sent: list[Track]) -> Track:
+    flush()
     assert len(sent) == 1
     return sent.pop()
 
@@ -86,7 +90,7 @@ def test_what_is_no_number_names_the_metric(sent: list[Track], value: object) ->
     with pytest.raises(UsageError, match="metric 'accuracy'"):
         headrace.log_metrics({"fine": 1.0, "accuracy": value})
     assert sent == []
-    context.current().flush()  # type: ignore[union-attr]
+    flush()
     assert sent == []
 
 
@@ -135,7 +139,7 @@ def test_times(sent: list[Track]) -> None:
 def test_impossible_calls_are_refused_and_leave_nothing(sent: list[Track], call: Any) -> None:
     with pytest.raises(UsageError):
         call()
-    context.current().flush()  # type: ignore[union-attr]
+    flush()
     assert sent == []
 
 
@@ -155,8 +159,7 @@ def test_objects(sent: list[Track], tmp_path: Any) -> None:
 
 
 def test_figures(sent: list[Track]) -> None:
-    matplotlib = pytest.importorskip("matplotlib")
-    matplotlib.use("agg")
+    pytest.importorskip("matplotlib")
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(1, 1))
@@ -184,7 +187,7 @@ def test_parameters_as_text(value: object, text: str) -> None:
 
 
 def test_outside_of_everything_the_error_says_what_to_do() -> None:
-    calls = [
+    calls: list[Callable[[], None]] = [
         lambda: headrace.log_metric("m", 1.0),
         lambda: headrace.log_metrics({}),
         lambda: headrace.log_params({}),
