@@ -456,15 +456,16 @@ class Crew:
 def _arguments(task: Task) -> tuple[Argument, ...]:
     arguments = []
     for one in task.pending:
+        name = "" if one.name.startswith(("/", "*")) else one.name  # those can go by position only
         if not one.sources:
             assert one.value is not None
-            arguments.append(Argument(one.name, one.value))
+            arguments.append(Argument(name, one.value))
         elif one.value is None:
             source = one.sources[0]
-            arguments.append(Argument(one.name, source.task.output(source.output)))
+            arguments.append(Argument(name, source.task.output(source.output)))
         else:
             fills = tuple(source.task.output(source.output) for source in one.sources)
-            arguments.append(Argument(one.name, one.value, fills, template=True))
+            arguments.append(Argument(name, one.value, fills, template=True))
     return tuple(arguments)
 
 
