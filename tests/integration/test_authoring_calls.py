@@ -222,6 +222,32 @@ def test_values_that_need_no_future_are_writable_at_the_reader(here: Project) ->
     assert (first, small, second, again, same, third) == (2_100_000.0, [1, 2], 2_100_000.0, 5.0, True, 2_100_000.0)
 
 
+@step
+def every(a: int, /, b: int = 2, *rest: int, c: int = 3, **more: int) -> Any:
+    return a, b, rest, c, more
+
+
+def test_parameters_of_every_kind(here: Project) -> None:
+    @flow
+    def train() -> list[Any]:
+        one = add.submit(0, 0)
+        return [
+            every(1),
+            every(1, b=5, c=6, z=8, y=9),
+            every(1, 2, 3, 4, c=5),
+            every(one, one, one, [one], a=one),
+            [f.result() for f in every.map([1, 2], c=7)],
+        ]
+
+    assert train() == [
+        (1, 2, (), 3, {}),
+        (1, 5, (), 6, {"z": 8, "y": 9}),
+        (1, 2, (3, 4), 5, {}),
+        (0, 0, (0, [0]), 3, {"a": 0}),
+        [(1, 2, (), 7, {}), (2, 2, (), 7, {})],
+    ]
+
+
 # --- named outputs ------------------------------------------------------------------------------------------------
 
 

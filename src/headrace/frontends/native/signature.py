@@ -63,14 +63,15 @@ class Signature:
             bound = list(zip(positional, args, strict=False))
         given = set(positional[: len(args)])
         if kwargs:
-            order = self._order
+            order, only = self._order, self._positional_only
             for name in sorted(kwargs, key=lambda n: order.get(n, len(order))):
-                if name in given:
+                if name in given and name not in only:
                     raise CallError(f"{self._name}() got multiple values for argument {name!r}")
                 if name not in self._known and not self._extra:
                     raise CallError(self._unexpected(name))
                 bound.append((name, kwargs[name]))
-                given.add(name)
+                if name not in only:  # else it is one of the extra keywords that bears the same name
+                    given.add(name)
         if not self._required <= given:
             raise CallError(self._missing([n for n in self._order if n in self._required and n not in given]))
         return bound
