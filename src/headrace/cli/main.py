@@ -97,7 +97,7 @@ def main(argv: list[str] | None = None) -> int:
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123 - so that closing it says nothing
         return 0
     except SystemExit as error:
-        if type(sys.stdout).__name__ == "PacifyFlushWrapper":  # click met the closed pipe first
+        if type(sys.stdout).__name__.endswith("PacifyFlushWrapper"):  # click met the closed pipe first
             return 0
         raise error
     except Exception as error:
