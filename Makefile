@@ -3,6 +3,7 @@
 #   make demo    set up, run the first example on real data, say what to try next
 #   make test    set up, then all checks: style, types, layers, every test
 #   make lint    the checks without the tests        make bench   speed, beside a plain process pool
+#   make test-torch  values of torch and jax, which it installs apart (6 GB)
 #   make docs    the reference, from docstrings      make clean   remove everything made here
 
 SHELL := bash
@@ -31,7 +32,7 @@ define install
 	else $(BIN)/python -m pip install --quiet $(1); fi
 endef
 
-.PHONY: help demo test check lint format types layers bench docs clean setup
+.PHONY: help demo test test-torch check lint format types layers bench docs clean setup
 
 help:
 	@sed -n 's/^#   \(make\)/  \1/p' Makefile
@@ -75,6 +76,20 @@ demo: $(VENV)/.demo
 test: lint
 	@echo "-- pytest"
 	@PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m pytest $(PYTEST_ARGS)
+
+TORCH := -e '.[data]' torch jax safetensors pytest pytest-timeout
+
+# In an environment of their own: the wheels of torch and what they need are larger than everything else together.
+$(VENV)/torch/.ready: pyproject.toml | $(BIN)/python
+	@echo "-- installing torch and jax in $(VENV)/torch"
+	@$(PYTHON) -m venv $(VENV)/torch
+	@if $(BIN)/python -c 'import uv' 2>/dev/null; \
+	  then $(BIN)/python -m uv pip install --quiet --python $(VENV)/torch/bin/python $(TORCH); \
+	  else $(VENV)/torch/bin/python -m pip install --quiet $(TORCH); fi
+	@touch $@
+
+test-torch: $(VENV)/torch/.ready
+	@$(VENV)/torch/bin/python -m pytest $(PYTEST_ARGS) tests/unit/stores/test_codec_torch.py tests/unit/stores/test_codec_jax.py
 
 lint: $(VENV)/.dev
 	@echo "-- ruff"

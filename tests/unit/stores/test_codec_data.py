@@ -257,7 +257,7 @@ def test_scikit_learn(store: LocalStore) -> None:
     model = RandomForestClassifier(5, random_state=0).fit(inputs, inputs[:, 0] > 0.5)
     loaded = trip(model, store)
     assert (loaded.predict(inputs) == model.predict(inputs)).all()
-    assert "RandomForestClassifier" in preview(model).text
+    assert preview(model).text == "RandomForestClassifier(n_estimators=5, random_state=0)"
 
 
 def test_previews_of_data() -> None:
@@ -270,9 +270,18 @@ def test_previews_of_data() -> None:
         "max": "5",
         "mean": "2.5",
     }
+    assert shown.text == "float64 (2, 3): [[0., 1., 2.], [3., 4., 5.]]"
+    assert preview(np.zeros((569, 30))).text == "float64 (569, 30)"
     frame = pd.DataFrame({"a": range(10), "b": list("abcdefghij")})
     shown = preview(frame)
     assert shown.type == "pandas.DataFrame"
+    assert shown.text == "DataFrame 10 x 2"
+    assert preview(frame["a"]).text == "Series 10 x int64"
+    assert preview(pl.DataFrame({"a": [1]})).text == "DataFrame 1 x 1"
+    assert preview(pa.table({"a": [1]})).text == "Table 1 x 1"
+    assert (
+        preview({"x": np.zeros((3, 4)), "f": frame}).text == "{'x': <ndarray float64 (3, 4)>, 'f': <DataFrame 10 x 2>}"
+    )
     assert shown.table[0] == ("", "a", "b")
     assert shown.table[1] == ("0", "0", "a")
     assert len(shown.table) == 6
@@ -288,8 +297,11 @@ def test_preview_of_a_figure() -> None:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(20, 10))
-    figure.subplots().plot([1, 2])
+    axes = figure.subplots()
+    axes.plot([1, 2])
+    axes.set_title("loss")
     shown = preview(figure)
     assert shown.type == "matplotlib.figure.Figure"
+    assert shown.text == "Figure of 1 axes: loss"
     assert shown.png.startswith(b"\x89PNG")
     assert len(shown.png) < 100_000

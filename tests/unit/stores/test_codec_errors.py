@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import subprocess
 import sys
 import threading
+import types
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from headrace.model.values import Packed
 from headrace.stores.artifacts.local import LocalStore
 from headrace.stores.artifacts.memory import MemoryStore
 from headrace.stores.codecs import pack, preview, unpack
+from headrace.testing.codecs import Point
 
 
 class Model:
@@ -238,4 +241,38 @@ def test_previews_never_fail() -> None:
     assert preview(list(range(10**6))).facts == (("length", "1000000"),)
     assert preview(10**5000).type == "int"
     assert preview(Keeper(a=1)).facts == (("attributes", "a"),)
-    assert preview({"i": 3}, pack({"i": 3}, MemoryStore())).text == '{"i":3}'
+    assert preview({"i": 3}, pack({"i": 3}, MemoryStore())).text == "{'i': 3}"
+
+
+@dataclasses.dataclass
+class Fit:
+    name: str
+    losses: list[float]
+    parts: dict[str, Any] = dataclasses.field(default_factory=dict)
+    secret: str = dataclasses.field(default="x", repr=False)
+
+
+def test_previews_are_one_line() -> None:
+    expected: list[tuple[Any, str]] = [
+        (None, "None"),
+        (True, "True"),
+        ("hello 1", "hello 1"),
+        (b"ab", "b'ab'"),
+        ([1, 2.5, "x"], "[1, 2.5, 'x']"),
+        ((1,), "(1,)"),
+        (set(), "set()"),
+        ({3}, "{3}"),
+        ({"a": [1, 2], "b": {"c": None}}, "{'a': [1, 2], 'b': {'c': None}}"),
+        ({"a": [1, [2, 3]]}, "{'a': [1, <list of 2>]}"),
+        ([list(range(100))], "[<list of 100>]"),
+        (list(range(100)), "[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, ...]"),
+        (Point(1, "y"), "Point(x=1, y='y')"),
+        ([Point(1, "y")], "[Point(x=1, y='y')]"),
+        (Fit("a", [0.5] * 1000), "Fit(name='a', losses=<list of 1000>, parts={})"),
+        (10**5000, "<int of 16,610 bits>"),
+        (types.SimpleNamespace(a="1\n2"), "namespace(a='1\\n2')"),
+    ]
+    for value, text in expected:
+        assert preview(value).text == text
+        if type(value).__module__ == "builtins" and pack(value, MemoryStore()).codec == "json":
+            assert preview(value, pack(value, MemoryStore())).text in (text, repr(value))

@@ -60,6 +60,23 @@ def restore_times(
     return counts.view(dtype).reshape(shape, order=order)
 
 
+def reduce_jax(array: Any) -> Any:
+    """How a pickler shall write a ``jax.Array``, which jax itself copies into the stream."""
+    import numpy as np
+
+    if array.weak_type or not array.is_fully_addressable:
+        return array.__reduce__()
+    values = np.asarray(array)
+    return array.__reduce__() if values.dtype.kind not in _KINDS else (restore_jax, (values,))
+
+
+def restore_jax(values: np.ndarray[Any, Any]) -> Any:
+    """A ``jax.Array`` on the default device. Stored pickles name this function."""
+    import jax
+
+    return jax.device_put(values)
+
+
 def decode_array(header: bytes, data: memoryview) -> np.ndarray[Any, Any]:
     """The array again, over the memory of ``data``."""
     import numpy as np

@@ -10,6 +10,7 @@ costs a needless second run of a task but never a wrong value.
 
 from __future__ import annotations
 
+import copyreg
 import functools
 import pickle
 from collections.abc import Callable
@@ -19,23 +20,27 @@ from typing import Any
 from blake3 import blake3
 
 from headrace.stores.artifacts.hashing import digest_of
-from headrace.stores.codecs.pickling import Sink, by_value_pickler
+from headrace.stores.codecs.pickling import OwnReducers, Sink, by_value_pickler
 
 _Callback = Callable[[pickle.PickleBuffer], bool]
 _ATOMS = frozenset({str, int, float, bool, type(None), bytes})
 
 
-def canonical_digest(value: object, *, by_value: bool) -> bytes:
-    """The BLAKE3 of ``value`` as a stream that is the same in every process. ``by_value``: cloudpickle wrote it."""
-    return _digest(value, _Scope(_Run(by_value), {}))
+def canonical_digest(value: object, own: OwnReducers, *, by_value: bool) -> bytes:
+    """The BLAKE3 of ``value`` as a stream that is the same in every process.
+
+    ``own``: the reducers it was pickled with; ``by_value``: cloudpickle wrote it.
+    """
+    return _digest(value, _Scope(_Run(own, by_value), {}))
 
 
 class _Run:
     """What one digest shares among the streams it is made of."""
 
-    __slots__ = ("by_value", "done", "loops")
+    __slots__ = ("by_value", "done", "loops", "own")
 
-    def __init__(self, by_value: bool) -> None:
+    def __init__(self, own: OwnReducers, by_value: bool) -> None:
+        self.own = own
         self.by_value = by_value
         self.done: dict[int, tuple[object, bytes]] = {}  # sets that need not be gone through again
         self.loops = 0  # how often something inside a set led back to that set
@@ -103,6 +108,8 @@ class _Pickler(pickle.Pickler):
     def __init__(self, sink: Sink, scope: _Scope, buffer_callback: _Callback) -> None:
         super().__init__(sink, 5, buffer_callback=buffer_callback)
         self._scope = scope
+        if scope.run.own.table:
+            self.dispatch_table = {**copyreg.dispatch_table, **scope.run.own.table}
 
     def persistent_id(self, obj: object) -> object:
         return self._scope.stand_in(obj)
@@ -112,7 +119,7 @@ class _Pickler(pickle.Pickler):
 def _by_value_pickler() -> Callable[[Sink, _Scope, _Callback], pickle.Pickler]:
     class Canonical(by_value_pickler()):  # type: ignore[misc]
         def __init__(self, sink: Sink, scope: _Scope, buffer_callback: _Callback) -> None:
-            super().__init__(sink, 5, buffer_callback=buffer_callback)
+            super().__init__(sink, scope.run.own, buffer_callback)
             self._scope = scope
 
         @property

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from headrace.model.errors import HeadraceError, NotLoadableError, NotStorableError
-from headrace.stores.codecs import arrays, tables
+from headrace.stores.codecs import arrays, tables, tensors
 
 if TYPE_CHECKING:
     from typing import Any
@@ -33,13 +33,14 @@ class Sink:
 
 
 class Pickled:
-    """A pickle stream in pieces, and the buffers that were kept out of it."""
+    """A pickle stream in pieces, the buffers that were kept out of it, and the reducers that were used."""
 
-    __slots__ = ("buffers", "by_value", "parts")
+    __slots__ = ("buffers", "by_value", "own", "parts")
 
-    def __init__(self, parts: list[bytes], buffers: list[memoryview], *, by_value: bool) -> None:
+    def __init__(self, parts: list[bytes], buffers: list[memoryview], own: OwnReducers, *, by_value: bool) -> None:
         self.parts = parts
         self.buffers = buffers
+        self.own = own
         self.by_value = by_value  # cloudpickle wrote it: code objects and classes are part of the stream
 
 
@@ -59,18 +60,31 @@ def keep_small(buffers: list[memoryview]) -> Callable[[pickle.PickleBuffer], boo
     return callback
 
 
-def _own_reducers() -> dict[type, Callable[[Any], Any]]:
-    """Our ways to write types of libraries that are loaded; one that is not has no values to write."""
-    modules, table = sys.modules, {}
-    for library, name, reduce in _REDUCERS:
-        kind = getattr(modules.get(library), name, None)
-        if kind is not None:
-            table[kind] = reduce
-    return table
+class OwnReducers:
+    """Our ways to write types of libraries that are loaded, for one value; one that is not has no values to write."""
+
+    __slots__ = ("_storages", "table")
+
+    def __init__(self) -> None:
+        modules = sys.modules
+        self.table: dict[type, Callable[[Any], Any]] = {}
+        self._storages: tensors.Storages | None = None
+        for library, name, reduce in _REDUCERS:
+            kind = getattr(modules.get(library), name, None)
+            if kind is not None:
+                self.table[kind] = reduce
+        if getattr(modules.get("torch"), "UntypedStorage", None) is not None:
+            self._storages = tensors.Storages()
+            self.table.update(self._storages.reducers())
+
+    def found_waste(self) -> bool:
+        """Whether pickling the value again, with these reducers, would write much less."""
+        return self._storages is not None and self._storages.found_waste()
 
 
 _REDUCERS: tuple[tuple[str, str, Callable[[Any], Any]], ...] = (
     ("numpy", "ndarray", arrays.reduce_array),
+    ("jaxlib._jax", "ArrayImpl", arrays.reduce_jax),
     ("pyarrow", "ChunkedArray", tables.reduce_chunked),
     ("polars", "DataFrame", tables.reduce_frame),
     ("polars", "Series", tables.reduce_series),
@@ -83,14 +97,13 @@ def dump(value: object, before: Callable[[], object] | None = None) -> Pickled:
     Raises:
         NotStorableError: neither pickle nor cloudpickle can write it; the message names what is to blame.
     """
-    parts: list[bytes] = []
-    buffers: list[memoryview] = []
+    own = OwnReducers()
     try:
-        pickler = pickle.Pickler(Sink(parts.append), 5, buffer_callback=keep_small(buffers))
-        own = _own_reducers()
-        if own:
-            pickler.dispatch_table = {**copyreg.dispatch_table, **own}
-        pickler.dump(value)
+        pickled = _dump_plain(value, own)
+        if own.found_waste():
+            if before is not None:
+                before()
+            pickled = _dump_plain(value, own)
     except (HeadraceError, MemoryError):
         raise
     except RecursionError as exc:
@@ -101,11 +114,21 @@ def dump(value: object, before: Callable[[], object] | None = None) -> Pickled:
     except Exception:  # whatever it was: either cloudpickle can do it, or it fails again and is explained
         pass
     else:
-        if not (_main_is_interactive() and any(b"__main__" in part for part in parts)):
-            return Pickled(parts, buffers, by_value=False)
+        if not (_main_is_interactive() and any(b"__main__" in part for part in pickled.parts)):
+            return pickled
     if before is not None:
         before()
-    return _dump_by_value(value)
+    return _dump_by_value(value, before)
+
+
+def _dump_plain(value: object, own: OwnReducers) -> Pickled:
+    parts: list[bytes] = []
+    buffers: list[memoryview] = []
+    pickler = pickle.Pickler(Sink(parts.append), 5, buffer_callback=keep_small(buffers))
+    if own.table:
+        pickler.dispatch_table = {**copyreg.dispatch_table, **own.table}
+    pickler.dump(value)
+    return Pickled(parts, buffers, own, by_value=False)
 
 
 def _main_is_interactive() -> bool:
@@ -113,28 +136,34 @@ def _main_is_interactive() -> bool:
     return not hasattr(sys.modules.get("__main__"), "__file__")
 
 
-def _dump_by_value(value: object) -> Pickled:
-    parts: list[bytes] = []
-    buffers: list[memoryview] = []
+def _dump_by_value(value: object, before: Callable[[], object] | None) -> Pickled:
+    own = OwnReducers()
     try:
-        _write_by_value(value, parts.append, keep_small(buffers))
+        pickled = _write_by_value(value, own)
+        if own.found_waste():
+            if before is not None:
+                before()
+            pickled = _write_by_value(value, own)
     except (HeadraceError, MemoryError):
         raise
     except Exception as exc:
         from headrace.stores.codecs.blame import explain
 
         raise NotStorableError(explain(value, exc, _can_write)) from exc
-    return Pickled(parts, buffers, by_value=True)
+    return pickled
 
 
-def _write_by_value(value: object, write: Callable[[Any], object], callback: Callable[[Any], bool]) -> None:
-    by_value_pickler()(Sink(write), 5, buffer_callback=callback).dump(value)
+def _write_by_value(value: object, own: OwnReducers) -> Pickled:
+    parts: list[bytes] = []
+    buffers: list[memoryview] = []
+    by_value_pickler()(Sink(parts.append), own, keep_small(buffers)).dump(value)
+    return Pickled(parts, buffers, own, by_value=True)
 
 
 def _can_write(value: object) -> bool:
     """Whether ``value`` alone can be pickled; nothing is kept."""
     try:
-        _write_by_value(value, lambda _: None, lambda _: False)
+        by_value_pickler()(Sink(lambda _: None), OwnReducers(), lambda _: False).dump(value)
     except Exception:
         return False
     return True
@@ -142,14 +171,18 @@ def _can_write(value: object) -> bool:
 
 @functools.cache
 def by_value_pickler() -> Any:
-    """The class of picklers of cloudpickle with our reducer of arrays, refusing what would come back changed."""
+    """The class of picklers of cloudpickle with our reducers, refusing what would come back changed."""
     import cloudpickle
 
     class ByValue(cloudpickle.Pickler):  # type: ignore[misc]
+        def __init__(self, sink: Sink, own: OwnReducers, callback: Callable[[Any], bool]) -> None:
+            self._own = own
+            super().__init__(sink, 5, buffer_callback=callback)
+
         @property
         def dispatch_table(self) -> dict[type, Callable[[Any], Any]]:
             # a property, because the pickler reads its table while it is made and never again
-            table = {**cloudpickle.Pickler.dispatch_table, **_own_reducers()}
+            table = {**cloudpickle.Pickler.dispatch_table, **self._own.table}
             table[io.TextIOWrapper] = table[memoryview] = _refuse
             return table
 

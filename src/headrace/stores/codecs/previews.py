@@ -1,8 +1,12 @@
-"""What is shown of a value without loading it. Never fails, never takes long: containers are counted, not printed."""
+"""What is shown of a value without loading it. Never fails, never takes long: containers are counted, not printed.
+
+``text`` is the best answer in one line (of a text, the text itself); ``facts``, ``table`` and ``png`` come on top.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from headrace.model.values import Packed, Preview
@@ -16,6 +20,7 @@ if TYPE_CHECKING:
 _TEXT = 2000
 _JSON_TEXT = 200
 _ROWS, _COLUMNS, _CELL = 5, 20, 60
+_ITEMS, _ITEMS_INSIDE, _VALUES = 10, 4, 20
 _STATS_BYTES = 64 << 20
 
 _Facts = tuple[tuple[str, str], ...]
@@ -24,7 +29,7 @@ _Facts = tuple[tuple[str, str], ...]
 def preview(value: object, packed: Packed | None = None) -> Preview:
     """A short description of ``value``. ``packed``, its manifest, makes that of small plain values nearly free."""
     if packed is not None and packed.codec == "json" and len(packed.inline) <= _JSON_TEXT and not packed.blobs:
-        return Preview(type(value).__name__, packed.inline.decode())
+        return Preview(type(value).__name__, repr(value))
     kind = _type_name(type(value))
     try:
         return _describe(value, kind)
@@ -45,11 +50,17 @@ def _describe(value: object, kind: str) -> Preview:
     if isinstance(value, (str, bytes, bytearray)):
         return _of_text(value, kind)
     if isinstance(value, (list, tuple, set, frozenset, dict)):
-        return _of_container(value, kind)
-    if type(value).__repr__ is object.__repr__:
+        return Preview(kind, _cut(_items(value, _ITEMS), _TEXT), (("length", str(len(value))),))
+    if isinstance(value, int) and value.bit_length() > _TEXT:
+        return Preview(kind, f"<{type(value).__qualname__} of {value.bit_length():,} bits>")
+    own = type(value).__repr__
+    if own is object.__repr__:
         names = sorted(getattr(value, "__dict__", ()))
         return Preview(kind, f"<{type(value).__qualname__}>", (("attributes", _cut(", ".join(names), 200)),))
-    return Preview(kind, _cut(repr(value), _TEXT))
+    fields = getattr(type(value), "__dataclass_fields__", None)
+    if fields is not None and hasattr(own, "__wrapped__"):  # the one that a dataclass gets, which prints everything
+        return Preview(kind, _cut(_fields(value, [name for name in fields if fields[name].repr]), _TEXT))
+    return Preview(kind, _cut(re.sub(r"\s*\n\s*", " ", repr(value)), _TEXT))
 
 
 def _cut(text: str, limit: int) -> str:
@@ -61,20 +72,35 @@ def _of_text(value: str | bytes | bytearray, kind: str) -> Preview:
     return Preview(kind, _cut(text, _TEXT), (("length", str(len(value))),))
 
 
-def _of_container(value: Any, kind: str) -> Preview:
-    facts: _Facts = (("length", str(len(value))),)
+def _items(value: Any, limit: int) -> str:
+    """A container as Python would write it, with no more than ``limit`` items."""
+    if isinstance(value, tuple) and hasattr(value, "_fields"):
+        return _fields(value, value._fields)
+    inside = _ITEMS_INSIDE if limit > _ITEMS_INSIDE else 0
     shown = []
     for number, item in enumerate(value.items() if isinstance(value, dict) else value):
-        if number == 10:
+        if number == limit:
             shown.append("...")
             break
-        shown.append(f"{_brief(item[0])}: {_brief(item[1])}" if isinstance(value, dict) else _brief(item))
+        if isinstance(value, dict):
+            shown.append(f"{_brief(item[0], inside)}: {_brief(item[1], inside)}")
+        else:
+            shown.append(_brief(item, inside))
+    if not shown and isinstance(value, (set, frozenset)):
+        return f"{type(value).__name__}()"
+    if len(shown) == 1 and isinstance(value, tuple):
+        shown.append("")
     left, right = "()" if isinstance(value, tuple) else "[]" if isinstance(value, list) else "{}"
-    return Preview(kind, _cut(left + ", ".join(shown) + right, _TEXT), facts)
+    return left + ", ".join(shown).rstrip(" ") + right
 
 
-def _brief(item: object) -> str:
-    """A few characters for a part of a container; never the repr of something large."""
+def _fields(value: object, names: Iterable[str]) -> str:
+    shown = [f"{name}={_brief(getattr(value, name, None), _ITEMS_INSIDE)}" for name in names]
+    return f"{type(value).__qualname__}({', '.join(shown)})"
+
+
+def _brief(item: object, inside: int = 0) -> str:
+    """A few characters for a part of something; of a container, its items if there are at most ``inside``."""
     if item is None or isinstance(item, (bool, int, float, complex)):
         return repr(item) if not isinstance(item, int) or item.bit_length() < 256 else "<int>"
     if isinstance(item, (str, bytes)):
@@ -82,10 +108,19 @@ def _brief(item: object) -> str:
     name = type(item).__qualname__
     shape = getattr(item, "shape", None)
     if isinstance(shape, tuple):
-        return f"<{name} {shape}>"
+        dtype = getattr(item, "dtype", None)
+        return f"<{name} {_array_line(dtype, shape)}>" if dtype is not None else f"<{name} {_dimensions(shape)}>"
     if isinstance(item, (list, tuple, dict, set, frozenset)):
-        return f"<{name} of {len(item)}>"
+        return _items(item, inside) if len(item) <= inside else f"<{name} of {len(item)}>"
     return f"<{name}>"
+
+
+def _array_line(dtype: object, shape: Iterable[int]) -> str:
+    return f"{str(dtype).removeprefix('torch.')} {tuple(shape)}"
+
+
+def _dimensions(shape: Iterable[int]) -> str:
+    return " x ".join(map(str, shape))
 
 
 def _of_array(value: np.ndarray[Any, Any], kind: str) -> Preview:
@@ -95,8 +130,15 @@ def _of_array(value: np.ndarray[Any, Any], kind: str) -> Preview:
     if value.dtype.kind in "iuf" and 0 < value.nbytes <= _STATS_BYTES:
         with np.errstate(all="ignore"):
             facts += [(name, f"{getattr(value, name)():.6g}") for name in ("min", "max", "mean")]
-    head = value.reshape(-1)[:20] if value.flags.c_contiguous else value[:3]
-    text = np.array2string(head, threshold=20, edgeitems=3) if not value.dtype.hasobject else ""
+    text = _array_line(value.dtype, value.shape)
+    if value.size > 0 and not value.dtype.hasobject:
+        few = value.size <= _VALUES
+        shown = value if few else value.reshape(-1)[:_VALUES] if value.flags.c_contiguous else value[:3]
+        line = re.sub(r"\s*\n\s*", " ", np.array2string(shown, threshold=_VALUES, edgeitems=3, separator=", "))
+        if few:
+            text += f": {line}"
+        else:
+            facts.append(("head", _cut(line, 400)))
     return Preview(kind, _cut(text, _TEXT), tuple(facts))
 
 
@@ -117,12 +159,17 @@ def _of_pandas(value: pd.DataFrame, kind: str) -> Preview:
                 (f"range {name}"[:_CELL], f"{column.min():.6g} .. {column.max():.6g}, mean {column.mean():.6g}")
             )
     index = str(value.index.name) if value.index.name is not None else ""
-    return Preview(kind, f"{value.shape[0]} rows x {value.shape[1]} columns", tuple(facts), ((index, *names), *rows))
+    return Preview(kind, _frame_line(value, value.shape), tuple(facts), ((index, *names), *rows))
 
 
 def _of_series(value: pd.Series[Any], kind: str) -> Preview:
     inner = _of_pandas(value.to_frame("values" if value.name is None else value.name), kind)
-    return Preview(kind, f"{len(value)} values", (("shape", str(value.shape)), *inner.facts[1:]), inner.table)
+    return Preview(
+        kind,
+        f"{type(value).__name__} {len(value)} x {value.dtype}",
+        (("shape", str(value.shape)), *inner.facts[1:]),
+        inner.table,
+    )
 
 
 def _of_polars(value: Any, kind: str) -> Preview:
@@ -130,11 +177,11 @@ def _of_polars(value: Any, kind: str) -> Preview:
     names = value.columns[:_COLUMNS]
     facts += [(f"dtype {name}"[:_CELL], str(value.schema[name])) for name in names]
     rows = [tuple(_cut(str(cell), _CELL) for cell in row) for row in value.head(_ROWS).select(names).rows()]
-    return Preview(kind, f"{value.shape[0]} rows x {value.shape[1]} columns", tuple(facts), (tuple(names), *rows))
+    return Preview(kind, _frame_line(value, value.shape), tuple(facts), (tuple(names), *rows))
 
 
 def _of_arrow(value: Any, kind: str) -> Preview:
-    names = value.column_names[:_COLUMNS]
+    names = value.schema.names[:_COLUMNS]
     facts = [("shape", str((value.num_rows, value.num_columns)))]
     facts += [(f"dtype {name}"[:_CELL], str(value.schema.types[place])) for place, name in enumerate(names)]
     columns = [
@@ -142,7 +189,12 @@ def _of_arrow(value: Any, kind: str) -> Preview:
         for place in range(len(names))
     ]
     rows = zip(*columns, strict=True)
-    return Preview(kind, f"{value.num_rows} rows x {value.num_columns} columns", tuple(facts), (tuple(names), *rows))
+    line = _frame_line(value, (value.num_rows, value.num_columns))
+    return Preview(kind, line, tuple(facts), (tuple(names), *rows))
+
+
+def _frame_line(value: object, shape: Iterable[int]) -> str:
+    return f"{type(value).__name__} {_dimensions(shape)}"
 
 
 def _of_figure(value: Any, kind: str) -> Preview:
@@ -153,12 +205,34 @@ def _of_figure(value: Any, kind: str) -> Preview:
     value.savefig(stream, format="png", dpi=min(80.0, 640 / max(width, height, 1e-6)))
     png = stream.getvalue()
     facts = (("size", f"{width:g} x {height:g} in"), ("axes", str(len(value.axes))))
-    return Preview(kind, repr(value), facts, png=png if len(png) <= 256 * 1024 else b"")
+    titles = [title for axes in value.axes if (title := axes.get_title())]
+    text = f"Figure of {len(value.axes)} axes" + (f": {', '.join(titles)}" if titles else "")
+    return Preview(kind, _cut(text.replace("\n", " "), _TEXT), facts, png=png if len(png) <= 256 * 1024 else b"")
 
 
 def _of_tensor(value: Any, kind: str) -> Preview:
-    facts = (("shape", str(tuple(value.shape))), ("dtype", str(value.dtype)), ("device", str(value.device)))
-    return Preview(kind, "", facts)
+    line, shape, device = _array_line(value.dtype, value.shape), tuple(value.shape), str(value.device)
+    facts = (("shape", str(shape)), ("dtype", str(value.dtype)), ("device", device), ("size", f"{value.nbytes} bytes"))
+    if device == "cpu" and 0 < value.numel() <= _VALUES:
+        line += f": {value.tolist()}"
+    return Preview(kind, line, facts)
+
+
+def _of_jax(value: Any, kind: str) -> Preview:
+    import numpy as np
+
+    return _of_array(np.asarray(value), kind)
+
+
+def _of_module(value: Any, kind: str) -> Preview:
+    parameters = list(value.parameters())
+    count, trained = (sum(one.numel() for one in parameters if one.requires_grad or whole) for whole in (True, False))
+    facts = [("trained", f"{trained:,}"), ("mode", "training" if value.training else "evaluation")]
+    facts += [
+        (name, _cut(re.sub(r"\s*\n\s*", " ", repr(child)), 200))
+        for name, child in list(value.named_children())[:_ITEMS]
+    ]
+    return Preview(kind, f"{type(value).__qualname__} of {count:,} parameters", tuple(facts))
 
 
 _DESCRIBERS: dict[str, Callable[[Any, str], Preview]] = {
@@ -167,6 +241,9 @@ _DESCRIBERS: dict[str, Callable[[Any, str], Preview]] = {
     "pandas.Series": _of_series,
     "polars.DataFrame": _of_polars,
     "pyarrow.Table": _of_arrow,
+    "pyarrow.RecordBatch": _of_arrow,
     "matplotlib.Figure": _of_figure,
     "torch.Tensor": _of_tensor,
+    "torch.Module": _of_module,
+    "jaxlib.ArrayImpl": _of_jax,
 }
