@@ -8,7 +8,7 @@ from __future__ import annotations
 import select
 import signal
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import msgspec
 
@@ -45,7 +45,7 @@ _STREAMS = ("out", "err")
 class _Attempt:
     """An attempt in a worker's hands."""
 
-    __slots__ = ("kept", "lost", "memory", "number", "seq", "task", "token")
+    __slots__ = ("kept", "lost", "memory", "number", "seq", "task", "token", "told")
 
     def __init__(self, task: Task, token: int) -> None:
         self.task = task
@@ -55,6 +55,7 @@ class _Attempt:
         self.kept = [0, 0]
         self.lost = [False, False]
         self.memory = 0  # when it was last found to use more than it may
+        self.told = False
 
 
 class _Worker:
@@ -102,6 +103,9 @@ class Crew:
         self._writes: list[Write] = []
         self._lost: list[tuple[TaskId, int, str]] = []
         self.last_line: tuple[str, str] = ("", "")
+        #: Told, under the driver's lock, of every attempt that begins (stream -1) and of all that it prints:
+        #: ``(task, pid, stream, data)``.
+        self.watch: Callable[[Task, int, int, bytes], None] | None = None
 
     def warm_up(self, count: int) -> None:
         """Ask for workers before there is work, so that the first tasks find them."""
@@ -135,7 +139,14 @@ class Crew:
         )
         parts.append(frame(message))
         self._send(worker, b"".join(parts))
+        self._tell_begin(worker)
         return []
+
+    def _tell_begin(self, worker: _Worker) -> None:
+        """Tell of the attempt that ``worker`` is at, once its process is known."""
+        if self.watch is not None and worker.queue and worker.link.pid and not worker.queue[0].told:
+            worker.queue[0].told = True
+            self.watch(worker.queue[0].task, worker.link.pid, -1, b"")
 
     def _choose(self, start: Start) -> _Worker | None:
         isolated = start.task.step.policy.isolated
@@ -245,6 +256,7 @@ class Crew:
             events.append(Handback(back, now))
         elif kind is Ready:
             worker.link.pid = message.pid  # type: ignore[union-attr]
+            self._tell_begin(worker)
 
     def _on_finished(self, worker: _Worker, message: Done | Failed, now: float, events: list[Event]) -> None:
         attempt = self._current(worker, message.token)
@@ -271,6 +283,7 @@ class Crew:
                 )
             )
         if worker.queue:
+            self._tell_begin(worker)
             events.append(Promote(worker.queue[0].token, now))
         elif worker.isolated:
             self._send(worker, frame(Stop()))
@@ -371,6 +384,8 @@ class Crew:
             worker.link.trim_log(stream, end - _TAIL)  # the rest is for the post mortem
         if not data:
             return
+        if self.watch is not None:
+            self.watch(attempt.task, worker.link.pid, stream, data)
         step, number = attempt.task.id
         self._writes.append(
             LogChunk(

@@ -19,6 +19,7 @@ from headrace.model.errors import HeadraceError, LeaseLostError, StoreError, Tas
 from headrace.model.records import Input, RunRecord
 from headrace.model.states import RunState
 from headrace.services.flowlog import FlowOutput
+from headrace.services.interrupts import Interruptible
 from headrace.services.session import NewSession, Resume, Session, Stores, open_session, reopen_session
 from headrace.services.tracking import RunLog, logging_to
 from headrace.stores import codecs
@@ -58,7 +59,7 @@ def run_flow(flow: Runnable, values: dict[str, Any], how: Launch | None = None, 
     session = _open(flow, values, how or Launch())
     run = Running(session)
     log = RunLog(session.run, session.stores, session.loop.write)
-    with _interruptible(session), inside(run), logging_to(log), FlowOutput(session):
+    with Interruptible(session.loop), inside(run), logging_to(log), FlowOutput(session):
         ended = _drive(flow, values, session, run, log)
     _call_hook(flow, ended)
     if ended.error is not None and (reraise or isinstance(ended.error, (KeyboardInterrupt, SystemExit))):
@@ -188,46 +189,3 @@ def _call_hook(flow: Runnable, ended: Ended) -> None:
 
         print(f"headrace: the hook {getattr(hook, '__name__', hook)} of run {ended.run.name} failed:", file=sys.stderr)
         traceback.print_exc()
-
-
-class _interruptible:
-    """Ctrl-C and SIGTERM stop the run cleanly while this is entered in the main thread.
-
-    They never break into the engine: while it is at work they wait for it, a moment at most.
-    """
-
-    def __init__(self, session: Session) -> None:
-        self._loop = session.loop
-        self._section = session.loop.section
-        self._before: dict[int, Any] = {}
-
-    def __enter__(self) -> None:
-        import signal
-        import threading
-
-        if threading.current_thread() is not threading.main_thread():
-            return
-        self._before[signal.SIGTERM] = signal.signal(signal.SIGTERM, self._terminate)
-        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-            self._before[signal.SIGINT] = signal.signal(signal.SIGINT, self._interrupt)
-        self._loop.on_cancel = self._cancelled
-
-    def __exit__(self, *_: object) -> None:
-        import signal
-
-        self._loop.on_cancel = None
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-
-    def _cancelled(self) -> None:
-        """Somebody cancelled the run: get the flow function out of whatever it is doing."""
-        import _thread
-        import signal
-
-        _thread.interrupt_main(signal.SIGTERM)
-
-    def _interrupt(self, *_: object) -> None:
-        self._section.interrupt(KeyboardInterrupt())
-
-    def _terminate(self, *_: object) -> None:
-        self._section.interrupt(KeyboardInterrupt("SIGTERM"))

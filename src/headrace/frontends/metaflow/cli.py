@@ -1,0 +1,273 @@
+"""The command line of a flow file: ``python flow.py run``. Each command does its work in a module of its own."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from headrace.frontends.metaflow.exceptions import CommandException, MetaflowException
+from headrace.frontends.metaflow.graph import graph_of, lint
+from headrace.frontends.metaflow.launch import RunOptions, default_values, launch, user_name
+from headrace.frontends.metaflow.parameters import JSONType, Parameter
+from headrace.frontends.metaflow.version import VERSION
+from headrace.model.errors import HeadraceError, UsageError
+
+
+def main(cls: Any, argv: list[str] | None = None) -> None:
+    """Run the command line for a flow, and leave the process."""
+    sys.exit(call(cls, sys.argv[1:] if argv is None else argv))
+
+
+def call(cls: Any, argv: list[str]) -> int:
+    """Run the command line for a flow; the exit code."""
+    name = os.path.basename(sys.argv[0])  # noqa: PTH119
+    try:
+        group = make_group(cls)
+        result = group.main(argv, prog_name=name, standalone_mode=False, auto_envvar_prefix="METAFLOW")
+    except click.exceptions.Exit as error:
+        return error.exit_code
+    except (click.exceptions.Abort, KeyboardInterrupt):
+        click.echo("\nAborted!", err=True)
+        return 1
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except MetaflowException as error:
+        complain(error.headline, str(error))
+        return 1
+    except HeadraceError as error:
+        complain("Usage error" if isinstance(error, UsageError) else "Headrace error", str(error))
+        return 2 if isinstance(error, UsageError) else 1
+    return result if isinstance(result, int) else 0
+
+
+def complain(headline: str, text: str) -> None:
+    """An error, as the command line shows it."""
+    sys.stdout.flush()
+    lines = "\n".join(f"    {line}" for line in text.splitlines())
+    click.echo(f"    {headline}:\n{lines}\n", err=True)
+
+
+def make_group(cls: Any) -> click.Group:
+    """The commands of a flow file."""
+
+    @click.group(invoke_without_command=True, context_settings={"help_option_names": ["--help"]})
+    @click.option("--quiet/--not-quiet", default=False, help="Suppress unnecessary messages.")
+    @click.option("--metadata", default="local", help="Accepted; Headrace keeps metadata in its own store.")
+    @click.option("--environment", default="local", help="Accepted; tasks run in this environment.")
+    @click.option("--datastore", default="local", help="Accepted; Headrace keeps artifacts in its own store.")
+    @click.option("--datastore-root", default=None, help="Accepted and not used.")
+    @click.option("--package-suffixes", default="", help="Accepted and not used.")
+    @click.option("--with", "decospecs", multiple=True, help="Add a decorator to all steps. May be repeated.")
+    @click.option("--pylint/--no-pylint", default=True, help="Accepted and not used.")
+    @click.option("--event-logger", default="nullSidecarLogger", help="Accepted and not used.")
+    @click.option("--monitor", default="nullSidecarMonitor", help="Accepted and not used.")
+    @click.option("--branch", default=None, help="Branch of the project, with @project.")
+    @click.option("--production/--no-production", default=False, help="Production branch, with @project.")
+    @click.pass_context
+    def cli(context: click.Context, /, **options: Any) -> int:
+        context.obj = {"cls": cls, **options}
+        if context.invoked_subcommand not in ("help", "version", "output-dot", "output-raw"):
+            _head(cls, options["quiet"])
+        if context.invoked_subcommand is None:
+            _check(cls, options["quiet"])
+            _hint()
+        return 0
+
+    for command in (_run_command(cls), _resume_command(cls), _check_command, _show_command, _help_command):
+        cli.add_command(command)
+    cli.add_command(_version_command)
+    from headrace.frontends.metaflow import inspecting
+
+    for command in inspecting.COMMANDS:
+        cli.add_command(command)
+    return cli
+
+
+def _head(cls: Any, quiet: bool) -> None:
+    if not quiet:
+        click.echo(f"Metaflow {VERSION} executing {cls.__name__} for user:{user_name()}", err=True)
+
+
+def _check(cls: Any, quiet: bool) -> None:
+    """Refuse a graph that cannot work.
+
+    Raises:
+        MetaflowException: it cannot.
+    """
+    if not quiet:
+        click.echo("Validating your flow...", err=True)
+    lint(graph_of(cls))
+    if not quiet:
+        click.echo("    The graph looks good!", err=True)
+
+
+def _hint() -> None:
+    name = sys.argv[0]
+    click.echo(f"\n'{name} show' shows a description of this flow.", err=True)
+    click.echo(f"'{name} run' runs the flow locally.", err=True)
+    click.echo(f"'{name} help' shows all available commands and options.\n", err=True)
+
+
+# --- run and resume -----------------------------------------------------------------------------------------------
+
+
+class _ParameterType(click.ParamType):  # type: ignore[type-arg]
+    """Turns text into the value of a parameter."""
+
+    def __init__(self, parameter: Parameter) -> None:
+        self._parameter = parameter
+        kind = parameter.kind
+        self.name = "json" if kind is JSONType else getattr(kind, "__name__", "text").replace("str", "text")
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        try:
+            return self._parameter.parse(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+_RUN_OPTIONS: list[Callable[[Any], Any]] = [
+    click.option("--tag", "tags", multiple=True, help="Annotate this run with the given tag. May be repeated."),
+    click.option("--max-workers", default=16, show_default=True, help="Maximum number of parallel tasks."),
+    click.option("--max-num-splits", default=100, show_default=True, help="Maximum number of splits of a foreach."),
+    click.option("--max-log-size", default=10, show_default=True, help="Accepted: 10 MiB per stream and attempt."),
+    click.option("--with", "more_decospecs", multiple=True, help="Add a decorator to all steps. May be repeated."),
+    click.option("--run-id-file", default="", help="Write the ID of this run to the file specified."),
+    click.option("--runner-attribute-file", default="", help="Write facts on this run to the file specified."),
+]
+
+
+def _run_command(cls: Any) -> click.Command:
+    @click.command("run", help="Run the workflow locally.")
+    @click.option("--namespace", default=None, help="Change namespace from the default to the specified tag.")
+    @click.pass_obj
+    def run(obj: dict[str, Any], /, **given: Any) -> int:
+        _check(cls, obj["quiet"])
+        options = _options(cls, obj, given)
+        values = default_values(cls, _given(cls, given))
+        launch(cls, values, options)
+        return 0
+
+    for option in reversed(_RUN_OPTIONS):
+        option(run)
+    run.params[:0] = [_parameter_option(one) for one in cls._parameters().values()]
+    return run
+
+
+def _parameter_option(parameter: Parameter) -> click.Option:
+    text = parameter.help or ""
+    default = parameter.default
+    if parameter.show_default and default is not None:
+        text += f"  [default: {'deploy-time value of ' + parameter.name if callable(default) else default}]"
+    return click.Option(
+        [f"--{parameter.name}", _variable(parameter)],
+        type=_ParameterType(parameter),
+        default=None,
+        required=bool(parameter.required) and default is None,
+        help=text,
+    )
+
+
+def _variable(parameter: Parameter) -> str:
+    return "parameter_" + parameter.name.replace("-", "_")
+
+
+def _given(cls: Any, options: dict[str, Any]) -> dict[str, Any]:
+    values = {one.name: options.get(_variable(one)) for one in cls._parameters().values()}
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _options(cls: Any, obj: dict[str, Any], given: dict[str, Any], **more: Any) -> RunOptions:
+    from headrace.frontends.metaflow.projects import project_facts
+
+    return RunOptions(
+        max_workers=given["max_workers"],
+        max_num_splits=given["max_num_splits"],
+        tags=given["tags"],
+        decorators=(*obj["decospecs"], *given["more_decospecs"]),
+        run_id_file=given["run_id_file"],
+        attribute_file=given["runner_attribute_file"],
+        namespace=given.get("namespace"),
+        quiet=obj["quiet"],
+        project=project_facts(cls, obj["branch"], obj["production"], user_name()),
+        **more,
+    )
+
+
+def _resume_command(cls: Any) -> click.Command:
+    @click.command("resume", help="Resume execution of a previous run of this flow.")
+    @click.option("--origin-run-id", default=None, help="ID of the run that should be resumed; default: the last.")
+    @click.argument("step-to-rerun", required=False)
+    @click.pass_obj
+    def resume(obj: dict[str, Any], /, origin_run_id: str | None, step_to_rerun: str | None, **given: Any) -> int:
+        from headrace.frontends.metaflow.resuming import origin_of, values_of
+
+        _check(cls, obj["quiet"])
+        if step_to_rerun is not None and step_to_rerun not in graph_of(cls):
+            raise CommandException(
+                f"invalid step name {step_to_rerun} specified as step-to-rerun, must be one of: {', '.join(cls._steps)}"
+            )
+        origin = origin_of(cls, origin_run_id)
+        if not obj["quiet"]:
+            click.echo(f"Gathering required information to resume run {origin.number} (this may take a bit of time)...")
+        values = {**values_of(cls, origin), **_by_attribute(cls, _given(cls, given))}
+        launch(cls, values, _options(cls, obj, given, origin=origin, again=step_to_rerun or ""))
+        return 0
+
+    for option in reversed(_RUN_OPTIONS):
+        option(resume)
+    resume.params += [_parameter_option(one) for one in cls._parameters().values()]
+    for param in resume.params:
+        if param.name and param.name.startswith("parameter_"):
+            param.required = False
+    return resume
+
+
+def _by_attribute(cls: Any, given: dict[str, Any]) -> dict[str, Any]:
+    return {attribute: given[one.name] for attribute, one in cls._parameters().items() if one.name in given}
+
+
+# --- check, show, help, version -------------------------------------------------------------------------------------
+
+
+@click.command("check", help="Check that the flow is valid (default).")
+@click.option("--warnings/--no-warnings", default=False, help="Accepted and not used.")
+@click.pass_obj
+def _check_command(obj: dict[str, Any], /, warnings: bool) -> int:
+    _check(obj["cls"], obj["quiet"])
+    return 0
+
+
+@click.command("show", help="Show structure of the flow.")
+@click.pass_obj
+def _show_command(obj: dict[str, Any], /) -> int:
+    graph = graph_of(obj["cls"])
+    if graph.doc:
+        click.echo(f"\n{graph.doc}\n")
+    for node in graph.sorted_nodes():
+        for one in node.decorators:
+            click.echo(f"@{one}")
+        click.echo(f"Step {node.name}")
+        click.echo(f"    {node.doc or '?'}")
+        if node.name != graph.end_step:
+            click.echo(f"    => {', '.join(node.out_funcs)}")
+    return 0
+
+
+@click.command("help", help="Show all available commands.")
+@click.pass_context
+def _help_command(context: click.Context, /) -> int:
+    assert context.parent is not None
+    click.echo(context.parent.get_help())
+    return 0
+
+
+@click.command("version", help="Display flow version.")
+def _version_command() -> int:
+    click.echo(VERSION)
+    return 0

@@ -1,0 +1,85 @@
+"""``current``: which flow, run, step and task the calling code belongs to. A worker runs one task at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextvars import ContextVar
+from typing import Any
+
+_facts: ContextVar[dict[str, Any] | None] = ContextVar("headrace_metaflow_current", default=None)
+#: The same for threads that a step starts: they do not inherit the context variable.
+_process: list[dict[str, Any]] = []
+
+
+def facts() -> dict[str, Any]:
+    """What is known here; empty outside a flow."""
+    found = _facts.get()
+    if found is None:
+        return _process[-1] if _process else {}
+    return found
+
+
+def enter(new: dict[str, Any]) -> None:
+    """Make ``new`` what ``current`` knows, until ``leave``."""
+    _facts.set(new)
+    _process.append(new)
+
+
+def leave() -> None:
+    """Forget what ``enter`` said."""
+    _process.pop()
+    _facts.set(_process[-1] if _process else None)
+
+
+_NAMES = (
+    "flow_name",
+    "run_id",
+    "step_name",
+    "task_id",
+    "retry_count",
+    "origin_run_id",
+    "pathspec",
+    "namespace",
+    "username",
+    "tags",
+    "tempdir",
+    "graph",
+    "is_running_flow",
+)
+
+
+class Current:
+    """See the module. Names that are never set give None; others only exist where a decorator sets them."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        known = facts()
+        if name in known:
+            value = known[name]
+            return value() if callable(value) and name in ("card", "trigger", "task", "run") else value
+        if name == "is_running_flow":
+            return bool(known)
+        if name == "tags":
+            return frozenset()
+        if name in ("task", "run"):
+            return None
+        if name in ("parallel", "is_parallel"):
+            return False if name == "is_parallel" else None
+        if name in _NAMES:
+            return None
+        raise AttributeError(f"current has no attribute '{name}' here")
+
+    def __contains__(self, name: str) -> bool:
+        return getattr(self, name, None) is not None
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """The value under ``key``, else ``default``."""
+        value = getattr(self, key, None)
+        return default if value is None else value
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(facts())
+
+
+current = Current()

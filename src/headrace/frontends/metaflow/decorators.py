@@ -1,0 +1,227 @@
+"""``@step`` and decorators. A decorator is data, a name and attributes; ``plan`` and ``task`` act on it.
+
+Flow decorators are kept on the class, step decorators on the function, in the order of application.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from headrace.frontends.metaflow.exceptions import (
+    BadFlowDecoratorException,
+    BadStepDecoratorException,
+    DuplicateFlowDecoratorException,
+    DuplicateStepDecoratorException,
+    InvalidDecoratorAttribute,
+    MetaflowException,
+    UnknownStepDecoratorException,
+)
+
+#: Step decorators with their attributes and defaults. Compute decorators take more than is listed; see ``_OPEN``.
+STEP_DEFAULTS: dict[str, dict[str, Any]] = {
+    "retry": {"times": 3, "minutes_between_retries": 2},
+    "catch": {"var": None, "print_exception": True},
+    "timeout": {"seconds": 0, "minutes": 0, "hours": 0},
+    "environment": {"vars": {}},
+    "resources": {"cpu": None, "gpu": None, "disk": None, "memory": None, "shared_memory": None},
+    "secrets": {"sources": [], "role": None, "allow_override": False},
+    "card": {
+        "type": "default",
+        "options": {},
+        "scope": "task",
+        "rank": None,
+        "timeout": 45,
+        "id": None,
+        "save_errors": True,
+        "customize": False,
+        "refresh_interval": 5,
+    },
+    "parallel": {},
+    "pytorch_parallel": {"master_port": None},
+    "conda": {"packages": {}, "libraries": {}, "python": None, "disabled": None},
+    "pypi": {"packages": {}, "python": None, "disabled": None},
+    "batch": {},
+    "kubernetes": {},
+}
+FLOW_DEFAULTS: dict[str, dict[str, Any]] = {
+    "project": {"name": None, "branch": None, "production": False},
+    "schedule": {"cron": None, "weekly": False, "daily": True, "hourly": False, "timezone": None},
+    "trigger": {"event": None, "events": [], "options": {}},
+    "trigger_on_finish": {"flow": None, "flows": [], "options": {}},
+    "exit_hook": {"on_success": [], "on_error": [], "options": {}},
+    "conda_base": {"packages": {}, "libraries": {}, "python": None, "disabled": None},
+    "pypi_base": {"packages": {}, "python": None, "disabled": None},
+}
+_REPEATABLE = frozenset({"card", "exit_hook"})
+#: Any attribute is accepted: they are recorded, and nothing here acts on them.
+_OPEN = frozenset({"batch", "kubernetes"})
+
+
+class Decorator:
+    """One decorator with its attributes. ``static``: written in the file; ``inserted`` by ``--with`` or a mutator."""
+
+    def __init__(self, name: str, attributes: Mapping[str, Any], *, defaults: dict[str, Any], static: bool = True):
+        for one in attributes:
+            if one not in defaults and name not in _OPEN:
+                raise InvalidDecoratorAttribute(name, one, defaults)
+        self.name = name
+        self.attributes = {**defaults, **attributes}
+        self.given = dict(attributes)
+        self.statically_defined = static
+
+    def __str__(self) -> str:
+        if not self.given:
+            return self.name
+        return f"{self.name}:{','.join(f'{key}={value}' for key, value in self.given.items())}"
+
+    @property
+    def allow_multiple(self) -> bool:
+        """Whether a step or flow may have several of it."""
+        return self.name in _REPEATABLE
+
+
+def step(f: Callable[..., Any] | None = None, *, start: bool = False, end: bool = False, node_info: Any = None) -> Any:
+    """Mark a method as a step."""
+    if f is None:
+        return lambda function: step(function, start=start, end=end, node_info=node_info)
+    function: Any = f
+    function.is_step = True
+    function.decorators = []
+    function.config_decorators = []
+    function.wrappers = []
+    function.name = function.__name__
+    function.is_start, function.is_end, function.node_info = start, end, node_info or {}
+    return function
+
+
+def attach(function: Any, decorator: Decorator) -> Any:
+    """Put a decorator on a step.
+
+    Raises:
+        BadStepDecoratorException: it is no step; DuplicateStepDecoratorException: it has the decorator already.
+    """
+    if not getattr(function, "is_step", False):
+        raise BadStepDecoratorException(decorator.name, function)
+    if not decorator.allow_multiple and any(d.name == decorator.name for d in function.decorators):
+        raise DuplicateStepDecoratorException(decorator.name, function)
+    function.decorators.append(decorator)
+    return function
+
+
+def find(function: Any, name: str) -> Decorator | None:
+    """The decorator ``name`` of a step, if it has it."""
+    for one in function.decorators:
+        if one.name == name:
+            found: Decorator = one
+            return found
+    return None
+
+
+def step_decorator(name: str) -> Callable[..., Any]:
+    """The decorator ``@name``, to be used bare or with attributes."""
+
+    def decorate(function: Any = None, **attributes: Any) -> Any:
+        if function is not None:
+            return attach(function, Decorator(name, {}, defaults=STEP_DEFAULTS[name]))
+        return lambda target: attach(target, Decorator(name, attributes, defaults=STEP_DEFAULTS[name]))
+
+    decorate.__name__ = decorate.__qualname__ = name
+    decorate.__doc__ = f"The step decorator ``@{name}``; docs/metaflow.md says what it does."
+    return decorate
+
+
+def flow_decorator(name: str) -> Callable[..., Any]:
+    """The decorator ``@name`` for a flow, to be used bare or with attributes."""
+
+    def put(cls: Any, attributes: dict[str, Any]) -> Any:
+        if not isinstance(cls, type) or not hasattr(cls, "_flow_decorators"):
+            raise BadFlowDecoratorException(
+                f"Decorator '{name}' can be applied only to FlowSpecs: put it above a class."
+            )
+        mine = cls.__dict__.get("_flow_decorators")
+        if mine is None:
+            mine = {}
+            cls._flow_decorators = mine
+        if name in mine and name not in _REPEATABLE:
+            raise DuplicateFlowDecoratorException(f"Flow already has a decorator '{name}'. It can be given only once.")
+        mine.setdefault(name, []).append(Decorator(name, attributes, defaults=FLOW_DEFAULTS[name]))
+        return cls
+
+    def decorate(cls: Any = None, **attributes: Any) -> Any:
+        if cls is not None:
+            return put(cls, {})
+        return lambda target: put(target, attributes)
+
+    decorate.__name__ = decorate.__qualname__ = name
+    decorate.__doc__ = f"The flow decorator ``@{name}``; docs/metaflow.md says what it does."
+    return decorate
+
+
+def parse_spec(text: str) -> Decorator:
+    """What ``--with name:key=value,key=value`` means; values are JSON where they can be.
+
+    Raises:
+        UnknownStepDecoratorException: there is no such decorator; InvalidDecoratorAttribute: it has no such attribute.
+    """
+    name, _, rest = text.partition(":")
+    if name not in STEP_DEFAULTS:
+        raise UnknownStepDecoratorException(
+            f"Unknown step decorator '{name}'. The following decorators are supported: {', '.join(STEP_DEFAULTS)}"
+        )
+    attributes = {}
+    for piece in _split_pairs(rest):
+        key, equals, value = piece.partition("=")
+        if not equals:
+            raise MetaflowException(f"--with {text}: '{piece}' is not of the form key=value")
+        attributes[key.strip()] = _json_or_text(value)
+    return Decorator(name, attributes, defaults=STEP_DEFAULTS[name], static=False)
+
+
+def _split_pairs(text: str) -> list[str]:
+    """Cut at commas outside brackets and quotes."""
+    pieces, start, depth, quote = [], 0, 0, ""
+    for at, char in enumerate(text):
+        if quote:
+            quote = "" if char == quote else quote
+        elif char in "\"'":
+            quote = char
+        elif char in "[{(":
+            depth += 1
+        elif char in "]})":
+            depth -= 1
+        elif char == "," and not depth:
+            pieces.append(text[start:at])
+            start = at + 1
+    return [one for one in [*pieces, text[start:]] if one.strip()]
+
+
+def _json_or_text(text: str) -> Any:
+    import json
+
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text.strip("'\"")
+
+
+def attach_dynamic(functions: list[Any], decorator_texts: tuple[str, ...]) -> None:
+    """Put what ``--with`` says on all steps; a decorator that the file has stays as it is there."""
+    for text in decorator_texts:
+        for function in functions:
+            one = parse_spec(text)
+            if one.allow_multiple or find(function, one.name) is None:
+                function.decorators.append(one)
+
+
+retry, catch, timeout = step_decorator("retry"), step_decorator("catch"), step_decorator("timeout")
+environment, resources, secrets = step_decorator("environment"), step_decorator("resources"), step_decorator("secrets")
+card, parallel, pytorch_parallel = (
+    step_decorator("card"),
+    step_decorator("parallel"),
+    step_decorator("pytorch_parallel"),
+)
+conda, pypi, batch, kubernetes = (step_decorator(one) for one in ("conda", "pypi", "batch", "kubernetes"))
+project, schedule, trigger = flow_decorator("project"), flow_decorator("schedule"), flow_decorator("trigger")
+trigger_on_finish, exit_hook = flow_decorator("trigger_on_finish"), flow_decorator("exit_hook")
+conda_base, pypi_base = flow_decorator("conda_base"), flow_decorator("pypi_base")

@@ -1,0 +1,234 @@
+"""From a flow class and its parameters to a finished run."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from typing import Any
+
+import msgspec
+
+from headrace.frontends.metaflow.console import Console
+from headrace.frontends.metaflow.decorators import attach_dynamic
+from headrace.frontends.metaflow.exceptions import CommandException, MetaflowException, MetaflowUnknownUser
+from headrace.frontends.metaflow.graph import FlowGraph, graph_of
+from headrace.frontends.metaflow.parameters import Parameter, ParameterContext
+from headrace.frontends.metaflow.plan import make_plans, unsupported_notes
+from headrace.frontends.metaflow.runtime import Runtime
+from headrace.model.records import Input, RunRecord
+from headrace.model.states import RunState
+from headrace.model.values import Packed
+from headrace.services.interrupts import Interruptible
+from headrace.services.mainmodule import canonical_main
+from headrace.services.session import NewSession, Resume, Session, Stores, open_session
+from headrace.stores import codecs
+
+MAX_USER_TAGS = 50
+_MAX_TAG = 500
+
+
+class RunOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """What the command line says of a run, beside its parameters."""
+
+    max_workers: int = 16
+    max_num_splits: int = 100
+    tags: tuple[str, ...] = ()
+    decorators: tuple[str, ...] = ()
+    run_id_file: str = ""
+    attribute_file: str = ""
+    namespace: str | None = None
+    quiet: bool = False
+    project: dict[str, Any] = {}
+    origin: RunRecord | None = None
+    again: str = ""
+
+
+def user_name() -> str:
+    """Who runs flows here."""
+    for name in ("METAFLOW_USER", "SUDO_USER", "USERNAME", "USER"):
+        user = os.environ.get(name)
+        if user and user != "root":
+            return user
+    from headrace.services.provenance import user_name as system_user
+
+    user = system_user()
+    if not user:
+        raise MetaflowUnknownUser("Set the environment variable METAFLOW_USER to your name.")
+    return user
+
+
+def default_values(cls: Any, given: dict[str, Any]) -> dict[str, Any]:
+    """The value of every parameter, by attribute: given by its name, else its default.
+
+    Raises:
+        MetaflowException: a default cannot be had; CommandException: a required one is missing.
+    """
+    values = {}
+    for attribute, parameter in cls._parameters().items():
+        if parameter.name in given:
+            values[attribute] = given[parameter.name]
+            continue
+        value = parameter.resolve_default(_context(cls, parameter))
+        if value is None and parameter.required:
+            raise CommandException(f"Missing value for the required parameter *{parameter.name}*.")
+        values[attribute] = value
+    return values
+
+
+def _context(cls: Any, parameter: Parameter) -> ParameterContext:
+    return ParameterContext(cls.__name__, user_name(), parameter.name, print, "local", {})
+
+
+def check_tags(tags: tuple[str, ...]) -> tuple[str, ...]:
+    """The tags without repetitions, in order.
+
+    Raises:
+        MetaflowException: a tag is empty or too long, or there are too many.
+    """
+    from headrace.frontends.metaflow.exceptions import MetaflowTaggingError
+
+    unique = tuple(dict.fromkeys(tags))
+    for tag in unique:
+        if not tag or len(tag) > _MAX_TAG:
+            raise MetaflowTaggingError(f"Tags must have 1 to {_MAX_TAG} characters, which {tag[:40]!r} has not")
+    if len(unique) > MAX_USER_TAGS:
+        raise MetaflowTaggingError(f"Cannot set more than {MAX_USER_TAGS} user tags on a run; got {len(unique)}")
+    return unique
+
+
+def launch(cls: Any, values: dict[str, Any], options: RunOptions) -> RunRecord:
+    """Run a flow to its end. ``values``: parameters by attribute.
+
+    Raises:
+        MetaflowException: it cannot be started, or failed; KeyboardInterrupt: it was stopped.
+    """
+    from headrace import wiring
+
+    tags = check_tags(options.tags)
+    canonical_main()
+    attach_dynamic(list(cls._steps.values()), options.decorators)
+    graph = graph_of(cls)
+    project = wiring.project()
+    stores = Stores(project.metadata, project.artifacts, project.name)
+    base = _pack_base(cls, values, stores)
+    executor = project.executor(_preload(cls))
+    workers = max(1, options.max_workers)
+    facts = _facts(cls, options, tags)
+    plans = make_plans(cls, graph, tuple(base), facts, executor.capacity, workers)
+    new = NewSession(
+        flow=cls.__name__,
+        entry=_entry(cls),
+        dialect="metaflow",
+        inputs=tuple(Input(name, packed) for name, packed in base.items()),
+        params=tuple((name, _shown(value)) for name, value in values.items()),
+        tags=tuple((tag, "") for tag in tags),
+        max_parallel=workers,
+    )
+    session = open_session(stores, executor, new, _seed(options, stores))
+    console = Console(str(session.run.number), options.quiet)
+    runtime = Runtime(session, graph, plans, base, console, options.max_num_splits)
+    _write_files(session, options)
+    return _drive(session, runtime, console, graph)
+
+
+def _seed(options: RunOptions, stores: Stores) -> Resume | None:
+    if options.origin is None:
+        return None
+    ran = {one.step for one in stores.metadata.step_counts(options.origin.id)}
+    again = (options.again,) if options.again in ran else ()
+    return Resume(run=options.origin, again=again, reuse_changed=True)
+
+
+def _drive(session: Session, runtime: Runtime, console: Console, graph: FlowGraph) -> RunRecord:
+    console.say(f"Workflow starting (run-id {session.run.number}):")
+    for note in unsupported_notes(graph):
+        console.say(note)
+    try:
+        with Interruptible(session.loop):
+            runtime.run()
+    except BaseException as error:
+        _stop(session)
+        state = RunState.INTERRUPTED if isinstance(error, KeyboardInterrupt) else RunState.FAILED
+        session.finish(state, error=f"{type(error).__name__}: {error}")
+        console.flush()
+        raise
+    if runtime.failed:
+        step, _, task = runtime.failed[0].partition("/")
+        session.finish(RunState.FAILED, error=f"step {step} failed", failed_task=runtime.failed[0])
+        console.flush()
+        raise StepFailed(f"Step {step} (task-id {task}) failed.")
+    record = session.finish(RunState.SUCCEEDED)
+    console.say("Done!")
+    console.flush()
+    return record
+
+
+def _stop(session: Session) -> None:
+    if session.loop.failure is None:
+        session.loop.cancel()
+    session.loop.wait_idle()
+
+
+class StepFailed(MetaflowException):
+    """A task failed, and with it the run."""
+
+    headline = "Step failure"
+
+
+def _pack_base(cls: Any, values: dict[str, Any], stores: Stores) -> dict[str, Packed]:
+    """Parameters and constants as artifacts."""
+    everything = {**cls._constants(), **values}
+    packed = {}
+    for name in sorted(everything):
+        try:
+            packed[name] = codecs.pack(everything[name], stores.artifacts)
+        except TypeError as error:
+            raise MetaflowException(f"The class attribute *{name}* cannot be stored: {error}") from error
+    return packed
+
+
+def _facts(cls: Any, options: RunOptions, tags: tuple[str, ...]) -> dict[str, Any]:
+    user = user_name()
+    return {
+        "username": user,
+        "namespace": f"user:{user}" if options.namespace is None else options.namespace or None,
+        "origin_run_id": str(options.origin.number) if options.origin is not None else None,
+        "parameter_names": sorted(one.name for one in cls._parameters().values()),
+        "tags": list(tags),
+        **options.project,
+    }
+
+
+def _preload(cls: Any) -> tuple[str, ...]:
+    module = sys.modules.get(cls.__module__)
+    return (cls.__module__,) if getattr(module, "__file__", None) and cls.__module__ != "__main__" else ()
+
+
+def _entry(cls: Any) -> str:
+    file = getattr(sys.modules.get(cls.__module__), "__file__", None)
+    return f"{os.path.abspath(file)}:{cls.__qualname__}" if file else f":{cls.__qualname__}"  # noqa: PTH100
+
+
+def _shown(value: Any) -> str:
+    try:
+        return json.dumps(value)
+    except (TypeError, ValueError):
+        return repr(value)
+
+
+def _write_files(session: Session, options: RunOptions) -> None:
+    number = str(session.run.number)
+    if options.run_id_file:
+        _write(options.run_id_file, number)
+    if options.attribute_file:
+        facts = {"run_id": number, "flow_name": session.run.flow, "metadata": "headrace@local"}
+        _write(options.attribute_file, json.dumps(facts))
+
+
+def _write(path: str, text: str) -> None:
+    folder = os.path.dirname(path)  # noqa: PTH120
+    if folder:
+        os.makedirs(folder, exist_ok=True)  # noqa: PTH103
+    with open(path, "w") as file:  # noqa: PTH123
+        file.write(text)

@@ -1,0 +1,286 @@
+"""Drives a Metaflow run: submits tasks to the engine and, when one ends, those that its ``_transition`` leads to.
+
+The graph is not consulted: what a task says decides. Every task carries the splits around it; a step that takes
+``inputs`` closes the innermost, once all its branches have arrived.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from queue import SimpleQueue
+from typing import Any
+
+from headrace.engine.tasks import PendingInput, PendingSource, StepInfo, Task
+from headrace.frontends.metaflow.console import Console
+from headrace.frontends.metaflow.exceptions import MetaflowException
+from headrace.frontends.metaflow.flowspec import Transition
+from headrace.frontends.metaflow.graph import FlowGraph
+from headrace.frontends.metaflow.plan import StepPlan
+from headrace.frontends.metaflow.task import FOREACH, INPUTS, INTERNAL, TRANSITION
+from headrace.model.values import Packed
+from headrace.services.session import Session
+from headrace.stores import codecs
+
+#: Where an artifact is: in the output of a task, or known by itself.
+Where = Packed | tuple[Task, str]
+#: How long tasks may go on after another one failed, in seconds.
+_GRACE = 5.0
+
+
+class Group:
+    """The branches of one split that has not been joined."""
+
+    __slots__ = ("arrived", "count", "missing")
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+        self.missing = count
+        self.arrived: list[Node | None] = [None] * count
+
+
+class Split:
+    """A split as one of its branches sees it. ``frame`` is set for a foreach: step, variable, splits, index."""
+
+    __slots__ = ("frame", "group", "index")
+
+    def __init__(self, group: Group, index: int, frame: list[Any] | None) -> None:
+        self.group = group
+        self.index = index
+        self.frame = frame
+
+
+class Node:
+    """A task of the run with what it inherited and the splits it is in."""
+
+    __slots__ = ("splits", "step", "table", "task")
+
+    def __init__(self, step: str, table: dict[str, Where], splits: tuple[Split, ...], task: Task) -> None:
+        self.step = step
+        self.table = table
+        self.splits = splits
+        self.task = task
+
+    @property
+    def stack(self) -> list[list[Any]]:
+        """The foreach frames around it."""
+        return [one.frame for one in self.splits if one.frame is not None]
+
+
+class Runtime:
+    """One run, from its first task to its last."""
+
+    def __init__(
+        self,
+        session: Session,
+        graph: FlowGraph,
+        plans: Mapping[str, StepPlan],
+        base: dict[str, Packed],
+        console: Console,
+        max_splits: int,
+    ) -> None:
+        self._session = session
+        self._loop = session.loop
+        self._store = session.stores.artifacts
+        self._graph = graph
+        self._plans = plans
+        self._base = base
+        self._console = console
+        self._max_splits = max_splits
+        self._infos: dict[str, StepInfo] = {}
+        self._queue: SimpleQueue[Callable[[], None]] = SimpleQueue()
+        self._open = 0
+        self._pids: dict[str, int] = {}
+        self.failed: list[str] = []
+
+    def run(self) -> None:
+        """Run to the end.
+
+        Raises:
+            MetaflowException: a task failed, or went where the flow does not lead.
+        """
+        self._loop.crew.watch = self._watch
+        try:
+            self._submit([self._node(self._graph.start_step, dict(self._base), (), [])])
+            while self._open:
+                self._queue.get()()
+                if self._queue.empty():
+                    self._console.flush()
+        finally:
+            self._loop.crew.watch = None
+
+    # --- what happens ------------------------------------------------------------------------------------------
+
+    def _watch(self, task: Task, pid: int, stream: int, data: bytes) -> None:
+        """Under the driver's lock: only remember it."""
+        name, retry = str(task.id), task.attempt - task.attempts_before > 1
+        if stream < 0:
+            self._queue.put(lambda: self._started(name, pid, retry))
+        else:
+            self._queue.put(lambda: self._wrote(name, pid, stream, data))
+
+    def _started(self, name: str, pid: int, retry: bool) -> None:
+        if retry and name in self._pids:
+            self._console.task(name, self._pids[name], "Task failed.", bad=True)
+        self._pids[name] = pid
+        self._console.task(name, pid, "Task is starting (retry)." if retry else "Task is starting.")
+
+    def _wrote(self, name: str, pid: int, stream: int, data: bytes) -> None:
+        self._console.wrote(name, pid, stream, data)
+
+    def _ended(self, node: Node) -> None:
+        task = node.task
+        name = str(task.id)
+        pid = self._pids.pop(name, 0)
+        self._open -= 1
+        self._console.end_of(name, pid)
+        if self._loop.failure is not None:
+            raise self._loop.failure
+        if task.problem is not None:
+            self._on_failure(node, name, pid)
+            return
+        if self.failed:
+            return
+        transition = self._transition(task)
+        if task.origin:
+            origin = task.origin.partition("/")[2]
+            self._console.say(f"[{self._console.run}/{name}] Cloned from {origin}.")
+        else:
+            if transition is not None and transition.splits:
+                self._console.task(name, pid, f"Foreach yields {transition.splits} child steps.")
+            self._console.task(name, pid, "Task finished successfully.")
+        if transition is not None:
+            self._go_on(node, transition)
+
+    def _on_failure(self, node: Node, name: str, pid: int) -> None:
+        problem = node.task.problem
+        assert problem is not None
+        if problem.failure == "cancelled":
+            if pid:
+                self._console.task(name, pid, "[KILLED BY ORCHESTRATOR]", bad=True)
+            return
+        if problem.failure != "error":
+            self._console.task(name, pid, problem.error, bad=True)
+        self._console.task(name, pid, "Task failed.", bad=True)
+        if not self.failed:
+            self._console.say("Workflow failed.", bad=True)
+            self._console.say(f"Terminating {self._open} active tasks...", bad=True)
+            self._loop.cancel()
+        self.failed.append(name)
+
+    def _transition(self, task: Task) -> Transition | None:
+        read: Any = codecs.unpack(task.output(TRANSITION), self._store)
+        return None if read is None else Transition(*read)
+
+    # --- going on ----------------------------------------------------------------------------------------------
+
+    def _go_on(self, node: Node, to: Transition) -> None:
+        expected = self._graph[node.step].out_funcs
+        for target in to.targets:
+            if target not in expected:
+                raise MetaflowException(
+                    f"Based on static analysis of the code, step *{node.step}* was expected to transition to step(s) "
+                    f"*{', '.join(expected)}*. However, when the code was executed, self.next() was called with "
+                    f"*{', '.join(to.targets)}*. Make sure there is only one unconditional self.next() call in the end "
+                    "of your step."
+                )
+        table = self._table_after(node)
+        parents = [PendingInput(TRANSITION, None, (PendingSource(node.task, TRANSITION),))]
+        if to.kind in ("foreach", "parallel"):
+            self._split(node, to, table, parents)
+        elif len(to.targets) > 1:
+            group = Group(len(to.targets))
+            self._submit(
+                [
+                    self._node(target, table, (*node.splits, Split(group, at, None)), parents)
+                    for at, target in enumerate(to.targets)
+                ]
+            )
+        elif self._graph[to.targets[0]].num_args > 1:
+            self._arrive(node, to.targets[0])
+        else:
+            self._submit([self._node(to.targets[0], table, node.splits, parents)])
+
+    def _table_after(self, node: Node) -> dict[str, Where]:
+        table: dict[str, Where] = dict(self._base) if self._graph[node.step].num_args > 1 else dict(node.table)
+        for output in node.task.outputs:
+            if output.name not in INTERNAL:
+                table[output.name] = (node.task, output.name)
+        return table
+
+    def _split(self, node: Node, to: Transition, table: dict[str, Where], parents: list[PendingInput]) -> None:
+        if to.splits > self._max_splits:
+            raise MetaflowException(
+                f"Foreach in step *{node.step}* yielded {to.splits} child steps which is more than the current maximum "
+                f"of {self._max_splits} children. You can raise the maximum with the --max-num-splits option."
+            )
+        group = Group(to.splits)
+        children = []
+        for index in range(to.splits):
+            split = Split(group, index, [node.step, to.var, to.splits, index])
+            children.append(self._node(to.targets[0], table, (*node.splits, split), parents))
+        self._submit(children)
+
+    def _arrive(self, node: Node, join: str) -> None:
+        """A branch reached the join of its innermost split."""
+        if not node.splits:
+            raise MetaflowException(f"Step *{join}* is a join, but nothing was split before *{node.step}*.")
+        split = node.splits[-1]
+        group = split.group
+        group.arrived[split.index] = node
+        group.missing -= 1
+        if not group.missing:
+            branches = [one for one in group.arrived if one is not None]
+            group.arrived = []
+            self._submit([self._join(join, branches, node.splits[:-1])])
+
+    def _join(self, step: str, branches: list[Node], splits: tuple[Split, ...]) -> Node:
+        """All branches in one argument: a template of steps, frames and names, with a hole for every artifact."""
+        holes: dict[tuple[int, str], int] = {}
+        sources: list[PendingSource] = []
+        shape = []
+        for branch in branches:
+            table: dict[str, Where] = {**self._table_after(branch), TRANSITION: (branch.task, TRANSITION)}
+            mine = {}
+            for name in sorted(table):
+                where = table[name]
+                if isinstance(where, tuple):
+                    key = (id(where[0]), where[1])
+                    hole = holes.get(key)
+                    if hole is None:
+                        hole = holes[key] = len(sources)
+                        sources.append(PendingSource(*where))
+                    mine[name] = hole
+            shape.append([branch.step, branch.stack, mine])
+        one = PendingInput(INPUTS, codecs.pack(shape, self._store), tuple(sources))
+        return self._node(step, dict(self._base), splits, [one])
+
+    # --- tasks -------------------------------------------------------------------------------------------------
+
+    def _node(self, step: str, table: dict[str, Where], splits: tuple[Split, ...], more: list[PendingInput]) -> Node:
+        pending = list(more)
+        stack = [one.frame for one in splits if one.frame is not None]
+        if stack:
+            pending.append(PendingInput(FOREACH, codecs.pack(stack, self._store)))
+        for name in sorted(table):
+            where = table[name]
+            if isinstance(where, tuple):
+                pending.append(PendingInput(name, None, (PendingSource(*where),)))
+            else:
+                pending.append(PendingInput(name, where))
+        return Node(step, table, splits, Task(self._info(step), tuple(pending)))
+
+    def _info(self, step: str) -> StepInfo:
+        info = self._infos.get(step)
+        if info is None:
+            plan = self._plans[step]
+            info = self._infos[step] = self._session.step(step, plan.policy, plan.code, plan.define)
+        return info
+
+    def _submit(self, nodes: list[Node]) -> None:
+        self._open += len(nodes)
+        self._loop.submit(*[node.task for node in nodes])
+        for node in nodes:
+            self._notify(node)
+
+    def _notify(self, node: Node) -> None:
+        self._loop.notify(node.task, lambda: self._queue.put(lambda: self._ended(node)))

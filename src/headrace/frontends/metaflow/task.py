@@ -1,0 +1,321 @@
+"""One task of a Metaflow flow, in a worker: artifacts in, the step's function, artifacts out.
+
+``run_step`` is the raw function of every step (see ``worker.raw``). Outputs are the artifacts that the step made or
+changed; what it inherits and leaves alone is not written again. ``_transition`` says where the flow goes on.
+"""
+
+from __future__ import annotations
+
+import sys
+from types import FunctionType, MethodType
+from typing import Any
+
+import msgspec
+
+from headrace.frontends.metaflow import current as current_module
+from headrace.frontends.metaflow.decorators import find
+from headrace.frontends.metaflow.exceptions import (
+    FailureHandledByCatch,
+    MetaflowException,
+    MetaflowExceptionWrapper,
+    TimeoutException,
+)
+from headrace.frontends.metaflow.flowspec import STATE, Artifacts, FlowBase, Frame, Inputs, Transition
+from headrace.frontends.metaflow.parameters import Parameter
+from headrace.model.errors import BlobError, NotStorableError
+from headrace.model.messages import Output
+from headrace.model.values import Packed
+from headrace.worker import registry
+from headrace.worker.raw import RawCall
+
+#: Inputs and outputs that are not artifacts.
+TRANSITION = "_transition"
+FOREACH = "_foreach"
+INPUTS = "_inputs"
+SUCCESS = "_success"
+INTERNAL = frozenset({TRANSITION, FOREACH, INPUTS, SUCCESS})
+_NOT_ARTIFACTS = (MethodType, FunctionType, Parameter)
+
+
+class StepSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """What a worker needs to run a step: where its class is, and what the run is."""
+
+    step: str
+    flow: str
+    home: int
+    slot: int
+    module: str
+    qualname: str
+    constants: tuple[str, ...]
+    retries: int
+    targets: tuple[str, ...]  # where a step goes on whose failure is caught
+    decorators: tuple[str, ...] = ()  # ``--with``
+    facts: dict[str, Any] = {}
+
+    def __call__(self, call: RawCall) -> dict[str, Any]:
+        """Run one attempt."""
+        return run_step(self, call)
+
+
+def run_step(spec: StepSpec, call: RawCall) -> dict[str, Any]:
+    """Run one attempt of a step; the outputs by name."""
+    cls = _flow_class(spec)
+    flow = _instance(cls)
+    state, inputs = _artifacts(spec, call, cls)
+    state.step = spec.step
+    flow.__dict__[STATE] = state
+    function = cls._steps[spec.step]
+    tries = call.tries
+    current_module.enter(_facts(spec, call, state))
+    try:
+        caught = _run_caught(spec, function, flow, inputs, tries)
+        outputs = _outputs(flow, state)
+    finally:
+        current_module.leave()
+        del flow.__dict__[STATE]
+    if caught:
+        outputs[SUCCESS] = False
+    transition = state.transition
+    outputs[TRANSITION] = None if transition is None else transition.as_list()
+    return outputs
+
+
+# --- the class and its instance -----------------------------------------------------------------------------------
+
+_classes: dict[tuple[str, ...], Any] = {}
+
+
+def _flow_class(spec: StepSpec) -> Any:
+    key = (spec.module, spec.qualname, *spec.decorators)
+    cls = _classes.get(key)
+    if cls is None:
+        cls = registry.registered(spec.home, spec.slot)
+        if cls is None:
+            import importlib
+
+            cls = sys.modules.get(spec.module) or importlib.import_module(spec.module)
+            for part in spec.qualname.split("."):
+                cls = getattr(cls, part)
+        for name in spec.constants:
+            setattr(cls, name, _fixed(name))
+        _classes[key] = cls
+    return cls
+
+
+def _fixed(name: str) -> property:
+    """A parameter or constant as steps see it: the value that the run began with, which cannot be set."""
+
+    def get(self: FlowBase) -> Any:
+        return self.__dict__[STATE].constant(name)
+
+    def refuse(self: FlowBase, _: Any) -> None:
+        raise AttributeError("Flow level attributes and Parameters are not modifiable")
+
+    return property(get, refuse)
+
+
+def _instance(cls: Any) -> Any:
+    if cls.__init__.__module__.startswith("headrace."):
+        return cls.__new__(cls)
+    return cls(use_cli=False)
+
+
+# --- artifacts in -------------------------------------------------------------------------------------------------
+
+
+def _artifacts(spec: StepSpec, call: RawCall, cls: Any) -> tuple[Artifacts, Inputs | None]:
+    constants = frozenset(spec.constants)
+    arguments = call.arguments
+    stack = _stack(call, arguments[FOREACH].value) if FOREACH in arguments else []
+    table = {name: one.value for name, one in arguments.items() if name not in INTERNAL}
+    state = Artifacts(call, table, constants, stack)
+    if INPUTS not in arguments:
+        return state, None
+    state.is_join = True
+    argument = arguments[INPUTS]
+    branches: list[Any] = call.load(argument.value)
+    flows = []
+    for step, frames, holes in branches:
+        branch = {**table, **{name: argument.fills[hole] for name, hole in holes.items() if name not in INTERNAL}}
+        flow = _instance(cls)
+        flow.__dict__[STATE] = Artifacts(call, branch, constants, [Frame(*frame) for frame in frames])
+        flows.append((step, flow))
+    return state, Inputs(flows)
+
+
+def _stack(call: RawCall, packed: Packed) -> list[Frame]:
+    return [Frame(*frame) for frame in call.load(packed)]
+
+
+def _facts(spec: StepSpec, call: RawCall, state: Artifacts) -> dict[str, Any]:
+    flow, run, step, task = call.task.split("/")
+    facts = {
+        **spec.facts,
+        "flow_name": flow,
+        "run_id": run,
+        "step_name": step,
+        "task_id": task,
+        "retry_count": call.tries - 1,
+        "pathspec": call.task,
+        "is_running_flow": True,
+        "tags": frozenset(spec.facts.get("tags", ())),
+    }
+    if state.stack and state.stack[-1].var == "_parallel_ubf_iter":
+        frame = state.stack[-1]
+        facts["parallel"] = Parallel("127.0.0.1", frame.num_splits, frame.index, "")
+        facts["is_parallel"] = True
+    return facts
+
+
+class Parallel(msgspec.Struct, frozen=True):
+    """``current.parallel`` of a task in a gang."""
+
+    main_ip: str
+    num_nodes: int
+    node_index: int
+    control_task_id: str
+
+
+# --- running ------------------------------------------------------------------------------------------------------
+
+
+def _run_caught(spec: StepSpec, function: Any, flow: Any, inputs: Inputs | None, tries: int) -> bool:
+    """Run the step, with ``@catch`` where it has it. True: it failed and that was caught."""
+    catch = find(function, "catch")
+    state: Artifacts = flow.__dict__[STATE]
+    var = catch.attributes["var"] if catch is not None else None
+    if catch is not None and tries > spec.retries + 1:  # the process died in all real attempts
+        _note(flow, var, FailureHandledByCatch(spec.retries))
+        state.transition = Transition(list(spec.targets))
+        return True
+    try:
+        _call(spec, function, flow, inputs)
+    except BlobError:
+        raise
+    except Exception as error:
+        if catch is None or tries <= spec.retries:
+            _report(spec, error)
+            raise
+        if catch.attributes["print_exception"]:
+            print(f"@catch caught an exception from <flow {spec.flow} step {spec.step}>", file=sys.stderr)
+            _print_trace(error, ">  ")
+        _note(flow, var, error)
+        state.transition = Transition(list(spec.targets))
+        return True
+    if var:
+        setattr(flow, var, None)
+    return False
+
+
+def _note(flow: Any, var: str | None, error: BaseException) -> None:
+    wrapper = MetaflowExceptionWrapper(error)
+    if var:
+        setattr(flow, var, wrapper)
+
+
+def _report(spec: StepSpec, error: BaseException) -> None:
+    print(f"<flow {spec.flow} step {spec.step}> failed:", file=sys.stderr)
+    _print_trace(error, "    ")
+
+
+def _print_trace(error: BaseException, indent: str) -> None:
+    import traceback
+
+    trace = error.__traceback__
+    while trace is not None and trace.tb_frame.f_code.co_filename == __file__:
+        trace = trace.tb_next
+    if trace is not None:
+        error.__traceback__ = trace
+    for line in "".join(traceback.format_exception(type(error), error, trace)).splitlines():
+        print(indent + line, file=sys.stderr)
+
+
+def _call(spec: StepSpec, function: Any, flow: Any, inputs: Inputs | None) -> None:
+    """The step's function, within what its decorators ask for."""
+    _set_secrets(function)
+    timeout = find(function, "timeout")
+    seconds = timeout_seconds(timeout.attributes) if timeout is not None else 0
+    if not seconds:
+        _plain_call(function, flow, inputs)
+        return
+    import signal
+
+    def expired(*_: object) -> None:
+        raise TimeoutException(f"Step {spec.step} timed out after {_in_words(timeout.attributes)}")  # type: ignore[union-attr]
+
+    signal.signal(signal.SIGALRM, expired)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        _plain_call(function, flow, inputs)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+def _plain_call(function: Any, flow: Any, inputs: Inputs | None) -> None:
+    if inputs is None:
+        function(flow)
+    else:
+        function(flow, inputs)
+
+
+def timeout_seconds(attributes: dict[str, Any]) -> int:
+    """How long ``@timeout`` lets a step run."""
+    return int(attributes["seconds"]) + int(attributes["minutes"]) * 60 + int(attributes["hours"]) * 3600
+
+
+def _in_words(attributes: dict[str, Any]) -> str:
+    return f"{attributes['hours']} hours, {attributes['minutes']} minutes, {attributes['seconds']} seconds"
+
+
+def _set_secrets(function: Any) -> None:
+    secrets = find(function, "secrets")
+    if secrets is None:
+        return
+    import os
+
+    for source in secrets.attributes["sources"]:
+        if not isinstance(source, dict) or source.get("type") != "inline":
+            raise MetaflowException(f"@secrets: only sources of type 'inline' are supported here, not {source!r}")
+        values = source.get("options", {}).get("env_vars", {})
+        for name, value in values.items():
+            if name in os.environ and not secrets.attributes["allow_override"]:
+                raise MetaflowException(f"@secrets: the variable {name} is set already")
+            os.environ[name] = str(value)
+
+
+# --- artifacts out ------------------------------------------------------------------------------------------------
+
+
+def _outputs(flow: Any, state: Artifacts) -> dict[str, Any]:
+    """What the task adds to the artifacts it inherited, packed.
+
+    Raises:
+        MetaflowException: an artifact cannot be stored; the message names it.
+    """
+    outputs: dict[str, Any] = {}
+    for name in sorted(vars(flow)):
+        value = vars(flow)[name]
+        if name == STATE or name.startswith("__") or isinstance(value, _NOT_ARTIFACTS):
+            continue
+        if state.unchanged(name, value):
+            continue
+        try:
+            output = state.call.pack(name, value)
+        except NotStorableError as error:
+            raise MetaflowException(f"The artifact *{name}* cannot be stored: {error}") from error
+        before = state.table.get(name)
+        if before is None or before.digest != output.value.digest or state.is_join:
+            outputs[name] = output
+    if state.is_join:  # merged ones were no inputs of this task by themselves
+        for name, packed in state.table.items():
+            if name not in outputs and name not in state.constants:
+                outputs[name] = Output(name, packed, _no_preview(packed))
+    return outputs
+
+
+def _no_preview(packed: Packed) -> Any:
+    from headrace.model.values import Preview
+
+    if packed.codec == "json" and packed.size <= 200:
+        return Preview("", packed.inline.decode())
+    return Preview("")

@@ -1,0 +1,41 @@
+"""``from headrace.metaflow import FlowSpec, step``: the Metaflow dialect under its public names."""
+
+from __future__ import annotations
+
+from typing import Any
+
+_BASE = "headrace.frontends.metaflow"
+_DECORATORS = (
+    *("step", "retry", "catch", "timeout", "environment", "resources", "secrets", "card", "parallel"),
+    *("pytorch_parallel", "conda", "pypi", "batch", "kubernetes", "project", "schedule", "trigger"),
+    *("trigger_on_finish", "exit_hook", "conda_base", "pypi_base"),
+)
+_WHERE = {
+    "FlowSpec": "flow",
+    "current": "current",
+    "Parameter": "parameters",
+    "JSONType": "parameters",
+    "IncludeFile": "parameters",
+    "__version__": "version",
+    **dict.fromkeys(_DECORATORS, "decorators"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    where = _WHERE.get(name)
+    if where is None:
+        raise AttributeError(
+            f"module 'headrace.metaflow' has no attribute {name!r}; docs/metaflow.md lists what it has"
+        )
+    import importlib
+
+    value = getattr(importlib.import_module(f"{_BASE}.{where}"), "VERSION" if name == "__version__" else name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return list(_WHERE)
+
+
+__all__ = [name for name in _WHERE if name != "__version__"]
