@@ -173,7 +173,7 @@ def test_debug_stops_where_the_step_raised(folder: Path) -> None:
         screen.until(">>>")
         screen.type("bad + 40, fit\n")
         screen.until("(42, ")
-        screen.type("\x04")
+        screen.type("exit()\n")
         assert screen.end() == 0
 
 
