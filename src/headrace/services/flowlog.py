@@ -25,8 +25,8 @@ class FlowOutput:
 
     def __enter__(self) -> None:
         self._before = (sys.stdout, sys.stderr)
-        sys.stdout = _Tee(sys.stdout, self, "out")  # type: ignore[assignment]
-        sys.stderr = _Tee(sys.stderr, self, "err")  # type: ignore[assignment]
+        sys.stdout = _Tee(sys.stdout, self, "out")
+        sys.stderr = _Tee(sys.stderr, self, "err")
         self._session.loop.sources.append(self.take)
 
     def __exit__(self, *_: object) -> None:
