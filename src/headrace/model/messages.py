@@ -39,7 +39,6 @@ class Define(msgspec.Struct, frozen=True, array_like=True, tag=1):
     env: tuple[tuple[str, str], ...] = ()
     threads: int = 1
     raw: bool = False
-    raw: bool = False
 
 
 class Argument(msgspec.Struct, frozen=True, array_like=True):
@@ -63,7 +62,6 @@ class Execute(msgspec.Struct, frozen=True, array_like=True, tag=2):
     attempt: int
     arguments: tuple[Argument, ...]
     gpus: tuple[int, ...] = ()
-    before: int = 0
     before: int = 0
 
 
