@@ -1,0 +1,222 @@
+"""SIGKILL of anything at any moment: the run goes on where it was, and what was recorded never runs again."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import time
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from headrace.model.states import AttemptState, RunState, TaskState
+
+if TYPE_CHECKING:
+    from tests.integration.conftest import Project
+
+COUNT = 100
+
+#: Each task appends to a file of its own: "s" when it starts, "e" when it is about to return.
+FLOW = """
+@step(retries=RETRIES)
+def work(n: int, folder: str) -> int:
+    with open(os.path.join(folder, str(n)), "a", buffering=1) as file:
+        file.write("s")
+        file.flush()
+        time.sleep(0.015)
+        file.write("e")
+    return n * n
+
+@step
+def total(parts: list[int]) -> int:
+    return sum(parts)
+
+@flow
+def squares(folder: str, count: int = 100) -> int:
+    return total.submit(work.map(range(count), folder=folder)).result()
+
+if __name__ == "__main__":
+    squares(sys.argv[1])
+"""
+
+RESUME = "import headrace, sys; sys.exit(headrace.resume('squares/1').state != 'succeeded')"
+
+
+class Watched:
+    """The flow's side effects, and its processes by their place in the tree."""
+
+    def __init__(self, project: Project, retries: int = 0) -> None:
+        self.project = project
+        self.folder = project.path / "effects"
+        self.folder.mkdir()
+        self.file = project.write(FLOW.replace("RETRIES", str(retries)))
+
+    def effects(self) -> dict[int, str]:
+        return {int(file.name): file.read_text() for file in self.folder.iterdir()}
+
+    def ended(self) -> int:
+        return sum("e" in text for text in self.effects().values())
+
+    def start(self) -> subprocess.Popen[str]:
+        return self.project.start(str(self.file), str(self.folder))
+
+    def resume(self) -> subprocess.Popen[str]:
+        return self.project.start("-c", RESUME)
+
+    def wait_for(self, ended: int, process: subprocess.Popen[str]) -> None:
+        deadline = time.monotonic() + 20
+        while self.ended() < ended and process.poll() is None:
+            assert time.monotonic() < deadline, f"only {self.ended()} of {ended} tasks"
+            time.sleep(0.002)
+
+    def recorded(self) -> set[int]:
+        """The inputs of tasks whose success is committed; they are numbered in the order of their calls."""
+        return {task.number - 1 for task in self.project.tasks("work") if task.state is TaskState.SUCCEEDED}
+
+    def victims(self, kind: str, driver: int) -> list[int]:
+        if kind == "driver":
+            return [driver]
+        servers = children(driver)
+        if kind == "server":
+            return servers
+        workers = [pid for server in servers for pid in children(server)]
+        return workers if kind == "workers" else [driver, *servers, *workers]
+
+    def kill_a_worker(self, process: subprocess.Popen[str], dice: random.Random) -> None:
+        """One that is at work; an idle one would be missed by nobody."""
+        while process.poll() is None:
+            kill(dice.sample(victims := self.victims("workers", process.pid), min(1, len(victims))))
+            try:
+                process.wait(0.5)
+            except subprocess.TimeoutExpired:
+                continue
+
+    def finish(self, process: subprocess.Popen[str]) -> int:
+        return self.project.finish(process).code
+
+    def check_end(self) -> None:
+        run = self.project.last()
+        assert (run.name, run.state) == ("squares/1", RunState.SUCCEEDED)
+        from headrace.stores import codecs
+        from headrace.stores.artifacts.local import LocalStore
+
+        artifacts = {a.step: a for a in self.project.metadata.artifacts(run.id) if a.step in ("", "total")}
+        store = LocalStore(self.project.home / "artifacts")
+        expected = sum(n * n for n in range(COUNT))
+        assert [codecs.unpack(artifacts[step].value, store) for step in ("", "total")] == [expected] * 2
+        assert {task.state for task in self.project.tasks()} == {TaskState.SUCCEEDED}
+        wins = Counter(
+            (a.step, a.number) for a in self.project.metadata.attempts(run.id) if a.state is AttemptState.SUCCEEDED
+        )
+        assert len(wins) == COUNT + 1
+        assert set(wins.values()) == {1}, "a task succeeded twice"
+
+
+def children(pid: int) -> list[int]:
+    try:
+        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except OSError:
+        return []
+
+
+def kill(pids: list[int]) -> None:
+    for pid in pids:
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+
+
+@pytest.mark.parametrize("seed", [1])
+def test_ten_kills_at_random_moments(project: Project, seed: int) -> None:
+    dice = random.Random(seed)
+    watched = Watched(project)
+    began = time.monotonic()
+    process = watched.start()
+    kinds = ["driver", "worker", "server", "all"] * 3
+    dice.shuffle(kinds)
+    for kind in kinds[:10]:
+        watched.wait_for(watched.ended() + dice.randint(1, 4), process)
+        time.sleep(dice.random() * 0.02)
+        if kind == "worker":
+            watched.kill_a_worker(process, dice)
+        else:
+            kill(watched.victims(kind, process.pid))
+        code = watched.finish(process)
+        assert code == (-signal.SIGKILL if kind in ("driver", "all") else 1), kind
+        project.assert_nothing_left()
+        recorded, before = watched.recorded(), watched.effects()
+        process = watched.resume()
+        watched.wait_for(watched.ended() + 1, process)
+        after = watched.effects()
+        assert {n: after[n] for n in recorded} == {n: before[n] for n in recorded}, "what was recorded ran again"
+    recorded, before = watched.recorded(), watched.effects()
+    assert watched.finish(process) == 0
+    after = watched.effects()
+    assert {n: after[n] for n in recorded} == {n: before[n] for n in recorded}
+    watched.check_end()
+    ran = sum(text.count("s") for text in after.values())
+    assert COUNT <= ran <= COUNT + 10 * 2 * 4, "more ran again than what was under way at each kill"
+    assert time.monotonic() - began < 40
+
+
+def test_workers_and_their_server_are_killed_under_a_run_that_retries(project: Project) -> None:
+    dice = random.Random(7)
+    watched = Watched(project, retries=20)
+    process = watched.start()
+    for kind in ("workers", "server", "workers", "workers", "server"):
+        watched.wait_for(watched.ended() + dice.randint(2, 8), process)
+        victims = watched.victims(kind, process.pid)
+        kill(dice.sample(victims, min(1, len(victims))))
+    assert watched.finish(process) == 0
+    watched.check_end()
+    failed = [a for a in project.metadata.attempts(project.last().id) if a.state is AttemptState.FAILED]
+    assert failed
+    assert {a.failure for a in failed} == {"killed"}
+    project.assert_nothing_left()
+
+
+def test_a_terminated_driver_says_how_to_go_on(project: Project) -> None:
+    watched = Watched(project)
+    process = watched.start()
+    watched.wait_for(10, process)
+    process.send_signal(signal.SIGTERM)
+    done = project.finish(process, timeout=10)
+    assert done.code != 0
+    project.assert_nothing_left()
+    assert project.last().state is RunState.INTERRUPTED
+    recorded, before = watched.recorded(), watched.effects()
+    assert watched.finish(watched.resume()) == 0
+    assert {n: watched.effects()[n] for n in recorded} == {n: before[n] for n in recorded}
+    watched.check_end()
+
+
+def test_a_stopped_driver_that_wakes_up_has_lost_its_lease(project: Project) -> None:
+    """Not killed but frozen, as a laptop that sleeps: another process goes on, and the old one must not write."""
+    watched = Watched(project)
+    process = watched.start()
+    watched.wait_for(10, process)
+    frozen = watched.victims("all", process.pid)
+    for pid in frozen:
+        os.kill(pid, signal.SIGSTOP)
+    run = project.last()
+    lease = project.metadata.acquire(f"run:{run.id}", "elsewhere:1:1", 30.0, time.time() + 60)
+    assert lease is not None
+    before = watched.recorded()
+    for pid in frozen:
+        os.kill(pid, signal.SIGCONT)
+    began = time.monotonic()
+    done = project.finish(process)
+    assert done.code != 0
+    assert "LeaseLostError" in done.err
+    assert time.monotonic() - began < 5
+    assert watched.recorded() == before
+    project.assert_nothing_left()
+    assert project.metadata.lease(f"run:{run.id}") == lease
+    project.metadata.release(lease)
+    assert watched.finish(watched.resume()) == 0
+    watched.check_end()
