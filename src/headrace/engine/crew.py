@@ -108,8 +108,9 @@ class Crew:
         self.watch: Callable[[Task, int, int, bytes], None] | None = None
 
     def warm_up(self, count: int) -> None:
-        """Ask for workers before there is work, so that the first tasks find them."""
-        for _ in range(count):
+        """See to it that there are ``count`` workers before there is work, so that the first tasks find them."""
+        there = sum(not worker.isolated and not worker.dying for worker in self._workers.values())
+        for _ in range(count - there):
             self._idle.append(self._hire(isolated=False))
 
     def _hire(self, *, isolated: bool) -> _Worker:
