@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import decimal
 from pathlib import Path
 from typing import Any
 
@@ -230,6 +231,75 @@ def test_arrow(store: LocalStore) -> None:
     packed = pack(large, store)
     assert len(packed.inline) < 2000
     assert unpack(packed, store) == large
+
+
+ARROW: dict[str, Any] = {
+    "numbers": pa.table({"a": [1, None], "b": [1.5, float("nan")]}, metadata={"k": "v"}),
+    "chunks": pa.table({"a": pa.chunked_array([[1], [], [2, None]]), "b": pa.chunked_array([["x"], [], ["y", None]])}),
+    "no rows": pa.table({"a": pa.array([], pa.int8())}),
+    "no chunks": pa.schema([pa.field("a", pa.string(), nullable=False, metadata={"u": "m"})]).empty_table(),
+    "same names": pa.Table.from_arrays([pa.array([1]), pa.array(["x"])], names=["a", "a"]),
+    "dictionary": pa.table({"d": pa.array(["x", None, "x"]).dictionary_encode()}),
+    "nested": pa.table({"l": [[{"a": 1}], None], "s": [{"b": [1, None]}, {"b": None}]}),
+    "times": pa.table(
+        {
+            "t": pa.array([1, None], pa.timestamp("ns", "Europe/Berlin")),
+            "d": pa.array([1, None], pa.duration("us")),
+            "m": pa.array([decimal.Decimal("1.10"), None]),
+            "n": pa.nulls(2),
+            "b": pa.array([b"ab", None], pa.binary(2)),
+            "h": pa.array([1, None], pa.float16()),
+        }
+    ),
+    "batch": pa.record_batch({"a": [1, None], "s": ["x", None]}),
+    "part of a batch": pa.record_batch({"a": np.arange(10_000), "s": ["x", None] * 5000}).slice(7, 8000),
+}
+
+
+def chunk_lengths(table: Any) -> list[list[int]]:
+    return [[len(chunk) for chunk in column.chunks] for column in table.columns] if type(table) is pa.Table else []
+
+
+@pytest.mark.parametrize("name", ARROW)
+@pytest.mark.parametrize("rows", (1, 2000))
+def test_arrow_streams(store: LocalStore, name: str, rows: int) -> None:
+    value = ARROW[name]
+    if rows > 1 and type(value) is pa.Table and len(value):
+        value = pa.concat_tables([value.combine_chunks()] * rows).combine_chunks() if name != "chunks" else value
+    packed = pack(value, store)
+    assert packed.codec == "arrow"
+    loaded = trip(value, store)
+    assert type(loaded) is type(value)
+    assert loaded.equals(value, check_metadata=True) or name in ("numbers", "times")  # NaN is not equal to itself
+    assert str(loaded.to_pydict()) == str(value.to_pydict())
+    assert loaded.schema.equals(value.schema, check_metadata=True)
+    assert chunk_lengths(loaded) == chunk_lengths(value)
+    loaded.validate(full=True)
+    if packed.blobs:  # anybody can read it
+        assert pa.ipc.open_stream(store.get(packed.blobs[0])).read_all().num_rows == len(value)
+
+
+def test_what_an_arrow_stream_would_not_keep_is_pickled(store: LocalStore) -> None:
+    one, other = pa.array(["x"]).dictionary_encode(), pa.array(["y"]).dictionary_encode()
+    odd = [
+        pa.table({"a": pa.chunked_array([[1], [2]]), "b": pa.chunked_array([[1, 2]])}),
+        pa.table({"a": pa.chunked_array([one, other])}),
+        pa.table({}),
+        pa.table(
+            {"a": pa.array([1, 1, 2]).cast(pa.int32()), "e": pa.ExtensionArray.from_storage(pa.uuid(), _uuids(3))}
+        ),
+        pa.table({"a": pa.array(["x"], pa.string_view())}),
+        pa.table({"a": pa.array([[("k", 1)]], pa.map_(pa.string(), pa.int64()))}),
+    ]
+    for value in odd:
+        assert pack(value, store).codec == "pickle"
+        loaded = trip(value, store)
+        assert loaded.equals(value, check_metadata=True)
+        assert chunk_lengths(loaded) == chunk_lengths(value)
+
+
+def _uuids(count: int) -> Any:
+    return pa.array([bytes(16)] * count, pa.binary(16))
 
 
 def test_a_slice_of_a_table_is_stored_without_the_rest(store: LocalStore) -> None:

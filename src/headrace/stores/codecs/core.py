@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from headrace.model.errors import BlobCorruptError, StoreError
 from headrace.model.values import INLINE_LIMIT, Packed
 from headrace.stores.artifacts.protocol import ArtifactStore, Buffer
-from headrace.stores.codecs import arrays, parts, pickling, plain, tensorfile
+from headrace.stores.codecs import arrays, arrowfile, parts, pickling, plain, tensorfile
 from headrace.stores.codecs.canonical import canonical_digest
 from headrace.stores.codecs.context import Packing, Unpacking, current
 from headrace.stores.codecs.digests import content_digest
@@ -123,6 +123,11 @@ def _pack_tensors(value: object, store: ArtifactStore) -> Packed | None:
     return None if encoded is None else _finish_parts("safetensors", *encoded, store)
 
 
+def _pack_table(value: object, store: ArtifactStore) -> Packed | None:
+    encoded = arrowfile.encode_table(value)
+    return None if encoded is None else _finish_parts("arrow", *encoded, store)
+
+
 def _finish(codec: str, header: bytes, data: Buffer, store: ArtifactStore) -> Packed:
     """The manifest of a header and one payload, which stays inline when it is small."""
     size = data.nbytes if isinstance(data, memoryview) else len(data)
@@ -145,15 +150,16 @@ def _finish_parts(codec: str, header: bytes, parts: Sequence[Buffer], store: Art
 
 def _pack_other(value: object, packing: Packing) -> Packed:
     kind = type(value)
-    if kind.__module__ == "numpy" and kind.__name__ == "ndarray":
-        _PACKERS[kind] = _pack_array
-        packed = _pack_array(value, packing.store)
-        if packed is not None:
-            return packed
-    if getattr(sys.modules.get("torch"), "Tensor", None) is not None:
-        packed = _pack_tensors(value, packing.store)
-        if packed is not None:
-            return packed
+    packer = None
+    if kind not in _PACKERS:
+        packer = _LIBRARIES.get((kind.__module__, kind.__name__))
+        if packer is not None:
+            _PACKERS[kind] = packer
+    if packer is None and isinstance(value, dict) and getattr(sys.modules.get("torch"), "Tensor", None) is not None:
+        packer = _pack_tensors
+    packed = None if packer is None else packer(value, packing.store)
+    if packed is not None:
+        return packed
     outer = current.packing
     current.packing = packing
     try:
@@ -195,6 +201,14 @@ _PACKERS: dict[type, _Packer] = {
     bytearray: _pack_bytearray,
 }
 
+#: Types that join ``_PACKERS`` when the first value of theirs is met: their libraries are not imported for it.
+_LIBRARIES: dict[tuple[str, str], _Packer] = {
+    ("numpy", "ndarray"): _pack_array,
+    ("pyarrow.lib", "RecordBatch"): _pack_table,
+    ("pyarrow.lib", "Table"): _pack_table,
+    ("torch", "Tensor"): _pack_tensors,
+}
+
 
 # --- reading ----------------------------------------------------------------------------------------------------
 
@@ -232,6 +246,10 @@ def _load_array(packed: Packed, store: ArtifactStore) -> object:
 
 def _load_tensors(packed: Packed, store: ArtifactStore) -> object:
     return tensorfile.decode_tensors(*_header_and_data(packed, store))
+
+
+def _load_table(packed: Packed, store: ArtifactStore) -> object:
+    return arrowfile.decode_table(*_header_and_data(packed, store))
 
 
 def _header_and_data(packed: Packed, store: ArtifactStore) -> tuple[bytes, memoryview]:
@@ -275,6 +293,7 @@ _LOADERS: dict[str, Callable[[Packed, ArtifactStore], object]] = {
     "bytearray": _load_bytearray,
     "numpy": _load_array,
     "safetensors": _load_tensors,
+    "arrow": _load_table,
     "pickle": _load_pickle,
     "pickle-canonical": _load_canonical,
 }

@@ -212,7 +212,8 @@ def _of_figure(value: Any, kind: str) -> Preview:
 
 def _of_tensor(value: Any, kind: str) -> Preview:
     line, shape, device = _array_line(value.dtype, value.shape), tuple(value.shape), str(value.device)
-    facts = (("shape", str(shape)), ("dtype", str(value.dtype)), ("device", device), ("size", f"{value.nbytes} bytes"))
+    size = f"{value.numel() * value.element_size()} bytes"
+    facts = (("shape", str(shape)), ("dtype", str(value.dtype)), ("device", device), ("size", size))
     if device == "cpu" and 0 < value.numel() <= _VALUES:
         line += f": {value.tolist()}"
     return Preview(kind, line, facts)
