@@ -1,4 +1,4 @@
-"""Which dialect a file is written in, where it is not ours: to say so instead of failing oddly."""
+"""Which dialect a file is written in."""
 
 from __future__ import annotations
 
@@ -14,26 +14,24 @@ _ARGO = re.compile(rb"^kind:\s*Workflow", re.MULTILINE)
 _READ = 1 << 20
 
 
-def refuse_other_dialects(target: str) -> None:
-    """Refuse a file of a dialect that cannot be run yet, by its name.
+def dialect_of(target: str) -> str:
+    """``metaflow`` for a file with a Metaflow flow, else ``native``.
 
     Raises:
-        UsageError: it is a Metaflow flow or a compiled Kubeflow pipeline.
+        UsageError: it is a compiled Kubeflow pipeline, which cannot be run yet, or no flow at all.
     """
     path = Path(target)
     if not path.is_file():
         path = Path(target.rpartition(":")[0])
     if not path.is_file() or path.suffix not in (".py", ".yaml", ".yml", ".json"):
-        return
+        return "native"
     try:
         with path.open("rb") as file:
             text = file.read(_READ)
     except OSError:
-        return
+        return "native"
     if path.suffix == ".py":
-        if _METAFLOW.search(text) and b"FlowSpec" in text and not _OURS.search(text):
-            raise UsageError(f"{path} is a Metaflow flow (dialect: metaflow), which Headrace cannot run yet")
-    elif _KFP.search(text) or _ARGO.search(text) or (path.suffix == ".json" and b'"pipelineInfo"' in text):
+        return "metaflow" if _METAFLOW.search(text) and b"FlowSpec" in text and not _OURS.search(text) else "native"
+    if _KFP.search(text) or _ARGO.search(text) or (path.suffix == ".json" and b'"pipelineInfo"' in text):
         raise UsageError(f"{path} is a Kubeflow pipeline (dialect: kfp), which Headrace cannot run yet")
-    else:
-        raise UsageError(f"{path} is no flow: headrace runs Python files (FILE.py or FILE.py:FLOW)")
+    raise UsageError(f"{path} is no flow: headrace runs Python files (FILE.py or FILE.py:FLOW)")

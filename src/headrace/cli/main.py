@@ -31,6 +31,7 @@ COMMANDS = {
     "rm": ("rm", "Remove runs."),
     "export": ("transfer", "Write a run with all its artifacts to one file."),
     "import": ("transfer", "Bring an exported run into this store."),
+    "dialect": ("dialect", "Print the folder that lets Metaflow files run here as they are."),
     "doctor": ("doctor", "Check settings, stores and versions."),
     "completion": ("completion", "Print the shell's completion script."),
     "version": ("version", "Print versions."),

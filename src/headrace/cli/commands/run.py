@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NoReturn
+
 import click
 
 from headrace.cli.flowargs import Options, print_parameters, split
@@ -58,11 +60,12 @@ def run_command(
 
 
 def _run(target: str, arguments: tuple[str, ...], options: Options) -> int:
-    from headrace.cli.dialects import refuse_other_dialects
+    from headrace.cli.dialects import dialect_of
     from headrace.frontends.native.load import load_flow
     from headrace.frontends.native.parameters import parameter_specs, parse_arguments, usage
 
-    refuse_other_dialects(target)
+    if dialect_of(target) == "metaflow":
+        _run_metaflow(target, arguments, options)
     flow = load_flow(target).flow
     specs = parameter_specs(flow.__wrapped__)
     rest = split(arguments, _OURS, [spec.name for spec in specs], options)
@@ -74,3 +77,14 @@ def _run(target: str, arguments: tuple[str, ...], options: Options) -> int:
     from headrace.frontends.native.launch import run_flow
 
     return drive(lambda: run_flow(flow, values, options.launch(), reraise=False), options)
+
+
+def _run_metaflow(target: str, arguments: tuple[str, ...], options: Options) -> NoReturn:
+    """``python target run arguments``, with our options as that command line has them."""
+    from headrace.frontends.metaflow.script import become
+
+    rest = split(arguments, _OURS - {"tag", "help"}, (), options)
+    mine = [f"--tag={name}:{value}" if value else f"--tag={name}" for name, value in options.tags]
+    if options.max_parallel:
+        mine.append(f"--max-workers={options.max_parallel}")
+    become(target, [*(["--quiet"] if options.quiet else []), "run", *mine, *rest])

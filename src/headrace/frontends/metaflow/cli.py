@@ -153,7 +153,7 @@ def _run_command(cls: Any) -> click.Command:
         launch(cls, values, options)
         return 0
 
-    for option in reversed(_RUN_OPTIONS):
+    for option in _RUN_OPTIONS:
         option(run)
     run.params[:0] = [_parameter_option(one) for one in cls._parameters().values()]
     return run
@@ -219,7 +219,7 @@ def _resume_command(cls: Any) -> click.Command:
         launch(cls, values, _options(cls, obj, given, origin=origin, again=step_to_rerun or ""))
         return 0
 
-    for option in reversed(_RUN_OPTIONS):
+    for option in _RUN_OPTIONS:
         option(resume)
     resume.params += [_parameter_option(one) for one in cls._parameters().values()]
     for param in resume.params:
