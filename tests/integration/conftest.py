@@ -71,8 +71,7 @@ class Project:
         try:
             out, err = process.communicate(timeout=timeout)
         except subprocess.TimeoutExpired:
-            for pid in self.processes():
-                os.kill(pid, signal.SIGKILL)
+            self._kill()
             out, err = process.communicate()
             pytest.fail(f"hangs; it wrote:\n{out}\n{err}")
         return Finished(process.returncode, out, err, time.monotonic() - began)
@@ -133,9 +132,13 @@ class Project:
         for store in self._opened:
             store.close()
         self._opened.clear()
-        for pid in self.processes():
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+        self._kill()
+
+    def _kill(self) -> None:
+        while found := self.processes():
+            for pid in found:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
 
     def last(self) -> RunRecord:
         """The newest run."""

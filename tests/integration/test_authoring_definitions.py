@@ -162,8 +162,17 @@ def test_a_kernel_with_threads(project: Project) -> None:
             return model.n + k
         return local
 
+    @step
+    def call(function, n):
+        return function(n).n + fit(n).n + (sub(n) if n else 0)
+
+    @flow
+    def sub(n):
+        return call(fit, 0) + n
+
     @flow
     def train():
+        assert call(fit, 4) == 12
         return [make_step(k)(fit.submit(k)) for k in range(3)]
 
     if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,7 @@ import pytest
 import headrace
 from headrace import flow, step
 from headrace.model.errors import NotStorableError, ParameterError, RunBusyError, StoreError, UsageError
+from headrace.stores.metadata.protocol import RunFilter
 
 if TYPE_CHECKING:
     from tests.integration.conftest import Project
@@ -677,6 +679,119 @@ def test_a_flow_that_forks(project: Project) -> None:
     print("value", train())
     """
     assert "value 3" in project.succeed(text)
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_a_driver_started_without_standard_streams(project: Project, closed: str) -> None:
+    text = """
+    @step
+    def say(a):
+        print("out", a)
+        sys.stderr.write("err")
+        return a + 1
+
+    @flow
+    def train():
+        print("from the flow")
+        sys.stderr and sys.stderr.write("x")
+        value = sum(f.result() for f in say.map(range(3)))
+        open("value", "w").write(str(value))
+
+    train()
+    """
+    file = project.write(text)
+    subprocess.run(["bash", "-c", f"exec {sys.executable} {file} {closed}"], cwd=project.path, timeout=30, check=True)
+    assert (project.path / "value").read_text() == "6"
+    assert project.log("say") == b"out 0\nerr"
+
+
+def test_a_reader_of_stdout_that_leaves(project: Project) -> None:
+    text = """
+    @flow
+    def train():
+        for n in range(100_000):
+            print("line", n)
+
+    train()
+    """
+    command = f"{sys.executable} {project.write(text)} | head -1"
+    done = subprocess.run(["bash", "-c", command], cwd=project.path, capture_output=True, text=True, timeout=30)
+    assert done.stdout == "line 0\n" and "BrokenPipeError" in done.stderr
+    assert "/src/headrace/" not in done.stderr
+    assert project.last().state == "failed"
+
+
+def test_workers_end_with_a_driver_whose_children_live_on(project: Project) -> None:
+    """A process that the flow forked holds the driver's sockets open."""
+    text = """
+    @step
+    def slow():
+        open("started", "w").close()
+        time.sleep(300)
+
+    @flow
+    def train():
+        slow.submit()
+        while not os.path.exists("started"):
+            time.sleep(0.01)
+        if os.fork() == 0:
+            time.sleep(300)
+        time.sleep(0.1)
+        os.kill(os.getpid(), 9)
+
+    train()
+    """
+    process = project.start(str(project.write(text)))
+    process.wait(20)
+    project.eventually(lambda: len(project.processes()) == 1, 5, "workers are left behind")
+    project.close()
+    project.finish(process)
+
+
+@pytest.mark.parametrize("call", ["train()", "thread = threading.Thread(target=train); thread.start(); thread.join()"])
+def test_a_script_without_a_guard_does_not_start_itself_again(project: Project, call: str) -> None:
+    """Workers that cannot be forked import the script, and the call of the flow at its end."""
+    text = f"""
+    import threading
+    threading.Thread(target=time.sleep, args=(60,), daemon=True).start()
+
+    @step
+    def add(a):
+        return a + 1
+
+    @flow
+    def train():
+        print("value", add(1))
+
+    {call}
+    """
+    done = project.run(text)
+    assert 'put the call under: if __name__ == "__main__":' in done.err
+    assert len(project.metadata.runs(RunFilter())) == 1
+    project.assert_nothing_left()
+
+
+def test_output_of_runs_in_two_threads(project: Project) -> None:
+    text = """
+    import threading
+
+    @flow
+    def train(n: int, seconds: float):
+        time.sleep(seconds)
+        print("run", n)
+
+    if __name__ == "__main__":
+        before = sys.stdout
+        for pairs in ([(1, 0.2), (2, 0.4)], [(3, 0.4), (4, 0.2)]):
+            threads = [threading.Thread(target=train, args=pair) for pair in pairs]
+            for thread in threads:
+                thread.start()
+                time.sleep(0.05)
+            for thread in threads:
+                thread.join()
+        print(sys.stdout is before)
+    """
+    assert sorted(project.succeed(text).split("\n")) == ["", "True", "run 1", "run 2", "run 3", "run 4"]
 
 
 def test_a_lost_lease_ends_the_driver(project: Project) -> None:

@@ -82,8 +82,9 @@ class LocalExecutor:
         """Make the server: by forking while this process can be forked safely, else as a fresh interpreter."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         if may_fork():
-            sys.stdout.flush()
-            sys.stderr.flush()
+            for stream in (sys.stdout, sys.stderr):
+                if stream is not None:  # typeshed does not know: the process was started with it closed
+                    stream.flush()
             pid = os.fork()
             if pid == 0:
                 ours.close()

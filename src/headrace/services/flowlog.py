@@ -21,19 +21,28 @@ class FlowOutput:
         self._parts: list[tuple[str, str]] = []
         self._kept = 0
         self._seq = 0
-        self._before: tuple[TextIO, TextIO] = (sys.stdout, sys.stderr)
+        self.over = False
 
     def __enter__(self) -> None:
-        self._before = (sys.stdout, sys.stderr)
-        sys.stdout = _Tee(sys.stdout, self, "out")
-        sys.stderr = _Tee(sys.stderr, self, "err")
+        for name in ("out", "err"):
+            stream = getattr(sys, f"std{name}")
+            if stream is not None:  # the process was started with it closed
+                setattr(sys, f"std{name}", _Tee(stream, self, name))
         self._session.loop.sources.append(self.take)
 
     def __exit__(self, *_: object) -> None:
-        sys.stdout, sys.stderr = self._before
+        # Runs in other threads may have put theirs around ours: whoever is last clears away all that are over.
+        self.over = True
+        for name in ("stdout", "stderr"):
+            stream = getattr(sys, name)
+            while isinstance(stream, _Tee) and stream.output.over:
+                stream = stream.original
+            setattr(sys, name, stream)
 
     def add(self, stream: str, text: str) -> None:
         """Keep some output for the next batch."""
+        if self.over:
+            return
         with self._lock:
             self._kept += len(text)
             if self._kept <= LOG_LIMIT:
@@ -74,13 +83,13 @@ class _Tee:
     """A text stream that also tells ``FlowOutput``; everything else is the original's."""
 
     def __init__(self, original: TextIO, output: FlowOutput, name: str) -> None:
-        self._original = original
-        self._output = output
+        self.original = original
+        self.output = output
         self._name = name
 
     def write(self, text: str) -> int:
-        count = self._original.write(text)
-        self._output.add(self._name, text)
+        count = self.original.write(text)
+        self.output.add(self._name, text)
         return count
 
     def writelines(self, lines: Any) -> None:
@@ -88,4 +97,4 @@ class _Tee:
             self.write(line)
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._original, name)
+        return getattr(self.original, name)

@@ -107,7 +107,9 @@ class AttemptContext(TrackBuffer):
 
 
 class Reading(threading.local):
-    """Whether this thread is reading stored values: a module that is imported meanwhile must not start runs."""
+    """Whether this thread is reading stored values, or the process is a worker: a module that is imported meanwhile
+    must not start runs.
+    """
 
     active = False
 

@@ -20,10 +20,13 @@ import struct
 import sys
 
 from headrace.stores.artifacts.protocol import ArtifactStore
+from headrace.worker import context
 from headrace.worker.forking import may_fork
 from headrace.worker.output import Capture
 from headrace.worker.serve import run_worker
 
+#: Milliseconds between looks whether the driver is still there.
+_LOOK = 1000
 _ONE = struct.Struct("<cq")
 _TWO = struct.Struct("<cqq")
 
@@ -78,8 +81,9 @@ class _Server:
         poll = select.poll()
         poll.register(self._control, select.POLLIN)
         poll.register(read, select.POLLIN)
+        parent = os.getppid()
         while True:
-            for fd, _ in poll.poll():
+            for fd, _ in poll.poll(_LOOK):
                 if fd == read:
                     with contextlib.suppress(BlockingIOError):
                         os.read(read, 4096)
@@ -87,6 +91,9 @@ class _Server:
                 elif not self._obey((read, write)):
                     self._end_all()
                     return
+            if os.getppid() != parent:  # a child that the flow forked may hold the socket open
+                self._end_all()
+                return
 
     def _obey(self, pipe: tuple[int, int]) -> bool:
         data, fds, _, _ = socket.recv_fds(self._control, 64, 3)
@@ -166,6 +173,7 @@ def main(argv: list[str]) -> None:
     with open(loading, "rb", closefd=False) as file:
         prelude = pickle.load(file)  # from the driver that started us
     sys.path[:] = prelude["path"]
+    context.Reading.active = True  # in all threads: a script that calls its flow when imported would run it here
     store = pickle.loads(prelude["store"])
     for name in prelude["modules"] if len(argv) == 2 else ():
         with contextlib.suppress(Exception):  # a worker will meet the same error and report it with its task

@@ -56,6 +56,7 @@ def run_flow(flow: Runnable, values: dict[str, Any], how: Launch | None = None, 
             interrupts.
     """
     show_well()
+    _claim_standard_descriptors()
     session = _open(flow, values, how or Launch())
     run = Running(session)
     log = RunLog(session.run, session.stores, session.loop.write)
@@ -66,6 +67,15 @@ def run_flow(flow: Runnable, values: dict[str, Any], how: Launch | None = None, 
         advise(ended.error, ended.run)
         raise ended.error
     return ended
+
+
+def _claim_standard_descriptors() -> None:
+    """Open what the process was started without, before a database or a socket gets one of these numbers."""
+    for fd in (0, 1, 2):
+        try:
+            os.fstat(fd)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
 
 
 async def run_flow_async(flow: Runnable, values: dict[str, Any]) -> Any:
@@ -81,8 +91,8 @@ def _open(flow: Runnable, values: dict[str, Any], how: Launch) -> Session:
 
     if reading.active:
         raise UsageError(
-            f"flow {flow.name!r} was called while its file was imported, to read a stored object whose class is in it; "
-            'put the call under: if __name__ == "__main__":'
+            f"flow {flow.name!r} was called while its file was imported, by a worker or to read a stored object whose "
+            'class is in it; put the call under: if __name__ == "__main__":'
         )
     canonical_main()
     project = wiring.project()

@@ -18,7 +18,7 @@ def prune(error: BaseException) -> None:
 
 
 def _is_deliberate(error: BaseException) -> bool:
-    known = isinstance(error, (HeadraceError, KeyboardInterrupt, TimeoutError, CallError))
+    known = isinstance(error, (HeadraceError, KeyboardInterrupt, TimeoutError, CallError, BrokenPipeError))
     return known or hasattr(error, "headrace_task")  # a step's own exception, raised again in the flow
 
 

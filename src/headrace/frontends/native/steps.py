@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
 
@@ -138,13 +139,18 @@ class Step(Generic[P, R]):
         )
 
     def __reduce__(self) -> Any:
-        # By name: a worker has the same module. Only steps made inside functions have no name to go by.
-        if "<locals>" in self.__qualname__:
+        # By name: a worker has the same module. Steps made inside functions or in a notebook have no name to go by.
+        if "<locals>" in self.__qualname__ or _is_interactive(self.__module__):
             return Step, (self.__wrapped__, self.name, self.policy)
         return _by_name, (self.__module__, self.__qualname__)
 
     def __repr__(self) -> str:
         return f"<step {self.name}>"
+
+
+def _is_interactive(module: str) -> bool:
+    """Whether this is a notebook or a prompt: what it defines is not there in a worker that was started afresh."""
+    return module == "__main__" and not hasattr(sys.modules.get("__main__"), "__file__")
 
 
 def _by_name(module: str, qualname: str) -> Any:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import time
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -34,7 +36,8 @@ def sleep(duration: str | float | timedelta) -> None:
     if wait.done:
         return
     assert wait.until is not None
-    while (left := wait.until - time.time()) > 0:
+    remaining = _countdown(wait.until)
+    while (left := remaining()) > 0:
         _check(run)
         time.sleep(min(left, _LOOK))
     run.loop.write(msgspec.structs.replace(wait, done=True))
@@ -88,14 +91,23 @@ def _await_answer(run: Running, wait: Wait) -> bytes:
     """The packed answer; empty when the time was over."""
     metadata, run_id = run.session.stores.metadata, wait.run_id
     place = run.waits[("answer", wait.name)] - 1  # the n-th question of a name takes its n-th answer
+    remaining = _countdown(wait.until)
     while True:
         answers = [s for s in metadata.signals(run_id) if s.kind == "answer" and s.name == wait.name]
         if len(answers) > place:
             return answers[place].value
-        if wait.until is not None and time.time() >= wait.until:
+        if remaining() <= 0:
             return b""
         _check(run)
         time.sleep(_LOOK)
+
+
+def _countdown(until: float | None) -> Callable[[], float]:
+    """Seconds left, by the clock on the wall or since now, whichever ends first: clocks are set back, machines sleep."""
+    if until is None:
+        return lambda: math.inf
+    end = time.monotonic() + until - time.time()
+    return lambda: min(until - time.time(), end - time.monotonic())
 
 
 def _check(run: Running) -> None:
