@@ -72,6 +72,7 @@ class _Worker:
         "offsets",
         "out",
         "queue",
+        "where",
     )
 
     def __init__(self, link: WorkerLink, isolated: bool) -> None:
@@ -85,6 +86,7 @@ class _Worker:
         self.offsets = [0, 0]
         self.isolated = isolated
         self.dying = False
+        self.where = ("", 0)  # host and process, once it is up
         self.condemned = 0  # the attempt because of which it is being stopped
         self.garbled = False
 
@@ -256,6 +258,7 @@ class Crew:
             worker.queue = deque(a for a in worker.queue if a.token not in back)
             events.append(Handback(back, now))
         elif kind is Ready:
+            worker.where = (message.host, message.pid)  # type: ignore[union-attr]
             worker.link.pid = message.pid  # type: ignore[union-attr]
             self._tell_begin(worker)
 
@@ -267,7 +270,7 @@ class Crew:
         worker.queue.popleft()
         del self._at[message.token]
         if isinstance(message, Done):
-            events.append(Succeeded(message.token, message.outputs, message.usage, now))
+            events.append(Succeeded(message.token, message.outputs, message.usage, now, worker.where))
         elif message.bad_blob and (source := _source_of(attempt.task, message.bad_blob)):
             self._lost.append((source[0], message.token, source[1]))
         else:
@@ -281,6 +284,7 @@ class Crew:
                     message.exception,
                     message.classes,
                     message.usage,
+                    where=worker.where,
                 )
             )
         if worker.queue:
@@ -351,6 +355,7 @@ class Crew:
                 f"builtins.{bases.get(name, 'Exception')}",
             ),
             exit_code=ended.code,
+            where=worker.where,
         )
 
     def _tail(self, worker: _Worker) -> str:

@@ -48,6 +48,7 @@ class Succeeded(msgspec.Struct):
     outputs: tuple[Output, ...]
     usage: Usage
     now: float
+    where: tuple[str, int] = ("", 0)  # host and process of the worker
 
 
 class AttemptFailed(msgspec.Struct):
@@ -62,6 +63,7 @@ class AttemptFailed(msgspec.Struct):
     classes: tuple[str, ...] = ()
     usage: Usage | None = None
     exit_code: int | None = None
+    where: tuple[str, int] = ("", 0)
 
 
 class InputLost(msgspec.Struct):

@@ -66,6 +66,8 @@ def attempt_record(
         state=to,
         started=usage.started if usage else slot.started,
         finished=usage.finished if usage else event.now,
+        host=event.where[0],
+        pid=event.where[1],
         cpu_seconds=usage.cpu_seconds if usage else 0.0,
         peak_memory=usage.peak_memory if usage else 0,
         failure=failed.failure if failed else "",
