@@ -182,8 +182,10 @@ class Session:
         if self.finished:
             return
         self.finished = True
-        self.loop.close()
-        self.stores.metadata.release(msgspec.structs.replace(self._lease))
+        try:
+            self.loop.close()
+        finally:
+            self.stores.metadata.release(self._lease)
 
 
 def open_session(stores: Stores, executor: Executor, new: NewSession, seed: Resume | None = None) -> Session:
@@ -225,10 +227,18 @@ def reopen_session(stores: Stores, executor: Executor, new: NewSession, resume: 
 
     Raises:
         RunBusyError: somebody else is driving it.
+        NotFoundError: a step to run again has no task in it.
     """
-    run = resume.run
-    lease = take_lease(stores.metadata, run)
-    run = stores.metadata.run_by_id(run.id) or run
+    lease = take_lease(stores.metadata, resume.run)
+    try:
+        return _reopen(stores, executor, new, resume, lease)
+    except BaseException:
+        stores.metadata.release(lease)
+        raise
+
+
+def _reopen(stores: Stores, executor: Executor, new: NewSession, resume: Resume, lease: Lease) -> Session:
+    run = stores.metadata.run_by_id(resume.run.id) or resume.run
     recorded = load_recorded(stores, run.id, resume.again)
     session = run.session + 1
     now = time.time()

@@ -103,7 +103,7 @@ def _await_answer(run: Running, wait: Wait) -> bytes:
 
 
 def _countdown(until: float | None) -> Callable[[], float]:
-    """Seconds left, by the clock on the wall or since now, whichever ends first: clocks are set back, machines sleep."""
+    """Seconds left, by the time of day or from now on, whichever ends first: clocks go back, machines sleep."""
     if until is None:
         return lambda: math.inf
     end = time.monotonic() + until - time.time()
