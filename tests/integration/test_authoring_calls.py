@@ -350,6 +350,66 @@ def test_an_async_future_can_be_waited_for_with_a_time_limit(here: Project) -> N
     assert train() == 0.4
 
 
+def test_an_event_loop_that_ends_before_its_tasks_do(here: Project) -> None:
+    async def hold(future: Future[Any]) -> Any:
+        return await future
+
+    @flow
+    async def train() -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(hold(nap.submit(30)))
+            group.create_task(hold(explode.submit("group")))
+
+    began = time.monotonic()
+    with pytest.raises(ExceptionGroup) as caught:
+        train()
+    assert isinstance(caught.value.exceptions[0], ValueError)
+    assert time.monotonic() - began < 5
+    assert {t.step: t.state for t in here.tasks()} == {"nap": "cancelled", "explode": "failed"}
+
+
+def test_cancelling_a_flow_that_is_awaited_cancels_its_run(here: Project) -> None:
+    @flow
+    async def train(tasks: bool) -> None:
+        if tasks:
+            await nap.submit(30)
+        else:
+            await asyncio.sleep(30)
+
+    async def in_a_loop(tasks: bool) -> None:
+        call = asyncio.ensure_future(train(tasks))
+        await asyncio.sleep(0.4)
+        call.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await call
+
+    for tasks in (True, False):
+        began = time.monotonic()
+        asyncio.run(in_a_loop(tasks))
+        assert time.monotonic() - began < 5
+        assert here.last().state == "cancelled"
+
+
+def test_async_sub_flows_and_threads_of_an_event_loop(here: Project) -> None:
+    @flow
+    async def part(n: int) -> int:
+        return await later(n)
+
+    @flow
+    async def train() -> list[Any]:
+        loop = asyncio.get_running_loop()
+        return [
+            await part(1),
+            await asyncio.gather(*(part(n) for n in range(3))),
+            await asyncio.to_thread(add, 5),
+            await loop.run_in_executor(None, add, 7),
+            add(1),
+        ]
+
+    assert train() == [10, [0, 10, 20], 6, 8, 2]
+    assert len(here.tasks("add")) == 3 and len(here.tasks("later")) == 4
+
+
 # --- futures ------------------------------------------------------------------------------------------------------
 
 

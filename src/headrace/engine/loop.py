@@ -390,6 +390,15 @@ class Loop:
             if self.on_cancel is not None:
                 self.on_cancel()
 
+    def stop(self, who: str) -> None:
+        """End the run as if ``who`` had sent the signal to cancel it; returns at once."""
+        with self.section:
+            if self.failure is None and not self._closed:
+                self.cancel_requested = who
+                self._apply([Cancel(None, time.time())])
+        if self.on_cancel is not None:
+            self.on_cancel()
+
     # --- feeding and settling, under the lock -----------------------------------------------------------------
 
     def _apply(self, events: list[Event]) -> None:

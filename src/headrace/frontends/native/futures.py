@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Generator, Iterable, Iterator
@@ -144,7 +145,8 @@ class Future(Generic[T]):
             assert self._run is not None and self._task is not None
 
             def tell() -> None:
-                loop.call_soon_threadsafe(_settle, over)
+                with contextlib.suppress(RuntimeError):  # the event loop has ended, and nobody waits any more
+                    loop.call_soon_threadsafe(_settle, over)
 
             self._run.loop.notify(self._task, tell)
             yield from over.__await__()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from collections.abc import Callable
@@ -48,8 +49,15 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True):
     debug: bool = False  # one task at a time, which keeps the terminal: for ``breakpoint()`` in a step
 
 
-def run_flow(flow: Runnable, values: dict[str, Any], how: Launch | None = None, *, reraise: bool = True) -> Ended:
-    """Run ``flow`` with bound parameters ``values`` to its end.
+def run_flow(
+    flow: Runnable,
+    values: dict[str, Any],
+    how: Launch | None = None,
+    *,
+    reraise: bool = True,
+    began: Callable[[Session], None] | None = None,
+) -> Ended:
+    """Run ``flow`` with bound parameters ``values`` to its end; ``began`` is told its session before it starts.
 
     Raises:
         BaseException: with ``reraise`` what the flow raised; without, only what kept the run from starting, and
@@ -58,6 +66,8 @@ def run_flow(flow: Runnable, values: dict[str, Any], how: Launch | None = None, 
     show_well()
     _claim_standard_descriptors()
     session = _open(flow, values, how or Launch())
+    if began is not None:
+        began(session)
     run = Running(session)
     log = RunLog(session.run, session.stores, session.loop.write)
     with Interruptible(session.loop), inside(run), logging_to(log), FlowOutput(session):
@@ -79,11 +89,25 @@ def _claim_standard_descriptors() -> None:
 
 
 async def run_flow_async(flow: Runnable, values: dict[str, Any]) -> Any:
-    """The same inside a running event loop, which stays free: the flow gets a loop and a thread of its own."""
+    """The same inside a running event loop, which stays free: the flow gets a loop and a thread of its own.
+
+    Cancelling the call cancels the run, and waits for its end.
+    """
     import asyncio
 
-    ended = await asyncio.to_thread(run_flow, flow, values)
-    return ended.value
+    sessions: list[Session] = []
+    ending = asyncio.ensure_future(asyncio.to_thread(run_flow, flow, values, began=sessions.append))
+    try:
+        return (await asyncio.shield(ending)).value
+    except asyncio.CancelledError:
+        while not (sessions or ending.done()):
+            await asyncio.sleep(0.01)
+        for session in sessions:
+            session.loop.stop("its caller")
+        await asyncio.wait([ending])
+        if not ending.cancelled():
+            ending.exception()  # it says that the run was cancelled, which the caller knows
+        raise
 
 
 def _open(flow: Runnable, values: dict[str, Any], how: Launch) -> Session:
@@ -134,9 +158,7 @@ def _drive(flow: Runnable, values: dict[str, Any], session: Session, run: Runnin
     try:
         result = flow.__wrapped__(**values)
         if flow.is_async:
-            import asyncio
-
-            result = asyncio.run(result)
+            result = _await(result, session)
         run.drain()
         log.close()
     except BaseException as error:
@@ -146,6 +168,24 @@ def _drive(flow: Runnable, values: dict[str, Any], session: Session, run: Runnin
     except HeadraceError as error:  # the result cannot be stored, or nothing can any more
         prune(error)
         return Ended(session.stores.metadata.run_by_id(session.run.id) or session.run, None, error)
+
+
+def _await(coroutine: Any, session: Session) -> Any:
+    """What the coroutine of an async flow returns; cancelling the run cancels it."""
+    import asyncio
+
+    async def main() -> Any:
+        loop, task = asyncio.get_running_loop(), asyncio.current_task()
+        if session.loop.on_cancel is None and task is not None:  # in a thread, which no signal reaches
+            session.loop.on_cancel = lambda: _call_in(loop, task.cancel)
+        return await coroutine
+
+    return asyncio.run(main())
+
+
+def _call_in(loop: Any, function: Callable[[], Any]) -> None:
+    with contextlib.suppress(RuntimeError):  # the event loop has ended
+        loop.call_soon_threadsafe(function)
 
 
 def _fail(session: Session, run: Running, log: RunLog, error: BaseException) -> Ended:
