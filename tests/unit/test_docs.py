@@ -76,13 +76,13 @@ class Folder:
         elif block.mark == "edit":
             file = self.path / block.detail
             file.write_text(edited(file.read_text(), block.text))
-        elif block.kind == "python" and block.detail == "prompt":
+        elif block.mark == "run" and block.kind == "console":
+            self._commands(block)
+        elif block.mark == "run" and block.detail == "prompt":
             self._call([sys.executable, "-"], 0, block.text)
-        elif block.kind == "python":
+        elif block.mark == "run":
             (self.path / "example.py").write_text(block.text)
             self._call([sys.executable, "example.py"], 0)
-        elif block.mark == "run":
-            self._commands(block)
 
     def _commands(self, block: Block) -> None:
         code = int(block.detail.removeprefix("exit ")) if block.detail else 0
