@@ -8,7 +8,8 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 
-from headrace.model.errors import StoreDamagedError, StoreError, StoreReadOnlyError
+from headrace.model.errors import LeaseLostError, StoreDamagedError, StoreError, StoreReadOnlyError
+from headrace.stores.metadata._pipeline import Pipeline
 from headrace.stores.metadata.open import open_metadata
 from headrace.stores.metadata.protocol import RunFilter
 from headrace.stores.metadata.store import SqlMetadata
@@ -61,10 +62,43 @@ def test_a_server_that_went_away_in_the_middle(store: SqlMetadata, server: str) 
     with pytest.raises(StoreError, match="postgresql://"), store._database.write() as transaction:
         statement = store._statements("put_tag")
         transaction.change(statement.text, (run_id, "lost", "", None))
+        assert transaction.rows("SELECT count(*) FROM tags", ()) == [(1,)]
         administer(server, KILL_OTHERS)
         transaction.change(statement.text, (run_id, "lost too", "", None))
     assert store.tags([run_id]) == []
     store.commit([task(run_id)])
+
+
+def test_a_commit_is_one_round_trip(store: SqlMetadata, monkeypatch: pytest.MonkeyPatch) -> None:
+    run_id = new_run(store).id
+    lease = store.acquire("run/1", "me", 30.0, 0.0)
+    assert lease is not None
+    sent = []
+    run = Pipeline.run
+    monkeypatch.setattr(Pipeline, "run", lambda self, all_: sent.append(len(all_)) or run(self, all_))
+    store.commit([task(run_id), task(run_id, number=2), line(run_id, 1), points(run_id, "a", 1.0)], lease)
+    assert len(sent) == 1
+    store.release(lease)
+    with pytest.raises(LeaseLostError, match="no longer holds run/1"):
+        store.commit([task(run_id, number=3)], lease)
+    assert len(store.tasks(run_id)) == 2
+    store.commit([task(run_id, number=3)])
+    assert len(store.tasks(run_id)) == 3
+
+
+def test_many_large_and_strange_statements(store: SqlMetadata) -> None:
+    """More than buffers hold, and more kinds of statements than are kept prepared."""
+    run_id = new_run(store).id
+    tasks = [task(run_id, "s" * 1000, number=number, error="e" * 5000) for number in range(2000)]
+    store.commit(tasks)
+    assert store.tasks(run_id) == tasks
+    with store._database.write() as transaction:
+        for number in range(300):
+            transaction.change(f"UPDATE runs SET error = 'x{number}' WHERE id = %s", (run_id,))
+        assert transaction.rows("SELECT error FROM runs WHERE id = %s", (run_id,)) == [("x299",)]
+    with pytest.raises(StoreError), store._database.write() as transaction:
+        transaction.change("UPDATE runs SET nothing = %s", (1,))
+    store.commit([task(run_id, number=2)])
 
 
 def test_a_user_who_may_only_read(store: SqlMetadata, server: str, request: pytest.FixtureRequest) -> None:

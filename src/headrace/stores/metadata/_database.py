@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from types import TracebackType
 from typing import Protocol
 
-from headrace.model.errors import StoreError
+from headrace.model.errors import HeadraceError, StoreError
 from headrace.stores.metadata._sql import Params, Row, Statements
 
 #: How long a writer waits for others before it gives up.
@@ -32,8 +32,12 @@ class Transaction(Protocol):
     def rows(self, text: str, params: Params) -> list[Row]:
         """Run a statement and take all it returns."""
 
-    def change(self, text: str, params: Params) -> int:
-        """Run a statement that returns nothing; the number of rows it changed."""
+    def change(self, text: str, params: Params) -> None:
+        """Run a statement that returns nothing, at the latest when the transaction ends."""
+
+    def must_change(self, text: str, params: Params, refusal: HeadraceError) -> None:
+        """Like ``change``, for one that changes a row at most: if it changes none, nothing of the transaction is
+        written, and ``refusal`` is raised, here or at its end."""
 
     def many(self, text: str, params: Sequence[Params]) -> None:
         """Run a statement once for each of ``params``."""

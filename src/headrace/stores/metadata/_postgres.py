@@ -7,12 +7,15 @@ shared. How durable a commit is, is the server's setting.
 from __future__ import annotations
 
 import os
+import select
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from types import TracebackType
 from typing import Any
 
 from headrace.model.errors import (
+    HeadraceError,
     StoreDamagedError,
     StoreError,
     StoreFullError,
@@ -28,8 +31,22 @@ try:
 except ImportError as missing:
     raise UsageError("a PostgreSQL store needs the package psycopg: pip install 'headrace[postgres]'") from missing
 
+from headrace.stores.metadata._pipeline import Pipeline
+
 #: Held while the tables are made, so that two processes do not make them at once. Any constant will do.
 _MAKING = 0x68656164
+
+#: A server that does not answer is given up, unless the URL says otherwise: never wait for a machine that is gone.
+_PATIENCE = {
+    "connect_timeout": 10,
+    "tcp_user_timeout": 60_000,
+    "keepalives_idle": 30,
+    "keepalives_interval": 10,
+    "keepalives_count": 3,
+}
+
+#: After so many seconds without use a connection is asked whether it still works.
+_ASK_AFTER = 30.0
 
 _FULL = frozenset({"53100", "53000"})
 _READ_ONLY = frozenset({"25006", "42501"})
@@ -76,34 +93,54 @@ def _split(url: str) -> tuple[str, str]:
 
 
 class _Writer:
-    """The writing connection with its lock; both the transaction and what opens and closes it."""
+    """The writing connection with its lock; both the transaction and what opens and closes it.
+
+    Statements that return nothing wait here until one is asked for rows or the transaction ends, and go together: a
+    commit is one round trip to the server.
+    """
 
     def __init__(self, database: PostgresDatabase) -> None:
         self._database = database
         self._lock = threading.Lock()
         self._connection: psycopg.Connection[Row] | None = None
+        self._pipeline: Pipeline | None = None
+        self._used = 0.0
+        self._waiting: list[tuple[str, Params]] = []
+        self._refusal: HeadraceError | None = None
 
     def __enter__(self) -> _Writer:
         self._database.check_process()
         self._lock.acquire()
         try:
-            try:
-                self._begin()
-            except psycopg.OperationalError:
-                # A connection that went away while nothing was under way: nothing is lost by a new one.
+            if self._connection is not None and not self._is_alive(self._connection):
                 self._drop()
-                self._begin()
+            if self._connection is None:
+                self._connection = self._database.connect()
+                self._pipeline = Pipeline(self._connection)
         except BaseException as error:
             self._lock.release()
             if isinstance(error, psycopg.Error):
                 raise _explained(error, self._database.url) from error
             raise
+        self._waiting = [("BEGIN", ())]
+        self._refusal = None
         return self
 
-    def _begin(self) -> None:
-        if self._connection is None:
-            self._connection = self._database.connect()
-        self._connection.execute("BEGIN")
+    def _is_alive(self, connection: psycopg.Connection[Row]) -> bool:
+        """Whether the connection can be relied on: later, nobody could tell whether the server got a commit.
+
+        A server that closed it has said something by now. One that may have vanished without a word is asked.
+        """
+        if connection.closed:
+            return False
+        try:
+            ear = select.poll()
+            ear.register(connection.fileno(), select.POLLIN)
+            if ear.poll(0) or time.monotonic() - self._used > _ASK_AFTER:
+                connection.execute("SELECT 1")
+        except psycopg.OperationalError:
+            return False
+        return True
 
     def _drop(self) -> None:
         if self._connection is not None:
@@ -113,45 +150,63 @@ class _Writer:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
     ) -> None:
-        assert self._connection is not None
         try:
             if error is None:
                 try:
-                    self._connection.execute("COMMIT")
-                except psycopg.Error as failed:
+                    self._waiting.append(("COMMIT", ()))
+                    self._send()
+                except (psycopg.Error, UnicodeEncodeError, HeadraceError) as failed:
                     error = failed
             if error is not None:
                 self._roll_back()
                 if isinstance(error, psycopg.Error | UnicodeEncodeError):
                     raise _explained(error, self._database.url) from error
+                if kind is None:
+                    raise error
+            self._used = time.monotonic()
         finally:
+            self._waiting = []
             self._lock.release()
 
     def _roll_back(self) -> None:
-        assert self._connection is not None
+        if self._connection is None:
+            return
         try:
-            self._connection.execute("ROLLBACK")
+            if self._connection.pgconn.transaction_status != psycopg.pq.TransactionStatus.IDLE:
+                self._connection.execute("ROLLBACK")
         except psycopg.Error:
             self._drop()  # the server rolls back what a connection leaves behind
 
+    def _send(self) -> None:
+        """Send all that waits."""
+        assert self._pipeline is not None
+        waiting, self._waiting = self._waiting, []
+        try:
+            self._pipeline.run(waiting)
+        except BaseException as error:
+            self._drop()
+            if self._refusal is not None and isinstance(error, psycopg.errors.DivisionByZero):
+                raise self._refusal from error
+            raise
+
     def rows(self, text: str, params: Params) -> list[Row]:
+        self._send()
         assert self._connection is not None
         return self._connection.execute(text, params, binary=True).fetchall()
 
-    def change(self, text: str, params: Params) -> int:
-        assert self._connection is not None
-        return self._connection.execute(text, params).rowcount
+    def change(self, text: str, params: Params) -> None:
+        self._waiting.append((text, params))
+
+    def must_change(self, text: str, params: Params, refusal: HeadraceError) -> None:
+        # The server must refuse by itself, because the COMMIT is on its way before we know: it divides by zero.
+        self._refusal = refusal
+        self._waiting.append((f"WITH changed AS ({text} RETURNING 1) SELECT 1 / count(*) FROM changed", params))
 
     def many(self, text: str, params: Sequence[Params]) -> None:
-        assert self._connection is not None
-        if len(params) == 1:
-            self.change(text, params[0])
-            return
-        with self._connection.cursor() as cursor:
-            cursor.executemany(text, params)
+        self._waiting += [(text, one) for one in params]
 
     def in_order(self, run_id: int) -> None:
-        self.rows("SELECT pg_advisory_xact_lock(%s, %s)", (_MAKING, run_id & 0x7FFFFFFF))
+        self.change("SELECT pg_advisory_xact_lock(%s, %s)", (_MAKING, run_id & 0x7FFFFFFF))
 
     def close(self) -> None:
         with self._lock:
@@ -179,7 +234,7 @@ class PostgresDatabase:
 
     def connect(self) -> psycopg.Connection[Row]:
         """A new connection that finds our tables."""
-        settings: dict[str, Any] = {} if "connect_timeout" in self._target else {"connect_timeout": 10}
+        settings: dict[str, Any] = {name: value for name, value in _PATIENCE.items() if name not in self._target}
         connection: psycopg.Connection[Row] = psycopg.connect(self._target, autocommit=True, **settings)
         try:
             connection.execute(

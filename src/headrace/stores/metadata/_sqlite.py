@@ -16,6 +16,7 @@ from pathlib import Path
 from types import TracebackType
 
 from headrace.model.errors import (
+    HeadraceError,
     StoreDamagedError,
     StoreError,
     StoreFullError,
@@ -141,8 +142,12 @@ class _Writer:
     def rows(self, text: str, params: Params) -> list[Row]:
         return self.execute(text, params).fetchall()
 
-    def change(self, text: str, params: Params) -> int:
-        return self.execute(text, params).rowcount
+    def change(self, text: str, params: Params) -> None:
+        self.execute(text, params)
+
+    def must_change(self, text: str, params: Params, refusal: HeadraceError) -> None:
+        if self.execute(text, params).rowcount != 1:
+            raise refusal
 
     def many(self, text: str, params: Sequence[Params]) -> None:
         if len(params) == 1:

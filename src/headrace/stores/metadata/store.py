@@ -54,9 +54,9 @@ class SqlMetadata:
         statement = self._statements(*names)
         return transaction.rows(statement.text, statement.bind(values))
 
-    def _change(self, transaction: Transaction, which: str, /, **values: object) -> int:
+    def _change(self, transaction: Transaction, which: str, /, **values: object) -> None:
         statement = self._statements(which)
-        return transaction.change(statement.text, statement.bind(values))
+        transaction.change(statement.text, statement.bind(values))
 
     # --- leases and writing ---
 
@@ -114,10 +114,11 @@ class SqlMetadata:
         held = {"name": lease.name, "token": lease.token, "owner": lease.owner, "expires": lease.expires}
         if self._database.one_writer and self._within(transaction, "check_lease", **held):
             return
-        if self._change(transaction, "keep_lease", **held) != 1:
-            raise LeaseLostError(
-                f"{lease.owner} no longer holds {lease.name}: another process has taken it over. Nothing was written."
-            )
+        lost = LeaseLostError(
+            f"{lease.owner} no longer holds {lease.name}: another process has taken it over. Nothing was written."
+        )
+        keep = self._statements("keep_lease")
+        transaction.must_change(keep.text, keep.bind(held), lost)
 
     # --- runs ---
 
