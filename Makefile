@@ -66,7 +66,7 @@ demo: $(VENV)/.demo
 	  '  headrace runs                            what ran, and how it went' \
 	  '  headrace show digits/1                   its steps, metrics and artifacts' \
 	  '  headrace get digits/1/train/1            an object that a step made, loaded again' \
-	  '  headrace run examples/digits.py --goal 0.98    the loop goes on for longer' \
+	  '  headrace run examples/digits.py --goal 0.999   out of reach: it gives up, and publishes nothing' \
 	  '  headrace diff digits/1 digits/2          what differs between two runs' \
 	  '  headrace run examples/failure.py         a step that fails; its docstring says how to go on' \
 	  '  headrace run examples/flights.py         100 bootstrap models on 336,776 flights' \
@@ -113,6 +113,7 @@ bench: $(VENV)/.dev
 # ------------------------------------------------------------------------ docs
 docs: $(VENV)/.dev
 	@$(BIN)/python docs/make_reference.py
+	@$(BIN)/python docs/make_diagrams.py
 
 clean:
 	@rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
