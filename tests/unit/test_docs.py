@@ -202,9 +202,11 @@ def commands_in(page: Path) -> Iterator[list[str]]:
     for block in blocks(page):
         if block.kind in ("console", "bash", "sh", "text"):
             for line in block.text.splitlines():
-                found = re.match(r"(?:\$ )?(?:\w+=\S+ )*(headrace .*)", line)
-                if found and (line.startswith("$") or block.kind in ("bash", "sh")):
-                    yield shlex.split(found[1], comments=True)
+                if line.startswith("$") or block.kind in ("bash", "sh"):
+                    for part in re.split(r"[|;&>()]", line):
+                        found = re.match(r"[\s$]*(?:do )?(?:\w+=\S+ )*(headrace .*)", part)
+                        if found:
+                            yield found[1].split("#")[0].split()
     for found in re.finditer(r"`(?:\$ )?(headrace [^`\n]+)`", re.sub(r"```.*?```", "", text, flags=re.DOTALL)):
         yield found[1].replace("...", "").split()
 
