@@ -164,6 +164,23 @@ def test_map_starts_a_task_per_item(here: Project) -> None:
     assert add.map([]) == []
 
 
+def test_items_of_map_fill_the_first_argument_that_is_free(here: Project) -> None:
+    @step
+    def fit(frame: list[int], depth: int, *, scale: int = 1) -> list[int]:
+        return [value * depth * scale for value in frame]
+
+    @flow
+    def train() -> list[list[int]]:
+        made = [*fit.map([2, 3], frame=[1, 10]), *fit.map([5], frame=[1], depth=2), *fit.map([[4]], depth=1)]
+        return [f.result() for f in made]
+
+    assert train() == [[2, 20], [3, 30], [10], [4]]
+    assert [f.result() for f in fit.map([2, 3], frame=[1])] == [[2], [3]]
+    assert fit([1, 10], 2) == [2, 20]
+    with pytest.raises(TypeError, match="multiple values for argument 'frame'"):
+        fit.map([1], frame=[1], depth=2, scale=3)
+
+
 def test_options_change_the_policy_of_some_calls_only(here: Project) -> None:
     @flow
     def train() -> int:

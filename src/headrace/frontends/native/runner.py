@@ -10,6 +10,7 @@ from headrace.engine.loop import Loop
 from headrace.engine.tasks import PendingInput, PendingSource, StepInfo, Task
 from headrace.frontends.native.failures import exception_of
 from headrace.frontends.native.futures import Future, refuse_foreign
+from headrace.frontends.native.signature import item_call
 from headrace.frontends.native.steps import Step
 from headrace.model.errors import DefinitionError, NotStorableError
 from headrace.model.messages import Define
@@ -58,13 +59,16 @@ class Running:
     def map(self, step: Step[..., Any], items: Iterable[Any], shared: dict[str, Any]) -> list[Future[Any]]:
         """Make a task per item; what they share is stored once."""
         info = self._info(step)
+        place = step.signature.open_place(shared)
         tasks = []
-        rest: tuple[PendingInput, ...] | None = None
+        before: tuple[PendingInput, ...] | None = None
         for item in items:
-            bound = step.signature.bind((item,), shared)
-            if rest is None:
-                rest = tuple([self._input(step, name, value) for name, value in bound[1:]])
-            tasks.append(Task(info, (self._input(step, *bound[0]), *rest)))
+            bound = step.signature.bind(*item_call(place, item, shared))
+            if before is None:
+                at = [name for name, _ in bound].index(place) if place else 0
+                before = tuple([self._input(step, name, value) for name, value in bound[:at]])
+                after = tuple([self._input(step, name, value) for name, value in bound[at + 1 :]])
+            tasks.append(Task(info, (*before, self._input(step, *bound[at]), *after)))
         self.loop.submit(*tasks)
         return [Future(self, task) for task in tasks]
 

@@ -5,7 +5,7 @@ The result is what identifies a call: ``fit(frame, 3)`` and ``fit(frame, depth=3
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 _VARARGS = 0x04
@@ -76,6 +76,12 @@ class Signature:
             raise CallError(self._missing([n for n in self._order if n in self._required and n not in given]))
         return bound
 
+    def open_place(self, shared: Mapping[str, Any]) -> str:
+        """Which parameter an item of ``map`` fills: the first that ``shared`` leaves; empty for the first of all."""
+        if not self._positional or self._positional[0] not in shared or self._positional[0] in self._positional_only:
+            return ""
+        return next((name for name in self._order if name not in shared), "")
+
     def _too_many(self, count: int) -> str:
         takes = len(self._positional)
         return f"{self._name}() takes {takes} positional argument{'s' * (takes != 1)} but {count} were given"
@@ -90,3 +96,8 @@ class Signature:
         near = get_close_matches(name, list(self._known), 1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
         return f"{self._name}() got an unexpected keyword argument {name!r}{hint}"
+
+
+def item_call(place: str, item: Any, shared: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """The arguments of the call that ``map`` makes for an item, which goes to ``place``."""
+    return ((), {**shared, place: item}) if place else ((item,), shared)

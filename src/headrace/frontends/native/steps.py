@@ -10,7 +10,7 @@ from headrace._base.sizes import parse_duration, parse_size
 from headrace.frontends.native.current import running
 from headrace.frontends.native.futures import Future
 from headrace.frontends.native.script import wrong
-from headrace.frontends.native.signature import CallError, Signature
+from headrace.frontends.native.signature import CallError, Signature, item_call
 from headrace.model.policy import Resources, Retry, StepPolicy
 from headrace.worker.registry import register
 
@@ -103,14 +103,19 @@ class Step(Generic[P, R]):
     def map(self, items: Iterable[Any], /, **shared: Any) -> list[Future[R]]: ...
 
     def map(self, items: Iterable[Any], /, **shared: Any) -> list[Future[Any]]:
-        """Start one task per item, which becomes the first argument; ``shared`` goes to all of them."""
+        """Start one task per item; ``shared`` goes to all of them.
+
+        An item becomes the first argument that ``shared`` leaves free: ``fit.map(depths, frame=frame)`` calls
+        ``fit(frame, depth)`` as well as ``fit(depth, frame)``.
+        """
         try:
             items = iter(items)
         except TypeError:
             raise CallError(f"{self.name}.map() takes an iterable of first arguments, not {items!r:.100}") from None
         run = running()
         if run is None:
-            return [self._at_once((item,), shared) for item in items]
+            place = self.signature.open_place(shared)
+            return [self._at_once(*item_call(place, item, shared)) for item in items]
         futures: list[Future[Any]] = run.map(self, items, shared)
         return futures
 
