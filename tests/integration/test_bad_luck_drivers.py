@@ -352,14 +352,44 @@ if __name__ == "__main__":
 """
 
 
-def test_a_damaged_database_is_one_clear_error(project: Project) -> None:
+@pytest.mark.parametrize("harm", ["text", "half", "noise"])
+def test_a_damaged_database_is_one_clear_error(project: Project, harm: str) -> None:
     project.succeed(HELLO)
     file = project.home / "metadata.db"
-    file.write_bytes(b"this is not a database, and never was one" * 100)
+    content = file.read_bytes()
+    file.write_bytes(
+        {
+            "text": b"this is not a database, and never was one" * 100,
+            "half": content[: len(content) // 2],
+            "noise": content[:4096] + os.urandom(len(content) - 4096),
+        }[harm]
+    )
     for extra in project.home.glob("metadata.db-*"):
         extra.unlink()
     err = project.fail(HELLO)
     assert "StoreDamagedError" in err and str(file) in err
+
+
+@pytest.mark.parametrize(
+    "harm",
+    [
+        "update tasks set inputs = x'ff00'",
+        "update tasks set state = 'odd'",
+        "update artifacts set value = x'ff'",
+        "update artifacts set preview = x''",
+        "update runs set state = 'odd'",
+    ],
+)
+def test_a_damaged_row_is_one_clear_error(project: Project, harm: str) -> None:
+    import sqlite3
+
+    project.write(RESUME_FIRST, "again.py")
+    project.succeed(HELLO)
+    with sqlite3.connect(project.home / "metadata.db") as database:
+        database.execute(harm)
+    done = project.finish(project.start("again.py"))
+    assert done.code == 1 and "StoreDamagedError" in done.err and "damaged" in done.err
+    assert "/src/headrace/stores" not in done.err
 
 
 def test_a_store_of_a_newer_version_is_refused(project: Project) -> None:
@@ -483,6 +513,15 @@ def test_a_store_that_vanishes_under_a_run(project: Project) -> None:
 
 
 # --- drivers --------------------------------------------------------------------------------------------------------
+
+RESUME_FIRST = """
+from headrace.frontends.native.resume import resume_run
+from headrace.frontends.native.script import show_well
+from headrace import wiring
+
+show_well()
+print("value", resume_run(wiring.project().metadata.run("train", 1)).value)
+"""
 
 STEPS = """
 @step

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
+import faulthandler
 import logging
 import multiprocessing
 import os
@@ -64,6 +65,7 @@ def call_os_exit(code: int) -> None:
 
 @step
 def segfault() -> None:
+    faulthandler.disable()  # pytest's own would write to the terminal
     sys.stderr.write("going down\n")
     ctypes.string_at(0)
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import sys
 from array import array
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import Concatenate, ParamSpec, TypeVar
 
 import msgspec
 
+from headrace.model.errors import StoreDamagedError
 from headrace.model.records import (
     ArtifactRecord,
     AttemptRecord,
@@ -29,6 +32,9 @@ from headrace.model.states import AttemptState, RunState, TaskState
 from headrace.model.values import Packed, Preview
 from headrace.stores.metadata._sql import Row
 from headrace.stores.metadata.protocol import CacheEntry
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 encode = msgspec.msgpack.Encoder().encode
 decode_inputs = msgspec.msgpack.Decoder(tuple[Input, ...]).decode
@@ -56,9 +62,27 @@ def number_of(text: str) -> float | None:
     return number if math.isfinite(number) and "_" not in text else None
 
 
+def _checked(read: Callable[Concatenate[Row, P], R]) -> Callable[Concatenate[Row, P], R]:
+    """Let ``read`` say of a row that it is damaged, whatever it stumbles over."""
+
+    @functools.wraps(read)
+    def checked(row: Row, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return read(row, *args, **kwargs)
+        except (msgspec.MsgspecError, ValueError, TypeError, KeyError) as error:
+            kind = read.__name__.removesuffix("_of")
+            raise StoreDamagedError(
+                f"a row of the metadata store is damaged: {kind} {row[:3]} cannot be read "
+                f"({type(error).__name__}: {error}). Restore the database from a backup, or remove that run"
+            ) from error
+
+    return checked
+
+
 # --- runs -------------------------------------------------------------------------------------------------------
 
 
+@_checked
 def run_of(row: Row, inputs: bytes = b"", details: bytes = b"") -> RunRecord:
     """A row of ``run_columns``, with the large columns of ``run_details`` when they were asked for."""
     return RunRecord(
@@ -139,6 +163,7 @@ def task_row(task: TaskRecord) -> Row:
     )
 
 
+@_checked
 def task_of(row: Row) -> TaskRecord:
     """A row of ``task_columns``."""
     return TaskRecord(
@@ -186,6 +211,7 @@ def attempt_row(attempt: AttemptRecord) -> Row:
     )
 
 
+@_checked
 def attempt_of(row: Row) -> AttemptRecord:
     """A row of ``attempt_columns``."""
     return AttemptRecord(
@@ -222,6 +248,7 @@ def artifact_row(artifact: ArtifactRecord) -> Row:
     )
 
 
+@_checked
 def artifact_of(row: Row) -> ArtifactRecord:
     """A row of ``artifact_columns``."""
     return ArtifactRecord(
@@ -258,6 +285,7 @@ def log_row(chunk: LogChunk) -> Row:
     )
 
 
+@_checked
 def log_of(row: Row) -> LogChunk:
     """A row of ``log_columns``."""
     return LogChunk(
@@ -305,6 +333,7 @@ def metric_row(chunk: MetricChunk) -> Row:
     )
 
 
+@_checked
 def metric_of(row: Row) -> MetricChunk:
     """A row of ``metrics``."""
     return MetricChunk(
@@ -341,6 +370,7 @@ def summary_rows(chunks: Iterable[MetricChunk]) -> list[Row]:
     return [(*key, *found[key]) for key in sorted(found)]
 
 
+@_checked
 def summary_of(row: Row) -> MetricSummary:
     """A row of ``summary_columns``."""
     nan = math.nan
@@ -394,6 +424,7 @@ def wait_row(wait: Wait) -> Row:
     )
 
 
+@_checked
 def wait_of(row: Row) -> Wait:
     """A row of ``waits``."""
     return Wait(
@@ -414,6 +445,7 @@ def cache_row(entry: CacheEntry) -> Row:
     return (entry.key, entry.run_id, entry.step, entry.number, entry.created)
 
 
+@_checked
 def signal_of(row: Row) -> Signal:
     """A row of ``signals``."""
     return Signal(id=row[0], run_id=row[1], kind=row[2], name=row[3], value=row[4], sender=row[5], created=row[6])
