@@ -15,7 +15,10 @@ class WorkerLink(Protocol):
     pid: int
 
     def log_end(self, stream: int) -> int:
-        """How many bytes the worker's process and its children wrote so far; also after it died."""
+        """How many bytes the worker's process and its children wrote so far.
+
+        Output is there after the worker died, too, until ``exits`` is called again after it told of that.
+        """
 
     def read_log(self, stream: int, start: int, end: int) -> bytes:
         """Those from ``start`` to ``end``."""

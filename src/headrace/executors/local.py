@@ -152,6 +152,7 @@ class LocalExecutor:
     def exits(self) -> list[WorkerExit]:
         """Workers that ended. When the server itself is gone, all of them."""
         assert self._control is not None
+        self._forget_finished()
         ended: list[WorkerExit] = []
         while True:
             try:
@@ -194,6 +195,11 @@ class LocalExecutor:
         control.setblocking(False)
         return lost
 
+    def _forget_finished(self) -> None:
+        for link in self._finished:
+            link.close_logs()
+        self._finished.clear()
+
     def close(self) -> None:
         """End the server and with it all workers."""
         for timer in self._deadlines.values():
@@ -201,10 +207,9 @@ class LocalExecutor:
         if self._control is not None:
             self._control.close()
             self._reap()
-        for link in [*self._links.values(), *self._finished]:
-            link.close_logs()
+        self._finished += self._links.values()
         self._links.clear()
-        self._finished.clear()
+        self._forget_finished()
 
     def _reap(self) -> None:
         """Wait for the server's end; it kills its workers first."""

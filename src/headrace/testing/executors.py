@@ -1,0 +1,397 @@
+# ruff: noqa: D102 - the names of tests say what they check
+"""What every executor must do, as tests: subclass ``ExecutorSuite`` and give it one.
+
+class TestMyExecutor(ExecutorSuite):
+    @pytest.fixture
+    def executor(self): return MyExecutor(Resources(cpu=2), MemoryStore())
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import os
+import select
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from headrace.engine.ports import Executor, WorkerExit, WorkerLink
+from headrace.model.messages import (
+    Argument,
+    Define,
+    Done,
+    Execute,
+    Failed,
+    Ready,
+    Stop,
+    ToDriver,
+    ToWorker,
+    frame,
+    frames_from_worker,
+)
+from headrace.stores import codecs
+from headrace.stores.artifacts.memory import MemoryStore
+
+# --- what the workers are asked to do -----------------------------------------------------------------------------
+
+
+def double(value: int) -> int:
+    """Twice ``value``."""
+    return 2 * value
+
+
+def fail() -> None:
+    """Raise."""
+    raise ValueError("no")
+
+
+def nap(seconds: float) -> None:
+    """Take that long."""
+    time.sleep(seconds)
+
+
+def pid() -> int:
+    """Which process this is."""
+    return os.getpid()
+
+
+def leave(code: int) -> None:
+    """End the process."""
+    os._exit(code)
+
+
+def die(signum: int) -> None:
+    """Die of a signal."""
+    faulthandler.disable()  # which a test runner may have enabled
+    os.kill(os.getpid(), signum)
+    time.sleep(60)
+
+
+def say(out: str, err: str) -> None:
+    """Write to both streams, also from a child and past Python."""
+    os.system(f"printf '{out}'")
+    print(err, end="", file=sys.stderr)
+
+
+def say_and_die(text: str) -> None:
+    """Write, and die before anything could be flushed by anybody."""
+    faulthandler.disable()
+    os.write(1, text.encode())
+    os.kill(os.getpid(), signal.SIGSEGV)
+
+
+def deaf(seconds: float) -> None:
+    """Do not listen to SIGTERM."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    time.sleep(seconds)
+
+
+def with_child(seconds: float) -> int:
+    """Start a process that outlives the step."""
+    import subprocess
+
+    return subprocess.Popen(["sleep", str(seconds)]).pid
+
+
+def hold(size: int, seconds: float) -> None:
+    """Hold that many bytes for so long."""
+    held = bytearray(b"x") * size
+    time.sleep(seconds)
+    del held
+
+
+FUNCTIONS: tuple[Callable[..., object], ...] = (
+    double, fail, nap, pid, leave, die, say, say_and_die, deaf, with_child, hold,
+)  # fmt: skip
+
+
+class Talk:
+    """A worker as the driver of a test holds it."""
+
+    def __init__(self, executor: Executor, link: WorkerLink) -> None:
+        self.executor = executor
+        self.link = link
+        self.frames = frames_from_worker()
+        self.heard: list[ToDriver] = []
+        self._token = 0
+        self._known: set[str] = set()
+
+    def send(self, message: ToWorker) -> None:
+        """Say ``message``, however full the socket is."""
+        data = frame(message)
+        while data:
+            select.select([], [self.link.sock], [], 10)
+            data = data[self.link.sock.send(data) :]
+
+    def begin(self, function: Callable[..., object], *arguments: object) -> int:
+        """Ask for an attempt; returns its token."""
+        step = FUNCTIONS.index(function) + 1
+        if function.__name__ not in self._known:
+            self._known.add(function.__name__)
+            self.send(Define(step, function.__name__, module=__name__, qualname=function.__name__))
+        self._token += 1
+        store = MemoryStore()
+        packed = tuple(Argument("", codecs.pack(one, store)) for one in arguments)
+        self.send(Execute(self._token, step, "flow/1/step/1", 1, packed))
+        return self._token
+
+    def next(self, seconds: float = 20.0) -> ToDriver | None:
+        """What it says next; None when it hung up."""
+        deadline = time.monotonic() + seconds
+        while not self.heard:
+            ready, _, _ = select.select([self.link.sock], [], [], max(0.0, deadline - time.monotonic()))
+            assert ready, f"the worker says nothing for {seconds:g} s"
+            try:
+                data = self.link.sock.recv(1 << 16)
+            except ConnectionError:
+                data = b""
+            if not data:
+                return None
+            self.heard += self.frames.feed(data)  # type: ignore[arg-type]
+        message = self.heard.pop(0)
+        if isinstance(message, Ready):
+            self.link.pid = message.pid
+        return message
+
+    def answer(self, seconds: float = 20.0) -> Done | Failed | None:
+        """The end of an attempt."""
+        while (message := self.next(seconds)) is not None:
+            if isinstance(message, Done | Failed):
+                return message
+        return None
+
+    def call(self, function: Callable[..., object], *arguments: object) -> object:
+        """Run an attempt that succeeds, and return its result."""
+        token = self.begin(function, *arguments)
+        done = self.answer()
+        assert isinstance(done, Done), done
+        assert done.token == token
+        return codecs.unpack(done.outputs[0].value, MemoryStore())
+
+
+def ends(executor: Executor, count: int = 1, seconds: float = 20.0) -> list[WorkerExit]:
+    """The next ``count`` exits."""
+    found: list[WorkerExit] = []
+    deadline = time.monotonic() + seconds
+    while len(found) < count:
+        ready, _, _ = select.select([executor.fileno()], [], [], max(0.0, deadline - time.monotonic()))
+        assert ready, f"{count - len(found)} of {count} exits are missing after {seconds:g} s"
+        found += executor.exits()
+    return found
+
+
+def alive(process: int) -> bool:
+    """Whether a process runs, which one that nobody has waited for does not."""
+    try:
+        with open(f"/proc/{process}/stat", "rb") as file:  # noqa: PTH123
+            return b") Z " not in file.read()
+    except OSError:
+        return False
+
+
+class ExecutorSuite:
+    """The contract of ``Executor``. A subclass provides the fixture ``executor``, not started yet."""
+
+    #: Whether workers are processes of this machine, which can be killed and whose output is caught.
+    processes = True
+
+    @pytest.fixture
+    def executor(self) -> Executor:
+        """One that was not started."""
+        raise NotImplementedError
+
+    @pytest.fixture
+    def started(self, executor: Executor) -> Iterator[Executor]:
+        links: list[WorkerLink] = []
+        provide = executor.provide
+
+        def remember() -> WorkerLink:
+            links.append(provide())
+            return links[-1]
+
+        executor.provide = remember  # type: ignore[method-assign]
+        executor.start()
+        yield executor
+        executor.close()
+        for link in links:  # the sockets are the driver's
+            link.sock.close()
+
+    @pytest.fixture
+    def talk(self, started: Executor) -> Talk:
+        return Talk(started, started.provide())
+
+    # --- working ---
+
+    def test_a_worker_says_that_it_is_up_and_works(self, talk: Talk) -> None:
+        ready = talk.next()
+        assert isinstance(ready, Ready)
+        assert ready.pid > 0
+        assert [talk.call(double, n) for n in range(5)] == [0, 2, 4, 6, 8]
+
+    def test_what_is_said_to_a_worker_before_it_is_up_waits(self, talk: Talk) -> None:
+        for n in range(20):
+            talk.begin(double, n)
+        answers = [talk.answer() for _ in range(20)]
+        assert [one.token for one in answers if isinstance(one, Done)] == list(range(1, 21))
+
+    def test_providing_returns_at_once(self, started: Executor) -> None:
+        began = time.monotonic()
+        links = [started.provide() for _ in range(4)]
+        assert time.monotonic() - began < 0.5
+        assert all(not link.sock.getblocking() for link in links)
+        assert [Talk(started, link).call(double, 3) for link in links] == [6] * 4
+
+    def test_a_failure_is_told_and_the_worker_goes_on(self, talk: Talk) -> None:
+        token = talk.begin(fail)
+        failed = talk.answer()
+        assert isinstance(failed, Failed)
+        assert (failed.token, failed.error) == (token, "ValueError: no")
+        assert talk.call(double, 1) == 2
+
+    # --- ending ---
+
+    def test_a_worker_that_is_told_to_stop_leaves(self, started: Executor, talk: Talk) -> None:
+        assert talk.call(double, 1) == 2
+        talk.send(Stop())
+        (ended,) = ends(started)
+        assert ended.link is talk.link
+        assert (ended.code, ended.out_of_memory) == (0, False)
+
+    @pytest.mark.parametrize(("grace", "code"), [(0.0, -signal.SIGKILL), (5.0, -signal.SIGTERM)])
+    def test_a_stopped_worker_ends_and_its_exit_is_told_once(
+        self, started: Executor, talk: Talk, grace: float, code: int
+    ) -> None:
+        talk.begin(nap, 30.0)
+        time.sleep(0.1)
+        began = time.monotonic()
+        started.stop(talk.link, grace)
+        (ended,) = ends(started)
+        assert ended.link is talk.link
+        assert ended.code == code
+        assert time.monotonic() - began < 3
+        started.stop(talk.link, 0.0)  # too late, and no harm
+        other = Talk(started, started.provide())
+        assert other.call(double, 2) == 4
+        started.stop(other.link, 0.0)
+        assert [one.link for one in ends(started)] == [other.link]
+
+    def test_a_worker_that_is_stopped_before_it_is_up_ends(self, started: Executor) -> None:
+        links = [started.provide() for _ in range(3)]
+        for link in links:
+            started.stop(link, 0.0)
+        assert {id(ended.link) for ended in ends(started, 3)} == {id(link) for link in links}
+
+    def test_no_news_is_no_exit(self, started: Executor, talk: Talk) -> None:
+        assert talk.call(double, 1) == 2
+        assert started.exits() == []
+
+    def test_closing_ends_all_workers(self, started: Executor) -> None:
+        talks = [Talk(started, started.provide()) for _ in range(3)]
+        pids = [talk.call(pid) for talk in talks]
+        for talk in talks:
+            talk.begin(nap, 30.0)
+        began = time.monotonic()
+        started.close()
+        assert time.monotonic() - began < 5
+        for talk in talks:
+            assert talk.next() is None
+        if self.processes:
+            assert not [one for one in pids if alive(int(str(one)))]
+
+    def test_workers_leave_nothing_behind(self, started: Executor) -> None:
+        def one_life() -> None:
+            talk = Talk(started, started.provide())
+            assert talk.call(double, 1) == 2
+            started.stop(talk.link, 0.0)
+            ends(started)
+            talk.link.sock.close()
+
+        def open_files() -> int:
+            return len(os.listdir("/proc/self/fd"))  # noqa: PTH208
+
+        for _ in range(3):
+            one_life()
+        before = open_files()
+        for _ in range(10):
+            one_life()
+        assert open_files() <= before + 2
+
+    # --- processes ---
+
+    def needs_processes(self) -> None:
+        if not self.processes:
+            pytest.skip("workers are no processes")
+
+    @pytest.mark.parametrize("code", [0, 7])
+    def test_the_exit_code_is_told(self, started: Executor, talk: Talk, code: int) -> None:
+        self.needs_processes()
+        talk.begin(leave, code)
+        assert talk.answer() is None
+        assert ends(started)[0].code == code
+
+    @pytest.mark.parametrize("signum", [signal.SIGSEGV, signal.SIGKILL, signal.SIGABRT])
+    def test_the_signal_is_told(self, started: Executor, talk: Talk, signum: int) -> None:
+        self.needs_processes()
+        talk.begin(die, int(signum))
+        assert talk.answer() is None
+        (ended,) = ends(started)
+        assert (ended.code, ended.out_of_memory) == (-signum, False)
+
+    def test_who_does_not_listen_is_made_to_end_after_the_grace(self, started: Executor, talk: Talk) -> None:
+        self.needs_processes()
+        assert talk.call(pid)
+        talk.begin(deaf, 30.0)
+        time.sleep(0.2)
+        began = time.monotonic()
+        started.stop(talk.link, 0.5)
+        (ended,) = ends(started)
+        assert ended.code == -signal.SIGKILL
+        assert 0.4 < time.monotonic() - began < 3
+
+    def test_what_a_step_started_ends_with_its_worker(self, started: Executor, talk: Talk) -> None:
+        self.needs_processes()
+        child = int(str(talk.call(with_child, 60.0)))
+        assert alive(child)
+        started.stop(talk.link, 0.0)
+        ends(started)
+        deadline = time.monotonic() + 3
+        while alive(child) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert not alive(child)
+
+    def test_output_is_caught_below_python(self, talk: Talk) -> None:
+        self.needs_processes()
+        talk.call(say, "one", "two!")
+        assert [talk.link.log_end(stream) for stream in (0, 1)] == [3, 4]
+        assert talk.link.read_log(0, 0, 3) == b"one"
+        assert talk.link.read_log(1, 1, 3) == b"wo"
+        talk.call(say, "more", "")
+        assert talk.link.read_log(0, 3, 7) == b"more"
+
+    def test_output_is_there_after_a_crash(self, started: Executor, talk: Talk) -> None:
+        self.needs_processes()
+        talk.begin(say_and_die, "last words")
+        (ended,) = ends(started)
+        assert ended.code == -signal.SIGSEGV
+        assert ended.link.read_log(0, 0, ended.link.log_end(0)).startswith(b"last words")
+
+    def test_forgotten_output_keeps_its_offsets(self, talk: Talk) -> None:
+        self.needs_processes()
+        talk.call(say, "x" * 10_000, "")
+        talk.link.trim_log(0, 8192)
+        talk.call(say, "end", "")
+        assert talk.link.log_end(0) == 10_003
+        assert talk.link.read_log(0, 10_000, 10_003) == b"end"
+
+    def test_memory_is_what_the_worker_holds(self, talk: Talk) -> None:
+        self.needs_processes()
+        talk.call(pid)
+        before = talk.link.memory()
+        assert before > 0
+        talk.begin(hold, 64 << 20, 1.0)
+        time.sleep(0.6)
+        assert talk.link.memory() - before > 48 << 20
+        talk.answer()
