@@ -52,6 +52,16 @@ class Special(Config):
     pass
 
 
+class Mixed(enum.Enum):
+    LOW = 0.1
+    HIGH = "high"
+
+
+@dataclass
+class Levels:
+    one: Mixed = Mixed.LOW
+
+
 class Point(NamedTuple):
     x: int
     y: int = 0
@@ -139,6 +149,8 @@ TEXTS = [
     (datetime.timedelta, "1h30m", datetime.timedelta(minutes=90)),
     (Decimal, "1.50", Decimal("1.50")),
     (Config, '{"depth": 3, "where": "a"}', Config(3, where=Path("a"))),
+    (Levels, '{"one": "HIGH"}', Levels(Mixed.HIGH)),
+    (list[Levels], '[{"one": 0.1}, {"one": "high"}]', [Levels(), Levels(Mixed.HIGH)]),
     (Point, '{"x": 1}', Point(1)),
     (Point, "[1, 2]", Point(1, 2)),
     (Opts, '{"size": 1}', {"size": 1}),
@@ -184,7 +196,8 @@ def test_such_values_are_taken_from_python(kind: Any, text: str, value: object) 
         (int | None, "x", "expected int | None, got 'x'"),
         (datetime.date, "soon", "expected date, got 'soon'"),
         (Config, "3", "expected Config, got '3' (write it as JSON, {\"field\": value})"),
-        (Config, '{"depth": "a"}', "Expected int, got str - at $.depth"),
+        (Config, '{"depth": "a"}', "Config.depth: expected int, got 'a'"),
+        (Config, '{"width": 1}', "no field 'width'; it has depth, "),
         (Point, '{"z": 1}', "no field 'z'"),
         (Point, "{}", "missing"),
         (Plain, "x", "call the flow from Python"),

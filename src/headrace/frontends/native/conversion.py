@@ -263,21 +263,34 @@ def _convert_class(value: object, origin: type, kind: Any) -> Any:
         return value
     if isinstance(value, str) and issubclass(origin, os.PathLike):
         return _made(origin, value, kind)
-    if isinstance(value, collections.abc.Mapping) and issubclass(origin, tuple) and hasattr(origin, "_fields"):
-        return _convert_named_tuple(value, origin, kind)
+    if isinstance(value, collections.abc.Mapping):
+        fields = getattr(origin, "_fields", None) or getattr(origin, "__dataclass_fields__", None)
+        if fields is not None:
+            return _convert_fields(value, origin, tuple(fields), kind)
     return _by_msgspec(value, kind, kind)
 
 
-def _convert_named_tuple(value: collections.abc.Mapping[str, object], origin: type, kind: Any) -> Any:
-    fields: tuple[str, ...] = origin._fields  # type: ignore[attr-defined]
+def _convert_fields(
+    value: collections.abc.Mapping[str, object], origin: type, fields: tuple[str, ...], kind: Any
+) -> Any:
+    """A named tuple or dataclass from a dictionary."""
     unknown = [name for name in value if name not in fields]
     if unknown:
-        raise _mismatch(value, kind, f"no field {unknown[0]!r}")
-    hints = typing.get_type_hints(origin)
+        raise _mismatch(value, kind, f"no field {unknown[0]!r}; it has {', '.join(fields)}")
     try:
-        return origin(**{name: convert(item, hints.get(name, Any)) for name, item in value.items()})
-    except TypeError as error:  # a field is missing
-        raise _mismatch(value, kind, str(error)) from None
+        hints = typing.get_type_hints(origin)
+    except NameError:  # defined inside a function, its annotations are out of reach
+        hints = {}
+    values = {}
+    for name, item in value.items():
+        try:
+            values[name] = convert(item, hints.get(name, Any))
+        except Mismatch as error:
+            raise Mismatch(f"{type_text(kind)}.{name}: {error}") from None
+    try:
+        return origin(**values)
+    except (TypeError, ValueError) as error:  # a field is missing, or its own checks refuse it
+        raise _mismatch(value, kind, str(error).removeprefix(f"{origin.__qualname__}.__init__() ")) from None
 
 
 def _convert_enum(value: object, origin: type[enum.Enum]) -> enum.Enum:
