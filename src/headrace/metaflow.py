@@ -10,6 +10,10 @@ _DECORATORS = (
     *("pytorch_parallel", "conda", "pypi", "batch", "kubernetes", "project", "schedule", "trigger"),
     *("trigger_on_finish", "exit_hook", "conda_base", "pypi_base"),
 )
+_CLIENT = (
+    *("Metaflow", "Flow", "Run", "Step", "Task", "DataArtifact"),
+    *("namespace", "get_namespace", "default_namespace"),
+)
 _WHERE = {
     "FlowSpec": "flow",
     "current": "current",
@@ -18,6 +22,7 @@ _WHERE = {
     "IncludeFile": "parameters",
     "__version__": "version",
     **dict.fromkeys(_DECORATORS, "decorators"),
+    **dict.fromkeys(_CLIENT, "client"),
 }
 
 

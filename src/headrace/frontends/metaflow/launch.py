@@ -16,6 +16,7 @@ from headrace.frontends.metaflow.graph import FlowGraph, graph_of
 from headrace.frontends.metaflow.parameters import Parameter, ParameterContext
 from headrace.frontends.metaflow.plan import make_plans, unsupported_notes
 from headrace.frontends.metaflow.runtime import Runtime
+from headrace.frontends.metaflow.tagging import RESUMED, check_count, check_tags, system_tags
 from headrace.model.records import Input, RunRecord
 from headrace.model.states import RunState
 from headrace.model.values import Packed
@@ -23,9 +24,6 @@ from headrace.services.interrupts import Interruptible
 from headrace.services.mainmodule import canonical_main
 from headrace.services.session import NewSession, Resume, Session, Stores, open_session
 from headrace.stores import codecs
-
-MAX_USER_TAGS = 50
-_MAX_TAG = 500
 
 
 class RunOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -80,23 +78,6 @@ def _context(cls: Any, parameter: Parameter) -> ParameterContext:
     return ParameterContext(cls.__name__, user_name(), parameter.name, print, "local", {})
 
 
-def check_tags(tags: tuple[str, ...]) -> tuple[str, ...]:
-    """The tags without repetitions, in order.
-
-    Raises:
-        MetaflowException: a tag is empty or too long, or there are too many.
-    """
-    from headrace.frontends.metaflow.exceptions import MetaflowTaggingError
-
-    unique = tuple(dict.fromkeys(tags))
-    for tag in unique:
-        if not tag or len(tag) > _MAX_TAG:
-            raise MetaflowTaggingError(f"Tags must have 1 to {_MAX_TAG} characters, which {tag[:40]!r} has not")
-    if len(unique) > MAX_USER_TAGS:
-        raise MetaflowTaggingError(f"Cannot set more than {MAX_USER_TAGS} user tags on a run; got {len(unique)}")
-    return unique
-
-
 def launch(cls: Any, values: dict[str, Any], options: RunOptions) -> RunRecord:
     """Run a flow to its end. ``values``: parameters by attribute.
 
@@ -105,7 +86,8 @@ def launch(cls: Any, values: dict[str, Any], options: RunOptions) -> RunRecord:
     """
     from headrace import wiring
 
-    tags = check_tags(options.tags)
+    tags = tuple(check_tags(list(options.tags)))
+    check_count(len(tags))
     canonical_main()
     attach_dynamic(list(cls._steps.values()), options.decorators)
     graph = graph_of(cls)
@@ -116,13 +98,14 @@ def launch(cls: Any, values: dict[str, Any], options: RunOptions) -> RunRecord:
     workers = max(1, options.max_workers)
     facts = _facts(cls, options, tags)
     plans = make_plans(cls, graph, tuple(base), facts, executor.capacity, workers)
+    origin = [(RESUMED, str(options.origin.number))] if options.origin is not None else []
     new = NewSession(
         flow=cls.__name__,
         entry=_entry(cls),
         dialect="metaflow",
         inputs=tuple(Input(name, packed) for name, packed in base.items()),
         params=tuple((name, _shown(value)) for name, value in values.items()),
-        tags=tuple((tag, "") for tag in tags),
+        tags=(*system_tags(user_name(), options.project), *origin, *((tag, "") for tag in tags)),
         max_parallel=workers,
     )
     session = open_session(stores, executor, new, _seed(options, stores))
@@ -178,7 +161,7 @@ class StepFailed(MetaflowException):
 
 def _pack_base(cls: Any, values: dict[str, Any], stores: Stores) -> dict[str, Packed]:
     """Parameters and constants as artifacts."""
-    everything = {**cls._constants(), **values}
+    everything = {**cls._constants(), **values, "name": cls.__name__}
     packed = {}
     for name in sorted(everything):
         try:
@@ -194,7 +177,7 @@ def _facts(cls: Any, options: RunOptions, tags: tuple[str, ...]) -> dict[str, An
         "username": user,
         "namespace": f"user:{user}" if options.namespace is None else options.namespace or None,
         "origin_run_id": str(options.origin.number) if options.origin is not None else None,
-        "parameter_names": sorted(one.name for one in cls._parameters().values()),
+        "parameter_names": sorted(cls._parameters()),
         "tags": list(tags),
         **options.project,
     }

@@ -5,12 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from headrace.frontends.metaflow.exceptions import CommandException
-from headrace.model.records import RunRecord, Tag
+from headrace.frontends.metaflow.tagging import RESUMED
+from headrace.model.records import RunRecord
 from headrace.stores import codecs
 from headrace.stores.metadata.protocol import RunFilter
-
-#: Marks runs that were made by resuming: the next ``resume`` starts from what they started from.
-RESUMED = "_resumed_from"
 
 
 def origin_of(cls: Any, run_id: str | None) -> RunRecord:
@@ -34,11 +32,6 @@ def origin_of(cls: Any, run_id: str | None) -> RunRecord:
         if run.id not in resumed:
             return metadata.run_by_id(run.id) or run
     raise CommandException("A previous run id was not found. Specify --origin-run-id.")
-
-
-def mark(run: RunRecord, origin: RunRecord) -> Tag:
-    """What says that ``run`` came of resuming ``origin``."""
-    return Tag(run.id, RESUMED, str(origin.number))
 
 
 def values_of(cls: Any, origin: RunRecord) -> dict[str, Any]:

@@ -112,17 +112,21 @@ class Runtime:
 
     def _watch(self, task: Task, pid: int, stream: int, data: bytes) -> None:
         """Under the driver's lock: only remember it."""
-        name, retry = str(task.id), task.attempt - task.attempts_before > 1
+        name, tries = str(task.id), task.attempt - task.attempts_before
         if stream < 0:
-            self._queue.put(lambda: self._started(name, pid, retry))
+            self._queue.put(lambda: self._started(name, pid, tries))
         else:
             self._queue.put(lambda: self._wrote(name, pid, stream, data))
 
-    def _started(self, name: str, pid: int, retry: bool) -> None:
-        if retry and name in self._pids:
+    def _started(self, name: str, pid: int, tries: int) -> None:
+        if tries > 1 and name in self._pids:
+            self._console.end_of(name, self._pids[name])
             self._console.task(name, self._pids[name], "Task failed.", bad=True)
         self._pids[name] = pid
-        self._console.task(name, pid, "Task is starting (retry)." if retry else "Task is starting.")
+        text = "Task is starting." if tries == 1 else "Task is starting (retry)."
+        if tries > self._plans[name.partition("/")[0]].spec.retries + 1:
+            text = "Task fallback is starting to handle the failure."
+        self._console.task(name, pid, text)
 
     def _wrote(self, name: str, pid: int, stream: int, data: bytes) -> None:
         self._console.wrote(name, pid, stream, data)

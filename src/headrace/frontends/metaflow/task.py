@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 from types import FunctionType, MethodType
-from typing import Any
+from typing import Any, TextIO
 
 import msgspec
 
@@ -25,7 +25,7 @@ from headrace.frontends.metaflow.parameters import Parameter
 from headrace.model.errors import BlobError, NotStorableError
 from headrace.model.messages import Output
 from headrace.model.values import Packed
-from headrace.worker import registry
+from headrace.worker import context, registry
 from headrace.worker.raw import RawCall
 
 #: Inputs and outputs that are not artifacts.
@@ -195,10 +195,12 @@ def _run_caught(spec: StepSpec, function: Any, flow: Any, inputs: Inputs | None,
     except Exception as error:
         if catch is None or tries <= spec.retries:
             _report(spec, error)
+            if tries > spec.retries:
+                _keep_what_failed(flow, state, error)
             raise
         if catch.attributes["print_exception"]:
-            print(f"@catch caught an exception from <flow {spec.flow} step {spec.step}>", file=sys.stderr)
-            _print_trace(error, ">  ")
+            print(f"@catch caught an exception from <flow {spec.flow} step {spec.step}>")
+            _print_trace(error, ">  ", sys.stdout)
         _note(flow, var, error)
         state.transition = Transition(list(spec.targets))
         return True
@@ -213,12 +215,28 @@ def _note(flow: Any, var: str | None, error: BaseException) -> None:
         setattr(flow, var, wrapper)
 
 
+def _keep_what_failed(flow: Any, state: Artifacts, error: BaseException) -> None:
+    """Log the artifacts of a failed task and its exception, so that one can look at them."""
+    attempt = context.current()
+    if attempt is None:
+        return
+    flow.__dict__["_exception"] = MetaflowExceptionWrapper(error)
+    for name, value in list(vars(flow).items()):
+        if name == STATE or name.startswith("__") or isinstance(value, _NOT_ARTIFACTS):
+            continue
+        try:
+            attempt.artifact(state.call.pack(name, value))
+        except (NotStorableError, MetaflowException):  # it failed for another reason, which is told
+            continue
+    del flow.__dict__["_exception"]
+
+
 def _report(spec: StepSpec, error: BaseException) -> None:
     print(f"<flow {spec.flow} step {spec.step}> failed:", file=sys.stderr)
-    _print_trace(error, "    ")
+    _print_trace(error, "    ", sys.stderr)
 
 
-def _print_trace(error: BaseException, indent: str) -> None:
+def _print_trace(error: BaseException, indent: str, out: TextIO) -> None:
     import traceback
 
     trace = error.__traceback__
@@ -227,7 +245,7 @@ def _print_trace(error: BaseException, indent: str) -> None:
     if trace is not None:
         error.__traceback__ = trace
     for line in "".join(traceback.format_exception(type(error), error, trace)).splitlines():
-        print(indent + line, file=sys.stderr)
+        print(indent + line, file=out)
 
 
 def _call(spec: StepSpec, function: Any, flow: Any, inputs: Inputs | None) -> None:
@@ -240,8 +258,17 @@ def _call(spec: StepSpec, function: Any, flow: Any, inputs: Inputs | None) -> No
         return
     import signal
 
-    def expired(*_: object) -> None:
-        raise TimeoutException(f"Step {spec.step} timed out after {_in_words(timeout.attributes)}")  # type: ignore[union-attr]
+    message = f"Step {spec.step} timed out after {_in_words(timeout.attributes)}"  # type: ignore[union-attr]
+
+    def expired(_: int, frame: Any) -> None:
+        import traceback
+        from datetime import datetime
+
+        print(f"{datetime.now():%Y-%m-%d %H:%M:%S.%f}"[:-3], message)
+        stack = "".join(traceback.format_stack(frame)).splitlines()
+        raise TimeoutException(
+            "\n".join([message, "Stack when the timeout was raised:", *(f">  {one}" for one in stack)])
+        )
 
     signal.signal(signal.SIGALRM, expired)
     signal.setitimer(signal.ITIMER_REAL, seconds)

@@ -1,0 +1,3 @@
+"""The Client API."""
+
+from headrace.frontends.metaflow.client import *  # noqa: F403

@@ -1,0 +1,3 @@
+"""The errors of flows."""
+
+from headrace.frontends.metaflow.exceptions import *  # noqa: F403

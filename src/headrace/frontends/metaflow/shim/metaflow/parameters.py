@@ -1,0 +1,5 @@
+"""Parameters."""
+
+from headrace.frontends.metaflow.parameters import JSONType, Parameter
+
+__all__ = ["JSONType", "Parameter"]

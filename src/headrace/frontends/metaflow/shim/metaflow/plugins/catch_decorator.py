@@ -1,0 +1,5 @@
+"""``@catch``."""
+
+from headrace.frontends.metaflow.exceptions import FailureHandledByCatch
+
+__all__ = ["FailureHandledByCatch"]

@@ -1,0 +1,5 @@
+"""``@timeout``."""
+
+from headrace.frontends.metaflow.exceptions import TimeoutException
+
+__all__ = ["TimeoutException"]
