@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import datetime
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -193,6 +194,14 @@ def test_options_change_the_policy_of_some_calls_only(here: Project) -> None:
     assert add.policy.tags == () and add.name == "add"
 
 
+def test_options_may_be_spelt_in_several_ways() -> None:
+    assert add.options(timeout=datetime.timedelta(minutes=10)).policy == add.options(timeout="10m").policy
+    assert add.options(retries={"count": 2, "delay": "1s"}).policy.retry == headrace.Retry(2, delay=1)
+    assert add.options(tags={"team": "vision", "slow": ""}).policy.tags == ("team=vision", "slow")
+    bounded = add.options(memory="1GiB", timeout=5)
+    assert bounded.options(memory=None, timeout=None).policy == add.policy
+
+
 def test_static_methods_are_steps(here: Project) -> None:
     @flow
     def train() -> list[int]:
@@ -301,7 +310,7 @@ def test_several_outputs_are_an_artifact_each(here: Project) -> None:
 def test_an_output_that_is_promised_and_missing_is_named(here: Project) -> None:
     @step
     def half() -> Both:
-        return {"left": 1}  # type: ignore[typeddict-item]
+        return {"left": 1}
 
     @flow
     def train() -> Any:
@@ -450,6 +459,8 @@ def test_a_returned_generator_is_refused(here: Project) -> None:
         ({"gpu": 0.5}, "gpu"),
         ({"retries": -1}, "negative"),
         ({"retries": "x"}, "retries"),
+        ({"retries": {"times": 1}}, "retries"),
+        ({"environment": {}}, "did you mean 'env'"),
         ({"env": ["A"]}, "env"),
         ({"name": "a/b"}, "name"),
         ({"max_parallel": "x"}, "max_parallel"),

@@ -15,6 +15,7 @@ from headrace.model.policy import Resources, Retry, StepPolicy
 from headrace.worker.registry import register
 
 if TYPE_CHECKING:
+    from datetime import timedelta
     from typing import TypedDict, Unpack
 
     class Options(TypedDict, total=False):
@@ -22,14 +23,14 @@ if TYPE_CHECKING:
 
         name: str
         cpu: float
-        memory: str | int
+        memory: str | int | None
         gpu: int
-        retries: int | Retry
-        timeout: str | float
+        retries: int | Retry | Mapping[str, Any]
+        timeout: str | float | timedelta | None
         isolated: bool
         cache: bool
         env: Mapping[str, str]
-        tags: Sequence[str]
+        tags: Sequence[str] | Mapping[str, Any]
         max_parallel: int
 
 
@@ -176,14 +177,14 @@ def step(
     *,
     name: str = "",
     cpu: float = 1,
-    memory: str | int = 0,
+    memory: str | int | None = None,
     gpu: int = 0,
-    retries: int | Retry = 0,
-    timeout: str | float = 0,
+    retries: int | Retry | Mapping[str, Any] = 0,
+    timeout: str | float | timedelta | None = None,
     isolated: bool = False,
     cache: bool = False,
     env: Mapping[str, str] = ...,
-    tags: Sequence[str] = (),
+    tags: Sequence[str] | Mapping[str, Any] = (),
     max_parallel: int = 0,
 ) -> Callable[[Callable[P, R]], Step[P, R]]: ...
 
@@ -195,7 +196,8 @@ def step(function: Any = None, /, **options: Any) -> Any:
         function: the function, when used without parentheses.
         options: ``name`` (default: the function's); what an attempt needs: ``cpu`` cores, ``memory`` (``"4GiB"`` or
             bytes; more is an out-of-memory failure), ``gpu`` devices; ``retries`` (a number, or a ``Retry`` with
-            delay, backoff, jitter, exceptions and growing memory); ``timeout`` per attempt (``"10m"`` or seconds);
+            delay, backoff, jitter, exceptions and growing memory, or a dictionary of these); ``timeout`` per attempt
+            (``"10m"`` or seconds);
             ``isolated=True`` for a fresh process per attempt; ``cache=True`` to reuse results across runs; ``env``
             variables to set; ``tags``; ``max_parallel`` tasks of this step at once (0: no limit).
 
@@ -261,11 +263,23 @@ def _text(value: Any) -> str:
 
 
 def _texts(value: Any) -> tuple[str, ...]:
+    if isinstance(value, Mapping):
+        return tuple(f"{_text(name)}={text}" if text != "" else name for name, text in value.items())
     return (value,) if isinstance(value, str) else tuple(_text(one) for one in value)
 
 
 def _retry(value: Any) -> Retry:
+    if isinstance(value, Mapping):
+        return Retry(**value)
     return value if isinstance(value, Retry) else Retry(_whole(value))
+
+
+def _size(value: Any) -> int:
+    return 0 if value is None else parse_size(value)
+
+
+def _duration(value: Any) -> float:
+    return 0.0 if value is None else parse_duration(value)
 
 
 def _variables(value: Any) -> tuple[tuple[str, str], ...]:
@@ -279,10 +293,10 @@ def _variables(value: Any) -> tuple[tuple[str, str], ...]:
 _CHECKS: dict[str, Callable[[Any], Any]] = {
     "name": _text,
     "cpu": _number,
-    "memory": parse_size,
+    "memory": _size,
     "gpu": _whole,
     "retries": _retry,
-    "timeout": parse_duration,
+    "timeout": _duration,
     "isolated": _yes_or_no,
     "cache": _yes_or_no,
     "env": _variables,
@@ -294,7 +308,7 @@ _CHECKS: dict[str, Callable[[Any], Any]] = {
 def _unknown(name: str) -> str:
     from difflib import get_close_matches
 
-    near = get_close_matches(name, list(_CHECKS), 1)
+    near = [known for known in _CHECKS if name.startswith(known)] or get_close_matches(name, list(_CHECKS), 1)
     return f"a step has no option {name!r}" + (
         f"; did you mean {near[0]!r}?" if near else f"; it has {', '.join(_CHECKS)}"
     )
