@@ -127,7 +127,7 @@ def edited(source: str, change: str) -> str:
 
 
 def _first_line(node: ast.stmt) -> int:
-    decorators = getattr(node, "decorator_list", [])
+    decorators: list[ast.expr] = getattr(node, "decorator_list", [])
     return min([node.lineno, *(one.lineno for one in decorators)])
 
 
@@ -161,6 +161,7 @@ RUNNABLE = [page for page in OWN if any(block.mark for block in blocks(page))]
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(400)
 @pytest.mark.parametrize("page", RUNNABLE, ids=named)
 def test_what_a_page_shows_runs(page: Path, tmp_path: Path) -> None:
     folder = Folder(tmp_path)
@@ -230,6 +231,14 @@ def test_commands_and_their_options_exist(page: Path) -> None:
             continue
         unknown = [word.partition("=")[0] for word in words[1:] if re.match(r"--?[a-z]", word)]
         assert set(unknown) <= known, f"{named(page)}: {' '.join(argv)}"
+
+
+@pytest.mark.parametrize("page", OWN, ids=named)
+def test_make_has_the_targets_that_are_named(page: Path) -> None:
+    text = "\n".join([*re.findall(r"`([^`\n]+)`", page.read_text()), *(block.text for block in blocks(page))])
+    named_targets = set(re.findall(r"^(?:\$ )?make (\w+)", text, re.MULTILINE))
+    targets = set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    assert named_targets <= targets
 
 
 @pytest.mark.parametrize("page", PAGES, ids=named)
