@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import threading
-import time
 from pathlib import Path
 
 import pytest
@@ -14,7 +13,7 @@ from headrace.executors.local import LocalExecutor, may_fork
 from headrace.model.policy import Resources
 from headrace.stores.artifacts.memory import MemoryStore
 from headrace.testing.engine import FakeExecutor
-from headrace.testing.executors import ExecutorSuite, Talk, alive, double, ends, nap, pid
+from headrace.testing.executors import ExecutorSuite, Talk, double, ends, gone, nap, pid
 
 CAPACITY = Resources(cpu=2.0)
 
@@ -51,10 +50,7 @@ class TestForkedWorkers(ExecutorSuite):
             talk.link.sock.close()
         fresh = Talk(started, started.provide())
         assert fresh.call(double, 4) == 8
-        deadline = time.monotonic() + 3
-        while any(map(alive, workers)) and time.monotonic() < deadline:
-            time.sleep(0.01)
-        assert not any(map(alive, workers))
+        assert gone(*workers)
 
 
 class TestStartedWorkers(ExecutorSuite):

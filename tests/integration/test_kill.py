@@ -164,6 +164,21 @@ def test_ten_kills_at_random_moments(project: Project, seed: int) -> None:
     assert time.monotonic() - began < 40
 
 
+def test_what_was_under_way_when_the_driver_died_is_recorded_as_lost(project: Project) -> None:
+    watched = Watched(project)
+    watched.file.write_text(watched.file.read_text().replace("0.015", "0.4"))
+    process = watched.start()
+    project.eventually(lambda: len([text for text in watched.effects().values() if text == "s"]) == 2)
+    time.sleep(0.25)  # rows of what runs are written every tenth of a second
+    kill(watched.victims("all", process.pid))
+    watched.finish(process)
+    watched.file.write_text(watched.file.read_text().replace("0.4", "0.0"))
+    assert watched.finish(watched.resume()) == 0
+    lost = [a for a in project.metadata.attempts(project.last().id) if a.state is AttemptState.LOST]
+    assert {(a.number, a.attempt) for a in lost} == {(1, 1), (2, 1)}
+    watched.check_end()
+
+
 def test_workers_and_their_server_are_killed_under_a_run_that_retries(project: Project) -> None:
     dice = random.Random(7)
     watched = Watched(project, retries=20)

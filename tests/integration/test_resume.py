@@ -212,10 +212,12 @@ def _unread() -> Any:
 
 # --- who may go on ------------------------------------------------------------------------------------------------
 
-SLOW = """
+#: From its 20th task on it waits for a file.
+GATED = """
 @step
 def work(n: int) -> int:
-    time.sleep(0.02)
+    while n > 20 and not os.path.exists("go"):
+        time.sleep(0.01)
     return n
 
 @flow
@@ -234,12 +236,14 @@ def at_work(project: Project) -> bool:
 
 
 def test_of_two_resumes_at_once_one_wins_and_the_other_is_told(project: Project) -> None:
-    process = project.start(str(project.write(SLOW)))
+    process = project.start(str(project.write(GATED)))
     project.eventually(lambda: at_work(project))
     process.send_signal(signal.SIGKILL)
     project.finish(process)
     code = "import headrace; print(headrace.resume('train/1').state)"
     both = [project.start("-c", code) for _ in range(2)]
+    project.eventually(lambda: any(one.poll() is not None for one in both), 30, "none of them gave up")
+    (project.path / "go").touch()
     ends = sorted((project.finish(process) for process in both), key=lambda end: end.code)
     assert [end.code for end in ends] == [0, 1]
     assert ends[0].out.strip() == "succeeded"
@@ -249,11 +253,12 @@ def test_of_two_resumes_at_once_one_wins_and_the_other_is_told(project: Project)
 
 
 def test_a_run_that_is_driven_cannot_be_resumed(project: Project) -> None:
-    process = project.start(str(project.write(SLOW)))
+    process = project.start(str(project.write(GATED)))
     project.eventually(lambda: at_work(project))
     done = project.finish(project.start("-c", "import headrace; headrace.resume('train/1')"))
     assert done.code == 1
     assert f"RunBusyError: run train/1 is being driven by process {process.pid}" in done.err
+    (project.path / "go").touch()
     assert project.finish(process).code == 0
     assert {task.attempts for task in project.tasks()} == {1}
 
@@ -261,11 +266,14 @@ def test_a_run_that_is_driven_cannot_be_resumed(project: Project) -> None:
 def test_a_driver_on_another_machine_is_waited_for_until_its_lease_ends(here: Project) -> None:
     weighing([1])
     run = here.last()
-    lease = here.metadata.acquire(lease_name(run), "elsewhere:1:1-x", 1.0, time.time())
+    now = time.time()
+    lease = here.metadata.acquire(lease_name(run), "elsewhere:1:1-x", 60.0, now)
     assert lease is not None
     with pytest.raises(RunBusyError, match="process 1 on elsewhere"):
         headrace.resume("weighing/1")
-    time.sleep(1.0)
+    here.metadata.release(lease)
+    over = here.metadata.acquire(lease_name(run), "elsewhere:1:1-x", 60.0, now - 61)
+    assert over is not None
     assert headrace.resume("weighing/1").state == "succeeded"
 
 

@@ -18,8 +18,19 @@ from headrace.engine.tasks import StepInfo, Task
 from headrace.model.errors import HeadraceError, NotFoundError, ResourceError, RunBusyError
 from headrace.model.messages import Define, Output
 from headrace.model.policy import Resources, StepPolicy
-from headrace.model.records import FLOW_TASK, ArtifactRecord, Input, Lease, Param, RunRecord, Tag, TaskId, TaskRecord
-from headrace.model.states import RunState, TaskState
+from headrace.model.records import (
+    FLOW_TASK,
+    ArtifactRecord,
+    AttemptRecord,
+    Input,
+    Lease,
+    Param,
+    RunRecord,
+    Tag,
+    TaskId,
+    TaskRecord,
+)
+from headrace.model.states import AttemptState, RunState, TaskState
 from headrace.services import provenance
 from headrace.stores import codecs
 from headrace.stores.artifacts.protocol import ArtifactStore
@@ -257,9 +268,24 @@ def _reopen(stores: Stores, executor: Executor, new: NewSession, resume: Resume,
         host=host_name(),
         pid=os.getpid(),
     )
-    stores.metadata.commit([change], msgspec.structs.replace(lease, expires=now + LEASE_SECONDS))
+    lost = [_lost_attempt(one.record, now) for one in recorded.values() if one.record.state is TaskState.RUNNING]
+    stores.metadata.commit([change, *lost], msgspec.structs.replace(lease, expires=now + LEASE_SECONDS))
     run = msgspec.structs.replace(run, session=session, state=RunState.RUNNING)
     return _begin(stores, executor, new, run, lease, recorded, reuse_changed=resume.reuse_changed)
+
+
+def _lost_attempt(task: TaskRecord, now: float) -> AttemptRecord:
+    """What is left of an attempt whose driver vanished before it ended."""
+    return AttemptRecord(
+        run_id=task.run_id,
+        step=task.step,
+        number=task.number,
+        attempt=task.attempts,
+        state=AttemptState.LOST,
+        started=task.started or task.created,
+        finished=now,
+        error="the process that drove the run was gone before it ended",
+    )
 
 
 def _begin(

@@ -192,6 +192,14 @@ def alive(process: int) -> bool:
         return False
 
 
+def gone(*processes: int, seconds: float = 3.0) -> bool:
+    """Whether none of ``processes`` runs any more, now or in a moment: who was killed takes a while to end."""
+    deadline = time.monotonic() + seconds
+    while any(map(alive, processes)) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return not any(map(alive, processes))
+
+
 class ExecutorSuite:
     """The contract of ``Executor``. A subclass provides the fixture ``executor``, not started yet."""
 
@@ -299,7 +307,7 @@ class ExecutorSuite:
         for talk in talks:
             assert talk.next() is None
         if self.processes:
-            assert not [one for one in pids if alive(int(str(one)))]
+            assert gone(*(int(str(one)) for one in pids))
 
     def test_workers_leave_nothing_behind(self, started: Executor) -> None:
         def one_life() -> None:
@@ -357,10 +365,7 @@ class ExecutorSuite:
         assert alive(child)
         started.stop(talk.link, 0.0)
         ends(started)
-        deadline = time.monotonic() + 3
-        while alive(child) and time.monotonic() < deadline:
-            time.sleep(0.01)
-        assert not alive(child)
+        assert gone(child)
 
     def test_output_is_caught_below_python(self, talk: Talk) -> None:
         self.needs_processes()
