@@ -15,7 +15,7 @@ from pathlib import Path
 import msgspec
 
 from headrace.engine.ports import Executor
-from headrace.model.errors import UsageError
+from headrace.model.errors import NotFoundError, UsageError
 from headrace.model.policy import Resources
 from headrace.stores.artifacts.protocol import ArtifactStore
 from headrace.stores.metadata.protocol import MetadataStore
@@ -121,6 +121,21 @@ def project() -> Project:
     opened = Project(settings)
     _opened = (os.getpid(), settings, opened)
     return opened
+
+
+def existing_project() -> Project:
+    """As ``project``, for reading: a place where nothing was ever run is left as it is.
+
+    Raises:
+        NotFoundError: it is such a place.
+    """
+    settings = read_settings()
+    if not settings.database and not Path(settings.home, "metadata.db").exists():
+        raise NotFoundError(
+            f"there are no runs yet: no {HOME} folder with any in {Path.cwd()} or above it; start one with "
+            "`headrace run FILE.py`, or name a place with HEADRACE_HOME"
+        )
+    return project()
 
 
 def read_settings(environ: Mapping[str, str] | None = None, start: Path | None = None) -> Settings:

@@ -171,7 +171,7 @@ def test_a_killed_driver_is_noticed(folder: Path) -> None:
     process.kill()
     process.communicate(timeout=20)
     view = json.loads(call(folder, "runs", "--json")[1])[0]
-    assert (view["state"], view["driver"]) == ("running", "gone")
+    assert (view["state"], view["driver"]) == ("crashed", "gone")
     assert call(folder, "doctor")[0] == 1
     assert "headrace resume train/1" in call(folder, "show")[1]
     assert call(folder, "logs", "-f", "train/1")[0] == 0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -23,15 +22,8 @@ def open_existing() -> Project:
         NotFoundError: nothing was ever run here.
     """
     from headrace import wiring
-    from headrace.model.errors import NotFoundError
 
-    settings = wiring.read_settings()
-    if not settings.database and not Path(settings.home, "metadata.db").exists():
-        raise NotFoundError(
-            f"there are no runs yet: no {wiring.HOME} folder with any in {Path.cwd()} or above it; "
-            "start one with `headrace run FILE.py`, or name a place with HEADRACE_HOME"
-        )
-    return wiring.project()
+    return wiring.existing_project()
 
 
 def as_json(command: F) -> F:

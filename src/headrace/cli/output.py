@@ -27,7 +27,7 @@ _STATE_COLOURS = {
     "lost": "red",
     "cancelled": "yellow",
     "interrupted": "yellow",
-    "gone": "red",
+    "crashed": "red",
     "stale": "bright_black",
 }
 

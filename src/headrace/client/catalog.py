@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, overload
 
@@ -9,14 +10,12 @@ import msgspec
 
 from headrace._base.sizes import format_duration
 from headrace.client.html import html_table, text_table
-from headrace.client.query import STATES, parse_query
 from headrace.client.runs import Run
-from headrace.client.source import CRASHED, RunReader, Source, moment, source_here, state_of
+from headrace.client.source import RunReader, Source, moment, source_here
 from headrace.client.views import missing
 from headrace.model.errors import NotFoundError, UsageError
-from headrace.model.records import RunRecord
-from headrace.model.states import RunState
-from headrace.services.listing import RunRow, rows_of
+from headrace.services.listing import RunRow, is_among, parse_states, recorded_states, rows_of
+from headrace.services.query import parse_query
 from headrace.stores.metadata.protocol import RunFilter
 
 if TYPE_CHECKING:
@@ -49,30 +48,18 @@ def runs(
         UsageError: ``where`` or ``status`` make no sense; NotFoundError: nothing was ever run here.
     """
     query = parse_query(where)
-    wanted = (status,) if isinstance(status, str) else tuple(status)
-    unknown = [state for state in wanted if state not in STATES]
-    if unknown:
-        raise UsageError(f"status: {unknown[0]!r} is no state of a run; there are {', '.join(STATES)}")
     if limit is not None and limit < 0:
         raise UsageError(f"limit is {limit}, it cannot be negative")
-    states = query.states & frozenset(wanted) if wanted else query.states
+    states = query.states & parse_states((status,) if isinstance(status, str) else status)
     source = source_here()
     condition = RunFilter(
         project=source.project,
         flow=str(flow) if flow is not None else None,
         tags=(tag,) if isinstance(tag, str) else tuple(tag),
         where=query.where,
-        states=_recorded(states),
+        states=recorded_states(states),
     )
     return Runs(source, condition, states, limit)
-
-
-def _recorded(states: frozenset[str]) -> tuple[RunState, ...]:
-    """What runs in ``states`` may be recorded as; empty for no condition."""
-    if states == frozenset(STATES):
-        return ()
-    names = {RunState.RUNNING if state == CRASHED else RunState(state) for state in states}
-    return tuple(sorted(names))
 
 
 class Runs:
@@ -103,18 +90,13 @@ class Runs:
             self._complete = len(page) < size
             if page:
                 self._want = msgspec.structs.replace(self._want, before_id=page[-1].id)
-            found = [record for record in page if self._wanted(record)]
+            now = time.time()
+            found = [record for record in page if is_among(self._source.metadata, record, self._states, now)]
             if self._left is not None:
                 found = found[: self._left]
                 self._left -= len(found)
             self._loaded += [RunReader(self._source, record, complete=False) for record in found]
         return self._loaded
-
-    def _wanted(self, record: RunRecord) -> bool:
-        """Whether the state is as asked for: only one that is recorded as running may be another."""
-        if record.state is not RunState.RUNNING or {"running", CRASHED} <= self._states:
-            return True
-        return state_of(self._source.metadata, record) in self._states
 
     def __len__(self) -> int:
         return len(self._load(None))
@@ -149,8 +131,6 @@ class Runs:
 
     def to_pandas(self) -> pd.DataFrame:
         """One row per run, for comparing: state, times, ``params.*``, ``metrics.*`` (the last value), ``tags.*``."""
-        import time
-
         import pandas as pd
 
         rows = []
@@ -161,7 +141,7 @@ class Runs:
                     "run": row.name,
                     "flow": row.flow,
                     "number": row.number,
-                    "state": CRASHED if row.driver == "gone" else row.state,
+                    "state": row.state,
                     "started": row.started,
                     "duration": row.duration,
                 }
@@ -176,8 +156,6 @@ class Runs:
     # --- showing ----------------------------------------------------------------------------------------------
 
     def _table(self) -> tuple[tuple[str, ...], list[tuple[str, ...]], str]:
-        import time
-
         readers = self._load(_SHOWN + 1)
         rows = _rows(self._source, readers[:_SHOWN], time.time())
         metrics = list(dict.fromkeys(name for row in rows for name in row.metrics))[:4]
@@ -186,9 +164,9 @@ class Runs:
         body = [
             (
                 row.name,
-                CRASHED if row.driver == "gone" else row.state,
+                row.state,
                 f"{moment(row.started or row.created):%Y-%m-%d %H:%M}",
-                "" if row.duration is None or row.driver == "gone" else format_duration(row.duration),
+                "" if row.duration is None else format_duration(row.duration),
                 *[str(row.params.get(name, "")) for name in params],
                 *[f"{row.metrics[name]:g}" if name in row.metrics else "" for name in metrics],
             )

@@ -12,11 +12,12 @@ from headrace.client.html import html_facts, html_text
 from headrace.client.logs import run_log
 from headrace.client.metrics import Metrics
 from headrace.client.names import check_tag
-from headrace.client.source import CRASHED, RunReader, moment
+from headrace.client.source import RunReader, moment
 from headrace.client.views import Inputs, LogText, Named, missing
 from headrace.model.errors import UsageError
+from headrace.model.params import from_text
 from headrace.model.records import Tag
-from headrace.services.listing import duration_of, plain_param
+from headrace.services.listing import CRASHED, duration_of
 from headrace.stores.metadata.protocol import Untag
 
 
@@ -85,7 +86,7 @@ class RunFacts:
     @property
     def params(self) -> dict[str, Any]:
         """Parameters of the flow and those logged: values where they are plain, else texts that show them."""
-        return {param.name: plain_param(param) for param in self._reader.metadata.params([self._reader.id])}
+        return {param.name: from_text(param.text) for param in self._reader.metadata.params([self._reader.id])}
 
     @property
     def tags(self) -> dict[str, str]:

@@ -20,12 +20,13 @@ from headrace.client.html import html_facts, html_preview, html_table, html_text
 from headrace.client.loading import load
 from headrace.client.logs import task_log
 from headrace.client.metrics import Metrics
-from headrace.client.source import CRASHED, RunReader, moment, open_run, shown
+from headrace.client.source import RunReader, moment, open_run, shown
 from headrace.client.views import Inputs, LogText, Named, missing
 from headrace.model.errors import NotFoundError, RemoteTraceback, RunFailedError, TaskError, UsageError
 from headrace.model.records import FLOW_TASK, ArtifactRecord, RunRecord, TaskId, TaskRecord
 from headrace.model.states import FINAL_TASK_STATES, TaskState
 from headrace.model.values import Preview
+from headrace.services.listing import CRASHED
 from headrace.services.names import Name, find_task, parse_name, task_name
 
 _PAGE = 1000

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import time
 from datetime import datetime
-from pathlib import Path
 
 import msgspec
 
@@ -14,17 +13,13 @@ from headrace.model.errors import NotFoundError
 from headrace.model.records import ArtifactRecord, RunDetails, RunRecord
 from headrace.model.states import RunState
 from headrace.model.values import Blob
-from headrace.services.listing import driver_of
+from headrace.services.listing import state_of
 from headrace.services.names import find_run
 from headrace.stores.artifacts.protocol import ArtifactStore
 from headrace.stores.metadata.protocol import MetadataStore
 
-#: State of a run that is recorded as running although the process that drove it is gone.
-CRASHED = "crashed"
 #: The record of a run that is over is asked for again when it is older than this: a resume may change it.
 _FRESH = 0.02
-#: A run gets its lease this long after its row at the latest.
-_BIRTH = 2.0
 
 
 class Source:
@@ -61,13 +56,7 @@ def source_here() -> Source:
     Raises:
         NotFoundError: it is such a place.
     """
-    settings = wiring.read_settings()
-    if not settings.database and not Path(settings.home, "metadata.db").exists():
-        raise NotFoundError(
-            f"there are no runs yet: no {wiring.HOME} folder with any in {Path.cwd()} or above it; run a flow first, "
-            "or name a place with HEADRACE_HOME"
-        )
-    return Source(wiring.project())
+    return Source(wiring.existing_project())
 
 
 class RunReader:
@@ -116,7 +105,7 @@ class RunReader:
 
     def state(self, *, fresh: bool = False) -> str:
         """Its state, ``crashed`` included."""
-        return state_of(self.metadata, self.record(fresh=fresh))
+        return state_of(self.metadata, self.record(fresh=fresh), time.time())
 
     def details(self) -> RunDetails:
         """What it recorded of its surroundings; empty as long as it has not."""
@@ -139,19 +128,6 @@ def open_run(name: str, source: Source | None = None) -> RunReader:
     source = source or source_here()
     record = find_run(source.metadata, source.project, name.removesuffix("/latest"))
     return RunReader(source, record, complete=True)
-
-
-def state_of(metadata: MetadataStore, record: RunRecord) -> str:
-    """The state of a run, ``crashed`` when nobody drives it although it is recorded as running."""
-    if record.state is not RunState.RUNNING:
-        return str(record.state)
-    now = time.time()
-    if driver_of(metadata, record, now) != "gone":
-        return str(record.state)
-    if now - record.started < _BIRTH and metadata.lease(f"run:{record.id}") is None:
-        current = metadata.run_by_id(record.id)  # just born, or ended since it was read
-        return str(current.state if current is not None else record.state)
-    return CRASHED
 
 
 def shown(records: list[ArtifactRecord]) -> list[ArtifactRecord]:

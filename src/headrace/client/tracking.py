@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from headrace.client.names import check_name, check_tag
 from headrace.model.errors import UsageError
+from headrace.model.params import to_text
 from headrace.worker import context
 
 if TYPE_CHECKING:
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from headrace.model.values import Preview
     from headrace.services.tracking import TrackedRun
 
-_TEXT = 2000
 _LEAST, _MOST = -(2**63), 2**63 - 1
 
 
@@ -120,27 +120,6 @@ def log_params(params: Mapping[str, Any]) -> None:
         check_name("parameter", name)
     for name, value in params.items():
         target.param(name, to_text(value))
-
-
-def to_text(value: object) -> str:
-    """A parameter as it is kept: JSON where it is plain, else a short repr; at most 2,000 characters."""
-    import msgspec
-
-    if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
-        return repr(value)  # JSON has no word for these
-    try:
-        text = msgspec.json.encode(value, enc_hook=_plain).decode()
-    except (TypeError, ValueError, msgspec.MsgspecError, RecursionError):
-        text = repr(value)
-    return text if len(text) <= _TEXT else text[: _TEXT - 3] + "..."
-
-
-def _plain(value: Any) -> object:
-    if isinstance(value, os.PathLike):
-        return os.fspath(value)
-    if getattr(value, "ndim", None) == 0 and callable(getattr(value, "item", None)):
-        return value.item()
-    raise TypeError(type(value).__name__)
 
 
 def set_tag(name: str, value: object = "") -> None:

@@ -78,14 +78,6 @@ def _asked(questions: list[QuestionView]) -> str:
     return "; it asks " + ", ".join(repr(question.name) for question in questions)
 
 
-def parse_answer(text: str) -> Any:
-    """What JSON makes of ``text``, else the text itself."""
-    try:
-        return msgspec.json.decode(text)
-    except (msgspec.DecodeError, UnicodeError):
-        return text
-
-
 def check_removable(metadata: MetadataStore, run: RunRecord, now: float) -> None:
     """Refuse to remove a run that somebody drives.
 

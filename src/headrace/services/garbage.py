@@ -14,6 +14,7 @@ from headrace.model.records import Input, RunRecord
 from headrace.model.states import RunState
 from headrace.model.values import Blob
 from headrace.services.describe import details_of
+from headrace.services.listing import STATES, state_of
 from headrace.stores.artifacts.protocol import ArtifactStore
 from headrace.stores.metadata.protocol import MetadataStore, RunFilter
 
@@ -24,14 +25,16 @@ GRACE = 3600.0
 class Policy(msgspec.Struct, frozen=True, kw_only=True):
     """Which runs may go: all given conditions must hold, and without any no run goes.
 
-    ``older_than`` seconds since its end; ``keep`` the newest so many of each flow; ``without_tag`` keeps tagged ones.
+    ``older_than`` seconds since its end; ``keep`` the newest so many of each flow; only those with ``tag``;
+    ``without_tag`` keeps those with that one.
     """
 
     older_than: float | None = None
     keep: int | None = None
     flow: str | None = None
+    tag: str | None = None
     without_tag: str | None = None
-    states: tuple[RunState, ...] = ()
+    states: frozenset[str] = frozenset(STATES)
 
     @property
     def empty(self) -> bool:
@@ -55,10 +58,8 @@ def choose_runs(metadata: MetadataStore, project: str, policy: Policy, now: floa
         return []
     runs = metadata.runs(RunFilter(project=project, flow=policy.flow))
     kept: dict[str, int] = {}
-    tagged: set[int] = set()
-    if policy.without_tag is not None:
-        want = RunFilter(project=project, flow=policy.flow, tags=(policy.without_tag,))
-        tagged = {run.id for run in metadata.runs(want)}
+    wanted = {run.id for run in runs} if policy.tag is None else _tagged(metadata, project, policy.tag)
+    wanted -= set() if policy.without_tag is None else _tagged(metadata, project, policy.without_tag)
     chosen = []
     for run in runs:
         kept[run.flow] = kept.get(run.flow, 0) + 1
@@ -67,10 +68,15 @@ def choose_runs(metadata: MetadataStore, project: str, policy: Policy, now: floa
         ended = run.finished if run.finished is not None else run.started
         if policy.older_than is not None and now - ended < policy.older_than:
             continue
-        if run.state is RunState.RUNNING or run.id in tagged or (policy.states and run.state not in policy.states):
+        state = state_of(metadata, run, now)
+        if state == RunState.RUNNING or run.id not in wanted or state not in policy.states:
             continue
         chosen.append(run)
     return chosen
+
+
+def _tagged(metadata: MetadataStore, project: str, tag: str) -> set[int]:
+    return {run.id for run in metadata.runs(RunFilter(project=project, tags=(tag,)))}
 
 
 def plan(metadata: MetadataStore, artifacts: ArtifactStore, runs: list[RunRecord], now: float) -> Plan:

@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import msgspec
 
 from headrace._base.process import owner_alive
 from headrace.model.errors import UsageError
-from headrace.model.records import Param, RunRecord
+from headrace.model.params import from_text
+from headrace.model.records import RunRecord
 from headrace.model.states import RunState
 from headrace.stores.metadata.protocol import MetadataStore, RunFilter
 
+#: State of a run that is recorded as running although the process that drove it is gone.
+CRASHED = "crashed"
+STATES: tuple[str, ...] = (*RunState, CRASHED)
+#: A run gets its lease this long after its row at the latest.
 _BIRTH = 2.0
 
 
 class RunRow(msgspec.Struct, frozen=True, kw_only=True):
     """A run in a listing. Times are seconds since the epoch, ``duration`` seconds of its last session.
 
-    ``driver`` of a run in state ``running``: ``alive``, ``gone`` (killed: ``resume`` goes on) or ``unknown`` (on
-    another machine); empty for others. ``params`` holds values where they are plain, else texts.
+    ``state``: ``crashed`` when it is recorded as running, but its driver was killed (``resume`` goes on). ``driver`` of
+    one that is over: empty; else ``alive``, ``gone`` when it crashed, or ``unknown`` (on another machine).
+    ``params`` holds values where they are plain, else texts.
     """
 
     name: str
@@ -42,11 +48,6 @@ class RunRow(msgspec.Struct, frozen=True, kw_only=True):
     error: str
 
 
-def list_runs(metadata: MetadataStore, want: RunFilter, now: float) -> list[RunRow]:
-    """Runs that match ``want``, newest first, with their last metrics, parameters and tags."""
-    return rows_of(metadata, metadata.runs(want), now)
-
-
 def rows_of(metadata: MetadataStore, runs: Sequence[RunRecord], now: float) -> list[RunRow]:
     """``runs`` as rows, in their order."""
     ids = [run.id for run in runs]
@@ -56,7 +57,7 @@ def rows_of(metadata: MetadataStore, runs: Sequence[RunRecord], now: float) -> l
     metrics: dict[int, dict[str, float]] = {}
     tags: dict[int, dict[str, str]] = {}
     for param in metadata.params(ids):
-        params.setdefault(param.run_id, {})[param.name] = plain_param(param)
+        params.setdefault(param.run_id, {})[param.name] = from_text(param.text)
     for metric in metadata.metric_summaries(ids):
         metrics.setdefault(metric.run_id, {})[metric.name] = metric.last
     for tag in metadata.tags(ids):
@@ -66,12 +67,12 @@ def rows_of(metadata: MetadataStore, runs: Sequence[RunRecord], now: float) -> l
             name=run.name,
             flow=run.flow,
             number=run.number,
-            state=str(run.state),
-            driver=driver_of(metadata, run, now),
+            state=CRASHED if driver == "gone" else str(run.state),
+            driver=driver,
             created=run.created,
             started=run.started,
             finished=run.finished,
-            duration=duration_of(run, now),
+            duration=None if driver == "gone" else duration_of(run, now),
             session=run.session,
             user=run.user,
             host=run.host,
@@ -81,8 +82,24 @@ def rows_of(metadata: MetadataStore, runs: Sequence[RunRecord], now: float) -> l
             failed_task=run.failed_task,
             error=run.error,
         )
-        for run in runs
+        for run, driver in [_with_driver(metadata, run, now) for run in runs]
     ]
+
+
+def state_of(metadata: MetadataStore, run: RunRecord, now: float) -> str:
+    """The state of a run: ``crashed`` when nobody drives it although it is recorded as running."""
+    current, driver = _with_driver(metadata, run, now)
+    return CRASHED if driver == "gone" else str(current.state)
+
+
+def _with_driver(metadata: MetadataStore, run: RunRecord, now: float) -> tuple[RunRecord, str]:
+    """The run, and ``driver_of`` it; read again when the driver seems gone, for it may just have ended as it should."""
+    driver = driver_of(metadata, run, now)
+    if driver == "gone":
+        current = metadata.run_by_id(run.id)
+        if current is not None and current.state is not RunState.RUNNING:
+            return current, ""
+    return run, driver
 
 
 def driver_of(metadata: MetadataStore, run: RunRecord, now: float) -> str:
@@ -91,7 +108,7 @@ def driver_of(metadata: MetadataStore, run: RunRecord, now: float) -> str:
         return ""
     lease = metadata.lease(f"run:{run.id}")
     if lease is None:  # a run gets its lease a moment after its row
-        return "gone" if now - run.created > _BIRTH else "unknown"
+        return "gone" if now - max(run.created, run.started) > _BIRTH else "unknown"
     alive = owner_alive(lease.owner)
     if alive is None:
         return "unknown" if lease.expires > now else "gone"
@@ -105,46 +122,47 @@ def duration_of(run: RunRecord, now: float) -> float | None:
     return max(0.0, now - run.started) if run.state is RunState.RUNNING else None
 
 
-def plain_param(param: Param) -> Any:
-    """The value of a parameter where its text is JSON, else the text."""
-    try:
-        return msgspec.json.decode(param.text)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return param.text
+def match_runs(metadata: MetadataStore, want: RunFilter, states: frozenset[str], now: float) -> Iterator[RunRecord]:
+    """Runs that match ``want`` and are in one of ``states``, newest first; at most ``want.limit``."""
+    if not states:
+        return
+    left, size = want.limit, want.limit
+    want = msgspec.structs.replace(want, states=recorded_states(states))
+    while True:
+        page = metadata.runs(want)
+        for run in page:
+            if is_among(metadata, run, states, now):
+                yield run
+                left = None if left is None else left - 1
+                if left == 0:
+                    return
+        if size is None or len(page) < size:
+            return
+        want = msgspec.structs.replace(want, before_id=page[-1].id)
 
 
-def parse_where(text: str) -> tuple[str, str, float | str]:
-    """``metrics.accuracy > 0.9`` as the condition of a ``RunFilter``.
-
-    Raises:
-        UsageError: it is not a condition.
-    """
-    for index, char in enumerate(text):
-        if char in "=!<>":
-            operator = text[index : index + 2] if text[index + 1 : index + 2] == "=" else char
-            subject, value = text[:index].strip(), text[index + len(operator) :].strip()
-            if subject and value and operator != "!":
-                return subject, "=" if operator == "==" else operator, _unquoted(value)
-            break
-    raise UsageError(f"{text!r} is not a condition; write one such as 'metrics.accuracy > 0.9' or 'params.depth = 4'")
+def is_among(metadata: MetadataStore, run: RunRecord, states: frozenset[str], now: float) -> bool:
+    """Whether a run found by ``recorded_states(states)`` is in one of ``states``."""
+    if run.state is not RunState.RUNNING or {RunState.RUNNING, CRASHED} <= states:
+        return True
+    return state_of(metadata, run, now) in states
 
 
-def _unquoted(value: str) -> float | str:
-    if len(value) >= 2 and value[0] == value[-1] and value[0] in "'\"":
-        return value[1:-1]
-    try:
-        return float(value)
-    except ValueError:
-        return value
+def recorded_states(states: frozenset[str]) -> tuple[RunState, ...]:
+    """What runs in ``states`` may be recorded as, for a ``RunFilter``; empty for no condition."""
+    if states == frozenset(STATES):
+        return ()
+    return tuple(sorted({RunState.RUNNING if state == CRASHED else RunState(state) for state in states}))
 
 
-def parse_states(names: Sequence[str]) -> tuple[RunState, ...]:
-    """States by name.
+def parse_states(names: Iterable[str]) -> frozenset[str]:
+    """States by name, several in a text with commas between them; all states when there are no names.
 
     Raises:
         UsageError: there is no such state.
     """
-    try:
-        return tuple(RunState(name.lower()) for one in names for name in one.split(",") if name)
-    except ValueError:
-        raise UsageError(f"{', '.join(names)}: the states are {', '.join(RunState)}") from None
+    found = frozenset(name.strip().lower() for one in names for name in one.split(",") if name.strip())
+    unknown = found - frozenset(STATES)
+    if unknown:
+        raise UsageError(f"{min(unknown)!r} is no state of a run; there are {', '.join(STATES)}")
+    return found or frozenset(STATES)

@@ -199,7 +199,7 @@ def test_every_command_has_help(runner: CliRunner) -> None:
         done = runner.invoke(headrace_command, [name, "--help"])
         assert done.exit_code == 0, (name, done.output)
         assert "Usage:" in done.output
-        if name not in ("run", "resume", "logs", "debug", "completion"):
+        if name not in ("run", "resume", "logs", "debug", "completion", "dialect"):
             assert "--json" in done.output
 
 

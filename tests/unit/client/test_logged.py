@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 import headrace
-from headrace.client.tracking import to_text, track
+from headrace.client.tracking import track
 from headrace.model.errors import StoreError, UsageError
 from headrace.model.messages import Metrics, Track
 from headrace.model.records import MetricChunk, Param, RunRecord, Tag
@@ -167,23 +167,6 @@ def test_figures(sent: list[Track]) -> None:
     headrace.log_figure("figure", figure)
     headrace.log_figure("axes", axes)
     assert all(one.preview.png.startswith(b"\x89PNG") for one in flushed(sent).artifacts)
-
-
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [
-        (4, "4"),
-        ("four", '"four"'),
-        ([1, 2], "[1,2]"),
-        (None, "null"),
-        (math.nan, "nan"),
-        (np.float64(0.5), "0.5"),
-        (complex(1, 2), "(1+2j)"),
-        ("x" * 3000, '"' + "x" * 1996 + "..."),
-    ],
-)
-def test_parameters_as_text(value: object, text: str) -> None:
-    assert to_text(value) == text
 
 
 def test_outside_of_everything_the_error_says_what_to_do() -> None:

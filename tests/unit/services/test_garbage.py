@@ -11,12 +11,14 @@ import msgspec
 import pytest
 
 from headrace import wiring
+from headrace._base.process import process_owner
 from headrace.model.errors import NotFoundError
 from headrace.model.records import Input, RunDetails, RunRecord, Tag
 from headrace.model.states import RunState
 from headrace.services import garbage
 from headrace.services.archive import export_run, import_run
 from headrace.services.garbage import Policy
+from headrace.services.listing import CRASHED
 from headrace.services.resumable import newest_resumable
 from headrace.stores import codecs
 from headrace.stores.metadata.protocol import NewRun, RunChange
@@ -66,15 +68,21 @@ def test_policies(project: wiring.Project) -> None:
         make_run(project, "a", RunState.SUCCEEDED, age * DAY)
     make_run(project, "b", RunState.FAILED, 25 * DAY)
     running = make_run(project, "a", RunState.RUNNING, 50 * DAY)
+    lease = project.metadata.acquire(f"run:{running.id}", process_owner(), 10, time.time())
+    assert lease is not None
     project.metadata.commit([Tag(1, "keep", "yes")])
     assert running.name == "a/5"
     assert names(project, Policy()) == []
     assert names(project, Policy(older_than=15 * DAY)) == ["b/1", "a/3", "a/2", "a/1"]
     assert names(project, Policy(older_than=15 * DAY, flow="a", without_tag="keep")) == ["a/3", "a/2"]
     assert names(project, Policy(without_tag="keep=no", flow="a")) == ["a/4", "a/3", "a/2", "a/1"]
-    assert names(project, Policy(states=(RunState.FAILED, RunState.RUNNING))) == ["b/1"]
+    assert names(project, Policy(states=frozenset({"failed", "running"}))) == ["b/1"]
+    assert names(project, Policy(tag="keep")) == names(project, Policy(tag="keep=yes", flow="a")) == ["a/1"]
+    assert names(project, Policy(tag="keep", without_tag="keep")) == []
     assert names(project, Policy(keep=2)) == ["a/3", "a/2", "a/1"]
     assert names(project, Policy(keep=0)) == ["b/1", "a/4", "a/3", "a/2", "a/1"]
+    project.metadata.release(lease)
+    assert names(project, Policy(states=frozenset({CRASHED}))) == ["a/5"]
 
 
 def test_the_plan_is_what_then_happens(project: wiring.Project) -> None:

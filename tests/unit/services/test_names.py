@@ -8,7 +8,7 @@ import pytest
 
 import headrace
 from headrace.model.errors import NotFoundError, UsageError
-from headrace.services.listing import parse_states, parse_where
+from headrace.services.listing import STATES, parse_states
 from headrace.services.names import Name, parse_name
 from headrace.services.tracebacks import users_frames
 
@@ -39,30 +39,10 @@ def test_what_is_no_name(text: str) -> None:
         parse_name(text)
 
 
-@pytest.mark.parametrize(
-    ("text", "condition"),
-    [
-        ("metrics.accuracy > 0.9", ("metrics.accuracy", ">", 0.9)),
-        ("params.depth=4", ("params.depth", "=", 4.0)),
-        ("params.depth == 4", ("params.depth", "=", 4.0)),
-        ("state != 'failed'", ("state", "!=", "failed")),
-        ('tags.name >= "a=b"', ("tags.name", ">=", "a=b")),
-        ("params.word = 'x > y'", ("params.word", "=", "x > y")),
-    ],
-)
-def test_conditions(text: str, condition: tuple[str, str, float | str]) -> None:
-    assert parse_where(text) == condition
-
-
-@pytest.mark.parametrize("text", ["", "accuracy", "> 3", "a >", "a ! b", "a ? b"])
-def test_what_is_no_condition(text: str) -> None:
-    with pytest.raises(UsageError):
-        parse_where(text)
-
-
 def test_states() -> None:
-    assert [str(one) for one in parse_states(["failed,Running", "cancelled"])] == ["failed", "running", "cancelled"]
-    with pytest.raises(UsageError):
+    assert parse_states(["failed,Running", "cancelled"]) == {"failed", "running", "cancelled"}
+    assert parse_states([]) == set(STATES)
+    with pytest.raises(UsageError, match="'done' is no state of a run"):
         parse_states(["done"])
 
 

@@ -20,7 +20,8 @@ def answer_command(run_name: str, question: str | None, value: str | None, json:
 
     Without NAME: list what RUN asks. With --json: a list of objects with the keys name, prompt, created, until.
     """
-    from headrace.services.control import parse_answer, send_answer
+    from headrace.model.params import from_text
+    from headrace.services.control import send_answer
     from headrace.services.describe import open_questions
     from headrace.services.names import find_run
 
@@ -39,8 +40,8 @@ def answer_command(run_name: str, question: str | None, value: str | None, json:
         return
     if value is None:
         raise click.UsageError(f"what is the answer to {question!r}? headrace answer {run.name} {question} VALUE")
-    send_answer(project.metadata, run, question, parse_answer(value), now)
+    send_answer(project.metadata, run, question, from_text(value), now)
     if json:
-        print_json({"run": run.name, "name": question, "value": parse_answer(value)})
+        print_json({"run": run.name, "name": question, "value": from_text(value)})
     elif run.state != "running":
         click.echo(f"Noted; {run.name} is {run.state} and takes it when resumed: headrace resume {run.name}")

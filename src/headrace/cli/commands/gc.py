@@ -14,6 +14,7 @@ from headrace.cli.output import print_json
 @click.option("--older-than", metavar="AGE", help="Runs that ended longer ago than this: 30d, 12h.")
 @click.option("--keep", type=click.IntRange(0), metavar="N", help="Keep the newest N runs of each flow.")
 @click.option("--flow", metavar="F", help="Only runs of this flow.")
+@click.option("--tag", metavar="T", help="Only runs with this tag (name or name=value).")
 @click.option("--without-tag", metavar="T", help="Keep runs with this tag (name or name=value).")
 @click.option("--status", "states", multiple=True, metavar="S", help="Only runs in this state; may be repeated.")
 @click.option("--delete", is_flag=True, help="Do it. Without this, only say what would go.")
@@ -22,6 +23,7 @@ def gc_command(
     older_than: str | None,
     keep: int | None,
     flow: str | None,
+    tag: str | None,
     without_tag: str | None,
     states: tuple[str, ...],
     delete: bool,
@@ -43,7 +45,9 @@ def gc_command(
         age = None if older_than is None else parse_duration(older_than)
     except ValueError as error:
         raise UsageError(f"--older-than: {error}") from None
-    policy = garbage.Policy(older_than=age, keep=keep, flow=flow, without_tag=without_tag, states=parse_states(states))
+    policy = garbage.Policy(
+        older_than=age, keep=keep, flow=flow, tag=tag, without_tag=without_tag, states=parse_states(states)
+    )
     project = open_existing()
     now = time.time()
     runs = garbage.choose_runs(project.metadata, project.name, policy, now)

@@ -37,22 +37,23 @@ def runs_command(
     """List runs, newest first.
 
     Conditions of --where compare metrics.NAME (the last value), params.NAME, tags.NAME, state, flow, number, created
-    or duration with = != < <= > >=.
+    or duration with = != < <= > >=; join them by `and`. A run whose process was killed is in the state `crashed`.
 
     With --json: a list of objects with the keys name, flow, number, state, driver, created, started, finished,
     duration, session, user, host, params, metrics, tags, failed_task, error; times in seconds since 1970.
     """
     from headrace.model.errors import NotFoundError
-    from headrace.services.listing import list_runs, parse_states, parse_where
+    from headrace.services.listing import match_runs, parse_states, rows_of
     from headrace.stores.metadata.protocol import RunFilter
 
-    want = RunFilter(
-        flow=flow,
-        tags=tags,
-        states=parse_states(states),
-        where=tuple(parse_where(one) for one in where),
-        limit=limit + 1 if limit else None,
-    )
+    wanted = parse_states(states)
+    conditions: tuple[Any, ...] = ()
+    if where:
+        from headrace.services.query import parse_query
+
+        queries = [parse_query(one) for one in where]
+        conditions = tuple(condition for query in queries for condition in query.where)
+        wanted = wanted.intersection(*(query.states for query in queries))
     try:
         project = open_existing()
     except NotFoundError as error:
@@ -61,9 +62,9 @@ def runs_command(
         else:
             click.echo(str(error), err=True)
         return
-    import msgspec
-
-    rows = list_runs(project.metadata, msgspec.structs.replace(want, project=project.name), time.time())
+    want = RunFilter(project=project.name, flow=flow, tags=tags, where=conditions, limit=limit + 1 if limit else None)
+    now = time.time()
+    rows = rows_of(project.metadata, list(match_runs(project.metadata, want, wanted, now)), now)
     more = bool(limit) and len(rows) > limit
     rows = rows[:limit] if limit else rows
     if json:
@@ -81,12 +82,11 @@ def runs_command(
 def _cells(row: RunRow) -> tuple[str, ...]:
     from headrace._base.sizes import format_duration
 
-    state = f"{row.state} (driver gone)" if row.driver == "gone" else row.state
     return (
         row.name,
-        state,
+        row.state,
         moment(row.started),
-        "" if row.duration is None or row.driver == "gone" else format_duration(row.duration),
+        "" if row.duration is None else format_duration(row.duration),
         " ".join(f"{name}={_short(value)}" for name, value in row.params.items()),
         " ".join(f"{name}={number(value)}" for name, value in row.metrics.items()),
         " ".join(f"{name}={value}" if value else name for name, value in row.tags.items()),

@@ -67,13 +67,12 @@ def _print_run(view: RunView) -> None:
     run = view.run
     if view.failure is not None:
         _print_failure(view)
-    state = f"{run.state} (driver gone)" if run.driver == "gone" else run.state
     where = view.surroundings
     commit = where.git_commit[:10] + (" with local changes" if where.git_dirty else "")
     print_facts(
         [
             ("run", run.name),
-            ("state", state),
+            ("state", run.state),
             ("started", moment(run.started) + (f" (session {run.session})" if run.session > 1 else "")),
             ("took", "" if run.duration is None else format_duration(run.duration)),
             ("tags", " ".join(f"{tag}={value}" if value else tag for tag, value in run.tags.items())),
@@ -98,7 +97,7 @@ def _print_run(view: RunView) -> None:
         heading("\nWaiting for an answer")
         click.echo(f"  {question.name}: {clean_lines(question.prompt)}".rstrip(": "))
         click.echo(f"  headrace answer {run.name} {question.name} VALUE")
-    if run.driver == "gone":
+    if run.state == "crashed":
         click.echo(f"\nThe process that drove it is gone; go on with: headrace resume {run.name}")
 
 

@@ -13,10 +13,10 @@ import msgspec
 from headrace.frontends.native.current import inside
 from headrace.frontends.native.load import canonical_main
 from headrace.frontends.native.options import Runnable
-from headrace.frontends.native.parameters import to_text
 from headrace.frontends.native.runner import Running
 from headrace.frontends.native.script import advise, prune, show_well
 from headrace.model.errors import HeadraceError, LeaseLostError, StoreError, TaskCancelledError, UsageError
+from headrace.model.params import to_text
 from headrace.model.records import Input, RunRecord
 from headrace.model.states import RunState
 from headrace.services.flowlog import FlowOutput

@@ -17,8 +17,8 @@ import msgspec
 from headrace.frontends.native import conversion
 from headrace.frontends.native.conversion import Mismatch
 from headrace.model.errors import DefinitionError, ParameterError
+from headrace.model.params import to_text
 
-_TEXT_LIMIT = 2000
 _VARARGS, _VARKEYWORDS = 0x4, 0x8
 
 
@@ -338,25 +338,6 @@ def _dashed(name: str) -> str:
 
 
 # --- for people ---------------------------------------------------------------------------------------------------
-
-
-def to_text(value: object) -> str:
-    """``value`` for listings and filters: JSON where it is plain, else a short repr; at most 2,000 characters."""
-    if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
-        return repr(value)  # JSON has no word for these
-    try:
-        text = msgspec.json.encode(value, enc_hook=_plain).decode()
-    except (TypeError, ValueError, msgspec.MsgspecError, RecursionError):
-        return conversion.show(value)
-    return text if len(text) <= _TEXT_LIMIT else text[: _TEXT_LIMIT - 3] + "..."
-
-
-def _plain(value: object) -> object:
-    if isinstance(value, Path):
-        return str(value)
-    if type(value).__module__ == "numpy" and getattr(value, "ndim", 1) == 0:
-        return value.item()  # type: ignore[attr-defined]
-    raise TypeError(type(value).__name__)
 
 
 class Usage(NamedTuple):

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headrace.client.query import COLUMNS, OPERATORS, STATES, Query, parse_query
 from headrace.model.errors import UsageError
+from headrace.services.listing import STATES
+from headrace.services.query import COLUMNS, OPERATORS, Query, parse_query
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The small language of ``headrace.runs(where=...)``.
+"""The small language of ``headrace.runs(where=...)`` and ``headrace runs --where``.
 
     metrics.accuracy > 0.9 and params.depth = 4 and tags.team != "vision lab" and created >= 2026-01-31
 
@@ -21,14 +21,12 @@ from datetime import datetime
 import msgspec
 
 from headrace._base.sizes import parse_duration
-from headrace.client.source import CRASHED
 from headrace.model.errors import UsageError
-from headrace.model.states import RunState
+from headrace.services.listing import STATES
 
 OPERATORS = ("==", "=", "!=", "<=", "<", ">=", ">")
 GROUPS = ("metrics", "params", "tags")
 COLUMNS = ("state", "flow", "number", "created", "duration")
-STATES = (*RunState, CRASHED)
 
 _BARE = r"[^\s=!<>\"']+"
 _WORDS = {"True": "true", "False": "false", "None": "null"}  # parameters are kept as JSON
