@@ -74,13 +74,13 @@ def _submit(state: EngineState, event: Submit, out: list[Command]) -> None:
     task.created = event.now
     _enter(state, task)
     if state.cancelling:
-        _finish(state, task, TaskState.CANCELLED, Problem("cancelled", "the run is being cancelled"), out)
+        _finish(state, task, TaskState.CANCELLED, Problem("cancelled", "the run is being cancelled"), event.now, out)
         return
     for one in task.pending:
         for source in one.sources:
             _depend(task, source.task)
             if source.task.problem is not None:
-                _finish(state, task, *_upstream(source.task, source.task.problem), out)
+                _finish(state, task, *_upstream(source.task, source.task.problem), event.now, out)
                 return
     if not task.waiting_on and _identify(state, task, event.now, out):
         _succeed(state, task, event.now, out)
@@ -290,7 +290,9 @@ def _handback(state: EngineState, event: Handback, out: list[Command]) -> None:
             continue
         slot.task.attempt -= 1
         if slot.reason == _CANCELLED:
-            _finish(state, slot.task, TaskState.CANCELLED, Problem("cancelled", "cancelled before it ran"), out)
+            _finish(
+                state, slot.task, TaskState.CANCELLED, Problem("cancelled", "cancelled before it ran"), event.now, out
+            )
         else:
             _ready(state, slot.task, event.now, front=True)
 
@@ -360,7 +362,7 @@ def _failed(state: EngineState, event: AttemptFailed, out: list[Command]) -> Non
         problem = Problem("cancelled", "cancelled while it ran")
         record = rows.attempt_record(state, task, AttemptState.CANCELLED, event, slot)
         out.append(Record((record,), urgent=True))
-        _finish(state, task, TaskState.CANCELLED, problem, out)
+        _finish(state, task, TaskState.CANCELLED, problem, event.now, out)
         return
     attempt = rows.attempt_record(state, task, AttemptState.FAILED, event, slot)
     retry = task.step.policy.retry
@@ -369,7 +371,7 @@ def _failed(state: EngineState, event: AttemptFailed, out: list[Command]) -> Non
         _delay(state, task, event, retries_done + 1, attempt, out)
         return
     out.append(Record((attempt,), urgent=True))
-    _finish(state, task, TaskState.FAILED, problem, out)
+    _finish(state, task, TaskState.FAILED, problem, event.now, out)
 
 
 def _matches(on: tuple[str, ...], classes: tuple[str, ...]) -> bool:
@@ -401,7 +403,7 @@ def _due(state: EngineState, event: Due, out: list[Command]) -> None:
         _ready(state, event.task, event.now)
 
 
-def _finish(state: EngineState, task: Task, final: TaskState, problem: Problem, out: list[Command]) -> None:
+def _finish(state: EngineState, task: Task, final: TaskState, problem: Problem, now: float, out: list[Command]) -> None:
     """End a task without a result, and with it all that needed it. A loop, because chains of them may be long."""
     ended = [(task, final, problem)]
     for one, state_after, why in ended:
@@ -411,7 +413,7 @@ def _finish(state: EngineState, task: Task, final: TaskState, problem: Problem, 
         state.live.discard(one)
         one.problem = why
         if one.id.number >= 0:
-            record = rows.task_record(state, one, state_after, None, error=why.error)
+            record = rows.task_record(state, one, state_after, now, error=why.error)
             out.append(Record((record,), urgent=True))
         out.append(Resolve(one))
         ended += [(dependent, *_upstream(one, why)) for dependent in one.dependents]
@@ -460,7 +462,7 @@ def _cancel(state: EngineState, event: Cancel, out: list[Command]) -> None:
                 if not slot.ahead:  # else its worker is busy with another task, which is not to blame
                     out.append(Kill(task.token, CANCEL_GRACE))
         else:
-            _finish(state, task, TaskState.CANCELLED, Problem("cancelled", "cancelled before it ran"), out)
+            _finish(state, task, TaskState.CANCELLED, Problem("cancelled", "cancelled before it ran"), event.now, out)
 
 
 def _input_lost(state: EngineState, event: InputLost, out: list[Command]) -> None:
@@ -471,12 +473,12 @@ def _input_lost(state: EngineState, event: InputLost, out: list[Command]) -> Non
     task = slot.task
     task.attempt -= 1
     if slot.reason == _CANCELLED:
-        _finish(state, task, TaskState.CANCELLED, Problem("cancelled", "cancelled before it ran"), out)
+        _finish(state, task, TaskState.CANCELLED, Problem("cancelled", "cancelled before it ran"), event.now, out)
         return
     task.losses += 1
     if task.losses > MAX_LOSSES:
         text = f"output {event.output!r} of task {event.parent} cannot be read, although it was made again"
-        _finish(state, task, TaskState.FAILED, Problem(Failure.INPUT, text), out)
+        _finish(state, task, TaskState.FAILED, Problem(Failure.INPUT, text), event.now, out)
         return
     task.pending = tuple(
         PendingInput(
@@ -490,7 +492,7 @@ def _input_lost(state: EngineState, event: InputLost, out: list[Command]) -> Non
         for one in task.pending
     )
     if event.producer.problem is not None:
-        _finish(state, task, *_upstream(event.producer, event.producer.problem), out)
+        _finish(state, task, *_upstream(event.producer, event.producer.problem), event.now, out)
         return
     _move(state, task, TaskState.WAITING)
     _depend(task, event.producer)
@@ -507,7 +509,7 @@ def _recall(state: EngineState, event: Recall, out: list[Command]) -> None:
     task.inputs = task.final_inputs()
     _enter(state, task)
     if state.cancelling:
-        _finish(state, task, TaskState.CANCELLED, Problem("cancelled", "the run is being cancelled"), out)
+        _finish(state, task, TaskState.CANCELLED, Problem("cancelled", "the run is being cancelled"), event.now, out)
     else:
         _ready(state, task, event.now)
 

@@ -64,6 +64,7 @@ def test_a_failure_is_recorded_before_it_is_told() -> None:
     assert (attempt.traceback, attempt.exception, attempt.exit_code) == ("tb", packed("e"), 3)
     assert isinstance(row, TaskRecord)
     assert (row.state, row.attempts, row.error) == (TaskState.FAILED, 1, "ValueError: no")
+    assert row.finished == bench.clock.now
     assert task.problem is not None
     assert task.problem.error == "ValueError: no"
 
