@@ -45,7 +45,7 @@ MISTAKES: dict[str, tuple[tuple[str, ...], int, str]] = {
     "where-nonsense": (("runs", "--where", "accuracy"), 2, "expected one of metrics.NAME"),
     "where-unknown": (("runs", "--where", "accuracy > 1"), 2, "accuracy"),
     "where-number": (("runs", "--where", "metrics.a > high"), 2, "high"),
-    "no-such-status": (("runs", "--status", "done"), 2, "the states are"),
+    "no-such-status": (("runs", "--status", "done"), 2, "is no state of a run"),
     "bad-limit": (("runs", "--limit", "-1"), 2, "--limit"),
     "cancel-what-is-over": (("cancel", "numbers/1"), 2, "not running"),
     "answer-nothing-asked": (("answer", "numbers/1", "ok", "yes"), 2, "waits for no answer"),
