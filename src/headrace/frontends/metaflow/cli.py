@@ -73,6 +73,7 @@ def make_group(cls: Any) -> click.Group:
         context.obj = {"cls": cls, **options}
         if context.invoked_subcommand not in ("help", "version", "output-dot", "output-raw"):
             _head(cls, options["quiet"])
+            _project_line(cls, options)
         if context.invoked_subcommand is None:
             _check(cls, options["quiet"])
             _hint()
@@ -91,6 +92,14 @@ def make_group(cls: Any) -> click.Group:
 def _head(cls: Any, quiet: bool) -> None:
     if not quiet:
         click.echo(f"Metaflow {VERSION} executing {cls.__name__} for user:{user_name()}", err=True)
+
+
+def _project_line(cls: Any, options: dict[str, Any]) -> None:
+    from headrace.frontends.metaflow.projects import project_facts
+
+    facts = project_facts(cls, options["branch"], options["production"], user_name())
+    if facts and not options["quiet"]:
+        click.echo(f"Project: {facts['project_name']}, Branch: {facts['branch_name']}", err=True)
 
 
 def _check(cls: Any, quiet: bool) -> None:
@@ -147,8 +156,8 @@ def _run_command(cls: Any) -> click.Command:
     @click.option("--namespace", default=None, help="Change namespace from the default to the specified tag.")
     @click.pass_obj
     def run(obj: dict[str, Any], /, **given: Any) -> int:
-        _check(cls, obj["quiet"])
         options = _options(cls, obj, given)
+        _check(cls, obj["quiet"])
         values = default_values(cls, _given(cls, given))
         launch(cls, values, options)
         return 0
@@ -167,7 +176,6 @@ def _parameter_option(parameter: Parameter) -> click.Option:
     return click.Option(
         [f"--{parameter.name}", _variable(parameter)],
         type=_ParameterType(parameter),
-        default=None,
         required=bool(parameter.required) and default is None,
         help=text,
     )

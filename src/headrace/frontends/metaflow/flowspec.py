@@ -344,7 +344,7 @@ class FlowBase(metaclass=FlowSpecMeta):
 def _pick(values: Any, index: int) -> Any:
     try:
         return values[index]
-    except (TypeError, KeyError):
+    except TypeError:
         from itertools import islice
 
         return next(islice(values, index, index + 1))

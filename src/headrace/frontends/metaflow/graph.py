@@ -251,7 +251,15 @@ def lint(graph: FlowGraph) -> None:
     Raises:
         LintWarn: it cannot.
     """
-    for check in (_check_names, _check_ends, _check_tails, _check_targets, _check_reachable, _check_nesting):
+    for check in (
+        _check_names,
+        _check_joins,
+        _check_ends,
+        _check_tails,
+        _check_targets,
+        _check_reachable,
+        _check_nesting,
+    ):
         check(graph)
     _check_cycles(graph)
     _check_decorators(graph)
@@ -270,6 +278,16 @@ def _check_names(graph: FlowGraph) -> None:
             raise LintWarn(
                 f"Step *{node.name}* takes {node.num_args} arguments. A step takes *self*; a join takes *self* and "
                 "*inputs*.",
+                node.func_lineno,
+            )
+
+
+def _check_joins(graph: FlowGraph) -> None:
+    for node in graph:
+        if node.num_args > 1 and node.type in ("split", "foreach", "split-switch"):
+            raise LintWarn(
+                f"Step *{node.name}* is both a join step (it takes an extra argument) and a split step (it goes on to "
+                "several). This is not allowed. Add a new step so that split and join become separate steps.",
                 node.func_lineno,
             )
 

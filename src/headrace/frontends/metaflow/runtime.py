@@ -6,6 +6,7 @@ The graph is not consulted: what a task says decides. Every task carries the spl
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping
 from queue import SimpleQueue
 from typing import Any
@@ -17,6 +18,7 @@ from headrace.frontends.metaflow.flowspec import Transition
 from headrace.frontends.metaflow.graph import FlowGraph
 from headrace.frontends.metaflow.plan import StepPlan
 from headrace.frontends.metaflow.task import FOREACH, INPUTS, INTERNAL, TRANSITION
+from headrace.model.states import TaskState
 from headrace.model.values import Packed
 from headrace.services.session import Session
 from headrace.stores import codecs
@@ -90,6 +92,8 @@ class Runtime:
         self._queue: SimpleQueue[Callable[[], None]] = SimpleQueue()
         self._open = 0
         self._pids: dict[str, int] = {}
+        self._live: dict[int, Task] = {}
+        self._timer: threading.Timer | None = None
         self.failed: list[str] = []
 
     def run(self) -> None:
@@ -107,6 +111,8 @@ class Runtime:
                     self._console.flush()
         finally:
             self._loop.crew.watch = None
+            if self._timer is not None:
+                self._timer.cancel()
 
     # --- what happens ------------------------------------------------------------------------------------------
 
@@ -136,6 +142,7 @@ class Runtime:
         name = str(task.id)
         pid = self._pids.pop(name, 0)
         self._open -= 1
+        del self._live[id(task)]
         self._console.end_of(name, pid)
         if self._loop.failure is not None:
             raise self._loop.failure
@@ -167,9 +174,19 @@ class Runtime:
         self._console.task(name, pid, "Task failed.", bad=True)
         if not self.failed:
             self._console.say("Workflow failed.", bad=True)
-            self._console.say(f"Terminating {self._open} active tasks...", bad=True)
-            self._loop.cancel()
+            self._end_others()
         self.failed.append(name)
+
+    def _end_others(self) -> None:
+        """Let running tasks finish if they are quick; start no more."""
+        running = [one for one in self._live.values() if one.state is TaskState.RUNNING]
+        for task in [one for one in self._live.values() if one.state is not TaskState.RUNNING]:
+            self._loop.cancel(task)
+        self._console.say(f"Terminating {len(running)} active tasks...", bad=True)
+        timer = threading.Timer(_GRACE, self._loop.cancel)
+        timer.daemon = True
+        timer.start()
+        self._timer = timer
 
     def _transition(self, task: Task) -> Transition | None:
         read: Any = codecs.unpack(task.output(TRANSITION), self._store)
@@ -282,6 +299,7 @@ class Runtime:
 
     def _submit(self, nodes: list[Node]) -> None:
         self._open += len(nodes)
+        self._live.update((id(node.task), node.task) for node in nodes)
         self._loop.submit(*[node.task for node in nodes])
         for node in nodes:
             self._notify(node)

@@ -303,6 +303,10 @@ def _set_secrets(function: Any) -> None:
     for source in secrets.attributes["sources"]:
         if not isinstance(source, dict) or source.get("type") != "inline":
             raise MetaflowException(f"@secrets: only sources of type 'inline' are supported here, not {source!r}")
+        if not isinstance(source.get("id"), str):
+            raise MetaflowException(
+                f"Bad @secrets specification - 'id' must be a string - found {type(source.get('id'))}"
+            )
         values = source.get("options", {}).get("env_vars", {})
         for name, value in values.items():
             if name in os.environ and not secrets.attributes["allow_override"]:
