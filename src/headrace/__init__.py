@@ -43,10 +43,12 @@ if TYPE_CHECKING:
         UpstreamFailedError,
     )
     from headrace.model.policy import Retry
+    from headrace.stores.codecs.files import File, Folder
 
 _CATALOG = "headrace.client.catalog"
 _CLIENT = "headrace.client.runs"
 _ERRORS = "headrace.model.errors"
+_FILES = "headrace.stores.codecs.files"
 _TRACKING = "headrace.client.tracking"
 _WHERE = {
     "flow": "headrace.frontends.native.flows",
@@ -59,6 +61,8 @@ _WHERE = {
     "sleep": "headrace.frontends.native.waits",
     "wait_for": "headrace.frontends.native.waits",
     "Retry": "headrace.model.policy",
+    "File": _FILES,
+    "Folder": _FILES,
     "Artifact": _CLIENT,
     "Run": _CLIENT,
     "Task": _CLIENT,
@@ -104,7 +108,9 @@ def __dir__() -> list[str]:
 
 __all__ = [
     "Artifact",
+    "File",
     "Flow",
+    "Folder",
     "Future",
     "HeadraceError",
     "NotStorableError",

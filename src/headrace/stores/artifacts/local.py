@@ -261,24 +261,26 @@ class LocalStore:
 
     def list(self) -> Iterator[BlobInfo]:
         """Every blob in the folder, in no order."""
-        for entry in self._entries():
+        for folder, entry in self._entries():
             name = entry.name
             if len(name) != 62:
                 continue
             try:
-                digest = bytes.fromhex(os.path.basename(os.path.dirname(entry.path)) + name)  # noqa: PTH119, PTH120
+                digest = bytes.fromhex(folder + name)
                 status = entry.stat()
             except (ValueError, FileNotFoundError):
                 continue  # not a blob of ours, or deleted by someone else meanwhile
             yield BlobInfo(digest, status.st_size, status.st_mtime)
 
-    def _entries(self) -> Iterator[os.DirEntry[str]]:
+    def _entries(self) -> Iterator[tuple[str, os.DirEntry[str]]]:
+        """Everything in the folders of blobs, with the name of the folder."""
         try:
             with os.scandir(self._root) as folders:
-                names = [folder.path for folder in folders if len(folder.name) == 2 and folder.is_dir()]
-            for path in names:
+                found = [(folder.name, folder.path) for folder in folders if len(folder.name) == 2 and folder.is_dir()]
+            for name, path in found:
                 with os.scandir(path) as entries:
-                    yield from entries
+                    for entry in entries:
+                        yield name, entry
         except FileNotFoundError:
             return
         except OSError as exc:
@@ -286,7 +288,7 @@ class LocalStore:
 
     def _sweep(self) -> int:
         now = time.time()
-        leftovers = [(entry, CORRUPT_KEPT) for entry in self._entries() if entry.name.endswith(_CORRUPT)]
+        leftovers = [(entry, CORRUPT_KEPT) for _, entry in self._entries() if entry.name.endswith(_CORRUPT)]
         try:
             with os.scandir(f"{self._root}/{_TMP}") as entries:
                 leftovers += [(entry, STALE_AFTER) for entry in entries]
