@@ -21,6 +21,8 @@ from headrace.stores.artifacts.protocol import ArtifactStore
 from headrace.stores.metadata.protocol import MetadataStore
 
 HOME = ".headrace"
+_PLACES = "HEADRACE_* or [tool.headrace] in pyproject.toml"
+_OBJECTS = ("s3", "s3a", "gs", "az", "azure", "abfs", "abfss", "adl", "file", "memory")
 _NAMES = ("database", "artifacts", "home", "project", "durability", "max_parallel")
 
 
@@ -54,7 +56,8 @@ class Project:
         if self._metadata is None:
             from headrace.stores.metadata.open import open_metadata
 
-            url = self.settings.database or str(Path(self.settings.home) / "metadata.db")
+            file = database_file(self.settings)
+            url = self.settings.database if file is None else str(file)
             self._metadata = open_metadata(url, durability=self.settings.durability)
         return self._metadata
 
@@ -130,12 +133,24 @@ def existing_project() -> Project:
         NotFoundError: it is such a place.
     """
     settings = read_settings()
-    if not settings.database and not Path(settings.home, "metadata.db").exists():
+    file = database_file(settings)
+    if file is not None and not file.exists():
+        missing = (
+            f"{file} does not exist" if settings.database else f"no {HOME} folder with any in {Path.cwd()} or above"
+        )
         raise NotFoundError(
-            f"there are no runs yet: no {HOME} folder with any in {Path.cwd()} or above it; start one with "
-            "`headrace run FILE.py`, or name a place with HEADRACE_HOME"
+            f"there are no runs yet: {missing}; start one with `headrace run FILE.py`, or name a place with "
+            "HEADRACE_HOME"
         )
     return project()
+
+
+def database_file(settings: Settings) -> Path | None:
+    """Where the SQLite database is, or would be; None when a server keeps it."""
+    scheme, mark, rest = settings.database.partition("://")
+    if mark:
+        return Path(rest.removeprefix("/")) if scheme == "sqlite" else None
+    return Path(settings.database or Path(settings.home, "metadata.db"))
 
 
 def read_settings(environ: Mapping[str, str] | None = None, start: Path | None = None) -> Settings:
@@ -158,9 +173,26 @@ def read_settings(environ: Mapping[str, str] | None = None, start: Path | None =
         found = _find(start, HOME)
         values["home"] = str(found if found is not None else start / HOME)
     try:
-        return msgspec.convert(values, Settings, strict=False)
+        settings = msgspec.convert(values, Settings, strict=False)
     except msgspec.ValidationError as error:
-        raise UsageError(f"settings (HEADRACE_* or [tool.headrace] in pyproject.toml): {error}") from None
+        raise UsageError(f"settings ({_PLACES}): {error}") from None
+    _check(settings)
+    return settings
+
+
+def _check(settings: Settings) -> None:
+    scheme, mark, rest = settings.artifacts.partition("://")
+    if settings.durability not in ("process", "fsync"):
+        problem = f"durability is {settings.durability!r}, it must be 'process' or 'fsync'"
+    elif settings.max_parallel < 0:
+        problem = f"max_parallel is {settings.max_parallel}, it cannot be negative"
+    elif mark and scheme not in _OBJECTS:
+        problem = f"artifacts is {settings.artifacts!r}; it must be a folder, or s3://, gs:// or az:// with a bucket"
+    elif mark and scheme not in ("file", "memory") and not rest.strip("/"):
+        problem = f"artifacts is {settings.artifacts!r}, without a bucket; write {scheme}://BUCKET/PREFIX"
+    else:
+        return
+    raise UsageError(f"settings ({_PLACES}): {problem}")
 
 
 def _from_pyproject(file: Path) -> dict[str, object]:
@@ -178,10 +210,11 @@ def _from_pyproject(file: Path) -> dict[str, object]:
         raise UsageError(
             f"{file}: [tool.headrace] has no setting {', '.join(sorted(unknown))}; there are {', '.join(_NAMES)}"
         )
-    for name in ("home", "artifacts"):
+    for name in ("home", "artifacts", "database"):
         place = table.get(name)
-        if isinstance(place, str) and "://" not in place:
-            table[name] = str(file.parent / place)
+        if isinstance(place, str) and place:
+            place = place.removeprefix("sqlite:///") if name == "database" else place
+            table[name] = place if "://" in place else str(file.parent / Path(place).expanduser())
     return dict(table)
 
 

@@ -90,7 +90,7 @@ def _hidden(url: str) -> str:
 
 
 def _database(settings: wiring.Settings) -> Iterator[Check]:
-    path = None if settings.database else Path(settings.home) / "metadata.db"
+    path = wiring.database_file(settings)
     if path is not None and not path.exists():
         yield Check(name="database", ok=True, text="none yet; the first run makes it")
         return
@@ -104,6 +104,11 @@ def _database(settings: wiring.Settings) -> Iterator[Check]:
         writable = os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)
         advice = "" if writable else f"Check the owner and mode of {path.parent}."
         yield Check(name="database writable", ok=writable, text="yes" if writable else f"{path} no", advice=advice)
+
+
+def _has_database(settings: wiring.Settings) -> bool:
+    path = wiring.database_file(settings)
+    return path is None or path.exists()
 
 
 def _integrity(path: Path) -> Check:
@@ -132,7 +137,7 @@ def _artifacts(settings: wiring.Settings) -> Iterator[Check]:
     yield Check(name="artifacts writable", ok=ok, text=f"{_hidden(store.url)}: written and read back")
     known = {info.digest: info.size for info in store.list()}
     missing = 0
-    if settings.database or (Path(settings.home) / "metadata.db").exists():
+    if _has_database(settings):
         missing = len({digest for digest in wiring.project().metadata.referenced_blobs() if digest not in known})
     text = f"{len(known)} blobs, {sum(known.values()) / 2**20:,.1f} MiB" + (
         f"; {missing} are missing" if missing else ""
@@ -152,7 +157,7 @@ def _disk(settings: wiring.Settings) -> Iterator[Check]:
 
 
 def _runs(settings: wiring.Settings) -> Iterator[Check]:
-    if not settings.database and not (Path(settings.home) / "metadata.db").exists():
+    if not _has_database(settings):
         return
     from headrace.model.states import RunState
     from headrace.services.listing import driver_of

@@ -1,0 +1,72 @@
+"""Settings: where they come from, what they may be."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from headrace import wiring
+from headrace.model.errors import NotFoundError, UsageError
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    for name in wiring.Settings.__struct_fields__:
+        monkeypatch.delenv(f"HEADRACE_{name.upper()}", raising=False)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def write(folder: Path, *lines: str) -> None:
+    (folder / "pyproject.toml").write_text("\n".join(["[tool.headrace]", *lines]))
+
+
+@pytest.mark.parametrize("given", ["data/runs.db", "sqlite:///data/runs.db"])
+def test_relative_places_start_where_the_file_is(folder: Path, given: str) -> None:
+    write(folder, f'database = "{given}"', 'artifacts = "blobs"', 'home = "kept"')
+    (folder / "deep/er").mkdir(parents=True)
+    found = wiring.read_settings({}, folder / "deep/er")
+    assert wiring.database_file(found) == folder / "data/runs.db"
+    assert (found.artifacts, found.home) == (str(folder / "blobs"), str(folder / "kept"))
+
+
+def test_places_that_are_absolute_or_elsewhere_stay(folder: Path) -> None:
+    write(folder, 'database = "sqlite:////srv/runs.db"', 'artifacts = "s3://bucket/prefix"', 'home = "~/kept"')
+    found = wiring.read_settings({})
+    assert wiring.database_file(found) == Path("/srv/runs.db")
+    assert (found.artifacts, found.home) == ("s3://bucket/prefix", str(Path.home() / "kept"))
+    write(folder, 'database = "postgresql://me@host/runs"')
+    found = wiring.read_settings({})
+    assert (found.database, wiring.database_file(found)) == ("postgresql://me@host/runs", None)
+
+
+def test_the_environment_wins(folder: Path) -> None:
+    write(folder, 'project = "vision"', "max_parallel = 3")
+    assert wiring.read_settings({"HEADRACE_PROJECT": "speech", "HEADRACE_MAX_PARALLEL": ""}) == wiring.Settings(
+        home=str(folder / ".headrace"), project="speech", max_parallel=3
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "problem"),
+    [
+        ("durability", "maybe", "must be 'process' or 'fsync'"),
+        ("max_parallel", "many", "Expected `int`"),
+        ("max_parallel", "-1", "cannot be negative"),
+        ("artifacts", "ftp://host/x", "must be a folder, or s3://"),
+        ("artifacts", "s3://", "without a bucket"),
+    ],
+)
+def test_impossible_settings(folder: Path, name: str, value: str, problem: str) -> None:
+    with pytest.raises(UsageError, match=problem):
+        wiring.read_settings({f"HEADRACE_{name.upper()}": value})
+
+
+def test_reading_makes_nothing(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(NotFoundError, match=r"no \.headrace folder"):
+        wiring.existing_project()
+    monkeypatch.setenv("HEADRACE_DATABASE", "no/such/runs.db")
+    with pytest.raises(NotFoundError, match=r"no/such/runs\.db does not exist"):
+        wiring.existing_project()
+    assert not list(folder.iterdir())
