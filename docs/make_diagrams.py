@@ -36,7 +36,7 @@ LABELS: dict[tuple[StrEnum, StrEnum], str] = {
     (TaskState.RUNNING, TaskState.READY): "handed back unstarted",
     (TaskState.RUNNING, TaskState.WAITING): "an input is gone and is made again",
     (TaskState.DELAYED, TaskState.READY): "its time has come",
-    (TaskState.SUCCEEDED, TaskState.READY): "its outputs are gone, or --from",
+    (TaskState.SUCCEEDED, TaskState.READY): "its outputs are gone, or it is asked for",
     (TaskState.SUCCEEDED, TaskState.STALE): "the last session did not call it",
     (TaskState.STALE, TaskState.SUCCEEDED): "called again",
 }
