@@ -79,9 +79,11 @@ def _tagged(metadata: MetadataStore, project: str, tag: str) -> set[int]:
     return {run.id for run in metadata.runs(RunFilter(project=project, tags=(tag,)))}
 
 
-def plan(metadata: MetadataStore, artifacts: ArtifactStore, runs: list[RunRecord], now: float) -> Plan:
+def plan(
+    metadata: MetadataStore, artifacts: ArtifactStore, runs: list[RunRecord], now: float, grace: float = GRACE
+) -> Plan:
     """What would go with ``runs``; nothing is changed."""
-    blobs, young = _candidates(artifacts, now)
+    blobs, young = _candidates(artifacts, now - grace)
     if runs:
         going = {run.id for run in runs}
         for run in metadata.runs(RunFilter()):
@@ -96,11 +98,13 @@ def plan(metadata: MetadataStore, artifacts: ArtifactStore, runs: list[RunRecord
     )
 
 
-def collect(metadata: MetadataStore, artifacts: ArtifactStore, runs: list[RunRecord], now: float) -> Plan:
-    """Remove ``runs``, then all blobs that nothing names and that are not young."""
+def collect(
+    metadata: MetadataStore, artifacts: ArtifactStore, runs: list[RunRecord], now: float, grace: float = GRACE
+) -> Plan:
+    """Remove ``runs``, then all blobs that nothing names and that are older than ``grace`` seconds."""
     for run in runs:
         metadata.delete_run(run.id)
-    blobs, young = _candidates(artifacts, now)
+    blobs, young = _candidates(artifacts, now - grace)
     for digest in metadata.referenced_blobs():
         blobs.pop(digest, None)
     freed = artifacts.delete(list(blobs))
@@ -109,11 +113,11 @@ def collect(metadata: MetadataStore, artifacts: ArtifactStore, runs: list[RunRec
     return Plan(runs=[run.name for run in runs], blobs=len(blobs), bytes=freed, young=young, deleted=True)
 
 
-def _candidates(artifacts: ArtifactStore, now: float) -> tuple[dict[bytes, int], int]:
-    """Sizes of all blobs that are old enough to go, and how many are not."""
+def _candidates(artifacts: ArtifactStore, before: float) -> tuple[dict[bytes, int], int]:
+    """Sizes of all blobs that were stored ``before`` then, and how many were not."""
     found, young = {}, 0
     for info in artifacts.list():
-        if now - info.modified < GRACE:
+        if info.modified > before:
             young += 1
         else:
             found[info.digest] = info.size

@@ -95,6 +95,7 @@ def test_the_plan_is_what_then_happens(project: wiring.Project) -> None:
     project.artifacts.put((b"orphan" * 100,))
     runs = [gone, shared]
     assert garbage.plan(project.metadata, project.artifacts, runs, time.time()).bytes == 0  # all young
+    assert garbage.plan(project.metadata, project.artifacts, runs, time.time(), 0).blobs == 3
     make_old(project)
 
     planned = garbage.plan(project.metadata, project.artifacts, runs, time.time())

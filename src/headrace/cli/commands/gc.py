@@ -17,6 +17,7 @@ from headrace.cli.output import print_json
 @click.option("--tag", metavar="T", help="Only runs with this tag (name or name=value).")
 @click.option("--without-tag", metavar="T", help="Keep runs with this tag (name or name=value).")
 @click.option("--status", "states", multiple=True, metavar="S", help="Only runs in this state; may be repeated.")
+@click.option("--grace", metavar="AGE", default="1h", show_default=True, help="Keep bytes stored within this time.")
 @click.option("--delete", is_flag=True, help="Do it. Without this, only say what would go.")
 @as_json
 def gc_command(
@@ -26,25 +27,31 @@ def gc_command(
     tag: str | None,
     without_tag: str | None,
     states: tuple[str, ...],
+    grace: str,
     delete: bool,
     json: bool,
 ) -> None:
     """Remove runs that match all conditions given, and bytes that no run needs.
 
     Nothing is removed without --delete. Without conditions no run goes, only unneeded bytes. Running runs stay, and
-    so do bytes stored within the last hour, because a live run may be about to use them.
+    so do bytes stored within the last hour, because a live run may be about to use them; when nothing runs or is
+    being imported, --grace 0 takes them too.
 
     With --json: an object with the keys runs, blobs, bytes, young, deleted.
     """
-    from headrace._base.sizes import format_size, parse_duration
+    from headrace._base.sizes import format_duration, format_size, parse_duration
     from headrace.model.errors import UsageError
     from headrace.services import garbage
     from headrace.services.listing import parse_states
 
-    try:
-        age = None if older_than is None else parse_duration(older_than)
-    except ValueError as error:
-        raise UsageError(f"--older-than: {error}") from None
+    def seconds(option: str, text: str) -> float:
+        try:
+            return parse_duration(text)
+        except ValueError as error:
+            raise UsageError(f"{option}: {error}") from None
+
+    age = None if older_than is None else seconds("--older-than", older_than)
+    spare = seconds("--grace", grace)
     policy = garbage.Policy(
         older_than=age, keep=keep, flow=flow, tag=tag, without_tag=without_tag, states=parse_states(states)
     )
@@ -52,7 +59,7 @@ def gc_command(
     now = time.time()
     runs = garbage.choose_runs(project.metadata, project.name, policy, now)
     act = garbage.collect if delete else garbage.plan
-    done = act(project.metadata, project.artifacts, runs, now)
+    done = act(project.metadata, project.artifacts, runs, now, spare)
     if json:
         print_json(done)
         return
@@ -64,6 +71,6 @@ def gc_command(
         more = f" and {len(done.runs) - 20} more" if len(done.runs) > 20 else ""
         click.echo(f"Runs: {', '.join(done.runs[:20])}{more}")
     if done.young:
-        click.echo(f"{done.young} blobs of the last hour were left alone.")
+        click.echo(f"{done.young} blobs stored within the last {format_duration(spare)} were left alone; see --grace.")
     if not delete and (done.runs or done.blobs):
         click.echo("Nothing was changed; add --delete to do it.")
