@@ -19,11 +19,15 @@ if TYPE_CHECKING:
     from tests.integration.conftest import Project
 
 COUNT = 100
+#: Tasks from this one on wait for the test's leave, so that the run cannot end before the test is done with it.
+HELD = 80
 
 #: Each task appends to a file of its own: "s" when it starts, "e" when it is about to return.
 FLOW = """
 @step(retries=RETRIES)
 def work(n: int, folder: str) -> int:
+    while n >= 80 and not os.path.exists("go"):
+        time.sleep(0.005)
     with open(os.path.join(folder, str(n)), "a", buffering=1) as file:
         file.write("s")
         file.flush()
@@ -69,13 +73,16 @@ class Watched:
 
     def wait_for(self, ended: int, process: subprocess.Popen[str]) -> None:
         deadline = time.monotonic() + 20
-        while self.ended() < ended and process.poll() is None:
+        while self.ended() < min(ended, HELD) and process.poll() is None:
             assert time.monotonic() < deadline, f"only {self.ended()} of {ended} tasks"
             time.sleep(0.002)
 
     def recorded(self) -> set[int]:
         """The inputs of tasks whose success is committed; they are numbered in the order of their calls."""
         return {task.number - 1 for task in self.project.tasks("work") if task.state is TaskState.SUCCEEDED}
+
+    def let_it_end(self) -> None:
+        (self.project.path / "go").touch()
 
     def victims(self, kind: str, driver: int) -> list[int]:
         if kind == "driver":
@@ -155,6 +162,7 @@ def test_ten_kills_at_random_moments(project: Project, seed: int) -> None:
         after = watched.effects()
         assert {n: after[n] for n in recorded} == {n: before[n] for n in recorded}, "what was recorded ran again"
     recorded, before = watched.recorded(), watched.effects()
+    watched.let_it_end()
     assert watched.finish(process) == 0
     after = watched.effects()
     assert {n: after[n] for n in recorded} == {n: before[n] for n in recorded}
@@ -173,6 +181,7 @@ def test_what_was_under_way_when_the_driver_died_is_recorded_as_lost(project: Pr
     kill(watched.victims("all", process.pid))
     watched.finish(process)
     watched.file.write_text(watched.file.read_text().replace("0.4", "0.0"))
+    watched.let_it_end()
     assert watched.finish(watched.resume()) == 0
     lost = [a for a in project.metadata.attempts(project.last().id) if a.state is AttemptState.LOST]
     assert {(a.number, a.attempt) for a in lost} == {(1, 1), (2, 1)}
@@ -187,6 +196,7 @@ def test_workers_and_their_server_are_killed_under_a_run_that_retries(project: P
         watched.wait_for(watched.ended() + dice.randint(2, 8), process)
         victims = watched.victims(kind, process.pid)
         kill(dice.sample(victims, min(1, len(victims))))
+    watched.let_it_end()
     assert watched.finish(process) == 0
     watched.check_end()
     failed = [a for a in project.metadata.attempts(project.last().id) if a.state is AttemptState.FAILED]
@@ -205,6 +215,7 @@ def test_a_terminated_driver_says_how_to_go_on(project: Project) -> None:
     project.assert_nothing_left()
     assert project.last().state is RunState.INTERRUPTED
     recorded, before = watched.recorded(), watched.effects()
+    watched.let_it_end()
     assert watched.finish(watched.resume()) == 0
     assert {n: watched.effects()[n] for n in recorded} == {n: before[n] for n in recorded}
     watched.check_end()
@@ -233,5 +244,6 @@ def test_a_stopped_driver_that_wakes_up_has_lost_its_lease(project: Project) -> 
     project.assert_nothing_left()
     assert project.metadata.lease(f"run:{run.id}") == lease
     project.metadata.release(lease)
+    watched.let_it_end()
     assert watched.finish(watched.resume()) == 0
     watched.check_end()
