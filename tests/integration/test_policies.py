@@ -291,7 +291,7 @@ def test_retries_on_classes_and_on_what_happens_to_a_worker(here: Project) -> No
 def test_exception_classes_may_be_given_as_such() -> None:
     assert Retry(1, on=(OSError, headrace.TaskTimeoutError)).on == (
         "builtins.OSError",
-        "headrace.model.errors.TaskTimeoutError",
+        "headrace.TaskTimeoutError",
     )
     assert Retry(1, on=OSError).on == ("builtins.OSError",)
     for wrong in (3, int, (3,)):

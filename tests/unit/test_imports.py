@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import subprocess
 import sys
 
@@ -89,3 +90,15 @@ else:
 @pytest.mark.parametrize("code", [EVERY_NAME, UNKNOWN_NAME])
 def test_names_of_the_package(code: str) -> None:
     loaded_by(code)
+
+
+def test_errors_that_bear_the_name_of_the_package_can_be_had_from_it() -> None:
+    import headrace
+    from headrace.model import errors
+
+    kinds = [one for one in vars(errors).values() if isinstance(one, type) and one.__module__ == "headrace"]
+    assert headrace.TaskCrashedError in kinds
+    for kind in kinds:
+        assert getattr(headrace, kind.__name__) is kind
+        assert kind.__name__ in headrace.__all__
+        assert pickle.loads(pickle.dumps(kind("text"))).args == ("text",)

@@ -349,9 +349,8 @@ class Crew:
             now,
             traceback=f"The last lines it printed:\n{tail}" if tail else "",
             classes=(
-                f"headrace.model.errors.{name}",
                 f"headrace.{name}",
-                "headrace.model.errors.TaskError",
+                "headrace.TaskError",
                 f"builtins.{bases.get(name, 'Exception')}",
             ),
             exit_code=ended.code,

@@ -39,6 +39,10 @@ class ResourceError(UsageError):
     """A step asks for more than any worker here can have."""
 
 
+class CallError(HeadraceError, TypeError):
+    """A call does not fit its step's function; in the words that Python itself would use."""
+
+
 class NotStorableError(HeadraceError, TypeError):
     """A value cannot be written down; the message names the attribute that is to blame."""
 
@@ -137,3 +141,29 @@ class RemoteTraceback(Exception):
 
     def __str__(self) -> str:
         return "\n" + self.text
+
+
+# People meet these in tracebacks, catch them, and name them in a Retry by the name of the package, which exports them.
+for _public in (
+    CallError,
+    DefinitionError,
+    FlowLoadError,
+    HeadraceError,
+    NotFoundError,
+    NotLoadableError,
+    NotStorableError,
+    ParameterError,
+    RemoteTraceback,
+    ResourceError,
+    RunBusyError,
+    RunFailedError,
+    StoreError,
+    TaskCancelledError,
+    TaskCrashedError,
+    TaskError,
+    TaskOutOfMemoryError,
+    TaskTimeoutError,
+    UpstreamFailedError,
+    UsageError,
+):
+    _public.__module__ = __name__.partition(".")[0]

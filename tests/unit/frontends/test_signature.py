@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from headrace.frontends.native.signature import CallError, Signature
+from headrace.frontends.native.signature import Signature
+from headrace.model.errors import CallError
 
 
 def _plain(a: Any, b: Any = 1) -> None: ...

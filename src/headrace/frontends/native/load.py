@@ -13,6 +13,7 @@ from types import CodeType, FunctionType, ModuleType, TracebackType
 from typing import Any, NamedTuple
 
 from headrace._base.usercode import is_user_file, module_file
+from headrace.frontends.native.script import prune
 from headrace.model.errors import FlowLoadError
 from headrace.services.mainmodule import canonical_main as canonical_main
 
@@ -165,6 +166,7 @@ def _user_traceback(error: BaseException, full: str | None) -> str:
     """The traceback from the user's first frame on."""
     from traceback import format_exception
 
+    prune(error)
     trace: TracebackType | None = error.__traceback__
     while trace is not None and not _is_users(trace.tb_frame.f_code.co_filename, full):
         trace = trace.tb_next

@@ -7,7 +7,6 @@ import sys
 from types import TracebackType
 
 from headrace._base import frames
-from headrace.frontends.native.signature import CallError
 from headrace.model.errors import DefinitionError, HeadraceError
 from headrace.model.records import RunRecord
 
@@ -18,7 +17,7 @@ def prune(error: BaseException) -> None:
 
 
 def _is_deliberate(error: BaseException) -> bool:
-    known = isinstance(error, (HeadraceError, KeyboardInterrupt, TimeoutError, CallError, BrokenPipeError))
+    known = isinstance(error, (HeadraceError, KeyboardInterrupt, TimeoutError, BrokenPipeError))
     return known or hasattr(error, "headrace_task")  # a step's own exception, raised again in the flow
 
 

@@ -8,12 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from headrace.model.errors import CallError
+
 _VARARGS = 0x04
 _VARKEYWORDS = 0x08
-
-
-class CallError(TypeError):
-    """A call does not fit its function; in the words that Python itself would use."""
 
 
 class Signature:

@@ -10,7 +10,8 @@ from headrace._base.sizes import parse_duration, parse_size
 from headrace.frontends.native.current import running
 from headrace.frontends.native.futures import Future
 from headrace.frontends.native.script import wrong
-from headrace.frontends.native.signature import CallError, Signature, item_call
+from headrace.frontends.native.signature import Signature, item_call
+from headrace.model.errors import CallError
 from headrace.model.policy import Resources, Retry, StepPolicy
 from headrace.worker.registry import register
 
