@@ -67,7 +67,6 @@ class Folder:
         programs = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
         clean = {name: value for name, value in os.environ.items() if not name.startswith("HEADRACE_")}
         self.env = {**clean, "PATH": programs, "HEADRACE_HOME": str(path / ".headrace"), "MPLBACKEND": "agg"}
-        self.env["PYTHONWARNINGS"] = "error::DeprecationWarning:__main__"
 
     def execute(self, block: Block) -> None:
         """Do what the block's mark says."""
@@ -278,10 +277,29 @@ def test_every_command_is_in_the_reference(command: str) -> None:
     assert f"\n## `headrace {command}`\n" in (DOCS / "reference/cli.md").read_text()
 
 
-@pytest.mark.parametrize("setting", list(wiring.Settings.__struct_fields__))
-def test_every_setting_is_documented(setting: str) -> None:
-    rows = re.findall(r"^\| `(\w+)` \| `(\w+)` \|", (DOCS / "architecture.md").read_text(), re.MULTILINE)
-    assert (setting, f"HEADRACE_{setting.upper()}") in rows
+def settings_table() -> dict[str, tuple[str, str]]:
+    """Settings as documented: name to variable and default."""
+    rows = re.findall(
+        r"^\| `(\w+)` \| `(HEADRACE_\w+)` \| ([^|]*) \|", (DOCS / "architecture.md").read_text(), re.MULTILINE
+    )
+    return {name: (variable, default.strip("`")) for name, variable, default in rows}
+
+
+def test_every_setting_is_documented() -> None:
+    assert set(settings_table()) == set(wiring.Settings.__struct_fields__)
+
+
+@pytest.mark.parametrize("setting", wiring.Settings.__struct_fields__)
+def test_a_setting_is_read_from_its_variable_and_from_pyproject(setting: str, tmp_path: Path) -> None:
+    variable, default = settings_table()[setting]
+    value = {"durability": "fsync", "max_parallel": "3"}.get(setting, "/place")
+    untouched = getattr(wiring.read_settings({}, tmp_path), setting)
+    assert getattr(wiring.read_settings({variable: value}, tmp_path), setting) != untouched
+    if setting in ("project", "durability", "max_parallel"):
+        assert str(untouched) == default
+    quoted = value if setting == "max_parallel" else f'"{value}"'
+    (tmp_path / "pyproject.toml").write_text(f"[tool.headrace]\n{setting} = {quoted}\n")
+    assert getattr(wiring.read_settings({}, tmp_path), setting) != untouched
 
 
 def test_no_setting_is_made_up() -> None:
