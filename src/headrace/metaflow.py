@@ -14,6 +14,11 @@ _CLIENT = (
     *("Metaflow", "Flow", "Run", "Step", "Task", "DataArtifact"),
     *("namespace", "get_namespace", "default_namespace"),
 )
+_CONFIGS = (
+    *("Config", "ConfigValue", "config_expr", "yaml_parser", "requirements_txt_parser", "pyproject_toml_parser"),
+    "conda_environment_yml_parser",
+)
+_USER = ("FlowMutator", "MutableFlow", "MutableStep", "StepMutator", "UserStepDecorator")
 _WHERE = {
     "FlowSpec": "flow",
     "current": "current",
@@ -23,6 +28,8 @@ _WHERE = {
     "__version__": "version",
     **dict.fromkeys(_DECORATORS, "decorators"),
     **dict.fromkeys(_CLIENT, "client"),
+    **dict.fromkeys(_CONFIGS, "configs"),
+    **dict.fromkeys((*_USER, "user_step_decorator", "USER_SKIP_STEP"), "userdeco"),
 }
 
 

@@ -9,10 +9,11 @@ from typing import Any
 
 import click
 
-from headrace.frontends.metaflow.exceptions import CommandException, MetaflowException
+from headrace.frontends.metaflow.exceptions import CommandException, CommandUsageException, MetaflowException
 from headrace.frontends.metaflow.graph import graph_of, lint
 from headrace.frontends.metaflow.launch import RunOptions, default_values, launch, user_name
 from headrace.frontends.metaflow.parameters import JSONType, Parameter
+from headrace.frontends.metaflow.prepare import prepare, split_configs
 from headrace.frontends.metaflow.version import VERSION
 from headrace.model.errors import HeadraceError, UsageError
 
@@ -26,6 +27,11 @@ def call(cls: Any, argv: list[str]) -> int:
     """Run the command line for a flow; the exit code."""
     name = os.path.basename(sys.argv[0])  # noqa: PTH119
     try:
+        argv, files, texts = split_configs(argv)
+        resumed = "resume" in argv
+        if resumed and (files or texts):
+            raise CommandUsageException("Cannot specify configurations when resuming: they are those of the origin run")
+        prepare(cls, files, texts, user_name(), _configs_of_origin(cls, argv) if resumed else None)
         group = make_group(cls)
         result = group.main(argv, prog_name=name, standalone_mode=False, auto_envvar_prefix="METAFLOW")
     except click.exceptions.Exit as error:
@@ -38,11 +44,19 @@ def call(cls: Any, argv: list[str]) -> int:
         return error.exit_code
     except MetaflowException as error:
         complain(error.headline, str(error))
-        return 1
+        return 2 if isinstance(error, CommandUsageException) else 1
     except HeadraceError as error:
         complain("Usage error" if isinstance(error, UsageError) else "Headrace error", str(error))
         return 2 if isinstance(error, UsageError) else 1
     return result if isinstance(result, int) else 0
+
+
+def _configs_of_origin(cls: Any, argv: list[str]) -> dict[str, Any]:
+    from headrace.frontends.metaflow.resuming import configs_of, origin_of
+
+    named = [argv[at + 1] for at, one in enumerate(argv[:-1]) if one == "--origin-run-id"]
+    named += [one.partition("=")[2] for one in argv if one.startswith("--origin-run-id=")]
+    return configs_of(cls, origin_of(cls, named[0] if named else None)) if cls._configs() else {}
 
 
 def complain(headline: str, text: str) -> None:

@@ -109,7 +109,7 @@ class MetaflowObject:
         return frozenset()
 
     def __eq__(self, other: object) -> bool:
-        return type(other) is type(self) and other.pathspec == self.pathspec  # type: ignore[attr-defined]
+        return type(other) is type(self) and other.pathspec == self.pathspec
 
     def __hash__(self) -> int:
         return hash((self._KIND, self.pathspec))
@@ -184,10 +184,8 @@ class Flow(MetaflowObject):
     @property
     def created_at(self) -> datetime | None:
         """When its first run began."""
-        first = None
-        for first in _records(self.id):
-            pass
-        return _when(first.created) if first is not None else None
+        records = list(_records(self.id))
+        return _when(records[-1].created) if records else None
 
     def __iter__(self) -> Iterator[Run]:
         return self.runs()
@@ -574,7 +572,7 @@ class Task(_InRun):
         from collections import namedtuple
 
         artifacts = {one.id: one for one in self}
-        return namedtuple("MetaflowArtifacts", artifacts)(**artifacts)  # type: ignore[misc]
+        return namedtuple("MetaflowArtifacts", artifacts)(**artifacts)
 
     @property
     def data(self) -> MetaflowData:
@@ -676,8 +674,8 @@ class Task(_InRun):
         """The same as a list of named tuples."""
         from collections import namedtuple
 
-        kind = namedtuple("Metadata", "name value created_at type task")  # type: ignore[misc]
-        return [kind(name, value, self.created_at, name, self) for name, value in self.metadata_dict.items()]
+        entry = namedtuple("entry", "name value created_at type task")
+        return [entry(name, value, self.created_at, name, self) for name, value in self.metadata_dict.items()]
 
     @property
     def runtime_name(self) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from headrace.frontends.metaflow.configs import evaluated, is_unpacked
 from headrace.frontends.metaflow.exceptions import (
     BadFlowDecoratorException,
     BadStepDecoratorException,
@@ -62,13 +63,25 @@ class Decorator:
     """One decorator with its attributes. ``static``: written in the file; ``inserted`` by ``--with`` or a mutator."""
 
     def __init__(self, name: str, attributes: Mapping[str, Any], *, defaults: dict[str, Any], static: bool = True):
-        for one in attributes:
-            if one not in defaults and name not in _OPEN:
-                raise InvalidDecoratorAttribute(name, one, defaults)
         self.name = name
-        self.attributes = {**defaults, **attributes}
-        self.given = dict(attributes)
         self.statically_defined = static
+        self._defaults = defaults
+        self._take(attributes)
+
+    def _take(self, attributes: Mapping[str, Any]) -> None:
+        for one in attributes:
+            if one not in self._defaults and self.name not in _OPEN and not is_unpacked(one):
+                raise InvalidDecoratorAttribute(self.name, one, self._defaults)
+        self.attributes = {**self._defaults, **attributes}
+        self.given = dict(attributes)
+
+    def resolve(self, values: Mapping[str, Any]) -> None:
+        """Put the values of configs in place of expressions over them.
+
+        Raises:
+            MetaflowException: the configs lack something, or hold an attribute that the decorator does not have.
+        """
+        self._take(evaluated(self.given, values))
 
     def __str__(self) -> str:
         if not self.given:
@@ -169,13 +182,22 @@ def parse_spec(text: str) -> Decorator:
         raise UnknownStepDecoratorException(
             f"Unknown step decorator '{name}'. The following decorators are supported: {', '.join(STEP_DEFAULTS)}"
         )
+    return Decorator(name, parse_attributes(text, rest), defaults=STEP_DEFAULTS[name], static=False)
+
+
+def parse_attributes(text: str, rest: str) -> dict[str, Any]:
+    """``key=value,key=value`` as a dictionary; ``text`` is named in errors.
+
+    Raises:
+        MetaflowException: it is not of that form.
+    """
     attributes = {}
     for piece in _split_pairs(rest):
         key, equals, value = piece.partition("=")
         if not equals:
-            raise MetaflowException(f"--with {text}: '{piece}' is not of the form key=value")
+            raise MetaflowException(f"{text}: '{piece}' is not of the form key=value")
         attributes[key.strip()] = _json_or_text(value)
-    return Decorator(name, attributes, defaults=STEP_DEFAULTS[name], static=False)
+    return attributes
 
 
 def _split_pairs(text: str) -> list[str]:

@@ -118,6 +118,12 @@ class CommandException(MetaflowException):
     headline = "Invalid command"
 
 
+class CommandUsageException(CommandException):
+    """The command line is not one that can be; the exit code is 2."""
+
+    headline = "Usage error"
+
+
 class BadStepDecoratorException(MetaflowException):
     """A step decorator on something that is no step."""
 

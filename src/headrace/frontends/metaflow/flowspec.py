@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from types import FunctionType, MethodType
 from typing import Any
 
+from headrace.frontends.metaflow.configs import Config
 from headrace.frontends.metaflow.exceptions import (
     InvalidNextException,
     MetaflowException,
@@ -111,12 +112,18 @@ class FlowSpecMeta(type):
         """Parameters by the attribute that holds them."""
         return {name: value for name, value in cls._attributes() if isinstance(value, Parameter)}
 
+    def _configs(cls) -> dict[str, Config]:
+        """Configs by the attribute that holds them."""
+        return {name: value for name, value in cls._attributes() if isinstance(value, Config)}
+
     def _constants(cls) -> dict[str, Any]:
         """Class attributes that are values: artifacts of every task."""
         return {
             name: value
             for name, value in cls._attributes()
-            if not isinstance(value, (Parameter, property, classmethod, staticmethod, FunctionType, MethodType, type))
+            if not isinstance(
+                value, (Parameter, Config, property, classmethod, staticmethod, FunctionType, MethodType, type)
+            )
             and not callable(value)
             and not hasattr(type(value), "__get__")
         }

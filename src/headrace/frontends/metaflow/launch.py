@@ -97,7 +97,7 @@ def launch(cls: Any, values: dict[str, Any], options: RunOptions) -> RunRecord:
     executor = project.executor(_preload(cls))
     workers = max(1, options.max_workers)
     facts = _facts(cls, options, tags)
-    plans = make_plans(cls, graph, tuple(base), facts, executor.capacity, workers)
+    plans = make_plans(cls, tuple(base), facts, options.decorators, executor.capacity, workers)
     origin = [(RESUMED, str(options.origin.number))] if options.origin is not None else []
     new = NewSession(
         flow=cls.__name__,
@@ -161,7 +161,8 @@ class StepFailed(MetaflowException):
 
 def _pack_base(cls: Any, values: dict[str, Any], stores: Stores) -> dict[str, Packed]:
     """Parameters and constants as artifacts."""
-    everything = {**cls._constants(), **values, "name": cls.__name__}
+    configs = vars(cls).get("_config_values", {})
+    everything = {**cls._constants(), **configs, **values, "name": cls.__name__}
     packed = {}
     for name in sorted(everything):
         try:

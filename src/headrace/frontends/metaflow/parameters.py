@@ -233,13 +233,16 @@ class IncludeFile(Parameter):
             raise ValueError(f"could not open file '{text}': {error.strerror}") from None
         content: Any = data.decode(self.encoding) if self.is_text else data
         if self.parser is not None:
-            parse = _load_function(self.parser) if isinstance(self.parser, str) else self.parser
+            parse = load_function(self.parser) if isinstance(self.parser, str) else self.parser
             content = parse(content)
         return content
 
 
-def _load_function(name: str) -> Any:
+def load_function(name: str) -> Any:
+    """The function that ``package.module.name`` names; parsers of this package go by their bare names."""
     import importlib
 
+    if "." not in name:
+        name = f"headrace.frontends.metaflow.configs.{name}"
     module, _, attribute = name.rpartition(".")
     return getattr(importlib.import_module(module), attribute)

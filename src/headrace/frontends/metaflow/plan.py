@@ -9,7 +9,7 @@ from blake3 import blake3
 
 from headrace.frontends.metaflow.decorators import find
 from headrace.frontends.metaflow.exceptions import MetaflowException, NotSupportedException
-from headrace.frontends.metaflow.graph import FlowGraph
+from headrace.frontends.metaflow.graph import FlowGraph, graph_of
 from headrace.frontends.metaflow.task import StepSpec, timeout_seconds
 from headrace.model.messages import Define
 from headrace.model.policy import Resources, Retry, StepPolicy
@@ -43,13 +43,19 @@ class StepPlan:
 
 
 def make_plans(
-    cls: Any, graph: FlowGraph, constants: tuple[str, ...], facts: dict[str, Any], room: Resources, workers: int
+    cls: Any,
+    constants: tuple[str, ...],
+    facts: dict[str, Any],
+    decorators: tuple[str, ...],
+    room: Resources,
+    workers: int,
 ) -> dict[str, StepPlan]:
     """The steps of a flow by name. ``room`` is what the machine has, ``workers`` how many tasks may run at once.
 
     Raises:
         MetaflowException: a decorator cannot be honoured.
     """
+    graph = graph_of(cls)
     slot = registry.register(cls)
     share = codes_of(cls)
     plans = {}
@@ -67,6 +73,8 @@ def make_plans(
             retries=retries,
             targets=tuple(node.out_funcs[:1] if node.condition else node.out_funcs),
             facts=facts,
+            decorators=decorators,
+            configs=vars(cls).get("_config_values", {}),
         )
         plans[node.name] = StepPlan(spec, _policy(node.name, function, retries, room, workers), share(function))
     return plans

@@ -41,3 +41,12 @@ def values_of(cls: Any, origin: RunRecord) -> dict[str, Any]:
     store = wiring.project().artifacts
     known = cls._parameters()
     return {one.name: codecs.unpack(one.value, store) for one in origin.inputs if one.name in known}
+
+
+def configs_of(cls: Any, origin: RunRecord) -> dict[str, Any]:
+    """The configs of a run, by attribute."""
+    from headrace import wiring
+
+    store = wiring.project().artifacts
+    known = cls._configs()
+    return {one.name: codecs.unpack(one.value, store) for one in origin.inputs if one.name in known}

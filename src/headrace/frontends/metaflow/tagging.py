@@ -1,4 +1,4 @@
-"""Tags of runs as Metaflow knows them. A system tag ``user:ann`` is the Headrace tag ``user=ann``; others have no value."""
+"""Tags of runs. A system tag ``user:ann`` is the Headrace tag ``user=ann``; a tag of the user's has no value."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from typing import Any, TextIO
 import msgspec
 
 from headrace.frontends.metaflow import current as current_module
-from headrace.frontends.metaflow.decorators import find
+from headrace.frontends.metaflow.decorators import attach_dynamic, find
 from headrace.frontends.metaflow.exceptions import (
     FailureHandledByCatch,
     MetaflowException,
@@ -22,6 +22,7 @@ from headrace.frontends.metaflow.exceptions import (
 )
 from headrace.frontends.metaflow.flowspec import STATE, Artifacts, FlowBase, Frame, Inputs, Transition
 from headrace.frontends.metaflow.parameters import Parameter
+from headrace.frontends.metaflow.prepare import prepare
 from headrace.model.errors import BlobError, NotStorableError
 from headrace.model.messages import Output
 from headrace.model.values import Packed
@@ -50,6 +51,7 @@ class StepSpec(msgspec.Struct, frozen=True, kw_only=True):
     retries: int
     targets: tuple[str, ...]  # where a step goes on whose failure is caught
     decorators: tuple[str, ...] = ()  # ``--with``
+    configs: dict[str, Any] = {}
     facts: dict[str, Any] = {}
 
     def __call__(self, call: RawCall) -> dict[str, Any]:
@@ -96,6 +98,8 @@ def _flow_class(spec: StepSpec) -> Any:
             cls = sys.modules.get(spec.module) or importlib.import_module(spec.module)
             for part in spec.qualname.split("."):
                 cls = getattr(cls, part)
+            prepare(cls, {}, {}, spec.facts["username"], spec.configs)
+            attach_dynamic(list(cls._steps.values()), spec.decorators)
         for name in spec.constants:
             setattr(cls, name, _fixed(name))
         _classes[key] = cls
@@ -279,10 +283,38 @@ def _call(spec: StepSpec, function: Any, flow: Any, inputs: Inputs | None) -> No
 
 
 def _plain_call(function: Any, flow: Any, inputs: Inputs | None) -> None:
-    if inputs is None:
+    if function.wrappers:
+        from headrace.frontends.metaflow.userdeco import call_wrapped
+
+        def go_on(arguments: dict[str, Any]) -> None:
+            _go_on(flow, arguments)
+
+        call_wrapped(list(function.wrappers), function.__name__, flow, inputs, function, go_on)
+    elif inputs is None:
         function(flow)
     else:
         function(flow, inputs)
+
+
+def _go_on(flow: Any, arguments: dict[str, Any]) -> None:
+    """``self.next`` as the step's last statement has it, with some arguments replaced."""
+    from headrace.frontends.metaflow.graph import graph_of
+
+    cls = type(flow)
+    node = graph_of(cls)[flow.__dict__[STATE].step]
+    if not node.out_funcs:
+        return
+    flow.__dict__[STATE].transition = None
+    if node.condition:
+        cases = {key: getattr(flow, name) for key, name in node.switch_cases.items()}
+        flow.next(cases, **{"condition": node.condition, **arguments})
+        return
+    how: dict[str, Any] = {}
+    if node.foreach_param:
+        how["foreach"] = node.foreach_param
+    if node.parallel_foreach:
+        how["num_parallel"] = node.num_parallel
+    flow.next(*[getattr(flow, name) for name in node.out_funcs], **{**how, **arguments})
 
 
 def timeout_seconds(attributes: dict[str, Any]) -> int:

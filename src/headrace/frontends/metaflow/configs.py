@@ -1,0 +1,309 @@
+"""``Config``: values from files or the command line, known before the flow is built, so that decorators may use them.
+
+Until they are read, ``config.a.b`` and ``config_expr("config.a.b")`` are ``DelayEvaluator`` objects; ``prepare`` puts
+the values in their place.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from headrace.frontends.metaflow.exceptions import CommandException, CommandUsageException, MetaflowException
+from headrace.frontends.metaflow.parameters import ParameterContext, load_function
+
+_UNPACK = "_unpacked_delayed_"
+
+
+class ConfigValue(Mapping[str, Any]):
+    """The value of a config: a mapping that cannot be changed, read as ``value.key`` or ``value["key"]``."""
+
+    def __init__(self, data: Mapping[str, Any]) -> None:
+        object.__setattr__(self, "_data", {key: wrap(one) for key, one in data.items()})
+
+    def __getitem__(self, key: str) -> Any:
+        return self._data[key]
+
+    def __getattr__(self, key: str) -> Any:
+        if key.startswith("__") or key == "_data":
+            raise AttributeError(key)
+        try:
+            return self._data[key]
+        except KeyError:
+            raise AttributeError(key) from None
+
+    def __setattr__(self, key: str, value: Any) -> None:
+        raise TypeError("ConfigValue is immutable")
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        raise TypeError("ConfigValue is immutable")
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._data)
+
+    def __len__(self) -> int:
+        return len(self._data)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Mapping) and self.to_dict() == _unwrap(other)
+
+    def __hash__(self) -> int:
+        return hash(json.dumps(self.to_dict(), sort_keys=True, default=str))
+
+    def __repr__(self) -> str:
+        return repr(self.to_dict())
+
+    def __reduce__(self) -> Any:
+        return ConfigValue, (self.to_dict(),)
+
+    def to_dict(self) -> dict[Any, Any]:
+        """The same as plain dictionaries and lists."""
+        plain: dict[Any, Any] = _unwrap(self)
+        return plain
+
+
+def wrap(value: Any) -> Any:
+    """``value`` with mappings in it as ``ConfigValue``."""
+    if isinstance(value, ConfigValue):
+        return value
+    if isinstance(value, Mapping):
+        return ConfigValue(value)
+    if isinstance(value, (list, tuple)):
+        return type(value)([wrap(one) for one in value])
+    return value
+
+
+def _unwrap(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _unwrap(one) for key, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)([_unwrap(one) for one in value])
+    return value
+
+
+class DelayEvaluator(Mapping[str, Any]):
+    """An expression over configs whose value is not known yet."""
+
+    def __init__(self, expression: str) -> None:
+        self._expression = expression
+
+    def __getattr__(self, name: str) -> DelayEvaluator:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return DelayEvaluator(f"{self._expression}.{name}")
+
+    def __getitem__(self, key: Any) -> Any:
+        if isinstance(key, str) and key.startswith(_UNPACK):
+            return self
+        return DelayEvaluator(f"{self._expression}[{key!r}]")
+
+    def __iter__(self) -> Iterator[str]:
+        return iter([f"{_UNPACK}{id(self)}"])
+
+    def __len__(self) -> int:
+        return 1
+
+    def __bool__(self) -> bool:
+        return True
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+    def __hash__(self) -> int:
+        return id(self)
+
+    def __call__(self, values: Mapping[str, Any]) -> Any:
+        """Its value, now that the configs are read.
+
+        Raises:
+            MetaflowException: the configs have no such value.
+        """
+        try:
+            return eval(self._expression, {}, dict(values))  # an expression in the user's own file
+        except Exception as error:
+            raise MetaflowException(
+                f"The configuration expression {self._expression!r} cannot be evaluated: "
+                f"{type(error).__name__}: {error}"
+            ) from error
+
+
+def config_expr(expression: str) -> DelayEvaluator:
+    """An expression over the flow's configs, for use in decorators."""
+    return DelayEvaluator(expression)
+
+
+def evaluated(value: Any, values: Mapping[str, Any]) -> Any:
+    """``value`` with expressions over configs in it evaluated; ``**config`` in dictionaries is unpacked."""
+    if isinstance(value, Config):
+        return values[value.name]
+    if isinstance(value, DelayEvaluator):
+        return value(values)
+    if type(value) is dict:
+        result: dict[Any, Any] = {}
+        for key, one in value.items():
+            if isinstance(key, str) and key.startswith(_UNPACK):
+                result.update(_unwrap(evaluated(one, values)))
+            else:
+                result[key] = evaluated(one, values)
+        return result
+    if type(value) in (list, tuple, set):
+        return type(value)([evaluated(one, values) for one in value])
+    return value
+
+
+def is_unpacked(key: str) -> bool:
+    """Whether a keyword stands for an unpacked config."""
+    return key.startswith(_UNPACK)
+
+
+class Config(Mapping[str, Any]):
+    """A named configuration of a flow. See docs/metaflow.md."""
+
+    IS_CONFIG_PARAMETER = True
+
+    def __init__(
+        self,
+        name: str,
+        default: Any = None,
+        default_value: Any = None,
+        help: str | None = None,  # noqa: A002 - the name that flows use
+        required: bool | None = None,
+        parser: str | Callable[[str], Any] | None = None,
+        plain: bool = False,
+    ) -> None:
+        if default is not None and default_value is not None:
+            raise MetaflowException(f"Config *{name}* can have a default or a default_value, not both.")
+        self.name = name
+        self.default = default
+        self.default_value = default_value
+        self.help = help
+        self.required = required
+        self.parser = parser
+        self.plain = plain
+
+    def __getattr__(self, name: str) -> DelayEvaluator:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        return DelayEvaluator(f"{self.name}.{name}")
+
+    def __getitem__(self, key: Any) -> Any:
+        if isinstance(key, str) and key.startswith(_UNPACK):
+            return DelayEvaluator(self.name)
+        return DelayEvaluator(f"{self.name}[{key!r}]")
+
+    def __iter__(self) -> Iterator[str]:
+        return iter([f"{_UNPACK}{id(self)}"])
+
+    def __len__(self) -> int:
+        return 1
+
+    def __bool__(self) -> bool:
+        return True
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+    def __hash__(self) -> int:
+        return id(self)
+
+    def resolve(self, context: ParameterContext, file: str | None, text: Any) -> Any:
+        """The value: from ``text`` or ``file`` of the command line, else the default.
+
+        Raises:
+            CommandException: it is missing, or cannot be read.
+        """
+        if text is None and file is None:
+            text = self.default_value(context) if callable(self.default_value) else self.default_value
+            file = self.default(context) if callable(self.default) else self.default
+        if text is None and file is not None:
+            text = self._read(str(file))
+        if text is None:
+            if self.required:
+                raise CommandUsageException(f"Config *{self.name}* is required: --config {self.name} FILE")
+            return None
+        return self._parse(text)
+
+    def _read(self, file: str) -> str:
+        try:
+            with open(file, encoding="utf-8") as opened:  # noqa: PTH123
+                return opened.read()
+        except OSError as error:
+            raise CommandUsageException(f"Config *{self.name}*: cannot read '{file}': {error.strerror}") from None
+
+    def _parse(self, text: Any) -> Any:
+        value = text
+        if isinstance(text, str):
+            if self.parser is not None:
+                parse = load_function(self.parser) if isinstance(self.parser, str) else self.parser
+                value = parse(text)
+            elif not self.plain:
+                try:
+                    value = json.loads(text)
+                except ValueError as error:
+                    raise CommandUsageException(f"Config *{self.name}* is not valid JSON: {error}") from None
+        if self.plain:
+            return value
+        if not isinstance(value, Mapping):
+            raise CommandException(f"Config *{self.name}* must be a dictionary, not {type(value).__name__}")
+        return ConfigValue(value)
+
+
+# --- parsers --------------------------------------------------------------------------------------------------------
+
+
+def yaml_parser(text: str) -> Any:
+    """A YAML document."""
+    import yaml  # type: ignore[import-untyped]
+
+    return yaml.safe_load(text)
+
+
+def requirements_txt_parser(text: str) -> dict[str, Any]:
+    """``requirements.txt`` as the ``packages`` and ``python`` of ``@pypi``.
+
+    Raises:
+        ValueError: it has lines that are no packages with versions.
+    """
+    packages: dict[str, str] = {}
+    python = None
+    for raw in text.splitlines():
+        line = raw.partition("#")[0].strip()
+        if not line:
+            continue
+        if line.startswith(("-", "git+", "http:", "https:")):
+            raise ValueError(f"'{line}' is not supported in a requirements.txt for a flow")
+        name, version = _split_requirement(line)
+        if name == "python":
+            python = version
+        else:
+            packages[name] = version
+    return {"packages": packages, **({"python": python} if python else {})}
+
+
+def _split_requirement(line: str) -> tuple[str, str]:
+    at = min((line.index(char) for char in "=<>~!" if char in line), default=len(line))
+    return line[:at].strip(), line[at:].strip().removeprefix("==").strip()
+
+
+def pyproject_toml_parser(text: str) -> dict[str, Any]:
+    """The dependencies of ``pyproject.toml`` as the ``packages`` and ``python`` of ``@pypi``."""
+    import tomllib
+
+    project = tomllib.loads(text).get("project", {})
+    packages = dict(_split_requirement(one) for one in project.get("dependencies", []))
+    python = project.get("requires-python")
+    return {"packages": packages, **({"python": python.lstrip("=")} if python else {})}
+
+
+def conda_environment_yml_parser(text: str) -> dict[str, Any]:
+    """The dependencies of ``environment.yml`` as the ``packages`` and ``python`` of ``@conda``."""
+    packages: dict[str, str] = {}
+    python = None
+    for one in yaml_parser(text).get("dependencies", []):
+        name, version = _split_requirement(str(one))
+        if name == "python":
+            python = version
+        else:
+            packages[name] = version.removeprefix("=")
+    return {"packages": packages, **({"python": python.removeprefix("=")} if python else {})}
