@@ -1,0 +1,118 @@
+"""Options of the differential suite, the environment of the real metaflow, and runs ahead of the tests that need them."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+import venv
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+
+def _sibling(name: str) -> Any:
+    """A module beside this one; tests are collected without changing ``sys.path``."""
+    full = f"compat_metaflow_{name}"
+    if full not in sys.modules:
+        spec = importlib.util.spec_from_file_location(full, Path(__file__).parent / f"{name}.py")
+        assert spec is not None and spec.loader is not None
+        sys.modules[full] = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(sys.modules[full])
+    return sys.modules[full]
+
+
+harness = _sibling("harness")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """See docs of the suite in ``README.md``."""
+    parser.addoption("--live", action="store_true", help="run the real metaflow too, for every scenario")
+    parser.addoption("--record", action="store_true", help="write down what the real metaflow answers where that is not known")
+
+
+@pytest.fixture(scope="session")
+def real_python() -> str:
+    """The interpreter of an environment that has the real metaflow, made if there is none."""
+    folder = Path(os.environ.get("HEADRACE_TEST_METAFLOW") or harness.ROOT / ".venv-metaflow")
+    python = folder / "bin/python"
+    mark = folder / harness.VERSION
+    if not mark.exists():
+        venv.create(folder, with_pip=True, clear=True)
+        requirement = f"metaflow=={harness.VERSION}"
+        subprocess.run(
+            [python, "-m", "pip", "install", "-q", "--disable-pip-version-check", requirement, "setuptools"], check=True
+        )
+        mark.touch()
+    return str(python)
+
+
+@pytest.fixture(scope="session")
+def ours(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[Any], Any]]:
+    """What Headrace answers to a scenario. All that are going to be asked for are begun at once, two at a time."""
+    base = tmp_path_factory.mktemp("ours")
+    items = [item for item in request.session.items if "ours" in getattr(item, "fixturenames", ())]
+    scenarios = [item.callspec.params["scenario"] for item in items if hasattr(item, "callspec")]
+    with ThreadPoolExecutor(os.cpu_count() or 2) as pool:
+        futures: dict[str, Future[Any]] = {
+            one.id: pool.submit(harness.execute, one, sys.executable, base / one.id, real=False) for one in scenarios
+        }
+        yield lambda scenario: futures[scenario.id].result()
+        pool.shutdown(cancel_futures=True)
+
+
+@pytest.fixture(scope="session")
+def real(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, real_python: str
+) -> Iterator[Callable[[Any], Any]]:
+    """What the real metaflow answers to a scenario; begun ahead, two at a time."""
+    base = tmp_path_factory.mktemp("real")
+    items = [item for item in request.session.items if "real" in getattr(item, "fixturenames", ())]
+    scenarios = [item.callspec.params["scenario"] for item in items if hasattr(item, "callspec")]
+    with ThreadPoolExecutor(os.cpu_count() or 2) as pool:
+        futures: dict[str, Future[Any]] = {
+            one.id: pool.submit(harness.execute, one, real_python, base / one.id, real=True) for one in scenarios
+        }
+        yield lambda scenario: futures[scenario.id].result()
+        pool.shutdown(cancel_futures=True)
+
+
+def recorded(scenario: Any) -> dict[str, Any]:
+    """The answer of the real metaflow that is kept beside the flows; fails when it is out of date."""
+    if not scenario.record.exists():
+        pytest.fail(f"no record of {scenario.id}: pytest tests/compat/metaflow --record -k {scenario.id}")
+    record: dict[str, Any] = json.loads(scenario.record.read_text())
+    if record["digest"] != scenario.digest:
+        pytest.fail(f"{scenario.id} was changed after it was recorded: pytest tests/compat/metaflow --record")
+    return record
+
+
+@pytest.fixture
+def record_of() -> Callable[[Any], dict[str, Any]]:
+    """See ``recorded``."""
+    return recorded
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what the options do not ask for: most live runs, or with ``--record`` everything but these."""
+    live, record = config.getoption("--live", default=False), config.getoption("--record", default=False)
+    kept, dropped = [], []
+    for item in items:
+        name = getattr(item, "originalname", "")
+        if item.path.parent != harness.HERE or not hasattr(item, "callspec"):
+            kept.append(item)
+        elif name == "test_records_hold":
+            scenario = item.callspec.params["scenario"]
+            stale = record and not harness.is_recorded(scenario)
+            wanted = stale or (not record and (live or scenario.id in item.module.ALWAYS_LIVE))
+            (kept if wanted else dropped).append(item)
+        else:
+            (dropped if record else kept).append(item)
+    items[:] = kept
+    if dropped:
+        config.hook.pytest_deselected(items=dropped)

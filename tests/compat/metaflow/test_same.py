@@ -1,0 +1,83 @@
+"""Flow files that nobody changed, under the real metaflow and under Headrace: the same codes, artifacts, prints, tags.
+
+``README.md`` says how to run, record and add scenarios; ``KNOWN.md`` lists where the answers differ, and why.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+harness: Any = sys.modules["compat_metaflow_harness"]
+HERE = Path(__file__).parent
+#: Few, but of every kind: these are run live each time.
+ALWAYS_LIVE = (
+    *("linear", "branches", "foreach", "switch-left", "params-given", "failures", "resume-repaired-foreach"),
+    *("mistake-lock", "check"),
+)
+_KNOWN = re.compile(r"^- `([\w-]+)`: (.*)$", re.MULTILINE)
+
+
+def _load() -> list[Any]:
+    found: list[Any] = []
+    for path in sorted(HERE.glob("scenarios_*.py")):
+        spec = importlib.util.spec_from_file_location(f"compat_metaflow_{path.stem}", path)
+        assert spec is not None and spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        found += module.scenarios(harness.Scenario, harness.run)
+    ids = [one.id for one in found]
+    assert len(ids) == len(set(ids)), "two scenarios have one id"
+    return found
+
+
+SCENARIOS = _load()
+KNOWN = dict(_KNOWN.findall((HERE / "KNOWN.md").read_text()))
+
+
+def _expected(scenario: Any) -> Any:
+    reason = KNOWN.get(scenario.id)
+    marks = [pytest.mark.xfail(strict=True, reason=reason)] if reason else []
+    return pytest.param(scenario, id=scenario.id, marks=marks)
+
+
+@pytest.mark.parametrize("scenario", [_expected(one) for one in SCENARIOS])
+def test_as_recorded(scenario: Any, ours: Callable[[Any], Any], record_of: Callable[[Any], Any]) -> None:
+    record = record_of(scenario)
+
+    answer = dict(ours(scenario))
+    console = answer.pop("console")
+
+    differences = harness.compare(record["answer"], answer)
+    assert not differences, "\n".join([*differences, "", console])
+
+
+@pytest.mark.parametrize("scenario", [pytest.param(one, id=one.id) for one in SCENARIOS])
+def test_records_hold(scenario: Any, request: pytest.FixtureRequest, real: Callable[[Any], Any]) -> None:
+    answer = dict(real(scenario))
+    console = answer.pop("console")
+
+    if request.config.getoption("--record"):
+        record = {"metaflow": harness.VERSION, "digest": scenario.digest, "answer": answer}
+        harness.RECORDED.mkdir(exist_ok=True)
+        scenario.record.write_text(json.dumps(record, indent=1) + "\n")
+        return
+    record = json.loads(scenario.record.read_text())
+    assert (record["metaflow"], record["digest"]) == (harness.VERSION, scenario.digest)
+    differences = harness.compare(record["answer"], answer)
+    assert not differences, "\n".join(["recorded | now", *differences, "", console])
+
+
+def test_known_differences_are_of_scenarios_that_exist() -> None:
+    assert KNOWN.keys() <= {one.id for one in SCENARIOS}
+
+
+def test_no_record_is_left_over() -> None:
+    assert {path.stem for path in harness.RECORDED.glob("*.json")} <= {one.id for one in SCENARIOS}
