@@ -42,7 +42,7 @@ def rclone_s3(*, seconds: float = 20.0) -> Iterator[tuple[str, dict[str, str]]]:
                     "aws_access_key_id": _KEY,
                     "aws_secret_access_key": _SECRET,
                     "aws_region": "us-east-1",
-                    },
+                },
             )
         finally:
             server.kill()
