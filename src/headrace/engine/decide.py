@@ -318,6 +318,7 @@ def _succeeded(state: EngineState, event: Succeeded, out: list[Command]) -> None
     step.seconds = seconds if step.seconds is None else max(seconds, 0.7 * step.seconds + 0.3 * seconds)
     task.outputs = event.outputs
     writes: tuple[Written, ...] = (
+        *rows.forget_outputs(state, task),
         rows.task_record(state, task, TaskState.SUCCEEDED, usage.finished),
         rows.attempt_record(state, task, AttemptState.SUCCEEDED, event, slot),
         *rows.artifact_records(state, task, usage.finished),
@@ -425,11 +426,12 @@ def _finish(state: EngineState, task: Task, final: TaskState, problem: Problem, 
 def _upstream(cause: Task, problem: Problem) -> tuple[TaskState, Problem]:
     """How a task ends that needed ``cause``."""
     root = problem.upstream or problem
+    origin = problem.task if problem.upstream else cause.id
     name = str(cause.id) if cause.id.number >= 0 else cause.step.name
     text = problem.error if problem.upstream else f"{name} failed: {problem.error}"
     if root.failure == "cancelled":
-        return TaskState.CANCELLED, Problem("cancelled", text, upstream=root)
-    return TaskState.FAILED, Problem("upstream", text, upstream=root)
+        return TaskState.CANCELLED, Problem("cancelled", text, upstream=root, task=origin)
+    return TaskState.FAILED, Problem("upstream", text, upstream=root, task=origin)
 
 
 # --- trouble ----------------------------------------------------------------------------------------------------

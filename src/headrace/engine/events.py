@@ -8,10 +8,10 @@ from headrace.engine.tasks import Task
 from headrace.model.messages import Output, Usage
 from headrace.model.records import ArtifactRecord, AttemptRecord, Edge, TaskId, TaskRecord
 from headrace.model.values import Packed
-from headrace.stores.metadata.protocol import CacheEntry
+from headrace.stores.metadata.protocol import CacheEntry, DropOutputs
 
 #: What the engine records of tasks.
-Written = TaskRecord | AttemptRecord | ArtifactRecord | Edge | CacheEntry
+Written = TaskRecord | AttemptRecord | ArtifactRecord | Edge | CacheEntry | DropOutputs
 
 
 # --- events -----------------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from headrace.engine.state import EngineState, Slot
 from headrace.engine.tasks import Task
 from headrace.model.records import ArtifactRecord, AttemptRecord, Edge, TaskRecord
 from headrace.model.states import AttemptState, TaskState
-from headrace.stores.metadata.protocol import CacheEntry
+from headrace.stores.metadata.protocol import CacheEntry, DropOutputs
 
 
 def running_records(state: EngineState) -> list[TaskRecord]:
@@ -76,6 +76,13 @@ def attempt_record(
         traceback=failed.traceback if failed else "",
         exception=failed.exception if failed else None,
     )
+
+
+def forget_outputs(state: EngineState, task: Task) -> tuple[DropOutputs, ...]:
+    """For a task that an earlier session finished: its outputs may have had other names then."""
+    if not task.attempts_before:
+        return ()
+    return (DropOutputs(state.options.run_id, task.id.step, task.id.number),)
 
 
 def artifact_records(state: EngineState, task: Task, now: float) -> list[ArtifactRecord]:

@@ -56,6 +56,7 @@ class Problem(msgspec.Struct, frozen=True):
     classes: tuple[str, ...] = ()
     exit_code: int | None = None
     upstream: Problem | None = None
+    task: TaskId = NO_ID  # the task that this came from, of an upstream problem
 
 
 class Task:

@@ -143,7 +143,9 @@ class MemoryMetadata:
             case ArtifactRecord():
                 tables.artifacts[write.run_id, write.step, write.number, write.name] = write
             case DropOutputs():
-                for key in [key for key in tables.artifacts if key[:3] == (write.run_id, write.step, write.number)]:
+                mine = (write.run_id, write.step, write.number)
+                outputs = [k for k, one in tables.artifacts.items() if k[:3] == mine and one.kind == "output"]
+                for key in outputs:
                     del tables.artifacts[key]
             case Edge():
                 tables.edges[write] = None

@@ -35,6 +35,8 @@ def exception_of(task: Task, run: str, store: ArtifactStore) -> BaseException:
             exception.__cause__ = errors.RemoteTraceback(problem.traceback)
     elif problem.traceback:
         exception.__cause__ = errors.RemoteTraceback(problem.traceback)
+    if problem.upstream is not None and problem.task.number >= 0:
+        name = f"{run}/{problem.task}"
     exception.headrace_task = name  # type: ignore[attr-defined]
     return exception
 

@@ -79,7 +79,7 @@ class Untag(msgspec.Struct, frozen=True, array_like=True):
 
 
 class DropOutputs(msgspec.Struct, frozen=True, array_like=True):
-    """Forget the artifacts of a task, because it is about to run again or its blobs are gone."""
+    """Forget the outputs of a task, because it has run again; what its attempts logged stays."""
 
     run_id: int
     step: str

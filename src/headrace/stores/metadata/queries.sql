@@ -74,7 +74,7 @@ ON CONFLICT (run_id, step, number, name) DO UPDATE SET kind = excluded.kind, cre
     preview = excluded.preview, value = excluded.value
 
 -- name: drop_outputs
-DELETE FROM artifacts WHERE run_id = :run_id AND step = :step AND number = :number
+DELETE FROM artifacts WHERE run_id = :run_id AND step = :step AND number = :number AND kind = 'output'
 
 -- name: put_edge
 INSERT INTO edges (run_id, child_step, child_number, parent_step, parent_number)
