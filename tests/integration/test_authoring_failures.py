@@ -266,3 +266,36 @@ def test_a_flow_called_by_a_program_raises_and_prints_nothing(project: Project) 
     )
     done = project.run(text)
     assert (done.code, done.out, done.err) == (0, "3\n", "")
+
+
+@pytest.mark.parametrize(
+    ("body", "error", "shown"),
+    [
+        ("raise ValueError('no')", "ValueError: no", "raise ValueError('no')"),
+        ("print('last words'); os._exit(3)", "ended its process with os._exit(3)", "last words"),
+    ],
+)
+def test_a_failure_in_a_fan_out_is_the_failure_of_the_run(project: Project, body: str, error: str, shown: str) -> None:
+    """Not that of the step which joins the results: it is not to blame, and has no traceback to show."""
+    project.fail(
+        f"""
+        @step
+        def work(i):
+            if i == 2:
+                {body}
+
+        @step
+        def join(values):
+            return values
+
+        @flow(tags=["team=vision", "slow"])
+        def train():
+            return join(work.map(range(3)))
+
+        if __name__ == "__main__":
+            train()
+        """
+    )
+    run = project.last()
+    assert run.failed_task == "work/3" and error in run.error and shown in run.traceback, run
+    assert {one.name: one.value for one in project.metadata.tags([run.id])} == {"team": "vision", "slow": ""}

@@ -21,23 +21,28 @@ _TYPES: dict[str, type[errors.HeadraceError]] = {
 
 
 def exception_of(task: Task, run: str, store: ArtifactStore) -> BaseException:
-    """What waiting for ``task`` raises. The exception carries ``headrace_task``, the name of the task that failed."""
+    """What waiting for ``task`` raises. The exception carries ``headrace_task``, the name of the task that failed.
+
+    When that is another one, which ``task`` needed, its exception is the cause.
+    """
     problem = task.problem
     assert problem is not None
     name = f"{run}/{task.id}" if task.id.number >= 0 else f"{run}/{task.step.name}"
+    exception = _exception(problem, name, store)
+    if problem.upstream is not None:
+        if problem.task.number >= 0:
+            name = f"{run}/{problem.task}"
+        exception.__cause__ = _exception(problem.upstream, name, store)
+    exception.headrace_task = name  # type: ignore[attr-defined]
+    return exception
+
+
+def _exception(problem: Problem, name: str, store: ArtifactStore) -> BaseException:
     exception = _own(problem, store)
     if exception is None:
-        kind = _TYPES.get(problem.failure, errors.TaskError)
-        exception = kind(f"task {name}: {problem.error}")
-        if problem.upstream is not None:
-            exception.__cause__ = _own(problem.upstream, store)
-        elif problem.traceback:
-            exception.__cause__ = errors.RemoteTraceback(problem.traceback)
-    elif problem.traceback:
+        exception = _TYPES.get(problem.failure, errors.TaskError)(f"task {name}: {problem.error}")
+    if problem.traceback:
         exception.__cause__ = errors.RemoteTraceback(problem.traceback)
-    if problem.upstream is not None and problem.task.number >= 0:
-        name = f"{run}/{problem.task}"
-    exception.headrace_task = name  # type: ignore[attr-defined]
     return exception
 
 

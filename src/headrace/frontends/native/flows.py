@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
 
 import msgspec
@@ -128,7 +128,7 @@ def flow(function: Callable[P, R], /) -> Flow[P, R]: ...
 def flow(
     *,
     name: str = "",
-    tags: Sequence[str] = (),
+    tags: Sequence[str] | Mapping[str, object] = (),
     max_parallel: int = 0,
     keep_going: bool = False,
     on_success: Callable[..., Any] | None = None,
@@ -142,9 +142,9 @@ def flow(function: Any = None, /, *, name: str = "", **options: Any) -> Any:
     Args:
         function: the function, when used without parentheses.
         name: what its runs are called; default: the function's name.
-        options: ``tags`` for all runs; ``max_parallel`` tasks at once (0: as many as the machine holds);
-            ``keep_going=True`` lets tasks that run finish when the flow fails; ``on_success`` and ``on_failure`` are
-            called with the ``Run`` when it has ended.
+        options: ``tags`` for all runs, ``"name"`` or ``"name=value"``; ``max_parallel`` tasks at once (0: as many as
+            the machine holds); ``keep_going=True`` lets tasks that run finish when the flow fails; ``on_success`` and
+            ``on_failure`` are called with the ``Run`` when it has ended.
     """
     if function is not None:
         return Flow(function)
@@ -162,8 +162,11 @@ def _settings(options: dict[str, Any]) -> FlowOptions:
     unknown = sorted(set(options) - set(known))
     if unknown:
         raise wrong(f"a flow has no option {unknown[0]!r}; it has name, {', '.join(known)}")
-    if isinstance(options.get("tags"), str):
-        options["tags"] = [options["tags"]]
+    tags = options.get("tags")
+    if isinstance(tags, str):
+        options["tags"] = [tags]
+    elif isinstance(tags, Mapping):
+        options["tags"] = [f"{name}={value}" for name, value in tags.items()]
     try:
         settings = msgspec.convert(options, FlowOptions)
     except msgspec.ValidationError as error:

@@ -15,7 +15,15 @@ from headrace.frontends.native.load import canonical_main
 from headrace.frontends.native.options import Runnable
 from headrace.frontends.native.runner import Running
 from headrace.frontends.native.script import advise, prune, show_well
-from headrace.model.errors import HeadraceError, LeaseLostError, StoreError, TaskCancelledError, UsageError
+from headrace.model.errors import (
+    HeadraceError,
+    LeaseLostError,
+    RemoteTraceback,
+    StoreError,
+    TaskCancelledError,
+    UpstreamFailedError,
+    UsageError,
+)
 from headrace.model.params import to_text
 from headrace.model.records import Input, RunRecord
 from headrace.model.states import RunState
@@ -126,7 +134,7 @@ def _open(flow: Runnable, values: dict[str, Any], how: Launch) -> Session:
         entry=entry_of(flow),
         inputs=tuple(Input(name, codecs.pack(value, stores.artifacts)) for name, value in values.items()),
         params=tuple((name, to_text(value)) for name, value in values.items()),
-        tags=(*((tag, "") for tag in flow.settings.tags), *how.tags),
+        tags=(*(tag.partition("=")[::2] for tag in flow.settings.tags), *how.tags),
         max_parallel=1
         if how.debug
         else how.max_parallel or flow.settings.max_parallel or project.settings.max_parallel,
@@ -209,6 +217,8 @@ def _fail(session: Session, run: Running, log: RunLog, error: BaseException) -> 
         log.close()
     prune(error)
     text, summary = describe(error)
+    if isinstance(error, UpstreamFailedError) and error.__cause__ is not None:
+        summary = describe(error.__cause__)[1]  # of the task that is to blame, as ``failed_task`` is
     failed_task = getattr(error, "headrace_task", "").removeprefix(session.run.name + "/")
     ended = session.finish(state, error=summary, traceback=text, failed_task=failed_task)
     return Ended(ended, None, error)
@@ -220,8 +230,14 @@ def describe(error: BaseException) -> tuple[str, str]:
 
     here = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))  # noqa: PTH100, PTH120
     frames = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith(os.path.dirname(here))]  # noqa: PTH120
-    cause = f"{error.__cause__}\n\n" if error.__cause__ is not None else ""
-    text = "Traceback (most recent call last):\n" + "".join(traceback.format_list(frames))
+    cause = ""
+    if isinstance(error.__cause__, RemoteTraceback):
+        cause = f"{error.__cause__}\n\n"
+    elif error.__cause__ is not None:
+        cause = (
+            f"{describe(error.__cause__)[0]}\nThe above exception was the direct cause of the following exception:\n\n"
+        )
+    text = "Traceback (most recent call last):\n" + "".join(traceback.format_list(frames)) if frames else ""
     last = "".join(traceback.format_exception_only(type(error), error))
     return cause + text + last, last.strip().splitlines()[-1] if last.strip() else type(error).__name__
 
