@@ -128,6 +128,29 @@ def test_a_step_outside_a_run_is_its_function() -> None:
     assert [f.done() for f in as_completed([add.submit(1), failed])] == [True, True]
 
 
+def test_what_a_step_logs_outside_a_run_is_checked_and_forgotten() -> None:
+    @step
+    def logs(value: Any) -> Any:
+        headrace.log_metric("loss", value)
+        headrace.log_params({"value": value})
+        headrace.log_artifact("kept", lambda: value)
+        headrace.set_tag("tried")
+        return value
+
+    @step
+    async def later_logs(value: Any) -> Any:
+        await asyncio.sleep(0)
+        headrace.log_metric("loss", value)
+        return value
+
+    assert logs(1) == logs.submit(1).result() == later_logs.submit(1).result() == 1
+    assert asyncio.run(later_logs(1)) == 1  # type: ignore[arg-type]
+    with pytest.raises(headrace.HeadraceError, match="is no number"):
+        logs("high")
+    with pytest.raises(headrace.HeadraceError, match="outside of a run"):
+        headrace.log_metric("loss", 1)
+
+
 def test_futures_are_dependencies_wherever_they_are(here: Project) -> None:
     @dataclasses.dataclass
     class Box:

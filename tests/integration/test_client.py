@@ -347,6 +347,7 @@ def test_metrics() -> None:
     assert (score.min, score.max, len(score)) == (0.0, 0.8, 9)
     assert sorted(zip(score.steps, score.values, strict=True))[-1] == (2, 0.8)
     assert len(score.times) == 9
+    assert (list(score), score[-1], score[:2]) == (score.values, score.values[-1], score.values[:2])
     frame = score.to_pandas()
     assert list(frame.columns) == ["step", "value", "time", "task"]
     assert set(frame["task"]) == {"fit/1", "fit/2", "fit/3"}

@@ -15,6 +15,7 @@ from headrace.model.records import Input, RunRecord, TaskId, TaskRecord
 from headrace.stores import codecs
 from headrace.stores.artifacts.protocol import ArtifactStore
 from headrace.stores.metadata.protocol import MetadataStore
+from headrace.worker import context
 
 
 def describe(run: RunRecord, task: TaskRecord, *, shell: bool) -> str:
@@ -96,15 +97,18 @@ def call(step: Any, args: list[Any], kwargs: dict[str, Any], name: str) -> int:
 
 
 def _plain_call(function: Callable[..., Any], args: list[Any], kwargs: dict[str, Any]) -> Any:
-    result = function(*args, **kwargs)
-    if hasattr(result, "__await__"):
-        import asyncio
+    def run() -> Any:
+        result = function(*args, **kwargs)
+        if hasattr(result, "__await__"):
+            import asyncio
 
-        async def wait() -> Any:
-            return await result
+            async def wait() -> Any:
+                return await result
 
-        return asyncio.run(wait())
-    return result
+            return asyncio.run(wait())
+        return result
+
+    return context.call_plainly(run, (), {})
 
 
 def _post_mortem(error: BaseException) -> None:
@@ -112,7 +116,7 @@ def _post_mortem(error: BaseException) -> None:
     import traceback
 
     trace = error.__traceback__
-    while trace is not None and trace.tb_frame.f_code.co_filename == __file__:
+    while trace is not None and trace.tb_frame.f_code.co_filename in (__file__, context.__file__):
         trace = trace.tb_next
     click.echo("".join(traceback.format_exception(type(error), error, trace)), nl=False)
     click.echo(style("pdb: p NAME prints, u and d move along the calls, q leaves", dim=True))

@@ -17,6 +17,9 @@ from headrace.client.views import Inputs, LogText, Named, missing
 from headrace.model.errors import UsageError
 from headrace.model.params import from_text
 from headrace.model.records import Tag
+from headrace.model.states import RunState
+from headrace.services.control import request_cancel, send_answer, wait_until_over
+from headrace.services.describe import open_questions
 from headrace.services.listing import CRASHED, duration_of
 from headrace.stores.metadata.protocol import Untag
 
@@ -48,6 +51,18 @@ class RunFacts:
         ``crashed`` is a run whose process died without a word: resume goes on with it.
         """
         return self._reader.state()
+
+    @property
+    def status(self) -> str:
+        """The same as ``state``: what ``runs(status=...)`` asks for."""
+        return self.state
+
+    @property
+    def created(self) -> datetime:
+        """When its first session began, in local time."""
+        found = moment(self._reader.record().created)
+        assert found is not None
+        return found
 
     @property
     def error(self) -> str:
@@ -156,6 +171,36 @@ class RunFacts:
         return self._reader.details().argv
 
     # --- changing ---------------------------------------------------------------------------------------------
+
+    @property
+    def questions(self) -> dict[str, str]:
+        """What it waits for somebody to answer, name to prompt; see ``headrace.wait_for``."""
+        found = open_questions(self._reader.metadata, self._reader.id, time.time())
+        return {question.name: question.prompt for question in found}
+
+    def answer(self, name: str, value: Any) -> None:
+        """Answer the question ``name`` with ``value``, as ``headrace answer`` does; the run takes it, or its resume.
+
+        Raises:
+            NotFoundError: it does not ask that.
+            UsageError: the value is not of plain data.
+        """
+        try:
+            send_answer(self._reader.metadata, self._reader.record(fresh=True), name, value, time.time())
+        except (TypeError, ValueError, OverflowError) as error:
+            raise UsageError(f"{value!r} cannot be an answer: {error}; use numbers, texts, lists and dicts") from None
+
+    def cancel(self, timeout: float | None = None) -> None:
+        """Stop it: all its tasks are killed, then it is cancelled. Waits for that, at most ``timeout`` seconds.
+
+        Raises:
+            UsageError: it is over.
+            TimeoutError: it has not ended yet; it has been told to.
+        """
+        run = request_cancel(self._reader.metadata, self._reader.record(fresh=True), time.time())
+        over = wait_until_over(self._reader.metadata, run, float("inf") if timeout is None else timeout)
+        if over.state is RunState.RUNNING:
+            raise TimeoutError(f"run {self.name} has not ended after {timeout:g} s; it has been told to")
 
     def add_tag(self, name: str, value: object = "") -> None:
         """Tag the run; a tag of that name gets the new value."""

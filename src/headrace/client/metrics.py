@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, overload
 
 from headrace.client.html import html_table, text_table
 from headrace.client.source import RunReader
@@ -81,6 +81,19 @@ class Metric:
 
     def __len__(self) -> int:
         return self._summary.count
+
+    def __iter__(self) -> Iterator[float]:
+        return iter(self.values)
+
+    @overload
+    def __getitem__(self, place: int) -> float: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> list[float]: ...
+
+    def __getitem__(self, place: int | slice) -> float | list[float]:
+        """The value at ``place``, or some of them, in the order in which they arrived."""
+        return self.values[place]
 
     def __float__(self) -> float:
         return self.last

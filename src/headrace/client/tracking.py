@@ -222,7 +222,8 @@ def _keep(target: context.TrackBuffer, name: str, value: Any, preview: Preview |
             "is what a step or flow returns" if name == "result" else "holds '/', which separates the parts of names"
         )
         raise UsageError(f"an artifact cannot be logged as {name!r}: that {reason}; choose another name")
-    assert target.store is not None
+    if target.store is None:  # a plain call of a step: nothing is kept
+        return
     try:
         packed = codecs.pack(value, target.store)
     except NotStorableError as error:
@@ -238,7 +239,7 @@ def _target(what: str) -> context.TrackBuffer:
     found: context.TrackBuffer | None = context.current()
     if found is None:
         tracking = sys.modules.get("headrace.services.tracking")  # not loaded: nothing is open
-        found = tracking.current_log() if tracking is not None else None
+        found = (tracking.current_log() if tracking is not None else None) or context.plain_call()
     if found is None:
         raise UsageError(
             f"{what} was called outside of a run. Call it in a @step or @flow function while its flow runs, or put the "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from itertools import islice
 from typing import Any, Generic, TypeVar
 
 from headrace.client.html import html_table, html_text, text_table
@@ -12,6 +13,9 @@ from headrace.model.errors import NotFoundError
 from headrace.model.records import Input
 
 V = TypeVar("V")
+
+#: A prompt or notebook shows this many of a longer list.
+_SHOWN = 100
 
 
 class Named(Mapping[str, V], Generic[V]):
@@ -36,15 +40,18 @@ class Named(Mapping[str, V], Generic[V]):
         return len(self._values)
 
     def _rows(self) -> list[tuple[str, str]]:
-        return [(name, self._describe(value)) for name, value in self._values.items()]
+        return [(name, self._describe(value)) for name, value in islice(self._values.items(), _SHOWN)]
+
+    def _rest(self) -> str:
+        return f"... {len(self)} {self._what}s" if len(self) > _SHOWN else ""
 
     def __repr__(self) -> str:
         if not self:
             return f"<no {self._what}s of {self._owner}>"
-        return text_table((self._what, ""), self._rows())
+        return "\n".join(part for part in (text_table((self._what, ""), self._rows()), self._rest()) if part)
 
     def _repr_html_(self) -> str:
-        return html_table(f"{self._what}s of {self._owner}", (self._what, ""), self._rows())
+        return html_table(f"{self._what}s of {self._owner}", (self._what, ""), self._rows(), self._rest())
 
 
 class MissingError(NotFoundError, KeyError):

@@ -6,8 +6,9 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
-from typing import TYPE_CHECKING, TypeVar
+from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from headrace.model.messages import Metrics, Output, Track
 
@@ -104,6 +105,50 @@ class AttemptContext(TrackBuffer):
         super().__init__(token, send, store)
         self.task = task
         self.attempt = attempt
+
+
+class Unrecorded(TrackBuffer):
+    """Takes what a step logs that was called outside of any run, as its plain function: nothing is kept."""
+
+    __slots__ = ()
+
+    def metric(self, name: str, value: float, step: int | None, at: float | None) -> None:
+        """Forget it."""
+
+    def param(self, name: str, text: str) -> None:
+        """Forget it."""
+
+    def tag(self, name: str, value: str) -> None:
+        """Forget it."""
+
+    def artifact(self, output: Output) -> None:
+        """Forget it."""
+
+
+_plain: ContextVar[Unrecorded | None] = ContextVar("headrace_plain", default=None)
+
+
+def plain_call() -> Unrecorded | None:
+    """Where the plain function of a step logs to; None elsewhere."""
+    return _plain.get()
+
+
+def call_plainly(function: Callable[..., T], args: tuple[Any, ...], kwargs: dict[str, Any]) -> T:
+    """Call the function of a step outside of any run: it may log, and nothing is kept of that."""
+    token = _plain.set(Unrecorded(0, lambda _: None))
+    try:
+        return function(*args, **kwargs)
+    finally:
+        _plain.reset(token)
+
+
+async def await_plainly(function: Callable[..., Awaitable[T]], args: tuple[Any, ...], kwargs: dict[str, Any]) -> T:
+    """``call_plainly`` for a coroutine function."""
+    token = _plain.set(Unrecorded(0, lambda _: None))
+    try:
+        return await function(*args, **kwargs)
+    finally:
+        _plain.reset(token)
 
 
 class Reading(threading.local):

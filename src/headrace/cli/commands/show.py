@@ -172,7 +172,7 @@ def artifact_cells(one: ArtifactView, run: str) -> tuple[str, ...]:
     from headrace._base.sizes import format_size
 
     name = f"{one.task}/{one.name}".removeprefix(run + "/")
-    value = ", ".join(f"{label} {fact}" for label, fact in one.facts.items()) or one.text
+    value = one.text or ", ".join(f"{label} {fact}" for label, fact in one.facts.items())
     return name, one.type.removeprefix("builtins."), format_size(one.size), cut(value, 100) if is_terminal() else value
 
 

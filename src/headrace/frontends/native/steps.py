@@ -13,6 +13,7 @@ from headrace.frontends.native.script import wrong
 from headrace.frontends.native.signature import Signature, item_call
 from headrace.model.errors import CallError
 from headrace.model.policy import Resources, Retry, StepPolicy
+from headrace.worker.context import await_plainly, call_plainly
 from headrace.worker.registry import register
 
 if TYPE_CHECKING:
@@ -63,7 +64,8 @@ class Step(Generic[P, R]):
         """Run it as a task and return its result; outside a run, call the function."""
         run = running()
         if run is None:
-            return self.__wrapped__(*args, **kwargs)
+            plain: Any = self._call_plainly(args, kwargs)
+            return plain  # type: ignore[no-any-return]
         future: Future[R] = run.submit(self, args, kwargs)
         if self.is_async:
             pending: Any = future  # awaited by the flow, as the function's own coroutine would be
@@ -84,12 +86,18 @@ class Step(Generic[P, R]):
         future: Future[Any] = run.submit(self, args, kwargs)
         return future
 
+    def _call_plainly(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        function: Callable[..., Any] = self.__wrapped__
+        if self.is_async:
+            return await_plainly(function, args, kwargs)
+        return call_plainly(function, args, kwargs)
+
     def _at_once(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Future[R]:
         values = [a.result() if isinstance(a, Future) else a for a in args]
         named = {k: a.result() if isinstance(a, Future) else a for k, a in kwargs.items()}
         self.signature.bind(tuple(values), named)
         try:
-            result: Any = self.__wrapped__(*values, **named)
+            result = self._call_plainly(tuple(values), named)
             if self.is_async:
                 import asyncio
 
