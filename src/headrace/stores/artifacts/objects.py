@@ -9,6 +9,7 @@ from __future__ import annotations
 import mmap
 import os
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, TypeVar
@@ -33,6 +34,7 @@ _PART = 8 << 20
 _AT_ONCE = 8
 _HEADS_AT_ONCE = 16
 _CORRUPT = ".corrupt"
+_REPLACED_WITHIN = 0.2
 
 A = TypeVar("A")
 R = TypeVar("R")
@@ -97,6 +99,14 @@ class ObjectStore:
 
     def get(self, blob: Blob) -> memoryview:
         """The verified bytes of ``blob``, in private memory; see the protocol."""
+        try:
+            return self._get(blob)
+        except BlobMissingError:
+            # Servers over a file system replace an object in two moves, and someone may just be storing it again.
+            time.sleep(_REPLACED_WITHIN)
+            return self._get(blob)
+
+    def _get(self, blob: Blob) -> memoryview:
         import obstore
 
         key = _key(blob.digest)
