@@ -11,6 +11,7 @@ from typing import Any
 
 from headrace.client.loading import load
 from headrace.client.source import RunReader, Source
+from headrace.frontends.metaflow.cards import PREFIX
 from headrace.frontends.metaflow.exceptions import (
     MetaflowInvalidPathspec,
     MetaflowNamespaceMismatch,
@@ -21,11 +22,13 @@ from headrace.frontends.metaflow.tagging import RunTags, tags_of
 from headrace.frontends.metaflow.task import FOREACH, INPUTS, INTERNAL, SUCCESS, TRANSITION
 from headrace.model.errors import NotFoundError
 from headrace.model.records import ArtifactRecord, RunRecord, TaskId, TaskRecord
-from headrace.model.states import FINAL_TASK_STATES, RunState, TaskState
+from headrace.model.states import FINAL_TASK_STATES, TaskState
 from headrace.model.values import Packed
 from headrace.stores.metadata.protocol import RunFilter
 
 _PAGE = 200
+#: What a task took is on record with its result; those without one are asked for what they were given.
+_WITHOUT_EDGES = (TaskState.RUNNING, TaskState.FAILED, TaskState.CANCELLED)
 
 
 class _Namespace:
@@ -305,12 +308,10 @@ class Run(_InRun):
 
     @property
     def end_task(self) -> Task | None:
-        """The task of its last step; None when it did not come so far."""
+        """The task of its last step, which may have failed; None when it did not come so far."""
         name = self._graph_endpoints[1]
         records = self._run.metadata.tasks(self._run.id, name, limit=1)
-        if not records or self._run.record().state is not RunState.SUCCEEDED:
-            return None
-        return _task(self._run, records[0])
+        return _task(self._run, records[0]) if records else None
 
     @property
     def _graph_endpoints(self) -> tuple[str, str]:
@@ -554,7 +555,10 @@ class Task(_InRun):
         """What it inherited and what it made."""
         table = {one.name: one.value for one in self._record.inputs}
         table |= {name: one.value for name, one in self._outputs().items()}
-        return {name: packed for name, packed in table.items() if name not in INTERNAL}
+        return {name: one for name, one in table.items() if name not in INTERNAL and not name.startswith(PREFIX)}
+
+    def _card_pages(self) -> list[tuple[str, str]]:
+        return [(name, load(one.value, self._run)) for name, one in self._outputs().items() if name.startswith(PREFIX)]
 
     def __iter__(self) -> Iterator[DataArtifact]:
         for name in self._table():
@@ -591,13 +595,11 @@ class Task(_InRun):
         return list(found)
 
     def _children(self) -> list[TaskId]:
-        run = self._run
-        near = []
-        for child in run.metadata.children(run.id, self._id):
-            record = run.metadata.task(run.id, child)
-            if record is not None and self._id in _task(run, record)._parents():
-                near.append(child)
-        return near
+        run, metadata = self._run, self._run.metadata
+        records = [metadata.task(run.id, child) for child in metadata.children(run.id, self._id)]
+        records += metadata.tasks(run.id, states=_WITHOUT_EDGES)
+        found = {one.id: None for one in records if one is not None and self._id in _task(run, one)._parents()}
+        return sorted(found)
 
     @property
     def parent_task_pathspecs(self) -> Iterator[str]:

@@ -218,6 +218,7 @@ class FailureHandledByCatch(MetaflowException):
 _PUBLIC = {
     "TimeoutException": "metaflow.plugins.timeout_decorator",
     "FailureHandledByCatch": "metaflow.plugins.catch_decorator",
+    "InvalidNextException": "metaflow.flowspec",
 }
 
 
