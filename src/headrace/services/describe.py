@@ -139,8 +139,9 @@ def steps_of(metadata: MetadataStore, run: RunRecord, now: float) -> list[StepVi
 def _view_step(
     run: RunRecord, step: str, counts: dict[str, int], tasks: list[TaskRecord] | None, now: float
 ) -> StepView:
-    begun = [task.started for task in tasks or () if task.started is not None]
-    ended = [task.finished for task in tasks or () if task.finished is not None]
+    called = [task for task in tasks or () if task.state is not TaskState.STALE]
+    begun = [task.started for task in called if task.started is not None]
+    ended = [task.finished for task in called if task.finished is not None]
     open_ = sum(n for state, n in counts.items() if state in (TaskState.RUNNING, TaskState.READY, TaskState.DELAYED))
     started = min(begun, default=None)
     finished = max(ended, default=None) if not open_ else None
