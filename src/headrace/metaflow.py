@@ -28,6 +28,7 @@ _WHERE = {
     "__version__": "version",
     **dict.fromkeys(_DECORATORS, "decorators"),
     **dict.fromkeys(_CLIENT, "client"),
+    "Runner": "running",
     **dict.fromkeys(_CONFIGS, "configs"),
     **dict.fromkeys((*_USER, "user_step_decorator", "USER_SKIP_STEP"), "userdeco"),
 }

@@ -56,8 +56,7 @@ class Current:
             raise AttributeError(name)
         known = facts()
         if name in known:
-            value = known[name]
-            return value() if callable(value) and name in ("card", "trigger", "task", "run") else value
+            return known[name]
         if name == "is_running_flow":
             return bool(known)
         if name == "tags":

@@ -13,6 +13,7 @@ from typing import Any, TextIO
 import msgspec
 
 from headrace.frontends.metaflow import current as current_module
+from headrace.frontends.metaflow.cards import CardComponents, make_cards, pages_of
 from headrace.frontends.metaflow.decorators import attach_dynamic, find
 from headrace.frontends.metaflow.exceptions import (
     FailureHandledByCatch,
@@ -68,10 +69,13 @@ def run_step(spec: StepSpec, call: RawCall) -> dict[str, Any]:
     flow.__dict__[STATE] = state
     function = cls._steps[spec.step]
     tries = call.tries
-    current_module.enter(_facts(spec, call, state))
+    cards = make_cards(function)
+    current_module.enter({**_facts(spec, call, state), **({"card": cards} if cards is not None else {})})
     try:
         caught = _run_caught(spec, function, flow, inputs, tries)
         outputs = _outputs(flow, state)
+        if cards is not None:
+            _keep_cards(cards, call, {name: value for name, value in vars(flow).items() if name[0] != "_"})
     finally:
         current_module.leave()
         del flow.__dict__[STATE]
@@ -344,6 +348,13 @@ def _set_secrets(function: Any) -> None:
             if name in os.environ and not secrets.attributes["allow_override"]:
                 raise MetaflowException(f"@secrets: the variable {name} is set already")
             os.environ[name] = str(value)
+
+
+def _keep_cards(cards: CardComponents, call: RawCall, artifacts: dict[str, Any]) -> None:
+    attempt = context.current()
+    if attempt is not None:
+        for name, page in pages_of(cards, call.task, artifacts).items():
+            attempt.artifact(call.pack(name, page))
 
 
 # --- artifacts out ------------------------------------------------------------------------------------------------

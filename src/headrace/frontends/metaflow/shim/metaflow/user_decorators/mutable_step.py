@@ -1,0 +1,3 @@
+"""What users write around flows and steps."""
+
+from headrace.frontends.metaflow.userdeco import *  # noqa: F403
