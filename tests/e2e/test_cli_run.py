@@ -215,7 +215,7 @@ def test_a_question_is_answered(folder: Path) -> None:
     until(lambda: "approval" in call(folder, "answer", "ask")[1])
     assert "Publish?" in call(folder, "show")[1]
     assert call(folder, "answer", "ask", "nope", "1")[0] == 2
-    assert call(folder, "answer", "ask", "approval", '{"ok": true}')[0] == 0
+    assert call(folder, "answer", "ask", "approval", '{"ok": true}')[:2] == (0, "ask/1 is told.\n")
     out, err = process.communicate(timeout=20)
     assert process.returncode == 0, err
     assert "{'ok': True}" in out

@@ -52,6 +52,24 @@ class RunName(click.ParamType):  # type: ignore[type-arg]
         return [CompletionItem(name, help=text) for name, text in names if name.startswith(incomplete)]
 
 
+def complete_flow(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    """Flows that begin like that; nothing rather than an error."""
+    from headrace.model.errors import HeadraceError
+
+    try:
+        project = open_existing()
+        return [flow for flow, _, _ in project.metadata.flows(project.name) if flow.startswith(incomplete)]
+    except HeadraceError:
+        return []
+
+
+def complete_state(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    """States of runs that begin like that."""
+    from headrace.services.listing import STATES
+
+    return [state for state in STATES if state.startswith(incomplete)]
+
+
 def _complete(incomplete: str, parts: bool) -> list[tuple[str, str]]:
     from headrace.stores.metadata.protocol import RunFilter
 

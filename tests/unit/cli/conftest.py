@@ -43,7 +43,7 @@ def program(folder: Path, *argv: str) -> subprocess.CompletedProcess[str]:
     """Run ``headrace`` in ``folder`` without settings from outside."""
     env = {key: value for key, value in os.environ.items() if not key.startswith("HEADRACE_")}
     return subprocess.run(
-        [sys.executable, "-m", "headrace.cli", *argv], cwd=folder, env=env, capture_output=True, text=True, timeout=60
+        [sys.executable, "-m", "headrace", *argv], cwd=folder, env=env, capture_output=True, text=True, timeout=60
     )
 
 

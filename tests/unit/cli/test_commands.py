@@ -78,6 +78,9 @@ def test_runs_are_listed_newest_first(folder: Path, call: Any) -> None:
         (("--tag", "try"), ["numbers/2"]),
         (("--tag", "try=second"), []),
         (("--where", "params.n = 4"), ["numbers/3"]),
+        (("--where", "params.n = 4 and state = succeeded"), ["numbers/3"]),
+        (("--status", "failed,crashed"), ["numbers/2"]),
+        (("--where", "state != failed", "--status", "failed"), []),
         (("--where", "params.n>=3", "--where", "state == 'succeeded'", "--limit", "1"), ["numbers/3"]),
         (("--flow", "other"), []),
     ],
@@ -222,6 +225,21 @@ def test_names_are_completed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert complete("numbers/1/") == ["numbers/1/load", "numbers/1/square"]
     assert complete("numbers/1/load/") == ["numbers/1/load/1"]
     assert complete("x") == []
+
+
+def test_flows_and_states_are_completed(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def complete(*words: str) -> list[str]:
+        monkeypatch.setenv("COMP_WORDS", " ".join(["headrace", *words]))
+        monkeypatch.setenv("COMP_CWORD", str(len(words)))
+        monkeypatch.setenv("_HEADRACE_COMPLETE", "bash_complete")
+        done = CliRunner().invoke(headrace_command, prog_name="headrace", complete_var="_HEADRACE_COMPLETE")
+        return [line.partition(",")[2] for line in done.output.splitlines() if line]
+
+    assert complete("runs", "--flow", "n") == ["numbers"]
+    assert complete("runs", "--flow", "x") == []
+    assert complete("gc", "--status", "c") == ["cancelled", "crashed"]
+    monkeypatch.chdir(tmp_path)
+    assert complete("gc", "--flow", "n") == []
 
 
 def test_completion_scripts(runner: CliRunner) -> None:

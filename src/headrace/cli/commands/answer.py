@@ -23,6 +23,7 @@ def answer_command(run_name: str, question: str | None, value: str | None, json:
     from headrace.model.params import from_text
     from headrace.services.control import send_answer
     from headrace.services.describe import open_questions
+    from headrace.services.listing import state_of
     from headrace.services.names import find_run
 
     project = open_existing()
@@ -41,7 +42,10 @@ def answer_command(run_name: str, question: str | None, value: str | None, json:
     if value is None:
         raise click.UsageError(f"what is the answer to {question!r}? headrace answer {run.name} {question} VALUE")
     send_answer(project.metadata, run, question, from_text(value), now)
+    state = state_of(project.metadata, run, now)
     if json:
         print_json({"run": run.name, "name": question, "value": from_text(value)})
-    elif run.state != "running":
-        click.echo(f"Noted; {run.name} is {run.state} and takes it when resumed: headrace resume {run.name}")
+    elif state == "running":
+        click.echo(f"{run.name} is told.")
+    else:
+        click.echo(f"Noted; {run.name} is {state} and takes it when resumed: headrace resume {run.name}")

@@ -6,17 +6,24 @@ import time
 
 import click
 
-from headrace.cli.opening import as_json, open_existing
+from headrace.cli.opening import as_json, complete_flow, complete_state, open_existing
 from headrace.cli.output import print_json
 
 
 @click.command(name="gc")
 @click.option("--older-than", metavar="AGE", help="Runs that ended longer ago than this: 30d, 12h.")
 @click.option("--keep", type=click.IntRange(0), metavar="N", help="Keep the newest N runs of each flow.")
-@click.option("--flow", metavar="F", help="Only runs of this flow.")
+@click.option("--flow", shell_complete=complete_flow, metavar="F", help="Only runs of this flow.")
 @click.option("--tag", metavar="T", help="Only runs with this tag (name or name=value).")
 @click.option("--without-tag", metavar="T", help="Keep runs with this tag (name or name=value).")
-@click.option("--status", "states", multiple=True, metavar="S", help="Only runs in this state; may be repeated.")
+@click.option(
+    "--status",
+    "states",
+    multiple=True,
+    metavar="S",
+    shell_complete=complete_state,
+    help="Only runs in this state; may be repeated.",
+)
 @click.option("--grace", metavar="AGE", default="1h", show_default=True, help="Keep bytes stored within this time.")
 @click.option("--delete", is_flag=True, help="Do it. Without this, only say what would go.")
 @as_json

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from headrace.cli.opening import as_json, open_existing
+from headrace.cli.opening import as_json, complete_flow, complete_state, open_existing
 from headrace.cli.output import Column, cut, is_terminal, moment, number, print_json, print_table
 
 if TYPE_CHECKING:
@@ -25,9 +25,16 @@ _COLUMNS = (
 
 
 @click.command(name="runs")
-@click.option("--flow", help="Only runs of this flow.")
+@click.option("--flow", shell_complete=complete_flow, help="Only runs of this flow.")
 @click.option("--tag", "tags", multiple=True, metavar="T", help="Only runs with this tag (name or name=value).")
-@click.option("--status", "states", multiple=True, metavar="S", help="Only runs in this state; may be repeated.")
+@click.option(
+    "--status",
+    "states",
+    multiple=True,
+    metavar="S",
+    shell_complete=complete_state,
+    help="Only runs in this state; may be repeated.",
+)
 @click.option("--where", multiple=True, metavar="COND", help="Such as 'metrics.accuracy > 0.9'; may be repeated.")
 @click.option("--limit", type=click.IntRange(0), default=20, show_default=True, help="At most so many; 0: all.")
 @as_json

@@ -76,7 +76,7 @@ def _print_run(view: RunView) -> None:
             ("started", moment(run.started) + (f" (session {run.session})" if run.session > 1 else "")),
             ("took", "" if run.duration is None else format_duration(run.duration)),
             ("tags", " ".join(f"{tag}={value}" if value else tag for tag, value in run.tags.items())),
-            ("file", where.entry),
+            ("file", where.entry.removesuffix(":")),
             ("command", " ".join(where.command)),
             ("by", f"{run.user}@{run.host}"),
             ("python", f"{where.python} with {where.packages} packages" if where.python else ""),
