@@ -61,7 +61,7 @@ class Commands(click.Group):
         if name not in COMMANDS and not name.startswith("-"):
             from difflib import get_close_matches
 
-            near = get_close_matches(name, COMMANDS, 1)
+            near = get_close_matches(name, [one for one in COMMANDS if one != "rm"], 1)  # never advise to delete
             hint = f"; did you mean `headrace {near[0]}`?" if near else "; `headrace --help` lists them"
             if os.path.exists(name.partition(":")[0]):  # noqa: PTH110
                 hint = f"; to run it: headrace run {name}"

@@ -146,6 +146,7 @@ def _cache_answer(state: EngineState, event: CacheAnswer, out: list[Command]) ->
         return
     task.outputs = event.outputs
     task.origin = event.origin
+    state.reused += 1
     _adopt(state, task, event.now, out)
     _succeed(state, task, event.now, out)
 

@@ -15,7 +15,7 @@ from headrace.engine.loop import LEASE_SECONDS, Loop
 from headrace.engine.ports import Executor
 from headrace.engine.state import EngineState, Recorded, RunOptions
 from headrace.engine.tasks import StepInfo, Task
-from headrace.model.errors import HeadraceError, NotFoundError, ResourceError, RunBusyError
+from headrace.model.errors import NotFoundError, ResourceError, RunBusyError
 from headrace.model.messages import Define, Output
 from headrace.model.policy import Resources, StepPolicy
 from headrace.model.records import (
@@ -77,7 +77,7 @@ class Session:
         self.keep_going = new.keep_going
         self.environment = provenance.environment_digest()
         self.finished = False
-        self.surroundings_error: HeadraceError | None = None
+        self.surroundings_error: Exception | None = None
         self._lease = lease
         self._step_ids = 0
         self._background: threading.Thread | None = None
@@ -120,7 +120,7 @@ class Session:
                     git_dirty=bool(diff),
                 )
             )
-        except HeadraceError as error:  # no reason for a run to fail
+        except Exception as error:  # no reason for a run to fail; what broke its loop is told where the flow waits
             self.surroundings_error = error
 
     def finish(
