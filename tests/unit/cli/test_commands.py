@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pickle
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -196,13 +198,27 @@ def test_debug_without_a_terminal_says_what_it_would_do(folder: Path, call: Any)
     assert "numbers/2/square/2" in call("debug", "numbers/2").out
 
 
+def test_debug_takes_commands_from_a_pipe(folder: Path, call: Any) -> None:
+    def piped(text: str, *argv: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "headrace", "debug", "numbers/2", *argv]
+        return subprocess.run(command, input=text, cwd=folder, capture_output=True, text=True, timeout=60, check=False)
+
+    done = piped("p x * 1000, bad\nq\n")
+    assert (done.returncode, "(1000, 1)" in done.stdout) == (0, True), done.stdout + done.stderr
+    assert "(41, 1)" in piped("x + 40, bad\n", "--shell").stdout
+    assert piped("").returncode == 2
+    told = call("debug", "numbers/2", "--json").json
+    assert set(told) == {"task", "step", "entry", "inputs", "state", "error"}
+    assert (told["task"], told["inputs"], told["state"]) == ("numbers/2/square/2", ["x", "bad"], "failed")
+
+
 def test_every_command_has_help(runner: CliRunner) -> None:
     assert runner.invoke(headrace_command, ["--help"]).exit_code == 0
     for name in COMMANDS:
         done = runner.invoke(headrace_command, [name, "--help"])
         assert done.exit_code == 0, (name, done.output)
         assert "Usage:" in done.output
-        if name not in ("run", "resume", "logs", "debug", "completion", "dialect"):
+        if name not in ("completion", "dialect"):
             assert "--json" in done.output
 
 

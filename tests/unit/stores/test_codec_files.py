@@ -185,3 +185,16 @@ def test_what_cannot_be_stored(store: LocalStore, tmp_path: Path) -> None:
     os.mkfifo(root / "pipe")
     with pytest.raises(NotStorableError, match=r"pipe.*regular"):
         pack(Folder(root), store)
+
+
+def test_previews_name_the_file_and_what_is_in_the_folder(store: LocalStore, tmp_path: Path) -> None:
+    home = tmp_path / "models"
+    home.mkdir()
+    (home / "a.bin").write_bytes(b"a")
+    (home / "b.bin").write_bytes(b"b")
+    for folder in (Folder(home), unpack(pack(Folder(home), store), store)):
+        shown = preview(folder)
+        assert (shown.type, shown.text) == ("headrace.Folder", "models: a.bin, b.bin")
+        assert shown.facts == (("files", "2"),)
+    shown = preview(File(home / "a.bin"))
+    assert (shown.type, shown.text) == ("headrace.File", "a.bin")

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import sys
+from typing import Any
 
 import click
 
-from headrace.cli.opening import RunName, open_existing
+from headrace.cli.opening import RunName, as_json, open_existing
+from headrace.cli.output import print_json
 
 
 @click.command(name="debug")
 @click.argument("name", type=RunName(parts=True), default="", metavar="[RUN/STEP/N]")
 @click.option("--shell", is_flag=True, help="A Python prompt with the inputs by name, instead of calling the step.")
-def debug_command(name: str, shell: bool) -> int:
+@as_json
+def debug_command(name: str, shell: bool, json: bool) -> int:
     """Enter a task with its real inputs: default, the task that failed the newest run.
 
     The flow's file is loaded as it is now, the inputs come from the store, and the step is called here; where it
     raises, the debugger (pdb) opens at the line. Nothing is recorded. With --shell: a prompt with the inputs and the
-    step bound by their names.
+    step bound by their names. Commands may be piped in: echo 'p x' | headrace debug.
+
+    With --json: nothing is entered; an object with the keys task, step, entry, inputs, state, error.
     """
     from headrace.cli import debugging
     from headrace.model.errors import UsageError
@@ -31,7 +36,12 @@ def debug_command(name: str, shell: bool) -> int:
             raise UsageError(f"no task failed {run.name}; name one: headrace debug {run.name}/STEP/N")
         parsed = parse_name(f"{run.name}/{run.failed_task}")
     task = find_task(project.metadata, run, parsed)
-    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+    if json:
+        names = [one.name.lstrip("/*") for one in task.inputs]
+        told = {"task": f"{run.name}/{task.id}", "step": task.step, "entry": run.entry, "inputs": names}
+        print_json({**told, "state": str(task.state), "error": task.error})
+        return 0
+    if not (sys.stdin.isatty() and sys.stdout.isatty()) and not _commands_wait():
         click.echo(debugging.describe(run, task, shell=shell))
         click.echo("headrace: debug needs a terminal", err=True)
         return 2
@@ -41,3 +51,14 @@ def debug_command(name: str, shell: bool) -> int:
         debugging.open_prompt(function, args, kwargs, f"{run.name}/{task.id}")
         return 0
     return debugging.call(function, args, kwargs, f"{run.name}/{task.id}")
+
+
+def _commands_wait() -> bool:
+    """Whether commands are piped in. A pipe that is open and stays empty is none: nobody is there to type."""
+    import select
+
+    try:
+        stream: Any = sys.stdin.buffer
+        return bool(select.select([stream], [], [], 1.0)[0]) and bool(stream.peek(1))
+    except (OSError, ValueError, AttributeError):
+        return False

@@ -236,6 +236,17 @@ def _of_module(value: Any, kind: str) -> Preview:
     return Preview(kind, f"{type(value).__qualname__} of {count:,} parameters", tuple(facts))
 
 
+def _of_file(value: Any, kind: str) -> Preview:
+    return Preview("headrace.File", value.name)
+
+
+def _of_folder(value: Any, kind: str) -> Preview:
+    files = value.files()
+    return Preview(
+        "headrace.Folder", _cut(f"{value.name}: {', '.join(files[:_VALUES])}", 200), (("files", str(len(files))),)
+    )
+
+
 _DESCRIBERS: dict[str, Callable[[Any, str], Preview]] = {
     "numpy.ndarray": _of_array,
     "pandas.DataFrame": _of_pandas,
@@ -247,4 +258,6 @@ _DESCRIBERS: dict[str, Callable[[Any, str], Preview]] = {
     "torch.Tensor": _of_tensor,
     "torch.Module": _of_module,
     "jaxlib.ArrayImpl": _of_jax,
+    "headrace.File": _of_file,
+    "headrace.Folder": _of_folder,
 }
