@@ -148,6 +148,24 @@ def test_wrong_parameters_make_no_run(project: Project, call: str, message: str)
     assert not (project.home / "metadata.db").exists()
 
 
+@pytest.mark.parametrize("call", ["headrace.File('none.txt')", "{'deep': [threading.Lock()]}"])
+def test_a_parameter_that_cannot_be_stored_makes_no_run(project: Project, call: str) -> None:
+    err = project.fail(
+        f"""
+        import threading
+
+        @flow
+        def train(data):
+            return data
+
+        train({call})
+        """
+    )
+    assert "ParameterError: parameter 'data': " in err and "cannot be stored" in err
+    with pytest.raises(AssertionError, match="no run was made"):
+        project.last()
+
+
 def test_wrong_parameters_on_the_command_line_exit_with_2(project: Project) -> None:
     text = """
     @flow

@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from headrace import File
 from headrace.frontends.native.parameters import (
     ParameterSpec,
     bind_values,
@@ -474,6 +475,12 @@ def test_values_come_from_files(tmp_path: Path) -> None:
     assert parse(str, f"x=@{tmp_path}/v.txt") == "a\nb\n"
     assert parse(int, f"x=@{tmp_path}/n.txt") == 3
     assert parse(bytes, f"x=@{tmp_path}/b.bin") == b"\xff\x00"
+    assert parse(Path, f"x=@{tmp_path}/v.txt") == tmp_path / "v.txt"  # the file itself
+    file = parse(File | None, f"x=@{tmp_path}/b.bin")
+    assert isinstance(file, File) and file.path == tmp_path / "b.bin"
+    assert bind(File, tmp_path / "v.txt").path == tmp_path / "v.txt"
+    with pytest.raises(ParameterError, match="cannot read"):
+        parse(File, f"x=@{tmp_path}/none.txt")
     with pytest.raises(ParameterError, match=r"bad.json' is not valid JSON"):
         parse(list[int], f"x=@{tmp_path}/bad.json")
     with pytest.raises(ParameterError, match="not a text file"):

@@ -117,6 +117,12 @@ def is_bool(kind: Any) -> bool:
     return [member for member in members(kind) if member is not type(None)] == [bool]
 
 
+def is_path(kind: Any) -> bool:
+    """Whether a parameter of ``kind`` names a file: a ``Path``, a ``headrace.File``."""
+    kinds = [_parts(member)[0] for member in members(kind)]
+    return any(isinstance(one, type) and issubclass(one, os.PathLike) for one in kinds)
+
+
 def allow_none(kind: Any) -> Any:
     """``kind`` or None, for ``x: int = None``."""
     if _is_open(kind) or any(member is type(None) for member in members(kind)):
@@ -261,8 +267,8 @@ def _convert_class(value: object, origin: type, kind: Any) -> Any:
         return _by_msgspec(value, kind, kind)
     if getattr(origin, "_is_protocol", False) or isinstance(value, origin):
         return value
-    if isinstance(value, str) and issubclass(origin, os.PathLike):
-        return _made(origin, value, kind)
+    if isinstance(value, (str, os.PathLike)) and issubclass(origin, os.PathLike):
+        return _made(origin, os.fspath(value), kind)
     if isinstance(value, collections.abc.Mapping):
         fields = getattr(origin, "_fields", None) or getattr(origin, "__dataclass_fields__", None)
         if fields is not None:
@@ -336,9 +342,9 @@ def _hook(kind: Any, value: object) -> object:
     raise ValueError(f"Expected {type_text(kind)}, got {type(value).__name__}")
 
 
-def _made(origin: Callable[[str], Any], text: str, kind: Any) -> Any:
+def _made(origin: Callable[[str], Any], text: str | bytes, kind: Any) -> Any:
     try:
-        return origin(text)
+        return origin(os.fsdecode(text))
     except (TypeError, ValueError) as error:
         raise _mismatch(text, kind, str(error)) from None
 

@@ -18,6 +18,8 @@ from headrace.frontends.native.script import advise, prune, show_well
 from headrace.model.errors import (
     HeadraceError,
     LeaseLostError,
+    NotStorableError,
+    ParameterError,
     RemoteTraceback,
     StoreError,
     TaskCancelledError,
@@ -132,7 +134,7 @@ def _open(flow: Runnable, values: dict[str, Any], how: Launch) -> Session:
     new = NewSession(
         flow=flow.name,
         entry=entry_of(flow),
-        inputs=tuple(Input(name, codecs.pack(value, stores.artifacts)) for name, value in values.items()),
+        inputs=tuple(_input(name, value, stores) for name, value in values.items()),
         params=tuple((name, to_text(value)) for name, value in values.items()),
         tags=(*(tag.partition("=")[::2] for tag in flow.settings.tags), *how.tags),
         max_parallel=1
@@ -151,6 +153,13 @@ def _open(flow: Runnable, values: dict[str, Any], how: Launch) -> Session:
     for observer in observers:
         observer(session)
     return session
+
+
+def _input(name: str, value: Any, stores: Stores) -> Input:
+    try:
+        return Input(name, codecs.pack(value, stores.artifacts))
+    except NotStorableError as error:
+        raise ParameterError(f"parameter {name!r}: {error}") from None
 
 
 def entry_of(flow: Runnable) -> str:

@@ -213,6 +213,9 @@ def _from_argument(texts: list[str], spec: ParameterSpec) -> object:
 def _from_file(name: str, kind: Any) -> object:
     path = Path(name)
     try:
+        if conversion.is_path(kind):  # the file itself
+            path.stat()
+            return conversion.from_text(name, kind)
         if path.suffix in (".json", ".toml"):
             return conversion.from_data(_load(path), kind)
         if bytes in conversion.members(kind):
