@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 
@@ -58,6 +58,8 @@ def resume_command(context: click.Context, arguments: tuple[str, ...]) -> int:
 
 
 def _resume(run: RunRecord, arguments: list[str]) -> int:
+    if run.dialect == "metaflow":
+        _resume_metaflow(run, arguments)
     from headrace.frontends.native.parameters import parameter_specs, parse_arguments, usage
     from headrace.frontends.native.resume import flow_of, resume_run
 
@@ -82,3 +84,15 @@ def _resume(run: RunRecord, arguments: list[str]) -> int:
         ),
         options,
     )
+
+
+def _resume_metaflow(run: RunRecord, arguments: list[str]) -> NoReturn:
+    """``python flow.py resume`` for that very run, with our options as that command line has them."""
+    from headrace.frontends.metaflow.script import become
+
+    options = Options()
+    rest = split(arguments, _OURS - {"help"}, (), options)
+    mine = ["resume", "--same-run", f"--origin-run-id={run.number}"]
+    if options.max_parallel:
+        mine.append(f"--max-workers={options.max_parallel}")
+    become(run.entry.rpartition(":")[0], [*(["--quiet"] if options.quiet else []), *mine, *options.again[:1], *rest])

@@ -224,9 +224,12 @@ def _options(cls: Any, obj: dict[str, Any], given: dict[str, Any], **more: Any) 
 def _resume_command(cls: Any) -> click.Command:
     @click.command("resume", help="Resume execution of a previous run of this flow.")
     @click.option("--origin-run-id", default=None, help="ID of the run that should be resumed; default: the last.")
+    @click.option("--same-run", is_flag=True, hidden=True, help="Go on with that run itself.")
     @click.argument("step-to-rerun", required=False)
     @click.pass_obj
-    def resume(obj: dict[str, Any], /, origin_run_id: str | None, step_to_rerun: str | None, **given: Any) -> int:
+    def resume(
+        obj: dict[str, Any], /, origin_run_id: str | None, same_run: bool, step_to_rerun: str | None, **given: Any
+    ) -> int:
         from headrace.frontends.metaflow.resuming import origin_of, values_of
 
         _check(cls, obj["quiet"])
@@ -238,7 +241,7 @@ def _resume_command(cls: Any) -> click.Command:
         if not obj["quiet"]:
             click.echo(f"Gathering required information to resume run {origin.number} (this may take a bit of time)...")
         values = {**values_of(cls, origin), **_by_attribute(cls, _given(cls, given))}
-        launch(cls, values, _options(cls, obj, given, origin=origin, again=step_to_rerun or ""))
+        launch(cls, values, _options(cls, obj, given, origin=origin, again=step_to_rerun or "", same_run=same_run))
         return 0
 
     for option in _RUN_OPTIONS:

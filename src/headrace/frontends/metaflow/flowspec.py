@@ -28,6 +28,11 @@ _FOREACH_TEXT = 30
 _IMMUTABLE = frozenset({str, bytes, int, float, bool, complex, type(None)})
 
 
+#: Lists that take this many bytes are decoded once per worker, as long as its tasks take items of the same one.
+_LONG_LIST = 2_000
+_last_list: list[Any] = [b"", None]
+
+
 class Transition:
     """Where a task goes on: step names, and how."""
 
@@ -82,6 +87,17 @@ class Artifacts:
         if name not in self.fixed:
             self.fixed[name] = self.call.load(self.table[name])
         return self.fixed[name]
+
+    def quick_item(self, name: str, index: int) -> Any:
+        """An item of an inherited list, without decoding the whole list for each of its branches; None: not so."""
+        packed = self.table.get(name)
+        if packed is None or packed.codec != "json" or packed.size < _LONG_LIST:
+            return None
+        if _last_list[0] != packed.digest:
+            _last_list[:] = [packed.digest, self.call.load(packed)]
+        values = _last_list[1]
+        item = values[index] if type(values) is list else None
+        return item if type(item) in _IMMUTABLE else None
 
     def unchanged(self, name: str, value: Any) -> bool:
         """Whether an attribute is certainly what was inherited."""
@@ -212,6 +228,9 @@ class FlowBase(metaclass=FlowSpecMeta):
             frame = state.stack[at]
             if frame.var == "_parallel_ubf_iter":
                 return frame.index
+            item = state.quick_item(frame.var, frame.index) if frame.var not in self.__dict__ else None
+            if item is not None:
+                return item
             try:
                 values = getattr(self, frame.var)
             except AttributeError:  # behind a join, which inherits nothing

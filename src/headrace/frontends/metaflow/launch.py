@@ -22,7 +22,7 @@ from headrace.model.states import RunState
 from headrace.model.values import Packed
 from headrace.services.interrupts import Interruptible
 from headrace.services.mainmodule import canonical_main
-from headrace.services.session import NewSession, Resume, Session, Stores, open_session
+from headrace.services.session import NewSession, Resume, Session, Stores, open_session, reopen_session
 from headrace.stores import codecs
 
 
@@ -40,6 +40,7 @@ class RunOptions(msgspec.Struct, frozen=True, kw_only=True):
     project: dict[str, Any] = {}
     origin: RunRecord | None = None
     again: str = ""
+    same_run: bool = False  # go on with ``origin`` itself, instead of taking over what it finished
 
 
 def user_name() -> str:
@@ -98,7 +99,8 @@ def launch(cls: Any, values: dict[str, Any], options: RunOptions) -> RunRecord:
     workers = max(1, options.max_workers)
     facts = _facts(cls, options, tags)
     plans = make_plans(cls, tuple(base), facts, options.decorators, executor.capacity, workers)
-    origin = [(RESUMED, str(options.origin.number))] if options.origin is not None else []
+    resumed = options.origin is not None and not options.same_run
+    origin = [(RESUMED, str(options.origin.number))] if options.origin is not None and resumed else []
     new = NewSession(
         flow=cls.__name__,
         entry=_entry(cls),
@@ -108,7 +110,11 @@ def launch(cls: Any, values: dict[str, Any], options: RunOptions) -> RunRecord:
         tags=(*system_tags(user_name(), options.project), *origin, *((tag, "") for tag in tags)),
         max_parallel=workers,
     )
-    session = open_session(stores, executor, new, _seed(options, stores))
+    seed = _seed(options, stores)
+    if seed is not None and options.same_run:
+        session = reopen_session(stores, executor, new, seed)
+    else:
+        session = open_session(stores, executor, new, seed)
     console = Console(str(session.run.number), options.quiet)
     runtime = Runtime(session, graph, plans, base, console, options.max_num_splits)
     _write_files(session, options)
@@ -177,7 +183,7 @@ def _facts(cls: Any, options: RunOptions, tags: tuple[str, ...]) -> dict[str, An
     return {
         "username": user,
         "namespace": f"user:{user}" if options.namespace is None else options.namespace or None,
-        "origin_run_id": str(options.origin.number) if options.origin is not None else None,
+        "origin_run_id": str(options.origin.number) if options.origin is not None and not options.same_run else None,
         "parameter_names": sorted(cls._parameters()),
         "tags": list(tags),
         **options.project,
