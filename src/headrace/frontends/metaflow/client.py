@@ -22,7 +22,7 @@ from headrace.frontends.metaflow.tagging import RunTags, tags_of
 from headrace.frontends.metaflow.task import FOREACH, INPUTS, INTERNAL, SUCCESS, TRANSITION
 from headrace.model.errors import NotFoundError
 from headrace.model.records import ArtifactRecord, RunRecord, TaskId, TaskRecord
-from headrace.model.states import FINAL_TASK_STATES, TaskState
+from headrace.model.states import FINAL_TASK_STATES, RunState, TaskState
 from headrace.model.values import Packed
 from headrace.stores.metadata.protocol import RunFilter
 
@@ -309,7 +309,8 @@ class Run(_InRun):
     @property
     def end_task(self) -> Task | None:
         """The task of its last step, which may have failed; None when it did not come so far."""
-        name = self._graph_endpoints[1]
+        succeeded = self._run.record().state is RunState.SUCCEEDED
+        name = self._graph_endpoints[1] if succeeded else "end"  # of the others, nobody knows where they would end
         records = self._run.metadata.tasks(self._run.id, name, limit=1)
         return _task(self._run, records[0]) if records else None
 
@@ -347,7 +348,7 @@ class Run(_InRun):
 
     def add_tag(self, tag: Any) -> None:
         """Add a tag; see ``add_tags``."""
-        self.add_tags([tag] if isinstance(tag, str) else list(tag))
+        self.add_tags(list(tag) if isinstance(tag, (list, tuple, set, frozenset)) else [tag])
 
     def add_tags(self, tags: Any) -> None:
         """Add tags; one that is a system tag is left out in silence.
@@ -359,7 +360,7 @@ class Run(_InRun):
 
     def remove_tag(self, tag: Any) -> None:
         """Remove a tag; see ``remove_tags``."""
-        self.remove_tags([tag] if isinstance(tag, str) else list(tag))
+        self.remove_tags(list(tag) if isinstance(tag, (list, tuple, set, frozenset)) else [tag])
 
     def remove_tags(self, tags: Any) -> None:
         """Remove tags; a system tag among them is an error, and nothing is removed."""
