@@ -56,6 +56,7 @@ class Project:
         if self._metadata is None:
             from headrace.stores.metadata.open import open_metadata
 
+            _make_home(Path(self.settings.home))
             file = database_file(self.settings)
             url = self.settings.database if file is None else str(file)
             self._metadata = open_metadata(url, durability=self.settings.durability)
@@ -65,6 +66,7 @@ class Project:
     def artifacts(self) -> ArtifactStore:
         """The bytes of objects."""
         if self._artifacts is None:
+            _make_home(Path(self.settings.home))
             self._artifacts = open_artifacts(self.settings)
         return self._artifacts
 
@@ -79,6 +81,17 @@ class Project:
         if self._metadata is not None:
             self._metadata.close()
             self._metadata = None
+
+
+def _make_home(home: Path) -> None:
+    """Make the folder that nobody asked for by name, so that git leaves it alone."""
+    if home.name != HOME or home.exists():
+        return
+    try:
+        home.mkdir(parents=True)
+        (home / ".gitignore").write_text("*\n")
+    except OSError:
+        pass  # made by another process meanwhile, or the stores will say why it cannot be
 
 
 def open_artifacts(settings: Settings) -> ArtifactStore:

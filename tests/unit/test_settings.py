@@ -63,6 +63,13 @@ def test_impossible_settings(folder: Path, name: str, value: str, problem: str) 
         wiring.read_settings({f"HEADRACE_{name.upper()}": value})
 
 
+def test_git_leaves_the_home_alone(folder: Path) -> None:
+    wiring.project().metadata.close()
+    assert (folder / ".headrace/.gitignore").read_text() == "*\n"
+    wiring.Project(wiring.Settings(home=str(folder / "mine"))).metadata.close()
+    assert not (folder / "mine/.gitignore").exists()
+
+
 def test_reading_makes_nothing(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(NotFoundError, match=r"no \.headrace folder"):
         wiring.existing_project()
