@@ -29,6 +29,8 @@ _WHERE = {
     **dict.fromkeys(_DECORATORS, "decorators"),
     **dict.fromkeys(_CLIENT, "client"),
     "Runner": "running",
+    **dict.fromkeys(("metadata", "get_metadata", "default_metadata"), "providers"),
+    **dict.fromkeys(("parallel_map", "parallel_imap_unordered", "profile", "namespaced_event_name"), "extras"),
     **dict.fromkeys(_CONFIGS, "configs"),
     **dict.fromkeys((*_USER, "user_step_decorator", "USER_SKIP_STEP"), "userdeco"),
 }
