@@ -90,9 +90,14 @@ class Called:
 
 
 @pytest.fixture
-def call(capfd: pytest.CaptureFixture[str]) -> Callable[..., Called]:
+def call(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Called]:
     """Run a command in this process, as the program does."""
     from headrace.cli.main import main
+
+    def replace(*_: object) -> None:
+        raise AssertionError("this command replaces the process, tests and all: use `program`")
+
+    monkeypatch.setattr(os, "execve", replace)
 
     def run(*argv: str) -> Called:
         capfd.readouterr()

@@ -60,7 +60,6 @@ MISTAKES: dict[str, tuple[tuple[str, ...], int, str]] = {
     "export-onto": (("export", "numbers/1", "squares.py"), 2, "exists"),
     "export-nowhere": (("export", "numbers/1", "no/such/file"), 2, "cannot write"),
     "debug-a-success": (("debug", "numbers/1"), 2, "no task failed"),
-    "metaflow": (("run", "metaflow_flow.py"), 2, "Metaflow"),
     "kubeflow": (("run", "pipeline.yaml"), 2, "Kubeflow"),
     "other-yaml": (("run", "other.yaml"), 2, "no flow"),
     "broken-file": (("run", "broken.py"), 2, "broken.py:1: SyntaxError"),
@@ -71,7 +70,6 @@ MISTAKES: dict[str, tuple[tuple[str, ...], int, str]] = {
 
 @pytest.mark.parametrize("name", MISTAKES)
 def test_one_message_and_no_traceback(name: str, folder: Path, call: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    (folder / "metaflow_flow.py").write_text("from metaflow import FlowSpec, step\nclass F(FlowSpec): ...\n")
     (folder / "pipeline.yaml").write_text("# PIPELINE\ncomponents:\n  a: 1\npipelineInfo:\n  name: x\n")
     (folder / "other.yaml").write_text("a: 1\n")
     (folder / "broken.py").write_text("def f(:\n")
