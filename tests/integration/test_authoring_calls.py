@@ -50,6 +50,10 @@ async def later(value: int) -> int:
     return value * 10
 
 
+def itself(value: Any) -> Any:
+    return value
+
+
 class Model:
     @staticmethod
     @step
@@ -123,7 +127,11 @@ def test_a_step_outside_a_run_is_its_function() -> None:
     assert failed.done() and not failed.cancel()
     assert asyncio.run(later(2)) == 20  # type: ignore[arg-type]
     assert later.submit(2).result() == 20
-    assert total([1, 2]) == 3
+    assert total([1, 2]) == total([add.submit(0), add.submit(1)]) == total.submit([add.submit(0), 2]).result() == 3
+    assert add(add.submit(1), b=add.submit(2)) == 5
+    assert isinstance(add.submit(failed).exception(), ValueError)
+    same: list[Any] = [1, {"a": (2,)}]
+    assert step(itself)(same) is same
     assert wait([add.submit(1), failed]).pending == []
     assert [f.done() for f in as_completed([add.submit(1), failed])] == [True, True]
 

@@ -46,6 +46,9 @@ class Future(Generic[T]):
 
     __slots__ = ("_error", "_run", "_task", "_value")
 
+    #: Whether steps were submitted outside of a run, so that arguments of steps called there may hold futures.
+    outside = False
+
     def __init__(self, run: Owner | None, task: Task | None) -> None:
         self._run = run
         self._task = task
@@ -55,6 +58,7 @@ class Future(Generic[T]):
     @staticmethod
     def of(value: T) -> Future[T]:
         """A future that is done already: what ``submit`` returns outside a run."""
+        Future.outside = True
         done: Future[T] = Future(None, None)
         done._value = value
         return done
@@ -62,6 +66,7 @@ class Future(Generic[T]):
     @staticmethod
     def failed(error: BaseException) -> Future[Any]:
         """A future that is done already and has failed."""
+        Future.outside = True
         done: Future[Any] = Future(None, None)
         done._error = error
         return done

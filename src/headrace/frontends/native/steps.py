@@ -88,16 +88,16 @@ class Step(Generic[P, R]):
 
     def _call_plainly(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         function: Callable[..., Any] = self.__wrapped__
+        if Future.outside:
+            args, kwargs = _resolved(args), _resolved(kwargs)
         if self.is_async:
             return await_plainly(function, args, kwargs)
         return call_plainly(function, args, kwargs)
 
     def _at_once(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Future[R]:
-        values = [a.result() if isinstance(a, Future) else a for a in args]
-        named = {k: a.result() if isinstance(a, Future) else a for k, a in kwargs.items()}
-        self.signature.bind(tuple(values), named)
+        self.signature.bind(args, kwargs)
         try:
-            result = self._call_plainly(tuple(values), named)
+            result = self._call_plainly(args, kwargs)
             if self.is_async:
                 import asyncio
 
@@ -161,6 +161,19 @@ class Step(Generic[P, R]):
 
     def __repr__(self) -> str:
         return f"<step {self.name}>"
+
+
+def _resolved(value: Any) -> Any:
+    """``value`` with the results of the futures in it: what a task would get, for a step that runs as a function."""
+    if isinstance(value, Future):
+        return value.result()
+    if type(value) in (list, tuple):
+        items = [_resolved(item) for item in value]
+        return type(value)(items) if any(new is not old for new, old in zip(items, value, strict=True)) else value
+    if type(value) is dict:
+        pairs = {key: _resolved(item) for key, item in value.items()}
+        return pairs if any(pairs[key] is not item for key, item in value.items()) else value
+    return value
 
 
 def _is_interactive(module: str) -> bool:
