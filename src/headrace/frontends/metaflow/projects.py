@@ -6,6 +6,8 @@ from typing import Any
 
 from headrace.frontends.metaflow.exceptions import MetaflowException
 
+_NAME = frozenset("abcdefghijklmnopqrstuvwxyz0123456789_")
+
 
 def flow_decorators(cls: Any, name: str) -> list[Any]:
     """The flow decorators of that name, bases included."""
@@ -29,8 +31,8 @@ def project_facts(cls: Any, branch: str | None, production: bool, user: str) -> 
     branch = branch or attributes["branch"]
     production = production or bool(attributes["production"])
     for what, text in (("project name", name), ("branch name", branch)):
-        if text is not None and not all(char.isalnum() or char in "_-." for char in str(text)):
-            raise MetaflowException(f"The {what} {text!r} is not valid: use letters, digits and underscores")
+        if text is not None and not set(str(text)) <= _NAME:
+            raise MetaflowException(f"The {what} {text!r} is not valid: use lowercase letters, digits and underscores")
     if not name:
         raise MetaflowException("@project needs a name: @project(name='my_project')")
     full = f"test.{branch}" if branch else f"user.{user}"

@@ -161,6 +161,10 @@ class Runtime:
             self._console.task(name, pid, "Task finished successfully.")
         if transition is not None:
             self._go_on(node, transition)
+        elif node.step != self._graph.end_step:
+            raise MetaflowException(
+                f"Step *{node.step}* ended without a call of self.next(): nobody knows what follows"
+            )
 
     def _on_failure(self, node: Node, name: str, pid: int) -> None:
         problem = node.task.problem

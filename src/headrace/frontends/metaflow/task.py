@@ -193,8 +193,10 @@ def _run_caught(spec: StepSpec, function: Any, flow: Any, inputs: Inputs | None,
     state: Artifacts = flow.__dict__[STATE]
     var = catch.attributes["var"] if catch is not None else None
     if catch is not None and tries > spec.retries + 1:  # the process died in all real attempts
+        if catch.attributes["print_exception"]:
+            print(f"@catch caught an exception from <flow {spec.flow} step {spec.step}>")
         _note(flow, var, FailureHandledByCatch(spec.retries))
-        state.transition = Transition(list(spec.targets))
+        state.transition = Transition(list(spec.targets)) if spec.targets else None
         return True
     try:
         _call(spec, function, flow, inputs)
@@ -210,7 +212,7 @@ def _run_caught(spec: StepSpec, function: Any, flow: Any, inputs: Inputs | None,
             print(f"@catch caught an exception from <flow {spec.flow} step {spec.step}>")
             _print_trace(error, ">  ", sys.stdout)
         _note(flow, var, error)
-        state.transition = Transition(list(spec.targets))
+        state.transition = Transition(list(spec.targets)) if spec.targets else None
         return True
     if var:
         setattr(flow, var, None)
