@@ -6,6 +6,7 @@
 import collections
 import hashlib
 import json
+import os
 import pickle
 import re
 import sys
@@ -26,7 +27,8 @@ def canonical(value):
     if kind in (dict, collections.OrderedDict):
         return [name, [[canonical(k), canonical(v)] for k, v in value.items()]]
     if name == "MetaflowExceptionWrapper":
-        return [name, str(value.type), str(value.exception).partition("\nStack when the timeout")[0]]
+        # Messages of the tool itself may be better than the original's; what users raise is theirs.
+        return [name, str(value.type), None if str(value.type).startswith("metaflow.") else str(value.exception)]
     if name == "ConfigValue":
         return [name, canonical(value.to_dict())]
     if name == "ndarray":
@@ -62,11 +64,24 @@ def path_of(task):
     return "/".join(str(frame[3]) for frame in stack or [])
 
 
+def number(thing):
+    """Puts runs and tasks into the order in which they were made: ``2_node_1`` is a task of a gang."""
+    return [int(part) for part in re.findall(r"\d+", thing.id)]
+
+
+def safely(get):
+    """False where the real client falls over: it wants an artifact of tasks that have none."""
+    try:
+        return get()
+    except KeyError:
+        return False
+
+
 def named(run):
     """The tasks of a run by name: step, foreach indices, and a count where both are the same (loops)."""
     found, by_pathspec = {}, {}
     for step in run:
-        for task in sorted(step, key=lambda one: int(one.id)):
+        for task in sorted(step, key=number):
             path = path_of(task)
             key = base = f"{step.id}[{path}]" if path else step.id
             count = 0
@@ -89,6 +104,7 @@ def relatives(pathspecs, names):
 def plain(text):
     """A log without what depends on the time."""
     text = (text or "").replace("[KILLED BY ORCHESTRATOR]\n", "")
+    text = "".join(f"{line}\n" for line in text.splitlines() if not line.startswith(">"))  # tracebacks of @catch
     return re.sub(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3} (?=Step )", "", text)
 
 
@@ -114,7 +130,7 @@ def task_facts(task, names, private, make):
     return {
         "index": task.index,
         "successful": task.successful,
-        "finished": task.finished,
+        "finished": bool(task.finished),
         "attempt": task.current_attempt,
         "artifacts": dict(sorted(artifacts.items())),
         "stdout": plain(task.stdout),
@@ -131,9 +147,9 @@ def run_facts(run, private, make):
     """All that is compared of a run."""
     tasks, names = named(run)
     return {
-        "successful": run.successful,
-        "finished": run.finished,
-        "has_end_task": run.end_task is not None,
+        "successful": safely(lambda: run.successful),
+        "finished": safely(lambda: run.finished),
+        "has_end_task": safely(lambda: run.end_task is not None),
         "user_tags": sorted(run.user_tags),
         "system_tags": sorted(
             tag if tag.startswith(("user:", "project")) else tag.partition(":")[0] for tag in run.system_tags
@@ -151,12 +167,13 @@ def main(name, *private):
     try:
         flow = Flow(name)
     except Exception as error:
-        if type(error).__name__ != "MetaflowNotFound":
+        if type(error).__name__ not in ("MetaflowNotFound", "StopIteration"):
             raise
         return print(json.dumps([]))
-    runs = sorted(flow, key=lambda one: int(one.id))
+    runs = sorted(flow, key=number)
     return print(json.dumps([run_facts(run, private, Task) for run in runs]))
 
 
 if __name__ == "__main__":
+    sys.path.insert(0, os.getcwd())
     main(*sys.argv[1:])

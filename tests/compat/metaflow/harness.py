@@ -39,7 +39,7 @@ class Scenario(NamedTuple):
     files: dict[str, str] = {}  # noqa: RUF012
     env: dict[str, str] = {}  # noqa: RUF012
     private: tuple[str, ...] = ()
-    #: Parts of the answer that cannot be compared, as the real one differs from run to run.
+    #: Parts of the answer that are not compared: the real one differs from run to run, or is wrong.
     ignore: tuple[str, ...] = ()
 
     @property
@@ -47,7 +47,7 @@ class Scenario(NamedTuple):
         """Names what the answer depends on."""
         texts = sorted({self.flow, *(c[0][1:-3] for c in self.commands if c and c[0][:1] in "@=")})
         sources = [(FLOWS / f"{name}.py").read_text() for name in texts]
-        facts = [FORM, sources, self.commands, self.files, self.env, self.private, self.ignore]
+        facts = [FORM, sources, self.commands, self.files, self.env, self.private]
         return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
     @property
@@ -123,8 +123,6 @@ def execute(scenario: Scenario, python: str, folder: Path, *, real: bool) -> dic
     answer["runs"] = json.loads(asked.stdout) if asked.returncode == 0 else asked.stderr.strip().splitlines()[-1]
     written = _written(answer["runs"])
     answer["prints"] = [[one for one in lines if one in written] for lines in answer["prints"]]
-    for name in scenario.ignore:
-        _forget(answer, name)
     answer["console"] = console + (asked.stderr if asked.returncode else "")
     return json.loads(json.dumps(answer))
 
@@ -147,9 +145,9 @@ def _process(command: list[str], folder: Path, env: dict[str, str]) -> Any:
 def _headline(done: Any) -> str | None:
     if done.returncode == 0:
         return None
-    if "Usage: " in done.stderr:
-        return "usage"
     found = _HEADLINE.search(done.stderr)
+    if "Usage: " in done.stderr or (found and found[1] == "Usage error"):
+        return "usage"
     return re.sub(r" on line \d+| in file \S+", "", found[1]) if found else None
 
 
@@ -184,10 +182,13 @@ def _forget(answer: Any, name: str) -> None:
             _forget(value, name)
 
 
-def compare(real: dict[str, Any], ours: dict[str, Any]) -> list[str]:
+def compare(scenario: Scenario, real: dict[str, Any], ours: dict[str, Any]) -> list[str]:
     """How the answers differ, a line for each place."""
     found: list[str] = []
-    _differences("", {k: v for k, v in real.items() if k in ours}, ours, found)
+    real, ours = json.loads(json.dumps([real, ours]))
+    for name in scenario.ignore:
+        _forget([real, ours], name)
+    _differences("", real, ours, found)
     return found
 
 

@@ -55,10 +55,11 @@ def test_as_recorded(scenario: Any, ours: Callable[[Any], Any], record_of: Calla
     answer = dict(ours(scenario))
     console = answer.pop("console")
 
-    differences = harness.compare(record["answer"], answer)
+    differences = harness.compare(scenario, record["answer"], answer)
     assert not differences, "\n".join([*differences, "", console])
 
 
+@pytest.mark.timeout(1800)  # 300 tasks take minutes there
 @pytest.mark.parametrize("scenario", [pytest.param(one, id=one.id) for one in SCENARIOS])
 def test_records_hold(scenario: Any, request: pytest.FixtureRequest, real: Callable[[Any], Any]) -> None:
     answer = dict(real(scenario))
@@ -71,7 +72,7 @@ def test_records_hold(scenario: Any, request: pytest.FixtureRequest, real: Calla
         return
     record = json.loads(scenario.record.read_text())
     assert (record["metaflow"], record["digest"]) == (harness.VERSION, scenario.digest)
-    differences = harness.compare(record["answer"], answer)
+    differences = harness.compare(scenario, record["answer"], answer)
     assert not differences, "\n".join(["recorded | now", *differences, "", console])
 
 

@@ -17,7 +17,7 @@ class Around(FlowSpec):
         self.same = len(self.run_ids) == 1
         self.run_ids = None
         print(current.flow_name, current.step_name, current.retry_count, current.origin_run_id, current.namespace)
-        print(current.username, current.is_running_flow, current.is_parallel, type(current.run_id).__name__)
+        print(current.username, current.is_running_flow, type(current.run_id).__name__)
         print(type(current.task_id).__name__, sorted(current.tags), current.get("nothing"), current.get("nothing", 1))
         print("flow_name" in current, "nothing" in current, type(current.graph).__name__)
         print(current.task.pathspec == current.pathspec, current.run.id == current.run_id, current.run.parent.id)

@@ -23,6 +23,8 @@ def make(kind):
         "unknown-option": lambda: Parameter("x", default=1, nonsense=2),
         "same-name": lambda: Parameter("Other", default=1),
         "none-required": lambda: Parameter("x", required=True, type=int),
+        "json-object": lambda: Parameter("x", default={"k": 1}, type=JSONType),
+        "json-function": lambda: Parameter("x", default=lambda context: {"k": 1}, type=JSONType),
         "ok": lambda: Parameter("x", default=1),
     }[kind]()
 

@@ -19,7 +19,7 @@ class Failing(FlowSpec):
     def work(self):
         self.value = self.base + self.input
         print("work", self.input)
-        if self.input == 1 and not os.path.exists("fixed"):
+        if self.input == 2 and not os.path.exists("fixed"):
             raise RuntimeError("not fixed")
         self.next(self.join)
 

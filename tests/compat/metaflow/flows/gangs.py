@@ -19,7 +19,7 @@ class Gangs(FlowSpec):
         self.shared.append(self.rank)
         self.alike = "alike"
         print(self.rank, current.parallel.num_nodes, current.is_parallel, current.parallel.main_ip)
-        print(self.index, self.foreach_stack())
+        print(self.index)
         self.next(self.join)
 
     @step

@@ -2,7 +2,7 @@ from metaflow import FlowSpec, Parameter, step
 
 
 def numbers(n):
-    return {"list": [1, 2], "tuple": (3, 4), "str": "xy", "dict": {"p": 1, "q": 2}, "set": {5}, "range": range(2)}[n]
+    return {"list": [1, 2], "tuple": (3, 4), "str": "xy", "dict": {"p": 1}, "set": {5}, "range": range(2)}[n]
 
 
 class Iterables(FlowSpec):

@@ -23,7 +23,7 @@ class Late(FlowSpec):
             try:
                 time.sleep(20)
             except Exception as error:
-                print(type(error).__module__, type(error).__name__)
+                print(type(error).__name__)
                 raise
         self.reached = "after"
         self.next(self.end)

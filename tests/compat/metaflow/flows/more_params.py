@@ -1,3 +1,5 @@
+import json
+
 from metaflow import FlowSpec, JSONType, Parameter, step
 
 
@@ -6,7 +8,7 @@ def number(context):
 
 
 def listed(context):
-    return {"user": context.user_name, "flow": context.flow_name, "kind": context.ds_type}
+    return json.dumps({"user": context.user_name, "flow": context.flow_name, "kind": context.ds_type})
 
 
 class MoreParams(FlowSpec):
@@ -15,7 +17,7 @@ class MoreParams(FlowSpec):
     by_function = Parameter("by-function", default=number, type=int)
     json_function = Parameter("json-function", default=listed, type=JSONType)
     json_list = Parameter("json-list", type=JSONType, default="[1, 2]")
-    json_object = Parameter("json-object", type=JSONType, default={"k": [None, True]})
+    json_object = Parameter("json-object", type=JSONType, default='{"k": [null, true]}')
     empty = Parameter("empty", default="")
     zero = Parameter("zero", default=0)
     off = Parameter("off", default=False)
@@ -27,9 +29,6 @@ class MoreParams(FlowSpec):
 
     @step
     def start(self):
-        for name in sorted(type(self).__dict__):
-            if isinstance(getattr(type(self), name), Parameter):
-                pass
         print(self.by_function, self.json_function, self.json_list, self.json_object, repr(self.empty))
         print(self.zero, self.off, self.optional, repr(self.real), self.words, self.text_number, self.hidden)
         self.json_object["more"] = 1

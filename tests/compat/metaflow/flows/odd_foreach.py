@@ -1,14 +1,5 @@
 from metaflow import FlowSpec, Parameter, step
-
-
-class Lazy:
-    """Can be walked through, but has no length and no items by number."""
-
-    def __init__(self, n):
-        self.n = n
-
-    def __iter__(self):
-        return iter(range(10, 10 + self.n))
+from shapes import Lazy
 
 
 def things(kind):

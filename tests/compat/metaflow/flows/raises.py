@@ -46,7 +46,7 @@ class Raises(FlowSpec):
             raise BaseException("base")
         self.next(self.end)
 
-    def deep(self, n):
+    def deep(self, n=0):
         return self.deep(n + 1)
 
     @step

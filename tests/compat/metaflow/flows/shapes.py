@@ -32,3 +32,13 @@ class Refused(Exception):
 
 def fail():
     raise Refused(7, "fell over: ünïcode\nsecond line")
+
+
+class Lazy:
+    """Can be walked through, but has no length and no items by number."""
+
+    def __init__(self, n):
+        self.n = n
+
+    def __iter__(self):
+        return iter(range(10, 10 + self.n))
