@@ -259,8 +259,9 @@ def _call_hook(flow: Runnable, ended: Ended) -> None:
 
     try:
         hook(Run(ended.run.name))
-    except Exception:  # the run is over; a hook cannot change how it ended
+    except Exception as error:  # the run is over; a hook cannot change how it ended
         import traceback
 
+        own = error.__traceback__.tb_next if error.__traceback__ is not None else None
         print(f"headrace: the hook {getattr(hook, '__name__', hook)} of run {ended.run.name} failed:", file=sys.stderr)
-        traceback.print_exc()
+        traceback.print_exception(error.with_traceback(own))
