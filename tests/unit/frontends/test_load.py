@@ -84,6 +84,22 @@ def test_a_flow_in_a_module(folder: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert "no flow 'stop' in pkg.inner; flows in it: go" in refused("pkg.inner:stop")
 
 
+def test_a_file_that_is_part_of_a_package(folder: Path) -> None:
+    """As a run that ``python -m lpkg.sub.train`` began is resumed: by the path of the file."""
+    (folder / "lpkg" / "sub").mkdir(parents=True)
+    for init in ("lpkg/__init__.py", "lpkg/sub/__init__.py"):
+        (folder / init).touch()
+    (folder / "lpkg" / "util.py").write_text("NAME = 'util'\n")
+    file = folder / "lpkg" / "sub" / "train.py"
+    file.write_text("from lpkg.util import NAME\nfrom ..util import NAME as SAME\n" + FLOW + "@Flow\ndef fit(): ...\n")
+    loaded = load_file(file)
+    assert loaded.module.__name__ == "lpkg.sub.train"
+    assert loaded.module.SAME == "util"
+    file.with_name("other.py").write_text("import no_such_module_at_all\n")
+    with pytest.raises(FlowLoadError, match="no_such_module_at_all"):
+        load_file(file.with_name("other.py"))
+
+
 def test_several_flows_must_be_told_apart(folder: Path) -> None:
     file = folder / "two_flows.py"
     assert refused(file) == f"{file} holds 2 flows; say which one:\n  {file}:first\n  {file}:second"

@@ -67,7 +67,8 @@ def import_file(path: str | Path) -> ModuleType:
     """The module of a Python file, under the stem of its name, with its folder first on ``sys.path``.
 
     As by ``python FILE``, except that ``__name__`` is not ``"__main__"``. A file that is imported already is not
-    run again. A stem that is the name of another module gets a prefix.
+    run again. A stem that is the name of another module gets a prefix. Part of a package, and in need of it, it is
+    imported under its full name, as by ``python -m``.
 
     Raises:
         FlowLoadError: no such file, not Python, or an error in it.
@@ -86,7 +87,24 @@ def import_file(path: str | Path) -> ModuleType:
         loaded = sys.modules.get(name)
         if loaded is not None and module_file(loaded) == full:
             return loaded
-    return _run(name, full, str(path), source)
+    try:
+        return _run(name, full, str(path), source)
+    except FlowLoadError as error:
+        root, dotted = _place_in_package(full)
+        if not dotted or not isinstance(error.__cause__, ImportError):
+            raise
+    sys.path[0] = root
+    return import_module(dotted)
+
+
+def _place_in_package(full: str) -> tuple[str, str]:
+    """The folder above the package that a file is part of, and its dotted name in it; empty when it is in none."""
+    folder, file = os.path.split(full)
+    parts = [os.path.splitext(file)[0]]  # noqa: PTH122
+    while os.path.exists(os.path.join(folder, "__init__.py")):  # noqa: PTH110, PTH118
+        folder, name = os.path.split(folder)
+        parts.insert(0, name)
+    return (folder, ".".join(parts)) if len(parts) > 1 else ("", "")
 
 
 def _read(shown: str, full: str) -> bytes:
