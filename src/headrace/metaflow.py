@@ -21,7 +21,7 @@ _CONFIGS = (
 _USER = ("FlowMutator", "MutableFlow", "MutableStep", "StepMutator", "UserStepDecorator")
 _WHERE = {
     "FlowSpec": "flow",
-    "current": "current",
+    "current": "live",
     "Parameter": "parameters",
     "JSONType": "parameters",
     "IncludeFile": "parameters",

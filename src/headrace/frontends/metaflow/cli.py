@@ -276,7 +276,7 @@ def _show_command(obj: dict[str, Any], /) -> int:
         click.echo(f"\n{graph.doc}\n")
     for node in graph.sorted_nodes():
         for one in node.decorators:
-            click.echo(f"@{one}")
+            click.echo(f"@{one.name}")
         click.echo(f"Step {node.name}")
         click.echo(f"    {node.doc or '?'}")
         if node.name != graph.end_step:

@@ -46,7 +46,7 @@ class ConfigValue(Mapping[str, Any]):
         return len(self._data)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Mapping) and self.to_dict() == _unwrap(other)
+        return isinstance(other, Mapping) and self.to_dict() == unwrap(other)
 
     def __hash__(self) -> int:
         return hash(json.dumps(self.to_dict(), sort_keys=True, default=str))
@@ -59,7 +59,7 @@ class ConfigValue(Mapping[str, Any]):
 
     def to_dict(self) -> dict[Any, Any]:
         """The same as plain dictionaries and lists."""
-        plain: dict[Any, Any] = _unwrap(self)
+        plain: dict[Any, Any] = unwrap(self)
         return plain
 
 
@@ -74,11 +74,12 @@ def wrap(value: Any) -> Any:
     return value
 
 
-def _unwrap(value: Any) -> Any:
+def unwrap(value: Any) -> Any:
+    """``value`` with ``ConfigValue`` in it as plain dictionaries."""
     if isinstance(value, Mapping):
-        return {key: _unwrap(one) for key, one in value.items()}
+        return {key: unwrap(one) for key, one in value.items()}
     if isinstance(value, (list, tuple)):
-        return type(value)([_unwrap(one) for one in value])
+        return type(value)([unwrap(one) for one in value])
     return value
 
 
@@ -143,7 +144,7 @@ def evaluated(value: Any, values: Mapping[str, Any]) -> Any:
         result: dict[Any, Any] = {}
         for key, one in value.items():
             if isinstance(key, str) and key.startswith(_UNPACK):
-                result.update(_unwrap(evaluated(one, values)))
+                result.update(unwrap(evaluated(one, values)))
             else:
                 result[key] = evaluated(one, values)
         return result

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from typing import Any
 
@@ -30,6 +30,9 @@ def leave() -> None:
     _process.pop()
     _facts.set(_process[-1] if _process else None)
 
+
+#: What makes ``current.run`` and ``current.task`` from a pathspec; see ``live``.
+makers: dict[str, Callable[[str], Any]] = {}
 
 _NAMES = (
     "flow_name",
@@ -61,8 +64,8 @@ class Current:
             return bool(known)
         if name == "tags":
             return frozenset()
-        if name in ("task", "run"):
-            return None
+        if name in makers:
+            return makers[name](known["pathspec"]) if known else None
         if name in ("parallel", "is_parallel"):
             return False if name == "is_parallel" else None
         if name in _NAMES:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+#: The exit code of a task that must not be tried again.
+METAFLOW_EXIT_DISALLOW_RETRY = 202
+
 
 class MetaflowException(Exception):
     """Root of the dialect's errors; ``message`` is the text, ``line_no`` a line of the flow's file."""
@@ -116,6 +119,12 @@ class CommandException(MetaflowException):
     """The command cannot do what its arguments ask for."""
 
     headline = "Invalid command"
+
+
+class StepFailed(MetaflowException):
+    """A task failed, and with it the run."""
+
+    headline = "Step failure"
 
 
 class CommandUsageException(CommandException):

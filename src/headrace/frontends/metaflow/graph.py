@@ -11,7 +11,7 @@ import linecache
 from collections.abc import Iterator
 from typing import Any
 
-from headrace.frontends.metaflow.exceptions import LintWarn
+from headrace.frontends.metaflow.exceptions import LintWarn, MetaflowException
 
 _RESERVED_STEPS = frozenset({"name", "next", "input", "index", "cmd"})
 
@@ -121,12 +121,12 @@ class FlowGraph:
         todo = [self.start_step]
         seen: set[str] = set()
         while todo:
-            name = todo.pop(0)
+            name = todo.pop()
             if name in seen or name not in self.nodes:
                 continue
             seen.add(name)
             order.append(self.nodes[name])
-            for target in self.nodes[name].out_funcs:
+            for target in reversed(self.nodes[name].out_funcs):
                 if target in waiting and target != name:
                     waiting[target] -= 1
                     if waiting[target] <= 0:
@@ -292,6 +292,12 @@ def _check_joins(graph: FlowGraph) -> None:
             )
 
 
+def _check_twice(graph: FlowGraph) -> None:
+    for node in graph:
+        if not node.condition and len(set(node.out_funcs)) < len(node.out_funcs):
+            raise LintWarn(f"Step *{node.name}* goes on to the same step twice.", node.tail_next_lineno)
+
+
 def _check_ends(graph: FlowGraph) -> None:
     for name, what, mark in ((graph.start_step, "start", "is_start"), (graph.end_step, "end", "is_end")):
         if name not in graph:
@@ -302,6 +308,8 @@ def _check_ends(graph: FlowGraph) -> None:
         marked = [node.name for node in graph if getattr(node.function, mark, False)]
         if len(marked) > 1:
             raise LintWarn(f"Several steps are marked as the {what} of the flow: {', '.join(marked)}.")
+    if graph.end_step != graph.start_step and graph[graph.end_step].num_args > 1:
+        raise LintWarn("The end step cannot be a join: add a join before it.", graph[graph.end_step].func_lineno)
     if graph[graph.start_step].num_args > 1:
         raise LintWarn("The start step cannot be a join: it takes *self* only.", graph[graph.start_step].func_lineno)
 
@@ -438,10 +446,9 @@ def _check_decorators(graph: FlowGraph) -> None:
     for node in graph:
         names = {one.name for one in node.decorators}
         if "catch" in names and node.type in ("foreach", "split-switch"):
-            raise LintWarn(
+            raise MetaflowException(
                 f"@catch is defined for the step *{node.name}* but @catch is not supported in foreach split or switch "
-                "steps.",
-                node.func_lineno,
+                "steps."
             )
         if node.parallel_step:
             parents = [graph[one] for one in node.in_funcs]

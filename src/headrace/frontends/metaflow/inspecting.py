@@ -238,6 +238,12 @@ def tag_list_command(obj: dict[str, Any], /, run_id: str | None, arg_run_id: str
 # --- the graph ------------------------------------------------------------------------------------------------------
 
 
+_DOT = (
+    '"{name}"[ label = <<b>{name}</b> | <font point-size="10">{type}</font>>   fontname = "Helvetica"   '
+    'shape = "record" ];'
+)
+
+
 @click.command("output-dot", help="Visualize the flow with Graphviz.")
 @click.pass_obj
 def output_dot_command(obj: dict[str, Any], /) -> int:
@@ -247,7 +253,7 @@ def output_dot_command(obj: dict[str, Any], /) -> int:
     click.echo("    Try piping the output to 'dot -Tpng -o graph.png' to produce an actual image.", err=True)
     lines = [f"digraph {graph.name} {{"]
     nodes = sorted(graph, key=lambda node: node.name)
-    lines += [f'"{node.name}" [label="{node.name} | {node.type}", shape=record];' for node in nodes]
+    lines += [_DOT.format(name=node.name, type=node.type) for node in nodes]
     lines += [f"{node.name} -> {target};" for node in nodes for target in node.out_funcs]
     click.echo("\n".join([*lines, "}"]))
     return 0

@@ -9,9 +9,10 @@ from typing import Any
 
 import msgspec
 
+from headrace.frontends.metaflow.configs import unwrap
 from headrace.frontends.metaflow.console import Console
 from headrace.frontends.metaflow.decorators import attach_dynamic
-from headrace.frontends.metaflow.exceptions import CommandException, MetaflowException, MetaflowUnknownUser
+from headrace.frontends.metaflow.exceptions import CommandException, MetaflowException, MetaflowUnknownUser, StepFailed
 from headrace.frontends.metaflow.graph import FlowGraph, graph_of
 from headrace.frontends.metaflow.parameters import Parameter, ParameterContext
 from headrace.frontends.metaflow.plan import make_plans, unsupported_notes
@@ -159,15 +160,9 @@ def _stop(session: Session) -> None:
     session.loop.wait_idle()
 
 
-class StepFailed(MetaflowException):
-    """A task failed, and with it the run."""
-
-    headline = "Step failure"
-
-
 def _pack_base(cls: Any, values: dict[str, Any], stores: Stores) -> dict[str, Packed]:
     """Parameters and constants as artifacts."""
-    configs = vars(cls).get("_config_values", {})
+    configs = {name: unwrap(value) for name, value in vars(cls).get("_config_values", {}).items()}
     everything = {**cls._constants(), **configs, **values, "name": cls.__name__}
     packed = {}
     for name in sorted(everything):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from headrace.frontends.metaflow.exceptions import CommandException
+from headrace.frontends.metaflow.configs import wrap
+from headrace.frontends.metaflow.exceptions import CommandException, MetaflowException
 from headrace.frontends.metaflow.tagging import RESUMED
 from headrace.model.records import RunRecord
 from headrace.stores import codecs
@@ -24,7 +25,7 @@ def origin_of(cls: Any, run_id: str | None) -> RunRecord:
     if run_id is not None:
         found = metadata.run(flow, int(run_id), project.name) if run_id.isdigit() else None
         if found is None:
-            raise CommandException(f"Could not find the run *{run_id}* of flow *{flow}* to resume.")
+            raise MetaflowException(f"Could not find the run *{run_id}* of flow *{flow}* to resume.")
         return metadata.run_by_id(found.id) or found
     runs = metadata.runs(RunFilter(project=project.name, flow=flow, limit=100))
     resumed = {tag.run_id for tag in metadata.tags([run.id for run in runs]) if tag.name == RESUMED}
@@ -49,4 +50,4 @@ def configs_of(cls: Any, origin: RunRecord) -> dict[str, Any]:
 
     store = wiring.project().artifacts
     known = cls._configs()
-    return {one.name: codecs.unpack(one.value, store) for one in origin.inputs if one.name in known}
+    return {one.name: wrap(codecs.unpack(one.value, store)) for one in origin.inputs if one.name in known}

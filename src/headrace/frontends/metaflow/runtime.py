@@ -13,7 +13,7 @@ from typing import Any
 
 from headrace.engine.tasks import PendingInput, PendingSource, StepInfo, Task
 from headrace.frontends.metaflow.console import Console
-from headrace.frontends.metaflow.exceptions import MetaflowException
+from headrace.frontends.metaflow.exceptions import MetaflowException, StepFailed
 from headrace.frontends.metaflow.flowspec import Transition
 from headrace.frontends.metaflow.graph import FlowGraph
 from headrace.frontends.metaflow.plan import StepPlan
@@ -234,7 +234,7 @@ class Runtime:
 
     def _split(self, node: Node, to: Transition, table: dict[str, Where], parents: list[PendingInput]) -> None:
         if to.splits > self._max_splits:
-            raise MetaflowException(
+            raise StepFailed(
                 f"Foreach in step *{node.step}* yielded {to.splits} child steps which is more than the current maximum "
                 f"of {self._max_splits} children. You can raise the maximum with the --max-num-splits option."
             )

@@ -7,6 +7,7 @@ changed; what it inherits and leaves alone is not written again. ``_transition``
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from types import FunctionType, MethodType
 from typing import Any, TextIO
 
@@ -14,6 +15,7 @@ import msgspec
 
 from headrace.frontends.metaflow import current as current_module
 from headrace.frontends.metaflow.cards import CardComponents, make_cards, pages_of
+from headrace.frontends.metaflow.configs import wrap
 from headrace.frontends.metaflow.decorators import attach_dynamic, find
 from headrace.frontends.metaflow.exceptions import (
     FailureHandledByCatch,
@@ -105,16 +107,17 @@ def _flow_class(spec: StepSpec) -> Any:
             prepare(cls, {}, {}, spec.facts["username"], spec.configs)
             attach_dynamic(list(cls._steps.values()), spec.decorators)
         for name in spec.constants:
-            setattr(cls, name, _fixed(name))
+            setattr(cls, name, _fixed(name, wrap if name in spec.configs else None))
         _classes[key] = cls
     return cls
 
 
-def _fixed(name: str) -> property:
+def _fixed(name: str, form: Callable[[Any], Any] | None) -> property:
     """A parameter or constant as steps see it: the value that the run began with, which cannot be set."""
 
     def get(self: FlowBase) -> Any:
-        return self.__dict__[STATE].constant(name)
+        value = self.__dict__[STATE].constant(name)
+        return value if form is None else form(value)
 
     def refuse(self: FlowBase, _: Any) -> None:
         raise AttributeError("Flow level attributes and Parameters are not modifiable")
@@ -202,6 +205,10 @@ def _run_caught(spec: StepSpec, function: Any, flow: Any, inputs: Inputs | None,
         _call(spec, function, flow, inputs)
     except BlobError:
         raise
+    except SystemExit:
+        if tries > spec.retries:
+            _keep_what_failed(flow, state, None)
+        raise
     except Exception as error:
         if catch is None or tries <= spec.retries:
             _report(spec, error)
@@ -225,12 +232,13 @@ def _note(flow: Any, var: str | None, error: BaseException) -> None:
         setattr(flow, var, wrapper)
 
 
-def _keep_what_failed(flow: Any, state: Artifacts, error: BaseException) -> None:
+def _keep_what_failed(flow: Any, state: Artifacts, error: BaseException | None) -> None:
     """Log the artifacts of a failed task and its exception, so that one can look at them."""
     attempt = context.current()
     if attempt is None:
         return
-    flow.__dict__["_exception"] = MetaflowExceptionWrapper(error)
+    if error is not None:
+        flow.__dict__["_exception"] = MetaflowExceptionWrapper(error)
     for name, value in list(vars(flow).items()):
         if name == STATE or name.startswith("__") or isinstance(value, _NOT_ARTIFACTS):
             continue
@@ -238,7 +246,7 @@ def _keep_what_failed(flow: Any, state: Artifacts, error: BaseException) -> None
             attempt.artifact(state.call.pack(name, value))
         except (NotStorableError, MetaflowException):  # it failed for another reason, which is told
             continue
-    del flow.__dict__["_exception"]
+    flow.__dict__.pop("_exception", None)
 
 
 def _report(spec: StepSpec, error: BaseException) -> None:

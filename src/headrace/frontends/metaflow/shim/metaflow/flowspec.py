@@ -1,0 +1,5 @@
+"""``FlowSpec``."""
+
+from headrace.frontends.metaflow.flow import FlowSpec
+
+__all__ = ["FlowSpec"]
