@@ -124,6 +124,23 @@ def test_a_live_view_with_the_flows_prints_above(folder: Path, columns: int) -> 
         assert "█" not in screen.text  # our display is no part of the flow's output
 
 
+def test_no_color_means_no_styles_at_all(folder: Path) -> None:
+    program = [sys.executable, "-m", "headrace", "run", "train.py", "n=2"]
+    env = {key: value for key, value in os.environ.items() if not key.startswith("HEADRACE_")}
+    pid, fd = pty.fork()
+    if pid == 0:
+        os.chdir(folder)
+        os.execve(program[0], program, {**env, "NO_COLOR": "1", "TERM": "xterm-256color"})
+    output = b""
+    with contextlib.suppress(OSError):  # the end of a terminal
+        while piece := os.read(fd, 65536):
+            output += piece
+    os.waitpid(pid, 0)
+    os.close(fd)
+    assert b"train/1 succeeded" in output
+    assert not re.search(rb"\x1b\[[0-9;]*m", output)
+
+
 def test_ctrl_c_once_stops_cleanly(folder: Path) -> None:
     with terminal(folder, "run", "train.py", "n=6", "wait=5") as screen:
         screen.until("running")

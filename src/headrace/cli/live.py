@@ -6,6 +6,7 @@ run.
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 import time
@@ -249,7 +250,8 @@ class Display(Watch):
             from rich.console import Console
             from rich.live import Live
 
-            console = Console(file=self.out, highlight=False, soft_wrap=False)
+            plain = bool(os.environ.get("NO_COLOR"))  # no dim and bold then either, as everywhere here
+            console = Console(file=self.out, highlight=False, soft_wrap=False, color_system=None if plain else "auto")
             live = Live(
                 console=console,
                 auto_refresh=False,
