@@ -171,7 +171,7 @@ class Parameter:
             except ValueError:
                 what = "integer" if kind is int else "floating point value"
                 raise ValueError(f"{text} is not a valid {what}") from None
-        return text.split(self.separator) if self.separator is not None else text
+        return text.split(self.separator) if self.separator is not None and text else text
 
 
 def _parse_bool(text: str) -> bool:
