@@ -256,3 +256,20 @@ def test_a_future_in_the_result_of_a_flow_is_refused_with_advice(here: Project) 
     with pytest.raises(headrace.NotStorableError, match="result"):
         train()
     assert here.last().state == "failed"
+
+
+def test_a_flow_may_return_futures(here: object) -> None:
+    @step
+    def double(x: int) -> int:
+        return 2 * x
+
+    @flow
+    def one() -> object:
+        return double.submit(1)
+
+    @flow
+    def many() -> object:
+        return {"all": double.map([1, 2]), "first": double.submit(3), "rest": 4}
+
+    assert one() == 2
+    assert many() == {"all": [2, 4], "first": 6, "rest": 4}

@@ -169,6 +169,17 @@ class Future(Generic[T]):
         return f"<Future {self.name or repr(self._value)}: {state}>"
 
 
+def results_of(value: Any) -> Any:
+    """``value`` with results in place of futures: what a flow means that returns futures, or a list of them."""
+    if isinstance(value, Future):
+        return value.result()
+    if type(value) in (list, tuple) and any(isinstance(one, Future) for one in value):
+        return type(value)(map(results_of, value))
+    if type(value) is dict and any(isinstance(one, Future) for one in value.values()):
+        return {key: results_of(one) for key, one in value.items()}
+    return value
+
+
 def _settle(waiting: Any) -> None:
     if not waiting.done():  # cancelled meanwhile
         waiting.set_result(None)

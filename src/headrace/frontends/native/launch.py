@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from headrace.frontends.native.current import inside
+from headrace.frontends.native.futures import results_of
 from headrace.frontends.native.load import canonical_main
 from headrace.frontends.native.options import Runnable
 from headrace.frontends.native.runner import Running
@@ -176,6 +177,7 @@ def _drive(flow: Runnable, values: dict[str, Any], session: Session, run: Runnin
         result = flow.__wrapped__(**values)
         if flow.is_async:
             result = _await(result, session)
+        result = results_of(result)
         run.drain()
         log.close()
     except BaseException as error:
