@@ -192,6 +192,7 @@ def _parameter_option(parameter: Parameter) -> click.Option:
         type=_ParameterType(parameter),
         required=bool(parameter.required) and default is None,
         help=text,
+        envvar="METAFLOW_RUN_" + parameter.name.replace("-", "_").upper(),
     )
 
 
@@ -250,6 +251,7 @@ def _resume_command(cls: Any) -> click.Command:
     for param in resume.params:
         if param.name and param.name.startswith("parameter_"):
             param.required = False
+            param.envvar = None  # a resume takes the values of its origin
     return resume
 
 
@@ -273,7 +275,7 @@ def _check_command(obj: dict[str, Any], /, warnings: bool) -> int:
 def _show_command(obj: dict[str, Any], /) -> int:
     graph = graph_of(obj["cls"])
     if graph.doc:
-        click.echo(f"\n{graph.doc}\n")
+        click.echo(f"\n{graph.doc}\n", err=True)
     for node in graph.sorted_nodes():
         for one in node.decorators:
             click.echo(f"@{one.name}")

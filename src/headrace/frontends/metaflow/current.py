@@ -59,7 +59,8 @@ class Current:
             raise AttributeError(name)
         known = facts()
         if name in known:
-            return known[name]
+            value = known[name]
+            return value() if name == "graph" else value
         if name == "is_running_flow":
             return bool(known)
         if name == "tags":

@@ -177,7 +177,7 @@ def _facts(cls: Any, options: RunOptions, tags: tuple[str, ...]) -> dict[str, An
     user = user_name()
     return {
         "username": user,
-        "namespace": f"user:{user}" if options.namespace is None else options.namespace or None,
+        "namespace": f"user:{user}",
         "origin_run_id": str(options.origin.number) if options.origin is not None and not options.same_run else None,
         "parameter_names": sorted(cls._parameters()),
         "tags": list(tags),

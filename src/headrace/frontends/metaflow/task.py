@@ -24,6 +24,7 @@ from headrace.frontends.metaflow.exceptions import (
     TimeoutException,
 )
 from headrace.frontends.metaflow.flowspec import STATE, Artifacts, FlowBase, Frame, Inputs, Transition
+from headrace.frontends.metaflow.graph import graph_info, graph_of
 from headrace.frontends.metaflow.parameters import Parameter
 from headrace.frontends.metaflow.prepare import prepare
 from headrace.model.errors import BlobError, NotStorableError
@@ -169,6 +170,7 @@ def _facts(spec: StepSpec, call: RawCall, state: Artifacts) -> dict[str, Any]:
         "retry_count": call.tries - 1,
         "pathspec": call.task,
         "is_running_flow": True,
+        "graph": lambda: graph_info(graph_of(_flow_class(spec))),
         "tags": frozenset(spec.facts.get("tags", ())),
     }
     if state.stack and state.stack[-1].var == "_parallel_ubf_iter":
@@ -312,8 +314,6 @@ def _plain_call(function: Any, flow: Any, inputs: Inputs | None) -> None:
 
 def _go_on(flow: Any, arguments: dict[str, Any]) -> None:
     """``self.next`` as the step's last statement has it, with some arguments replaced."""
-    from headrace.frontends.metaflow.graph import graph_of
-
     cls = type(flow)
     node = graph_of(cls)[flow.__dict__[STATE].step]
     if not node.out_funcs:
