@@ -11,7 +11,8 @@ import click
 
 from headrace.frontends.metaflow.exceptions import CommandException, CommandUsageException, MetaflowException
 from headrace.frontends.metaflow.graph import graph_of, lint
-from headrace.frontends.metaflow.launch import RunOptions, default_values, launch, user_name
+from headrace.frontends.metaflow.identity import user_name
+from headrace.frontends.metaflow.launch import RunOptions, default_values, launch
 from headrace.frontends.metaflow.parameters import JSONType, Parameter
 from headrace.frontends.metaflow.prepare import prepare, split_configs
 from headrace.frontends.metaflow.version import VERSION

@@ -17,7 +17,7 @@ from headrace.frontends.metaflow.exceptions import (
     MetaflowNamespaceMismatch,
     MetaflowNotFound,
 )
-from headrace.frontends.metaflow.launch import user_name
+from headrace.frontends.metaflow.identity import user_name
 from headrace.frontends.metaflow.tagging import RunTags, tags_of
 from headrace.frontends.metaflow.task import FOREACH, INPUTS, INTERNAL, SUCCESS, TRANSITION
 from headrace.model.errors import NotFoundError

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from headrace.frontends.metaflow.client import Flow, Run, Step, Task, namespace
-from headrace.frontends.metaflow.exceptions import CommandException, MetaflowNotFound
+from headrace.frontends.metaflow.exceptions import CardNotPresentException, CommandException, MetaflowNotFound
 from headrace.frontends.metaflow.graph import graph_of
 
 
@@ -288,13 +288,13 @@ def _cards(cls: Any, path: str, card_id: str | None, kind: str | None) -> list[A
     """Cards of the tasks at ``path``.
 
     Raises:
-        CommandException: there is no such task, or none with a card.
+        CommandException: there is no such task; CardNotPresentException: it has no such card.
     """
     from headrace.frontends.metaflow.cardview import get_cards
 
     found = [one for task in _tasks(cls, path) for one in get_cards(task, card_id, kind)]
     if not found:
-        raise CommandException(f"{path} has no card")
+        raise CardNotPresentException(f"{path} has no card")
     return found
 
 

@@ -9,13 +9,16 @@ from typing import Any
 
 import msgspec
 
+from headrace.frontends.metaflow.client import Run, namespace
 from headrace.frontends.metaflow.configs import unwrap
 from headrace.frontends.metaflow.console import Console
 from headrace.frontends.metaflow.decorators import attach_dynamic
-from headrace.frontends.metaflow.exceptions import CommandException, MetaflowException, MetaflowUnknownUser, StepFailed
+from headrace.frontends.metaflow.exceptions import CommandException, MetaflowException, StepFailed
 from headrace.frontends.metaflow.graph import FlowGraph, graph_of
+from headrace.frontends.metaflow.identity import user_name
 from headrace.frontends.metaflow.parameters import Parameter, ParameterContext
 from headrace.frontends.metaflow.plan import make_plans, unsupported_notes
+from headrace.frontends.metaflow.projects import flow_decorators
 from headrace.frontends.metaflow.runtime import Runtime
 from headrace.frontends.metaflow.tagging import RESUMED, check_count, check_tags, system_tags
 from headrace.model.records import Input, RunRecord
@@ -42,20 +45,6 @@ class RunOptions(msgspec.Struct, frozen=True, kw_only=True):
     origin: RunRecord | None = None
     again: str = ""
     same_run: bool = False  # go on with ``origin`` itself, instead of taking over what it finished
-
-
-def user_name() -> str:
-    """Who runs flows here."""
-    for name in ("METAFLOW_USER", "SUDO_USER", "USERNAME", "USER"):
-        user = os.environ.get(name)
-        if user and user != "root":
-            return user
-    from headrace.services.provenance import user_name as system_user
-
-    user = system_user()
-    if not user:
-        raise MetaflowUnknownUser("Set the environment variable METAFLOW_USER to your name.")
-    return user
 
 
 def default_values(cls: Any, given: dict[str, Any]) -> dict[str, Any]:
@@ -119,7 +108,24 @@ def launch(cls: Any, values: dict[str, Any], options: RunOptions) -> RunRecord:
     console = Console(str(session.run.number), options.quiet)
     runtime = Runtime(session, graph, plans, base, console, options.max_num_splits)
     _write_files(session, options)
-    return _drive(session, runtime, console, graph)
+    try:
+        record = _drive(session, runtime, console, graph)
+    except StepFailed:
+        _call_hooks(cls, session, console, "on_error")
+        raise
+    _call_hooks(cls, session, console, "on_success")
+    return record
+
+
+def _call_hooks(cls: Any, session: Session, console: Console, kind: str) -> None:
+    """Call what ``@exit_hook`` names, with the run where it takes one; the run is over, whatever they do."""
+    for decorator in flow_decorators(cls, "exit_hook"):
+        for hook in decorator.attributes[kind]:
+            namespace(None)
+            try:
+                hook(Run(session.run.name)) if hook.__code__.co_argcount else hook()
+            except Exception as error:
+                console.say(f"The exit hook {hook.__name__} failed: {type(error).__name__}: {error}", bad=True)
 
 
 def _seed(options: RunOptions, stores: Stores) -> Resume | None:

@@ -1,0 +1,5 @@
+"""Errors of cards."""
+
+from headrace.frontends.metaflow.exceptions import CardNotPresentException
+
+__all__ = ["CardNotPresentException"]
