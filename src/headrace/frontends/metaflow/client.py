@@ -10,15 +10,21 @@ from datetime import datetime
 from typing import Any
 
 from headrace.client.loading import load
-from headrace.client.source import RunReader, Source
+from headrace.client.source import RunReader
 from headrace.frontends.metaflow.cards import PREFIX
 from headrace.frontends.metaflow.exceptions import (
-    MetaflowInvalidPathspec,
-    MetaflowNamespaceMismatch,
     MetaflowNotFound,
 )
-from headrace.frontends.metaflow.identity import user_name
-from headrace.frontends.metaflow.tagging import RunTags, tags_of
+from headrace.frontends.metaflow.objects import (
+    InRun,
+    MetaflowData,
+    MetaflowObject,
+    default_namespace,
+    get_namespace,
+    namespace,
+    open_source,
+    when,
+)
 from headrace.frontends.metaflow.task import FOREACH, INPUTS, INTERNAL, SUCCESS, TRANSITION
 from headrace.model.errors import NotFoundError
 from headrace.model.records import ArtifactRecord, RunRecord, TaskId, TaskRecord
@@ -31,115 +37,6 @@ _PAGE = 200
 _WITHOUT_EDGES = (TaskState.RUNNING, TaskState.FAILED, TaskState.CANCELLED)
 
 
-class _Namespace:
-    """The namespace of this process, once it is set."""
-
-    value: str | None = None
-    is_set = False
-
-
-def default_namespace() -> str | None:
-    """Go back to the namespace of the user; returns it."""
-    _Namespace.value, _Namespace.is_set = f"user:{user_name()}", True
-    return _Namespace.value
-
-
-def get_namespace() -> str | None:
-    """The namespace that objects are looked for in; None: all."""
-    return _Namespace.value if _Namespace.is_set else default_namespace()
-
-
-def namespace(ns: str | None) -> str | None:
-    """Look for objects in namespace ``ns`` only; None: everywhere."""
-    _Namespace.value, _Namespace.is_set = ns, True
-    return ns
-
-
-def _source() -> Source:
-    from headrace import wiring
-
-    return Source(wiring.project())
-
-
-def _when(seconds: float | None) -> datetime | None:
-    return None if not seconds else datetime.fromtimestamp(seconds)
-
-
-class MetaflowObject:
-    """Base of all: an address, a parent, children."""
-
-    _KIND = ""
-    _FORM = ""
-    _PARTS = 1
-
-    def __init__(self, pathspec: str, attempt: int | None = None, _checked: bool = False) -> None:
-        parts = str(pathspec).strip("/").split("/")
-        if len(parts) != self._PARTS or not all(parts):
-            raise MetaflowInvalidPathspec(f"Expects {self._KIND}('{self._FORM}')")
-        self.path_components = parts
-        self.id = parts[-1]
-        self.pathspec = "/".join(parts)
-        self._attempt = attempt
-        if not _checked:
-            self._open()
-            if not self.is_in_namespace():
-                raise MetaflowNamespaceMismatch(get_namespace())
-
-    def _open(self) -> None:
-        raise NotImplementedError
-
-    def _absent(self) -> MetaflowNotFound:
-        return MetaflowNotFound(f"{self._KIND}('{self.pathspec}') does not exist")
-
-    def is_in_namespace(self) -> bool:
-        """Whether the current namespace has it."""
-        ns = get_namespace()
-        return ns is None or ns in self.tags
-
-    @property
-    def tags(self) -> frozenset[str]:
-        """All tags: those of the run."""
-        return self.user_tags | self.system_tags
-
-    @property
-    def user_tags(self) -> frozenset[str]:
-        """Tags that people gave."""
-        return frozenset()
-
-    @property
-    def system_tags(self) -> frozenset[str]:
-        """Tags that say where the run comes from."""
-        return frozenset()
-
-    def __eq__(self, other: object) -> bool:
-        return type(other) is type(self) and other.pathspec == self.pathspec
-
-    def __hash__(self) -> int:
-        return hash((self._KIND, self.pathspec))
-
-    def __repr__(self) -> str:
-        return f"{self._KIND}('{self.pathspec}')"
-
-    def __reduce__(self) -> Any:
-        return type(self), (self.pathspec,)
-
-    def __iter__(self) -> Iterator[Any]:
-        return iter(())
-
-    def __getitem__(self, name: str) -> Any:
-        for child in self:
-            if child.id == str(name):
-                return child
-        raise KeyError(name)
-
-    def __contains__(self, name: object) -> bool:
-        try:
-            self[str(name)]
-        except KeyError:
-            return False
-        return True
-
-
 class Metaflow:
     """Everything there is."""
 
@@ -149,7 +46,7 @@ class Metaflow:
         return list(self)
 
     def __iter__(self) -> Iterator[Flow]:
-        source = _source()
+        source = open_source()
         for name, _, _ in sorted(source.metadata.flows(source.project), key=lambda one: -one[2]):
             flow = Flow(name, _checked=True)
             if flow.is_in_namespace():
@@ -171,7 +68,7 @@ class Flow(MetaflowObject):
     _KIND, _FORM, _PARTS = "Flow", "FlowName", 1
 
     def _open(self) -> None:
-        source = _source()
+        source = open_source()
         if source.metadata.latest_run(self.id, source.project) is None:
             raise self._absent()
 
@@ -188,7 +85,7 @@ class Flow(MetaflowObject):
     def created_at(self) -> datetime | None:
         """When its first run began."""
         records = list(_records(self.id))
-        return _when(records[-1].created) if records else None
+        return when(records[-1].created) if records else None
 
     def __iter__(self) -> Iterator[Run]:
         return self.runs()
@@ -220,7 +117,7 @@ class Flow(MetaflowObject):
 
 
 def _records(flow: str) -> Iterator[RunRecord]:
-    source = _source()
+    source = open_source()
     have = 0
     while True:
         page = source.metadata.runs(RunFilter(project=source.project, flow=flow, limit=have + _PAGE))[have:]
@@ -230,50 +127,7 @@ def _records(flow: str) -> Iterator[RunRecord]:
             return
 
 
-class _InRun(MetaflowObject):
-    """Something of a run."""
-
-    _run: RunReader
-
-    def _open(self) -> None:
-        self._run = self._find_run()
-
-    def _find_run(self) -> RunReader:
-        source = _source()
-        flow, number = self.path_components[:2]
-        record = source.metadata.run(flow, int(number), source.project) if number.isdigit() else None
-        if record is None:
-            raise self._absent()
-        return RunReader(source, record, complete=False)
-
-    def __getattr__(self, name: str) -> Any:
-        if name == "_run":  # made without being checked
-            self._run = self._find_run()
-            return self._run
-        raise AttributeError(name)
-
-    @property
-    def _tags(self) -> RunTags:
-        return tags_of(self._run.metadata, self._run.id)
-
-    @property
-    def user_tags(self) -> frozenset[str]:
-        """Tags that people gave."""
-        return self._tags.user
-
-    @property
-    def system_tags(self) -> frozenset[str]:
-        """Tags that say where the run comes from."""
-        return self._tags.system
-
-    @property
-    def origin_pathspec(self) -> str | None:
-        """What it was taken over from by ``resume``."""
-        origin = self._tags.origin
-        return "/".join([self.path_components[0], origin, *self.path_components[2:]]) if origin else None
-
-
-class Run(_InRun):
+class Run(InRun):
     """One execution of a flow."""
 
     _KIND, _FORM, _PARTS = "Run", "FlowName/RunID", 2
@@ -286,7 +140,7 @@ class Run(_InRun):
     @property
     def created_at(self) -> datetime | None:
         """When it began."""
-        return _when(self._run.record().created)
+        return when(self._run.record().created)
 
     @property
     def finished(self) -> bool:
@@ -396,7 +250,7 @@ def _task(run: RunReader, record: TaskRecord) -> Task:
     return task
 
 
-class Step(_InRun):
+class Step(InRun):
     """The tasks of a step."""
 
     _KIND, _FORM, _PARTS = "Step", "FlowName/RunID/StepName", 3
@@ -473,7 +327,7 @@ class Step(_InRun):
         return iter([_step(self._run, name) for name in names])
 
 
-class Task(_InRun):
+class Task(InRun):
     """One execution of a step."""
 
     _KIND, _FORM, _PARTS = "Task", "FlowName/RunID/StepName/TaskID", 4
@@ -501,7 +355,7 @@ class Task(_InRun):
     @property
     def created_at(self) -> datetime | None:
         """When it was made."""
-        return _when(self._record.created)
+        return when(self._record.created)
 
     @property
     def finished(self) -> bool:
@@ -516,7 +370,7 @@ class Task(_InRun):
     @property
     def finished_at(self) -> datetime | None:
         """When it ended."""
-        return _when(self._record.finished) if self._record.state in FINAL_TASK_STATES else None
+        return when(self._record.finished) if self._record.state in FINAL_TASK_STATES else None
 
     @property
     def exception(self) -> Any:
@@ -696,28 +550,7 @@ class Task(_InRun):
         return
 
 
-class MetaflowData:
-    """Artifacts as attributes, loaded when looked at."""
-
-    def __init__(self, run: RunReader, table: dict[str, Packed]) -> None:
-        self._run = run
-        self._artifacts = table
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):
-            raise AttributeError(name)
-        if name not in self._artifacts:
-            raise AttributeError(name)
-        return load(self._artifacts[name], self._run)
-
-    def __contains__(self, name: object) -> bool:
-        return name in self._artifacts
-
-    def __repr__(self) -> str:
-        return f"<MetaflowData: {', '.join(self._artifacts)}>"
-
-
-class DataArtifact(_InRun):
+class DataArtifact(InRun):
     """One artifact of a task."""
 
     _KIND, _FORM, _PARTS = "DataArtifact", "FlowName/RunID/StepName/TaskID/ArtifactName", 5
@@ -763,3 +596,18 @@ class DataArtifact(_InRun):
     def finished_at(self) -> datetime | None:
         """When its task ended."""
         return self.parent.finished_at
+
+
+__all__ = [
+    "DataArtifact",
+    "Flow",
+    "Metaflow",
+    "MetaflowData",
+    "MetaflowObject",
+    "Run",
+    "Step",
+    "Task",
+    "default_namespace",
+    "get_namespace",
+    "namespace",
+]

@@ -146,6 +146,8 @@ def _drive(session: Session, runtime: Runtime, console: Console, graph: FlowGrap
     except BaseException as error:
         _stop(session)
         state = RunState.INTERRUPTED if isinstance(error, KeyboardInterrupt) else RunState.FAILED
+        if session.loop.cancel_requested:
+            state = RunState.CANCELLED
         session.finish(state, error=f"{type(error).__name__}: {error}")
         console.flush()
         raise

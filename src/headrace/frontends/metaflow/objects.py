@@ -1,0 +1,193 @@
+"""What all objects of the Client API have in common: addresses, namespaces, tags."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any
+
+from headrace.client.loading import load
+from headrace.client.source import RunReader, Source
+from headrace.frontends.metaflow.exceptions import (
+    MetaflowInvalidPathspec,
+    MetaflowNamespaceMismatch,
+    MetaflowNotFound,
+)
+from headrace.frontends.metaflow.identity import user_name
+from headrace.frontends.metaflow.tagging import RunTags, tags_of
+from headrace.model.values import Packed
+
+
+class _Namespace:
+    """The namespace of this process, once it is set."""
+
+    value: str | None = None
+    is_set = False
+
+
+def default_namespace() -> str | None:
+    """Go back to the namespace of the user; returns it."""
+    _Namespace.value, _Namespace.is_set = f"user:{user_name()}", True
+    return _Namespace.value
+
+
+def get_namespace() -> str | None:
+    """The namespace that objects are looked for in; None: all."""
+    return _Namespace.value if _Namespace.is_set else default_namespace()
+
+
+def namespace(ns: str | None) -> str | None:
+    """Look for objects in namespace ``ns`` only; None: everywhere."""
+    _Namespace.value, _Namespace.is_set = ns, True
+    return ns
+
+
+def open_source() -> Source:
+    """The stores of the working directory."""
+    from headrace import wiring
+
+    return Source(wiring.project())
+
+
+def when(seconds: float | None) -> datetime | None:
+    """A moment in local time, as Metaflow gives it."""
+    return None if not seconds else datetime.fromtimestamp(seconds)
+
+
+class MetaflowObject:
+    """Base of all: an address, a parent, children."""
+
+    _KIND = ""
+    _FORM = ""
+    _PARTS = 1
+
+    def __init__(self, pathspec: str, attempt: int | None = None, _checked: bool = False) -> None:
+        parts = str(pathspec).strip("/").split("/")
+        if len(parts) != self._PARTS or not all(parts):
+            raise MetaflowInvalidPathspec(f"Expects {self._KIND}('{self._FORM}')")
+        self.path_components = parts
+        self.id = parts[-1]
+        self.pathspec = "/".join(parts)
+        self._attempt = attempt
+        if not _checked:
+            self._open()
+            if not self.is_in_namespace():
+                raise MetaflowNamespaceMismatch(get_namespace())
+
+    def _open(self) -> None:
+        raise NotImplementedError
+
+    def _absent(self) -> MetaflowNotFound:
+        return MetaflowNotFound(f"{self._KIND}('{self.pathspec}') does not exist")
+
+    def is_in_namespace(self) -> bool:
+        """Whether the current namespace has it."""
+        ns = get_namespace()
+        return ns is None or ns in self.tags
+
+    @property
+    def tags(self) -> frozenset[str]:
+        """All tags: those of the run."""
+        return self.user_tags | self.system_tags
+
+    @property
+    def user_tags(self) -> frozenset[str]:
+        """Tags that people gave."""
+        return frozenset()
+
+    @property
+    def system_tags(self) -> frozenset[str]:
+        """Tags that say where the run comes from."""
+        return frozenset()
+
+    def __eq__(self, other: object) -> bool:
+        return type(other) is type(self) and other.pathspec == self.pathspec
+
+    def __hash__(self) -> int:
+        return hash((self._KIND, self.pathspec))
+
+    def __repr__(self) -> str:
+        return f"{self._KIND}('{self.pathspec}')"
+
+    def __reduce__(self) -> Any:
+        return type(self), (self.pathspec,)
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(())
+
+    def __getitem__(self, name: str) -> Any:
+        for child in self:
+            if child.id == str(name):
+                return child
+        raise KeyError(name)
+
+    def __contains__(self, name: object) -> bool:
+        try:
+            self[str(name)]
+        except KeyError:
+            return False
+        return True
+
+
+class InRun(MetaflowObject):
+    """Something of a run."""
+
+    _run: RunReader
+
+    def _open(self) -> None:
+        self._run = self._find_run()
+
+    def _find_run(self) -> RunReader:
+        source = open_source()
+        flow, number = self.path_components[:2]
+        record = source.metadata.run(flow, int(number), source.project) if number.isdigit() else None
+        if record is None:
+            raise self._absent()
+        return RunReader(source, record, complete=False)
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "_run":  # made without being checked
+            self._run = self._find_run()
+            return self._run
+        raise AttributeError(name)
+
+    @property
+    def _tags(self) -> RunTags:
+        return tags_of(self._run.metadata, self._run.id)
+
+    @property
+    def user_tags(self) -> frozenset[str]:
+        """Tags that people gave."""
+        return self._tags.user
+
+    @property
+    def system_tags(self) -> frozenset[str]:
+        """Tags that say where the run comes from."""
+        return self._tags.system
+
+    @property
+    def origin_pathspec(self) -> str | None:
+        """What it was taken over from by ``resume``."""
+        origin = self._tags.origin
+        return "/".join([self.path_components[0], origin, *self.path_components[2:]]) if origin else None
+
+
+class MetaflowData:
+    """Artifacts as attributes, loaded when looked at."""
+
+    def __init__(self, run: RunReader, table: dict[str, Packed]) -> None:
+        self._run = run
+        self._artifacts = table
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        if name not in self._artifacts:
+            raise AttributeError(name)
+        return load(self._artifacts[name], self._run)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._artifacts
+
+    def __repr__(self) -> str:
+        return f"<MetaflowData: {', '.join(self._artifacts)}>"
