@@ -137,8 +137,8 @@ def task_facts(task, names, private, make):
         "stderr": user_lines(task.stderr),
         "earlier": attempts_of(task, make),
         "exception": canonical(task.exception),
-        "parents": relatives((one.pathspec for one in task.parent_tasks), names),
-        "children": relatives((one.pathspec for one in task.child_tasks), names),
+        "parents": relatives(safely(lambda: [one.pathspec for one in task.parent_tasks]) or [], names),
+        "children": relatives(safely(lambda: [one.pathspec for one in task.child_tasks]) or [], names),
         "cloned": is_from_elsewhere(task),
     }
 

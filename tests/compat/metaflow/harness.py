@@ -56,7 +56,7 @@ class Scenario(NamedTuple):
         return RECORDED / f"{self.id}.json"
 
 
-def run(id: str, flow: str, *arguments: str, **more: Any) -> Scenario:
+def run(id: str, flow: str, *arguments: str, **more: Any) -> Scenario:  # noqa: A002
     """A scenario of one run."""
     return Scenario(id, flow, (("run", *arguments),), **more)
 
@@ -137,7 +137,13 @@ def _call(scenario: Scenario, command: tuple[str, ...], python: str, folder: Pat
 
 def _process(command: list[str], folder: Path, env: dict[str, str]) -> Any:
     return subprocess.run(
-        command, cwd=folder, env=env, capture_output=True, text=True, check=False, timeout=_SECONDS,
+        command,
+        cwd=folder,
+        env=env,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=_SECONDS,
         stdin=subprocess.DEVNULL,
     )
 
@@ -154,7 +160,7 @@ def _headline(done: Any) -> str | None:
 def _prints(stdout: str) -> list[str]:
     """What the console shows of steps. Tasks run side by side, so in no order."""
     found = [match.groups() for line in stdout.splitlines() if (match := _TASK_LINE.match(line))]
-    return sorted(f"{step}: {_TIME.sub('', text).strip()}" for step, text in found if text.strip())
+    return sorted({f"{step}: {_TIME.sub('', text).strip()}" for step, text in found if text.strip()})
 
 
 def _written(runs: Any) -> set[str]:

@@ -56,8 +56,13 @@ def _decorators(run: Any) -> list[Any]:
 
 
 def _mistakes(run: Any) -> list[Any]:
+    # What a task of the real one has that cannot store its artifacts is nothing, not even parameters.
+    kept = dict.fromkeys(("self", "lock", "input"), ("artifacts", "parents"))
     kinds = ("self", "lock", "exit", "empty", "number", "twice", "input", "c", "b")
     return [
-        *[run(f"mistake-{how}", "mistakes", "--max-workers", "1", "--how", how) for how in kinds],
+        *[
+            run(f"mistake-{how}", "mistakes", "--max-workers", "1", "--how", how, ignore=kept.get(how, ()))
+            for how in kinds
+        ],
         run("too-wide", "mistakes", "--max-num-splits", "3"),
     ]

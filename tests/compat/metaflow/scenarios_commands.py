@@ -37,17 +37,54 @@ def _others(Scenario: Any) -> list[Any]:
 
 def _lint(Scenario: Any) -> list[Any]:
     kinds = (
-        "bad_name", "catch_on_foreach", "catch_on_switch", "crossing", "cycle", "decorator_inside",
-        "end_is_join", "end_with_next", "foreach_into_join", "foreach_not_joined", "foreach_not_text",
-        "foreach_two_targets", "join_is_split", "join_without_inputs", "linear_with_inputs",
-        "nested_join_wrong", "next_in_if", "next_not_last", "no_end", "no_join", "no_next", "no_start",
-        "no_steps", "one_arm_longer", "orphan", "other_than_written", "parallel_alone", "parallel_missing",
-        "reserved_name", "split_twice_the_same", "step_twice", "switch_no_condition", "switch_one_case",
-        "switch_to_end", "switch_to_join", "switch_unknown_target", "two_starts", "underscore_name",
-        "unknown_keyword", "unknown_target",
+        "bad_name",
+        "catch_on_foreach",
+        "catch_on_switch",
+        "crossing",
+        "cycle",
+        "decorator_inside",
+        "end_is_join",
+        "end_with_next",
+        "foreach_into_join",
+        "foreach_not_joined",
+        "foreach_not_text",
+        "foreach_two_targets",
+        "join_is_split",
+        "join_without_inputs",
+        "linear_with_inputs",
+        "nested_join_wrong",
+        "next_in_if",
+        "next_not_last",
+        "no_end",
+        "no_join",
+        "no_next",
+        "no_start",
+        "no_steps",
+        "one_arm_longer",
+        "orphan",
+        "other_than_written",
+        "parallel_alone",
+        "parallel_missing",
+        "reserved_name",
+        "split_twice_the_same",
+        "step_twice",
+        "switch_no_condition",
+        "switch_one_case",
+        "switch_to_end",
+        "switch_to_join",
+        "switch_unknown_target",
+        "two_starts",
+        "underscore_name",
+        "unknown_keyword",
+        "unknown_target",
     )
+    crashes = ("foreach_into_join", "one_arm_longer")  # the real one has an IndexError there, and exit code 1
     return [
-        Scenario(f"lint-{kind.replace('_', '-')}", "bad_graphs", (("check",), ("run",)), env={"BAD": kind})
+        Scenario(
+            *(f"lint-{kind.replace('_', '-')}", "bad_graphs", (("check",), ("run",))),
+            env={"BAD": kind},
+            ignore=("headlines",) if kind in crashes else (),
+        )
         for kind in kinds
     ]
 
@@ -67,7 +104,6 @@ def _client(Scenario: Any) -> list[Any]:
 
 
 def _showing(Scenario: Any) -> list[Any]:
-    work = ("!dump", "RUN/work", "--max-value-size", "50")
     return [
         Scenario("show", "branches", (("!show",),)),
         Scenario("show-foreach", "foreach", (("!show",),)),
@@ -81,7 +117,10 @@ def _showing(Scenario: Any) -> list[Any]:
             *("logs-streams", "tries"),
             (
                 *(("run",), ("=commands.py", "logs", "work"), ("=commands.py", "logs", "work", "--stdout")),
-                *(("=commands.py", "logs", "work", "--stderr"), ("=commands.py", "logs", "work", "--attempt", "0")),
+                *(
+                    ("=commands.py", "logs", "work", "--stderr"),
+                    ("=commands.py", "logs", "work", "--attempt", "0", "--stdout"),
+                ),
                 *(("=commands.py", "logs", "work", "--both"), ("=commands.py", "logs", "nowhere")),
             ),
         ),
@@ -125,12 +164,19 @@ def _odds(Scenario: Any) -> list[Any]:
         Scenario("bad-command", "linear", (("nonsense",), ("run", "--nonsense"))),
         Scenario("run-id-file", "linear", ((*id_file,), ("=commands.py", "id-file", "id.txt"))),
         Scenario("run-id-file-failing", "raises", ((*id_file,), ("=commands.py", "id-file", "id.txt"))),
-        Scenario("attribute-file", "linear", (("run", "--runner-attribute-file", "a.json"), ("=commands.py", "attributes"))),
+        Scenario(
+            "attribute-file", "linear", (("run", "--runner-attribute-file", "a.json"), ("=commands.py", "attributes"))
+        ),
         Scenario("bad-workers", "linear", (("run", "--max-workers", "x"), ("run", "--max-num-splits", "x"))),
         Scenario("two-runs", "single", (("run",), ("run", "--tag", "second"))),
         Scenario("resume-tags", "linear", (("run", "--tag", "a"), ("resume", "end", "--tag", "b")), **again),
         Scenario("resume-origin", "resumed", (("run",), ("=commands.py", "resume", "--origin")), **again),
-        Scenario("resume-unknown-run", "linear", (("run",), ("resume", "--origin-run-id", "987654321")), **again),
+        Scenario(
+            "resume-unknown-run",
+            "linear",
+            (("run",), ("resume", "--origin-run-id", "987654321")),
+            ignore=("runs", "prints"),
+        ),
         Scenario("resume-from-start", "linear", (("run",), ("resume", "start")), **again),
         Scenario("resume-end", "branches", (("run",), ("resume", "end")), **again),
         Scenario("resume-branch", "branches", (("run",), ("resume", "a")), **again),

@@ -22,6 +22,7 @@ ALWAYS_LIVE = (
     *("linear", "branches", "foreach", "switch-left", "params-given", "failures", "resume-repaired-foreach"),
     *("mistake-lock", "check"),
 )
+LONG = ("wide-300", "wide-100-is-allowed", "runner")
 _KNOWN = re.compile(r"^- `([\w-]+)`: (.*)$", re.MULTILINE)
 
 
@@ -39,13 +40,28 @@ def _load() -> list[Any]:
 
 
 SCENARIOS = _load()
+QUICK: set[str] = set()
 KNOWN = dict(_KNOWN.findall((HERE / "KNOWN.md").read_text()))
+
+
+def _quick() -> set[str]:
+    """Three scenarios of each flow file: what runs when nobody asks for all."""
+    seen: dict[str, int] = {}
+    chosen = set()
+    for one in SCENARIOS:
+        seen[one.flow] = seen.get(one.flow, 0) + 1
+        if seen[one.flow] <= 3 and one.id not in LONG:
+            chosen.add(one.id)
+    return chosen
 
 
 def _expected(scenario: Any) -> Any:
     reason = KNOWN.get(scenario.id)
     marks = [pytest.mark.xfail(strict=True, reason=reason)] if reason else []
     return pytest.param(scenario, id=scenario.id, marks=marks)
+
+
+QUICK |= _quick() | set(ALWAYS_LIVE)
 
 
 @pytest.mark.parametrize("scenario", [_expected(one) for one in SCENARIOS])

@@ -6,7 +6,7 @@ from metaflow import Flow
 
 flow = Flow(sys.argv[1])
 run = flow.latest_run
-print(run.successful, run.finished, run.finished_at, run.end_task, run.data, flow.latest_successful_run)
+print(run.successful, run.finished, run.finished_at is None, run.end_task is None, run.data is None)
 for step in sorted(run, key=lambda one: one.id):
     for task in sorted(step, key=lambda one: one.index or 0):
         error = task.exception

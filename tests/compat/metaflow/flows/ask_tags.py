@@ -44,4 +44,8 @@ show("fifty-one", lambda: run.add_tag("one more"))
 show("replace at fifty", lambda: run.replace_tag("t00", "z"))
 print(sorted(run["start"].task.user_tags) == sorted(run.user_tags), "t01" in run.tags, "user:tester" in run.tags)
 namespace("t01")
-print(len(list(Flow(sys.argv[1]))), len(list(Flow(sys.argv[1]).runs("t02", "t03"))), len(list(Flow(sys.argv[1]).runs("no"))))
+print(
+    len(list(Flow(sys.argv[1]))),
+    len(list(Flow(sys.argv[1]).runs("t02", "t03"))),
+    len(list(Flow(sys.argv[1]).runs("no"))),
+)

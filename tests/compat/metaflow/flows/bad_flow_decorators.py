@@ -39,7 +39,9 @@ def on_step(thing):
         "secrets-twice": lambda: secrets(
             sources=[{"type": "inline", "id": "x", "options": {"env_vars": {"A": "1"}}} for _ in range(2)]
         ),
-        "secrets-existing": lambda: secrets(sources=[{"type": "inline", "id": "x", "options": {"env_vars": {"HOME": "1"}}}]),
+        "secrets-existing": lambda: secrets(
+            sources=[{"type": "inline", "id": "x", "options": {"env_vars": {"HOME": "1"}}}]
+        ),
         "secrets-override": lambda: secrets(
             sources=[{"type": "inline", "id": "x", "options": {"env_vars": {"USERNAME": "x"}}}], allow_override=True
         ),

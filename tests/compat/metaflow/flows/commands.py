@@ -44,7 +44,9 @@ elif kind == "tag":
     command, *options = rest
     code, out, err = call("tag", command, "--run-id", run.id, *options)
     user = {"given", "a", "b", "c", "d", "e", "f"}
-    shown = sorted(set(re.findall(r"[\w:.-]+", out)) & (user | {"user:tester", "runtime:dev"})) if command == "list" else []
+    shown = (
+        sorted(set(re.findall(r"[\w:.-]+", out)) & (user | {"user:tester", "runtime:dev"})) if command == "list" else []
+    )
     print(command, *options, code, shown, sorted(Run(run.pathspec).user_tags))
 elif kind == "id-file":
     print(Path(rest[0]).read_text().strip() == run.id)

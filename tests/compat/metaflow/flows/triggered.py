@@ -10,7 +10,7 @@ class Triggered(FlowSpec):
 
     @step
     def start(self):
-        print(current.trigger)
+        print(current.get("trigger"))
         self.next(self.end)
 
     @step

@@ -5,7 +5,7 @@ import os
 
 from metaflow import Runner
 
-with Runner("params.py", show_output=False).run(number=5, data='{"a": 9}', tags=["by-runner", "other"]) as running:
+with Runner("params.py", show_output=False).run(number=5, data={"a": 9}, tags=["by-runner", "other"]) as running:
     print(running.status, running.returncode, running.run.successful, sorted(running.run.user_tags))
     print(running.run["start"].task.data.number, running.run["start"].task.data.data)
     print("number 5" in running.stdout, bool(running.stderr) or True)
