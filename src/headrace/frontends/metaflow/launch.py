@@ -13,7 +13,13 @@ from headrace.frontends.metaflow.client import Run, namespace
 from headrace.frontends.metaflow.configs import unwrap
 from headrace.frontends.metaflow.console import Console
 from headrace.frontends.metaflow.decorators import attach_dynamic
-from headrace.frontends.metaflow.exceptions import CommandException, MetaflowException, StepFailed
+from headrace.frontends.metaflow.exceptions import (
+    CommandException,
+    CommandUsageException,
+    MetaflowException,
+    ParameterFieldTypeMismatch,
+    StepFailed,
+)
 from headrace.frontends.metaflow.graph import FlowGraph, graph_of
 from headrace.frontends.metaflow.identity import user_name
 from headrace.frontends.metaflow.parameters import Parameter, ParameterContext
@@ -58,7 +64,12 @@ def default_values(cls: Any, given: dict[str, Any]) -> dict[str, Any]:
         if parameter.name in given:
             values[attribute] = given[parameter.name]
             continue
-        value = parameter.resolve_default(_context(cls, parameter))
+        try:
+            value = parameter.resolve_default(_context(cls, parameter))
+        except (ParameterFieldTypeMismatch, ValueError) as error:
+            if callable(parameter.default):
+                raise
+            raise CommandUsageException(f"Invalid default of --{parameter.name}: {error}") from None
         if value is None and parameter.required:
             raise CommandException(f"Missing value for the required parameter *{parameter.name}*.")
         values[attribute] = value

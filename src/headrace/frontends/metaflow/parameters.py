@@ -176,9 +176,9 @@ class Parameter:
 
 def _parse_bool(text: str) -> bool:
     lowered = text.strip().lower()
-    if lowered in ("true", "t", "1", "yes", "y", "on"):
+    if lowered in ("true", "t", "1", "yes", "y"):
         return True
-    if lowered in ("false", "f", "0", "no", "n", "off"):
+    if lowered in ("false", "f", "0", "no", "n"):
         return False
     raise ValueError(f"{text} is not a valid boolean")
 
