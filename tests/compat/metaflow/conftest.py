@@ -1,4 +1,4 @@
-"""Options of the differential suite, the environment of the real metaflow, and runs ahead of the tests that need them."""
+"""Options of the differential suite, the environment of the real metaflow, and runs ahead of their tests."""
 
 from __future__ import annotations
 

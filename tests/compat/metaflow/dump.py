@@ -1,4 +1,4 @@
-"""Runs under the real metaflow and under Headrace: what the Client API says of all runs of a flow, oldest first, as JSON.
+"""Runs under the real metaflow and under Headrace: what the Client API says of all runs of a flow, as JSON.
 
 ``python dump.py FlowName [private artifact ...]``. Ids, times and paths are left out: they differ by right.
 """

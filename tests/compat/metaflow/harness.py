@@ -1,4 +1,4 @@
-"""Runs a scenario under the real metaflow or under Headrace, and puts what came of it into a form that can be compared."""
+"""Runs a scenario under the real metaflow or under Headrace, and makes what came of it comparable."""
 
 from __future__ import annotations
 
