@@ -251,7 +251,7 @@ def test_a_future_of_another_run_is_refused(here: Project) -> None:
 def test_a_future_in_the_result_of_a_flow_is_refused_with_advice(here: Project) -> None:
     @flow
     def train() -> Any:
-        return [add.submit(1)]
+        return {"deep": {"down": add.submit(1)}}
 
     with pytest.raises(headrace.NotStorableError, match="result"):
         train()

@@ -490,7 +490,8 @@ class Loop:
     def _break(self, error: BaseException) -> None:
         """The run cannot be driven any more: let everybody know, and leave no worker running."""
         self.failure = self.failure or error
-        self.crew.kill_all()
+        with contextlib.suppress(OSError):  # a worker that ended meanwhile; whatever happens, those who wait hear of it
+            self.crew.kill_all()
         for task in list(self.state.live) + self._resolves:
             _wake(task, done=False)
         self._wake_idle()
