@@ -262,7 +262,7 @@ class FakeExecutor:
             link.alive = False
             self._ended.append(WorkerExit(link, code, False))
             with contextlib.suppress(OSError):  # it ended by itself just now
-            link.theirs.shutdown(socket.SHUT_RDWR)
+                link.theirs.shutdown(socket.SHUT_RDWR)
             if self._news >= 0:
                 os.eventfd_write(self._news, 1)
 
