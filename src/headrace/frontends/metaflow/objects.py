@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime
+from functools import cached_property
 from typing import Any
 
 from headrace.client.loading import load
@@ -54,12 +55,20 @@ def when(seconds: float | None) -> datetime | None:
     return None if not seconds else datetime.fromtimestamp(seconds)
 
 
+#: The class of an object by the number of the parts of its address: what is above knows what is below, not the reverse.
+_classes: dict[int, Any] = {}
+
+
 class MetaflowObject:
     """Base of all: an address, a parent, children."""
 
     _KIND = ""
     _FORM = ""
     _PARTS = 1
+
+    def __init_subclass__(cls) -> None:
+        if "_KIND" in vars(cls):
+            _classes[cls._PARTS] = cls
 
     def __init__(self, pathspec: str, attempt: int | None = None, _checked: bool = False) -> None:
         parts = str(pathspec).strip("/").split("/")
@@ -79,6 +88,13 @@ class MetaflowObject:
 
     def _absent(self) -> MetaflowNotFound:
         return MetaflowNotFound(f"{self._KIND}('{self.pathspec}') does not exist")
+
+    @property
+    def parent(self) -> Any:
+        """What it is part of; None of a flow."""
+        return (
+            _classes[self._PARTS - 1]("/".join(self.path_components[:-1]), _checked=True) if self._PARTS > 1 else None
+        )
 
     def is_in_namespace(self) -> bool:
         """Whether the current namespace has it."""
@@ -132,24 +148,17 @@ class MetaflowObject:
 class InRun(MetaflowObject):
     """Something of a run."""
 
-    _run: RunReader
-
     def _open(self) -> None:
-        self._run = self._find_run()
+        assert self._run
 
-    def _find_run(self) -> RunReader:
+    @cached_property
+    def _run(self) -> RunReader:
         source = open_source()
         flow, number = self.path_components[:2]
         record = source.metadata.run(flow, int(number), source.project) if number.isdigit() else None
         if record is None:
             raise self._absent()
         return RunReader(source, record, complete=False)
-
-    def __getattr__(self, name: str) -> Any:
-        if name == "_run":  # made without being checked
-            self._run = self._find_run()
-            return self._run
-        raise AttributeError(name)
 
     @property
     def _tags(self) -> RunTags:
