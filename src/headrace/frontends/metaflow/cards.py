@@ -6,8 +6,7 @@ import html
 from collections.abc import Iterator
 from typing import Any
 
-#: Logged artifacts with this prefix hold the pages of a task's cards.
-PREFIX = "_card_"
+from headrace.frontends.metaflow.names import CARD
 
 
 class MetaflowCardComponent:
@@ -342,5 +341,5 @@ def pages_of(current: CardComponents, title: str, artifacts: dict[str, Any]) -> 
         components = list(one.components)
         if one.kind == "default" and not components:
             components = [Artifact(value, name) for name, value in artifacts.items()]
-        pages[f"{PREFIX}{one.kind}_{one.id or at}"] = page(title, components)
+        pages[f"{CARD}{one.kind}_{one.id or at}"] = page(title, components)
     return pages

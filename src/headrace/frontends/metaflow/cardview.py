@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from headrace.frontends.metaflow.cards import PREFIX
 from headrace.frontends.metaflow.client import Task
+from headrace.frontends.metaflow.names import CARD
 
 
 class Card:
     """A rendered card of a task."""
 
     def __init__(self, key: str, text: str, task: str) -> None:
-        self.type, _, self.id = key.removeprefix(PREFIX).rpartition("_")
+        self.type, _, self.id = key.removeprefix(CARD).rpartition("_")
         self._html = text
         self.hash = key
         self.path = f"{task}/{key}"

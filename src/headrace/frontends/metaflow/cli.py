@@ -97,9 +97,9 @@ def make_group(cls: Any) -> click.Group:
     for command in (_run_command(cls), _resume_command(cls), _check_command, _show_command, _help_command):
         cli.add_command(command)
     cli.add_command(_version_command)
-    from headrace.frontends.metaflow import inspecting
+    from headrace.frontends.metaflow import cardcommands, inspecting
 
-    for command in inspecting.COMMANDS:
+    for command in (*inspecting.COMMANDS, cardcommands.card_command):
         cli.add_command(command)
     return cli
 

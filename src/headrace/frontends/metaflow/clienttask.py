@@ -9,9 +9,8 @@ from typing import Any
 
 from headrace.client.loading import load
 from headrace.client.source import RunReader
-from headrace.frontends.metaflow.cards import PREFIX
+from headrace.frontends.metaflow.names import CARD, FOREACH, INPUTS, INTERNAL, SUCCESS, TRANSITION
 from headrace.frontends.metaflow.objects import InRun, MetaflowData, when
-from headrace.frontends.metaflow.task import FOREACH, INPUTS, INTERNAL, SUCCESS, TRANSITION
 from headrace.model.errors import NotFoundError
 from headrace.model.records import ArtifactRecord, TaskId, TaskRecord
 from headrace.model.states import FINAL_TASK_STATES, TaskState
@@ -102,10 +101,10 @@ class Task(InRun):
         """What it inherited and what it made."""
         table = {one.name: one.value for one in self._record.inputs}
         table |= {name: one.value for name, one in self._outputs().items()}
-        return {name: one for name, one in table.items() if name not in INTERNAL and not name.startswith(PREFIX)}
+        return {name: one for name, one in table.items() if name not in INTERNAL and not name.startswith(CARD)}
 
     def _card_pages(self) -> list[tuple[str, str]]:
-        return [(name, load(one.value, self._run)) for name, one in self._outputs().items() if name.startswith(PREFIX)]
+        return [(name, load(one.value, self._run)) for name, one in self._outputs().items() if name.startswith(CARD)]
 
     def __iter__(self) -> Iterator[DataArtifact]:
         for name in self._table():

@@ -16,8 +16,8 @@ from headrace.frontends.metaflow.console import Console
 from headrace.frontends.metaflow.exceptions import MetaflowException, StepFailed
 from headrace.frontends.metaflow.flowspec import Transition
 from headrace.frontends.metaflow.graph import FlowGraph
+from headrace.frontends.metaflow.names import FOREACH, INPUTS, INTERNAL, TRANSITION
 from headrace.frontends.metaflow.plan import StepPlan
-from headrace.frontends.metaflow.task import FOREACH, INPUTS, INTERNAL, TRANSITION
 from headrace.model.states import TaskState
 from headrace.model.values import Packed
 from headrace.services.session import Session

@@ -25,6 +25,7 @@ from headrace.frontends.metaflow.exceptions import (
 )
 from headrace.frontends.metaflow.flowspec import STATE, Artifacts, FlowBase, Frame, Inputs, Transition
 from headrace.frontends.metaflow.graph import graph_info, graph_of
+from headrace.frontends.metaflow.names import FOREACH, INPUTS, INTERNAL, SUCCESS, TRANSITION
 from headrace.frontends.metaflow.parameters import Parameter
 from headrace.frontends.metaflow.prepare import prepare
 from headrace.model.errors import BlobError, NotStorableError
@@ -33,12 +34,6 @@ from headrace.model.values import Packed
 from headrace.worker import context, registry
 from headrace.worker.raw import RawCall
 
-#: Inputs and outputs that are not artifacts.
-TRANSITION = "_transition"
-FOREACH = "_foreach"
-INPUTS = "_inputs"
-SUCCESS = "_success"
-INTERNAL = frozenset({TRANSITION, FOREACH, INPUTS, SUCCESS})
 _NOT_ARTIFACTS = (MethodType, FunctionType, Parameter)
 
 
