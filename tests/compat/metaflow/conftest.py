@@ -28,6 +28,8 @@ def _sibling(name: str) -> Any:
 
 
 harness = _sibling("harness")
+#: matplotlib is for the notebooks of the tutorials.
+REQUIREMENTS = f"metaflow=={harness.VERSION}\nsetuptools\nmatplotlib\n"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -46,14 +48,13 @@ def real_python() -> str:
     """The interpreter of an environment that has the real metaflow, made if there is none."""
     folder = Path(os.environ.get("HEADRACE_TEST_METAFLOW") or harness.ROOT / ".venv-metaflow")
     python = folder / "bin/python"
-    mark = folder / harness.VERSION
-    if not mark.exists():
-        venv.create(folder, with_pip=True, clear=True)
-        requirement = f"metaflow=={harness.VERSION}"
-        subprocess.run(
-            [python, "-m", "pip", "install", "-q", "--disable-pip-version-check", requirement, "setuptools"], check=True
-        )
-        mark.touch()
+    mark = folder / "headrace-requirements.txt"
+    if not mark.exists() or mark.read_text() != REQUIREMENTS:
+        if not python.exists():
+            venv.create(folder, with_pip=True, clear=True)
+        pip = [python, "-m", "pip", "install", "-q", "--disable-pip-version-check"]
+        subprocess.run([*pip, *REQUIREMENTS.splitlines()], check=True)
+        mark.write_text(REQUIREMENTS)
     return str(python)
 
 
@@ -109,7 +110,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     kept, dropped = [], []
     for item in items:
         name = getattr(item, "originalname", "")
-        if item.path.parent != harness.HERE or not hasattr(item, "callspec"):
+        if item.path.parent != harness.HERE or "scenario" not in getattr(item, "fixturenames", ()):
             kept.append(item)
         elif name == "test_records_hold":
             scenario = item.callspec.params["scenario"]

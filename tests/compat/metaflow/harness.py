@@ -115,14 +115,14 @@ def execute(scenario: Scenario, python: str, folder: Path, *, real: bool) -> dic
         done = _call(scenario, command, python, folder, env)
         answer["codes"].append(done.returncode)
         answer["headlines"].append(_headline(done))
-        answer["prints"].append(_prints(done.stdout))
+        answer["prints"].append(prints(done.stdout))
         answer["outputs"].append(_stable(done.stdout, folder) if command and command[0][:1] in "=!" else None)
         console += f"$ {' '.join(command)}\n{done.stdout}{done.stderr}"
     command = [python, str(HERE / "dump.py"), flow_name(scenario.flow), *scenario.private]
-    asked = _process(command, folder, env)
+    asked = process(command, folder, env)
     answer["runs"] = json.loads(asked.stdout) if asked.returncode == 0 else asked.stderr.strip().splitlines()[-1]
-    written = _written(answer["runs"])
-    answer["prints"] = [[one for one in lines if one in written] for lines in answer["prints"]]
+    wrote = written(answer["runs"])
+    answer["prints"] = [[one for one in lines if one in wrote] for lines in answer["prints"]]
     answer["console"] = console + (asked.stderr if asked.returncode else "")
     return json.loads(json.dumps(answer))
 
@@ -132,10 +132,10 @@ def _call(scenario: Scenario, command: tuple[str, ...], python: str, folder: Pat
         words = [python, command[0][1:], *command[1:]]
     else:
         words = [python, f"{scenario.flow}.py", *(word.removeprefix("!") for word in command)]
-    return _process(words, folder, env)
+    return process(words, folder, env)
 
 
-def _process(command: list[str], folder: Path, env: dict[str, str]) -> Any:
+def process(command: list[str], folder: Path, env: dict[str, str]) -> Any:
     return subprocess.run(
         command,
         cwd=folder,
@@ -157,13 +157,13 @@ def _headline(done: Any) -> str | None:
     return re.sub(r" on line \d+| in file \S+", "", found[1]) if found else None
 
 
-def _prints(stdout: str) -> list[str]:
+def prints(stdout: str) -> list[str]:
     """What the console shows of steps. Tasks run side by side, so in no order."""
     found = [match.groups() for line in stdout.splitlines() if (match := _TASK_LINE.match(line))]
     return sorted({f"{step}: {_TIME.sub('', text).strip()}" for step, text in found if text.strip()})
 
 
-def _written(runs: Any) -> set[str]:
+def written(runs: Any) -> set[str]:
     """What the steps themselves wrote, by the logs that are kept: the console has tracebacks and messages as well."""
     found = set()
     for one in runs if isinstance(runs, list) else []:
