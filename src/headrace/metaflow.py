@@ -29,6 +29,7 @@ _WHERE = {
     **dict.fromkeys(_DECORATORS, "decorators"),
     **dict.fromkeys(_CLIENT, "client"),
     "Runner": "running",
+    "subflow": "subflow",
     **dict.fromkeys(("metadata", "get_metadata", "default_metadata"), "providers"),
     **dict.fromkeys(("parallel_map", "parallel_imap_unordered", "profile", "namespaced_event_name"), "extras"),
     **dict.fromkeys(_CONFIGS, "configs"),

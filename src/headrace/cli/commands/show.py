@@ -147,6 +147,7 @@ def _print_metrics(metrics: list[MetricView]) -> None:
 def _print_artifacts(artifacts: list[ArtifactView], size: int | None, run: str) -> None:
     from headrace._base.sizes import format_size
 
+    artifacts = [one for one in artifacts if one.name[:1] != "_"]  # what dialects note for themselves
     if not artifacts:
         return
     total = f", {format_size(size)}" if size is not None else ""

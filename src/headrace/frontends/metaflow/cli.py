@@ -163,7 +163,12 @@ _RUN_OPTIONS: list[Callable[[Any], Any]] = [
     click.option("--with", "more_decospecs", multiple=True, help="Add a decorator to all steps. May be repeated."),
     click.option("--run-id-file", default="", help="Write the ID of this run to the file specified."),
     click.option("--runner-attribute-file", default="", help="Write facts on this run to the file specified."),
+    click.option("--cache/--no-cache", default=False, help="Take what steps made of the same inputs before."),
 ]
+
+
+#: Options that Metaflow does not have: flows may have parameters of these names.
+_ONLY_OURS = frozenset({"--cache", "--same-run"})
 
 
 def _run_command(cls: Any) -> click.Command:
@@ -177,10 +182,17 @@ def _run_command(cls: Any) -> click.Command:
         launch(cls, values, options)
         return 0
 
-    for option in _RUN_OPTIONS:
-        option(run)
-    run.params[:0] = [_parameter_option(one) for one in cls._parameters().values()]
+    _add_options(cls, run)
     return run
+
+
+def _add_options(cls: Any, command: Any) -> None:
+    """Parameters of the flow and options of the command; a parameter named like an option of ours wins."""
+    for option in _RUN_OPTIONS:
+        option(command)
+    parameters = [_parameter_option(one) for one in cls._parameters().values()]
+    taken = {name for one in parameters for name in one.opts}
+    command.params = [*parameters, *(one for one in command.params if not (taken & set(one.opts) & _ONLY_OURS))]
 
 
 def _parameter_option(parameter: Parameter) -> click.Option:
@@ -216,6 +228,7 @@ def _options(cls: Any, obj: dict[str, Any], given: dict[str, Any], **more: Any) 
         decorators=(*obj["decospecs"], *given["more_decospecs"]),
         run_id_file=given["run_id_file"],
         attribute_file=given["runner_attribute_file"],
+        cache=bool(given.get("cache")),
         namespace=given.get("namespace"),
         quiet=obj["quiet"],
         project=project_facts(cls, obj["branch"], obj["production"], user_name()),
@@ -246,9 +259,7 @@ def _resume_command(cls: Any) -> click.Command:
         launch(cls, values, _options(cls, obj, given, origin=origin, again=step_to_rerun or "", same_run=same_run))
         return 0
 
-    for option in _RUN_OPTIONS:
-        option(resume)
-    resume.params += [_parameter_option(one) for one in cls._parameters().values()]
+    _add_options(cls, resume)
     for param in resume.params:
         if param.name and param.name.startswith("parameter_"):
             param.required = False

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import sys
 import time
-from typing import TextIO
 
 
 class Console:
-    """Prints lines of a run. Lines of tasks may come in pieces; each stream of a task is put together by itself."""
+    """Prints lines of a run. Lines of tasks may come in pieces; each stream of a task is put together by itself.
 
-    def __init__(self, run: str, quiet: bool = False, out: TextIO | None = None) -> None:
+    ``quiet`` leaves what tasks print and what goes wrong, ``silent`` nothing.
+    """
+
+    def __init__(self, run: str, *, quiet: bool = False, silent: bool = False) -> None:
         self.run = run
         self._quiet = quiet
-        self._out = out if out is not None else sys.stdout
+        self._silent = silent
+        self._out = sys.stdout
         self._partial: dict[tuple[str, int], bytes] = {}
         self._color = self._out.isatty()
 
@@ -47,6 +50,8 @@ class Console:
         self._out.flush()
 
     def _line(self, text: str, *, bad: bool = False) -> None:
+        if self._silent:
+            return
         now = time.time()
         stamp = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(now)) + f".{int(now * 1000) % 1000:03d}"
         if self._color:

@@ -23,7 +23,7 @@ from headrace.frontends.metaflow.exceptions import (
 from headrace.frontends.metaflow.graph import FlowGraph, graph_of
 from headrace.frontends.metaflow.identity import user_name
 from headrace.frontends.metaflow.parameters import Parameter, ParameterContext
-from headrace.frontends.metaflow.plan import make_plans, unsupported_notes
+from headrace.frontends.metaflow.plan import Ground, make_plans, unsupported_notes
 from headrace.frontends.metaflow.projects import flow_decorators
 from headrace.frontends.metaflow.runtime import Runtime
 from headrace.frontends.metaflow.tagging import RESUMED, check_count, check_tags, system_tags
@@ -50,6 +50,7 @@ class RunOptions(msgspec.Struct, frozen=True, kw_only=True):
     project: dict[str, Any] = {}
     origin: RunRecord | None = None
     again: str = ""
+    cache: bool = False
     same_run: bool = False  # go on with ``origin`` itself, instead of taking over what it finished
 
 
@@ -95,11 +96,12 @@ def launch(cls: Any, values: dict[str, Any], options: RunOptions) -> RunRecord:
     graph = graph_of(cls)
     project = wiring.project()
     stores = Stores(project.metadata, project.artifacts, project.name)
-    base = _pack_base(cls, values, stores)
+    base = pack_base(cls, values, stores)
     executor = project.executor(_preload(cls))
     workers = max(1, options.max_workers)
-    facts = _facts(cls, options, tags)
-    plans = make_plans(cls, tuple(base), facts, options.decorators, executor.capacity, workers)
+    facts = run_facts(cls, options, tags)
+    ground = Ground(executor.capacity, workers, options.cache)
+    plans = make_plans(cls, tuple(base), facts, options.decorators, ground)
     resumed = options.origin is not None and not options.same_run
     origin = [(RESUMED, str(options.origin.number))] if options.origin is not None and resumed else []
     new = NewSession(
@@ -116,7 +118,7 @@ def launch(cls: Any, values: dict[str, Any], options: RunOptions) -> RunRecord:
         session = reopen_session(stores, executor, new, seed)
     else:
         session = open_session(stores, executor, new, seed)
-    console = Console(str(session.run.number), options.quiet)
+    console = Console(str(session.run.number), quiet=options.quiet)
     runtime = Runtime(session, graph, plans, base, console, options.max_num_splits)
     _write_files(session, options)
     try:
@@ -152,6 +154,7 @@ def _drive(session: Session, runtime: Runtime, console: Console, graph: FlowGrap
     for note in unsupported_notes(graph):
         console.say(note)
     try:
+        session.loop.crew.watch = runtime.watch
         with Interruptible(session.loop):
             runtime.run()
     except BaseException as error:
@@ -163,10 +166,10 @@ def _drive(session: Session, runtime: Runtime, console: Console, graph: FlowGrap
         console.flush()
         raise
     if runtime.failed:
-        step, _, task = runtime.failed[0].partition("/")
-        session.finish(RunState.FAILED, error=f"step {step} failed", failed_task=runtime.failed[0])
+        step, number = runtime.failed[0].id
+        session.finish(RunState.FAILED, error=f"step {step} failed", failed_task=f"{step}/{number}")
         console.flush()
-        raise StepFailed(f"Step {step} (task-id {task}) failed.")
+        raise StepFailed(f"Step {step} (task-id {number}) failed.")
     record = session.finish(RunState.SUCCEEDED)
     console.say("Done!")
     console.flush()
@@ -179,7 +182,7 @@ def _stop(session: Session) -> None:
     session.loop.wait_idle()
 
 
-def _pack_base(cls: Any, values: dict[str, Any], stores: Stores) -> dict[str, Packed]:
+def pack_base(cls: Any, values: dict[str, Any], stores: Stores) -> dict[str, Packed]:
     """Parameters and constants as artifacts."""
     configs = {name: unwrap(value) for name, value in vars(cls).get("_config_values", {}).items()}
     everything = {**cls._constants(), **configs, **values, "name": cls.__name__}
@@ -192,7 +195,8 @@ def _pack_base(cls: Any, values: dict[str, Any], stores: Stores) -> dict[str, Pa
     return packed
 
 
-def _facts(cls: Any, options: RunOptions, tags: tuple[str, ...]) -> dict[str, Any]:
+def run_facts(cls: Any, options: RunOptions, tags: tuple[str, ...]) -> dict[str, Any]:
+    """What ``current`` says of the run, the same in all its tasks."""
     user = user_name()
     return {
         "username": user,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pickle
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from blake3 import blake3
 
@@ -15,26 +15,50 @@ from headrace.model.messages import Define
 from headrace.model.policy import Resources, Retry, StepPolicy
 from headrace.worker import registry
 
+if TYPE_CHECKING:
+    from headrace.engine.tasks import StepInfo
+    from headrace.services.session import Session
+
 #: Attempts after the real ones, in case the process of a step with ``@catch`` dies.
 _FALLBACKS = 3
 #: Seconds that a step with ``@timeout`` has to react before its worker is killed.
 _TIMEOUT_GRACE = 30
+#: Decorators that have no say in what a step makes of its inputs.
+_WITHOUT_EFFECT = frozenset({"retry", "timeout", "resources", "batch", "kubernetes"})
 _REMOTE = ("batch", "kubernetes", "conda", "pypi")
 
 
-class StepPlan:
-    """One step, as the runtime submits it."""
+class Ground(NamedTuple):
+    """What a flow runs on: what the machine has, how many tasks may run at once, whether results are taken from the
+    cache; ``within`` stands before the names of its steps when it is part of another run."""
 
-    def __init__(self, spec: StepSpec, policy: StepPolicy, code: bytes) -> None:
+    room: Resources
+    workers: int
+    cache: bool = False
+    within: str = ""
+
+
+class StepPlan:
+    """One step of a run, as the runtime submits it."""
+
+    def __init__(self, name: str, spec: StepSpec, policy: StepPolicy, code: bytes) -> None:
+        self.name = name
         self.spec = spec
         self.policy = policy
         self.code = code
+        self._info: StepInfo | None = None
 
-    def define(self, number: int) -> Define:
+    def info(self, session: Session) -> StepInfo:
+        """The step as the engine knows it in the run of this plan."""
+        if self._info is None:
+            self._info = session.step(self.name, self.policy, self.code, self._define)
+        return self._info
+
+    def _define(self, number: int) -> Define:
         """How a worker finds the step."""
         return Define(
             step=number,
-            name=self.spec.step,
+            name=self.name,
             body=pickle.dumps(self.spec),
             env=self.policy.env,
             threads=max(1, int(self.policy.resources.cpu)),
@@ -47,16 +71,15 @@ def make_plans(
     constants: tuple[str, ...],
     facts: dict[str, Any],
     decorators: tuple[str, ...],
-    room: Resources,
-    workers: int,
+    ground: Ground,
 ) -> dict[str, StepPlan]:
-    """The steps of a flow by name. ``room`` is what the machine has, ``workers`` how many tasks may run at once.
+    """The steps of a flow by name.
 
     Raises:
         MetaflowException: a decorator cannot be honoured.
     """
     graph = graph_of(cls)
-    slot = registry.register(cls)
+    slot = slot_of(cls)
     share = codes_of(cls)
     plans = {}
     for node in graph:
@@ -76,8 +99,17 @@ def make_plans(
             decorators=decorators,
             configs=vars(cls).get("_config_values", {}),
         )
-        plans[node.name] = StepPlan(spec, _policy(node.name, function, retries, room, workers), share(function))
+        policy = _policy(node.name, function, retries, ground)
+        plans[node.name] = StepPlan(ground.within + node.name, spec, policy, share(function))
     return plans
+
+
+def slot_of(cls: Any) -> int:
+    """Where workers forked after the first call for ``cls`` find it; see ``worker.registry``."""
+    if "_headrace_slot" not in vars(cls):
+        cls._headrace_slot = registry.register(cls)
+    slot: int = cls._headrace_slot
+    return slot
 
 
 def _times(function: Any) -> int:
@@ -90,7 +122,7 @@ def _times(function: Any) -> int:
     return times
 
 
-def _policy(step: str, function: Any, retries: int, room: Resources, workers: int) -> StepPolicy:
+def _policy(step: str, function: Any, retries: int, ground: Ground) -> StepPolicy:
     retry = find(function, "retry")
     wait = float(retry.attributes["minutes_between_retries"]) * 60 if retry is not None else 0.0
     count = retries + (_FALLBACKS if find(function, "catch") is not None else 0)
@@ -104,10 +136,12 @@ def _policy(step: str, function: Any, retries: int, room: Resources, workers: in
         if not isinstance(value, str):
             raise MetaflowException(f"@environment of step *{step}*: the value of {name} is {value!r}, not a string")
     return StepPolicy(
-        resources=_resources(step, function, room, workers),
+        resources=_resources(step, function, ground.room, ground.workers),
         retry=Retry(count=count, delay=wait, backoff=1.0, max_delay=max(wait, 1.0)),
         timeout=float(seconds + _TIMEOUT_GRACE) if seconds else 0.0,
         env=tuple(variables.items()),
+        # What ``@catch`` caught may not happen again: it is no result to keep.
+        cache=ground.cache and find(function, "catch") is None,
     )
 
 
@@ -144,7 +178,14 @@ def codes_of(cls: Any) -> Any:
     base = shared.digest()
 
     def code(function: Any) -> bytes:
-        return blake3(base + fingerprint(function).digest).digest()
+        hasher = blake3(base + fingerprint(function).digest)
+        for one in function.decorators:
+            if one.name not in _WITHOUT_EFFECT:
+                hasher.update(f"{one.name}{sorted(one.given.items())}".encode())
+        for wrapper in function.wrappers:
+            what = getattr(type(wrapper), "_function", type(wrapper))
+            hasher.update(fingerprint(what).digest + repr((wrapper._args, sorted(wrapper._kwargs.items()))).encode())
+        return hasher.digest()
 
     return code
 

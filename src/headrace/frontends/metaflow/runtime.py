@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from queue import SimpleQueue
 from typing import Any
 
-from headrace.engine.tasks import PendingInput, PendingSource, StepInfo, Task
+from headrace.engine.tasks import PendingInput, PendingSource, Task
 from headrace.frontends.metaflow.console import Console
 from headrace.frontends.metaflow.exceptions import MetaflowException, StepFailed
 from headrace.frontends.metaflow.flowspec import Transition
@@ -88,13 +88,14 @@ class Runtime:
         self._base = base
         self._console = console
         self._max_splits = max_splits
-        self._infos: dict[str, StepInfo] = {}
+        #: The task that ended the flow, with all its artifacts.
+        self.last: Node | None = None
         self._queue: SimpleQueue[Callable[[], None]] = SimpleQueue()
         self._open = 0
         self._pids: dict[str, int] = {}
         self._live: dict[int, Task] = {}
         self._timer: threading.Timer | None = None
-        self.failed: list[str] = []
+        self.failed: list[Task] = []
 
     def run(self) -> None:
         """Run to the end.
@@ -102,7 +103,6 @@ class Runtime:
         Raises:
             MetaflowException: a task failed, or went where the flow does not lead.
         """
-        self._loop.crew.watch = self._watch
         try:
             self._submit([self._node(self._graph.start_step, dict(self._base), (), [])])
             while self._open:
@@ -110,13 +110,25 @@ class Runtime:
                 if self._queue.empty():
                     self._console.flush()
         finally:
-            self._loop.crew.watch = None
             if self._timer is not None:
                 self._timer.cancel()
 
+    def cancel(self) -> None:
+        """Stop all tasks of it; returns at once."""
+        for task in list(self._live.values()):
+            self._loop.cancel(task)
+
+    def artifacts_of(self, node: Node) -> dict[str, Where]:
+        """Where the artifacts are that a finished task has, those it inherited included."""
+        table: dict[str, Where] = dict(self._base) if self._graph[node.step].num_args > 1 else dict(node.table)
+        for output in node.task.outputs:
+            if output.name not in INTERNAL:
+                table[output.name] = (node.task, output.name)
+        return table
+
     # --- what happens ------------------------------------------------------------------------------------------
 
-    def _watch(self, task: Task, pid: int, stream: int, data: bytes) -> None:
+    def watch(self, task: Task, pid: int, stream: int, data: bytes) -> None:
         """Under the driver's lock: only remember it."""
         name, tries = str(task.id), task.attempt - task.attempts_before
         if stream < 0:
@@ -161,7 +173,9 @@ class Runtime:
             self._console.task(name, pid, "Task finished successfully.")
         if transition is not None:
             self._go_on(node, transition)
-        elif node.step != self._graph.end_step:
+        elif node.step == self._graph.end_step:
+            self.last = node
+        else:
             raise MetaflowException(
                 f"Step *{node.step}* ended without a call of self.next(): nobody knows what follows"
             )
@@ -179,7 +193,7 @@ class Runtime:
         if not self.failed:
             self._console.say("Workflow failed.", bad=True)
             self._end_others()
-        self.failed.append(name)
+        self.failed.append(node.task)
 
     def _end_others(self) -> None:
         """Let running tasks finish if they are quick; start no more."""
@@ -187,7 +201,7 @@ class Runtime:
         for task in [one for one in self._live.values() if one.state is not TaskState.RUNNING]:
             self._loop.cancel(task)
         self._console.say(f"Terminating {len(running)} active tasks...", bad=True)
-        timer = threading.Timer(_GRACE, self._loop.cancel)
+        timer = threading.Timer(_GRACE, self.cancel)
         timer.daemon = True
         timer.start()
         self._timer = timer
@@ -208,7 +222,7 @@ class Runtime:
                     f"*{', '.join(to.targets)}*. Make sure there is only one unconditional self.next() call in the end "
                     "of your step."
                 )
-        table = self._table_after(node)
+        table = self.artifacts_of(node)
         parents = [PendingInput(TRANSITION, None, (PendingSource(node.task, TRANSITION),))]
         if to.kind in ("foreach", "parallel"):
             self._split(node, to, table, parents)
@@ -224,13 +238,6 @@ class Runtime:
             self._arrive(node, to.targets[0])
         else:
             self._submit([self._node(to.targets[0], table, node.splits, parents)])
-
-    def _table_after(self, node: Node) -> dict[str, Where]:
-        table: dict[str, Where] = dict(self._base) if self._graph[node.step].num_args > 1 else dict(node.table)
-        for output in node.task.outputs:
-            if output.name not in INTERNAL:
-                table[output.name] = (node.task, output.name)
-        return table
 
     def _split(self, node: Node, to: Transition, table: dict[str, Where], parents: list[PendingInput]) -> None:
         if to.splits > self._max_splits:
@@ -264,7 +271,7 @@ class Runtime:
         sources: list[PendingSource] = []
         shape = []
         for branch in branches:
-            table: dict[str, Where] = {**self._table_after(branch), TRANSITION: (branch.task, TRANSITION)}
+            table: dict[str, Where] = {**self.artifacts_of(branch), TRANSITION: (branch.task, TRANSITION)}
             mine = {}
             for name in sorted(table):
                 where = table[name]
@@ -292,14 +299,7 @@ class Runtime:
                 pending.append(PendingInput(name, None, (PendingSource(*where),)))
             else:
                 pending.append(PendingInput(name, where))
-        return Node(step, table, splits, Task(self._info(step), tuple(pending)))
-
-    def _info(self, step: str) -> StepInfo:
-        info = self._infos.get(step)
-        if info is None:
-            plan = self._plans[step]
-            info = self._infos[step] = self._session.step(step, plan.policy, plan.code, plan.define)
-        return info
+        return Node(step, table, splits, Task(self._plans[step].info(self._session), tuple(pending)))
 
     def _submit(self, nodes: list[Node]) -> None:
         self._open += len(nodes)

@@ -155,12 +155,12 @@ def _stack(call: RawCall, packed: Packed) -> list[Frame]:
 
 
 def _facts(spec: StepSpec, call: RawCall, state: Artifacts) -> dict[str, Any]:
-    flow, run, step, task = call.task.split("/")
+    _, run, _, task = call.task.split("/")
     facts = {
         **spec.facts,
-        "flow_name": flow,
+        "flow_name": spec.flow,
         "run_id": run,
-        "step_name": step,
+        "step_name": spec.step,
         "task_id": task,
         "retry_count": call.tries - 1,
         "pathspec": call.task,

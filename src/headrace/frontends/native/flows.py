@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
 
 import msgspec
 
-from headrace.frontends.native.current import running
 from headrace.frontends.native.options import FlowOptions
 from headrace.frontends.native.script import show_well, wrong
+from headrace.services.current import running
 from headrace.worker import context
 
 if TYPE_CHECKING:

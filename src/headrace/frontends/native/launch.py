@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from headrace.frontends.native.current import inside
 from headrace.frontends.native.futures import results_of
 from headrace.frontends.native.load import canonical_main
 from headrace.frontends.native.options import Runnable
@@ -30,6 +29,7 @@ from headrace.model.errors import (
 from headrace.model.params import to_text
 from headrace.model.records import Input, RunRecord
 from headrace.model.states import RunState
+from headrace.services.current import inside
 from headrace.services.flowlog import FlowOutput
 from headrace.services.interrupts import Interruptible
 from headrace.services.session import NewSession, Resume, Session, Stores, open_session, reopen_session

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from headrace.engine.loop import Loop
 from headrace.engine.tasks import PendingInput, PendingSource, StepInfo, Task
-from headrace.frontends.native.failures import exception_of
 from headrace.frontends.native.futures import Future, refuse_foreign
 from headrace.frontends.native.signature import item_call
 from headrace.frontends.native.steps import Step
@@ -16,6 +15,7 @@ from headrace.model.errors import DefinitionError, NotStorableError
 from headrace.model.messages import Define
 from headrace.model.values import Packed
 from headrace.services.codeparts import code_record
+from headrace.services.failures import exception_of
 from headrace.services.session import Session
 from headrace.stores import codecs
 from headrace.worker import registry
@@ -115,19 +115,20 @@ class Running:
 
     # --- results ----------------------------------------------------------------------------------------------
 
-    def read(self, task: Task) -> Any:
-        """The return value of a finished task.
+    def read(self, task: Task, output: str = "result") -> Any:
+        """The return value of a finished task, or another output.
 
         Raises:
             BlobError: its bytes are gone or damaged.
         """
-        packed: Packed = task.output("result")
+        packed: Packed = task.output(output)
         value = codecs.unpack(packed, self.store)
         if packed.codec == "parts":  # passed on by value, it is packed in one piece: know it by that
             packed = codecs.pack(value, self.store)
-        self._remember(packed, task, "result")
-        for one in task.outputs[1:]:
-            self._remember(one.value, task, one.name)
+        self._remember(packed, task, output)
+        if output == "result":
+            for one in task.outputs[1:]:
+                self._remember(one.value, task, one.name)
         return value
 
     def _remember(self, packed: Packed, task: Task, output: str) -> None:

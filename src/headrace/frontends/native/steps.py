@@ -7,12 +7,12 @@ from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
 
 from headrace._base.sizes import parse_duration, parse_size
-from headrace.frontends.native.current import running
 from headrace.frontends.native.futures import Future
 from headrace.frontends.native.script import wrong
 from headrace.frontends.native.signature import Signature, item_call
 from headrace.model.errors import CallError
 from headrace.model.policy import Resources, Retry, StepPolicy
+from headrace.services.current import running
 from headrace.worker.context import await_plainly, call_plainly
 from headrace.worker.registry import register
 

@@ -12,10 +12,10 @@ import msgspec
 
 from headrace._base.sizes import parse_duration
 from headrace.engine.keys import task_key
-from headrace.frontends.native.current import running
 from headrace.frontends.native.runner import Running
 from headrace.model.errors import TaskCancelledError, UsageError
 from headrace.model.records import Wait
+from headrace.services.current import running
 
 #: Answers are looked for this often, in seconds.
 _LOOK = 0.25

@@ -5,19 +5,31 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterable, Iterator
 from contextvars import ContextVar
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from headrace.worker import context
+
+if TYPE_CHECKING:
+    from headrace.engine.tasks import Task
+    from headrace.services.session import Session
 
 
 class Calls(Protocol):
     """What takes calls of steps: a run in progress."""
+
+    session: Session
 
     def submit(self, step: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Make a task of a call; a future."""
 
     def map(self, step: Any, items: Iterable[Any], shared: dict[str, Any]) -> Any:
         """Make a task per item; a list of futures."""
+
+    def read(self, task: Task, output: str) -> Any:
+        """The value of an output of a finished task; where the flow passes it on, it is known to come from there."""
+
+    def seen(self, task: Task) -> None:
+        """The flow is told of this failure: it is the flow's to handle now."""
 
 
 _running: ContextVar[Calls | None] = ContextVar("headrace_run", default=None)

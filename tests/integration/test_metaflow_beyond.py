@@ -1,0 +1,292 @@
+"""What a Metaflow flow gains here: results from the cache, and being a part of a native run."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.integration.conftest import Finished, Project
+
+#: A Metaflow file as people have them. Every fit leaves a line in a file.
+TRAIN = """
+from metaflow import FlowSpec, Parameter, catch, current, step
+
+class TrainFlow(FlowSpec):
+    alpha = Parameter("alpha", default=0.5)
+    folds = Parameter("n-folds", default=4)
+    scale = 10
+
+    @step
+    def start(self):
+        self.items = list(range(self.folds))
+        self.next(self.fit, foreach="items")
+
+    @step
+    def fit(self):
+        with open("ran", "a") as file:
+            file.write(f"fit {self.input} of {self.alpha}\\n")
+        CHECK
+        self.score = self.input * self.alpha * self.scale
+        self.next(self.join)
+
+    @step
+    def join(self, inputs):
+        self.scores = [one.score for one in inputs]
+        self.model = "model " * 100
+        self.where = current.pathspec
+        self.next(self.careful)
+
+    DECORATED
+    @step
+    def careful(self):
+        with open("ran", "a") as file:
+            file.write("careful\\n")
+        self.next(self.end)
+
+    @step
+    def end(self):
+        self.best = max(self.scores)
+
+if __name__ == "__main__":
+    TrainFlow()
+"""
+#: The native flow around it.
+PIPELINE = """
+from headrace.metaflow import subflow
+
+train = subflow("metatrain.py")
+
+@step
+def report(model: str, best: float) -> str:
+    return f"{len(model)} {best}"
+
+@flow
+def pipeline(alpha: float = 0.5) -> list[str]:
+    first = train(alpha=alpha)
+    second = train(alpha=alpha * 2, n_folds=3)
+    return [report(one.model, one.best) for one in (first, second)]
+
+if __name__ == "__main__":
+    print(pipeline())
+"""
+
+
+def metaflow_file(project: Project, check: str = "pass", decorated: str = "") -> None:
+    text = TRAIN.replace("CHECK", check).replace("DECORATED", decorated)
+    (project.path / "metatrain.py").write_text(text)
+
+
+def ran(project: Project) -> list[str]:
+    file = project.path / "ran"
+    return sorted(file.read_text().splitlines()) if file.exists() else []
+
+
+def headrace(project: Project, *argv: str) -> Finished:
+    return project.finish(project.start("-m", "headrace", *argv, METAFLOW_USER="tester"))
+
+
+# --- as a part of a native run ------------------------------------------------------------------------------------
+
+
+def test_its_steps_are_tasks_of_the_run_around_it(project: Project) -> None:
+    metaflow_file(project)
+
+    done = project.run(PIPELINE)
+
+    assert (done.code, done.out.strip()) == (0, "['600 15.0', '600 20.0']"), done.err
+    assert len(ran(project)) == 7 + 2
+    shown = json.loads(headrace(project, "show", "pipeline/1", "--json").out)
+    steps = {one["step"]: one["counts"] for one in shown["steps"]}
+    assert steps["TrainFlow.fit"] == {"succeeded": 7}
+    assert steps["TrainFlow.end"] == {"succeeded": 2}
+
+
+def test_what_it_hands_over_is_known_to_come_from_it(project: Project) -> None:
+    metaflow_file(project)
+    project.run(PIPELINE)
+
+    report = json.loads(headrace(project, "show", "pipeline/1/report/1", "--json").out)
+
+    sources = {one["name"]: one["sources"] for one in report["inputs"]}
+    assert sources["model"] == ["pipeline/1/TrainFlow.join/1/model"]
+
+
+def test_a_step_that_fails_raises_its_exception_in_the_native_flow(project: Project) -> None:
+    metaflow_file(project, "if self.input == 2: raise KeyError('no fold 2')")
+
+    done = project.run(
+        """
+        from headrace.metaflow import subflow
+
+        train = subflow("metatrain.py")
+
+        @flow
+        def careful() -> str:
+            try:
+                train()
+            except KeyError as error:
+                return f"caught {error} of {error.headrace_task}"
+
+        if __name__ == "__main__":
+            print(careful())
+        """
+    )
+
+    assert (done.code, done.out.strip()) == (0, "caught 'no fold 2' of careful/1/TrainFlow.fit/3"), done.err
+
+
+def test_it_is_resumed_with_the_run_around_it(project: Project) -> None:
+    metaflow_file(project, "if self.alpha > 0.5 and self.input == 2: os.kill(os.getpid(), 9)")
+    source = (project.path / "metatrain.py").read_text()
+    (project.path / "metatrain.py").write_text("import os\n" + source)
+    failed = project.run(PIPELINE)
+    assert failed.code == 1
+    before = ran(project)
+    (project.path / "metatrain.py").write_text("import os\n" + source.replace("os.kill(os.getpid(), 9)", "pass"))
+
+    resumed = headrace(project, "resume", "pipeline/1")
+
+    assert resumed.code == 0, resumed.err
+    assert "'600 15.0', '600 20.0'" in resumed.out
+    again = ran(project)
+    for line in before:
+        again.remove(line)
+    # ``fit`` was edited, so it runs again; what it makes is the same, so nothing behind the first join does
+    assert [line for line in again if line == "careful"] == ["careful"]
+
+
+def test_killed_in_the_middle_it_runs_nothing_twice(project: Project) -> None:
+    metaflow_file(project, "import time; time.sleep(0.1)")
+    process = project.start(str(project.write(PIPELINE)))
+    deadline = time.monotonic() + 20
+    while len(ran(project)) < 5 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.kill()
+    process.wait()
+    process.stdout.close()  # type: ignore[union-attr]
+    process.stderr.close()  # type: ignore[union-attr]
+    stored = json.loads(headrace(project, "show", "pipeline/1", "--json").out)
+    fits = next(one["counts"] for one in stored["steps"] if one["step"] == "TrainFlow.fit")
+
+    resumed = headrace(project, "resume", "pipeline/1")
+
+    assert resumed.code == 0, resumed.err
+    lines = ran(project)
+    assert len(set(lines)) == 4 + 3 + 1
+    twice = sum(lines.count(one) - 1 for one in set(lines) if one != "careful")
+    assert twice <= 7 - fits["succeeded"]
+    assert fits["succeeded"] >= 1
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        ("train(beta=1)", "sub-flow TrainFlow has no parameter 'beta'; it has alpha, n_folds"),
+        ("train(alpha='a')", "parameter 'alpha' of sub-flow TrainFlow: a is not a valid floating point value"),
+        ("train().nothing", "the flow ended without an artifact 'nothing'; it has alpha, best"),
+    ],
+)
+def test_wrong_calls_are_told(project: Project, call: str, said: str) -> None:
+    metaflow_file(project)
+
+    done = project.run(
+        f"""
+        from headrace.metaflow import subflow
+
+        train = subflow("metatrain.py")
+
+        @flow
+        def wrong() -> None:
+            {call}
+
+        if __name__ == "__main__":
+            wrong()
+        """
+    )
+
+    assert done.code == 1
+    assert said in done.err
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('subflow("metatrain.py")()', "sub-flow TrainFlow was called outside of a run"),
+        ('subflow("absent.py")', "no such file"),
+        ('subflow("metatrain.py:Other")', "metatrain.py holds no flow Other"),
+        ("subflow(int)", "is no FlowSpec of Headrace"),
+        ('import types; sys.modules["metaflow"] = types.ModuleType("metaflow"); subflow("metatrain.py")', "already"),
+    ],
+)
+def test_what_cannot_be_a_subflow_is_told(project: Project, text: str, said: str) -> None:
+    metaflow_file(project)
+
+    done = project.run(f"from headrace.metaflow import subflow\n{text}")
+
+    assert done.code == 1
+    assert said in done.err.splitlines()[-1]
+
+
+# --- results from the cache ---------------------------------------------------------------------------------------
+
+
+def test_with_cache_the_second_run_takes_all_from_the_first(project: Project) -> None:
+    metaflow_file(project)
+
+    first = headrace(project, "run", "metatrain.py", "--cache")
+    before = ran(project)
+    second = headrace(project, "run", "metatrain.py", "--cache")
+    other = headrace(project, "run", "metatrain.py", "--cache", "--alpha", "2")
+    plain = headrace(project, "run", "metatrain.py")
+
+    assert [one.code for one in (first, second, other, plain)] == [0, 0, 0, 0]
+    assert len(before) == 5
+    assert "[2/join/1] Cloned from 1/join/1." in second.out
+    assert len(ran(project)) == 5 + 5 + 5  # the first, the one with another parameter, the one without the option
+    got = headrace(project, "get", "TrainFlow/2/end/1/best")
+    assert got.out.strip() == "15.0"
+
+
+@pytest.mark.parametrize(
+    ("decorated", "again"),
+    [("@catch(var='oops')", 1), ("@environment(vars={'A': 'b'})", 1), ("@retry(times=1)", 0)],
+)
+def test_decorators_count_where_they_decide_what_a_step_makes(project: Project, decorated: str, again: int) -> None:
+    metaflow_file(project)
+    source = (project.path / "metatrain.py").read_text()
+    headrace(project, "run", "metatrain.py", "--cache")
+    metaflow_file(project, decorated=decorated)
+    text = (project.path / "metatrain.py").read_text()
+    (project.path / "metatrain.py").write_text(text.replace("catch,", "catch, environment, retry,"))
+    assert source != text
+
+    done = headrace(project, "run", "metatrain.py", "--cache")
+
+    assert done.code == 0, done.err
+    assert ran(project).count("careful") == 1 + again
+
+
+def test_a_failure_that_was_caught_is_no_result_to_keep(project: Project) -> None:
+    metaflow_file(project, decorated="@catch(var='oops')")
+    text = (project.path / "metatrain.py").read_text()
+    (project.path / "metatrain.py").write_text(text.replace('"careful\\n")', '"careful\\n")\n        1 / 0'))
+
+    for _ in range(2):
+        assert headrace(project, "run", "metatrain.py", "--cache").code == 0
+
+    assert ran(project).count("careful") == 2
+
+
+def test_a_parameter_named_cache_is_the_flows_own(project: Project) -> None:
+    metaflow_file(project)
+    text = (project.path / "metatrain.py").read_text().replace('"n-folds", default=4', '"cache", default=2')
+    (project.path / "metatrain.py").write_text(text)
+
+    done = headrace(project, "run", "metatrain.py", "--cache", "3")
+
+    assert done.code == 0, done.err
+    assert len(ran(project)) == 3 + 1
