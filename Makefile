@@ -89,7 +89,8 @@ $(VENV)/torch/.ready: pyproject.toml | $(BIN)/python
 	@touch $@
 
 test-torch: $(VENV)/torch/.ready
-	@$(VENV)/torch/bin/python -m pytest $(PYTEST_ARGS) tests/unit/stores/test_codec_torch.py tests/unit/stores/test_codec_jax.py
+	@$(VENV)/torch/bin/python -m pytest $(PYTEST_ARGS) tests/unit/stores/test_codec_torch.py \
+	  tests/unit/stores/test_codec_jax.py tests/unit/client/test_logged_torch.py
 
 lint: $(VENV)/.dev
 	@echo "-- ruff"

@@ -40,6 +40,8 @@ class Project:
         self.home = path / ".headrace"
         self._mark = f"{path}-{os.getpid()}"
         self._opened: list[MetadataStore] = []
+        #: Called in every process that is started, before it is Python.
+        self.limit: Callable[[], None] | None = None
 
     # --- running ----------------------------------------------------------------------------------------------
 
@@ -63,6 +65,7 @@ class Project:
             stderr=subprocess.PIPE,
             text=True,
             start_new_session=True,
+            preexec_fn=self.limit,
         )
 
     def finish(self, process: subprocess.Popen[str], timeout: float = 40) -> Finished:

@@ -302,7 +302,6 @@ def test_modules_packages_and_relative_imports(project: Project) -> None:
 
 
 def test_large_arrays_go_by_future_and_by_value_and_are_kept_once(project: Project) -> None:
-    pytest.importorskip("numpy")
     text = """
     import numpy as np
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
+import resource
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -144,18 +146,84 @@ def test_a_store_of_a_newer_version_is_refused(project: Project) -> None:
     assert "StoreVersionError" in err and "newer" in err
 
 
-@pytest.fixture
-def small_disk(project: Project) -> Iterator[Path]:
-    place = project.path / "disk"
-    place.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(place)], capture_output=True, check=False
-    )
-    if mounted.returncode:
-        pytest.skip("cannot mount a small disk here")
-    yield place
+class MountedDisk:
+    """A file system of 8 MiB."""
+
+    advice = "make room"
+
+    def __init__(self, project: Project) -> None:
+        self.place = project.path / "disk"
+        self.home = self.place / "home"
+        self.place.mkdir()
+        _mount("-t", "tmpfs", "-o", "size=8m", "tmpfs", str(self.place))
+
+    def fill(self) -> None:
+        filler = os.open(self.place / "filler", os.O_CREAT | os.O_WRONLY)
+        with pytest.raises(OSError, match="space"):
+            while True:
+                os.write(filler, b"x" * 4096)
+        os.close(filler)
+
+    def grow(self) -> None:
+        _mount("-o", "remount,size=64m", str(self.place))
+
+    def make_read_only(self) -> None:
+        _mount("-o", "remount,ro", str(self.place))
+
+    def close(self) -> None:
+        subprocess.run(["umount", "-l", str(self.place)], check=True)
+
+
+class LimitedDisk:
+    """The same for who may not mount: files of the project's processes may have half a MiB; read-only by modes."""
+
+    advice = "`ulimit -f`"
+
+    def __init__(self, project: Project) -> None:
+        self.project = project
+        self.home = project.path / "disk/home"
+        self.home.parent.mkdir()
+        project.limit = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (512 << 10, 512 << 10))
+
+    def fill(self) -> None:
+        self.project.limit = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+
+    def grow(self) -> None:
+        self.project.limit = None
+
+    def make_read_only(self) -> None:
+        drop_bounding, override = 24, 1
+        # The superuser may write whatever the modes say, unless this is taken from it.
+        self.project.limit = lambda: ctypes.CDLL(None).prctl(drop_bounding, override) and None
+        self._change_modes(0o500, 0o400)
+
+    def _change_modes(self, folder: int, file: int) -> None:
+        for path in [self.home, *self.home.rglob("*")]:
+            path.chmod(folder if path.is_dir() else file)
+
+    def close(self) -> None:
+        self._change_modes(0o700, 0o600)
+
+
+def _mount(*arguments: str) -> None:
+    subprocess.run(["mount", *arguments], capture_output=True, check=True)
+
+
+def _may_mount() -> bool:
+    """Tried in a name space of its own, so that nothing is left."""
+    command = ["unshare", "-m", "mount", "-t", "tmpfs", "tmpfs", "/mnt"]
+    try:
+        return os.geteuid() == 0 and subprocess.run(command, capture_output=True, check=False).returncode == 0
+    except OSError:
+        return False
+
+
+@pytest.fixture(params=[LimitedDisk, MountedDisk] if _may_mount() else [LimitedDisk])
+def small_disk(project: Project, request: pytest.FixtureRequest) -> Iterator[MountedDisk | LimitedDisk]:
+    disk = request.param(project)
+    yield disk
     project.close()
-    subprocess.run(["umount", "-l", str(place)], check=True)
+    disk.close()
 
 
 FILLING = """
@@ -174,29 +242,29 @@ train.main()
 
 
 @pytest.mark.parametrize("argv", [[], ["--by_flow", "true"]])
-def test_a_full_disk_is_one_clear_error(project: Project, small_disk: Path, argv: list[str]) -> None:
-    err = project.fail(FILLING, *argv, HEADRACE_HOME=str(small_disk / "home"))
-    assert "StoreFullError" in err and "space" in err
+def test_a_full_disk_is_one_clear_error(
+    project: Project, small_disk: MountedDisk | LimitedDisk, argv: list[str]
+) -> None:
+    err = project.fail(FILLING, *argv, HEADRACE_HOME=str(small_disk.home))
+    assert "StoreFullError" in err and small_disk.advice in err
     assert len(err) < 4000, err
     project.assert_nothing_left()
 
 
-def test_a_disk_that_is_full_from_the_start(project: Project, small_disk: Path) -> None:
-    filler = os.open(small_disk / "filler", os.O_CREAT | os.O_WRONLY)
-    with pytest.raises(OSError, match="space"):
-        while True:
-            os.write(filler, b"x" * 4096)
-    os.close(filler)
-    err = project.fail(HELLO, HEADRACE_HOME=str(small_disk / "home"))
+def test_a_disk_that_is_full_from_the_start(project: Project, small_disk: MountedDisk | LimitedDisk) -> None:
+    small_disk.fill()
+    err = project.fail(HELLO, HEADRACE_HOME=str(small_disk.home))
     assert "StoreFullError" in err
     project.assert_nothing_left()
 
 
-def test_a_full_disk_leaves_what_was_there_and_the_run_goes_on_with_more(project: Project, small_disk: Path) -> None:
+def test_a_full_disk_leaves_what_was_there_and_the_run_goes_on_with_more(
+    project: Project, small_disk: MountedDisk | LimitedDisk
+) -> None:
     """The run that met the full disk can be gone on with once there is room."""
-    home = small_disk / "home"
+    home = small_disk.home
     project.fail(FILLING, HEADRACE_HOME=str(home))
-    subprocess.run(["mount", "-o", "remount,size=64m", str(small_disk)], check=True)
+    small_disk.grow()
     project.write(
         """
         from headrace.frontends.native.resume import resume_run
@@ -211,10 +279,11 @@ def test_a_full_disk_leaves_what_was_there_and_the_run_goes_on_with_more(project
     assert "ended succeeded" in done.out, done.err
 
 
-def test_a_read_only_store_is_one_clear_error(project: Project, small_disk: Path) -> None:
-    home = str(small_disk / "home")
+def test_a_read_only_store_is_one_clear_error(project: Project, small_disk: MountedDisk | LimitedDisk) -> None:
+    home = str(small_disk.home)
+    small_disk.grow()
     project.succeed(HELLO, HEADRACE_HOME=home)
-    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    small_disk.make_read_only()
     err = project.fail(HELLO, HEADRACE_HOME=home)
     assert "StoreReadOnlyError" in err and home in err
     project.assert_nothing_left()

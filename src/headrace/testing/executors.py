@@ -1,9 +1,11 @@
 # ruff: noqa: D102 - the names of tests say what they check
 """What every executor must do, as tests: subclass ``ExecutorSuite`` and give it one.
 
-class TestMyExecutor(ExecutorSuite):
+class TestMyExecutor(ProcessExecutorSuite):
     @pytest.fixture
     def executor(self): return MyExecutor(Resources(cpu=2), MemoryStore())
+
+``ProcessExecutorSuite`` asks more than ``ExecutorSuite``: what only workers can do that are processes of this machine.
 """
 
 from __future__ import annotations
@@ -203,9 +205,6 @@ def gone(*processes: int, seconds: float = 3.0) -> bool:
 class ExecutorSuite:
     """The contract of ``Executor``. A subclass provides the fixture ``executor``, not started yet."""
 
-    #: Whether workers are processes of this machine, which can be killed and whose output is caught.
-    processes = True
-
     @pytest.fixture
     def executor(self) -> Executor:
         """One that was not started."""
@@ -298,16 +297,14 @@ class ExecutorSuite:
 
     def test_closing_ends_all_workers(self, started: Executor) -> None:
         talks = [Talk(started, started.provide()) for _ in range(3)]
-        pids = [talk.call(pid) for talk in talks]
         for talk in talks:
+            assert talk.call(pid)
             talk.begin(nap, 30.0)
         began = time.monotonic()
         started.close()
         assert time.monotonic() - began < 5
         for talk in talks:
             assert talk.next() is None
-        if self.processes:
-            assert gone(*(int(str(one)) for one in pids))
 
     def test_workers_leave_nothing_behind(self, started: Executor) -> None:
         def one_life() -> None:
@@ -327,29 +324,32 @@ class ExecutorSuite:
             one_life()
         assert open_files() <= before + 2
 
-    # --- processes ---
 
-    def needs_processes(self) -> None:
-        if not self.processes:
-            pytest.skip("workers are no processes")
+class ProcessExecutorSuite(ExecutorSuite):
+    """The same for workers that are processes of this machine, which can be killed and whose output is caught."""
+
+    def test_closing_ends_the_processes(self, started: Executor) -> None:
+        talks = [Talk(started, started.provide()) for _ in range(3)]
+        pids = [int(str(talk.call(pid))) for talk in talks]
+        for talk in talks:
+            talk.begin(nap, 30.0)
+        started.close()
+        assert gone(*pids)
 
     @pytest.mark.parametrize("code", [0, 7])
     def test_the_exit_code_is_told(self, started: Executor, talk: Talk, code: int) -> None:
-        self.needs_processes()
         talk.begin(leave, code)
         assert talk.answer() is None
         assert ends(started)[0].code == code
 
     @pytest.mark.parametrize("signum", [signal.SIGSEGV, signal.SIGKILL, signal.SIGABRT])
     def test_the_signal_is_told(self, started: Executor, talk: Talk, signum: int) -> None:
-        self.needs_processes()
         talk.begin(die, int(signum))
         assert talk.answer() is None
         (ended,) = ends(started)
         assert (ended.code, ended.out_of_memory) == (-signum, False)
 
     def test_who_does_not_listen_is_made_to_end_after_the_grace(self, started: Executor, talk: Talk) -> None:
-        self.needs_processes()
         assert talk.call(pid)
         talk.begin(deaf, 30.0)
         time.sleep(0.2)
@@ -360,7 +360,6 @@ class ExecutorSuite:
         assert 0.4 < time.monotonic() - began < 3
 
     def test_what_a_step_started_ends_with_its_worker(self, started: Executor, talk: Talk) -> None:
-        self.needs_processes()
         child = int(str(talk.call(with_child, 60.0)))
         assert alive(child)
         started.stop(talk.link, 0.0)
@@ -368,7 +367,6 @@ class ExecutorSuite:
         assert gone(child)
 
     def test_output_is_caught_below_python(self, talk: Talk) -> None:
-        self.needs_processes()
         talk.call(say, "one", "two!")
         assert [talk.link.log_end(stream) for stream in (0, 1)] == [3, 4]
         assert talk.link.read_log(0, 0, 3) == b"one"
@@ -377,14 +375,12 @@ class ExecutorSuite:
         assert talk.link.read_log(0, 3, 7) == b"more"
 
     def test_output_is_there_after_a_crash(self, started: Executor, talk: Talk) -> None:
-        self.needs_processes()
         talk.begin(say_and_die, "last words")
         (ended,) = ends(started)
         assert ended.code == -signal.SIGSEGV
         assert ended.link.read_log(0, 0, ended.link.log_end(0)).startswith(b"last words")
 
     def test_forgotten_output_keeps_its_offsets(self, talk: Talk) -> None:
-        self.needs_processes()
         talk.call(say, "x" * 10_000, "")
         talk.link.trim_log(0, 8192)
         talk.call(say, "end", "")
@@ -392,7 +388,6 @@ class ExecutorSuite:
         assert talk.link.read_log(0, 10_000, 10_003) == b"end"
 
     def test_memory_is_what_the_worker_holds(self, talk: Talk) -> None:
-        self.needs_processes()
         talk.call(pid)
         before = talk.link.memory()
         assert before > 0

@@ -75,12 +75,6 @@ def test_nan_is_a_number(sent: list[Track]) -> None:
     assert [math.isnan(metric.values[0]) for metric in flushed(sent).metrics] == [True, True]
 
 
-def test_a_tensor_with_a_gradient(sent: list[Track]) -> None:
-    torch = pytest.importorskip("torch")
-    headrace.log_metric("loss", torch.tensor(0.5, requires_grad=True))
-    assert flushed(sent).metrics[0].values == (0.5,)
-
-
 @pytest.mark.parametrize(
     "value", ["0.5", b"1", None, 1j, [1.0], {}, np.array([1.0]), np.array([1.0, 2.0]), np.array("x"), 10**400, object()]
 )
@@ -159,7 +153,6 @@ def test_objects(sent: list[Track], tmp_path: Any) -> None:
 
 
 def test_figures(sent: list[Track]) -> None:
-    pytest.importorskip("matplotlib")
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(1, 1))

@@ -10,8 +10,6 @@ import sys
 import time
 from pathlib import Path
 
-import pytest
-
 from headrace.model.records import TaskId
 from headrace.model.states import TaskState
 from headrace.stores.metadata.open import open_metadata
@@ -135,7 +133,6 @@ store.close()
     assert {owners_of_token for _, owners_of_token in tokens} == {1}
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_child_that_exits_leaves_the_parent_alone(tmp_path: Path) -> None:
     store = open_metadata(str(tmp_path / "headrace.db"))
     run = new_run(store)

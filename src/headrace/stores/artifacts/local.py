@@ -43,7 +43,7 @@ _EDGES_KEPT = 10_000
 _TMP = "tmp"
 _CORRUPT = ".corrupt"
 
-_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_FULL = {errno.ENOSPC, errno.EDQUOT}
 _READ_ONLY = {errno.EROFS, errno.EACCES, errno.EPERM}
 
 
@@ -312,6 +312,10 @@ class LocalStore:
     def _error(self, exc: OSError, action: str, blob: Blob | None = None) -> StoreError:
         what = f"cannot {action} the artifact store {self.url}" + (f" (blob {blob.hex})" if blob else "")
         reason = exc.strerror or str(exc)
+        if exc.errno == errno.EFBIG:
+            return StoreFullError(
+                f"{what}: {reason}; raise the limit (`ulimit -f`) or choose another place for artifacts"
+            )
         if exc.errno in _FULL:
             return StoreFullError(f"{what}: {reason}; make room (`headrace gc`) or choose another place for artifacts")
         if exc.errno in _READ_ONLY and action != "read":

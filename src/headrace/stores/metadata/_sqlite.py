@@ -41,8 +41,8 @@ def _explained(error: Exception, path: str) -> StoreError:
     """The error of ours that says what ``error`` of the driver means for the user."""
     if isinstance(error, UnicodeEncodeError):
         return UnfitTextError(f"{path}: {error}")
-    code = getattr(error, "sqlite_errorcode", None)
-    code = None if code is None else code & 0xFF
+    extended = getattr(error, "sqlite_errorcode", None)
+    code = None if extended is None else extended & 0xFF
     if code in _DAMAGED or "Could not decode" in str(error):
         return StoreDamagedError(
             f"{path} is not readable as a Headrace database ({error}). Restore it from a backup, or move it away: "
@@ -50,6 +50,11 @@ def _explained(error: Exception, path: str) -> StoreError:
         )
     if code == sqlite3.SQLITE_FULL:
         return StoreFullError(f"no space left for {path} ({error}). Free some; nothing half-written is left.")
+    if extended == sqlite3.SQLITE_IOERR_WRITE and (limit := _file_size_limit()) is not None:
+        return StoreFullError(
+            f"no space left for {path}: files of this process may have {limit} bytes at most (`ulimit -f`). "
+            "Raise the limit; nothing half-written is left."
+        )
     unwritable = (
         code == sqlite3.SQLITE_CANTOPEN and Path(path).parent.is_dir() and not os.access(Path(path).parent, os.W_OK)
     )
@@ -65,6 +70,14 @@ def _explained(error: Exception, path: str) -> StoreError:
             "Whatever holds it open in a transaction, such as a database browser, must let go."
         )
     return StoreError(f"{path}: {error}")
+
+
+def _file_size_limit() -> int | None:
+    """How large files of this process may get, if there is a limit. SQLite does not say why it could not write."""
+    import resource
+
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)[0]
+    return None if limit == resource.RLIM_INFINITY else limit
 
 
 def _use_wal(connection: sqlite3.Connection) -> None:
