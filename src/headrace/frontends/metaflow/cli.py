@@ -144,13 +144,13 @@ class _ParameterType(click.ParamType):  # type: ignore[type-arg]
     """Turns text into the value of a parameter."""
 
     def __init__(self, parameter: Parameter) -> None:
-        self._parameter = parameter
+        self.parameter = parameter
         kind = parameter.kind
         self.name = "json" if kind is JSONType else getattr(kind, "__name__", "text").replace("str", "text")
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         try:
-            return self._parameter.parse(value)
+            return self.parameter.parse(value)
         except ValueError as error:
             self.fail(str(error), param, ctx)
 

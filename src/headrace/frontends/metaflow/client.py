@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
-from headrace.client.source import RunReader
+from headrace.client.source import RunReader, Source
 from headrace.frontends.metaflow.clienttask import DataArtifact, Task, task_of
-from headrace.frontends.metaflow.exceptions import MetaflowNotFound
+from headrace.frontends.metaflow.exceptions import MetaflowNamespaceMismatch, MetaflowNotFound
 from headrace.frontends.metaflow.objects import (
     InRun,
     MetaflowData,
@@ -20,6 +20,7 @@ from headrace.frontends.metaflow.objects import (
     get_namespace,
     namespace,
     open_source,
+    place_of,
     when,
 )
 from headrace.model.records import RunRecord, TaskId, TaskRecord
@@ -60,7 +61,7 @@ class Flow(MetaflowObject):
     _KIND, _FORM, _PARTS = "Flow", "FlowName", 1
 
     def _open(self) -> None:
-        source = open_source()
+        source = self._source
         if source.metadata.latest_run(self.id, source.project) is None:
             raise self._absent()
 
@@ -71,7 +72,7 @@ class Flow(MetaflowObject):
     @property
     def created_at(self) -> datetime | None:
         """When its first run began."""
-        records = list(_records(self.id))
+        records = list(_records(self._source, self.id))
         return when(records[-1].created) if records else None
 
     def __iter__(self) -> Iterator[Run]:
@@ -80,8 +81,8 @@ class Flow(MetaflowObject):
     def runs(self, *tags: str) -> Iterator[Run]:
         """Runs in the namespace that have all ``tags``, newest first."""
         ns = get_namespace()
-        for record in _records(self.id):
-            run = Run(f"{self.id}/{record.number}", _checked=True)
+        for record in _records(self._source, self.id):
+            run: Run = self._near(Run, [self.id, str(record.number)])
             have = run.tags
             if (ns is None or ns in have) and all(tag in have for tag in tags):
                 yield run
@@ -98,13 +99,16 @@ class Flow(MetaflowObject):
 
     def __getitem__(self, name: str) -> Run:
         try:
-            return Run(f"{self.id}/{name}")
+            run: Run = self._near(Run, [self.id, name])
+            run._open()
         except MetaflowNotFound:
             raise KeyError(name) from None
+        if not run.is_in_namespace():
+            raise MetaflowNamespaceMismatch(get_namespace())
+        return run
 
 
-def _records(flow: str) -> Iterator[RunRecord]:
-    source = open_source()
+def _records(source: Source, flow: str) -> Iterator[RunRecord]:
     have = 0
     while True:
         page = source.metadata.runs(RunFilter(project=source.project, flow=flow, limit=have + _PAGE))[have:]
@@ -222,6 +226,7 @@ def _step_names(run: RunReader) -> list[str]:
 def _step(run: RunReader, name: str) -> Step:
     step = Step(f"{run.flow}/{run.number}/{name}", _checked=True)
     step._run = run
+    step._place = place_of(run)
     return step
 
 

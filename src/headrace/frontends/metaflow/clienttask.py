@@ -10,7 +10,7 @@ from typing import Any
 from headrace.client.loading import load
 from headrace.client.source import RunReader
 from headrace.frontends.metaflow.names import CARD, FOREACH, INPUTS, INTERNAL, SUCCESS, TRANSITION
-from headrace.frontends.metaflow.objects import InRun, MetaflowData, when
+from headrace.frontends.metaflow.objects import InRun, MetaflowData, place_of, when
 from headrace.model.errors import NotFoundError
 from headrace.model.records import ArtifactRecord, TaskId, TaskRecord
 from headrace.model.states import FINAL_TASK_STATES, TaskState
@@ -109,12 +109,13 @@ class Task(InRun):
     def __iter__(self) -> Iterator[DataArtifact]:
         for name in self._table():
             if not name.startswith("_"):
-                yield DataArtifact(f"{self.pathspec}/{name}", _checked=True)
+                yield self._near(DataArtifact, [self.pathspec, name])
 
     def __getitem__(self, name: str) -> DataArtifact:
         if name not in self._table():
             raise KeyError(name)
-        return DataArtifact(f"{self.pathspec}/{name}", _checked=True)
+        found: DataArtifact = self._near(DataArtifact, [self.pathspec, name])
+        return found
 
     @property
     def artifacts(self) -> Any:
@@ -160,12 +161,12 @@ class Task(InRun):
     @property
     def parent_tasks(self) -> Iterator[Task]:
         """The tasks that led here."""
-        return (Task(one, _checked=False) for one in self.parent_task_pathspecs)
+        return (self._near(Task, [one]) for one in self.parent_task_pathspecs)
 
     @property
     def child_tasks(self) -> Iterator[Task]:
         """The tasks that followed."""
-        return (Task(one, _checked=False) for one in self.child_task_pathspecs)
+        return (self._near(Task, [one]) for one in self.child_task_pathspecs)
 
     # --- what it wrote ---
 
@@ -245,6 +246,7 @@ def task_of(run: RunReader, record: TaskRecord) -> Task:
     """The task of a record, without looking for it."""
     task = Task(f"{run.flow}/{run.number}/{record.step}/{record.number}", _checked=True)
     task._run = run
+    task._place = place_of(run)
     task._record = record
     return task
 
@@ -263,7 +265,9 @@ class DataArtifact(InRun):
     def parent(self) -> Task:
         """Its task."""
         try:
-            return Task("/".join(self.path_components[:4]))
+            task: Task = self._near(Task, self.path_components[:4])
+            task._open()
+            return task
         except NotFoundError as error:
             raise self._absent() from error
 

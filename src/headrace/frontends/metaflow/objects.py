@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from functools import cached_property
 from typing import Any
@@ -15,8 +15,10 @@ from headrace.frontends.metaflow.exceptions import (
     MetaflowNotFound,
 )
 from headrace.frontends.metaflow.identity import user_name
+from headrace.frontends.metaflow.providers import chosen_project
 from headrace.frontends.metaflow.tagging import RunTags, tags_of
 from headrace.model.values import Packed
+from headrace.wiring import Project, Settings
 
 
 class _Namespace:
@@ -44,10 +46,28 @@ def namespace(ns: str | None) -> str | None:
 
 
 def open_source() -> Source:
-    """The stores of the working directory."""
-    from headrace import wiring
+    """The stores that ``metadata`` chose, else those of the working directory."""
+    return Source(chosen_project())
 
-    return Source(wiring.project())
+
+class Elsewhere(Source):
+    """The stores of other settings than those of this process."""
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(Project(settings))
+        self.settings = settings
+
+
+def found_elsewhere(kind: type[MetaflowObject], pathspec: str, settings: Settings) -> Any:
+    """An object of the Client API that is read, with all that it leads to, where ``settings`` say."""
+    found = kind(pathspec, _checked=True)
+    found._place = Elsewhere(settings)
+    return found
+
+
+def place_of(run: RunReader) -> Elsewhere | None:
+    """Where a run is read from, if that is not where this process looks."""
+    return run.source if isinstance(run.source, Elsewhere) else None
 
 
 def when(seconds: float | None) -> datetime | None:
@@ -65,6 +85,7 @@ class MetaflowObject:
     _KIND = ""
     _FORM = ""
     _PARTS = 1
+    _place: Elsewhere | None = None  # where it is read from; None: where this process looks
 
     def __init_subclass__(cls) -> None:
         if "_KIND" in vars(cls):
@@ -92,9 +113,17 @@ class MetaflowObject:
     @property
     def parent(self) -> Any:
         """What it is part of; None of a flow."""
-        return (
-            _classes[self._PARTS - 1]("/".join(self.path_components[:-1]), _checked=True) if self._PARTS > 1 else None
-        )
+        return self._near(_classes[self._PARTS - 1], self.path_components[:-1]) if self._PARTS > 1 else None
+
+    @property
+    def _source(self) -> Source:
+        return self._place or open_source()
+
+    def _near(self, kind: Any, parts: Iterable[str]) -> Any:
+        """An object that is read from the same place."""
+        found = kind("/".join(parts), _checked=True)
+        found._place = self._place
+        return found
 
     def is_in_namespace(self) -> bool:
         """Whether the current namespace has it."""
@@ -126,6 +155,8 @@ class MetaflowObject:
         return f"{self._KIND}('{self.pathspec}')"
 
     def __reduce__(self) -> Any:
+        if self._place is not None:
+            return found_elsewhere, (type(self), self.pathspec, self._place.settings)
         return type(self), (self.pathspec,)
 
     def __iter__(self) -> Iterator[Any]:
@@ -153,7 +184,7 @@ class InRun(MetaflowObject):
 
     @cached_property
     def _run(self) -> RunReader:
-        source = open_source()
+        source = self._source
         flow, number = self.path_components[:2]
         record = source.metadata.run(flow, int(number), source.project) if number.isdigit() else None
         if record is None:

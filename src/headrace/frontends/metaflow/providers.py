@@ -1,30 +1,92 @@
-"""Where metadata is: Metaflow lets one choose; here it is Headrace's store of the working directory."""
+"""Where metadata is: Metaflow lets one choose. Here it is a store of Headrace's: that of the working directory, unless
+``metadata`` or ``inspect_spin`` chose another.
+"""
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
+import msgspec
+
+from headrace import wiring
+from headrace.frontends.metaflow.exceptions import NotSupportedException
+from headrace.wiring import Project, Settings
+
+#: Spun tasks are runs of a project of their own, named so after that of the flow's runs.
+SPIN = ".spin"
+
+
+class _Chosen:
+    """What ``metadata`` chose in this process; None: nothing."""
+
+    settings: Settings | None = None
+    opened: tuple[int, Project] | None = None  # by which process: a forked one opens its own
+
+
+def chosen_project() -> Project:
+    """The stores that the Client API reads."""
+    if _Chosen.settings is None:
+        return wiring.project()
+    if _Chosen.opened is None or _Chosen.opened[0] != os.getpid():
+        _Chosen.opened = os.getpid(), Project(_Chosen.settings)
+    return _Chosen.opened[1]
+
+
+def _choose(settings: Settings | None) -> str:
+    _Chosen.settings, _Chosen.opened = settings, None
+    return get_metadata()
+
+
+def spin_settings(settings: Settings) -> Settings:
+    """The same stores, seen as the project that spun tasks are kept in."""
+    if settings.project.endswith(SPIN):
+        return settings
+    return msgspec.structs.replace(settings, project=settings.project + SPIN)
+
 
 def get_metadata() -> str:
-    """What is in use, such as ``headrace@/work/.headrace``."""
-    from headrace import wiring
-
-    settings = wiring.project().settings
-    return f"headrace@{settings.database or settings.home}"
+    """What is in use, such as ``local@/work/.headrace`` or, after ``inspect_spin``, ``spin@/work/.headrace``."""
+    settings = chosen_project().settings
+    return f"{'spin' if settings.project.endswith(SPIN) else 'local'}@{settings.database or settings.home}"
 
 
 def default_metadata() -> str:
-    """The same: there is nothing to choose."""
-    return get_metadata()
+    """Go back to the store of the working directory; returns what ``get_metadata`` does."""
+    return _choose(None)
 
 
 def metadata(ms: str) -> str:
-    """Accepted for ``local`` and what ``get_metadata`` says.
+    """Choose the store to read: ``local`` for that of the working directory, ``local@/work`` for that of another.
+
+    Returns:
+        What ``get_metadata`` does.
 
     Raises:
-        NotSupportedException: anything else.
+        NotSupportedException: another kind of store is named.
     """
-    from headrace.frontends.metaflow.exceptions import NotSupportedException
+    kind, _, place = ms.partition("@")
+    if kind not in ("local", "headrace", "spin"):
+        raise NotSupportedException(
+            f"metadata({ms!r}): Headrace keeps metadata in a store of its own; name it with HEADRACE_DATABASE or "
+            "HEADRACE_HOME, or give 'local@FOLDER'"
+        )
+    if kind != "spin" and not place:
+        return default_metadata()
+    settings = _settings_of(place)
+    return _choose(spin_settings(settings) if kind == "spin" else settings)
 
-    kind = ms.partition("@")[0]
-    if kind not in ("local", "headrace"):
-        raise NotSupportedException(f"metadata({ms!r}): Headrace keeps metadata in its own store (HEADRACE_DATABASE)")
-    return get_metadata()
+
+def inspect_spin(datastore_root: str = ".") -> None:
+    """Let the Client API see spun tasks, those of folder ``datastore_root``, instead of runs."""
+    metadata(f"spin@{datastore_root}")
+
+
+def _settings_of(place: str) -> Settings:
+    """The settings that hold in a folder. ``place`` may also name its ``.headrace`` or the database itself."""
+    folder = Path(place).absolute()
+    if "://" in place or folder.is_file():
+        return msgspec.structs.replace(wiring.read_settings(), database=place)
+    if folder.name == wiring.HOME:
+        return msgspec.structs.replace(wiring.read_settings(start=folder.parent), home=str(folder))
+    return wiring.read_settings(start=folder)

@@ -1,206 +1,260 @@
-"""``Runner``: run a flow file from another program, and look at what comes of it."""
+"""``Runner``: run, resume or spin a flow file from another program, and look at what comes of it."""
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Self
 
-from headrace.frontends.metaflow.script import environment
+from headrace.frontends.metaflow.flowfile import FlowFile
+from headrace.frontends.metaflow.processes import CommandManager, SubprocessManager
+
+#: Seconds between two looks for the file in which a flow says what it has begun.
+_PAUSE = 0.01
 
 
-class ExecutingRun:
-    """A run that ``Runner`` started: ``run`` is its client object."""
+class ExecutingProcess:
+    """A process that ``Runner`` started; leave its context to remove the files of its output."""
 
-    def __init__(self, process: Any, files: tuple[str, str], attributes: str) -> None:
-        self._process = process
-        self._files = files
-        self._attributes = attributes
-        self._run: Any = None
+    def __init__(self, runner: Runner, command_obj: CommandManager) -> None:
+        self.runner = runner
+        self.command_obj = command_obj
 
-    def __enter__(self) -> ExecutingRun:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._process.wait()
+        self.runner.cleanup()
 
-    @property
-    def run(self) -> Any:
-        """The run; waits until it has begun. None when it never did."""
-        from headrace.frontends.metaflow.client import Run, namespace
+    async def wait(self, timeout: float | None = None, stream: str | None = None) -> Self:
+        """Wait for the end, printing ``stream`` (``stdout`` or ``stderr``) meanwhile if one is named.
 
-        while self._run is None:
-            try:
-                with open(self._attributes, encoding="utf-8") as file:  # noqa: PTH123
-                    facts = json.loads(file.read())
-            except (OSError, ValueError):
-                if self._process.poll() is not None and not os.path.exists(self._attributes):  # noqa: PTH110
-                    return None
-                time.sleep(0.02)
-                continue
-            namespace(None)
-            self._run = Run(f"{facts['flow_name']}/{facts['run_id']}")
-        return self._run
+        After ``timeout`` seconds the process is ended, and ``status`` is ``timeout``.
+        """
+        await self.command_obj.wait(timeout, stream)
+        return self
 
     @property
     def returncode(self) -> int | None:
         """The exit code; None while it runs."""
-        code: int | None = self._process.poll()
+        code: int | None = self.command_obj.process.poll()
         return code
 
     @property
     def status(self) -> str:
-        """``running``, ``successful`` or ``failed``."""
+        """``running``, ``successful``, ``failed``, or ``timeout`` when ``wait`` ended it."""
+        if self.command_obj.timeout:
+            return "timeout"
         if self.returncode is None:
             return "running"
         return "successful" if self.returncode == 0 else "failed"
 
-    def _read(self, at: int) -> str:
-        with open(self._files[at], encoding="utf-8", errors="replace") as file:  # noqa: PTH123
-            return file.read()
-
     @property
     def stdout(self) -> str:
         """What was printed so far."""
-        return self._read(0)
+        return _read(self.command_obj, "stdout")
 
     @property
     def stderr(self) -> str:
         """What was written to stderr so far."""
-        return self._read(1)
+        return _read(self.command_obj, "stderr")
 
-    async def wait(self, timeout: float | None = None, stream: str | None = None) -> ExecutingRun:
-        """Wait for the end, printing ``stream`` meanwhile if one is named; raises TimeoutError."""
-        import asyncio
+    async def stream_log(self, stream: str, position: int | None = None) -> AsyncIterator[tuple[int, str]]:
+        """Lines of ``stdout`` or ``stderr`` as they come, each with the position behind it.
 
-        began, shown = time.monotonic(), 0
-        while True:
-            over = self.returncode is not None
-            if stream is not None:
-                text = self._read(0 if stream == "stdout" else 1)
-                print(text[shown:], end="")
-                shown = len(text)
-            if over:
-                return self
-            if timeout is not None and time.monotonic() - began > timeout:
-                raise TimeoutError(f"the run has not ended after {timeout:g} s")
-            await asyncio.sleep(0.05)
+        Raises:
+            ValueError: there is no such stream.
+        """
+        async for found in self.command_obj.stream_log(stream, position):
+            yield found
 
-    async def stream_log(self, stream: str, position: int | None = None) -> Any:
-        """Lines of ``stdout`` or ``stderr`` as they come, each with the position behind it."""
-        import asyncio
 
-        at = position or 0
-        while True:
-            over = self.returncode is not None
-            text = self._read(0 if stream == "stdout" else 1)
-            while "\n" in text[at:]:
-                end = text.index("\n", at)
-                yield end + 1, text[at:end]
-                at = end + 1
-            if over:
-                return
-            await asyncio.sleep(0.05)
+class ExecutingRun(ExecutingProcess):
+    """A run that ``Runner`` started: ``run`` is its object of the Client API."""
+
+    def __init__(self, runner: Runner, command_obj: CommandManager, run_obj: Any) -> None:
+        super().__init__(runner, command_obj)
+        self.run = run_obj
+
+
+class ExecutingTask(ExecutingProcess):
+    """A task that ``Runner.spin`` ran: ``task`` is its object of the Client API."""
+
+    def __init__(self, runner: Runner, command_obj: CommandManager, task_obj: Any) -> None:
+        super().__init__(runner, command_obj)
+        self.task = task_obj
 
 
 class Runner:
-    """Runs ``flow_file`` in a process of its own. Other keywords are options before the command (``decospecs``)."""
+    """Runs ``flow_file`` in processes of their own, in folder ``cwd``. Other keywords are options before the command.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        MetaflowException: it holds no flow, or several.
+    """
 
     def __init__(
         self,
         flow_file: str,
         show_output: bool = True,
         profile: str | None = None,
-        env: dict[str, str] | None = None,
+        env: Mapping[str, str] | None = None,
         cwd: str | None = None,
         file_read_timeout: int = 3600,
         **kwargs: Any,
     ) -> None:
-        self.flow_file = flow_file
+        self.flow_file = os.path.abspath(flow_file)  # noqa: PTH100
         self.show_output = show_output
-        self._env = {**os.environ, **(env or {}), **({"METAFLOW_PROFILE": profile} if profile else {})}
-        self._cwd = cwd
-        self._options = kwargs
-        self._folders: list[str] = []
+        self.env_vars = {**os.environ, **(env or {}), **({"METAFLOW_PROFILE": profile} if profile else {})}
+        self.cwd = cwd or os.getcwd()  # noqa: PTH109
+        self.file_read_timeout = file_read_timeout
+        self.top_level_kwargs = kwargs
+        self.spm = SubprocessManager()
+        self._flow = FlowFile(self.flow_file, self.cwd, self.env_vars)
 
-    def __enter__(self) -> Runner:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.cleanup()
 
-    async def __aenter__(self) -> Runner:
+    async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *_: object) -> None:
         self.cleanup()
 
-    def run(self, **kwargs: Any) -> ExecutingRun:
-        """Run the flow and wait for its end."""
-        return self._finished(self._start("run", [], kwargs))
-
-    def resume(self, step_to_rerun: str | None = None, **kwargs: Any) -> ExecutingRun:
-        """Resume the flow and wait for its end."""
-        return self._finished(self._start("resume", [step_to_rerun] if step_to_rerun else [], kwargs))
-
-    async def async_run(self, **kwargs: Any) -> ExecutingRun:
-        """Start the flow."""
-        return self._start("run", [], kwargs)
-
-    async def async_resume(self, step_to_rerun: str | None = None, **kwargs: Any) -> ExecutingRun:
-        """Begin to resume the flow."""
-        return self._start("resume", [step_to_rerun] if step_to_rerun else [], kwargs)
-
     def cleanup(self) -> None:
         """Remove the files that the output was kept in."""
-        import shutil
+        self.spm.cleanup()
 
-        for folder in self._folders:
-            shutil.rmtree(folder, ignore_errors=True)
-        self._folders.clear()
+    def run(self, **kwargs: Any) -> ExecutingRun:
+        """Run the flow and wait for its end. Keywords are its parameters and options of ``run``.
 
-    def _start(self, command: str, arguments: list[str], options: dict[str, Any]) -> ExecutingRun:
-        import subprocess
+        Raises:
+            ValueError: a keyword is unknown, or a required parameter is missing.
+            TypeError: a value is of the wrong type.
+            RuntimeError: it could not even start; the message has what it wrote.
+        """
+        return self._run("run", kwargs)
 
-        folder = tempfile.mkdtemp(prefix="headrace-runner-")
-        self._folders.append(folder)
-        files = (os.path.join(folder, "stdout"), os.path.join(folder, "stderr"))  # noqa: PTH118
-        attributes = os.path.join(folder, "run.json")  # noqa: PTH118
-        argv = [sys.executable, self.flow_file, *_flags(self._options), command, *arguments, *_flags(options)]
-        argv.append(f"--runner-attribute-file={attributes}")
-        with open(files[0], "w") as out, open(files[1], "w") as err:  # noqa: PTH123
-            process = subprocess.Popen(argv, stdout=out, stderr=err, env=environment(self._env), cwd=self._cwd)
-        return ExecutingRun(process, files, attributes)
+    def resume(self, **kwargs: Any) -> ExecutingRun:
+        """Resume the flow and wait for its end; raises as ``run``."""
+        return self._run("resume", kwargs)
 
-    def _finished(self, executing: ExecutingRun) -> ExecutingRun:
-        executing._process.wait()
-        if self.show_output:
-            print(executing.stdout, end="")
-            print(executing.stderr, end="", file=sys.stderr)
-        return executing
+    def spin(self, pathspec: str, **kwargs: Any) -> ExecutingTask:
+        """Run one step again with the inputs of an earlier task, and wait for its end.
+
+        Raises:
+            ValueError, TypeError: as ``run``; RuntimeError: the step failed, or could not be started.
+        """
+        with _facts_file() as file:
+            process = self._start(file, "spin", {"pathspec": pathspec, **kwargs}, show=self.show_output)
+            return self._task(process, self._sync_facts(file, process))
+
+    async def async_run(self, **kwargs: Any) -> ExecutingRun:
+        """Start the flow, and return once its run has begun; raises as ``run``."""
+        return await self._async_run("run", kwargs)
+
+    async def async_resume(self, **kwargs: Any) -> ExecutingRun:
+        """Resume the flow, and return once its run has begun; raises as ``run``."""
+        return await self._async_run("resume", kwargs)
+
+    async def async_spin(self, pathspec: str, **kwargs: Any) -> ExecutingTask:
+        """As ``spin``, without blocking other coroutines meanwhile."""
+        with _facts_file() as file:
+            process = self._start(file, "spin", {"pathspec": pathspec, **kwargs}, show=False)
+            return self._task(process, await self._facts(file, process))
+
+    # --- how -------------------------------------------------------------------------------------------------
+
+    def _run(self, command: str, options: dict[str, Any]) -> ExecutingRun:
+        with _facts_file() as file:
+            process = self._start(file, command, options, show=self.show_output)
+            return ExecutingRun(self, process, self._found("Run", self._sync_facts(file, process)))
+
+    async def _async_run(self, command: str, options: dict[str, Any]) -> ExecutingRun:
+        with _facts_file() as file:
+            process = self._start(file, command, options, show=False)
+            return ExecutingRun(self, process, self._found("Run", await self._facts(file, process)))
+
+    def _start(self, file: str, command: str, options: dict[str, Any], *, show: bool) -> CommandManager:
+        words = self._flow.command(self.top_level_kwargs, command, {"runner_attribute_file": file, **options})
+        return self.spm.commands[self.spm.run_command([sys.executable, *words], self.env_vars, self.cwd, show)]
+
+    def _sync_facts(self, file: str, process: CommandManager) -> dict[str, str]:
+        """Wait for the end; what the process said of its run or task."""
+        process.sync_wait()
+        facts = _facts(file)
+        if facts is None:
+            raise RuntimeError(_trouble(process))
+        return facts
+
+    async def _facts(self, file: str, process: CommandManager) -> dict[str, str]:
+        """What the process says of its run or task, once it does."""
+        began = time.monotonic()
+        while True:
+            is_over = process.is_over
+            facts = _facts(file)
+            if facts is not None:
+                return facts
+            if is_over or time.monotonic() - began > self.file_read_timeout:
+                raise RuntimeError(_trouble(process))
+            await asyncio.sleep(_PAUSE)
+
+    def _task(self, process: CommandManager, facts: dict[str, str]) -> ExecutingTask:
+        return ExecutingTask(self, process, self._found("Task", facts))
+
+    def _found(self, kind: str, facts: dict[str, str]) -> Any:
+        """The object of the Client API, read where the process wrote: its folder and environment may be others."""
+        from headrace import wiring
+        from headrace.frontends.metaflow import client
+        from headrace.frontends.metaflow.objects import found_elsewhere
+        from headrace.frontends.metaflow.providers import spin_settings
+
+        settings = wiring.read_settings(self.env_vars, Path(self.cwd))
+        names = ("flow_name", "run_id", "step_name", "task_id")[: 2 if kind == "Run" else 4]
+        pathspec = "/".join(facts[name] for name in names)
+        if kind == "Task":
+            return found_elsewhere(client.Task, pathspec, spin_settings(settings))
+        if settings == wiring.read_settings():
+            return client.Run(pathspec, _checked=True)
+        return found_elsewhere(client.Run, pathspec, settings)
 
 
-_NAMES = {"decospecs": "with", "tags": "tag"}
+@contextmanager
+def _facts_file() -> Iterator[str]:
+    """The name of a file that does not exist yet, in a folder that goes when it is left."""
+    with tempfile.TemporaryDirectory(prefix="headrace-runner-") as folder:
+        yield os.path.join(folder, "facts.json")  # noqa: PTH118
 
 
-def _flags(options: dict[str, Any]) -> Iterator[str]:
-    """Keywords as options of the command line."""
-    for key, value in options.items():
-        name = _NAMES.get(key, key.replace("_", "-") if key not in ("config_value",) else "config-value")
-        if value is None:
-            continue
-        if name in ("config", "config-value"):
-            for one, what in value:
-                yield from (f"--{name}", str(one), what if isinstance(what, str) else json.dumps(what))
-        elif isinstance(value, bool) and name in ("quiet", "production", "pylint"):
-            yield f"--{name}" if value else {"quiet": "--not-quiet"}.get(name, f"--no-{name}")
-        elif isinstance(value, (list, tuple)):
-            yield from (f"--{name}={one}" for one in value)
-        elif isinstance(value, dict):
-            yield f"--{name}={json.dumps(value)}"
-        else:
-            yield f"--{name}={value}"
+def _facts(file: str) -> dict[str, str] | None:
+    """What the file holds; None as long as it is not complete."""
+    try:
+        with open(file, encoding="utf-8") as opened:  # noqa: PTH123
+            found: dict[str, str] = json.load(opened)
+    except (OSError, ValueError):
+        return None
+    return found
+
+
+def _read(process: CommandManager, name: str) -> str:
+    with open(process.log_files[name], encoding="utf-8", errors="replace") as file:  # noqa: PTH123
+        return file.read()
+
+
+def _trouble(process: CommandManager) -> str:
+    text = f"Error executing: '{' '.join(process.command)}':\n"
+    for name in ("stdout", "stderr"):
+        written = _read(process, name)
+        if written.strip():
+            text += f"\n{name.capitalize()}:\n{written}\n"
+    return text
