@@ -1,7 +1,8 @@
 # Everything from a fresh clone: Python 3.11+, pip and make are enough.
 #
 #   make demo    set up, run the first example on real data, say what to try next
-#   make test    set up, then all checks: style, types, layers, every test
+#   make test    set up, then all checks: style, types, layers, every test (PYTEST_ARGS=--all-scenarios: and each
+#                Metaflow flow in all its forms, as CI does)
 #   make lint    the checks without the tests        make bench   speed, beside a plain process pool
 #   make test-torch  values of torch and jax, which it installs apart (6 GB)
 #   make docs    the reference, from docstrings      make clean   remove everything made here
@@ -35,7 +36,7 @@ endef
 .PHONY: help demo test test-torch check lint format types layers bench docs clean setup
 
 help:
-	@sed -n 's/^#   \(make\)/  \1/p' Makefile
+	@sed -n 's/^#   \(make\|  \)/  \1/p' Makefile
 
 # ---------------------------------------------------------------- environments
 $(BIN)/python:

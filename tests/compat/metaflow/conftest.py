@@ -1,4 +1,4 @@
-"""Options of the differential suite, the environment of the real metaflow, and runs ahead of their tests."""
+"""Which scenarios run, the environment of the real metaflow, and runs ahead of their tests."""
 
 from __future__ import annotations
 
@@ -30,17 +30,6 @@ def _sibling(name: str) -> Any:
 harness = _sibling("harness")
 #: matplotlib is for the notebooks of the tutorials.
 REQUIREMENTS = f"metaflow=={harness.VERSION}\nsetuptools\nmatplotlib\n"
-
-
-def pytest_addoption(parser: pytest.Parser) -> None:
-    """See docs of the suite in ``README.md``."""
-    parser.addoption(
-        "--all-scenarios", action="store_true", help="compare all scenarios with the records, not only some"
-    )
-    parser.addoption("--live", action="store_true", help="run the real metaflow too, for every scenario")
-    parser.addoption(
-        "--record", action="store_true", help="write down what the real metaflow answers where that is not known"
-    )
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,16 @@
+"""Options of suites further down: pytest knows those of this file alone when it is called without a path."""
+
+from __future__ import annotations
+
+import pytest
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Those of the differential suite; see ``compat/metaflow/README.md``."""
+    parser.addoption(
+        "--all-scenarios", action="store_true", help="compare all scenarios with the records, not only some"
+    )
+    parser.addoption("--live", action="store_true", help="run the real metaflow too, for every scenario")
+    parser.addoption(
+        "--record", action="store_true", help="write down what the real metaflow answers where that is not known"
+    )
