@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 import time
 from typing import TYPE_CHECKING
 
@@ -290,3 +293,84 @@ def test_a_parameter_named_cache_is_the_flows_own(project: Project) -> None:
 
     assert done.code == 0, done.err
     assert len(ran(project)) == 3 + 1
+
+
+# --- with the command line of headrace ----------------------------------------------------------------------------
+
+
+def test_with_json_the_end_of_a_run_is_one_document(project: Project) -> None:
+    metaflow_file(project, "assert self.input < 3")
+
+    failed = headrace(project, "run", "metatrain.py", "--json")
+    metaflow_file(project)
+    resumed = headrace(project, "resume", "TrainFlow/1", "--json")
+
+    assert (failed.code, resumed.code) == (1, 0), resumed.err
+    first, second = json.loads(failed.out), json.loads(resumed.out)
+    assert (first["run"], first["state"], first["failed"]) == ("TrainFlow/1", "failed", 1)
+    assert first["failure"]["task"] == "TrainFlow/1/fit/4"
+    assert (second["run"], second["state"], second["reused"]) == ("TrainFlow/1", "succeeded", 4)
+    assert "Task is starting." in failed.err
+
+
+def test_keep_going_is_refused(project: Project) -> None:
+    metaflow_file(project)
+
+    done = headrace(project, "run", "--keep-going", "metatrain.py")
+
+    assert (done.code, ran(project)) == (2, [])
+    assert "--keep-going is not for Metaflow files" in done.err
+
+
+def piped(project: Project, text: str, *argv: str) -> str:
+    """What `headrace ARGV` prints with ``text`` on stdin."""
+    done = subprocess.run(
+        [sys.executable, "-m", "headrace", *argv],
+        input=text,
+        cwd=project.path,
+        env={**os.environ, "METAFLOW_USER": "tester"},
+        capture_output=True,
+        text=True,
+        timeout=40,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_debug_opens_where_a_step_raises(project: Project) -> None:
+    metaflow_file(project, "here = self.input; assert here < 3")
+    headrace(project, "run", "metatrain.py")
+
+    out = piped(project, "p 'here', here, self.alpha\nq\n", "debug")
+
+    assert "Calling fit with the inputs of TrainFlow/1/fit/4" in out
+    assert "('here', 3, 0.5)" in out
+    assert "headrace/frontends" not in out
+
+
+def test_debug_has_a_prompt_with_self_and_inputs(project: Project) -> None:
+    metaflow_file(project)
+    headrace(project, "run", "metatrain.py")
+
+    out = piped(project, "print([one.score for one in inputs], self.scale)\n", "debug", "--shell", "TrainFlow/1/join/1")
+
+    assert "[0.0, 5.0, 10.0, 15.0] 10" in out
+
+
+def test_debug_knows_the_tasks_of_a_subflow(project: Project) -> None:
+    metaflow_file(project, "here = self.input; assert here < 3")
+    assert project.run(PIPELINE).code == 1
+
+    out = piped(project, "p 'here', here\nq\n", "debug", "pipeline/1/TrainFlow.fit/4")
+
+    assert "('here', 3)" in out
+
+
+def test_breakpoint_in_a_step_has_the_terminal(project: Project) -> None:
+    metaflow_file(project, "here = self.input\n        if here == 2: breakpoint()")
+
+    out = piped(project, "p 'at', here\nc\n", "run", "metatrain.py", "--debug")
+
+    assert "('at', 2)" in out
+    assert "Done!" in out

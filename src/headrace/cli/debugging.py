@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
 
@@ -17,6 +17,54 @@ from headrace.stores.artifacts.protocol import ArtifactStore
 from headrace.stores.metadata.protocol import MetadataStore
 from headrace.worker import context
 
+#: Where frames of ours are, which a debugger need not show.
+_OURS = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep  # noqa: PTH100, PTH120
+
+
+class Entered(NamedTuple):
+    """A task to look at: what its step sees, by name, and how to call it."""
+
+    step: str
+    names: dict[str, Any]
+    call: Callable[[], Any]
+
+
+def enter(metadata: MetadataStore, artifacts: ArtifactStore, run: RunRecord, task: TaskRecord) -> Entered:
+    """Load the flow's file as it is now, and the inputs of ``task``.
+
+    Raises:
+        FlowLoadError: the file is gone or cannot be imported.
+        NotFoundError: there is no such step in it.
+        NotLoadableError, BlobError: an input cannot be read.
+    """
+    if run.dialect == "metaflow":
+        from headrace.frontends.metaflow.script import load_class
+
+        return _enter_metaflow(load_class(run.entry), metadata, artifacts, run, task)
+    found = _find_step(run, task.step)
+    if not hasattr(found, "__wrapped__"):  # of a Metaflow flow that is a part of this one
+        return _enter_metaflow(found.flow, metadata, artifacts, run, task)
+    args, kwargs = _load_inputs(metadata, artifacts, run, task)
+    os.environ.update(found.policy.env_vars)
+    bound = dict(zip(found.signature.names, args, strict=False)) | kwargs
+    extra = args[len(found.signature.names) :]
+    names = {found.__name__: found, **bound, **({"args": extra} if extra else {})}
+    return Entered(found.__name__, names, lambda: _awaited(found.__wrapped__(*args, **kwargs)))
+
+
+def _enter_metaflow(
+    cls: Any, metadata: MetadataStore, artifacts: ArtifactStore, run: RunRecord, task: TaskRecord
+) -> Entered:
+    from headrace.frontends.metaflow.debugging import enter as enter_task
+
+    names, call_step = enter_task(cls, run, task, _outputs_before(metadata, run, task), artifacts)
+    return Entered(task.step.rpartition(".")[2], names, call_step)
+
+
+def _outputs_before(metadata: MetadataStore, run: RunRecord, task: TaskRecord) -> Any:
+    producers = {TaskId(source.step, source.number) for one in task.inputs for source in one.sources}
+    return metadata.outputs(run.id, list(producers))
+
 
 def describe(run: RunRecord, task: TaskRecord, *, shell: bool) -> str:
     """What would be done in a terminal."""
@@ -27,13 +75,8 @@ def describe(run: RunRecord, task: TaskRecord, *, shell: bool) -> str:
     )
 
 
-def find_step(run: RunRecord, name: str) -> Any:
-    """The step of that name, from the flow's file or a module that it imports.
-
-    Raises:
-        FlowLoadError: the file is gone or cannot be imported.
-        NotFoundError: there is no such step in it.
-    """
+def _find_step(run: RunRecord, name: str) -> Any:
+    """The step of that name, or the sub-flow it is of, from the flow's file or a module that it imports."""
     from headrace.frontends.native.resume import flow_of
     from headrace.frontends.native.steps import Step
 
@@ -45,22 +88,25 @@ def find_step(run: RunRecord, name: str) -> Any:
         for value in list(getattr(module, "__dict__", {}).values()):
             if isinstance(value, Step) and name in (value.name, f"{value.__module__}.{value.__qualname__}"):
                 return value
+            if _is_subflow(value, name):
+                return value
     raise NotFoundError(
         f"step {name!r} is not at the top of {run.entry.rpartition(':')[0]} or of a module that it imports; "
         "one made inside a function can be looked at with `headrace debug --shell` only after moving it there"
     )
 
 
-def load_inputs(
+def _is_subflow(value: object, step: str) -> bool:
+    return type(value).__module__ == "headrace.frontends.metaflow.subflow" and step.startswith(
+        f"{getattr(value, 'name', '')}."
+    )
+
+
+def _load_inputs(
     metadata: MetadataStore, artifacts: ArtifactStore, run: RunRecord, task: TaskRecord
 ) -> tuple[list[Any], dict[str, Any]]:
-    """The arguments that the task was called with.
-
-    Raises:
-        NotLoadableError, BlobError: one of them cannot be read.
-    """
-    producers = {TaskId(source.step, source.number) for one in task.inputs for source in one.sources}
-    outputs = metadata.outputs(run.id, list(producers))
+    """The arguments that the task was called with."""
+    outputs = _outputs_before(metadata, run, task)
 
     def value_of(one: Input) -> Any:
         if not one.template:
@@ -81,12 +127,11 @@ def load_inputs(
     return args, kwargs
 
 
-def call(step: Any, args: list[Any], kwargs: dict[str, Any], name: str) -> int:
+def call(entered: Entered, name: str) -> int:
     """Call the step; where it raises, show the traceback and open the debugger there. Returns the exit code."""
-    os.environ.update(step.policy.env_vars)
-    click.echo(style(f"Calling {step.name} with the inputs of {name} ...", dim=True))
+    click.echo(style(f"Calling {entered.step} with the inputs of {name} ...", dim=True))
     try:
-        result = _plain_call(step.__wrapped__, args, kwargs)
+        result = context.call_plainly(entered.call, (), {})
     except (KeyboardInterrupt, click.exceptions.Abort):
         raise
     except BaseException as error:
@@ -96,19 +141,15 @@ def call(step: Any, args: list[Any], kwargs: dict[str, Any], name: str) -> int:
     return 0
 
 
-def _plain_call(function: Callable[..., Any], args: list[Any], kwargs: dict[str, Any]) -> Any:
-    def run() -> Any:
-        result = function(*args, **kwargs)
-        if hasattr(result, "__await__"):
-            import asyncio
+def _awaited(result: Any) -> Any:
+    if hasattr(result, "__await__"):
+        import asyncio
 
-            async def wait() -> Any:
-                return await result
+        async def wait() -> Any:
+            return await result
 
-            return asyncio.run(wait())
-        return result
-
-    return context.call_plainly(run, (), {})
+        return asyncio.run(wait())
+    return result
 
 
 def _post_mortem(error: BaseException) -> None:
@@ -116,23 +157,20 @@ def _post_mortem(error: BaseException) -> None:
     import traceback
 
     trace = error.__traceback__
-    while trace is not None and trace.tb_frame.f_code.co_filename in (__file__, context.__file__):
+    while trace is not None and trace.tb_frame.f_code.co_filename.startswith(_OURS):
         trace = trace.tb_next
     click.echo("".join(traceback.format_exception(type(error), error, trace)), nl=False)
     click.echo(style("pdb: p NAME prints, u and d move along the calls, q leaves", dim=True))
     pdb.post_mortem(trace if trace is not None else error.__traceback__)
 
 
-def open_prompt(step: Any, args: list[Any], kwargs: dict[str, Any], name: str) -> None:
-    """A Python prompt with the inputs and the step, by their names."""
+def open_prompt(entered: Entered, name: str) -> None:
+    """A Python prompt with what the step sees and the step, by their names."""
     import code
 
-    bound = dict(zip(step.signature.names, args, strict=False)) | kwargs
-    extra = args[len(step.signature.names) :]
-    names: dict[str, Any] = {step.__name__: step, **bound}
-    if extra:
-        names["args"] = extra
-    banner = f"Inputs of {name}: {', '.join(bound) or 'none'}. The step is {step.__name__}. Ctrl-D leaves."
+    names = entered.names
+    inputs = [one for one in names if one != entered.step]
+    banner = f"Inputs of {name}: {', '.join(inputs) or 'none'}. The step is {entered.step}. Ctrl-D leaves."
     try:
         import readline
         import rlcompleter

@@ -6,9 +6,11 @@ to values. What it never looks at is never loaded; an ``Output`` among the value
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from headrace.model.messages import Argument, Execute, Output
+from headrace.model.records import ArtifactRecord, Input, TaskId
 from headrace.model.values import Packed
 from headrace.stores import codecs
 from headrace.stores.artifacts.protocol import ArtifactStore
@@ -42,3 +44,18 @@ class RawCall:
         """
         packed = codecs.pack(value, self.store)
         return Output(name, packed, codecs.preview(value))
+
+
+def arguments_of(
+    inputs: Iterable[Input], outputs: Mapping[TaskId, Mapping[str, ArtifactRecord]]
+) -> tuple[Argument, ...]:
+    """The arguments that a recorded task had; ``outputs`` are those of the tasks that its inputs name."""
+    return tuple(
+        Argument(
+            one.name,
+            one.value,
+            tuple(outputs[TaskId(at.step, at.number)][at.output].value for at in one.sources) if one.template else (),
+            one.template,
+        )
+        for one in inputs
+    )

@@ -45,12 +45,11 @@ def debug_command(name: str, shell: bool, json: bool) -> int:
         click.echo(debugging.describe(run, task, shell=shell))
         click.echo("headrace: debug needs a terminal", err=True)
         return 2
-    function = debugging.find_step(run, task.step)
-    args, kwargs = debugging.load_inputs(project.metadata, project.artifacts, run, task)
+    entered = debugging.enter(project.metadata, project.artifacts, run, task)
     if shell:
-        debugging.open_prompt(function, args, kwargs, f"{run.name}/{task.id}")
+        debugging.open_prompt(entered, f"{run.name}/{task.id}")
         return 0
-    return debugging.call(function, args, kwargs, f"{run.name}/{task.id}")
+    return debugging.call(entered, f"{run.name}/{task.id}")
 
 
 def _commands_wait() -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 import click
 
@@ -59,7 +59,7 @@ def resume_command(context: click.Context, arguments: tuple[str, ...]) -> int:
 
 def _resume(run: RunRecord, arguments: list[str]) -> int:
     if run.dialect == "metaflow":
-        _resume_metaflow(run, arguments)
+        return _resume_metaflow(run, arguments)
     from headrace.frontends.native.parameters import parameter_specs, parse_arguments, usage
     from headrace.frontends.native.resume import flow_of, resume_run
 
@@ -86,13 +86,11 @@ def _resume(run: RunRecord, arguments: list[str]) -> int:
     )
 
 
-def _resume_metaflow(run: RunRecord, arguments: list[str]) -> NoReturn:
+def _resume_metaflow(run: RunRecord, arguments: list[str]) -> int:
     """``python flow.py resume`` for that very run, with our options as that command line has them."""
-    from headrace.frontends.metaflow.script import become
+    from headrace.cli.metaflowfile import run_file
 
     options = Options()
     rest = split(arguments, _OURS - {"help"}, (), options)
-    mine = ["resume", "--same-run", f"--origin-run-id={run.number}"]
-    if options.max_parallel:
-        mine.append(f"--max-workers={options.max_parallel}")
-    become(run.entry.rpartition(":")[0], [*(["--quiet"] if options.quiet else []), *mine, *options.again[:1], *rest])
+    command = ["resume", "--same-run", f"--origin-run-id={run.number}"]
+    return run_file(run.entry.rpartition(":")[0], command, options, [*options.again[:1], *rest])

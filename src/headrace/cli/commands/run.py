@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import NoReturn
-
 import click
 
 from headrace.cli.flowargs import Options, print_parameters, split
@@ -65,7 +63,7 @@ def _run(target: str, arguments: tuple[str, ...], options: Options) -> int:
     from headrace.frontends.native.parameters import parameter_specs, parse_arguments, usage
 
     if dialect_of(target) == "metaflow":
-        _run_metaflow(target, arguments, options)
+        return _run_metaflow(target, arguments, options)
     flow = load_flow(target).flow
     specs = parameter_specs(flow.__wrapped__)
     rest = split(arguments, _OURS, [spec.name for spec in specs], options)
@@ -79,12 +77,9 @@ def _run(target: str, arguments: tuple[str, ...], options: Options) -> int:
     return drive(lambda: run_flow(flow, values, options.launch(), reraise=False), options)
 
 
-def _run_metaflow(target: str, arguments: tuple[str, ...], options: Options) -> NoReturn:
+def _run_metaflow(target: str, arguments: tuple[str, ...], options: Options) -> int:
     """``python target run arguments``, with our options as that command line has them."""
-    from headrace.frontends.metaflow.script import become
+    from headrace.cli.metaflowfile import run_file
 
     rest = split(arguments, _OURS - {"tag", "help"}, (), options)
-    mine = [f"--tag={name}:{value}" if value else f"--tag={name}" for name, value in options.tags]
-    if options.max_parallel:
-        mine.append(f"--max-workers={options.max_parallel}")
-    become(target, [*(["--quiet"] if options.quiet else []), "run", *mine, *rest])
+    return run_file(target, ["run"], options, rest)

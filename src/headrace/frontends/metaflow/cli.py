@@ -164,11 +164,12 @@ _RUN_OPTIONS: list[Callable[[Any], Any]] = [
     click.option("--run-id-file", default="", help="Write the ID of this run to the file specified."),
     click.option("--runner-attribute-file", default="", help="Write facts on this run to the file specified."),
     click.option("--cache/--no-cache", default=False, help="Take what steps made of the same inputs before."),
+    click.option("--debug/--no-debug", default=False, help="One task at a time, with the terminal: for breakpoint()."),
 ]
 
 
 #: Options that Metaflow does not have: flows may have parameters of these names.
-_ONLY_OURS = frozenset({"--cache", "--same-run"})
+_ONLY_OURS = frozenset({"--cache", "--debug", "--same-run"})
 
 
 def _run_command(cls: Any) -> click.Command:
@@ -229,6 +230,7 @@ def _options(cls: Any, obj: dict[str, Any], given: dict[str, Any], **more: Any) 
         run_id_file=given["run_id_file"],
         attribute_file=given["runner_attribute_file"],
         cache=bool(given.get("cache")),
+        debug=bool(given.get("debug")),
         namespace=given.get("namespace"),
         quiet=obj["quiet"],
         project=project_facts(cls, obj["branch"], obj["production"], user_name()),

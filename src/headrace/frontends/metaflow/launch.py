@@ -51,6 +51,7 @@ class RunOptions(msgspec.Struct, frozen=True, kw_only=True):
     origin: RunRecord | None = None
     again: str = ""
     cache: bool = False
+    debug: bool = False  # one task at a time, which keeps the terminal
     same_run: bool = False  # go on with ``origin`` itself, instead of taking over what it finished
 
 
@@ -97,8 +98,8 @@ def launch(cls: Any, values: dict[str, Any], options: RunOptions) -> RunRecord:
     project = wiring.project()
     stores = Stores(project.metadata, project.artifacts, project.name)
     base = pack_base(cls, values, stores)
-    executor = project.executor(_preload(cls))
-    workers = max(1, options.max_workers)
+    executor = project.executor(_preload(cls), debug=options.debug)
+    workers = 1 if options.debug else max(1, options.max_workers)
     facts = run_facts(cls, options, tags)
     ground = Ground(executor.capacity, workers, options.cache)
     plans = make_plans(cls, tuple(base), facts, options.decorators, ground)

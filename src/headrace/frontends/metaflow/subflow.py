@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 import sys
 from collections.abc import Iterator, Mapping
-from types import ModuleType
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -20,7 +18,7 @@ from headrace.frontends.metaflow.launch import RunOptions, default_values, pack_
 from headrace.frontends.metaflow.plan import Ground, StepPlan, make_plans, slot_of
 from headrace.frontends.metaflow.prepare import prepare
 from headrace.frontends.metaflow.runtime import Runtime, Where
-from headrace.frontends.metaflow.script import SHIM
+from headrace.frontends.metaflow.script import load_class
 from headrace.model.errors import ParameterError, UsageError
 from headrace.services.current import Calls, running
 from headrace.services.failures import exception_of
@@ -71,7 +69,7 @@ class Subflow:
         lint(graph_of(flow))
         slot_of(flow)  # before workers are forked
         self.name: str = cls.__name__
-        self._cls = flow
+        self.flow = flow
         self._max_num_splits = max_num_splits
         self._cache = cache
         self._plans: WeakKeyDictionary[Session, dict[str, StepPlan]] = WeakKeyDictionary()
@@ -94,10 +92,10 @@ class Subflow:
                 "by itself with `headrace run`"
             )
         session = run.session
-        base = pack_base(self._cls, self._values(parameters), session.stores)
+        base = pack_base(self.flow, self._values(parameters), session.stores)
         console = Console(session.run.name, silent=True)
         plans = self._plans_in(session, tuple(base))
-        runtime = Runtime(session, graph_of(self._cls), plans, base, console, self._max_num_splits)
+        runtime = Runtime(session, graph_of(self.flow), plans, base, console, self._max_num_splits)
         try:
             runtime.run()
         except BaseException:
@@ -112,7 +110,7 @@ class Subflow:
 
     def _values(self, given: dict[str, Any]) -> dict[str, Any]:
         """The value of every parameter, by attribute."""
-        known = {one.name.replace("-", "_"): one for one in self._cls._parameters().values()}
+        known = {one.name.replace("-", "_"): one for one in self.flow._parameters().values()}
         values = {}
         for name, value in given.items():
             if name not in known:
@@ -122,15 +120,15 @@ class Subflow:
                 values[known[name].name] = known[name].parse(value)
             except (ValueError, MetaflowException) as error:
                 raise ParameterError(f"parameter {name!r} of sub-flow {self.name}: {error}") from None
-        return default_values(self._cls, values)
+        return default_values(self.flow, values)
 
     def _plans_in(self, session: Session, constants: tuple[str, ...]) -> dict[str, StepPlan]:
         plans = self._plans.get(session)
         if plans is None:
             state = session.loop.state.options
             ground = Ground(state.capacity, state.max_parallel or _WORKERS, self._cache, f"{self.name}.")
-            facts = run_facts(self._cls, RunOptions(), ())
-            plans = self._plans[session] = make_plans(self._cls, constants, facts, (), ground)
+            facts = run_facts(self.flow, RunOptions(), ())
+            plans = self._plans[session] = make_plans(self.flow, constants, facts, (), ground)
         return plans
 
     def __repr__(self) -> str:
@@ -161,48 +159,13 @@ def subflow(
         MetaflowException: the flow is not valid.
     """
     if isinstance(flow, (str, os.PathLike)):
-        flow = _load(os.fspath(flow), os.path.dirname(sys._getframe(1).f_code.co_filename))  # noqa: PTH120
+        folder = os.path.dirname(sys._getframe(1).f_code.co_filename)  # noqa: PTH120
+        flow = load_class(os.path.join(folder, os.fspath(flow)))  # noqa: PTH118
     if not (isinstance(flow, type) and issubclass(flow, FlowSpec)):
         raise UsageError(
             f"{flow!r} is no FlowSpec of Headrace: name the file it is in, or have that import from headrace.metaflow"
         )
     return Subflow(flow, configs or {}, max_num_splits, cache)
-
-
-def _load(target: str, folder: str) -> Any:
-    path, _, name = target.partition(".py:")
-    path = os.path.abspath(os.path.join(folder, path if path.endswith(".py") else f"{path}.py"))  # noqa: PTH100, PTH118
-    module = _import(path)
-    flows = {
-        one.__name__: one
-        for one in vars(module).values()
-        if isinstance(one, type) and issubclass(one, FlowSpec) and one.__module__ == module.__name__
-    }
-    if name:
-        flows = {one: flows[one] for one in flows if one == name}
-    if len(flows) != 1:
-        there = f"the flows {', '.join(flows)}: say which one, {path}:NAME" if flows else f"no flow {name}".rstrip()
-        raise UsageError(f"{path} holds {there}")
-    return next(iter(flows.values()))
-
-
-def _import(path: str) -> ModuleType:
-    """The module of a file by its stem, with ours in place of the metaflow package, in workers too."""
-    real = sys.modules.get("metaflow")
-    if real is not None and not str(getattr(real, "__file__", "")).startswith(SHIM):
-        raise UsageError(
-            f"{path} cannot be loaded: the metaflow package itself is imported already; import it after subflow(...)"
-        )
-    folder, file = os.path.split(path)
-    for one in (folder, SHIM):
-        if one not in sys.path:
-            sys.path.insert(0, one)
-    if not os.path.exists(path):  # noqa: PTH110
-        raise UsageError(f"no such file: {path}")
-    module = importlib.import_module(file.removesuffix(".py"))
-    if os.path.abspath(str(module.__file__)) != path:  # noqa: PTH100
-        raise UsageError(f"{path} cannot be loaded: a module of that name is imported already, from {module.__file__}")
-    return module
 
 
 __all__ = ["Artifacts", "Subflow", "subflow"]

@@ -60,15 +60,12 @@ class StepSpec(msgspec.Struct, frozen=True, kw_only=True):
 
 def run_step(spec: StepSpec, call: RawCall) -> dict[str, Any]:
     """Run one attempt of a step; the outputs by name."""
-    cls = _flow_class(spec)
-    flow = _instance(cls)
-    state, inputs = _artifacts(spec, call, cls)
-    state.step = spec.step
-    flow.__dict__[STATE] = state
-    function = cls._steps[spec.step]
+    flow, inputs = open_flow(spec, call)
+    state: Artifacts = flow.__dict__[STATE]
+    function = type(flow)._steps[spec.step]
     tries = call.tries
     cards = make_cards(function)
-    current_module.enter({**_facts(spec, call, state), **({"card": cards} if cards is not None else {})})
+    current_module.enter({**task_facts(spec, call, state), **({"card": cards} if cards is not None else {})})
     try:
         caught = _run_caught(spec, function, flow, inputs, tries)
         outputs = _outputs(flow, state)
@@ -82,6 +79,16 @@ def run_step(spec: StepSpec, call: RawCall) -> dict[str, Any]:
     transition = state.transition
     outputs[TRANSITION] = None if transition is None else transition.as_list()
     return outputs
+
+
+def open_flow(spec: StepSpec, call: RawCall) -> tuple[Any, Inputs | None]:
+    """``self`` and ``inputs`` of the step, as they are before it runs; ``self`` is to lose ``STATE`` after that."""
+    cls = _flow_class(spec)
+    flow = _instance(cls)
+    state, inputs = _artifacts(spec, call, cls)
+    state.step = spec.step
+    flow.__dict__[STATE] = state
+    return flow, inputs
 
 
 # --- the class and its instance -----------------------------------------------------------------------------------
@@ -154,7 +161,8 @@ def _stack(call: RawCall, packed: Packed) -> list[Frame]:
     return [Frame(*frame) for frame in call.load(packed)]
 
 
-def _facts(spec: StepSpec, call: RawCall, state: Artifacts) -> dict[str, Any]:
+def task_facts(spec: StepSpec, call: RawCall, state: Artifacts) -> dict[str, Any]:
+    """What ``current`` knows in the task."""
     _, run, _, task = call.task.split("/")
     facts = {
         **spec.facts,
@@ -265,11 +273,10 @@ def _print_trace(error: BaseException, indent: str, out: TextIO) -> None:
 
 def _call(spec: StepSpec, function: Any, flow: Any, inputs: Inputs | None) -> None:
     """The step's function, within what its decorators ask for."""
-    _set_secrets(function)
     timeout = find(function, "timeout")
     seconds = timeout_seconds(timeout.attributes) if timeout is not None else 0
     if not seconds:
-        _plain_call(function, flow, inputs)
+        call_plainly(function, flow, inputs)
         return
     import signal
 
@@ -288,12 +295,14 @@ def _call(spec: StepSpec, function: Any, flow: Any, inputs: Inputs | None) -> No
     signal.signal(signal.SIGALRM, expired)
     signal.setitimer(signal.ITIMER_REAL, seconds)
     try:
-        _plain_call(function, flow, inputs)
+        call_plainly(function, flow, inputs)
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
 
 
-def _plain_call(function: Any, flow: Any, inputs: Inputs | None) -> None:
+def call_plainly(function: Any, flow: Any, inputs: Inputs | None) -> None:
+    """The step's function within what users put around it, with its secrets."""
+    _set_secrets(function)
     if function.wrappers:
         from headrace.frontends.metaflow.userdeco import call_wrapped
 

@@ -1,0 +1,73 @@
+"""``run`` and ``resume`` of Metaflow files: their own command line in a process, with options of ours translated."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from headrace.cli.flowargs import Options
+from headrace.cli.output import print_json
+from headrace.model.errors import UsageError
+
+
+def run_file(path: str, command: Sequence[str], options: Options, rest: Sequence[str]) -> int:
+    """``python path COMMAND REST`` in place of this process or, with ``--json``, beside it: then, the exit code.
+
+    Raises:
+        UsageError: an option is none of Metaflow files.
+    """
+    if "keep-going" in options.flags:
+        raise UsageError(
+            "--keep-going is not for Metaflow files: when a task fails, those that run have five seconds to end"
+        )
+    words = ["--quiet"] if "quiet" in options.flags else []
+    words += command
+    words += [f"--tag={name}:{value}" if value else f"--tag={name}" for name, value in options.tags]
+    if options.max_parallel:
+        words.append(f"--max-workers={options.max_parallel}")
+    words += [f"--{name}" for name in ("debug", "no-cache") if name in options.flags]
+    if not options.json:
+        from headrace.frontends.metaflow.script import become
+
+        become(path, [*words, *rest])
+    return _with_json(path, [*words, *rest])
+
+
+def _with_json(path: str, words: list[str]) -> int:
+    """Run it with all that it prints on stderr; then one JSON document on stdout, as for native flows."""
+    import os
+
+    from headrace.frontends.metaflow.script import environment
+
+    with tempfile.TemporaryDirectory() as folder:
+        facts = Path(folder, "run.json")
+        command = [sys.executable, path, *words, f"--runner-attribute-file={facts}"]
+        process = subprocess.Popen(command, stdout=2, env=environment(dict(os.environ)))
+        while True:
+            try:
+                code = process.wait()
+                break
+            except KeyboardInterrupt:  # it got the same signal, and ends the run
+                continue
+        if facts.exists():
+            print_json(_summary(json.loads(facts.read_text())))
+    return code
+
+
+def _summary(facts: dict[str, Any]) -> Any:
+    from headrace.cli.opening import open_existing
+    from headrace.services.describe import steps_of
+    from headrace.services.names import find_run
+    from headrace.services.summary import summarize
+
+    project = open_existing()
+    run = find_run(project.metadata, project.name, f"{facts['flow_name']}/{facts['run_id']}")
+    steps = steps_of(project.metadata, run, time.time())
+    counts = {one.step: one.counts for one in steps}
+    return summarize(project.metadata, run, counts, sum(one.reused or 0 for one in steps))
