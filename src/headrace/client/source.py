@@ -49,6 +49,11 @@ class Source:
         """The project's name."""
         return self._project.name
 
+    @property
+    def settings(self) -> wiring.Settings:
+        """Where it all is: enough for another process to open the same."""
+        return self._project.settings
+
 
 def source_here() -> Source:
     """The project of the working directory; a place where nothing was ever run is left as it is.

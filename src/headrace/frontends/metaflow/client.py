@@ -9,25 +9,28 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
-from headrace.client.source import RunReader, Source
-from headrace.frontends.metaflow.clienttask import DataArtifact, Task, task_of
-from headrace.frontends.metaflow.exceptions import MetaflowNamespaceMismatch, MetaflowNotFound
+from headrace.client.source import RunReader
+from headrace.frontends.metaflow.clientcode import MetaflowCode, code_of
+from headrace.frontends.metaflow.clientmetadata import Metadata
+from headrace.frontends.metaflow.clienttask import DataArtifact, MetaflowData, Task, last_task, task_of
+from headrace.frontends.metaflow.events import Trigger
+from headrace.frontends.metaflow.exceptions import MetaflowNotFound
 from headrace.frontends.metaflow.objects import (
     InRun,
-    MetaflowData,
     MetaflowObject,
     default_namespace,
     get_namespace,
     namespace,
     open_source,
-    place_of,
     when,
 )
+from headrace.frontends.metaflow.providers import default_metadata, get_metadata, inspect_spin, metadata
+from headrace.frontends.metaflow.runfacts import RunFacts, facts_of
 from headrace.model.records import RunRecord, TaskId, TaskRecord
-from headrace.model.states import RunState
 from headrace.stores.metadata.protocol import RunFilter
 
 _PAGE = 200
+_GANG = "_parallel_ubf_iter"
 
 
 class Metaflow:
@@ -39,10 +42,11 @@ class Metaflow:
         return list(self)
 
     def __iter__(self) -> Iterator[Flow]:
-        source = open_source()
+        source, ns = open_source(), get_namespace()
         for name, _, _ in sorted(source.metadata.flows(source.project), key=lambda one: -one[2]):
-            flow = Flow(name, _checked=True)
-            if flow.is_in_namespace():
+            flow = Flow(name, _namespace_check=False)
+            flow._namespace = ns
+            if flow._is_in(ns):
                 yield flow
 
     def __getitem__(self, name: str) -> Flow:
@@ -54,6 +58,9 @@ class Metaflow:
     def __repr__(self) -> str:
         return "Metaflow()"
 
+    def _ipython_key_completions_(self) -> list[str]:
+        return [flow.id for flow in self]
+
 
 class Flow(MetaflowObject):
     """All runs of a flow."""
@@ -61,61 +68,58 @@ class Flow(MetaflowObject):
     _KIND, _FORM, _PARTS = "Flow", "FlowName", 1
 
     def _open(self) -> None:
-        source = self._source
-        if source.metadata.latest_run(self.id, source.project) is None:
+        if self._source.metadata.latest_run(self.id, self._source.project) is None:
             raise self._absent()
 
-    def is_in_namespace(self) -> bool:
-        """Whether one of its runs is."""
-        return next(iter(self), None) is not None
+    def _is_in(self, ns: str | None) -> bool:
+        return ns is None or next(self._runs_in(ns), None) is not None
 
     @property
     def created_at(self) -> datetime | None:
         """When its first run began."""
-        records = list(_records(self._source, self.id))
+        records = list(self._records())
         return when(records[-1].created) if records else None
 
+    def _records(self) -> Iterator[RunRecord]:
+        source, have = self._source, 0
+        while True:
+            page = source.metadata.runs(RunFilter(project=source.project, flow=self.id, limit=have + _PAGE))[have:]
+            yield from page
+            have += len(page)
+            if len(page) < _PAGE:
+                return
+
+    def _runs_in(self, ns: str | None) -> Iterator[Run]:
+        for record in self._records():
+            run = Run._near(f"{self.id}/{record.number}", self, ns=self._namespace)
+            run.__dict__["_run"] = RunReader(self._source, record, complete=False)
+            if run._is_in(ns):
+                yield run
+
     def __iter__(self) -> Iterator[Run]:
-        return self.runs()
+        return self._runs_in(self._namespace)
 
     def runs(self, *tags: str) -> Iterator[Run]:
         """Runs in the namespace that have all ``tags``, newest first."""
-        ns = get_namespace()
-        for record in _records(self._source, self.id):
-            run: Run = self._near(Run, [self.id, str(record.number)])
-            have = run.tags
-            if (ns is None or ns in have) and all(tag in have for tag in tags):
-                yield run
+        return self._filtered(tags)
 
     @property
     def latest_run(self) -> Run | None:
         """The newest run."""
-        return next(self.runs(), None)
+        return next(iter(self), None)
 
     @property
     def latest_successful_run(self) -> Run | None:
         """The newest run that succeeded."""
-        return next((run for run in self.runs() if run.successful), None)
+        return next((run for run in self if run.successful), None)
 
     def __getitem__(self, name: str) -> Run:
         try:
-            run: Run = self._near(Run, [self.id, name])
+            run = Run._near(f"{self.id}/{name}", self, ns=self._namespace)
             run._open()
         except MetaflowNotFound:
             raise KeyError(name) from None
-        if not run.is_in_namespace():
-            raise MetaflowNamespaceMismatch(get_namespace())
         return run
-
-
-def _records(source: Source, flow: str) -> Iterator[RunRecord]:
-    have = 0
-    while True:
-        page = source.metadata.runs(RunFilter(project=source.project, flow=flow, limit=have + _PAGE))[have:]
-        yield from page
-        have += len(page)
-        if len(page) < _PAGE:
-            return
 
 
 class Run(InRun):
@@ -149,46 +153,55 @@ class Run(InRun):
     @property
     def end_task(self) -> Task | None:
         """The task of its last step, which may have failed; None when it did not come so far."""
-        succeeded = self._run.record().state is RunState.SUCCEEDED
-        name = self._graph_endpoints[1] if succeeded else "end"  # of the others, nobody knows where they would end
-        records = self._run.metadata.tasks(self._run.id, name, limit=1)
-        return task_of(self._run, records[0]) if records else None
+        record = last_task(self, self._graph_endpoints[1])
+        return task_of(self, record, self._namespace) if record is not None else None
+
+    @property
+    def _facts(self) -> RunFacts:
+        return facts_of(self._run)
 
     @property
     def _graph_endpoints(self) -> tuple[str, str]:
-        steps = [step for step in _step_names(self._run) if step]
-        start = "start" if "start" in steps or not steps else steps[0]
-        return start, "end" if "end" in steps or not steps else steps[-1]
+        return self._facts.endpoints
 
     @property
-    def data(self) -> Any:
+    def data(self) -> MetaflowData | None:
         """The artifacts of its last task."""
         end = self.end_task
         return end.data if end is not None else None
 
     @property
-    def code(self) -> None:
-        """None: the sources of a run are kept by Headrace (``headrace show``)."""
-        return
+    def code(self) -> MetaflowCode | None:
+        """Its flow file with the files of the user's that it uses; None when it kept none."""
+        return code_of(self._run)
 
     @property
-    def trigger(self) -> None:
-        """What started it; None: a person."""
-        return
+    def trigger(self) -> Trigger | None:
+        """The runs whose end started it; None: a person did."""
+        triggers = self._facts.triggers
+        return Trigger(triggers) if triggers else None
 
     def steps(self, *tags: str) -> Iterator[Step]:
         """Its steps, newest first."""
-        return iter(self) if all(tag in self.tags for tag in tags) else iter(())
+        return self._filtered(tags)
 
     def __iter__(self) -> Iterator[Step]:
         for name in reversed([step for step in _step_names(self._run) if step]):
-            yield _step(self._run, name)
+            yield self._step(name)
+
+    def _step(self, name: str) -> Step:
+        return Step._near(f"{self.pathspec}/{name}", self, ns=self._namespace)
+
+    def __getitem__(self, name: str) -> Step:
+        if name not in _step_names(self._run):
+            raise KeyError(name)
+        return self._step(name)
 
     # --- tags ---
 
     def add_tag(self, tag: Any) -> None:
         """Add a tag; see ``add_tags``."""
-        self.add_tags(list(tag) if isinstance(tag, (list, tuple, set, frozenset)) else [tag])
+        self.replace_tags([], _several(tag))
 
     def add_tags(self, tags: Any) -> None:
         """Add tags; one that is a system tag is left out in silence.
@@ -196,11 +209,11 @@ class Run(InRun):
         Raises:
             MetaflowTaggingError: one is no tag, or there would be too many.
         """
-        self.replace_tags([], tags)
+        self.replace_tags([], _several(tags))
 
     def remove_tag(self, tag: Any) -> None:
         """Remove a tag; see ``remove_tags``."""
-        self.remove_tags(list(tag) if isinstance(tag, (list, tuple, set, frozenset)) else [tag])
+        self.replace_tags(_several(tag), [])
 
     def remove_tags(self, tags: Any) -> None:
         """Remove tags; a system tag among them is an error, and nothing is removed."""
@@ -208,26 +221,25 @@ class Run(InRun):
 
     def replace_tag(self, tag_to_remove: Any, tag_to_add: Any) -> None:
         """Remove one tag and add another."""
-        self.replace_tags([tag_to_remove], [tag_to_add])
+        self.replace_tags(_several(tag_to_remove), _several(tag_to_add))
 
     def replace_tags(self, tags_to_remove: Any, tags_to_add: Any) -> None:
-        """Remove tags, then add others, all or nothing."""
+        """Remove tags, then add others, all or nothing.
+
+        Raises:
+            MetaflowTaggingError: one is no tag or a system tag, there is nothing to do, or there would be too many.
+        """
         from headrace.frontends.metaflow.tagging import change_tags
 
-        remove = [tags_to_remove] if isinstance(tags_to_remove, str) else list(tags_to_remove)
-        add = [tags_to_add] if isinstance(tags_to_add, str) else list(tags_to_add)
-        change_tags(self._run.metadata, self._run.id, add, remove)
+        change_tags(self._run.metadata, self._run.id, tags_to_add, tags_to_remove)
+
+
+def _several(tag: Any) -> Any:
+    return tag if isinstance(tag, (list, tuple, set, frozenset)) else [tag]
 
 
 def _step_names(run: RunReader) -> list[str]:
     return list(dict.fromkeys(one.step for one in run.metadata.step_counts(run.id)))
-
-
-def _step(run: RunReader, name: str) -> Step:
-    step = Step(f"{run.flow}/{run.number}/{name}", _checked=True)
-    step._run = run
-    step._place = place_of(run)
-    return step
 
 
 class Step(InRun):
@@ -245,11 +257,11 @@ class Step(InRun):
 
     def __iter__(self) -> Iterator[Task]:
         for record in reversed(self._records()):
-            yield task_of(self._run, record)
+            yield task_of(self, record, self._namespace)
 
     def tasks(self, *tags: str) -> Iterator[Task]:
         """Its tasks, newest first."""
-        return iter(self) if all(tag in self.tags for tag in tags) else iter(())
+        return self._filtered(tags)
 
     @property
     def task(self) -> Task | None:
@@ -260,7 +272,7 @@ class Step(InRun):
         record = self._run.metadata.task(self._run.id, TaskId(self.id, int(name))) if str(name).isdigit() else None
         if record is None:
             raise KeyError(name)
-        return task_of(self._run, record)
+        return task_of(self, record, self._namespace)
 
     @property
     def created_at(self) -> datetime | None:
@@ -269,49 +281,66 @@ class Step(InRun):
 
     @property
     def finished_at(self) -> datetime | None:
-        """When its last task ended."""
-        return max((one.finished_at for one in self if one.finished_at), default=None)
+        """When its last task ended; None as long as one has not."""
+        moments = [one.finished_at for one in self]
+        known = [one for one in moments if one is not None]
+        return max(known, default=None) if len(known) == len(moments) else None
 
     @property
-    def environment_info(self) -> None:
-        """None: see ``headrace show``."""
-        return
+    def environment_info(self) -> dict[str, Any] | None:
+        """The interpreter, platform and packages that it ran with."""
+        task = self.task
+        return task.environment_info if task is not None else None
 
     @property
     def control_task(self) -> Task | None:
-        """The first task of a gang."""
+        """The first task of a gang; None: it is no gang."""
         return next(self.control_tasks(), None)
 
     def control_tasks(self, *tags: str) -> Iterator[Task]:
-        """The first tasks of gangs."""
-        for task in self:
+        """The first tasks of gangs that have all ``tags``."""
+        for task in self.tasks(*tags):
             stack = task._stack()
-            if stack and stack[-1][1] == "_parallel_ubf_iter" and stack[-1][3] == 0:
+            if stack and stack[-1][1] == _GANG and stack[-1][3] == 0:
                 yield task
 
     @property
     def parent_steps(self) -> Iterator[Step]:
-        """Steps whose tasks led here."""
-        names = dict.fromkeys(parent.step for task in self for parent in task._parents())
-        return iter([_step(self._run, name) for name in names])
+        """Steps that lead here."""
+        steps = facts_of(self._run).graph.get("steps", {})
+        if steps:
+            return self._related(name for name, node in steps.items() if self.id in node["next"])
+        return self._related(parent.step for task in self for parent in task._parents())
 
     @property
     def child_steps(self) -> Iterator[Step]:
-        """Steps that followed."""
-        names = dict.fromkeys(child.step for task in self for child in task._children())
-        return iter([_step(self._run, name) for name in names])
+        """Steps that follow, as far as the run came to them."""
+        steps = facts_of(self._run).graph.get("steps", {})
+        if steps:
+            return self._related(iter(steps.get(self.id, {}).get("next", ())))
+        return self._related(child.step for task in self for child in task._children())
+
+    def _related(self, steps: Iterator[str]) -> Iterator[Step]:
+        run, there = "/".join(self.path_components[:2]), _step_names(self._run)
+        return iter([Step._near(f"{run}/{name}", self) for name in dict.fromkeys(steps) if name in there])
 
 
 __all__ = [
     "DataArtifact",
     "Flow",
+    "Metadata",
     "Metaflow",
+    "MetaflowCode",
     "MetaflowData",
     "MetaflowObject",
     "Run",
     "Step",
     "Task",
+    "default_metadata",
     "default_namespace",
+    "get_metadata",
     "get_namespace",
+    "inspect_spin",
+    "metadata",
     "namespace",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from typing import Any
@@ -46,9 +47,9 @@ _NAMES = (
     "username",
     "tags",
     "tempdir",
-    "graph",
     "is_running_flow",
 )
+_MADE_ON_DEMAND = ("graph", "trigger")
 
 
 class Current:
@@ -60,9 +61,13 @@ class Current:
         known = facts()
         if name in known:
             value = known[name]
-            return value() if name == "graph" else value
+            return value() if name in _MADE_ON_DEMAND else value
         if name == "is_running_flow":
             return bool(known)
+        if name == "tempdir":
+            return os.environ.get("METAFLOW_TEMPDIR", ".")
+        if name == "graph":
+            raise RuntimeError("Graph is not available: no flow is running here")
         if name == "tags":
             return frozenset()
         if name in makers:
@@ -77,9 +82,8 @@ class Current:
         return getattr(self, name, None) is not None
 
     def get(self, key: str, default: Any = None) -> Any:
-        """The value under ``key``, else ``default``."""
-        value = getattr(self, key, None)
-        return default if value is None else value
+        """The value under ``key``; ``default`` where there is no such name."""
+        return getattr(self, key, default)
 
     def __iter__(self) -> Iterator[str]:
         return iter(facts())

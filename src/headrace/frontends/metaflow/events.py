@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime
 from typing import Any, NamedTuple
 
-from headrace.frontends.metaflow.exceptions import NotSupportedException
+from headrace.frontends.metaflow.exceptions import MetaflowException, NotSupportedException
+from headrace.frontends.metaflow.objects import object_at
 
 
 class MetaflowEvent(NamedTuple):
@@ -18,10 +20,20 @@ class MetaflowEvent(NamedTuple):
 
 
 class Trigger:
-    """The events, or the run, that started a run: ``current.trigger``."""
+    """The events, or the runs whose end it was, that started a run: ``current.trigger`` and ``Run.trigger``."""
 
     def __init__(self, _meta: list[dict[str, Any]] | None = None) -> None:
-        self._events = [MetaflowEvent(**one) for one in _meta or []]
+        ordered = sorted(_meta or [], key=_moment, reverse=True)
+        self._events = [MetaflowEvent(**{**one, "timestamp": _as_datetime(one.get("timestamp"))}) for one in ordered]
+        self._runs: list[Any] | None = None
+
+    @classmethod
+    def from_runs(cls, run_objs: list[Any]) -> Trigger:
+        """As if the ends of these runs had started one."""
+        ended = [run for run in sorted(run_objs, key=lambda one: one.finished_at, reverse=True) if run.end_task]
+        trigger = cls([event for run in ended for event in _events_of(run)])
+        trigger._runs = ended
+        return trigger
 
     @property
     def event(self) -> MetaflowEvent | None:
@@ -30,22 +42,27 @@ class Trigger:
 
     @property
     def events(self) -> list[MetaflowEvent] | None:
-        """All events."""
+        """All events, newest first."""
         return list(self._events) or None
 
     @property
-    def run(self) -> None:
-        """The run whose end it was."""
-        return
+    def run(self) -> Any:
+        """The newest run whose end it was; None: it was none."""
+        return next(iter(self.runs or []), None)
 
     @property
-    def runs(self) -> None:
-        """The runs whose ends they were."""
-        return
+    def runs(self) -> list[Any] | None:
+        """The runs whose ends they were, newest first."""
+        if self._runs is None:
+            names = ["/".join(one.id.split("/")[:2]) for one in self._events if one.type == "run"]
+            self._runs = [object_at(name) for name in dict.fromkeys(names)]
+        return list(self._runs) or None
 
-    def __getitem__(self, key: str) -> MetaflowEvent:
-        for one in self._events:
-            if key in (one.name, one.id):
+    def __getitem__(self, key: str) -> Any:
+        """The run of flow ``key``; where events are no runs, the event of that name."""
+        found = self.runs or self._events
+        for one in found:
+            if key == (one.name if isinstance(one, MetaflowEvent) else one.path_components[0]):
                 return one
         raise KeyError(key)
 
@@ -53,7 +70,48 @@ class Trigger:
         return iter(self._events)
 
     def __contains__(self, key: object) -> bool:
-        return any(key in (one.name, one.id) for one in self._events)
+        try:
+            return bool(self[str(key)])
+        except KeyError:
+            return False
+
+
+def _moment(event: dict[str, Any]) -> float:
+    moment = event.get("timestamp")
+    return moment.timestamp() if isinstance(moment, datetime) else float(moment or "-inf")
+
+
+def _as_datetime(moment: Any) -> Any:
+    return datetime.fromtimestamp(moment) if isinstance(moment, (int, float)) and moment else moment
+
+
+def _events_of(run: Any) -> Iterator[dict[str, Any]]:
+    """The end of a run as events: by the name of its last step, and as ``end`` where that has another name."""
+    task = run.end_task
+    for step in dict.fromkeys((task.parent.id, "end")):
+        name = f"metaflow.{run.parent.id}.{step}"
+        yield {"type": "run", "timestamp": run.finished_at, "name": name, "id": task.pathspec}
+
+
+def events_of_runs(pathspecs: tuple[str, ...]) -> list[dict[str, Any]]:
+    """What ``--trigger`` stands for: events as a run keeps them, times as numbers.
+
+    Raises:
+        MetaflowException: one is no run that succeeded; MetaflowNotFound: there is none.
+    """
+    runs = []
+    for pathspec in pathspecs:
+        if pathspec.count("/") != 1:
+            raise MetaflowException(
+                f"Incorrect format for run pathspec for *--trigger*: {pathspec!r} is not flow_name/run_id."
+            )
+        run = object_at(pathspec)
+        if not run.successful:
+            raise MetaflowException(
+                f"*--trigger* does not support runs that are not successful yet, such as {pathspec}."
+            )
+        runs.append(run)
+    return [{**one._asdict(), "timestamp": one.timestamp.timestamp()} for one in Trigger.from_runs(runs)]
 
 
 class ArgoEvent:

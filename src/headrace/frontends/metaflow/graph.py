@@ -242,26 +242,6 @@ def _read_switch(node: DAGNode, cases: ast.Dict, keywords: dict[str | None, ast.
     return ""
 
 
-def graph_info(graph: FlowGraph) -> dict[str, Any]:
-    """The graph as plain values: what ``current.graph`` is."""
-    steps = {
-        node.name: {
-            "name": node.name,
-            "type": {"foreach": "split-foreach", "split": "split-and"}.get(node.type, node.type),
-            "line": node.func_lineno,
-            "source_file": node.source_file,
-            "doc": node.doc,
-            "decorators": [{"name": one.name, "attributes": dict(one.given)} for one in node.decorators],
-            "next": list(node.out_funcs),
-            "node_info": node.function.node_info,
-            **({"foreach_artifact": node.foreach_param} if node.foreach_param else {}),
-            **({"matching_join": node.matching_join} if node.matching_join else {}),
-        }
-        for node in graph
-    }
-    return {"start_step": graph.start_step, "end_step": graph.end_step, "steps": steps, "doc": graph.doc}
-
-
 # --- checking -----------------------------------------------------------------------------------------------------
 
 

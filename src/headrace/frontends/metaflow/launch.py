@@ -25,6 +25,7 @@ from headrace.frontends.metaflow.identity import user_name
 from headrace.frontends.metaflow.parameters import Parameter, ParameterContext
 from headrace.frontends.metaflow.plan import Ground, make_plans, unsupported_notes
 from headrace.frontends.metaflow.projects import flow_decorators
+from headrace.frontends.metaflow.runfacts import fact_input
 from headrace.frontends.metaflow.runtime import Runtime
 from headrace.frontends.metaflow.tagging import RESUMED, check_count, check_tags, system_tags
 from headrace.model.records import Input, RunRecord
@@ -52,6 +53,7 @@ class RunOptions(msgspec.Struct, frozen=True, kw_only=True):
     again: str = ""
     cache: bool = False
     debug: bool = False  # one task at a time, which keeps the terminal
+    triggers: list[dict[str, Any]] = []
     same_run: bool = False  # go on with ``origin`` itself, instead of taking over what it finished
 
 
@@ -109,7 +111,10 @@ def launch(cls: Any, values: dict[str, Any], options: RunOptions) -> RunRecord:
         flow=cls.__name__,
         entry=_entry(cls),
         dialect="metaflow",
-        inputs=tuple(Input(name, packed) for name, packed in base.items()),
+        inputs=(
+            *(Input(name, packed) for name, packed in base.items()),
+            fact_input(cls, options.triggers, stores.artifacts),
+        ),
         params=tuple((name, _shown(value)) for name, value in values.items()),
         tags=(*system_tags(user_name(), options.project), *origin, *((tag, "") for tag in tags)),
         max_parallel=workers,
@@ -206,6 +211,7 @@ def run_facts(cls: Any, options: RunOptions, tags: tuple[str, ...]) -> dict[str,
         "parameter_names": sorted(cls._parameters()),
         "tags": list(tags),
         **options.project,
+        **({"triggers": options.triggers} if options.triggers else {}),
     }
 
 

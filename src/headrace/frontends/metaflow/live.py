@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from headrace.frontends.metaflow.client import Run, Task
 from headrace.frontends.metaflow.current import Current, current, makers
+from headrace.frontends.metaflow.objects import not_looked_for
 
-makers["run"] = lambda pathspec: Run("/".join(pathspec.split("/")[:2]), _checked=True)
-makers["task"] = lambda pathspec: Task(pathspec, _checked=True)
+makers["run"] = lambda pathspec: not_looked_for(Run, "/".join(pathspec.split("/")[:2]))
+makers["task"] = lambda pathspec: not_looked_for(Task, pathspec)
 
 __all__ = ["Current", "current"]

@@ -13,3 +13,5 @@ SUCCESS = "_success"
 INTERNAL = frozenset({TRANSITION, FOREACH, INPUTS, SUCCESS})
 #: Logged artifacts with this prefix are the cards of a task.
 CARD = "_card_"
+#: Logged artifacts with this prefix, a number and ``_`` are those of an attempt that failed and was not the last.
+ATTEMPT = "_attempt_"

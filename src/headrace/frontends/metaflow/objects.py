@@ -1,13 +1,13 @@
-"""What all objects of the Client API have in common: addresses, namespaces, tags."""
+"""What all objects of the Client API have in common: addresses, namespaces, tags, being pickled."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import os
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from functools import cached_property
-from typing import Any
+from typing import Any, Self
 
-from headrace.client.loading import load
 from headrace.client.source import RunReader, Source
 from headrace.frontends.metaflow.exceptions import (
     MetaflowInvalidPathspec,
@@ -17,7 +17,6 @@ from headrace.frontends.metaflow.exceptions import (
 from headrace.frontends.metaflow.identity import user_name
 from headrace.frontends.metaflow.providers import chosen_project
 from headrace.frontends.metaflow.tagging import RunTags, tags_of
-from headrace.model.values import Packed
 from headrace.wiring import Project, Settings
 
 
@@ -45,29 +44,34 @@ def namespace(ns: str | None) -> str | None:
     return ns
 
 
+#: Stores that were opened for objects that were pickled or found elsewhere, by process and settings.
+_sources: dict[tuple[int, Settings], Source] = {}
+
+
 def open_source() -> Source:
     """The stores that ``metadata`` chose, else those of the working directory."""
     return Source(chosen_project())
 
 
-class Elsewhere(Source):
-    """The stores of other settings than those of this process."""
+def _source_of(settings: Settings) -> Source:
+    key = os.getpid(), settings
+    if key not in _sources:
+        _sources[key] = Source(Project(settings))
+    return _sources[key]
 
-    def __init__(self, settings: Settings) -> None:
-        super().__init__(Project(settings))
-        self.settings = settings
+
+def not_looked_for(kind: type[MetaflowObject], pathspec: str) -> Any:
+    """An object of which it is known that it is, or will be, there: the row of a task may come after its start."""
+    found = kind.__new__(kind)
+    found._set(pathspec, None, None)
+    return found
 
 
 def found_elsewhere(kind: type[MetaflowObject], pathspec: str, settings: Settings) -> Any:
     """An object of the Client API that is read, with all that it leads to, where ``settings`` say."""
-    found = kind(pathspec, _checked=True)
-    found._place = Elsewhere(settings)
+    found = not_looked_for(kind, pathspec)
+    found._source = _source_of(settings)
     return found
-
-
-def place_of(run: RunReader) -> Elsewhere | None:
-    """Where a run is read from, if that is not where this process looks."""
-    return run.source if isinstance(run.source, Elsewhere) else None
 
 
 def when(seconds: float | None) -> datetime | None:
@@ -79,55 +83,77 @@ def when(seconds: float | None) -> datetime | None:
 _classes: dict[int, Any] = {}
 
 
+def object_at(pathspec: str) -> Any:
+    """The object at an address, in whatever namespace; the module ``client`` must have been imported."""
+    return _classes[pathspec.count("/") + 1](pathspec, _namespace_check=False)
+
+
 class MetaflowObject:
-    """Base of all: an address, a parent, children."""
+    """Base of all: an address, a parent, children. Objects without a check look everywhere for their children."""
 
     _KIND = ""
     _FORM = ""
     _PARTS = 1
-    _place: Elsewhere | None = None  # where it is read from; None: where this process looks
 
     def __init_subclass__(cls) -> None:
         if "_KIND" in vars(cls):
             _classes[cls._PARTS] = cls
 
-    def __init__(self, pathspec: str, attempt: int | None = None, _checked: bool = False) -> None:
-        parts = str(pathspec).strip("/").split("/")
-        if len(parts) != self._PARTS or not all(parts):
+    def __init__(self, pathspec: str, attempt: int | None = None, _namespace_check: bool = True) -> None:
+        self._set(pathspec, attempt, get_namespace() if _namespace_check else None)
+        self._open()
+        if not self._is_in(self._namespace):
+            raise MetaflowNamespaceMismatch(self._namespace)
+
+    def _set(self, pathspec: str, attempt: int | None, ns: str | None) -> None:
+        if not isinstance(pathspec, str):
+            raise TypeError(f"{self._KIND} takes an address such as '{self._FORM}', not {pathspec!r}")
+        parts = pathspec.split("/")
+        if len(parts) != self._PARTS:
             raise MetaflowInvalidPathspec(f"Expects {self._KIND}('{self._FORM}')")
-        self.path_components = parts
         self.id = parts[-1]
-        self.pathspec = "/".join(parts)
-        self._attempt = attempt
-        if not _checked:
-            self._open()
-            if not self.is_in_namespace():
-                raise MetaflowNamespaceMismatch(get_namespace())
+        self.pathspec = pathspec
+        self._attempt = _checked_attempt(self._PARTS, attempt)
+        self._namespace = ns
+
+    @classmethod
+    def _near(cls, pathspec: str, other: MetaflowObject, *, attempt: int | None = None, ns: str | None = None) -> Self:
+        """The object at an address that is known to exist, in the stores of ``other``."""
+        self = cls.__new__(cls)
+        self._set(pathspec, attempt, ns)
+        self._source = other._source
+        if "_run" in other.__dict__ and self.path_components[:2] == other.path_components[:2]:
+            self.__dict__["_run"] = other.__dict__["_run"]
+        return self
+
+    @cached_property
+    def _source(self) -> Source:
+        return open_source()
 
     def _open(self) -> None:
         raise NotImplementedError
 
     def _absent(self) -> MetaflowNotFound:
-        return MetaflowNotFound(f"{self._KIND}('{self.pathspec}') does not exist")
+        return MetaflowNotFound(f"{self!r} does not exist")
+
+    @property
+    def path_components(self) -> list[str]:
+        """The parts of the address."""
+        return self.pathspec.split("/")
 
     @property
     def parent(self) -> Any:
         """What it is part of; None of a flow."""
-        return self._near(_classes[self._PARTS - 1], self.path_components[:-1]) if self._PARTS > 1 else None
-
-    @property
-    def _source(self) -> Source:
-        return self._place or open_source()
-
-    def _near(self, kind: Any, parts: Iterable[str]) -> Any:
-        """An object that is read from the same place."""
-        found = kind("/".join(parts), _checked=True)
-        found._place = self._place
-        return found
+        if self._PARTS == 1:
+            return None
+        attempt = self._attempt if self._PARTS == 5 else None
+        return _classes[self._PARTS - 1]._near("/".join(self.path_components[:-1]), self, attempt=attempt)
 
     def is_in_namespace(self) -> bool:
         """Whether the current namespace has it."""
-        ns = get_namespace()
+        return self._is_in(get_namespace())
+
+    def _is_in(self, ns: str | None) -> bool:
         return ns is None or ns in self.tags
 
     @property
@@ -145,22 +171,29 @@ class MetaflowObject:
         """Tags that say where the run comes from."""
         return frozenset()
 
+    @property
+    def origin_pathspec(self) -> str | None:
+        """What ``resume`` took it over from; None: nothing."""
+        return None
+
     def __eq__(self, other: object) -> bool:
-        return type(other) is type(self) and other.pathspec == self.pathspec
+        return type(other) is type(self) and other.pathspec == self.pathspec and other._attempt == self._attempt
 
     def __hash__(self) -> int:
         return hash((self._KIND, self.pathspec))
 
     def __repr__(self) -> str:
-        return f"{self._KIND}('{self.pathspec}')"
+        attempt = "" if self._attempt is None else f", attempt={self._attempt}"
+        return f"{self._KIND}('{self.pathspec}'{attempt})"
 
-    def __reduce__(self) -> Any:
-        if self._place is not None:
-            return found_elsewhere, (type(self), self.pathspec, self._place.settings)
-        return type(self), (self.pathspec,)
+    def __reduce__(self) -> tuple[Callable[..., MetaflowObject], tuple[Any, ...]]:
+        return _restore, (type(self), self.pathspec, self._attempt, self._namespace, self._source.settings)
 
     def __iter__(self) -> Iterator[Any]:
         return iter(())
+
+    def _filtered(self, tags: tuple[str, ...]) -> Iterator[Any]:
+        return (child for child in self if all(tag in child.tags for tag in tags))
 
     def __getitem__(self, name: str) -> Any:
         for child in self:
@@ -174,6 +207,38 @@ class MetaflowObject:
         except KeyError:
             return False
         return True
+
+    def _ipython_key_completions_(self) -> list[str]:
+        return [child.id for child in self]
+
+
+def _checked_attempt(parts: int, attempt: Any) -> int | None:
+    if attempt is None:
+        return None
+    if parts < 4:
+        raise MetaflowNotFound("Attempts can only be specified for Task or DataArtifact")
+    try:
+        number = int(attempt)
+    except ValueError:
+        raise MetaflowNotFound("Attempt can only be an integer") from None
+    if number < 0:
+        raise MetaflowNotFound("Attempt can only be non-negative")
+    return number
+
+
+def _restore(
+    cls: type[MetaflowObject], pathspec: str, attempt: int | None, ns: str | None, settings: Settings
+) -> MetaflowObject:
+    """An object that was pickled, perhaps by another process: in the stores and the namespace that it had there.
+
+    Raises:
+        MetaflowNotFound: it is gone.
+    """
+    self = cls.__new__(cls)
+    self._set(pathspec, attempt, ns)
+    self._source = _source_of(settings)
+    self._open()
+    return self
 
 
 class InRun(MetaflowObject):
@@ -207,27 +272,6 @@ class InRun(MetaflowObject):
 
     @property
     def origin_pathspec(self) -> str | None:
-        """What it was taken over from by ``resume``."""
+        """What ``resume`` took it over from; None: nothing."""
         origin = self._tags.origin
         return "/".join([self.path_components[0], origin, *self.path_components[2:]]) if origin else None
-
-
-class MetaflowData:
-    """Artifacts as attributes, loaded when looked at."""
-
-    def __init__(self, run: RunReader, table: dict[str, Packed]) -> None:
-        self._run = run
-        self._artifacts = table
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):
-            raise AttributeError(name)
-        if name not in self._artifacts:
-            raise AttributeError(name)
-        return load(self._artifacts[name], self._run)
-
-    def __contains__(self, name: object) -> bool:
-        return name in self._artifacts
-
-    def __repr__(self) -> str:
-        return f"<MetaflowData: {', '.join(self._artifacts)}>"

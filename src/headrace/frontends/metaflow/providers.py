@@ -63,10 +63,13 @@ def metadata(ms: str) -> str:
         What ``get_metadata`` does.
 
     Raises:
-        NotSupportedException: another kind of store is named.
+        ValueError: there is no store.
+        NotSupportedException: a service of Metaflow's is asked for.
     """
     kind, _, place = ms.partition("@")
     if kind not in ("local", "headrace", "spin"):
+        kind, place = "local", ms
+    if place.startswith("http") or kind == "service":
         raise NotSupportedException(
             f"metadata({ms!r}): Headrace keeps metadata in a store of its own; name it with HEADRACE_DATABASE or "
             "HEADRACE_HOME, or give 'local@FOLDER'"
@@ -74,6 +77,9 @@ def metadata(ms: str) -> str:
     if kind != "spin" and not place:
         return default_metadata()
     settings = _settings_of(place)
+    file = wiring.database_file(settings)
+    if file is not None and not file.exists():
+        raise ValueError(f"Could not find directory {wiring.HOME} in directory {place}")
     return _choose(spin_settings(settings) if kind == "spin" else settings)
 
 

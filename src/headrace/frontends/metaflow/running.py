@@ -224,8 +224,6 @@ class Runner:
         pathspec = "/".join(facts[name] for name in names)
         if kind == "Task":
             return found_elsewhere(client.Task, pathspec, spin_settings(settings))
-        if settings == wiring.read_settings():
-            return client.Run(pathspec, _checked=True)
         return found_elsewhere(client.Run, pathspec, settings)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from headrace.frontends.metaflow.exceptions import MetaflowTaggingError
 from headrace.frontends.metaflow.version import VERSION
@@ -82,21 +82,33 @@ def check_count(tags: int) -> None:
         raise MetaflowTaggingError(f"Cannot set more than {MAX_USER_TAGS} user tags on a run; that would be {tags}")
 
 
-def change_tags(metadata: MetadataStore, run_id: int, add: list[str], remove: list[str]) -> None:
+def change_tags(metadata: MetadataStore, run_id: int, add: Any, remove: Any) -> None:
     """Remove tags of a run, then add others, all or nothing.
 
     Raises:
         MetaflowTaggingError: a tag cannot be added or removed, or there is nothing to do.
     """
-    if not add and not remove:
-        raise MetaflowTaggingError("Tags to add or to remove must be given")
+    adding, removing = _tag_list("add", add), _tag_list("remove", remove)
+    if not adding and not removing:
+        raise MetaflowTaggingError("Must add or remove at least one tag")
     have = tags_of(metadata, run_id)
-    adding = [tag for tag in check_tags(add) if tag not in have.system]
-    system = sorted(set(remove) & have.system)
+    adding = [tag for tag in check_tags(adding) if tag not in have.system]
+    system = sorted(set(check_tags(removing)) & have.system)
     if system:
         raise MetaflowTaggingError(f"Cannot remove system tags: {', '.join(system)}")
-    check_count(len((have.user - set(remove)) | set(adding)))
-    writes: list[Write] = [Untag(run_id, tag) for tag in check_tags(remove) if tag in have.user]
+    after = (have.user - set(removing)) | set(adding)
+    if len(after) > len(have.user):  # a run that has too many already may still change them
+        check_count(len(after))
+    writes: list[Write] = [Untag(run_id, tag) for tag in removing if tag in have.user]
     writes += [Tag(run_id, tag) for tag in adding]
     if writes:
         metadata.commit(writes)
+
+
+def _tag_list(what: str, tags: Any) -> list[Any]:
+    if isinstance(tags, (str, bytes)):
+        raise MetaflowTaggingError(f"tags_to_{what} may not be a string: give a list of tags")
+    try:
+        return list(tags or ())
+    except TypeError:
+        raise MetaflowTaggingError(f"tags_to_{what} must be a list of tags, not {tags!r}") from None

@@ -17,6 +17,7 @@ from headrace.frontends.metaflow import current as current_module
 from headrace.frontends.metaflow.cards import CardComponents, make_cards, pages_of
 from headrace.frontends.metaflow.configs import wrap
 from headrace.frontends.metaflow.decorators import attach_dynamic, find
+from headrace.frontends.metaflow.events import Trigger
 from headrace.frontends.metaflow.exceptions import (
     FailureHandledByCatch,
     MetaflowException,
@@ -24,8 +25,9 @@ from headrace.frontends.metaflow.exceptions import (
     TimeoutException,
 )
 from headrace.frontends.metaflow.flowspec import STATE, Artifacts, FlowBase, Frame, Inputs, Transition
-from headrace.frontends.metaflow.graph import graph_info, graph_of
-from headrace.frontends.metaflow.names import FOREACH, INPUTS, INTERNAL, SUCCESS, TRANSITION
+from headrace.frontends.metaflow.graph import graph_of
+from headrace.frontends.metaflow.graphinfo import graph_info
+from headrace.frontends.metaflow.names import ATTEMPT, FOREACH, INPUTS, INTERNAL, SUCCESS, TRANSITION
 from headrace.frontends.metaflow.parameters import Parameter
 from headrace.frontends.metaflow.prepare import prepare
 from headrace.model.errors import BlobError, NotStorableError
@@ -173,9 +175,11 @@ def task_facts(spec: StepSpec, call: RawCall, state: Artifacts) -> dict[str, Any
         "retry_count": call.tries - 1,
         "pathspec": call.task,
         "is_running_flow": True,
-        "graph": lambda: graph_info(graph_of(_flow_class(spec))),
+        "graph": lambda: graph_info(_flow_class(spec)),
         "tags": frozenset(spec.facts.get("tags", ())),
     }
+    if "triggers" in spec.facts:
+        facts["trigger"] = lambda: Trigger(spec.facts["triggers"])
     if state.stack and state.stack[-1].var == "_parallel_ubf_iter":
         frame = state.stack[-1]
         facts["parallel"] = Parallel("127.0.0.1", frame.num_splits, frame.index, "")
@@ -211,14 +215,12 @@ def _run_caught(spec: StepSpec, function: Any, flow: Any, inputs: Inputs | None,
     except BlobError:
         raise
     except SystemExit:
-        if tries > spec.retries:
-            _keep_what_failed(flow, state, None)
+        _keep_what_failed(flow, state, None, last=tries > spec.retries)
         raise
     except Exception as error:
         if catch is None or tries <= spec.retries:
             _report(spec, error)
-            if tries > spec.retries:
-                _keep_what_failed(flow, state, error)
+            _keep_what_failed(flow, state, error, last=tries > spec.retries)
             raise
         if catch.attributes["print_exception"]:
             print(f"@catch caught an exception from <flow {spec.flow} step {spec.step}>")
@@ -237,18 +239,19 @@ def _note(flow: Any, var: str | None, error: BaseException) -> None:
         setattr(flow, var, wrapper)
 
 
-def _keep_what_failed(flow: Any, state: Artifacts, error: BaseException | None) -> None:
-    """Log the artifacts of a failed task and its exception, so that one can look at them."""
+def _keep_what_failed(flow: Any, state: Artifacts, error: BaseException | None, *, last: bool) -> None:
+    """Log the artifacts of a failed attempt and its exception, so that one can look at them."""
     attempt = context.current()
     if attempt is None:
         return
+    mark = "" if last else f"{ATTEMPT}{state.call.attempt - 1}_"
     if error is not None:
         flow.__dict__["_exception"] = MetaflowExceptionWrapper(error)
     for name, value in list(vars(flow).items()):
         if name == STATE or name.startswith("__") or isinstance(value, _NOT_ARTIFACTS):
             continue
         try:
-            attempt.artifact(state.call.pack(name, value))
+            attempt.artifact(state.call.pack(mark + name, value))
         except (NotStorableError, MetaflowException):  # it failed for another reason, which is told
             continue
     flow.__dict__.pop("_exception", None)
