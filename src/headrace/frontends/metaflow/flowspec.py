@@ -17,6 +17,7 @@ from headrace.frontends.metaflow.exceptions import (
     MissingInMergeArtifactsException,
     UnhandledInMergeArtifactsException,
 )
+from headrace.frontends.metaflow.items import IMMUTABLE, Lent, lend
 from headrace.frontends.metaflow.parameters import Parameter
 from headrace.model.values import Packed
 from headrace.worker.raw import RawCall
@@ -24,13 +25,6 @@ from headrace.worker.raw import RawCall
 #: Attributes of an instance that are ours, not artifacts.
 STATE = "_headrace"
 _FOREACH_TEXT = 30
-#: Values of these types cannot have been changed in place.
-_IMMUTABLE = frozenset({str, bytes, int, float, bool, complex, type(None)})
-
-
-#: Lists that take this many bytes are decoded once per worker, as long as its tasks take items of the same one.
-_LONG_LIST = 2_000
-_last_list: list[Any] = [b"", None]
 
 
 class Transition:
@@ -75,11 +69,16 @@ class Artifacts:
         self.loaded: dict[str, Any] = {}  # as first seen, to tell what was replaced
         self.fixed: dict[str, Any] = {}  # constants and parameters that were looked at
         self.inputs: dict[int, Any] = {}
+        self.lent: dict[tuple[str, int], Lent] = {}
 
     def fetch(self, name: str) -> Any:
         """The value of an inherited artifact; raises KeyError."""
         value = self.call.load(self.table[name])
         self.loaded[name] = value
+        if type(value) is list:
+            for (of, index), lent in self.lent.items():  # what the step holds already is an item of it
+                if of == name:
+                    value[index] = lent.item
         return value
 
     def constant(self, name: str) -> Any:
@@ -88,20 +87,20 @@ class Artifacts:
             self.fixed[name] = self.call.load(self.table[name])
         return self.fixed[name]
 
-    def quick_item(self, name: str, index: int) -> Any:
-        """An item of an inherited list, without decoding the whole list for each of its branches; None: not so."""
-        packed = self.table.get(name)
-        if packed is None or packed.codec != "json" or packed.size < _LONG_LIST:
-            return None
-        if _last_list[0] != packed.digest:
-            _last_list[:] = [packed.digest, self.call.load(packed)]
-        values = _last_list[1]
-        item = values[index] if type(values) is list else None
-        return item if type(item) in _IMMUTABLE else None
+    def take_item(self, name: str, index: int) -> Lent | None:
+        """An item of an inherited list that is not loaded yet; None: it is to be loaded for that."""
+        key = (name, index)
+        if key not in self.lent:
+            packed = self.table.get(name)
+            lent = lend(self.call.load, packed, index) if packed is not None and name not in self.loaded else None
+            if lent is None:
+                return None
+            self.lent[key] = lent
+        return self.lent[key]
 
     def unchanged(self, name: str, value: Any) -> bool:
         """Whether an attribute is certainly what was inherited."""
-        return type(value) in _IMMUTABLE and name in self.loaded and self.loaded[name] is value
+        return type(value) in IMMUTABLE and name in self.loaded and self.loaded[name] is value
 
 
 class FlowSpecMeta(type):
@@ -228,9 +227,9 @@ class FlowBase(metaclass=FlowSpecMeta):
             frame = state.stack[at]
             if frame.var == "_parallel_ubf_iter":
                 return frame.index
-            item = state.quick_item(frame.var, frame.index) if frame.var not in self.__dict__ else None
-            if item is not None:
-                return item
+            lent = state.take_item(frame.var, frame.index) if frame.var not in self.__dict__ else None
+            if lent is not None:
+                return lent.item
             try:
                 values = getattr(self, frame.var)
             except AttributeError:  # behind a join, which inherits nothing

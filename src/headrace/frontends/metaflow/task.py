@@ -383,6 +383,9 @@ def _outputs(flow: Any, state: Artifacts) -> dict[str, Any]:
     Raises:
         MetaflowException: an artifact cannot be stored; the message names it.
     """
+    for (name, _), lent in state.lent.items():
+        if lent.changed and name not in state.constants:
+            getattr(flow, name)  # loads the list, with the changed item in it
     outputs: dict[str, Any] = {}
     for name in sorted(vars(flow)):
         value = vars(flow)[name]
