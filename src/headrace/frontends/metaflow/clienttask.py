@@ -157,8 +157,9 @@ class Task(InRun):
             "_graph_info": lambda: facts_of(self._run).graph,
         }
 
-    def _card_pages(self) -> list[tuple[str, str]]:
-        return [(row.name, load(row.value, self._run)) for row in self._rows() if row.name.startswith(CARD)]
+    def _card_rows(self) -> list[ArtifactRecord]:
+        """The cards that were made of it."""
+        return [row for row in self._rows() if row.name.startswith(CARD)]
 
     def __iter__(self) -> Iterator[DataArtifact]:
         for name in self._table():

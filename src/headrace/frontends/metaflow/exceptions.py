@@ -121,12 +121,6 @@ class CommandException(MetaflowException):
     headline = "Invalid command"
 
 
-class CardNotPresentException(MetaflowException):
-    """A task has no card such as is asked for."""
-
-    headline = "Card not found"
-
-
 class StepFailed(MetaflowException):
     """A task failed, and with it the run."""
 

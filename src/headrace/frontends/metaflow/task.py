@@ -9,12 +9,11 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from types import FunctionType, MethodType
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 import msgspec
 
 from headrace.frontends.metaflow import current as current_module
-from headrace.frontends.metaflow.cards import CardComponents, make_cards, pages_of
 from headrace.frontends.metaflow.configs import wrap
 from headrace.frontends.metaflow.decorators import attach_dynamic, find
 from headrace.frontends.metaflow.events import Trigger
@@ -35,6 +34,9 @@ from headrace.model.messages import Output
 from headrace.model.values import Packed
 from headrace.worker import context, registry
 from headrace.worker.raw import RawCall
+
+if TYPE_CHECKING:
+    from headrace.frontends.metaflow.cards.attask import CardMaker
 
 _NOT_ARTIFACTS = (MethodType, FunctionType, Parameter)
 
@@ -66,18 +68,22 @@ def run_step(spec: StepSpec, call: RawCall) -> dict[str, Any]:
     state: Artifacts = flow.__dict__[STATE]
     function = type(flow)._steps[spec.step]
     tries = call.tries
-    cards = make_cards(function)
-    current_module.enter({**task_facts(spec, call, state), **({"card": cards} if cards is not None else {})})
+    cards = _cards(function, flow, call, state) if find(function, "card") is not None else None
+    current_module.enter({**task_facts(spec, call, state), **({"card": cards.current} if cards is not None else {})})
     try:
         caught = _run_caught(spec, function, flow, inputs, tries)
         outputs = _outputs(flow, state)
+        if caught:
+            outputs[SUCCESS] = False
         if cards is not None:
-            _keep_cards(cards, call, {name: value for name, value in vars(flow).items() if name[0] != "_"})
+            cards.finish(outputs)
+    except Exception as error:
+        if cards is not None and tries > spec.retries and not isinstance(error, BlobError):
+            cards.fail(error)
+        raise
     finally:
         current_module.leave()
         del flow.__dict__[STATE]
-    if caught:
-        outputs[SUCCESS] = False
     transition = state.transition
     outputs[TRANSITION] = None if transition is None else transition.as_list()
     return outputs
@@ -91,6 +97,12 @@ def open_flow(spec: StepSpec, call: RawCall) -> tuple[Any, Inputs | None]:
     state.step = spec.step
     flow.__dict__[STATE] = state
     return flow, inputs
+
+
+def _cards(function: Any, flow: Any, call: RawCall, state: Artifacts) -> CardMaker:
+    from headrace.frontends.metaflow.cards.attask import CardMaker
+
+    return CardMaker(function, flow, call, state.table)
 
 
 # --- the class and its instance -----------------------------------------------------------------------------------
@@ -365,13 +377,6 @@ def _set_secrets(function: Any) -> None:
             if name in os.environ and not secrets.attributes["allow_override"]:
                 raise MetaflowException(f"@secrets: the variable {name} is set already")
             os.environ[name] = str(value)
-
-
-def _keep_cards(cards: CardComponents, call: RawCall, artifacts: dict[str, Any]) -> None:
-    attempt = context.current()
-    if attempt is not None:
-        for name, page in pages_of(cards, call.task, artifacts).items():
-            attempt.artifact(call.pack(name, page))
 
 
 # --- artifacts out ------------------------------------------------------------------------------------------------

@@ -1,5 +1,3 @@
 """Errors of cards."""
 
-from headrace.frontends.metaflow.exceptions import CardNotPresentException
-
-__all__ = ["CardNotPresentException"]
+from headrace.frontends.metaflow.cards.errors import *  # noqa: F403

@@ -1,0 +1,184 @@
+"""Cards of the task that is running in this process: ``task`` makes a ``CardMaker`` for steps that have ``@card``."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import msgspec
+
+from headrace.frontends.metaflow.cards.current import CurrentCard, OneCard
+from headrace.frontends.metaflow.cards.making import Order, kept, render, stem_of
+from headrace.frontends.metaflow.cards.parts import LogComponent, SectionComponent
+from headrace.frontends.metaflow.cards.types import BlankCard, DefaultCard, find_type
+from headrace.frontends.metaflow.clienttask import DataArtifact, Task
+from headrace.frontends.metaflow.exceptions import MetaflowException
+from headrace.frontends.metaflow.names import INTERNAL, SUCCESS
+from headrace.frontends.metaflow.objects import not_looked_for
+from headrace.model.errors import HeadraceError
+from headrace.model.messages import Output
+from headrace.model.records import ArtifactRecord, TaskId, TaskRecord
+from headrace.model.states import TaskState
+from headrace.model.values import Packed, Preview
+from headrace.worker import context
+from headrace.worker.raw import RawCall
+
+
+class TaskAtHand(Task):
+    """The task that runs in this process. Its artifacts are those that it will have once its result is recorded."""
+
+    _row: TaskRecord
+    _made: dict[str, ArtifactRecord]
+    _inherited: dict[str, Packed]
+    _values: dict[str, Any]
+
+    @property
+    def _record(self) -> TaskRecord:
+        return self._row
+
+    def _own(self) -> dict[str, ArtifactRecord]:
+        return self._made
+
+    def _table(self) -> dict[str, Packed]:
+        table = self._inherited | {name: one.value for name, one in self._made.items()}
+        return {name: one for name, one in table.items() if name not in INTERNAL}
+
+    def _artifact(self, name: str) -> DataArtifact:
+        found = ArtifactAtHand._near(f"{self.pathspec}/{name}", self)
+        found.__dict__["parent"] = self
+        return found
+
+
+class ArtifactAtHand(DataArtifact):
+    """One of its artifacts; what is in memory is not loaded again."""
+
+    @property
+    def data(self) -> Any:
+        """Its value."""
+        values = self.parent._values  # type: ignore[attr-defined]
+        return values[self.id] if self.id in values else super().data
+
+
+class CardMaker:
+    """All cards of the running attempt. ``current`` is what the step sees as ``current.card``."""
+
+    def __init__(self, function: Any, flow: Any, call: RawCall, inherited: dict[str, Packed]) -> None:
+        self._begun = time.time()
+        self._flow = flow
+        self._call = call
+        self._inherited = inherited
+        self._record: TaskRecord | None = None
+        decorators = [one for one in function.decorators if one.name == "card"]
+        self._cards = [
+            OneCard(one.attributes, find_type(one.attributes["type"], type(flow)), _warn, self._refresh)
+            for one in reversed(decorators)  # as they stand in the file, from above
+        ]
+        self.current = CurrentCard(self._cards, _warn)
+
+    def finish(self, outputs: dict[str, Any]) -> None:
+        """Keep the final page of every card."""
+        made = [one for one in outputs.values() if isinstance(one, Output)]
+        self._publish_all(made, TaskState.SUCCEEDED, caught=SUCCESS in outputs)
+
+    def fail(self, error: BaseException) -> None:
+        """Keep the pages that built-in types make of a task that failed, with what it failed with."""
+        import traceback
+
+        trace = "".join(traceback.format_exception(error))
+        failure = SectionComponent("The task failed", contents=[LogComponent(trace)])
+        mine = [one for one in self._cards if one.cls in (DefaultCard, BlankCard)]
+        self._publish_all([], TaskState.FAILED, first=[failure.render()], cards=mine)
+
+    def _publish_all(
+        self,
+        made: list[Output],
+        state: TaskState,
+        *,
+        caught: bool = False,
+        first: list[Any] | None = None,
+        cards: list[OneCard] | None = None,
+    ) -> None:
+        try:
+            task = self._task(made, state, caught)
+        except HeadraceError as error:
+            _say(f"Cards cannot be made: {error}")
+            return
+        for card in self._cards if cards is None else cards:
+            self._publish(card, task, "render", first or [])
+
+    def _refresh(self, card: OneCard) -> None:
+        try:
+            self._publish(card, self._task([], TaskState.RUNNING, False), "render_runtime", [])
+        except HeadraceError as error:
+            _say(f"The card cannot be refreshed: {error}")
+
+    def _publish(self, card: OneCard, task: Task, mode: str, first: list[Any]) -> None:
+        attempt = context.current()
+        if attempt is None:
+            return
+        options = card.attributes
+        order = Order(
+            type=card.type,
+            flow=self._flow,
+            options=options["options"],
+            components=[*first, *card.rendered()],
+            data=card.data(mode),
+            mode=mode,
+            timeout=None if options["timeout"] is None else float(options["timeout"]),
+            save_errors=bool(options["save_errors"]),
+        )
+        try:
+            page = render(order, task)
+            if page is not None:
+                place = (self._call.attempt - 1, self._cards.index(card))
+                attempt.artifact(kept(page, stem_of(card.type, card.id, card.uuid), place, self._call.store))
+        except (MetaflowException, HeadraceError) as error:
+            _say(f"Card render failed with error: {error}")
+
+    def _task(self, made: list[Output], state: TaskState, caught: bool) -> TaskAtHand:
+        task: TaskAtHand = not_looked_for(TaskAtHand, self._call.task)
+        record = self._recorded(task)
+        now = time.time()
+        ended = None if state is TaskState.RUNNING else now
+        task._row = msgspec.structs.replace(record, state=state, finished=ended, attempts=self._call.attempt)
+        place = {"run_id": record.run_id, "step": record.step, "number": record.number, "created": now}
+        task._made = {
+            one.name: ArtifactRecord(name=one.name, value=one.value, preview=one.preview, **place)  # type: ignore[arg-type]
+            for one in made
+        }
+        if caught:
+            task._made.update(_caught(place))
+        task._inherited = self._inherited
+        task._values = {name: value for name, value in vars(self._flow).items() if not name.startswith("_")}
+        return task
+
+    def _recorded(self, task: Task) -> TaskRecord:
+        """The record of this task; one that says the same while it is on its way to the store."""
+        if self._record is None:
+            run = task._run
+            step, number = task.path_components[2:]
+            self._record = run.metadata.task(run.id, TaskId(step, int(number))) or TaskRecord(
+                run_id=run.id,
+                step=step,
+                number=int(number),
+                key=b"",
+                state=TaskState.RUNNING,
+                inputs=(),
+                occurrence=0,
+                code=b"",
+                created=self._begun,
+            )
+        return self._record
+
+
+def _caught(place: dict[str, Any]) -> dict[str, ArtifactRecord]:
+    nothing = Packed("", b"", 0)
+    return {SUCCESS: ArtifactRecord(name=SUCCESS, value=nothing, preview=Preview(""), **place)}
+
+
+def _warn(text: str) -> None:
+    print(text)
+
+
+def _say(text: str) -> None:
+    print(text)

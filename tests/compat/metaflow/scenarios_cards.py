@@ -1,0 +1,21 @@
+"""Cards: how many, of which types and ids, what ``current.card`` does, what the commands answer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+#: What asks about the cards of all runs.
+_ASK = "=ask_cards.py"
+#: Warnings are lines of the task's output, in other words. ``ask_cards`` counts them.
+_WARNED = ("stdout", "prints")
+
+
+def scenarios(Scenario: Any, run: Any) -> list[Any]:
+    """All of this file; see ``harness.Scenario``."""
+    return [
+        Scenario("cards", "carded", (("run",), (_ASK, "Carded")), ignore=_WARNED),
+        Scenario("cards-retried", "carded_tries", (("run",), (_ASK, "CardedTries"))),
+        Scenario("cards-refreshed", "carded_tries", (("run", "--refresh", "true"), (_ASK, "CardedTries"))),
+        Scenario("cards-caught", "carded_tries", (("run", "--how", "caught"), (_ASK, "CardedTries"))),
+        Scenario("cards-failed", "carded_tries", (("run", "--how", "end"), (_ASK, "CardedTries"))),
+    ]
