@@ -9,11 +9,7 @@ from typing import Any
 _WIDE, _HIGH, _ACROSS, _DOWN = 132, 44, 56, 20
 _KINDS = {
     **dict.fromkeys(("split-and", "split-static"), "split"),
-    **{"split-foreach": "foreach", "split-switch": "switch", "split-parallel": "parallel"},
-}
     "split-foreach": "foreach",
-    "split-and": "split",
-    "split-static": "split",
     "split-switch": "switch",
     "split-parallel": "parallel",
 }
