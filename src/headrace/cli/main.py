@@ -30,7 +30,7 @@ COMMANDS = {
     "gc": ("gc", "Remove old runs and bytes that nothing needs."),
     "rm": ("rm", "Remove runs."),
     "export": ("transfer", "Write a run with all its artifacts to one file."),
-    "import": ("transfer", "Bring an exported run into this store."),
+    "import": ("transfer", "Bring an exported run, or runs of Metaflow, into this store."),
     "dialect": ("dialect", "Print the folder that lets Metaflow files run here as they are."),
     "doctor": ("doctor", "Check settings, stores and versions."),
     "completion": ("completion", "Print the shell's completion script."),

@@ -86,7 +86,7 @@ def _complete(incomplete: str, parts: bool) -> list[tuple[str, str]]:
         return [(run.name, str(run.state)) for run in runs]
     if not parts or not pieces[1].isdigit():
         return []
-    run = metadata.run(pieces[0], int(pieces[1][:15]), project.name)
+    run = metadata.run(pieces[0], int(pieces[1][:18]), project.name)
     if run is None:
         return []
     if len(pieces) == 3:

@@ -24,6 +24,10 @@ class TaskId(NamedTuple):
         return f"{self.step}/{self.number}"
 
 
+#: Numbers of runs from here on are those of another system, such as times in microseconds: a run that came from there
+#: keeps its own, and new runs of the flow are counted on without it.
+FOREIGN_NUMBERS = 10**12
+
 #: Owner of what the flow function itself prints, tracks and returns.
 FLOW_TASK = TaskId("", 0)
 

@@ -47,7 +47,7 @@ def parse_name(text: str) -> Name:
 
 def _int(text: str) -> int:
     """The number; a huge one, which no store can hold, becomes one that no run has."""
-    return int(text) if len(text) < 16 else 2**62
+    return int(text) if len(text) < 19 else 2**62
 
 
 def find_run(metadata: MetadataStore, project: str, text: str = "") -> RunRecord:

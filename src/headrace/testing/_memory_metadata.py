@@ -15,6 +15,7 @@ import msgspec
 
 from headrace.model.errors import LeaseLostError, UsageError
 from headrace.model.records import (
+    FOREIGN_NUMBERS,
     ArtifactRecord,
     AttemptRecord,
     Edge,
@@ -171,7 +172,11 @@ class MemoryMetadata:
     def create_run(self, run: NewRun) -> RunRecord:
         """See ``MetadataStore``."""
         with self._lock:
-            number = self._all.numbers.get((run.project, run.flow), 0) + 1
+            number = run.number
+            if number is None:
+                number = self._all.numbers.get((run.project, run.flow), 0) + 1
+            elif self.run(run.flow, number, run.project) is not None:
+                raise UsageError(f"there is a run {run.flow}/{number} already")
             return self._add_run(
                 RunRecord(
                     id=0,
@@ -193,7 +198,8 @@ class MemoryMetadata:
     def _add_run(self, run: RunRecord) -> RunRecord:
         self._last_run += 1
         key = (run.project, run.flow)
-        self._all.numbers[key] = max(run.number, self._all.numbers.get(key, 0))
+        if run.number < FOREIGN_NUMBERS:
+            self._all.numbers[key] = max(run.number, self._all.numbers.get(key, 0))
         self._all.runs[self._last_run] = run = msgspec.structs.replace(run, id=self._last_run)
         return run
 
@@ -470,7 +476,7 @@ class MemoryMetadata:
             if run.state is RunState.RUNNING:
                 run = msgspec.structs.replace(run, state=RunState.INTERRUPTED)
             if self.run(run.flow, run.number, project) is not None:
-                run = msgspec.structs.replace(run, number=self._all.numbers[project, run.flow] + 1)
+                run = msgspec.structs.replace(run, number=self._all.numbers.get((project, run.flow), 0) + 1)
             run = self._add_run(run)
             for table, make in _MAKERS.items():
                 for row in read[table]:

@@ -24,6 +24,7 @@ from headrace.model.values import Blob, Packed
 from headrace.stores.metadata.protocol import (
     CacheEntry,
     MetadataStore,
+    NewRun,
     RunChange,
     RunFilter,
 )
@@ -230,6 +231,26 @@ class HouseSuite:
         assert other.cached(digest(run.id)) is None
         back = store.import_rows(other.export(came.id), "default")
         assert back.number == 3
+
+    def test_numbers_of_other_systems(self, store: MetadataStore, other: MetadataStore) -> None:
+        """A run keeps the number it came with; one of another system does not move the count."""
+
+        def numbered(number: int) -> NewRun:
+            return NewRun(project="default", flow="train", dialect="d", entry="", created=1.0, number=number)
+
+        foreign = store.create_run(numbered(1795421914720807))
+        assert foreign.number == 1795421914720807
+        assert store.run("train", foreign.number) == foreign
+        assert new_run(store).number == 1
+        assert store.create_run(numbered(5)).number == 5
+        assert new_run(store).number == 6
+        for taken in (5, foreign.number):
+            with pytest.raises(UsageError, match=f"train/{taken}"):
+                store.create_run(numbered(taken))
+        rows = store.export(foreign.id)
+        assert other.import_rows(rows, "default").number == foreign.number
+        assert new_run(other).number == 1
+        assert other.import_rows(rows, "default").number == 2
 
     def test_import_of_a_run_that_was_running(self, store: MetadataStore, other: MetadataStore) -> None:
         """Nobody drives it here: it waits to be resumed."""

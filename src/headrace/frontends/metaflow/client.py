@@ -26,6 +26,7 @@ from headrace.frontends.metaflow.objects import (
 )
 from headrace.frontends.metaflow.providers import default_metadata, get_metadata, inspect_spin, metadata
 from headrace.frontends.metaflow.runfacts import RunFacts, facts_of
+from headrace.frontends.metaflow.taskids import task_number
 from headrace.model.records import RunRecord, TaskId, TaskRecord
 from headrace.stores.metadata.protocol import RunFilter
 
@@ -269,7 +270,8 @@ class Step(InRun):
         return next(iter(self), None)
 
     def __getitem__(self, name: str) -> Task:
-        record = self._run.metadata.task(self._run.id, TaskId(self.id, int(name))) if str(name).isdigit() else None
+        number = task_number(str(name))
+        record = None if number is None else self._run.metadata.task(self._run.id, TaskId(self.id, number))
         if record is None:
             raise KeyError(name)
         return task_of(self, record, self._namespace)

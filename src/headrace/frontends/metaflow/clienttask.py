@@ -17,6 +17,7 @@ from headrace.frontends.metaflow.clientmetadata import ForeachFrame, Metadata, e
 from headrace.frontends.metaflow.names import ATTEMPT, CARD, FOREACH, INPUTS, INTERNAL, SUCCESS, TRANSITION
 from headrace.frontends.metaflow.objects import InRun, when
 from headrace.frontends.metaflow.runfacts import facts_of
+from headrace.frontends.metaflow.taskids import task_number, task_text
 from headrace.model.records import ArtifactRecord, AttemptRecord, TaskId, TaskRecord
 from headrace.model.states import FINAL_TASK_STATES, Failure, TaskState
 from headrace.model.values import Packed
@@ -42,8 +43,9 @@ class Task(InRun):
     def _record(self) -> TaskRecord:
         """Its row, read again as long as it may change."""
         if self._found is None or self._found.state not in FINAL_TASK_STATES:
-            step, number = self.path_components[2:]
-            record = self._run.metadata.task(self._run.id, TaskId(step, int(number))) if number.isdigit() else None
+            step, name = self.path_components[2:]
+            number = task_number(name)
+            record = None if number is None else self._run.metadata.task(self._run.id, TaskId(step, number))
             if record is None:
                 raise self._absent()
             self._found = record
@@ -206,7 +208,8 @@ class Task(InRun):
         return sorted(found)
 
     def _addresses(self, tasks: list[TaskId]) -> Iterator[str]:
-        return iter([f"{'/'.join(self.path_components[:2])}/{one}" for one in tasks])
+        run = "/".join(self.path_components[:2])
+        return iter([f"{run}/{one.step}/{task_text(one.number)}" for one in tasks])
 
     @property
     def parent_task_pathspecs(self) -> Iterator[str]:
@@ -307,7 +310,7 @@ def _item(values: Any, index: int) -> str | None:
 def task_of(near: InRun, record: TaskRecord, ns: str | None = None) -> Task:
     """The task of a record, without looking for it."""
     run = near._run
-    task = Task._near(f"{run.flow}/{run.number}/{record.step}/{record.number}", near, ns=ns)
+    task = Task._near(f"{run.flow}/{run.number}/{record.step}/{task_text(record.number)}", near, ns=ns)
     task._found = record
     return task
 

@@ -16,6 +16,7 @@ from headrace.frontends.metaflow.console import Console
 from headrace.frontends.metaflow.exceptions import MetaflowException, StepFailed
 from headrace.frontends.metaflow.flowspec import Transition
 from headrace.frontends.metaflow.graph import FlowGraph
+from headrace.frontends.metaflow.joining import join_shape
 from headrace.frontends.metaflow.names import FOREACH, INPUTS, INTERNAL, TRANSITION
 from headrace.frontends.metaflow.plan import StepPlan
 from headrace.model.states import TaskState
@@ -267,23 +268,14 @@ class Runtime:
 
     def _join(self, step: str, branches: list[Node], splits: tuple[Split, ...]) -> Node:
         """All branches in one argument: a template of steps, frames and names, with a hole for every artifact."""
-        holes: dict[tuple[int, str], int] = {}
-        sources: list[PendingSource] = []
-        shape = []
+        tables: list[tuple[str, list[Any], dict[str, tuple[Task, str] | None]]] = []
         for branch in branches:
             table: dict[str, Where] = {**self.artifacts_of(branch), TRANSITION: (branch.task, TRANSITION)}
-            mine = {}
-            for name in sorted(table):
-                where = table[name]
-                if isinstance(where, tuple):
-                    key = (id(where[0]), where[1])
-                    hole = holes.get(key)
-                    if hole is None:
-                        hole = holes[key] = len(sources)
-                        sources.append(PendingSource(*where))
-                    mine[name] = hole
-            shape.append([branch.step, branch.stack, mine])
-        one = PendingInput(INPUTS, codecs.pack(shape, self._store), tuple(sources))
+            made = {name: where if isinstance(where, tuple) else None for name, where in table.items()}
+            tables.append((branch.step, branch.stack, made))
+        shape, fills = join_shape(tables)
+        sources = tuple(PendingSource(*where) for where in fills)
+        one = PendingInput(INPUTS, codecs.pack(shape, self._store), sources)
         return self._node(step, dict(self._base), splits, [one])
 
     # --- tasks -------------------------------------------------------------------------------------------------

@@ -13,11 +13,13 @@ from headrace.stores.metadata.protocol import MetadataStore, Untag, Write
 MAX_USER_TAGS = 50
 _MAX_TAG = 500
 #: Names of the tags that say where a run comes from.
-_SYSTEM = frozenset(
+SYSTEM = frozenset(
     {"user", "runtime", "python_version", "metaflow_version", "project", "project_branch", "production", "date"}
 )
 #: The tag of a run that was made by ``resume``; its value is the number of the run it went on from.
 RESUMED = "resumed_from"
+#: The tag of a run that came from a store of Metaflow; its value is that store.
+IMPORTED = "imported_from"
 
 
 class RunTags(NamedTuple):
@@ -34,7 +36,9 @@ def tags_of(metadata: MetadataStore, run_id: int) -> RunTags:
     for tag in metadata.tags([run_id]):
         if tag.name == RESUMED:
             origin = tag.value
-        elif tag.value and tag.name in _SYSTEM:
+        elif tag.name == IMPORTED:
+            continue
+        elif tag.value and tag.name in SYSTEM:
             system.add(f"{tag.name}:{tag.value}")
         else:
             user.add(f"{tag.name}={tag.value}" if tag.value else tag.name)

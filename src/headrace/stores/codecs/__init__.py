@@ -1,7 +1,7 @@
 """Objects to manifests and blobs, and back."""
 
 from headrace.stores.codecs.context import reduce_hole
-from headrace.stores.codecs.core import pack, pack_template, pack_whole, unpack, unpack_template
+from headrace.stores.codecs.core import pack, pack_stream, pack_template, pack_whole, unpack, unpack_template
 from headrace.stores.codecs.files import File, Folder
 from headrace.stores.codecs.previews import preview
 
@@ -9,6 +9,7 @@ __all__ = [
     "File",
     "Folder",
     "pack",
+    "pack_stream",
     "pack_template",
     "pack_whole",
     "preview",

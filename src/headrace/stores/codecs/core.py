@@ -64,6 +64,11 @@ def pack_whole(value: object, fields: dict[str, Packed], store: ArtifactStore) -
     return Packed("parts", content_digest("parts", payload, blobs), bones.size, payload, blobs)
 
 
+def pack_stream(stream: bytes, store: ArtifactStore) -> Packed:
+    """A pickle that was made elsewhere, as it is; nothing of it is looked at before somebody asks for the object."""
+    return _finish("pickle", b"", stream, store)
+
+
 def unpack(packed: Packed, store: ArtifactStore) -> object:
     """The object again, writable and private to the caller; large buffers are mapped from ``store``.
 

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from headrace.model.errors import StoreDamagedError, StoreVersionError
-from headrace.model.records import RunDetails
+from headrace.model.records import FOREIGN_NUMBERS, RunDetails
 from headrace.model.states import RunState
 from headrace.stores.metadata import _rows
 from headrace.stores.metadata._database import Database, Transaction
@@ -154,7 +154,8 @@ def bring_in(transaction: Transaction, database: Database, read: Mapping[str, li
     # Whoever drove it does not do so here: left as running, it would wait for ever.
     if run["state"] == RunState.RUNNING.value:
         run["state"] = RunState.INTERRUPTED.value
-    transaction.change(reserve.text, reserve.bind(run))
+    if run["number"] < FOREIGN_NUMBERS:
+        transaction.change(reserve.text, reserve.bind(run))
     if transaction.rows(taken.text, taken.bind(run)):
         following = statements("next_number")
         run["number"] = transaction.rows(following.text, following.bind(run))[0][0]

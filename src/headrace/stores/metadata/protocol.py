@@ -27,7 +27,7 @@ from headrace.model.states import RunState
 
 
 class NewRun(msgspec.Struct, frozen=True, kw_only=True):
-    """What must be known to open a run; the store adds its id and number."""
+    """What must be known to open a run; the store adds its id, and its number unless it has one already."""
 
     project: str
     flow: str
@@ -38,6 +38,7 @@ class NewRun(msgspec.Struct, frozen=True, kw_only=True):
     user: str = ""
     host: str = ""
     pid: int = 0
+    number: int | None = None  # of a run that was numbered elsewhere
 
 
 class RunChange(msgspec.Struct, frozen=True, kw_only=True):
@@ -174,7 +175,11 @@ class MetadataStore(Protocol):
     def create_run(self, run: NewRun) -> RunRecord:
         """Open a run in state ``running``.
 
-        Its number is one more than the flow's greatest so far in the project, deleted runs included.
+        Its number is one more than the flow's greatest so far in the project, deleted runs included, unless ``run``
+        says which. Numbers from ``FOREIGN_NUMBERS`` on do not count for what follows.
+
+        Raises:
+            UsageError: the flow has a run of the number that is asked for.
         """
 
     def run(self, flow: str, number: int, project: str = "default") -> RunRecord | None:
@@ -274,6 +279,7 @@ class MetadataStore(Protocol):
     def import_rows(self, rows: Mapping[str, Iterable[bytes]], project: str) -> RunRecord:
         """Bring an exported run in under its own number, or the next free one of its flow when that is taken.
 
+        A number from ``FOREIGN_NUMBERS`` on does not count for what follows.
         A run that was running comes in as ``interrupted``, because nobody drives it here. Signals, leases and cache
         entries do not travel.
 

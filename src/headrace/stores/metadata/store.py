@@ -5,8 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from headrace.model.errors import LeaseLostError, StoreError
+from headrace.model.errors import LeaseLostError, StoreError, UsageError
 from headrace.model.records import (
+    FOREIGN_NUMBERS,
     ArtifactRecord,
     AttemptRecord,
     Edge,
@@ -125,7 +126,7 @@ class SqlMetadata:
     def create_run(self, run: NewRun) -> RunRecord:
         """See ``MetadataStore``."""
         with self._database.write() as transaction:
-            number = self._within(transaction, "next_number", project=run.project, flow=run.flow)[0][0]
+            number = self._number_for(transaction, run)
             run_id = self._within(
                 transaction,
                 "insert_run",
@@ -142,6 +143,17 @@ class SqlMetadata:
             self._change(transaction, "insert_details", run_id=run_id, inputs=run.inputs, details=b"")
             row = self._within(transaction, "run_columns", "run_by_id", run_id=run_id)[0]
         return _rows.run_of(row, run.inputs)
+
+    def _number_for(self, transaction: Transaction, run: NewRun) -> int:
+        flow = {"project": run.project, "flow": run.flow}
+        if run.number is None:
+            number: int = self._within(transaction, "next_number", **flow)[0][0]
+            return number
+        if self._within(transaction, "run_columns", "run_by_name", **flow, number=run.number):
+            raise UsageError(f"there is a run {run.flow}/{run.number} already")
+        if run.number < FOREIGN_NUMBERS:
+            self._change(transaction, "reserve_number", **flow, number=run.number)
+        return run.number
 
     def _run(self, condition: str, **values: object) -> RunRecord | None:
         rows = self._select("run_columns", condition, **values)

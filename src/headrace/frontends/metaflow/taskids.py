@@ -1,0 +1,23 @@
+"""Ids of tasks as Metaflow writes them, and as numbers. ``2_node_1``, a task of a gang, is the number 1000000002."""
+
+from __future__ import annotations
+
+_NODE = "_node_"
+_NODES = 10**9
+
+
+def task_number(text: str) -> int | None:
+    """The number of the task with this id; None when it can be none."""
+    task, node, index = str(text).partition(_NODE)
+    if not _is_number(task) or (node and not _is_number(index)):
+        return None
+    return int(task) + (int(index) * _NODES if node else 0)
+
+
+def task_text(number: int) -> str:
+    """The id of the task with this number."""
+    return f"{number % _NODES}{_NODE}{number // _NODES}" if number >= _NODES else str(number)
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) <= 9
