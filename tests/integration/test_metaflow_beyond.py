@@ -374,3 +374,60 @@ def test_breakpoint_in_a_step_has_the_terminal(project: Project) -> None:
 
     assert "('at', 2)" in out
     assert "Done!" in out
+
+
+# --- gangs --------------------------------------------------------------------------------------------------------
+
+#: Every node waits until all have come.
+GANG = """
+import os, time
+from metaflow import FlowSpec, Parameter, current, parallel, resources, step
+
+class GangFlow(FlowSpec):
+    size = Parameter("size", default=4)
+
+    @step
+    def start(self):
+        self.next(self.node, num_parallel=self.size)
+
+    @resources(cpu=64, memory=1000000)
+    @parallel
+    @step
+    def node(self):
+        place = current.parallel
+        open(f"node-{place.node_index}", "w").close()
+        deadline = time.monotonic() + 20
+        while len([one for one in os.listdir() if one.startswith("node-")]) < place.num_nodes:
+            assert time.monotonic() < deadline, "the others did not come"
+            time.sleep(0.01)
+        self.next(self.join)
+
+    @step
+    def join(self, inputs):
+        self.next(self.end)
+
+    @step
+    def end(self):
+        pass
+
+if __name__ == "__main__":
+    GangFlow()
+"""
+
+
+def test_the_nodes_of_a_gang_run_at_once_whatever_each_asks_for(project: Project) -> None:
+    (project.path / "gang.py").write_text(GANG)
+
+    done = headrace(project, "run", "gang.py")
+
+    assert done.code == 0, done.out + done.err
+
+
+def test_a_gang_that_cannot_run_at_once_is_told_so(project: Project) -> None:
+    (project.path / "gang.py").write_text(GANG)
+
+    done = headrace(project, "run", "gang.py", "--max-workers", "3")
+
+    assert done.code == 1
+    assert "gang of 4 tasks at once, but at most 3 tasks may run at once" in done.err
+    assert not list(project.path.glob("node-*"))

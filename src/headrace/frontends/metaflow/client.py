@@ -15,6 +15,7 @@ from headrace.frontends.metaflow.clientmetadata import Metadata
 from headrace.frontends.metaflow.clienttask import DataArtifact, MetaflowData, Task, last_task, task_of
 from headrace.frontends.metaflow.events import Trigger
 from headrace.frontends.metaflow.exceptions import MetaflowNotFound
+from headrace.frontends.metaflow.gangs import GANG
 from headrace.frontends.metaflow.objects import (
     InRun,
     MetaflowObject,
@@ -31,7 +32,6 @@ from headrace.model.records import RunRecord, TaskId, TaskRecord
 from headrace.stores.metadata.protocol import RunFilter
 
 _PAGE = 200
-_GANG = "_parallel_ubf_iter"
 
 
 class Metaflow:
@@ -303,7 +303,7 @@ class Step(InRun):
         """The first tasks of gangs that have all ``tags``."""
         for task in self.tasks(*tags):
             stack = task._stack()
-            if stack and stack[-1][1] == _GANG and stack[-1][3] == 0:
+            if stack and stack[-1][1] == GANG and stack[-1][3] == 0:
                 yield task
 
     @property

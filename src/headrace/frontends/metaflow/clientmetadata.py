@@ -7,9 +7,9 @@ from collections import namedtuple
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+from headrace.frontends.metaflow.gangs import GANG
 from headrace.frontends.metaflow.runfacts import facts_of
 
-_GANG = "_parallel_ubf_iter"
 #: As much of a value as a foreach frame shows.
 _SHOWN = 30
 
@@ -78,11 +78,11 @@ def _splits(task: Any) -> Iterator[tuple[str, Any]]:
     steps = facts_of(task._run).graph.get("steps", {})
     path = [f"{_target(steps, step)}:{index}" for step, _, _, index in stack]
     yield "foreach-execution-path", ",".join(path)
-    if stack[-1][1] == _GANG:
+    if stack[-1][1] == GANG:
         yield "parallel-world-size", stack[-1][2]
         if stack[-1][3] == 0:
             yield "internal_task_type", "control_task"
-    shown = [f"{one.var}={(one.value or '')[:_SHOWN]}" for one in task._frames() if one.var != _GANG]
+    shown = [f"{one.var}={(one.value or '')[:_SHOWN]}" for one in task._frames() if one.var != GANG]
     if shown:
         yield "foreach-stack", shown
 

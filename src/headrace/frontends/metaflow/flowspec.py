@@ -17,6 +17,7 @@ from headrace.frontends.metaflow.exceptions import (
     MissingInMergeArtifactsException,
     UnhandledInMergeArtifactsException,
 )
+from headrace.frontends.metaflow.gangs import GANG
 from headrace.frontends.metaflow.items import IMMUTABLE, Lent, lend
 from headrace.frontends.metaflow.parameters import Parameter
 from headrace.model.values import Packed
@@ -225,7 +226,7 @@ class FlowBase(metaclass=FlowSpecMeta):
         at %= len(state.stack)
         if at not in state.inputs:
             frame = state.stack[at]
-            if frame.var == "_parallel_ubf_iter":
+            if frame.var == GANG:
                 return frame.index
             lent = state.take_item(frame.var, frame.index) if frame.var not in self.__dict__ else None
             if lent is not None:
@@ -308,7 +309,7 @@ class FlowBase(metaclass=FlowSpecMeta):
                 raise InvalidNextException(
                     f"Step *{step}* sets num_parallel={gang!r}: it must be a number from 1, with one target step."
                 )
-            state.transition = Transition(names, "parallel", "_parallel_ubf_iter", gang)
+            state.transition = Transition(names, "parallel", GANG, gang)
         else:
             state.transition = Transition(names)
 

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from headrace.frontends.metaflow.exceptions import LintWarn, MetaflowException
+from headrace.frontends.metaflow.gangs import is_gang
 
 _RESERVED_STEPS = frozenset({"name", "next", "input", "index", "cmd"})
 
@@ -28,7 +29,7 @@ class DAGNode:
         self.num_args: int = code.co_argcount
         self.doc = (function.__doc__ or "").strip()
         self.decorators = list(function.decorators)
-        self.parallel_step = any(d.name in ("parallel", "pytorch_parallel") for d in function.decorators)
+        self.parallel_step = is_gang(function)
         self.type = "linear"
         self.out_funcs: list[str] = []
         self.in_funcs: list[str] = []

@@ -9,6 +9,7 @@ from blake3 import blake3
 
 from headrace.frontends.metaflow.decorators import find
 from headrace.frontends.metaflow.exceptions import MetaflowException, NotSupportedException
+from headrace.frontends.metaflow.gangs import is_gang
 from headrace.frontends.metaflow.graph import FlowGraph, graph_of
 from headrace.frontends.metaflow.task import StepSpec, timeout_seconds
 from headrace.model.messages import Define
@@ -149,6 +150,8 @@ def _resources(step: str, function: Any, room: Resources, workers: int) -> Resou
     """What a step occupies: what it asks for, as far as the machine has it; else its share among ``workers``."""
     asked = find(function, "resources")
     given = asked.given if asked is not None else {}
+    if is_gang(function):  # what one node asks for of a machine of its own; here all of them run at once
+        given = {name: value for name, value in given.items() if name == "gpu"}
     try:
         cpu = float(given["cpu"]) if given.get("cpu") else min(1.0, room.cpu / max(1, workers))
         memory = int(float(given["memory"]) * 2**20) if given.get("memory") else 0

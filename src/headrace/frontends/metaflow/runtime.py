@@ -241,10 +241,16 @@ class Runtime:
             self._submit([self._node(to.targets[0], table, node.splits, parents)])
 
     def _split(self, node: Node, to: Transition, table: dict[str, Where], parents: list[PendingInput]) -> None:
-        if to.splits > self._max_splits:
+        if to.kind == "foreach" and to.splits > self._max_splits:
             raise StepFailed(
                 f"Foreach in step *{node.step}* yielded {to.splits} child steps which is more than the current maximum "
                 f"of {self._max_splits} children. You can raise the maximum with the --max-num-splits option."
+            )
+        room = self._session.loop.state.options.max_parallel
+        if to.kind == "parallel" and 0 < room < to.splits:
+            raise StepFailed(
+                f"Step *{to.targets[0]}* is to run as a gang of {to.splits} tasks at once, but at most {room} tasks "
+                "may run at once. You can raise the maximum with the --max-workers option."
             )
         group = Group(to.splits)
         children = []

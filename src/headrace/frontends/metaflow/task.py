@@ -24,6 +24,7 @@ from headrace.frontends.metaflow.exceptions import (
     TimeoutException,
 )
 from headrace.frontends.metaflow.flowspec import STATE, Artifacts, FlowBase, Frame, Inputs, Transition
+from headrace.frontends.metaflow.gangs import place_of, set_environment
 from headrace.frontends.metaflow.graph import graph_of
 from headrace.frontends.metaflow.graphinfo import graph_info
 from headrace.frontends.metaflow.names import ATTEMPT, FOREACH, INPUTS, INTERNAL, SUCCESS, TRANSITION
@@ -192,20 +193,10 @@ def task_facts(spec: StepSpec, call: RawCall, state: Artifacts) -> dict[str, Any
     }
     if "triggers" in spec.facts:
         facts["trigger"] = lambda: Trigger(spec.facts["triggers"])
-    if state.stack and state.stack[-1].var == "_parallel_ubf_iter":
-        frame = state.stack[-1]
-        facts["parallel"] = Parallel("127.0.0.1", frame.num_splits, frame.index, "")
-        facts["is_parallel"] = True
+    place = place_of(state.stack, call.task)
+    if place is not None:
+        facts["parallel"], facts["is_parallel"] = place, True
     return facts
-
-
-class Parallel(msgspec.Struct, frozen=True):
-    """``current.parallel`` of a task in a gang."""
-
-    main_ip: str
-    num_nodes: int
-    node_index: int
-    control_task_id: str
 
 
 # --- running ------------------------------------------------------------------------------------------------------
@@ -318,6 +309,9 @@ def _call(spec: StepSpec, function: Any, flow: Any, inputs: Inputs | None) -> No
 def call_plainly(function: Any, flow: Any, inputs: Inputs | None) -> None:
     """The step's function within what users put around it, with its secrets."""
     _set_secrets(function)
+    place = current_module.facts().get("parallel")
+    if place is not None:
+        set_environment(function, place, current_module.facts()["run_id"])
     if function.wrappers:
         from headrace.frontends.metaflow.userdeco import call_wrapped
 

@@ -1,0 +1,56 @@
+"""Gangs: the tasks of a step after ``self.next(step, num_parallel=N)`` are nodes that run at once and may talk."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import msgspec
+
+#: The variable of the frame that a gang's tasks are in.
+GANG = "_parallel_ubf_iter"
+_DECORATORS = ("parallel", "pytorch_parallel")
+_ADDRESS = "127.0.0.1"
+
+
+class Parallel(msgspec.Struct, frozen=True):
+    """``current.parallel`` of a task in a gang."""
+
+    main_ip: str
+    num_nodes: int
+    node_index: int
+    control_task_id: str
+
+
+def is_gang(function: Any) -> bool:
+    """Whether a step is one of those that run as a gang."""
+    return any(one.name in _DECORATORS for one in function.decorators)
+
+
+def place_of(stack: list[Any], task: str) -> Parallel | None:
+    """The place of task ``Flow/RUN/step/N`` in the gang it is in, if it is in one."""
+    if not stack or stack[-1].var != GANG:
+        return None
+    frame = stack[-1]
+    control = int(task.rpartition("/")[2]) - frame.index  # nodes are numbered in one go
+    return Parallel(_ADDRESS, frame.num_splits, frame.index, str(control))
+
+
+def set_environment(function: Any, place: Parallel, run: str) -> None:
+    """Tell the process where it is in the gang, by the variables that libraries for distributed training read."""
+    os.environ["MF_PARALLEL_MAIN_IP"] = place.main_ip
+    os.environ["MF_PARALLEL_NUM_NODES"] = str(place.num_nodes)
+    os.environ["MF_PARALLEL_NODE_INDEX"] = str(place.node_index)
+    os.environ["MF_PARALLEL_CONTROL_TASK_ID"] = place.control_task_id
+    for one in function.decorators:
+        if one.name == "pytorch_parallel":
+            os.environ["MASTER_ADDR"] = place.main_ip
+            os.environ["MASTER_PORT"] = str(one.attributes["master_port"] or _port(run))
+            os.environ["NODE_RANK"] = str(place.node_index)
+            os.environ["WORLD_SIZE"] = os.environ["NUM_NODES"] = str(place.num_nodes)
+            os.environ.setdefault("PL_TORCH_DISTRIBUTED_BACKEND", "gloo")  # there is one machine
+
+
+def _port(run: str) -> int:
+    """A port for a run: others have others, most likely."""
+    return 51_000 + int(run) % 10_000 if run.isdigit() else 51_000
