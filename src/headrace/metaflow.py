@@ -30,7 +30,7 @@ _WHERE = {
     **dict.fromkeys(_CLIENT, "client"),
     "Runner": "running",
     "subflow": "subflow",
-    **dict.fromkeys(("metadata", "get_metadata", "default_metadata"), "providers"),
+    **dict.fromkeys(("metadata", "get_metadata", "default_metadata", "inspect_spin"), "providers"),
     **dict.fromkeys(("parallel_map", "parallel_imap_unordered", "profile", "namespaced_event_name"), "extras"),
     **dict.fromkeys(_CONFIGS, "configs"),
     **dict.fromkeys((*_USER, "user_step_decorator", "USER_SKIP_STEP"), "userdeco"),

@@ -94,7 +94,9 @@ def make_group(cls: Any) -> click.Group:
             _hint()
         return 0
 
-    for command in (_run_command(cls), _resume_command(cls), _check_command, _show_command, _help_command):
+    for command in (_run_command(cls), _resume_command(cls), _spin_command):
+        cli.add_command(command)
+    for command in (_check_command, _show_command, _help_command):
         cli.add_command(command)
     cli.add_command(_version_command)
     from headrace.frontends.metaflow import cardcommands, inspecting
@@ -271,6 +273,46 @@ def _resume_command(cls: Any) -> click.Command:
 
 def _by_attribute(cls: Any, given: dict[str, Any]) -> dict[str, Any]:
     return {attribute: given[one.name] for attribute, one in cls._parameters().items() if one.name in given}
+
+
+@click.command("spin", help="Run one step again, with the inputs of an earlier task, apart from all runs.")
+@click.option(
+    "--skip-decorators/--no-skip-decorators", default=False, help="Leave out all decorators of step and flow."
+)
+@click.option("--artifacts-module", default=None, help="A Python file whose ARTIFACTS replace inputs, by name.")
+@click.option("--persist/--no-persist", default=False, show_default=True, help="Keep the artifacts of the step.")
+@click.option("--max-log-size", default=10, show_default=True, help="Accepted: 10 MiB per stream and attempt.")
+@click.option("--run-id-file", default="", help="Write the ID of this run to the file specified.")
+@click.option("--runner-attribute-file", default="", help="Write facts on the task to the file specified.")
+@click.argument("pathspec")
+@click.pass_obj
+def _spin_command(obj: dict[str, Any], /, pathspec: str, **given: Any) -> int:
+    from headrace.frontends.metaflow import spin
+    from headrace.frontends.metaflow.projects import project_facts
+
+    cls = obj["cls"]
+    step, address = spin.parse_pathspec(pathspec, cls.__name__)
+    _check(cls, obj["quiet"])
+    if not obj["quiet"]:
+        click.echo(f"Spinning up step *{step}* locally for flow *{cls.__name__}*", err=True)
+    if step not in cls._steps:
+        raise CommandException(
+            f"Step '{step}' not found in flow '{cls.__name__}'. It has {', '.join(cls._steps)}; give one of them."
+        )
+    origin = spin.find_task(cls.__name__, step, address)
+    options = spin.SpinOptions(
+        skip_decorators=given["skip_decorators"],
+        artifacts_module=given["artifacts_module"],
+        persist=given["persist"],
+        run_id_file=given["run_id_file"],
+        attribute_file=given["runner_attribute_file"],
+        quiet=obj["quiet"],
+        project=project_facts(cls, obj["branch"], obj["production"], user_name()),
+    )
+    for note in spin.ignored(cls, step, options):
+        click.echo(note)
+    spin.spin(cls, step, origin, options)
+    return 0
 
 
 # --- check, show, help, version -------------------------------------------------------------------------------------

@@ -14,8 +14,9 @@ from blake3 import blake3
 from headrace.client.loading import load
 from headrace.frontends.metaflow.clientcode import MetaflowCode, code_of, environment_of
 from headrace.frontends.metaflow.clientmetadata import ForeachFrame, Metadata, entries_of
-from headrace.frontends.metaflow.names import ATTEMPT, CARD, FOREACH, INPUTS, INTERNAL, SUCCESS, TRANSITION
+from headrace.frontends.metaflow.names import ATTEMPT, CARD, FOREACH, INPUTS, SUCCESS, TRANSITION, is_artifact
 from headrace.frontends.metaflow.objects import InRun, when
+from headrace.frontends.metaflow.providers import SPIN
 from headrace.frontends.metaflow.runfacts import facts_of
 from headrace.frontends.metaflow.taskids import task_number, task_text
 from headrace.model.records import ArtifactRecord, AttemptRecord, TaskId, TaskRecord
@@ -148,7 +149,9 @@ class Task(InRun):
             return {}
         table = {one.name: one.value for one in self._record.inputs}
         table |= {name: one.value for name, one in self._own().items()}
-        return {name: one for name, one in table.items() if name not in INTERNAL}
+        if self._run.source.project.endswith(SPIN) and self._tags.is_bare:
+            return {}
+        return {name: one for name, one in table.items() if is_artifact(name)}
 
     def _derived(self) -> dict[str, Callable[[], Any]]:
         """Artifacts that nobody wrote, but that the real client has."""

@@ -12,6 +12,10 @@ _facts: ContextVar[dict[str, Any] | None] = ContextVar("headrace_metaflow_curren
 _process: list[dict[str, Any]] = []
 
 
+#: A fact that only a spun task knows.
+SPUN_FACT = "_spun"
+
+
 def facts() -> dict[str, Any]:
     """What is known here; empty outside a flow."""
     found = _facts.get()

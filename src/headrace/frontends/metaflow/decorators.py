@@ -5,7 +5,7 @@ Flow decorators are kept on the class, step decorators on the function, in the o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from headrace.frontends.metaflow.configs import evaluated, is_unpacked
@@ -234,6 +234,12 @@ def attach_dynamic(functions: list[Any], decorator_texts: tuple[str, ...]) -> No
             one = parse_spec(text)
             if one.allow_multiple or find(function, one.name) is None:
                 function.decorators.append(one)
+
+
+def keep_only(cls: Any, names: Sequence[str]) -> None:
+    """Take all decorators off the steps of a flow but ``names``; those that users wrote themselves stay."""
+    for function in cls._steps.values():
+        function.decorators = [one for one in function.decorators if one.name in names]
 
 
 retry, catch, timeout = step_decorator("retry"), step_decorator("catch"), step_decorator("timeout")

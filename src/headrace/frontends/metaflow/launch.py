@@ -25,6 +25,7 @@ from headrace.frontends.metaflow.identity import user_name
 from headrace.frontends.metaflow.parameters import Parameter, ParameterContext
 from headrace.frontends.metaflow.plan import Ground, make_plans, unsupported_notes
 from headrace.frontends.metaflow.projects import flow_decorators
+from headrace.frontends.metaflow.providers import get_metadata
 from headrace.frontends.metaflow.runfacts import fact_input
 from headrace.frontends.metaflow.runtime import Runtime
 from headrace.frontends.metaflow.tagging import RESUMED, check_count, check_tags, system_tags
@@ -100,7 +101,7 @@ def launch(cls: Any, values: dict[str, Any], options: RunOptions) -> RunRecord:
     project = wiring.project()
     stores = Stores(project.metadata, project.artifacts, project.name)
     base = pack_base(cls, values, stores)
-    executor = project.executor(_preload(cls), debug=options.debug)
+    executor = project.executor(module_of(cls), debug=options.debug)
     workers = 1 if options.debug else max(1, options.max_workers)
     facts = run_facts(cls, options, tags)
     ground = Ground(executor.capacity, workers, options.cache)
@@ -109,7 +110,7 @@ def launch(cls: Any, values: dict[str, Any], options: RunOptions) -> RunRecord:
     origin = [(RESUMED, str(options.origin.number))] if options.origin is not None and resumed else []
     new = NewSession(
         flow=cls.__name__,
-        entry=_entry(cls),
+        entry=entry_of(cls),
         dialect="metaflow",
         inputs=(
             *(Input(name, packed) for name, packed in base.items()),
@@ -164,7 +165,7 @@ def _drive(session: Session, runtime: Runtime, console: Console, graph: FlowGrap
         with Interruptible(session.loop):
             runtime.run()
     except BaseException as error:
-        _stop(session)
+        stop(session)
         state = RunState.INTERRUPTED if isinstance(error, KeyboardInterrupt) else RunState.FAILED
         if session.loop.cancel_requested:
             state = RunState.CANCELLED
@@ -182,7 +183,8 @@ def _drive(session: Session, runtime: Runtime, console: Console, graph: FlowGrap
     return record
 
 
-def _stop(session: Session) -> None:
+def stop(session: Session) -> None:
+    """End all tasks of a run that cannot go on."""
     if session.loop.failure is None:
         session.loop.cancel()
     session.loop.wait_idle()
@@ -215,12 +217,14 @@ def run_facts(cls: Any, options: RunOptions, tags: tuple[str, ...]) -> dict[str,
     }
 
 
-def _preload(cls: Any) -> tuple[str, ...]:
+def module_of(cls: Any) -> tuple[str, ...]:
+    """The module that workers load ahead, if it is one that can be imported."""
     module = sys.modules.get(cls.__module__)
     return (cls.__module__,) if getattr(module, "__file__", None) and cls.__module__ != "__main__" else ()
 
 
-def _entry(cls: Any) -> str:
+def entry_of(cls: Any) -> str:
+    """Where a flow is: ``FILE:Class``."""
     file = getattr(sys.modules.get(cls.__module__), "__file__", None)
     return f"{os.path.abspath(file)}:{cls.__qualname__}" if file else f":{cls.__qualname__}"  # noqa: PTH100
 
@@ -235,13 +239,14 @@ def _shown(value: Any) -> str:
 def _write_files(session: Session, options: RunOptions) -> None:
     number = str(session.run.number)
     if options.run_id_file:
-        _write(options.run_id_file, number)
+        write(options.run_id_file, number)
     if options.attribute_file:
-        facts = {"run_id": number, "flow_name": session.run.flow, "metadata": "headrace@local"}
-        _write(options.attribute_file, json.dumps(facts))
+        facts = {"run_id": number, "flow_name": session.run.flow, "metadata": get_metadata()}
+        write(options.attribute_file, json.dumps(facts))
 
 
-def _write(path: str, text: str) -> None:
+def write(path: str, text: str) -> None:
+    """Write a small file, in a folder that is made if need be."""
     folder = os.path.dirname(path)  # noqa: PTH120
     if folder:
         os.makedirs(folder, exist_ok=True)  # noqa: PTH103

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from headrace.frontends.metaflow.client import Run, Task
 from headrace.frontends.metaflow.current import Current, current, makers
-from headrace.frontends.metaflow.objects import not_looked_for
+from headrace.frontends.metaflow.objects import of_this_run
 
-makers["run"] = lambda pathspec: not_looked_for(Run, "/".join(pathspec.split("/")[:2]))
-makers["task"] = lambda pathspec: not_looked_for(Task, pathspec)
+makers["run"] = lambda pathspec: of_this_run(Run, "/".join(pathspec.split("/")[:2]))
+makers["task"] = lambda pathspec: of_this_run(Task, pathspec)
 
 __all__ = ["Current", "current"]

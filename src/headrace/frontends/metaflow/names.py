@@ -10,8 +10,20 @@ FOREACH = "_foreach"
 INPUTS = "_inputs"
 #: Present when a failure was caught.
 SUCCESS = "_success"
+#: The inputs of a spun join begin so: its branches are not of its run.
+BRANCH = "_inputs["
 INTERNAL = frozenset({TRANSITION, FOREACH, INPUTS, SUCCESS})
 #: Logged artifacts with this prefix are the cards of a task.
 CARD = "_card_"
 #: Logged artifacts with this prefix, a number and ``_`` are those of an attempt that failed and was not the last.
 ATTEMPT = "_attempt_"
+
+
+def branch_input(number: int) -> str:
+    """The name of an input of a spun join."""
+    return f"{BRANCH}{number}]"
+
+
+def is_artifact(name: str) -> bool:
+    """Whether an input or output is an artifact of the flow."""
+    return name not in INTERNAL and not name.startswith(BRANCH)

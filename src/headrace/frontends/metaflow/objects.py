@@ -9,13 +9,14 @@ from functools import cached_property
 from typing import Any, Self
 
 from headrace.client.source import RunReader, Source
+from headrace.frontends.metaflow.current import SPUN_FACT, facts
 from headrace.frontends.metaflow.exceptions import (
     MetaflowInvalidPathspec,
     MetaflowNamespaceMismatch,
     MetaflowNotFound,
 )
 from headrace.frontends.metaflow.identity import user_name
-from headrace.frontends.metaflow.providers import chosen_project
+from headrace.frontends.metaflow.providers import chosen_project, spin_settings
 from headrace.frontends.metaflow.tagging import RunTags, tags_of
 from headrace.wiring import Project, Settings
 
@@ -72,6 +73,15 @@ def found_elsewhere(kind: type[MetaflowObject], pathspec: str, settings: Setting
     found = not_looked_for(kind, pathspec)
     found._source = _source_of(settings)
     return found
+
+
+def of_this_run(kind: type[MetaflowObject], pathspec: str) -> Any:
+    """An object of the run that this process runs a task of; a spun one is not where other runs are."""
+    if not facts().get(SPUN_FACT):
+        return not_looked_for(kind, pathspec)
+    from headrace import wiring
+
+    return found_elsewhere(kind, pathspec, spin_settings(wiring.read_settings()))
 
 
 def when(seconds: float | None) -> datetime | None:

@@ -15,7 +15,8 @@ from headrace.model.records import Input
 from headrace.stores import codecs
 from headrace.stores.artifacts.protocol import ArtifactStore
 
-_NAME = "_facts"
+#: The name of that input.
+FACTS = "_facts"
 
 
 class RunFacts(msgspec.Struct, frozen=True):
@@ -33,12 +34,12 @@ class RunFacts(msgspec.Struct, frozen=True):
 def fact_input(cls: Any, triggers: list[dict[str, Any]], store: ArtifactStore) -> Input:
     """The facts on a new run of a flow, to be kept with it."""
     facts = RunFacts(graph_info(cls), triggers)
-    return Input(_NAME, codecs.pack(msgspec.to_builtins(facts), store))
+    return Input(FACTS, codecs.pack(msgspec.to_builtins(facts), store))
 
 
 def facts_of(run: RunReader) -> RunFacts:
     """The facts on a run; empty ones for a run of another dialect."""
     for one in run.record(complete=True).inputs:
-        if one.name == _NAME:
+        if one.name == FACTS:
             return msgspec.convert(codecs.unpack(one.value, run.artifacts), RunFacts)
     return RunFacts()

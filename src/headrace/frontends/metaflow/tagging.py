@@ -20,29 +20,35 @@ SYSTEM = frozenset(
 RESUMED = "resumed_from"
 #: The tag of a run that came from a store of Metaflow; its value is that store.
 IMPORTED = "imported_from"
+#: The tag of a spun task's run; its value is the task whose inputs were taken. The other one says what was not kept.
+SPUN = "spun_from"
+SPUN_WITHOUT = "spun_without"
 
 
 class RunTags(NamedTuple):
-    """The tags of a run; ``origin`` is the run that it took over, or empty."""
+    """The tags of a run; ``origin`` is the run that it took over, or empty; ``is_bare``: it kept no artifacts."""
 
     user: frozenset[str]
     system: frozenset[str]
     origin: str
+    is_bare: bool = False
 
 
 def tags_of(metadata: MetadataStore, run_id: int) -> RunTags:
     """The tags of a run as they are now."""
-    user, system, origin = set(), set(), ""
+    user, system, origin, is_bare = set(), set(), "", False
     for tag in metadata.tags([run_id]):
         if tag.name == RESUMED:
             origin = tag.value
         elif tag.name == IMPORTED:
             continue
+        elif tag.name in (SPUN, SPUN_WITHOUT):
+            is_bare = is_bare or tag.name == SPUN_WITHOUT
         elif tag.value and tag.name in SYSTEM:
             system.add(f"{tag.name}:{tag.value}")
         else:
             user.add(f"{tag.name}={tag.value}" if tag.value else tag.name)
-    return RunTags(frozenset(user), frozenset(system), origin)
+    return RunTags(frozenset(user), frozenset(system), origin, is_bare)
 
 
 def system_tags(user: str, project: dict[str, object]) -> list[tuple[str, str]]:

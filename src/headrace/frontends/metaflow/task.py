@@ -15,7 +15,7 @@ import msgspec
 
 from headrace.frontends.metaflow import current as current_module
 from headrace.frontends.metaflow.configs import wrap
-from headrace.frontends.metaflow.decorators import attach_dynamic, find
+from headrace.frontends.metaflow.decorators import attach_dynamic, find, keep_only
 from headrace.frontends.metaflow.events import Trigger
 from headrace.frontends.metaflow.exceptions import (
     FailureHandledByCatch,
@@ -27,7 +27,7 @@ from headrace.frontends.metaflow.flowspec import STATE, Artifacts, FlowBase, Fra
 from headrace.frontends.metaflow.gangs import place_of, set_environment
 from headrace.frontends.metaflow.graph import graph_of
 from headrace.frontends.metaflow.graphinfo import graph_info
-from headrace.frontends.metaflow.names import ATTEMPT, FOREACH, INPUTS, INTERNAL, SUCCESS, TRANSITION
+from headrace.frontends.metaflow.names import ATTEMPT, FOREACH, INPUTS, SUCCESS, TRANSITION, is_artifact
 from headrace.frontends.metaflow.parameters import Parameter
 from headrace.frontends.metaflow.prepare import prepare
 from headrace.model.errors import BlobError, NotStorableError
@@ -57,6 +57,8 @@ class StepSpec(msgspec.Struct, frozen=True, kw_only=True):
     decorators: tuple[str, ...] = ()  # ``--with``
     configs: dict[str, Any] = {}
     facts: dict[str, Any] = {}
+    only: tuple[str, ...] | None = None  # decorators that count; None: all
+    persist: bool = True
 
     def __call__(self, call: RawCall) -> dict[str, Any]:
         """Run one attempt."""
@@ -73,7 +75,7 @@ def run_step(spec: StepSpec, call: RawCall) -> dict[str, Any]:
     current_module.enter({**task_facts(spec, call, state), **({"card": cards.current} if cards is not None else {})})
     try:
         caught = _run_caught(spec, function, flow, inputs, tries)
-        outputs = _outputs(flow, state)
+        outputs = _outputs(flow, state) if spec.persist else {}
         if caught:
             outputs[SUCCESS] = False
         if cards is not None:
@@ -85,6 +87,8 @@ def run_step(spec: StepSpec, call: RawCall) -> dict[str, Any]:
     finally:
         current_module.leave()
         del flow.__dict__[STATE]
+    if not spec.persist:
+        return {}
     transition = state.transition
     outputs[TRANSITION] = None if transition is None else transition.as_list()
     return outputs
@@ -112,7 +116,7 @@ _classes: dict[tuple[str, ...], Any] = {}
 
 
 def _flow_class(spec: StepSpec) -> Any:
-    key = (spec.module, spec.qualname, *spec.decorators)
+    key = (spec.module, spec.qualname, *spec.decorators, *(() if spec.only is None else ("only", *spec.only)))
     cls = _classes.get(key)
     if cls is None:
         cls = registry.registered(spec.home, spec.slot)
@@ -124,6 +128,8 @@ def _flow_class(spec: StepSpec) -> Any:
                 cls = getattr(cls, part)
             prepare(cls, {}, {}, spec.facts["username"], spec.configs)
             attach_dynamic(list(cls._steps.values()), spec.decorators)
+            if spec.only is not None:
+                keep_only(cls, spec.only)
         for name in spec.constants:
             setattr(cls, name, _fixed(name, wrap if name in spec.configs else None))
         _classes[key] = cls
@@ -156,7 +162,7 @@ def _artifacts(spec: StepSpec, call: RawCall, cls: Any) -> tuple[Artifacts, Inpu
     constants = frozenset(spec.constants)
     arguments = call.arguments
     stack = _stack(call, arguments[FOREACH].value) if FOREACH in arguments else []
-    table = {name: one.value for name, one in arguments.items() if name not in INTERNAL}
+    table = {name: one.value for name, one in arguments.items() if is_artifact(name)}
     state = Artifacts(call, table, constants, stack)
     if INPUTS not in arguments:
         return state, None
@@ -165,7 +171,10 @@ def _artifacts(spec: StepSpec, call: RawCall, cls: Any) -> tuple[Artifacts, Inpu
     branches: list[Any] = call.load(argument.value)
     flows = []
     for step, frames, holes in branches:
-        branch = {**table, **{name: argument.fills[hole] for name, hole in holes.items() if name not in INTERNAL}}
+        branch = dict(table)
+        for name, hole in holes.items():  # of a spun join, an artifact of a branch is an input by itself
+            if is_artifact(name):
+                branch[name] = argument.fills[hole] if type(hole) is int else arguments[hole].value
         flow = _instance(cls)
         flow.__dict__[STATE] = Artifacts(call, branch, constants, [Frame(*frame) for frame in frames])
         flows.append((step, flow))
@@ -218,12 +227,14 @@ def _run_caught(spec: StepSpec, function: Any, flow: Any, inputs: Inputs | None,
     except BlobError:
         raise
     except SystemExit:
-        _keep_what_failed(flow, state, None, last=tries > spec.retries)
+        if spec.persist:
+            _keep_what_failed(flow, state, None, last=tries > spec.retries)
         raise
     except Exception as error:
         if catch is None or tries <= spec.retries:
             _report(spec, error)
-            _keep_what_failed(flow, state, error, last=tries > spec.retries)
+            if spec.persist:
+                _keep_what_failed(flow, state, error, last=tries > spec.retries)
             raise
         if catch.attributes["print_exception"]:
             print(f"@catch caught an exception from <flow {spec.flow} step {spec.step}>")

@@ -14,7 +14,7 @@ from headrace.frontends.metaflow.cards.types import BlankCard, DefaultCard, find
 from headrace.frontends.metaflow.clienttask import DataArtifact, Task
 from headrace.frontends.metaflow.exceptions import MetaflowException
 from headrace.frontends.metaflow.names import INTERNAL, SUCCESS
-from headrace.frontends.metaflow.objects import not_looked_for
+from headrace.frontends.metaflow.objects import of_this_run
 from headrace.model.errors import HeadraceError
 from headrace.model.messages import Output
 from headrace.model.records import ArtifactRecord, TaskId, TaskRecord
@@ -136,7 +136,7 @@ class CardMaker:
             _say(f"Card render failed with error: {error}")
 
     def _task(self, made: list[Output], state: TaskState, caught: bool) -> TaskAtHand:
-        task: TaskAtHand = not_looked_for(TaskAtHand, self._call.task)
+        task: TaskAtHand = of_this_run(TaskAtHand, self._call.task)
         record = self._recorded(task)
         now = time.time()
         ended = None if state is TaskState.RUNNING else now
