@@ -18,4 +18,19 @@ def scenarios(Scenario: Any, run: Any) -> list[Any]:
         Scenario("cards-refreshed", "carded_tries", (("run", "--refresh", "true"), (_ASK, "CardedTries"))),
         Scenario("cards-caught", "carded_tries", (("run", "--how", "caught"), (_ASK, "CardedTries"))),
         Scenario("cards-failed", "carded_tries", (("run", "--how", "end"), (_ASK, "CardedTries"))),
+        Scenario("cards-parts", "carded_small", (("=card_parts.py",),)),
+        Scenario("cards-commands", "carded_small", (("run",), ("=ask_card_commands.py",))),
+        Scenario("cards-commands-without-runs", "carded_small", (("card", "list"), ("card", "get", "end"))),
+        Scenario(
+            "cards-resumed",
+            "carded_small",
+            (("@touch.py", "broken"), ("run",), ("resume",), (_ASK, "CardedSmall")),
+        ),
+        Scenario(
+            "cards-resumed-twice",
+            "carded_small",
+            (("run",), ("resume", "work"), ("resume", "end"), (_ASK, "CardedSmall"), ("card", "get", "work")),
+        ),
+        Scenario("cards-with", "carded_small", (("run", "--with", "card:type=blank,id=w"), (_ASK, "CardedSmall"))),
+        Scenario("cards-with-wrong", "carded_small", (("run", "--with", "card:nothing=1"),)),
     ]

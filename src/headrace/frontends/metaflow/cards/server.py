@@ -1,7 +1,7 @@
 """``card server``: the cards of a run in a browser, on this machine only.
 
-Pages of cards are shown in a frame without an origin, so what a card holds cannot reach the server or its other
-cards. A request that names another host than this machine is refused, for it comes from a page of somebody else.
+Pages of cards are shown in a frame without an origin, or without scripts, so what a card holds cannot reach the server
+or its other cards. A request that names another host than this machine is refused: it comes from somebody else's page.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from urllib.parse import unquote, urlsplit
 import msgspec
 
 from headrace.frontends.metaflow.cards.errors import CardNotPresentException
+from headrace.frontends.metaflow.cards.types import BUILT_IN_PAGES
 from headrace.frontends.metaflow.cards.view import Card, Wanted, cards_of
 from headrace.frontends.metaflow.client import Flow, Run, Task
 from headrace.frontends.metaflow.exceptions import MetaflowException, MetaflowNotFound
@@ -24,9 +25,9 @@ from headrace.model.states import RunState
 
 _HERE = "127.0.0.1"
 _NAMES = (_HERE, "localhost", "[::1]")
-#: A card is somebody's HTML: it has no origin, so it cannot read this server's other answers. Built-in types forbid
-#: themselves scripts and requests besides.
-_CARD_POLICY = "sandbox allow-scripts allow-popups"
+#: A card of a user's type is somebody's HTML: it has no origin, so it cannot read this server's other answers. One of a
+#: built-in type may run no scripts at all.
+_CARD_POLICY = {False: "sandbox allow-scripts allow-popups", True: "sandbox allow-same-origin allow-popups"}
 _VIEWER_POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; connect-src 'self'; " + (
     "frame-src 'self'; img-src data:"
 )
@@ -67,8 +68,8 @@ class Served(msgspec.Struct, frozen=True, kw_only=True):
             "poll_interval": self.poll_interval,
         }
 
-    def page(self, path: str) -> str | None:
-        """The page at ``Flow/run/step/task/hash``; None when there is none."""
+    def card(self, path: str) -> Card | None:
+        """The card at ``Flow/run/step/task/hash``; None when there is none."""
         *place, card_hash = path.split("/")
         if len(place) != 4 or place[0] != self.flow:
             return None
@@ -76,7 +77,7 @@ class Served(msgspec.Struct, frozen=True, kw_only=True):
             cards = list(cards_of(Task("/".join(place)), Wanted(hash=card_hash)))
         except (MetaflowException, HeadraceError):
             return None
-        return cards[0].get() if cards else None
+        return cards[0] if cards else None
 
 
 def _cards(task: Task) -> list[Card]:
@@ -95,6 +96,7 @@ def _listed(task: Task, card: Card) -> dict[str, Any]:
         "finished": task.finished_at is not None,
         "card": f"{task.pathspec}/{card.hash}",
         "version": str(card.created),
+        "built_in": card.type in BUILT_IN_PAGES,
     }
 
 
@@ -113,11 +115,11 @@ class _Handler(BaseHTTPRequestHandler):
             elif path == "/runinfo":
                 self._answer(200, "application/json", json.dumps(self.server.served.info()))
             elif path.startswith("/card/"):
-                page = self.server.served.page(path.removeprefix("/card/"))
-                if page is None:
+                card = self.server.served.card(path.removeprefix("/card/"))
+                if card is None:
                     self._answer(404, "text/plain", "There is no such card.\n")
                 else:
-                    self._answer(200, "text/html", page, _CARD_POLICY)
+                    self._answer(200, "text/html", card.get(), _CARD_POLICY[card.type in BUILT_IN_PAGES])
             else:
                 self._answer(404, "text/plain", "There is nothing here; the cards are at /\n")
 

@@ -10,6 +10,7 @@ import sys
 import textwrap
 from collections.abc import Iterator
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from headrace.frontends.metaflow.cards import html
@@ -180,7 +181,7 @@ def _facts(task: Any) -> TableComponent:
         "State": state,
         "Began": begun.strftime(_TIME),
         "Ended": ended.strftime(_TIME) if ended else "",
-        "Took": _duration(((ended or datetime.now()) - begun).total_seconds()),
+        "Took" if ended else "Running for": _duration(((ended or datetime.now()) - begun).total_seconds()),
         "Attempt": task.current_attempt,
         "User": user,
         "Tags": ", ".join(tags),
@@ -238,6 +239,8 @@ def _dag(graph: Any, step: str) -> dict[str, Any]:
 # --- finding types -------------------------------------------------------------------------------------------------
 
 _BUILT_IN: tuple[type[MetaflowCard], ...] = (DefaultCard, TaskSpecCard, ErrorCard, BlankCard, DefaultCardJSON)
+#: Types whose pages are made here: they hold no scripts, whatever a step puts on them.
+BUILT_IN_PAGES = frozenset({"default", "blank"})
 
 
 def find_type(name: str, flow: Any) -> type[MetaflowCard] | None:
@@ -263,10 +266,11 @@ def _extensions() -> Iterator[type[MetaflowCard]]:
         top = importlib.import_module("metaflow_extensions")
     except ImportError:
         return
-    for one in pkgutil.iter_modules(top.__path__, "metaflow_extensions."):
+    folders = (folder for place in top.__path__ if Path(place).is_dir() for folder in Path(place).iterdir())
+    for name in sorted({folder.name for folder in folders if (folder / "plugins" / "cards").is_dir()}):
         try:
-            package = importlib.import_module(f"{one.name}.plugins.cards")
-        except ImportError:
+            package = importlib.import_module(f"metaflow_extensions.{name}.plugins.cards")
+        except Exception:  # somebody else's package must not break a step
             continue
         for module in (package, *_inside(package)):
             listed = getattr(module, "CARDS", None)
@@ -281,5 +285,5 @@ def _inside(package: Any) -> Iterator[Any]:
         if one.ispkg or one.name.rpartition(".")[2].startswith("mfextinit_"):
             try:
                 yield importlib.import_module(one.name)
-            except Exception:  # somebody else's package must not break a step
+            except Exception:  # as above
                 continue
