@@ -98,7 +98,7 @@ class Nested:
         """Go on with a run, by the command of the flow file or by ours."""
         if how == "flow.py resume":
             return self.call("resume", "--origin-run-id", str(number))
-        main = "from headrace.cli.main import main; main()"
+        main = "import sys; from headrace.cli.main import main; sys.exit(main())"
         return self.project.start("-c", main, "resume", f"Nested/{number}", f"--max-parallel={WORKERS}")
 
     def effects(self) -> dict[int, str]:

@@ -77,9 +77,11 @@ def describe(run: RunRecord, task: TaskRecord, *, shell: bool) -> str:
 
 def _find_step(run: RunRecord, name: str) -> Any:
     """The step of that name, or the sub-flow it is of, from the flow's file or a module that it imports."""
+    from headrace.cli.dialects import make_loadable
     from headrace.frontends.native.resume import flow_of
     from headrace.frontends.native.steps import Step
 
+    make_loadable(run.entry)
     flow = flow_of(run)
     home = sys.modules.get(flow.__module__)
     modules = [home] if home is not None else []

@@ -4,34 +4,83 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import NamedTuple
 
 from headrace.model.errors import UsageError
 
-_METAFLOW = re.compile(rb"^\s*(from\s+metaflow\b|import\s+metaflow\b)", re.MULTILINE)
 _OURS = re.compile(rb"^\s*(from\s+headrace\b|import\s+headrace\b)", re.MULTILINE)
 _KFP = re.compile(rb"^(pipelineInfo|deploymentSpec|schemaVersion|components)\s*:", re.MULTILINE)
 _ARGO = re.compile(rb"^kind:\s*Workflow", re.MULTILINE)
 _READ = 1 << 20
+_ENDING = '  if __name__ == "__main__":\n      {}()'
 
 
-def dialect_of(target: str) -> str:
-    """``metaflow`` for a file with a Metaflow flow, else ``native``.
+class Target(NamedTuple):
+    """What is to be run: the file of a Metaflow flow, or a native flow as it was named."""
+
+    dialect: str
+    name: str
+    #: A native flow in a file that has a Metaflow flow too, and so imports that package.
+    mixed: bool = False
+
+
+def target_of(target: str) -> Target:
+    """What ``target``, a file or module with or without ``:flow``, means.
 
     Raises:
-        UsageError: it is a compiled Kubeflow pipeline, which cannot be run yet, or no flow at all.
+        UsageError: it is a compiled Kubeflow pipeline, which cannot be run yet, or no flow at all, or not one flow.
     """
-    path = Path(target)
+    path, name = Path(target), ""
     if not path.is_file():
-        path = Path(target.rpartition(":")[0])
+        head, _, name = target.rpartition(":")
+        path = Path(head)
     if not path.is_file() or path.suffix not in (".py", ".yaml", ".yml", ".json"):
-        return "native"
+        return Target("native", target)
     try:
         with path.open("rb") as file:
             text = file.read(_READ)
     except OSError:
-        return "native"
+        return Target("native", target)
     if path.suffix == ".py":
-        return "metaflow" if _METAFLOW.search(text) and b"FlowSpec" in text and not _OURS.search(text) else "native"
+        if _OURS.search(text) and b"metaflow" not in text:  # as nearly all are: read no further
+            return Target("native", target)
+        return _of_python(path, name, text)
     if _KFP.search(text) or _ARGO.search(text) or (path.suffix == ".json" and b'"pipelineInfo"' in text):
         raise UsageError(f"{path} is a Kubeflow pipeline (dialect: kfp), which Headrace cannot run yet")
     raise UsageError(f"{path} is no flow: headrace runs Python files (FILE.py or FILE.py:FLOW)")
+
+
+def _of_python(path: Path, name: str, text: bytes) -> Target:
+    from headrace.cli.flowfiles import flows_of
+
+    given = f"{path}:{name}" if name else str(path)
+    found = flows_of(path, text)
+    if found is None or not (found.metaflow or found.called):
+        return Target("native", given)
+    metaflow = tuple(dict.fromkeys((*found.metaflow, *found.called)))
+    if found.native and not found.called and not name:
+        return Target("native", given, mixed=True)
+    if found.native and not name:
+        choices = "\n".join(f"  {path}:{one}" for one in (*found.native, *metaflow))
+        raise UsageError(f"{path} holds native flows and Metaflow flows; say which one:\n{choices}")
+    if name and name not in metaflow:
+        if not found.native:
+            raise UsageError(f"no flow {name!r} in {path}; flows in it: {', '.join(metaflow)}")
+        return Target("native", given, mixed=True)
+    wanted = name or metaflow[0]
+    if not found.called and b"__name__" not in text:
+        raise UsageError(f"{path} defines {wanted} and does not run it: end it with\n{_ENDING.format(wanted)}")
+    if name and found.called and name not in found.called:
+        raise UsageError(
+            f"{path} runs {', '.join(found.called)}, as a script, and not {name}; a file that does ends with\n"
+            f"{_ENDING.format(name)}"
+        )
+    return Target("metaflow", str(path))
+
+
+def make_loadable(target: str) -> None:
+    """Put ours in place of the metaflow package where a native flow's file needs one."""
+    if target_of(target).mixed:
+        from headrace.frontends.metaflow.script import stand_in
+
+        stand_in()

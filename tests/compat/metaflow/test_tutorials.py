@@ -115,7 +115,7 @@ class Player:
             return [self.python, episode.file, "run", *episode.arguments]
         if self.side == SIDES[0]:
             return [self.python, episode.file, *episode.top, "run", *episode.arguments, *episode.elsewhere]
-        script = "from headrace.cli.main import main; main()"
+        script = "import sys; from headrace.cli.main import main; sys.exit(main())"
         return [self.python, "-c", script, "run", episode.file, *episode.arguments, *episode.elsewhere]
 
     def call(self, command: list[str]) -> subprocess.CompletedProcess[str]:

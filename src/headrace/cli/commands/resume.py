@@ -60,9 +60,11 @@ def resume_command(context: click.Context, arguments: tuple[str, ...]) -> int:
 def _resume(run: RunRecord, arguments: list[str]) -> int:
     if run.dialect == "metaflow":
         return _resume_metaflow(run, arguments)
+    from headrace.cli.dialects import make_loadable
     from headrace.frontends.native.parameters import parameter_specs, parse_arguments, usage
     from headrace.frontends.native.resume import flow_of, resume_run
 
+    make_loadable(run.entry)
     flow = flow_of(run)
     specs = parameter_specs(flow.__wrapped__)
     options = Options()

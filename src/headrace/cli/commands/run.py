@@ -58,12 +58,14 @@ def run_command(
 
 
 def _run(target: str, arguments: tuple[str, ...], options: Options) -> int:
-    from headrace.cli.dialects import dialect_of
+    from headrace.cli.dialects import make_loadable, target_of
     from headrace.frontends.native.load import load_flow
     from headrace.frontends.native.parameters import parameter_specs, parse_arguments, usage
 
-    if dialect_of(target) == "metaflow":
-        return _run_metaflow(target, arguments, options)
+    found = target_of(target)
+    if found.dialect == "metaflow":
+        return _run_metaflow(found.name, arguments, options)
+    make_loadable(target)
     flow = load_flow(target).flow
     specs = parameter_specs(flow.__wrapped__)
     rest = split(arguments, _OURS, [spec.name for spec in specs], options)

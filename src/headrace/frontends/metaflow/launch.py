@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from headrace._base.usercode import is_user_file, module_file
 from headrace.frontends.metaflow.client import Run, namespace
 from headrace.frontends.metaflow.configs import unwrap
 from headrace.frontends.metaflow.console import Console
@@ -224,9 +225,10 @@ def module_of(cls: Any) -> tuple[str, ...]:
 
 
 def entry_of(cls: Any) -> str:
-    """Where a flow is: ``FILE:Class``."""
-    file = getattr(sys.modules.get(cls.__module__), "__file__", None)
-    return f"{os.path.abspath(file)}:{cls.__qualname__}" if file else f":{cls.__qualname__}"  # noqa: PTH100
+    """Where a flow is, ``FILE:Class``: the script that runs it, which may have imported the class."""
+    script = module_file(sys.modules["__main__"])
+    file = script if script and is_user_file(script) else module_file(sys.modules[cls.__module__])
+    return f"{file}:{cls.__qualname__}"
 
 
 def _shown(value: Any) -> str:

@@ -25,6 +25,13 @@ def become(path: str, arguments: Sequence[str]) -> NoReturn:
     os.execve(sys.executable, [sys.executable, path, *arguments], environment(dict(os.environ)))
 
 
+def stand_in() -> None:
+    """Put ours in place of the metaflow package in this process and what it starts, unless that is imported already."""
+    if SHIM not in sys.path:
+        sys.path.insert(0, SHIM)
+    os.environ.update(environment(dict(os.environ)))
+
+
 def load_class(target: str) -> Any:
     """The flow in ``file.py`` or ``file.py:ClassName``, with ours in place of the metaflow package from now on.
 
@@ -36,7 +43,9 @@ def load_class(target: str) -> Any:
     path, _, name = target.partition(".py:")
     path = os.path.abspath(path if path.endswith(".py") else f"{path}.py")  # noqa: PTH100
     module = _import(path)
-    classes = [one for one in vars(module).values() if isinstance(one, type) and issubclass(one, FlowBase)]
+    found = list(vars(module).values())
+    found += [getattr(one, name, None) for one in found if name and isinstance(one, ModuleType)]
+    classes = [one for one in found if isinstance(one, type) and issubclass(one, FlowBase)]
     own = [one for one in classes if one.__module__ == module.__name__]
     flows = {one.__name__: one for one in own or classes if not one.__module__.startswith("headrace.")}
     if name:

@@ -1,0 +1,158 @@
+"""What ``headrace run`` takes a file for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from headrace.cli.dialects import Target, target_of
+from headrace.model.errors import UsageError
+
+MAIN = "\nif __name__ == '__main__':\n    {}()\n"
+NATIVE = "from headrace import flow\n@flow\ndef train(): ...\n"
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "library.py").write_text("from metaflow import FlowSpec\nclass Far(FlowSpec): ...\nclass No: ...\n")
+    (tmp_path / "between.py").write_text("from library import Far as Nearer\n")
+    (tmp_path / "package").mkdir()
+    (tmp_path / "package/__init__.py").write_text("")
+    (tmp_path / "package/inner.py").write_text("import metaflow.plugins\nclass Inner(metaflow.FlowSpec): ...\n")
+    (tmp_path / "package/outer.py").write_text(
+        "from .inner import Inner\nclass Outer(Inner): ..." + MAIN.format("Outer")
+    )
+    (tmp_path / "round.py").write_text("from train import Mine\nclass Round(Mine): ...\n")
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "from metaflow import FlowSpec, step\nclass A(FlowSpec): ...",
+        "from metaflow import (\n    step,\n    FlowSpec,\n)\nclass A(FlowSpec): ...",
+        "import metaflow as mf\nclass A(mf.FlowSpec): ...",
+        "import metaflow\nclass A(metaflow.FlowSpec): ...",
+        "from metaflow import *\nclass A(FlowSpec): ...",
+        "from metaflow import FlowSpec as Base\nclass Between(Base): ...\nclass A(Between): ...",
+        "try:\n    from metaflow import FlowSpec\nexcept ImportError:\n    raise\nclass A(FlowSpec): ...",
+        "from headrace.metaflow import FlowSpec\nclass A(FlowSpec): ...",
+        "from library import Far as A",
+        "from library import *\nA = Far\nclass A(Far): ...",
+        "import library\nclass A(library.Far): ...",
+        "from between import Nearer\nclass A(Nearer): ...",
+        "from package.inner import Inner\nclass A(Inner): ...",
+        "from package import inner\nclass A(inner.Inner): ...",
+        "# headrace and its metaflow\nimport headrace\nfrom metaflow import FlowSpec\nclass A(FlowSpec): ...",
+    ],
+)
+def test_metaflow_files(here: Path, text: str) -> None:
+    (here / "train.py").write_text(text + MAIN.format("A"))
+    assert target_of("train.py") == Target("metaflow", "train.py")
+    assert target_of(str(here / "train.py:A")) == Target("metaflow", str(here / "train.py"))
+
+
+def test_a_class_that_is_called_by_its_module(here: Path) -> None:
+    (here / "train.py").write_text("import library" + MAIN.format("library.Far"))
+    assert target_of("train.py") == Target("metaflow", "train.py")
+
+
+def test_a_file_in_a_package_with_relative_imports(here: Path) -> None:
+    assert target_of("package/outer.py") == Target("metaflow", "package/outer.py")
+
+
+def test_modules_on_the_python_path(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = here / "elsewhere"
+    folder.mkdir()
+    (folder / "train.py").write_text("from library import Far" + MAIN.format("Far"))
+    assert target_of("elsewhere/train.py").dialect == "native"
+    monkeypatch.setenv("PYTHONPATH", str(here))
+    assert target_of("elsewhere/train.py").dialect == "metaflow"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        NATIVE,
+        NATIVE + "# as metaflow's FlowSpec\n",
+        "import headrace as h\nfrom metaflow import Flow\n@h.flow(name='x')\ndef train(): print(Flow('FlowSpec'))",
+        "from metaflow import Run\nprint(Run('FlowSpec/1'))",
+        "from library import No\nNo()",
+        "from library import Far",
+        "class FlowSpec: ...\nclass A(FlowSpec): ...\nA()  # metaflow",
+        "from headrace.metaflow import subflow\nfrom headrace import flow\ntrain = subflow('other.py')\n",
+        "from absent import Far\nFar()",
+        "this is no Python, metaflow",
+        "x = 1\n",
+        "",
+    ],
+)
+def test_native_files(here: Path, text: str) -> None:
+    (here / "train.py").write_text(text)
+    assert target_of("train.py") == Target("native", "train.py")
+    assert target_of("train.py:train") == Target("native", "train.py:train")
+
+
+@pytest.mark.parametrize("target", ["none.py", "none.py:train", "some.module", "some.module:train", "folder"])
+def test_what_is_no_file_is_left_to_who_loads_flows(here: Path, target: str) -> None:
+    (here / "folder").mkdir()
+    assert target_of(target) == Target("native", target)
+
+
+def test_modules_that_import_each_other_come_to_an_end(here: Path) -> None:
+    (here / "train.py").write_text("from round import Round\nclass Mine(Round): ...\nMine()")
+    assert target_of("train.py").dialect == "native"
+
+
+class TestBoth:
+    """A file with flows of both kinds."""
+
+    METAFLOW = "from metaflow import FlowSpec\nclass A(FlowSpec): ...\n"
+
+    def test_one_must_be_chosen(self, here: Path) -> None:
+        (here / "train.py").write_text(NATIVE + self.METAFLOW + MAIN.format("A"))
+        with pytest.raises(UsageError, match=r"(?s)native flows and Metaflow flows.*train.py:train\n.*train.py:A"):
+            target_of("train.py")
+        assert target_of("train.py:A") == Target("metaflow", "train.py")
+        assert target_of("train.py:train") == Target("native", "train.py:train", mixed=True)
+
+    def test_one_that_the_script_does_not_run_is_no_choice(self, here: Path) -> None:
+        (here / "train.py").write_text(NATIVE + self.METAFLOW + MAIN.format("train"))
+        assert target_of("train.py") == Target("native", "train.py", mixed=True)
+
+
+@pytest.mark.parametrize(
+    ("text", "target", "message"),
+    [
+        (
+            "",
+            "train.py",
+            r"train.py defines A and does not run it: end it with\n  if __name__ == \"__main__\":\n      A\(\)",
+        ),
+        (MAIN.format("A"), "train.py:B", "no flow 'B' in train.py; flows in it: A"),
+        ("class B(A): ..." + MAIN.format("A"), "train.py:B", r"train.py runs A, as a script, and not B(?s:.*)B\(\)"),
+    ],
+)
+def test_what_cannot_run_is_said_before(here: Path, text: str, target: str, message: str) -> None:
+    (here / "train.py").write_text("from metaflow import FlowSpec\nclass A(FlowSpec): ...\n" + text)
+    with pytest.raises(UsageError, match=message):
+        target_of(target)
+
+
+def test_a_flow_that_a_function_of_the_script_runs(here: Path) -> None:
+    (here / "train.py").write_text(
+        "from metaflow import FlowSpec\nclass A(FlowSpec): ...\ndef main(cls): cls()\n"
+        "if __name__ == '__main__': main(A)"
+    )
+    assert target_of("train.py") == Target("metaflow", "train.py")
+
+
+@pytest.mark.parametrize(
+    ("name", "text"), [("p.yaml", "pipelineInfo: x\n"), ("w.yml", "kind: Workflow\n"), ("x.json", "{}")]
+)
+def test_other_files_are_no_flows(here: Path, name: str, text: str) -> None:
+    (here / name).write_text(text)
+    with pytest.raises(UsageError, match=r"is a Kubeflow pipeline|is no flow"):
+        target_of(name)
