@@ -431,3 +431,23 @@ def test_a_gang_that_cannot_run_at_once_is_told_so(project: Project) -> None:
     assert done.code == 1
     assert "gang of 4 tasks at once, but at most 3 tasks may run at once" in done.err
     assert not list(project.path.glob("node-*"))
+
+
+# --- what a task has ----------------------------------------------------------------------------------------------
+
+
+def test_what_a_task_took_can_be_had_by_name(project: Project) -> None:
+    metaflow_file(project)
+    project.run(PIPELINE)
+
+    got = {
+        name: headrace(project, "get", f"pipeline/1/{name}").out.strip()[:20]
+        for name in ("TrainFlow.end/1/scores", "TrainFlow.fit/2/alpha", "report/1/model", "report/2/best")
+    }
+
+    assert got == {
+        "TrainFlow.end/1/scores": "[0.0, 5.0, 10.0, 15.",
+        "TrainFlow.fit/2/alpha": "0.5",
+        "report/1/model": "model model model mo",
+        "report/2/best": "20.0",
+    }

@@ -7,6 +7,7 @@ import sys
 
 from headrace.model.errors import NotFoundError
 from headrace.model.records import FLOW_TASK, ArtifactRecord, RunRecord, TaskId
+from headrace.model.values import Preview
 from headrace.services.describe import ArtifactView, view_artifact
 from headrace.services.names import Name, find_step, find_task, task_name
 from headrace.stores import codecs
@@ -33,6 +34,8 @@ def list_artifacts(metadata: MetadataStore, run: RunRecord, name: Name) -> list[
 def find_artifact(metadata: MetadataStore, run: RunRecord, name: Name) -> ArtifactRecord:
     """The artifact that ``name`` means: the named one, else ``result``, else the only one. A run alone: its result.
 
+    A task's inputs go by their names too, where it has no output of that name.
+
     Raises:
         NotFoundError: there is none, or several.
     """
@@ -57,7 +60,33 @@ def find_artifact(metadata: MetadataStore, run: RunRecord, name: Name) -> Artifa
         return by_name["result"]
     if not wanted and len(records) == 1:
         return records[0]
+    taken = _input(metadata, run, task, wanted) if wanted else None
+    if taken is not None:
+        return taken
     raise NotFoundError(_no_artifact(metadata, run, task, wanted, list(by_name)))
+
+
+def _input(metadata: MetadataStore, run: RunRecord, task: TaskId, wanted: str) -> ArtifactRecord | None:
+    record = metadata.task(run.id, task)
+    for one in record.inputs if record is not None else ():
+        if one.name.lstrip("/*") != wanted or one.template:
+            continue
+        if one.sources:
+            source = one.sources[0]
+            made = metadata.outputs(run.id, [TaskId(source.step, source.number)])
+            return made[TaskId(source.step, source.number)][source.output]
+        assert record is not None
+        return ArtifactRecord(
+            run_id=run.id,
+            step=task.step,
+            number=task.number,
+            name=wanted,
+            value=one.value,
+            preview=Preview(""),
+            created=record.created,
+            kind="input",
+        )
+    return None
 
 
 def _no_artifact(metadata: MetadataStore, run: RunRecord, task: TaskId, wanted: str, there: list[str]) -> str:

@@ -16,7 +16,7 @@ from headrace.cli.output import print_json
 @click.option("--force", is_flag=True, help="Replace FILE when it exists.")
 @as_json
 def get_command(name: str, output: Path | None, force: bool, json: bool) -> None:
-    """Print an artifact, or save it with -o. A run alone means the flow's result.
+    """Print an artifact, or save it with -o. A run alone means the flow's result; an input of a task goes by its name.
 
     Texts are saved as text, bytes as they are, frames by the extension as .csv or .parquet, arrays as .npy, figures
     as .png, .svg or .pdf, files and folders as themselves, anything as .json where it is plain; everything else, and
