@@ -15,6 +15,7 @@ from headrace.frontends.metaflow.identity import user_name
 from headrace.frontends.metaflow.launch import RunOptions, default_values, launch
 from headrace.frontends.metaflow.parameters import JSONType, Parameter
 from headrace.frontends.metaflow.prepare import prepare, split_configs
+from headrace.frontends.metaflow.projects import flow_decorators
 from headrace.frontends.metaflow.version import VERSION
 from headrace.model.errors import HeadraceError, UsageError
 
@@ -32,7 +33,11 @@ def call(cls: Any, argv: list[str]) -> int:
         resumed = "resume" in argv
         if resumed and (files or texts):
             raise CommandUsageException("Cannot specify configurations when resuming: they are those of the origin run")
-        prepare(cls, files, texts, user_name(), _configs_of_origin(cls, argv) if resumed else None)
+        try:
+            prepare(cls, files, texts, user_name(), _configs_of_origin(cls, argv) if resumed else None)
+        except MetaflowException:
+            if argv[:1] != ["--help"]:  # help is there for those who do something wrong, too
+                raise
         group = make_group(cls)
         result = group.main(argv, prog_name=name, standalone_mode=False, auto_envvar_prefix="METAFLOW")
     except click.exceptions.Exit as error:
@@ -81,19 +86,19 @@ def make_group(cls: Any) -> click.Group:
     @click.option("--pylint/--no-pylint", default=True, help="Accepted and not used.")
     @click.option("--event-logger", default="nullSidecarLogger", help="Accepted and not used.")
     @click.option("--monitor", default="nullSidecarMonitor", help="Accepted and not used.")
-    @click.option("--branch", default=None, help="Branch of the project, with @project.")
-    @click.option("--production/--no-production", default=False, help="Production branch, with @project.")
     @click.pass_context
     def cli(context: click.Context, /, **options: Any) -> int:
         context.obj = {"cls": cls, **options}
         if context.invoked_subcommand not in ("help", "version", "output-dot", "output-raw"):
             _head(cls, options["quiet"])
-            _project_line(cls, options)
+        _check_flow_decorators(cls, options)
         if context.invoked_subcommand is None:
             _check(cls, options["quiet"])
             _hint()
         return 0
 
+    if flow_decorators(cls, "project"):
+        cli.params += _PROJECT_OPTIONS
     for command in (_run_command(cls), _resume_command(cls), _spin_command):
         cli.add_command(command)
     for command in (_check_command, _show_command, _help_command):
@@ -106,15 +111,30 @@ def make_group(cls: Any) -> click.Group:
     return cli
 
 
+_PROJECT_OPTIONS = [
+    click.Option(["--branch"], default=None, help="Branch of the project."),
+    click.Option(["--production"], is_flag=True, help="Use the project's production branch."),
+]
+
+
 def _head(cls: Any, quiet: bool) -> None:
     if not quiet:
         click.echo(f"Metaflow {VERSION} executing {cls.__name__} for user:{user_name()}", err=True)
 
 
-def _project_line(cls: Any, options: dict[str, Any]) -> None:
-    from headrace.frontends.metaflow.projects import project_facts
+def _check_flow_decorators(cls: Any, options: dict[str, Any]) -> None:
+    """Refuse flow decorators that were given something wrong, and say what project the flow belongs to.
 
-    facts = project_facts(cls, options["branch"], options["production"], user_name())
+    Raises:
+        MetaflowException: one was.
+    """
+    from headrace.frontends.metaflow.plan import check_environment
+    from headrace.frontends.metaflow.projects import project_facts
+    from headrace.frontends.metaflow.triggers import check_flow_decorators
+
+    check_flow_decorators(cls)
+    check_environment(cls, options["environment"])
+    facts = project_facts(cls, options.get("branch"), options.get("production", False), user_name())
     if facts and not options["quiet"]:
         click.echo(f"Project: {facts['project_name']}, Branch: {facts['branch_name']}", err=True)
 
@@ -152,9 +172,17 @@ class _ParameterType(click.ParamType):  # type: ignore[type-arg]
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         try:
-            return self.parameter.parse(value)
+            return self.parameter.parse(value) if self.parameter.is_multiple else self.parameter.convert(value)
         except ValueError as error:
             self.fail(str(error), param, ctx)
+
+
+class _ParameterOption(click.Option):
+    """The option of a parameter; an empty environment variable is an empty value."""
+
+    def resolve_envvar_value(self, ctx: click.Context) -> str | None:
+        """What the environment gives."""
+        return os.environ.get(str(self.envvar))
 
 
 _RUN_OPTIONS: list[Callable[[Any], Any]] = [
@@ -199,14 +227,16 @@ def _add_options(cls: Any, command: Any) -> None:
 
 
 def _parameter_option(parameter: Parameter) -> click.Option:
-    text = parameter.help or ""
+    text = str(parameter.help or "")
     default = parameter.default
-    if parameter.show_default and default is not None:
+    if parameter.show_default is not False and default is not None:
         text += f"  [default: {'deploy-time value of ' + parameter.name if callable(default) else default}]"
-    return click.Option(
+    return _ParameterOption(
         [f"--{parameter.name}", _variable(parameter)],
         type=_ParameterType(parameter),
         required=bool(parameter.required) and default is None,
+        multiple=parameter.is_multiple,
+        hidden=bool(parameter.more.get("hidden")),
         help=text,
         envvar="METAFLOW_RUN_" + parameter.name.replace("-", "_").upper(),
     )
@@ -218,7 +248,7 @@ def _variable(parameter: Parameter) -> str:
 
 def _given(cls: Any, options: dict[str, Any]) -> dict[str, Any]:
     values = {one.name: options.get(_variable(one)) for one in cls._parameters().values()}
-    return {name: value for name, value in values.items() if value is not None}
+    return {name: value for name, value in values.items() if value not in (None, ())}
 
 
 def _options(cls: Any, obj: dict[str, Any], given: dict[str, Any], **more: Any) -> RunOptions:
@@ -235,7 +265,7 @@ def _options(cls: Any, obj: dict[str, Any], given: dict[str, Any], **more: Any) 
         debug=bool(given.get("debug")),
         namespace=given.get("namespace"),
         quiet=obj["quiet"],
-        project=project_facts(cls, obj["branch"], obj["production"], user_name()),
+        project=project_facts(cls, obj.get("branch"), obj.get("production", False), user_name()),
         **more,
     )
 

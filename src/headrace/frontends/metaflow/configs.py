@@ -16,43 +16,29 @@ from headrace.frontends.metaflow.parameters import ParameterContext, load_functi
 _UNPACK = "_unpacked_delayed_"
 
 
-class ConfigValue(Mapping[str, Any]):
-    """The value of a config: a mapping that cannot be changed, read as ``value.key`` or ``value["key"]``."""
+class ConfigValue(dict[str, Any]):
+    """The value of a config: a mapping that cannot be changed, read as ``value.key`` or ``value["key"]``.
+
+    It is a ``dict`` for ``isinstance`` and ``json.dumps``.
+    """
 
     def __init__(self, data: Mapping[str, Any]) -> None:
-        object.__setattr__(self, "_data", {key: wrap(one) for key, one in data.items()})
-
-    def __getitem__(self, key: str) -> Any:
-        return self._data[key]
+        super().__init__({key: wrap(one) for key, one in data.items()})
 
     def __getattr__(self, key: str) -> Any:
-        if key.startswith("__") or key == "_data":
+        if key.startswith("__") or key not in self:
             raise AttributeError(key)
-        try:
-            return self._data[key]
-        except KeyError:
-            raise AttributeError(key) from None
+        return self[key]
 
-    def __setattr__(self, key: str, value: Any) -> None:
+    def _refuse(self, *_: Any, **__: Any) -> Any:
         raise TypeError("ConfigValue is immutable")
 
-    def __setitem__(self, key: str, value: Any) -> None:
-        raise TypeError("ConfigValue is immutable")
+    __setattr__ = __delattr__ = __setitem__ = __delitem__ = _refuse
+    clear = update = setdefault = pop = popitem = __ior__ = _refuse
 
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._data)
-
-    def __len__(self) -> int:
-        return len(self._data)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Mapping) and self.to_dict() == unwrap(other)
-
-    def __hash__(self) -> int:
-        return hash(json.dumps(self.to_dict(), sort_keys=True, default=str))
-
-    def __repr__(self) -> str:
-        return repr(self.to_dict())
+    def copy(self) -> ConfigValue:
+        """The same again."""
+        return ConfigValue(self)
 
     def __reduce__(self) -> Any:
         return ConfigValue, (self.to_dict(),)
@@ -86,18 +72,21 @@ def unwrap(value: Any) -> Any:
 class DelayEvaluator(Mapping[str, Any]):
     """An expression over configs whose value is not known yet."""
 
-    def __init__(self, expression: str) -> None:
+    def __init__(self, expression: str, known: dict[str, Any] | None = None) -> None:
         self._expression = expression
+        self._known = known  # the names of the module that the expression is written in
 
     def __getattr__(self, name: str) -> DelayEvaluator:
         if name.startswith("__"):
             raise AttributeError(name)
-        return DelayEvaluator(f"{self._expression}.{name}")
+        return DelayEvaluator(f"{self._expression}.{name}", self._known)
 
     def __getitem__(self, key: Any) -> Any:
         if isinstance(key, str) and key.startswith(_UNPACK):
             return self
-        return DelayEvaluator(f"{self._expression}[{key!r}]")
+        if isinstance(key, DelayEvaluator):
+            return DelayEvaluator(f"{self._expression}[{key._expression}]", self._known)
+        return DelayEvaluator(f"{self._expression}[{key!r}]", self._known)
 
     def __iter__(self) -> Iterator[str]:
         return iter([f"{_UNPACK}{id(self)}"])
@@ -121,7 +110,7 @@ class DelayEvaluator(Mapping[str, Any]):
             MetaflowException: the configs have no such value.
         """
         try:
-            return eval(self._expression, {}, dict(values))  # an expression in the user's own file
+            return eval(self._expression, self._known or {}, dict(values))  # an expression in the user's own file
         except Exception as error:
             raise MetaflowException(
                 f"The configuration expression {self._expression!r} cannot be evaluated: "
@@ -131,7 +120,9 @@ class DelayEvaluator(Mapping[str, Any]):
 
 def config_expr(expression: str) -> DelayEvaluator:
     """An expression over the flow's configs, for use in decorators."""
-    return DelayEvaluator(expression)
+    import sys
+
+    return DelayEvaluator(expression, sys._getframe(1).f_globals)
 
 
 def evaluated(value: Any, values: Mapping[str, Any]) -> Any:
@@ -172,6 +163,7 @@ class Config(Mapping[str, Any]):
         required: bool | None = None,
         parser: str | Callable[[str], Any] | None = None,
         plain: bool = False,
+        **more: Any,
     ) -> None:
         if default is not None and default_value is not None:
             raise MetaflowException(f"Config *{name}* can have a default or a default_value, not both.")
@@ -191,7 +183,7 @@ class Config(Mapping[str, Any]):
     def __getitem__(self, key: Any) -> Any:
         if isinstance(key, str) and key.startswith(_UNPACK):
             return DelayEvaluator(self.name)
-        return DelayEvaluator(f"{self.name}[{key!r}]")
+        return DelayEvaluator(self.name)[key]
 
     def __iter__(self) -> Iterator[str]:
         return iter([f"{_UNPACK}{id(self)}"])
@@ -212,11 +204,14 @@ class Config(Mapping[str, Any]):
         """The value: from ``text`` or ``file`` of the command line, else the default.
 
         Raises:
-            CommandException: it is missing, or cannot be read.
+            CommandUsageException: it is missing, given twice, or cannot be read.
+            MetaflowException: the parser or the function behind the default raised, or it is no mapping.
         """
+        if text is not None and file is not None:
+            raise CommandUsageException(f"Config *{self.name}* is given as a file and as a value; give one of them.")
         if text is None and file is None:
-            text = self.default_value(context) if callable(self.default_value) else self.default_value
-            file = self.default(context) if callable(self.default) else self.default
+            text = self._called(self.default_value, context)
+            file = self._called(self.default, context)
         if text is None and file is not None:
             text = self._read(str(file))
         if text is None:
@@ -225,6 +220,16 @@ class Config(Mapping[str, Any]):
             return None
         return self._parse(text)
 
+    def _called(self, default: Any, context: ParameterContext) -> Any:
+        if not callable(default):
+            return default
+        try:
+            return default(context)
+        except Exception as error:
+            raise MetaflowException(
+                f"The function behind the default of Config *{self.name}* failed: {type(error).__name__}: {error}"
+            ) from error
+
     def _read(self, file: str) -> str:
         try:
             with open(file, encoding="utf-8") as opened:  # noqa: PTH123
@@ -232,22 +237,31 @@ class Config(Mapping[str, Any]):
         except OSError as error:
             raise CommandUsageException(f"Config *{self.name}*: cannot read '{file}': {error.strerror}") from None
 
-    def _parse(self, text: Any) -> Any:
-        value = text
-        if isinstance(text, str):
-            if self.parser is not None:
-                parse = load_function(self.parser) if isinstance(self.parser, str) else self.parser
-                value = parse(text)
-            elif not self.plain:
-                try:
-                    value = json.loads(text)
-                except ValueError as error:
-                    raise CommandUsageException(f"Config *{self.name}* is not valid JSON: {error}") from None
-        if self.plain:
+    def _parse(self, given: Any) -> Any:
+        text = given if isinstance(given, str) else json.dumps(given)
+        if self.parser is not None:
+            value = self._parse_with(text)
+        elif self.plain:
+            return text
+        else:
+            try:
+                value = json.loads(text)
+            except ValueError as error:
+                raise CommandUsageException(f"Config *{self.name}* is not valid JSON: {error}") from None
+        if self.plain or value is None:
             return value
         if not isinstance(value, Mapping):
             raise CommandException(f"Config *{self.name}* must be a dictionary, not {type(value).__name__}")
         return ConfigValue(value)
+
+    def _parse_with(self, text: str) -> Any:
+        try:
+            parse = load_function(self.parser) if isinstance(self.parser, str) else self.parser
+            return parse(text)  # type: ignore[misc]
+        except Exception as error:
+            raise MetaflowException(
+                f"The parser of Config *{self.name}* cannot read its value: {type(error).__name__}: {error}"
+            ) from error
 
 
 # --- parsers --------------------------------------------------------------------------------------------------------

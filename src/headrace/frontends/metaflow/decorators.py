@@ -19,7 +19,26 @@ from headrace.frontends.metaflow.exceptions import (
     UnknownStepDecoratorException,
 )
 
-#: Step decorators with their attributes and defaults. Compute decorators take more than is listed; see ``_OPEN``.
+#: What ``@batch`` and ``@kubernetes`` take: recorded, and nothing here acts on it.
+_BATCH: dict[str, Any] = dict.fromkeys(
+    (
+        *("cpu", "gpu", "memory", "image", "queue", "iam_role", "execution_role", "shared_memory", "max_swap"),
+        *("swappiness", "inferentia", "trainium", "efa", "host_volumes", "efs_volumes", "aws_batch_tags"),
+        *("tmpfs_size", "ephemeral_storage", "log_driver", "log_options", "executable"),
+    )
+)
+_BATCH |= {"use_tmpfs": False, "tmpfs_tempdir": True, "tmpfs_path": "/metaflow_temp", "privileged": False}
+_KUBERNETES: dict[str, Any] = dict.fromkeys(
+    (
+        *("image", "image_pull_policy", "image_pull_secrets", "service_account", "secrets", "node_selector"),
+        *("namespace", "gpu", "gpu_vendor", "tolerations", "labels", "annotations", "use_tmpfs", "tmpfs_size"),
+        *("persistent_volume_claims", "shared_memory", "port", "compute_pool", "executable", "security_context"),
+    )
+)
+_KUBERNETES |= {"cpu": "1", "memory": "4096", "disk": "10240", "tmpfs_tempdir": True, "tmpfs_path": "/metaflow_temp"}
+_KUBERNETES |= {"hostname_resolution_timeout": 600, "qos": "burstable", "extended_resources": {}}
+
+#: Step decorators with their attributes and defaults.
 STEP_DEFAULTS: dict[str, dict[str, Any]] = {
     "retry": {"times": 3, "minutes_between_retries": 2},
     "catch": {"var": None, "print_exception": True},
@@ -42,8 +61,8 @@ STEP_DEFAULTS: dict[str, dict[str, Any]] = {
     "pytorch_parallel": {"master_port": None},
     "conda": {"packages": {}, "libraries": {}, "python": None, "disabled": None},
     "pypi": {"packages": {}, "python": None, "disabled": None},
-    "batch": {},
-    "kubernetes": {},
+    "batch": _BATCH,
+    "kubernetes": _KUBERNETES,
 }
 FLOW_DEFAULTS: dict[str, dict[str, Any]] = {
     "project": {"name": None, "branch": None, "production": False},
@@ -55,8 +74,6 @@ FLOW_DEFAULTS: dict[str, dict[str, Any]] = {
     "pypi_base": {"packages": {}, "python": None, "disabled": None},
 }
 _REPEATABLE = frozenset({"card", "exit_hook"})
-#: Any attribute is accepted: they are recorded, and nothing here acts on them.
-_OPEN = frozenset({"batch", "kubernetes"})
 
 
 class Decorator:
@@ -66,20 +83,22 @@ class Decorator:
         self.name = name
         self.statically_defined = static
         self._defaults = defaults
+        for one in attributes:
+            if one not in defaults and not is_unpacked(one):
+                raise InvalidDecoratorAttribute(name, one, defaults)
         self._take(attributes)
 
     def _take(self, attributes: Mapping[str, Any]) -> None:
-        for one in attributes:
-            if one not in self._defaults and self.name not in _OPEN and not is_unpacked(one):
-                raise InvalidDecoratorAttribute(self.name, one, self._defaults)
         self.attributes = {**self._defaults, **attributes}
         self.given = dict(attributes)
 
     def resolve(self, values: Mapping[str, Any]) -> None:
         """Put the values of configs in place of expressions over them.
 
+        An unpacked config may hold more than the decorator has attributes: that is left alone.
+
         Raises:
-            MetaflowException: the configs lack something, or hold an attribute that the decorator does not have.
+            MetaflowException: the configs lack something.
         """
         self._take(evaluated(self.given, values))
 

@@ -205,6 +205,12 @@ class NotSupportedException(MetaflowException):
     headline = "Not supported"
 
 
+class InvalidEnvironmentException(MetaflowException):
+    """A step wants packages, but the command line does not ask for an environment that has them."""
+
+    headline = "Incompatible environment"
+
+
 class TimeoutException(MetaflowException):
     """A step ran longer than its ``@timeout`` allows."""
 

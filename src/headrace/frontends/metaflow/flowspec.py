@@ -26,6 +26,8 @@ from headrace.worker.raw import RawCall
 #: Attributes of an instance that are ours, not artifacts.
 STATE = "_headrace"
 _FOREACH_TEXT = 30
+#: Attributes of a flow that are no parameters, configs or constants, whatever a class puts there.
+_NOT_VALUES = frozenset(["cmd", "foreach_stack", "index", "input", "script_name", "name"])
 
 
 class Transition:
@@ -150,7 +152,7 @@ class FlowSpecMeta(type):
             if kind is object or kind.__module__.startswith("headrace."):
                 continue
             for name, value in vars(kind).items():
-                if not name.startswith("_"):
+                if not name.startswith("_") and name not in _NOT_VALUES:
                     seen.setdefault(name, value)
         return iter(seen.items())
 

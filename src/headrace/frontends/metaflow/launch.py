@@ -18,10 +18,9 @@ from headrace.frontends.metaflow.exceptions import (
     CommandException,
     CommandUsageException,
     MetaflowException,
-    ParameterFieldTypeMismatch,
     StepFailed,
 )
-from headrace.frontends.metaflow.graph import FlowGraph, graph_of
+from headrace.frontends.metaflow.graph import graph_of
 from headrace.frontends.metaflow.identity import user_name
 from headrace.frontends.metaflow.parameters import Parameter, ParameterContext
 from headrace.frontends.metaflow.plan import Ground, make_plans, unsupported_notes
@@ -72,9 +71,7 @@ def default_values(cls: Any, given: dict[str, Any]) -> dict[str, Any]:
             continue
         try:
             value = parameter.resolve_default(_context(cls, parameter))
-        except (ParameterFieldTypeMismatch, ValueError) as error:
-            if callable(parameter.default):
-                raise
+        except ValueError as error:
             raise CommandUsageException(f"Invalid default of --{parameter.name}: {error}") from None
         if value is None and parameter.required:
             raise CommandException(f"Missing value for the required parameter *{parameter.name}*.")
@@ -130,7 +127,7 @@ def launch(cls: Any, values: dict[str, Any], options: RunOptions) -> RunRecord:
     runtime = Runtime(session, graph, plans, base, console, options.max_num_splits)
     _write_files(session, options)
     try:
-        record = _drive(session, runtime, console, graph)
+        record = _drive(session, runtime, console, cls)
     except StepFailed:
         _call_hooks(cls, session, console, "on_error")
         raise
@@ -141,12 +138,22 @@ def launch(cls: Any, values: dict[str, Any], options: RunOptions) -> RunRecord:
 def _call_hooks(cls: Any, session: Session, console: Console, kind: str) -> None:
     """Call what ``@exit_hook`` names, with the run where it takes one; the run is over, whatever they do."""
     for decorator in flow_decorators(cls, "exit_hook"):
-        for hook in decorator.attributes[kind]:
+        for named in decorator.attributes[kind]:
             namespace(None)
             try:
+                hook = _hook(cls, named) if isinstance(named, str) else named
                 hook(Run(session.run.name)) if hook.__code__.co_argcount else hook()
             except Exception as error:
-                console.say(f"The exit hook {hook.__name__} failed: {type(error).__name__}: {error}", bad=True)
+                name = getattr(named, "__name__", named)
+                console.say(f"The exit hook {name} failed: {type(error).__name__}: {error}", bad=True)
+
+
+def _hook(cls: Any, name: str) -> Any:
+    """The function that is named so: ``package.module.function``, or one of the flow's own file."""
+    import importlib
+
+    module, _, function = name.rpartition(".")
+    return getattr(importlib.import_module(module) if module else sys.modules[cls.__module__], function)
 
 
 def _seed(options: RunOptions, stores: Stores) -> Resume | None:
@@ -157,9 +164,9 @@ def _seed(options: RunOptions, stores: Stores) -> Resume | None:
     return Resume(run=options.origin, again=again, reuse_changed=True)
 
 
-def _drive(session: Session, runtime: Runtime, console: Console, graph: FlowGraph) -> RunRecord:
+def _drive(session: Session, runtime: Runtime, console: Console, cls: Any) -> RunRecord:
     console.say(f"Workflow starting (run-id {session.run.number}):")
-    for note in unsupported_notes(graph):
+    for note in unsupported_notes(cls):
         console.say(note)
     try:
         session.loop.crew.watch = runtime.watch

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import pickle
+import sys
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from blake3 import blake3
 
+from headrace._base.usercode import main_name
 from headrace.frontends.metaflow.decorators import find
-from headrace.frontends.metaflow.exceptions import MetaflowException, NotSupportedException
+from headrace.frontends.metaflow.exceptions import (
+    InvalidEnvironmentException,
+    MetaflowException,
+    NotSupportedException,
+)
 from headrace.frontends.metaflow.gangs import is_gang
-from headrace.frontends.metaflow.graph import FlowGraph, graph_of
+from headrace.frontends.metaflow.graph import graph_of
+from headrace.frontends.metaflow.projects import flow_decorators
 from headrace.frontends.metaflow.task import StepSpec, timeout_seconds
 from headrace.model.messages import Define
 from headrace.model.policy import Resources, Retry, StepPolicy
@@ -27,6 +34,9 @@ _TIMEOUT_GRACE = 30
 #: Decorators that have no say in what a step makes of its inputs.
 _WITHOUT_EFFECT = frozenset({"retry", "timeout", "resources", "batch", "kubernetes"})
 _REMOTE = ("batch", "kubernetes", "conda", "pypi")
+_REMOTE_BASE = ("conda_base", "pypi_base")
+#: Values of ``--environment`` with which steps may ask for packages.
+_PACKAGED = frozenset(["conda", "pypi", "uv"])
 
 
 class Ground(NamedTuple):
@@ -82,6 +92,7 @@ def make_plans(
     graph = graph_of(cls)
     slot = slot_of(cls)
     share = codes_of(cls)
+    main = main_name() if sys.modules.get(main_name()) is sys.modules["__main__"] else ""
     plans = {}
     for node in graph:
         function = node.function
@@ -99,6 +110,7 @@ def make_plans(
             facts=facts,
             decorators=decorators,
             configs=vars(cls).get("_config_values", {}),
+            main=main,
         )
         policy = _policy(node.name, function, retries, ground)
         plans[node.name] = StepPlan(ground.within + node.name, spec, policy, share(function))
@@ -193,11 +205,32 @@ def codes_of(cls: Any) -> Any:
     return code
 
 
-def unsupported_notes(graph: FlowGraph) -> list[str]:
+def check_environment(cls: Any, environment: str) -> None:
+    """Refuse decorators that want packages when nobody asked for an environment with packages.
+
+    Raises:
+        InvalidEnvironmentException: ``--environment`` names no such environment.
+    """
+    if environment in _PACKAGED:
+        return
+    for name in ("conda", "pypi"):
+        where = [f"step *{step}*" for step, function in cls._steps.items() if find(function, name) is not None]
+        where += ["the flow"] if flow_decorators(cls, f"{name}_base") else []
+        if where:
+            full = f"{name}_base" if where == ["the flow"] else name
+            raise InvalidEnvironmentException(
+                f"@{full} of {where[0]} requires --environment=conda or --environment=pypi before the command, or "
+                f"METAFLOW_ENVIRONMENT={name}. Headrace then records the packages and runs the steps in the "
+                "environment it runs in itself."
+            )
+
+
+def unsupported_notes(cls: Any) -> list[str]:
     """What the flow's decorators ask for that is recorded only, one line per decorator."""
     notes = []
     for name in _REMOTE:
-        steps = [node.name for node in graph if any(one.name == name for one in node.decorators)]
+        steps = [step for step, function in cls._steps.items() if find(function, name) is not None]
         if steps:
             notes.append(f"@{name} of {', '.join(steps)} is recorded; the steps run on this machine as it is")
-    return notes
+    bases = [name for name in _REMOTE_BASE if flow_decorators(cls, name)]
+    return notes + [f"@{name} is recorded; all steps run on this machine as it is" for name in bases]

@@ -9,12 +9,30 @@ from headrace.frontends.metaflow.exceptions import MetaflowException
 _NAME = frozenset("abcdefghijklmnopqrstuvwxyz0123456789_")
 
 
+_LONGEST = 128
+
+
 def flow_decorators(cls: Any, name: str) -> list[Any]:
     """The flow decorators of that name, bases included."""
     found = []
     for kind in cls.__mro__:
         found += kind.__dict__.get("_flow_decorators", {}).get(name, [])
     return found
+
+
+def _chosen(what: str, given: dict[str, Any], option: Any, default: Any) -> Any:
+    """What the decorator says, else the command line.
+
+    Raises:
+        MetaflowException: they say different things.
+    """
+    if what not in given:
+        return option
+    if option != default and option != given[what]:
+        raise MetaflowException(
+            f"You cannot pass {what} as both a command-line argument and an attribute of the @project decorator."
+        )
+    return given[what]
 
 
 def project_facts(cls: Any, branch: str | None, production: bool, user: str) -> dict[str, Any]:
@@ -26,22 +44,24 @@ def project_facts(cls: Any, branch: str | None, production: bool, user: str) -> 
     found = flow_decorators(cls, "project")
     if not found:
         return {}
-    attributes = found[0].attributes
+    attributes, given = found[0].attributes, found[0].given
     name = attributes["name"]
-    branch = branch or attributes["branch"]
-    production = production or bool(attributes["production"])
-    for what, text in (("project name", name), ("branch name", branch)):
-        if text is not None and not set(str(text)) <= _NAME:
-            raise MetaflowException(f"The {what} {text!r} is not valid: use lowercase letters, digits and underscores")
+    branch = _chosen("branch", given, branch, None)
+    production = bool(_chosen("production", given, production, False))
     if not name:
         raise MetaflowException("@project needs a name: @project(name='my_project')")
+    for what, text in (("project name", name), ("branch name", branch)):
+        if text and not (isinstance(text, str) and set(text) <= _NAME):
+            raise MetaflowException(f"The {what} {text!r} is not valid: use lowercase letters, digits and underscores")
+        if text and len(text) > _LONGEST:
+            raise MetaflowException(f"The {what} is too long. The maximum is {_LONGEST} characters.")
     full = f"test.{branch}" if branch else f"user.{user}"
     if production:
         full = f"prod.{branch}" if branch else "prod"
     return {
         "project_name": name,
         "branch_name": full,
-        "is_user_branch": not production and not branch,
+        "is_user_branch": not production and branch is None,
         "is_production": production,
         "project_flow_name": f"{name}.{full}.{cls.__name__}",
     }

@@ -28,7 +28,7 @@ from headrace.frontends.metaflow.gangs import place_of, set_environment
 from headrace.frontends.metaflow.graph import graph_of
 from headrace.frontends.metaflow.graphinfo import graph_info
 from headrace.frontends.metaflow.names import ATTEMPT, FOREACH, INPUTS, SUCCESS, TRANSITION, is_artifact
-from headrace.frontends.metaflow.parameters import Parameter
+from headrace.frontends.metaflow.parameters import IncludeFile, Parameter
 from headrace.frontends.metaflow.prepare import prepare
 from headrace.model.errors import BlobError, NotStorableError
 from headrace.model.messages import Output
@@ -59,6 +59,7 @@ class StepSpec(msgspec.Struct, frozen=True, kw_only=True):
     facts: dict[str, Any] = {}
     only: tuple[str, ...] | None = None  # decorators that count; None: all
     persist: bool = True
+    main: str = ""  # the module that is the running script: users know it as ``__main__``
 
     def __call__(self, call: RawCall) -> dict[str, Any]:
         """Run one attempt."""
@@ -131,9 +132,17 @@ def _flow_class(spec: StepSpec) -> Any:
             if spec.only is not None:
                 keep_only(cls, spec.only)
         for name in spec.constants:
-            setattr(cls, name, _fixed(name, wrap if name in spec.configs else None))
+            setattr(cls, name, _fixed(name, _form(cls, name, spec)))
         _classes[key] = cls
     return cls
+
+
+def _form(cls: Any, name: str, spec: StepSpec) -> Callable[[Any], Any] | None:
+    """What makes the value that steps see of the one that is stored."""
+    if name in spec.configs:
+        return wrap
+    parameter = cls._parameters().get(name)
+    return parameter.look if isinstance(parameter, IncludeFile) else None
 
 
 def _fixed(name: str, form: Callable[[Any], Any] | None) -> property:
@@ -219,48 +228,64 @@ def _run_caught(spec: StepSpec, function: Any, flow: Any, inputs: Inputs | None,
     if catch is not None and tries > spec.retries + 1:  # the process died in all real attempts
         if catch.attributes["print_exception"]:
             print(f"@catch caught an exception from <flow {spec.flow} step {spec.step}>")
-        _note(flow, var, FailureHandledByCatch(spec.retries))
+        _note(spec, flow, var, FailureHandledByCatch(spec.retries))
         state.transition = Transition(list(spec.targets)) if spec.targets else None
         return True
     try:
         _call(spec, function, flow, inputs)
     except BlobError:
         raise
-    except SystemExit:
-        if spec.persist:
-            _keep_what_failed(flow, state, None, last=tries > spec.retries)
-        raise
     except Exception as error:
         if catch is None or tries <= spec.retries:
             _report(spec, error)
-            if spec.persist:
-                _keep_what_failed(flow, state, error, last=tries > spec.retries)
+            _keep_what_failed(spec, flow, state, error, last=tries > spec.retries)
             raise
         if catch.attributes["print_exception"]:
             print(f"@catch caught an exception from <flow {spec.flow} step {spec.step}>")
-            _print_trace(error, ">  ", sys.stdout)
-        _note(flow, var, error)
+            _print_trace(spec, error, ">  ", sys.stdout)
+        _note(spec, flow, var, error)
         state.transition = Transition(list(spec.targets)) if spec.targets else None
         return True
+    except BaseException:  # SystemExit and the like are no failures that @catch catches
+        _keep_what_failed(spec, flow, state, None, last=tries > spec.retries)
+        raise
     if var:
         setattr(flow, var, None)
     return False
 
 
-def _note(flow: Any, var: str | None, error: BaseException) -> None:
-    wrapper = MetaflowExceptionWrapper(error)
+def _note(spec: StepSpec, flow: Any, var: str | None, error: BaseException) -> None:
     if var:
-        setattr(flow, var, wrapper)
+        setattr(flow, var, _wrapped(spec, error))
 
 
-def _keep_what_failed(flow: Any, state: Artifacts, error: BaseException | None, *, last: bool) -> None:
+def _wrapped(spec: StepSpec, error: BaseException) -> MetaflowExceptionWrapper:
+    """An exception as an artifact; what the flow's own file defines is of ``__main__`` there."""
+    wrapper = MetaflowExceptionWrapper(error)
+    module, _, name = wrapper.type.rpartition(".")
+    if module == spec.main:
+        wrapper.type = f"__main__.{name}"
+        wrapper.stacktrace = _of_main(spec, wrapper.stacktrace or "") or None
+    return wrapper
+
+
+def _of_main(spec: StepSpec, trace: str) -> str:
+    """A traceback as Python writes it when the flow's file is the script: without its name before its classes."""
+    if not spec.main:
+        return trace
+    return "".join(line.removeprefix(f"{spec.main}.") for line in trace.splitlines(keepends=True))
+
+
+def _keep_what_failed(
+    spec: StepSpec, flow: Any, state: Artifacts, error: BaseException | None, *, last: bool
+) -> None:
     """Log the artifacts of a failed attempt and its exception, so that one can look at them."""
     attempt = context.current()
-    if attempt is None:
+    if attempt is None or not spec.persist:
         return
     mark = "" if last else f"{ATTEMPT}{state.call.attempt - 1}_"
     if error is not None:
-        flow.__dict__["_exception"] = MetaflowExceptionWrapper(error)
+        flow.__dict__["_exception"] = _wrapped(spec, error)
     for name, value in list(vars(flow).items()):
         if name == STATE or name.startswith("__") or isinstance(value, _NOT_ARTIFACTS):
             continue
@@ -273,10 +298,10 @@ def _keep_what_failed(flow: Any, state: Artifacts, error: BaseException | None, 
 
 def _report(spec: StepSpec, error: BaseException) -> None:
     print(f"<flow {spec.flow} step {spec.step}> failed:", file=sys.stderr)
-    _print_trace(error, "    ", sys.stderr)
+    _print_trace(spec, error, "    ", sys.stderr)
 
 
-def _print_trace(error: BaseException, indent: str, out: TextIO) -> None:
+def _print_trace(spec: StepSpec, error: BaseException, indent: str, out: TextIO) -> None:
     import traceback
 
     trace = error.__traceback__
@@ -284,7 +309,7 @@ def _print_trace(error: BaseException, indent: str, out: TextIO) -> None:
         trace = trace.tb_next
     if trace is not None:
         error.__traceback__ = trace
-    for line in "".join(traceback.format_exception(type(error), error, trace)).splitlines():
+    for line in _of_main(spec, "".join(traceback.format_exception(type(error), error, trace))).splitlines():
         print(indent + line, file=out)
 
 
