@@ -117,7 +117,7 @@ class Subflow:
                 there = ", ".join(known) or "none"
                 raise ParameterError(f"sub-flow {self.name} has no parameter {name!r}; it has {there}")
             try:
-                values[known[name].name] = known[name].parse(value)
+                values[known[name].name] = known[name].convert(value)
             except (ValueError, MetaflowException) as error:
                 raise ParameterError(f"parameter {name!r} of sub-flow {self.name}: {error}") from None
         return default_values(self.flow, values)

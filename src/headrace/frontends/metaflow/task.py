@@ -276,9 +276,7 @@ def _of_main(spec: StepSpec, trace: str) -> str:
     return "".join(line.removeprefix(f"{spec.main}.") for line in trace.splitlines(keepends=True))
 
 
-def _keep_what_failed(
-    spec: StepSpec, flow: Any, state: Artifacts, error: BaseException | None, *, last: bool
-) -> None:
+def _keep_what_failed(spec: StepSpec, flow: Any, state: Artifacts, error: BaseException | None, *, last: bool) -> None:
     """Log the artifacts of a failed attempt and its exception, so that one can look at them."""
     attempt = context.current()
     if attempt is None or not spec.persist:
