@@ -14,8 +14,12 @@ SHIM = os.path.join(os.path.dirname(os.path.abspath(__file__)), "shim")  # noqa:
 
 
 def environment(environ: dict[str, str]) -> dict[str, str]:
-    """``environ`` with a package ``metaflow`` of ours before all others."""
-    return {**environ, "PYTHONPATH": os.pathsep.join(one for one in (SHIM, environ.get("PYTHONPATH", "")) if one)}
+    """``environ`` with a package ``metaflow`` of ours before all others, and flows that want packages allowed.
+
+    ``headrace run`` has no ``--environment``; what @conda and @pypi ask for is recorded, and the run says so.
+    """
+    path = os.pathsep.join(one for one in (SHIM, environ.get("PYTHONPATH", "")) if one)
+    return {"METAFLOW_ENVIRONMENT": "conda", **environ, "PYTHONPATH": path}
 
 
 def become(path: str, arguments: Sequence[str]) -> NoReturn:
