@@ -29,6 +29,8 @@ _WHERE = {
     **dict.fromkeys(_DECORATORS, "decorators"),
     **dict.fromkeys(_CLIENT, "client"),
     "Runner": "running",
+    **dict.fromkeys(("Deployer", "DeployedFlow"), "deployer"),
+    **dict.fromkeys(("NBRunner", "NBDeployer"), "notebooks"),
     "subflow": "subflow",
     **dict.fromkeys(("metadata", "get_metadata", "default_metadata", "inspect_spin"), "providers"),
     **dict.fromkeys(("parallel_map", "parallel_imap_unordered", "profile", "namespaced_event_name"), "extras"),

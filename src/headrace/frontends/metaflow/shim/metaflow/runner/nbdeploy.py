@@ -1,0 +1,5 @@
+"""``NBDeployer``."""
+
+from headrace.frontends.metaflow.notebooks import NBDeployer, NBDeployerInitializationError
+
+__all__ = ["NBDeployer", "NBDeployerInitializationError"]

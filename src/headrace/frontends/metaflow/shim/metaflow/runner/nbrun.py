@@ -1,0 +1,5 @@
+"""``NBRunner``."""
+
+from headrace.frontends.metaflow.notebooks import NBRunner, NBRunnerInitializationError
+
+__all__ = ["NBRunner", "NBRunnerInitializationError"]
