@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from types import FunctionType, MethodType
 from typing import Any
 
 import msgspec
@@ -10,7 +11,7 @@ import msgspec
 from headrace.frontends.metaflow.cards.current import CurrentCard, OneCard
 from headrace.frontends.metaflow.cards.making import Order, kept, render, stem_of
 from headrace.frontends.metaflow.cards.parts import LogComponent, SectionComponent
-from headrace.frontends.metaflow.cards.types import BlankCard, DefaultCard, find_type
+from headrace.frontends.metaflow.cards.types import BUILT_IN_PAGES, BlankCard, DefaultCard, find_type
 from headrace.frontends.metaflow.clienttask import DataArtifact, Task
 from headrace.frontends.metaflow.exceptions import MetaflowException
 from headrace.frontends.metaflow.names import INTERNAL, SUCCESS
@@ -22,6 +23,11 @@ from headrace.model.states import TaskState
 from headrace.model.values import Packed, Preview
 from headrace.worker import context
 from headrace.worker.raw import RawCall
+
+#: How long to wait for the record of the task, in seconds.
+_PATIENCE = 3.0
+#: In the place of what is not stored.
+_NOTHING = Packed("", b"", 0)
 
 
 class TaskAtHand(Task):
@@ -82,10 +88,7 @@ class CardMaker:
 
     def fail(self, error: BaseException) -> None:
         """Keep the pages that built-in types make of a task that failed, with what it failed with."""
-        import traceback
-
-        trace = "".join(traceback.format_exception(error))
-        failure = SectionComponent("The task failed", contents=[LogComponent(trace)])
+        failure = SectionComponent("The task failed", contents=[LogComponent(_trace(error))])
         mine = [one for one in self._cards if one.cls in (DefaultCard, BlankCard)]
         self._publish_all([], TaskState.FAILED, first=[failure.render()], cards=mine)
 
@@ -149,15 +152,29 @@ class CardMaker:
         if caught:
             task._made.update(_caught(place))
         task._inherited = self._inherited
-        task._values = {name: value for name, value in vars(self._flow).items() if not name.startswith("_")}
+        task._values = {
+            name: value
+            for name, value in vars(self._flow).items()
+            if not name.startswith("_") and not isinstance(value, (FunctionType, MethodType))
+        }
+        if state is not TaskState.SUCCEEDED:  # nothing is stored yet: what there is so far is in memory
+            task._inherited = {**dict.fromkeys(task._values, _NOTHING), **self._inherited}
         return task
 
     def _recorded(self, task: Task) -> TaskRecord:
-        """The record of this task; one that says the same while it is on its way to the store."""
+        """The record of this task. It may be on its way to the store: types of users, which may look at anything that
+        hangs on it, are worth waiting for it; built-in ones do with one that says what they show.
+        """
         if self._record is None:
             run = task._run
             step, number = task.path_components[2:]
-            self._record = run.metadata.task(run.id, TaskId(step, int(number))) or TaskRecord(
+            built_in = all(card.cls is None or card.type in BUILT_IN_PAGES for card in self._cards)
+            until = time.monotonic() + (0 if built_in else _PATIENCE)
+            found = run.metadata.task(run.id, TaskId(step, int(number)))
+            while found is None and time.monotonic() < until:
+                time.sleep(0.02)
+                found = run.metadata.task(run.id, TaskId(step, int(number)))
+            self._record = found or TaskRecord(
                 run_id=run.id,
                 step=step,
                 number=int(number),
@@ -171,9 +188,20 @@ class CardMaker:
         return self._record
 
 
+def _trace(error: BaseException) -> str:
+    """What an exception says of itself, from the step on."""
+    import traceback
+
+    place = error.__traceback__
+    while (
+        place is not None and place.tb_next is not None and place.tb_frame.f_globals["__name__"].startswith("headrace.")
+    ):
+        place = place.tb_next
+    return "".join(traceback.format_exception(type(error), error, place))
+
+
 def _caught(place: dict[str, Any]) -> dict[str, ArtifactRecord]:
-    nothing = Packed("", b"", 0)
-    return {SUCCESS: ArtifactRecord(name=SUCCESS, value=nothing, preview=Preview(""), **place)}
+    return {SUCCESS: ArtifactRecord(name=SUCCESS, value=_NOTHING, preview=Preview(""), **place)}
 
 
 def _warn(text: str) -> None:
