@@ -13,8 +13,9 @@ SUCCESS = "_success"
 #: The inputs of a spun join begin so: its branches are not of its run.
 BRANCH = "_inputs["
 INTERNAL = frozenset({TRANSITION, FOREACH, INPUTS, SUCCESS})
-#: Logged artifacts with this prefix are the cards of a task.
+#: Logged artifacts with this prefix are the cards of a task: ``_card_TYPE-ID-HASH.html`` or ``_card_TYPE-HASH.html``.
 CARD = "_card_"
+CARD_ENDING = ".html"
 #: Logged artifacts with this prefix, a number and ``_`` are those of an attempt that failed and was not the last.
 ATTEMPT = "_attempt_"
 

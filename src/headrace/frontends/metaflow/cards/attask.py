@@ -14,7 +14,7 @@ from headrace.frontends.metaflow.cards.parts import LogComponent, SectionCompone
 from headrace.frontends.metaflow.cards.types import BUILT_IN_PAGES, BlankCard, DefaultCard, find_type
 from headrace.frontends.metaflow.clienttask import DataArtifact, Task
 from headrace.frontends.metaflow.exceptions import MetaflowException
-from headrace.frontends.metaflow.names import INTERNAL, SUCCESS
+from headrace.frontends.metaflow.names import SUCCESS, is_artifact
 from headrace.frontends.metaflow.objects import of_this_run
 from headrace.model.errors import HeadraceError
 from headrace.model.messages import Output
@@ -47,7 +47,7 @@ class TaskAtHand(Task):
 
     def _table(self) -> dict[str, Packed]:
         table = self._inherited | {name: one.value for name, one in self._made.items()}
-        return {name: one for name, one in table.items() if name not in INTERNAL}
+        return {name: one for name, one in table.items() if is_artifact(name)}
 
     def _artifact(self, name: str) -> DataArtifact:
         found = ArtifactAtHand._near(f"{self.pathspec}/{name}", self)

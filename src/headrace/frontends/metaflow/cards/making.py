@@ -24,13 +24,11 @@ from headrace.frontends.metaflow.cards.errors import (
 )
 from headrace.frontends.metaflow.cards.types import ErrorCard, find_type
 from headrace.frontends.metaflow.graphinfo import graph_info
-from headrace.frontends.metaflow.names import CARD
+from headrace.frontends.metaflow.names import CARD, CARD_ENDING
 from headrace.model.messages import Output
 from headrace.model.values import Preview
 from headrace.stores import codecs
 from headrace.stores.artifacts.protocol import ArtifactStore
-
-ENDING = ".html"
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True):
@@ -153,4 +151,4 @@ def kept(page: str, stem: str, place: tuple[int, int], store: ArtifactStore) -> 
     """A page in the store, as an artifact. ``place``: attempt, and number among its cards."""
     attempt, number = place
     facts = (("attempt", str(attempt)), ("number", str(number)))
-    return Output(f"{CARD}{stem}{ENDING}", codecs.pack(page, store), Preview("card", stem, facts))
+    return Output(f"{CARD}{stem}{CARD_ENDING}", codecs.pack(page, store), Preview("card", stem, facts))

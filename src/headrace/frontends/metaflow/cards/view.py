@@ -15,9 +15,8 @@ from headrace.frontends.metaflow.cards.errors import (
     IncorrectArgumentException,
     IncorrectPathspecException,
 )
-from headrace.frontends.metaflow.cards.making import ENDING
 from headrace.frontends.metaflow.clienttask import Task
-from headrace.frontends.metaflow.names import CARD
+from headrace.frontends.metaflow.names import CARD, CARD_ENDING
 from headrace.frontends.metaflow.objects import namespace, object_at
 from headrace.model.records import ArtifactRecord
 
@@ -31,13 +30,13 @@ class Card:
         self._record = record
         self._run = run
         self._html: str | None = None
-        stem = record.name.removeprefix(CARD).removesuffix(ENDING)
+        stem = record.name.removeprefix(CARD).removesuffix(CARD_ENDING)
         self.type, *middle, self.hash = stem.split("-")
         self.id: str | None = middle[0] if middle else None
         self.from_resumed = origin is not None
         self.origin_pathspec = origin
         flow, number, step, task_id = task.path_components
-        self.path = f"{flow}/runs/{number}/steps/{step}/tasks/{task_id}/cards/{stem}{ENDING}"
+        self.path = f"{flow}/runs/{number}/steps/{step}/tasks/{task_id}/cards/{stem}{CARD_ENDING}"
         self.created = record.created
 
     def get(self) -> str:
@@ -56,7 +55,7 @@ class Card:
         import tempfile
         import webbrowser
 
-        with tempfile.NamedTemporaryFile("w", suffix=ENDING, delete=False, encoding="utf-8") as file:
+        with tempfile.NamedTemporaryFile("w", suffix=CARD_ENDING, delete=False, encoding="utf-8") as file:
             file.write(self.get())
         webbrowser.open(f"file://{file.name}")
 

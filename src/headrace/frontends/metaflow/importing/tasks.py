@@ -13,7 +13,7 @@ from headrace.frontends.metaflow.importing.folder import Attempt, RunFolder, Tas
 from headrace.frontends.metaflow.importing.report import Report
 from headrace.frontends.metaflow.importing.values import Stored, Values
 from headrace.frontends.metaflow.importing.walk import Expected, Outcome
-from headrace.frontends.metaflow.names import CARD, SUCCESS, TRANSITION
+from headrace.frontends.metaflow.names import CARD, CARD_ENDING, SUCCESS, TRANSITION
 from headrace.model.records import ArtifactRecord, AttemptRecord, Edge, Input, LogChunk, TaskId, TaskRecord
 from headrace.model.states import AttemptState, Failure, TaskState
 from headrace.model.values import Packed, Preview
@@ -137,16 +137,14 @@ class TaskWriter:
             self._report.problem(str(error))
 
     def _cards(self, task: TaskId, folder: TaskFolder, when: float) -> None:
-        for at, path in enumerate(self._run.cards(folder.step, folder.name)):
-            kind, *middle = path.stem.split("-")[:-1] or ["default"]
+        for path in self._run.cards(folder.step, folder.name):
             try:
                 page = path.read_text(encoding="utf-8", errors="replace")
             except OSError as error:
                 self._report.problem(f"{path}: {error.strerror or error}")
                 continue
-            self._artifact(
-                task, f"{CARD}{kind}_{'-'.join(middle) or at}", _store_plain(page, self._store), when, "logged"
-            )
+            name = path.stem if "-" in path.stem else f"default-{path.stem}"
+            self._artifact(task, f"{CARD}{name}{CARD_ENDING}", _store_plain(page, self._store), when, "logged")
 
     def _transition(self, step: str, objects: Objects) -> Transition | None:
         """Where a task led."""
