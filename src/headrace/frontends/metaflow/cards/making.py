@@ -30,6 +30,9 @@ from headrace.model.values import Preview
 from headrace.stores import codecs
 from headrace.stores.artifacts.protocol import ArtifactStore
 
+#: The type of what is kept, in listings.
+CARD_PREVIEW = "card"
+
 
 class Order(msgspec.Struct, frozen=True, kw_only=True):
     """What to render: the type of a card, and all that its class is given."""
@@ -151,4 +154,4 @@ def kept(page: str, stem: str, place: tuple[int, int], store: ArtifactStore) -> 
     """A page in the store, as an artifact. ``place``: attempt, and number among its cards."""
     attempt, number = place
     facts = (("attempt", str(attempt)), ("number", str(number)))
-    return Output(f"{CARD}{stem}{CARD_ENDING}", codecs.pack(page, store), Preview("card", stem, facts))
+    return Output(f"{CARD}{stem}{CARD_ENDING}", codecs.pack(page, store), Preview(CARD_PREVIEW, stem, facts))

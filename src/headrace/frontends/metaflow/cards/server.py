@@ -16,7 +16,6 @@ from urllib.parse import unquote, urlsplit
 import msgspec
 
 from headrace.frontends.metaflow.cards.errors import CardNotPresentException
-from headrace.frontends.metaflow.cards.types import BUILT_IN_PAGES
 from headrace.frontends.metaflow.cards.view import Card, Wanted, cards_of
 from headrace.frontends.metaflow.client import Flow, Run, Task
 from headrace.frontends.metaflow.exceptions import MetaflowException, MetaflowNotFound
@@ -25,8 +24,8 @@ from headrace.model.states import RunState
 
 _HERE = "127.0.0.1"
 _NAMES = (_HERE, "localhost", "[::1]")
-#: A card of a user's type is somebody's HTML: it has no origin, so it cannot read this server's other answers. One of a
-#: built-in type may run no scripts at all.
+#: A card of a user's type is somebody's HTML: it has no origin, so it cannot read this server's other answers. An inert
+#: one may run no scripts at all.
 _CARD_POLICY = {False: "sandbox allow-scripts allow-popups", True: "sandbox allow-same-origin allow-popups"}
 _VIEWER_POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; connect-src 'self'; " + (
     "frame-src 'self'; img-src data:"
@@ -96,7 +95,7 @@ def _listed(task: Task, card: Card) -> dict[str, Any]:
         "finished": task.finished_at is not None,
         "card": f"{task.pathspec}/{card.hash}",
         "version": str(card.created),
-        "built_in": card.type in BUILT_IN_PAGES,
+        "inert": card.inert,
     }
 
 
@@ -119,7 +118,7 @@ class _Handler(BaseHTTPRequestHandler):
                 if card is None:
                     self._answer(404, "text/plain", "There is no such card.\n")
                 else:
-                    self._answer(200, "text/html", card.get(), _CARD_POLICY[card.type in BUILT_IN_PAGES])
+                    self._answer(200, "text/html", card.get(), _CARD_POLICY[card.inert])
             else:
                 self._answer(404, "text/plain", "There is nothing here; the cards are at /\n")
 

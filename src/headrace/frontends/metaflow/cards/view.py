@@ -15,6 +15,8 @@ from headrace.frontends.metaflow.cards.errors import (
     IncorrectArgumentException,
     IncorrectPathspecException,
 )
+from headrace.frontends.metaflow.cards.making import CARD_PREVIEW
+from headrace.frontends.metaflow.cards.types import BUILT_IN_PAGES
 from headrace.frontends.metaflow.clienttask import Task
 from headrace.frontends.metaflow.names import CARD, CARD_ENDING
 from headrace.frontends.metaflow.objects import namespace, object_at
@@ -38,6 +40,8 @@ class Card:
         flow, number, step, task_id = task.path_components
         self.path = f"{flow}/runs/{number}/steps/{step}/tasks/{task_id}/cards/{stem}{CARD_ENDING}"
         self.created = record.created
+        #: Its page was made here by a built-in type, so it holds no scripts, whatever a step put on it.
+        self.inert = self.type in BUILT_IN_PAGES and record.preview.type == CARD_PREVIEW
 
     def get(self) -> str:
         """The page."""
