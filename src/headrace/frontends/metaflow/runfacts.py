@@ -33,7 +33,12 @@ class RunFacts(msgspec.Struct, frozen=True):
 
 def fact_input(cls: Any, triggers: list[dict[str, Any]], store: ArtifactStore) -> Input:
     """The facts on a new run of a flow, to be kept with it."""
-    facts = RunFacts(graph_info(cls), triggers)
+    return keep_facts(graph_info(cls), triggers, store)
+
+
+def keep_facts(graph: dict[str, Any], triggers: list[dict[str, Any]], store: ArtifactStore) -> Input:
+    """The same for a graph that is known already."""
+    facts = RunFacts(graph, triggers)
     return Input(FACTS, codecs.pack(msgspec.to_builtins(facts), store))
 
 

@@ -129,7 +129,7 @@ class RunFolder:
     def cards(self, step: str, task: str) -> list[Path]:
         """The pages of a task's cards."""
         folder = self.root / "mf.cards" / self.flow / "runs" / str(self.number) / "steps" / step / "tasks" / task
-        return sorted((folder / "cards").glob("*.html"))
+        return sorted((folder / "cards").glob("*-*.html"))
 
 
 class Attempt(NamedTuple):

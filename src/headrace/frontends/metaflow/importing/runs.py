@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 
+from headrace.frontends.metaflow.graphinfo import plain
 from headrace.frontends.metaflow.importing.folder import (
     RunFolder,
     TaskFolder,
@@ -25,6 +26,7 @@ from headrace.frontends.metaflow.importing.report import ImportReport, Report
 from headrace.frontends.metaflow.importing.tasks import OF_METAFLOW, TaskWriter
 from headrace.frontends.metaflow.importing.values import ForeachFrame, Stored, Values, shown
 from headrace.frontends.metaflow.importing.walk import Found, Walk
+from headrace.frontends.metaflow.runfacts import keep_facts
 from headrace.frontends.metaflow.tagging import IMPORTED, RESUMED, SYSTEM
 from headrace.model.records import Input, Param, RunDetails, RunRecord, Tag
 from headrace.model.states import RunState
@@ -179,17 +181,19 @@ class _Run:
                 graph = self._values.plain(sha)
                 self._graph = graph if isinstance(graph, dict) else {}
             elif name not in OF_METAFLOW:
-                self._base[name] = self._values.stored(sha, kind, encoding)
+                try:
+                    self._base[name] = self._values.stored(sha, kind, encoding)
+                except UnreadableError as error:
+                    self._report.problem(f"{error} (parameter or constant {name} of {self._folder.name})")
 
     def _entry(self) -> str:
-        """How the flow is loaded again, if its file is where it was, or beside the store."""
+        """How the flow is loaded again: its file where it was, else beside the store, whether it is there or not."""
         steps = self._graph.get("steps", {})
         home = self._folder.root.parent
         named = [str(step.get("source_file") or "") for step in steps.values()] + [str(self._graph.get("file") or "")]
-        for name in named:
-            if name and (home / name).is_file():
-                return f"{home / name}:{self._folder.flow}"
-        return f":{self._folder.flow}"
+        places = [home / name for name in named if name]
+        found = [place for place in places if place.is_file()] or places[-1:]
+        return f"{found[0] if found else ''}:{self._folder.flow}"
 
     def parts(self, run_id: int) -> Iterator[list[Write]]:
         """All records of the run, in pieces."""
@@ -273,7 +277,10 @@ class _Run:
             state=state,
             finished=finished,
             entry=self.entry,
-            inputs=tuple(Input(name, one.value) for name, one in sorted(self._base.items())),
+            inputs=(
+                *(Input(name, one.value) for name, one in sorted(self._base.items())),
+                keep_facts(plain(self._graph), [], self._stores.artifacts),
+            ),
             details=msgspec.msgpack.encode(details),
             error=error,
             failed_task=failed,

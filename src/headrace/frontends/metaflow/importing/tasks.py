@@ -13,7 +13,7 @@ from headrace.frontends.metaflow.importing.folder import Attempt, RunFolder, Tas
 from headrace.frontends.metaflow.importing.report import Report
 from headrace.frontends.metaflow.importing.values import Stored, Values
 from headrace.frontends.metaflow.importing.walk import Expected, Outcome
-from headrace.frontends.metaflow.names import CARD, CARD_ENDING, SUCCESS, TRANSITION
+from headrace.frontends.metaflow.names import ATTEMPT, CARD, SUCCESS, TRANSITION
 from headrace.model.records import ArtifactRecord, AttemptRecord, Edge, Input, LogChunk, TaskId, TaskRecord
 from headrace.model.states import AttemptState, Failure, TaskState
 from headrace.model.values import Packed, Preview
@@ -70,17 +70,20 @@ class TaskWriter:
         transition = self._transition(folder.step, objects) if state is TaskState.SUCCEEDED else None
         packed = codecs.pack(None if transition is None else transition.as_list(), self._store)
         outputs = _changed(stored, expected)
-        kind = "output" if state is TaskState.SUCCEEDED else "logged"
         when = finished or created
-        for name, one in outputs.items():
-            self._artifact(task, name, one, when, kind)
         if state is TaskState.SUCCEEDED:
+            for name, one in outputs.items():
+                self._artifact(task, name, one, when)
             self._artifact(task, TRANSITION, Stored(packed, Preview("list")), when)
             if self._plain(objects, "_success") is False:
                 self._artifact(task, SUCCESS, _store_plain(False, self._store), when)
-        if self._plain(objects, "_exception") is not None:
-            self._logged(task, "_exception", objects, when)
-        self._cards(task, folder, when)
+        else:
+            self._log_artifacts(task, "", outputs, objects, when)
+        for attempt in range(current):
+            failed = self._objects(folder, attempt)
+            mark = f"{ATTEMPT}{attempt}_"
+            self._log_artifacts(task, mark, _changed(self._artifacts(failed, folder), expected), failed, when)
+        self._cards(task, folder, current, when)
         self._logs(task, folder, current)
         return Outcome(task, {name: one.value for name, one in outputs.items()}, transition, packed)
 
@@ -130,21 +133,26 @@ class TaskWriter:
             )
         )
 
-    def _logged(self, task: TaskId, name: str, objects: Objects, when: float) -> None:
-        try:
-            self._artifact(task, name, self._values.stored(*objects[name]), when, "logged")
-        except UnreadableError as error:
-            self._report.problem(str(error))
+    def _log_artifacts(
+        self, task: TaskId, mark: str, made: Mapping[str, Stored], objects: Objects, when: float
+    ) -> None:
+        """What an attempt that failed had made, with its exception, under names that begin with ``mark``."""
+        for name, one in made.items():
+            self._artifact(task, mark + name, one, when, "logged")
+        if self._plain(objects, "_exception") is not None:
+            exception = self._values.stored(*objects["_exception"])
+            self._artifact(task, f"{mark}_exception", exception, when, "logged")
 
-    def _cards(self, task: TaskId, folder: TaskFolder, when: float) -> None:
-        for path in self._run.cards(folder.step, folder.name):
+    def _cards(self, task: TaskId, folder: TaskFolder, attempt: int, when: float) -> None:
+        for at, path in enumerate(self._run.cards(folder.step, folder.name)):
             try:
                 page = path.read_text(encoding="utf-8", errors="replace")
             except OSError as error:
                 self._report.problem(f"{path}: {error.strerror or error}")
                 continue
-            name = path.stem if "-" in path.stem else f"default-{path.stem}"
-            self._artifact(task, f"{CARD}{name}{CARD_ENDING}", _store_plain(page, self._store), when, "logged")
+            place = (("attempt", str(attempt)), ("number", str(at)))
+            card = Stored(codecs.pack(page, self._store), Preview("card", path.stem, facts=place))
+            self._artifact(task, f"{CARD}{path.name}", card, when, "logged")
 
     def _transition(self, step: str, objects: Objects) -> Transition | None:
         """Where a task led."""
@@ -245,8 +253,9 @@ class TaskWriter:
                 self._report.problem(str(error))
                 known = Attempt(number, None, None, None, False)
             succeeded = number == current and state is TaskState.SUCCEEDED
-            wrapped = None if succeeded else self._plain(self._objects(folder, number), "_exception")
-            how, failure = _how(known, succeeded, isinstance(wrapped, MetaflowExceptionWrapper))
+            left = {} if succeeded else self._objects(folder, number)
+            wrapped = self._plain(left, "_exception")
+            how, failure = (AttemptState.SUCCEEDED, "") if succeeded else _how(known, wrapped, left)
             said, trace = _said(wrapped, known) if not succeeded else ("", "")
             found.append(
                 AttemptRecord(
@@ -308,19 +317,17 @@ def _changed(stored: Mapping[str, Stored], expected: Expected) -> dict[str, Stor
     return changed
 
 
-def _how(known: Attempt, succeeded: bool, raised: bool) -> tuple[AttemptState, str]:
-    """How an attempt ended, and why it failed."""
-    if succeeded:
-        return AttemptState.SUCCEEDED, ""
+def _how(known: Attempt, wrapped: Any, left: Objects) -> tuple[AttemptState, str]:
+    """How an attempt ended that did not succeed, and why; ``left`` are the artifacts it stored."""
     if known.killed:
         return AttemptState.CANCELLED, ""
-    if raised:
+    if wrapped is not None:
         return AttemptState.FAILED, str(Failure.ERROR)
     if known.exit_code is None:
         return AttemptState.LOST, ""
     if known.exit_code < 0:
         return AttemptState.FAILED, str(Failure.KILLED if known.exit_code == -9 else Failure.CRASH)
-    return AttemptState.FAILED, str(Failure.EXIT)
+    return AttemptState.FAILED, str(Failure.EXIT if left else Failure.CRASH)
 
 
 def _said(wrapped: Any, known: Attempt) -> tuple[str, str]:
