@@ -143,7 +143,7 @@ def browser() -> Iterator[Any]:
 
     assert BROWSER, "chromium is missing; .ci/run installs it with apt-get"
     with sync_playwright() as playwright:
-        found = playwright.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
+        found = playwright.chromium.launch(executable_path=BROWSER, args=["--no-sandbox", "--disable-dev-shm-usage"])
         yield found
         found.close()
 
