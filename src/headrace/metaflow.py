@@ -14,10 +14,8 @@ _CLIENT = (
     *("Metaflow", "Flow", "Run", "Step", "Task", "DataArtifact"),
     *("namespace", "get_namespace", "default_namespace"),
 )
-_CONFIGS = (
-    *("Config", "ConfigValue", "config_expr", "yaml_parser", "requirements_txt_parser", "pyproject_toml_parser"),
-    "conda_environment_yml_parser",
-)
+_CONFIGS = ("Config", "ConfigValue", "config_expr")
+_PARSERS = ("yaml_parser", "requirements_txt_parser", "pyproject_toml_parser", "conda_environment_yml_parser")
 _USER = ("FlowMutator", "MutableFlow", "MutableStep", "StepMutator", "UserStepDecorator")
 _WHERE = {
     "FlowSpec": "flow",
@@ -35,6 +33,7 @@ _WHERE = {
     **dict.fromkeys(("metadata", "get_metadata", "default_metadata", "inspect_spin"), "providers"),
     **dict.fromkeys(("parallel_map", "parallel_imap_unordered", "profile", "namespaced_event_name"), "extras"),
     **dict.fromkeys(_CONFIGS, "configs"),
+    **dict.fromkeys(_PARSERS, "parsers"),
     **dict.fromkeys((*_USER, "user_step_decorator", "USER_SKIP_STEP"), "userdeco"),
 }
 

@@ -72,20 +72,30 @@ def complain(headline: str, text: str) -> None:
     click.echo(f"    {headline}:\n{lines}\n", err=True)
 
 
+#: What the options choose among there. Here there is one of each, so that the choice makes no difference.
+_METADATA = click.Choice(["local", "service", "spin"])
+_ENVIRONMENT = click.Choice(["local", "conda", "pypi", "uv"])
+_DATASTORE = click.Choice(["local", "s3", "azure", "gs", "spin"])
+_LOGGER = click.Choice(["nullSidecarLogger", "debugLogger"])
+_MONITOR = click.Choice(["nullSidecarMonitor", "debugMonitor"])
+_MODE = click.Choice(["spin"])
+
+
 def make_group(cls: Any) -> click.Group:
     """The commands of a flow file."""
 
     @click.group(invoke_without_command=True, context_settings={"help_option_names": ["--help"]})
     @click.option("--quiet/--not-quiet", default=False, help="Suppress unnecessary messages.")
-    @click.option("--metadata", default="local", help="Accepted; Headrace keeps metadata in its own store.")
-    @click.option("--environment", default="local", help="Accepted; tasks run in this environment.")
-    @click.option("--datastore", default="local", help="Accepted; Headrace keeps artifacts in its own store.")
+    @click.option("--metadata", type=_METADATA, default="local", help="Accepted; Headrace has its own store.")
+    @click.option("--environment", type=_ENVIRONMENT, default="local", help="Accepted; tasks run in this environment.")
+    @click.option("--datastore", type=_DATASTORE, default="local", help="Accepted; Headrace has its own store.")
     @click.option("--datastore-root", default=None, help="Accepted and not used.")
     @click.option("--package-suffixes", default="", help="Accepted and not used.")
     @click.option("--with", "decospecs", multiple=True, help="Add a decorator to all steps. May be repeated.")
     @click.option("--pylint/--no-pylint", default=True, help="Accepted and not used.")
-    @click.option("--event-logger", default="nullSidecarLogger", help="Accepted and not used.")
-    @click.option("--monitor", default="nullSidecarMonitor", help="Accepted and not used.")
+    @click.option("--event-logger", type=_LOGGER, default="nullSidecarLogger", help="Accepted and not used.")
+    @click.option("--monitor", type=_MONITOR, default="nullSidecarMonitor", help="Accepted and not used.")
+    @click.option("--mode", type=_MODE, default=None, help="Accepted and not used.")
     @click.pass_context
     def cli(context: click.Context, /, **options: Any) -> int:
         context.obj = {"cls": cls, **options}

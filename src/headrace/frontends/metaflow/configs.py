@@ -258,67 +258,9 @@ class Config(Mapping[str, Any]):
         try:
             parse = load_function(self.parser) if isinstance(self.parser, str) else self.parser
             return parse(text)  # type: ignore[misc]
+        except MetaflowException:
+            raise
         except Exception as error:
             raise MetaflowException(
                 f"The parser of Config *{self.name}* cannot read its value: {type(error).__name__}: {error}"
             ) from error
-
-
-# --- parsers --------------------------------------------------------------------------------------------------------
-
-
-def yaml_parser(text: str) -> Any:
-    """A YAML document."""
-    import yaml  # type: ignore[import-untyped]
-
-    return yaml.safe_load(text)
-
-
-def requirements_txt_parser(text: str) -> dict[str, Any]:
-    """``requirements.txt`` as the ``packages`` and ``python`` of ``@pypi``.
-
-    Raises:
-        ValueError: it has lines that are no packages with versions.
-    """
-    packages: dict[str, str] = {}
-    python = None
-    for raw in text.splitlines():
-        line = raw.partition("#")[0].strip()
-        if not line:
-            continue
-        if line.startswith(("-", "git+", "http:", "https:")):
-            raise ValueError(f"'{line}' is not supported in a requirements.txt for a flow")
-        name, version = _split_requirement(line)
-        if name == "python":
-            python = version
-        else:
-            packages[name] = version
-    return {"packages": packages, **({"python": python} if python else {})}
-
-
-def _split_requirement(line: str) -> tuple[str, str]:
-    at = min((line.index(char) for char in "=<>~!" if char in line), default=len(line))
-    return line[:at].strip(), line[at:].strip().removeprefix("==").strip()
-
-
-def pyproject_toml_parser(text: str) -> dict[str, Any]:
-    """The dependencies of ``pyproject.toml`` as the ``packages`` and ``python`` of ``@pypi``."""
-    import tomllib
-
-    project = tomllib.loads(text).get("project", {})
-    packages = dict(_split_requirement(one) for one in project.get("dependencies", []))
-    python = project.get("requires-python")
-    return {"packages": packages, **({"python": python.lstrip("=")} if python else {})}
-
-
-def conda_environment_yml_parser(text: str) -> dict[str, Any]:
-    """The dependencies of ``environment.yml`` as the ``packages`` and ``python`` of ``@conda``."""
-    packages: dict[str, str] = {}
-    python = None
-    for one in yaml_parser(text).get("dependencies", []):
-        name, version = _split_requirement(str(one))
-        if name == "python":
-            python = version
-        else:
-            packages[name] = version.removeprefix("=")
-    return {"packages": packages, **({"python": python.removeprefix("=")} if python else {})}

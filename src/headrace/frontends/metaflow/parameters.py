@@ -352,7 +352,7 @@ def load_function(name: str) -> Any:
     """
     import importlib
 
-    ours = "headrace.frontends.metaflow.configs"
+    ours = "headrace.frontends.metaflow.parsers"
     module, _, attribute = name.rpartition(".")
     if not module or name.startswith((".", "metaflow.")):
         module = ours

@@ -1,0 +1,10 @@
+"""Parsers of files that list packages."""
+
+from headrace.frontends.metaflow.parsers import (
+    ParserValueError,
+    conda_environment_yml_parser,
+    pyproject_toml_parser,
+    requirements_txt_parser,
+)
+
+__all__ = ["ParserValueError", "conda_environment_yml_parser", "pyproject_toml_parser", "requirements_txt_parser"]
