@@ -179,7 +179,8 @@ def plain(text: str) -> str:
 
 def differences(real: Any, ours: Any) -> list[str]:
     """How answers differ."""
-    found: list[str] = harness.compare(harness.Scenario("tutorials", "", ()), real, ours)
+    answers = ({"codes": [], "headlines": [], "runs": runs} for runs in (real, ours))
+    found: list[str] = harness.compare(harness.Scenario("tutorials", "", ()), *answers)
     return found
 
 

@@ -143,7 +143,7 @@ def _call_hooks(cls: Any, session: Session, console: Console, kind: str) -> None
             try:
                 hook = _hook(cls, named) if isinstance(named, str) else named
                 hook(Run(session.run.name)) if hook.__code__.co_argcount else hook()
-            except Exception as error:
+            except (Exception, SystemExit) as error:
                 name = getattr(named, "__name__", named)
                 console.say(f"The exit hook {name} failed: {type(error).__name__}: {error}", bad=True)
 

@@ -1,0 +1,21 @@
+"""What acts beside a run or not at all: exit hooks, schedules."""
+
+from __future__ import annotations
+
+from typing import Any
+
+_HOOKS = ("=show_file.py", "hooks.txt")
+
+
+def scenarios(Scenario: Any, run: Any) -> list[Any]:
+    """All of this file; see ``harness.Scenario``."""
+    kinds = ("hourly", "weekly", "off", "cron", "several", "nothing", "odd-cron")
+    again = {"ignore": ("parents", "children")}
+    return [
+        *[run(f"schedule-{kind}", "scheduled", env={"KIND": kind}) for kind in kinds],
+        Scenario("schedule-check", "scheduled", (("check",), ("!show",)), env={"KIND": "cron"}),
+        Scenario("hooks-fail", "hooked_badly", (("run", "--tag", "mine"), _HOOKS)),
+        Scenario("hooks-fail-error", "hooked_badly", (("run", "--how", "raise"), _HOOKS)),
+        Scenario("hooks-resume", "hooked_badly", (("run",), ("resume", "end"), _HOOKS), **again),
+        Scenario("hooks-check", "hooked_badly", (("check",), _HOOKS)),
+    ]

@@ -1,0 +1,98 @@
+"""Metaflow's decorators for other machines and environments: accepted, noted, and the steps run here as they are.
+
+The real one refuses such flows where there is no cluster and no package manager, so there is nothing to compare with.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import pytest
+
+from headrace.frontends.metaflow.script import environment
+
+if TYPE_CHECKING:
+    from tests.integration.conftest import Finished, Project
+
+FLOW = """
+from metaflow import FlowSpec, batch, conda, conda_base, kubernetes, pypi, pypi_base, resources, step
+
+FLOW_DECORATOR
+class Away(FlowSpec):
+    @batch(cpu=64, memory=500_000, image="none/such:1", queue="q", gpu=8, inferentia=1)
+    @step
+    def start(self):
+        self.items = [1, 2, 3]
+        self.next(self.fit, foreach="items")
+
+    @kubernetes(cpu=64, memory=500_000, image="none/such:1", namespace="n", node_selector="a=b", gpu=8)
+    @conda(libraries={"no-such-package": "1.0"}, python="3.6.1")
+    @step
+    def fit(self):
+        self.squared = self.input ** 2
+        self.next(self.join)
+
+    @pypi(packages={"no-such-package": "1.0"})
+    @step
+    def join(self, inputs):
+        self.total = sum(one.squared for one in inputs)
+        self.next(self.end)
+
+    @step
+    def end(self):
+        print("total", self.total)
+
+if __name__ == "__main__":
+    Away()
+"""
+STEPS_SAID = {"batch of start", "kubernetes of fit", "conda of fit", "pypi of join"}
+
+
+def run(project: Project, decorator: str = "", *argv: str) -> Finished:
+    """The flow's file, run."""
+    project.write(FLOW.replace("FLOW_DECORATOR", decorator), "away.py")
+    words = ("--environment=conda", *(argv or ("run",)))
+    return project.finish(project.start("away.py", *words, PYTHONPATH=environment({})["PYTHONPATH"]))
+
+
+def said(done: Finished) -> set[str]:
+    """What was noted, each once."""
+    found = re.findall(r"@(\S+(?: of [^@]*?)?) is recorded; (?:the|all) steps run on this machine as it is$", done.out, re.M)
+    assert len(found) == len(set(found)), found
+    return set(found)
+
+
+def test_steps_run_here_whatever_they_ask_for_elsewhere(project: Project) -> None:
+    done = run(project)
+    assert done.code == 0, done.err
+    assert "total 14" in done.out
+    assert said(done) == STEPS_SAID
+
+
+@pytest.mark.parametrize(
+    ("decorator", "note"),
+    [
+        ("@conda_base(libraries={'no-such-package': '1.0'}, python='3.6.1')", "conda_base"),
+        ("@pypi_base(packages={'no-such-package': '1.0'})", "pypi_base"),
+    ],
+)
+def test_environments_of_whole_flows(project: Project, decorator: str, note: str) -> None:
+    done = run(project, decorator)
+    assert done.code == 0, done.err
+    assert "total 14" in done.out
+    assert said(done) == {note, *STEPS_SAID}
+
+
+@pytest.mark.parametrize("name", ["batch", "kubernetes"])
+def test_with(project: Project, name: str) -> None:
+    done = run(project, "", "run", "--with", f"{name}:cpu=64,image=none/such:1")
+    assert done.code == 0, done.err
+    assert "total 14" in done.out
+    assert any(note.startswith(f"{name} of ") and "end" in note for note in said(done))
+
+
+def test_unknown_attributes_of_environments_are_refused(project: Project) -> None:
+    done = run(project, "@conda_base(pakages={})")
+    assert done.code == 1
+    assert "pakages" in done.err
