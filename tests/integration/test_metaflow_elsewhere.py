@@ -58,7 +58,9 @@ def run(project: Project, decorator: str = "", *argv: str) -> Finished:
 
 def said(done: Finished) -> set[str]:
     """What was noted, each once."""
-    found = re.findall(r"@(\S+(?: of [^@]*?)?) is recorded; (?:the|all) steps run on this machine as it is$", done.out, re.M)
+    found = re.findall(
+        r"@(\S+(?: of [^@]*?)?) is recorded; (?:the|all) steps run on this machine as it is$", done.out, re.M
+    )
     assert len(found) == len(set(found)), found
     return set(found)
 
