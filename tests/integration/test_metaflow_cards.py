@@ -13,10 +13,12 @@ import time
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
-from headrace.frontends.metaflow.cards import get_cards, html
+from headrace.frontends.metaflow.cards import Card, get_cards, html
 from headrace.frontends.metaflow.client import Run, namespace
+from headrace.model.values import Preview
 
 SHIM = Path(html.__file__).parents[1] / "shim"
 
@@ -222,6 +224,17 @@ def test_a_card_that_is_created_later_is_beside_the_others(place: Place) -> None
     (page,) = place.pages("1/end/1", id="more")
     assert "added &lt;later&gt;" in page
     assert "<h1>Later</h1>" in page
+
+
+def test_only_pages_made_here_by_built_in_types_are_inert(place: Place) -> None:
+    place.call("run")
+    (ended,), (worked,) = get_cards("Cards/1/end/1"), get_cards("Cards/1/work/1")
+    record = ended._record
+    brought_in = msgspec.structs.replace(record, preview=Preview("card", "", record.preview.facts[:2]))
+
+    assert ended.inert
+    assert not worked.inert
+    assert not Card(brought_in, ended._run, Run("Cards/1")["end"].task).inert
 
 
 def test_a_card_in_a_notebook_is_in_a_frame(place: Place) -> None:

@@ -30,8 +30,8 @@ from headrace.model.values import Preview
 from headrace.stores import codecs
 from headrace.stores.artifacts.protocol import ArtifactStore
 
-#: The type of what is kept, in listings.
-CARD_PREVIEW = "card"
+#: Tells pages that were made here from those that came in with runs of another system.
+MADE_HERE = ("made by", "headrace")
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True):
@@ -153,5 +153,5 @@ def stem_of(card_type: str, card_id: str | None, uuid: str) -> str:
 def kept(page: str, stem: str, place: tuple[int, int], store: ArtifactStore) -> Output:
     """A page in the store, as an artifact. ``place``: attempt, and number among its cards."""
     attempt, number = place
-    facts = (("attempt", str(attempt)), ("number", str(number)))
-    return Output(f"{CARD}{stem}{CARD_ENDING}", codecs.pack(page, store), Preview(CARD_PREVIEW, stem, facts))
+    facts = (("attempt", str(attempt)), ("number", str(number)), MADE_HERE)
+    return Output(f"{CARD}{stem}{CARD_ENDING}", codecs.pack(page, store), Preview("card", stem, facts))

@@ -15,7 +15,7 @@ from headrace.frontends.metaflow.cards.errors import (
     IncorrectArgumentException,
     IncorrectPathspecException,
 )
-from headrace.frontends.metaflow.cards.making import CARD_PREVIEW
+from headrace.frontends.metaflow.cards.making import MADE_HERE
 from headrace.frontends.metaflow.cards.types import BUILT_IN_PAGES
 from headrace.frontends.metaflow.clienttask import Task
 from headrace.frontends.metaflow.names import CARD, CARD_ENDING
@@ -41,7 +41,7 @@ class Card:
         self.path = f"{flow}/runs/{number}/steps/{step}/tasks/{task_id}/cards/{stem}{CARD_ENDING}"
         self.created = record.created
         #: Its page was made here by a built-in type, so it holds no scripts, whatever a step put on it.
-        self.inert = self.type in BUILT_IN_PAGES and record.preview.type == CARD_PREVIEW
+        self.inert = self.type in BUILT_IN_PAGES and MADE_HERE in record.preview.facts
 
     def get(self) -> str:
         """The page."""
