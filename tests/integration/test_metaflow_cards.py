@@ -226,6 +226,25 @@ def test_a_card_that_is_created_later_is_beside_the_others(place: Place) -> None
     assert "<h1>Later</h1>" in page
 
 
+def test_no_card_is_a_reason_for_a_task_to_fail(place: Place) -> None:
+    broken = """
+class Breaks(MetaflowCard):
+    type = "breaks"
+    def __init__(self, options=None, components=None, graph=None, flow=None):
+        raise ZeroDivisionError("in the card")
+
+class Cards("""
+    before, after = "    @card\n    @step\n    def end", '    @card(type="breaks")\n    @card(timeout="x")\n'
+    flow = FLOW.replace("class Cards(", broken.lstrip("\n")).replace(before, after + before)
+    (place.folder / "cards.py").write_text(flow)
+
+    text = place.call("run")
+
+    assert "Card render failed with error: ZeroDivisionError: in the card" in text
+    assert "Card render failed with error: ValueError" in text
+    assert [one.type for one in get_cards("Cards/1/end/1")] == ["default"]
+
+
 def test_only_pages_made_here_by_built_in_types_are_inert(place: Place) -> None:
     place.call("run")
     (ended,), (worked,) = get_cards("Cards/1/end/1"), get_cards("Cards/1/work/1")

@@ -74,6 +74,13 @@ class Raises(MetaflowCard):
         raise ValueError("my <own> mistake")
 
 
+class Leaves(MetaflowCard):
+    type = "leaves"
+
+    def render(self, task: Any) -> str:
+        raise SystemExit(5)
+
+
 class Slow(MetaflowCard):
     type = "slow"
 
@@ -123,6 +130,7 @@ def test_a_page_of_a_running_task() -> None:
         ("unheard", {}, CardClassFoundException, "unheard"),
         ("no_options", {"options": {"a": 1}}, IncorrectCardArgsException, "cannot support arguments"),
         ("raises", {}, UnrenderableCardException, "my &lt;own&gt; mistake"),
+        ("leaves", {}, UnrenderableCardException, "SystemExit: 5"),
     ],
 )
 def test_mistakes_are_errors_or_pages_that_tell_them(kind: str, more: Any, error: Any, text: str) -> None:

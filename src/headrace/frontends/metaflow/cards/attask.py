@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
+from collections.abc import Iterator
 from types import FunctionType, MethodType
 from typing import Any
 
@@ -13,10 +15,9 @@ from headrace.frontends.metaflow.cards.making import Order, kept, render, stem_o
 from headrace.frontends.metaflow.cards.parts import LogComponent, SectionComponent
 from headrace.frontends.metaflow.cards.types import BUILT_IN_PAGES, BlankCard, DefaultCard, find_type
 from headrace.frontends.metaflow.clienttask import DataArtifact, Task
-from headrace.frontends.metaflow.exceptions import MetaflowException
+from headrace.frontends.metaflow.exceptions import MetaflowException, TimeoutException
 from headrace.frontends.metaflow.names import SUCCESS, is_artifact
 from headrace.frontends.metaflow.objects import of_this_run
-from headrace.model.errors import HeadraceError
 from headrace.model.messages import Output
 from headrace.model.records import ArtifactRecord, TaskId, TaskRecord
 from headrace.model.states import TaskState
@@ -101,19 +102,15 @@ class CardMaker:
         first: list[Any] | None = None,
         cards: list[OneCard] | None = None,
     ) -> None:
-        try:
+        with _never_fatal():
             task = self._task(made, state, caught)
-        except HeadraceError as error:
-            _say(f"Cards cannot be made: {error}")
-            return
-        for card in self._cards if cards is None else cards:
-            self._publish(card, task, "render", first or [])
+            for card in self._cards if cards is None else cards:
+                with _never_fatal():
+                    self._publish(card, task, "render", first or [])
 
     def _refresh(self, card: OneCard) -> None:
-        try:
+        with _never_fatal():
             self._publish(card, self._task([], TaskState.RUNNING, False), "render_runtime", [])
-        except HeadraceError as error:
-            _say(f"The card cannot be refreshed: {error}")
 
     def _publish(self, card: OneCard, task: Task, mode: str, first: list[Any]) -> None:
         attempt = context.current()
@@ -130,13 +127,10 @@ class CardMaker:
             timeout=None if options["timeout"] is None else float(options["timeout"]),
             save_errors=bool(options["save_errors"]),
         )
-        try:
-            page = render(order, task)
-            if page is not None:
-                place = (self._call.attempt - 1, self._cards.index(card))
-                attempt.artifact(kept(page, stem_of(card.type, card.id, card.uuid), place, self._call.store))
-        except (MetaflowException, HeadraceError) as error:
-            _say(f"Card render failed with error: {error}")
+        page = render(order, task)
+        if page is not None:
+            place = (self._call.attempt - 1, self._cards.index(card))
+            attempt.artifact(kept(page, stem_of(card.type, card.id, card.uuid), place, self._call.store))
 
     def _task(self, made: list[Output], state: TaskState, caught: bool) -> TaskAtHand:
         task: TaskAtHand = of_this_run(TaskAtHand, self._call.task)
@@ -208,5 +202,14 @@ def _warn(text: str) -> None:
     print(text)
 
 
-def _say(text: str) -> None:
-    print(text)
+@contextlib.contextmanager
+def _never_fatal() -> Iterator[None]:
+    """A card is no reason for a task to fail: what goes wrong is said in the task's log."""
+    try:
+        yield
+    except TimeoutException:  # the step's own time is up
+        raise
+    except MetaflowException as error:
+        print(f"Card render failed with error: {error}")
+    except (Exception, SystemExit) as error:
+        print(f"Card render failed with error: {type(error).__name__}: {error}")

@@ -111,7 +111,7 @@ def _rendered(order: Order, task: Any) -> tuple[str | None, str]:
             f"Card rendering timed out after {order.timeout:g} seconds. To increase the timeout duration for card "
             f"rendering, please set the `timeout` parameter in the @card decorator. \nStack Trace : \n{stack}"
         )
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         if order.mode == "render_runtime" and isinstance(error, NotImplementedError):
             return None, f"Card of type {order.type} is a runtime card, but does not have `render_runtime`."
         raise UnrenderableCardException(order.type, order.options, traceback.format_exc()) from None
