@@ -347,7 +347,7 @@ def _spin_command(obj: dict[str, Any], /, pathspec: str, **given: Any) -> int:
         run_id_file=given["run_id_file"],
         attribute_file=given["runner_attribute_file"],
         quiet=obj["quiet"],
-        project=project_facts(cls, obj["branch"], obj["production"], user_name()),
+        project=project_facts(cls, obj.get("branch"), obj.get("production", False), user_name()),
     )
     for note in spin.ignored(cls, step, options):
         click.echo(note)
