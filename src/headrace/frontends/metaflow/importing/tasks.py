@@ -151,7 +151,7 @@ class TaskWriter:
                 self._report.problem(f"{path}: {error.strerror or error}")
                 continue
             place = (("attempt", str(attempt)), ("number", str(at)))
-            card = Stored(codecs.pack(page, self._store), Preview("card", path.stem, facts=place))
+            card = Stored(codecs.pack(page, self._store), Preview("html", path.stem, facts=place))
             self._artifact(task, f"{CARD}{path.name}", card, when, "logged")
 
     def _transition(self, step: str, objects: Objects) -> Transition | None:
