@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import pickle
+import pty
 import shutil
 import signal
 import subprocess
@@ -221,6 +222,20 @@ def test_again_is_the_same_as_once(store: Path, ours_at: Callable[[Path], Ours])
     assert (more["new"], more["renewed"], more["here"], more["tasks"]) == ([], [], 15, 0)
 
 
+def test_a_terminal_shows_how_far_it_is(store: Path, ours_at: Callable[[Path], Ours]) -> None:
+    ours = ours_at(store)
+    ours_end, theirs = pty.openpty()
+
+    command = [sys.executable, "-m", "headrace", "import", "metaflow", str(store)]
+    done = subprocess.run(command, env=ours.env, stdout=subprocess.PIPE, stderr=theirs, text=True, check=False)
+    os.close(theirs)
+    shown = os.read(ours_end, 1 << 16).decode()
+
+    assert done.returncode == 0
+    assert "Importing" in shown
+    assert "15 runs came in" in done.stdout
+
+
 def test_an_imported_run_is_resumed(store: Path, ours_at: Callable[[Path], Ours], tmp_path: Path) -> None:
     folder = tmp_path / "here"
     shutil.copytree(store, folder)
@@ -245,6 +260,10 @@ def test_an_imported_run_is_resumed(store: Path, ours_at: Callable[[Path], Ours]
         assert done.returncode == 0, done.stderr
         assert clones is None or done.stdout.count("Cloned from") == clones
         assert bool(step) == ("Task is starting" in done.stdout), done.stdout
+    assert f"/gang/2_node_1] Cloned from {run}/gang/2_node_1." in done.stdout
+    task = "next(one for one in Flow('Gangs').latest_run['gang'] if one.id == '2_node_1')"
+    said = ours.python("-c", f"from metaflow import Flow, namespace; namespace(None); print({task}.origin_pathspec)")
+    assert said.stdout.strip() == f"Gangs/{run}/gang/2_node_1", said.stderr
 
 
 _DIE = """

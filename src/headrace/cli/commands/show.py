@@ -78,7 +78,7 @@ def _print_run(view: RunView) -> None:
             ("tags", " ".join(f"{tag}={value}" if value else tag for tag, value in run.tags.items())),
             ("file", where.entry.removesuffix(":")),
             ("command", " ".join(where.command)),
-            ("by", f"{run.user}@{run.host}"),
+            ("by", f"{run.user}@{run.host}" if run.host else run.user),
             ("python", f"{where.python} with {where.packages} packages" if where.python else ""),
             ("git", commit if where.git_commit else ""),
         ]

@@ -18,7 +18,7 @@ from headrace.frontends.metaflow.names import ATTEMPT, CARD, FOREACH, INPUTS, SU
 from headrace.frontends.metaflow.objects import InRun, when
 from headrace.frontends.metaflow.providers import SPIN
 from headrace.frontends.metaflow.runfacts import facts_of
-from headrace.frontends.metaflow.taskids import task_number, task_text
+from headrace.frontends.metaflow.taskids import shown, task_number, task_text
 from headrace.model.records import ArtifactRecord, AttemptRecord, TaskId, TaskRecord
 from headrace.model.states import FINAL_TASK_STATES, Failure, TaskState
 from headrace.model.values import Packed
@@ -127,7 +127,7 @@ class Task(InRun):
     @property
     def origin_pathspec(self) -> str | None:
         """The task whose result it took over."""
-        return self._record.reused_from or None
+        return shown(self._record.reused_from) or None
 
     # --- artifacts ---
 

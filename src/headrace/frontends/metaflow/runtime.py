@@ -19,6 +19,7 @@ from headrace.frontends.metaflow.graph import FlowGraph
 from headrace.frontends.metaflow.joining import join_shape
 from headrace.frontends.metaflow.names import FOREACH, INPUTS, INTERNAL, TRANSITION
 from headrace.frontends.metaflow.plan import StepPlan
+from headrace.frontends.metaflow.taskids import shown
 from headrace.model.states import TaskState
 from headrace.model.values import Packed
 from headrace.services.session import Session
@@ -131,7 +132,7 @@ class Runtime:
 
     def watch(self, task: Task, pid: int, stream: int, data: bytes) -> None:
         """Under the driver's lock: only remember it."""
-        name, tries = str(task.id), task.attempt - task.attempts_before
+        name, tries = shown(str(task.id)), task.attempt - task.attempts_before
         if stream < 0:
             self._queue.put(lambda: self._started(name, pid, tries))
         else:
@@ -152,7 +153,7 @@ class Runtime:
 
     def _ended(self, node: Node) -> None:
         task = node.task
-        name = str(task.id)
+        name = shown(str(task.id))
         pid = self._pids.pop(name, 0)
         self._open -= 1
         del self._live[id(task)]
@@ -166,7 +167,7 @@ class Runtime:
             return
         transition = self._transition(task)
         if task.origin:
-            origin = task.origin.partition("/")[2]
+            origin = shown(task.origin.partition("/")[2])
             self._console.say(f"[{self._console.run}/{name}] Cloned from {origin}.")
         else:
             if transition is not None and transition.splits:

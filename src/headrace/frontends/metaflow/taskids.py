@@ -19,5 +19,11 @@ def task_text(number: int) -> str:
     return f"{number % _NODES}{_NODE}{number // _NODES}" if number >= _NODES else str(number)
 
 
+def shown(path: str) -> str:
+    """An address that ends with the number of a task, with its id instead."""
+    front, slash, number = path.rpartition("/")
+    return f"{front}{slash}{task_text(int(number))}" if number.isdigit() else path
+
+
 def _is_number(text: str) -> bool:
     return text.isascii() and text.isdigit() and len(text) <= 9

@@ -48,8 +48,10 @@ def find_store(path: Path) -> Path:
 def _names(folder: Path) -> list[str]:
     try:
         return os.listdir(folder)  # noqa: PTH208 - names are what is wanted, of very many files
-    except OSError:
+    except (FileNotFoundError, NotADirectoryError):
         return []
+    except OSError as error:
+        raise UnreadableError(f"{folder}: {error.strerror or error}") from None
 
 
 def _flows(root: Path) -> Iterator[Path]:

@@ -65,7 +65,7 @@ def import_store(
     folders = run_folders(root, options.flow, problems)
     planned = [(folder, _standing(stores, folder)) for folder in folders]
     wanted = [(folder, old) for folder, old in planned if old is None or _is_behind(old, folder)]
-    total = sum(folder.count() for folder, _ in wanted)
+    total = sum(_count(folder) for folder, _ in wanted)
     report = Report(lambda: progress(report.tasks, total))
     report.problems += problems
     new: list[str] = []
@@ -91,6 +91,14 @@ def import_store(
     )
 
 
+def _count(folder: RunFolder) -> int:
+    """How many tasks a run has, for showing how far the import is."""
+    try:
+        return folder.count()
+    except UnreadableError:  # said when the run is read
+        return 0
+
+
 def _standing(stores: Stores, folder: RunFolder) -> RunRecord | None:
     return stores.metadata.run(folder.flow, folder.number, stores.project)
 
@@ -101,7 +109,10 @@ def _is_behind(here: RunRecord, folder: RunFolder) -> bool:
         return True
     if here.state is RunState.SUCCEEDED or here.session > 1:
         return False
-    return folder.last_sign() > (here.finished or 0.0) + 0.001
+    try:
+        return folder.last_sign() > (here.finished or 0.0) + 0.001
+    except UnreadableError:
+        return True  # said when the run is read
 
 
 class _Importer:
@@ -133,19 +144,19 @@ class _Importer:
         try:
             facts = folder.facts()
             one = _Run(folder, facts, self._values_of(folder.flow), self._stores, self._report)
+            new = NewRun(
+                project=self._stores.project,
+                flow=folder.flow,
+                dialect="metaflow",
+                entry=one.entry,
+                created=facts["ts_epoch"] / 1000,
+                user=str(facts.get("user_name") or ""),
+                number=folder.number,
+            )
+            adoption.bring(new, one.parts, old)
         except UnreadableError as error:
             self._report.problem(f"{error} (run {folder.name} is left out)")
             return False
-        new = NewRun(
-            project=self._stores.project,
-            flow=folder.flow,
-            dialect="metaflow",
-            entry=one.entry,
-            created=facts["ts_epoch"] / 1000,
-            user=str(facts.get("user_name") or ""),
-            number=folder.number,
-        )
-        adoption.bring(new, one.parts, old)
         return True
 
     def _values_of(self, flow: str) -> Values:

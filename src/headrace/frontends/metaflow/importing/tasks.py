@@ -14,6 +14,7 @@ from headrace.frontends.metaflow.importing.report import Report
 from headrace.frontends.metaflow.importing.values import Stored, Values
 from headrace.frontends.metaflow.importing.walk import Expected, Outcome
 from headrace.frontends.metaflow.names import ATTEMPT, CARD, SUCCESS, TRANSITION
+from headrace.frontends.metaflow.taskids import task_number
 from headrace.model.records import ArtifactRecord, AttemptRecord, Edge, Input, LogChunk, TaskId, TaskRecord
 from headrace.model.states import AttemptState, Failure, TaskState
 from headrace.model.values import Packed, Preview
@@ -242,7 +243,8 @@ class TaskWriter:
         except UnreadableError as error:
             self._report.problem(str(error))
             return ""
-        return f"{self._run.flow}/{run}/{folder.step}/{task}" if run and task else ""
+        number = task_number(str(task))
+        return f"{self._run.flow}/{run}/{folder.step}/{number}" if run and number is not None else ""
 
     def _attempts(self, folder: TaskFolder, current: int, state: TaskState, created: float) -> list[AttemptRecord]:
         found = []
