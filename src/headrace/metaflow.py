@@ -27,6 +27,7 @@ _WHERE = {
     **dict.fromkeys(_DECORATORS, "decorators"),
     **dict.fromkeys(_CLIENT, "client"),
     "Runner": "running",
+    "S3": "s3",
     **dict.fromkeys(("Deployer", "DeployedFlow"), "deployer"),
     **dict.fromkeys(("NBRunner", "NBDeployer"), "notebooks"),
     "subflow": "subflow",

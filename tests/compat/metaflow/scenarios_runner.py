@@ -34,6 +34,13 @@ _SPINS = tuple(
         ),
     )
 )
+_SETTINGS = {
+    "METAFLOW_ASKED": "5",
+    "METAFLOW_WRONG": "text",
+    "METAFLOW_SPIN_PERSIST": "True",
+    "METAFLOW_DATASTORE_SYSROOT_S3": "s3://bucket/place",
+    "METAFLOW_KUBERNETES_NAMESPACE": "mine",
+}
 #: What the real one says of gangs depends on the moment.
 _GANG = ("stdout", "prints", "parents", "children")
 
@@ -44,6 +51,7 @@ def scenarios(Scenario: Any, run: Any) -> list[Any]:
         # Runs of ``single`` are compared; what a run reached that is ended after a second is a matter of moments.
         Scenario("spin", "spun", (_RUN, ("=use_spin.py",)), ignore=_GANG),
         Scenario("spin-commands", "spun", (_RUN, *_SPINS), ignore=_GANG),
+        Scenario("import-more-paths", "linear", (("=ask_more_parts.py",),), env=_SETTINGS),
         Scenario("spin-nothing", "spun", (("spin", "start"),)),
         Scenario("runner-checks", "single", (("=use_runner_checks.py",),), files=_FILES),
     ]

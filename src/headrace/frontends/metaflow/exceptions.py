@@ -4,6 +4,8 @@ from __future__ import annotations
 
 #: The exit code of a task that must not be tried again.
 METAFLOW_EXIT_DISALLOW_RETRY = 202
+#: That of one that may, as any other but 0 is.
+METAFLOW_EXIT_ALLOW_RETRY = 203
 
 
 class MetaflowException(Exception):
@@ -235,13 +237,15 @@ _PUBLIC = {
     "FailureHandledByCatch": "metaflow.plugins.catch_decorator",
     "InvalidNextException": "metaflow.flowspec",
 }
+#: The same for modules of ours that have errors of their own.
+_MODULES = {"headrace.frontends.metaflow.s3objects": "metaflow.plugins.datatools.s3.s3"}
 
 
 def public_name(kind: type[BaseException]) -> str:
     """``module.Class`` as users know it."""
     if kind.__module__ == __name__:
         return f"{_PUBLIC.get(kind.__name__, 'metaflow.exception')}.{kind.__name__}"
-    return f"{kind.__module__}.{kind.__name__}"
+    return f"{_MODULES.get(kind.__module__, kind.__module__)}.{kind.__name__}"
 
 
 class MetaflowExceptionWrapper(Exception):

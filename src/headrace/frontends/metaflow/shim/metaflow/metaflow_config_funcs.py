@@ -1,0 +1,5 @@
+"""Settings."""
+
+from headrace.frontends.metaflow.settings import from_conf
+
+__all__ = ["from_conf"]

@@ -1,0 +1,5 @@
+"""Measuring time."""
+
+from headrace.frontends.metaflow.extras import profile
+
+__all__ = ["profile"]

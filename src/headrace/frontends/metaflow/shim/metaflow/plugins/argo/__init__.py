@@ -1,0 +1,1 @@
+"""Events of Argo: none are sent."""
