@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from headrace.cli.opening import RunName, as_json, open_existing
 from headrace.cli.output import print_json
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 _FILE = "file"
 
@@ -46,6 +49,11 @@ class _Sources(click.Group):
         if args and args[0] not in ctx.help_option_names and (alone or not named):
             args = [_FILE, *args]
         return super().parse_args(ctx, args)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        from click.shell_completion import CompletionItem
+
+        return [*super().shell_complete(ctx, incomplete), CompletionItem(incomplete, type="file")]
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Stores of other systems"):
