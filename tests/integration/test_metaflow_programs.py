@@ -223,6 +223,21 @@ def test_a_runner_needs_no_shim_on_the_path(flow: Flow, project: Project) -> Non
     assert (done.code, done.out.strip()) == (0, "3"), done.err
 
 
+def test_a_flow_that_does_not_begin_in_time_is_ended(flow: Flow) -> None:
+    (flow.path / "sleeps.py").write_text(
+        "import time\nfrom metaflow import FlowSpec, step\nclass Sleeps(FlowSpec):\n"
+        "    @step\n    def start(self): self.next(self.end)\n    @step\n    def end(self): pass\n"
+        "if __name__ == '__main__':\n    time.sleep(60)\n    Sleeps()\n"
+    )
+
+    said = flow.ask(
+        "try:\n    Runner('sleeps.py', file_read_timeout=1).run()\n"
+        "except Exception as error:\n    print(type(error).__name__, str(error)[:15])"
+    )
+
+    assert said == "RuntimeError Error executing"
+
+
 def test_two_flows_in_a_file_are_refused_by_name(flow: Flow) -> None:
     (flow.path / "two.py").write_text(
         "from metaflow import FlowSpec\nclass One(FlowSpec): pass\nclass Two(FlowSpec): pass\n"

@@ -89,10 +89,15 @@ class CommandManager:
         self._started()
         return self.process.poll() is not None
 
-    def sync_wait(self) -> None:
-        """Wait for the end. Interrupted, the process is ended too."""
+    def sync_wait(self, begun: Callable[[], bool] | None = None, longest: float = 0) -> None:
+        """Wait for the end. Interrupted, or if it has not ``begun`` after ``longest`` seconds, the process is ended."""
         self._started()
+        deadline = time.monotonic() + longest
         try:
+            while begun is not None and not self.is_over and not begun():
+                if time.monotonic() > deadline:
+                    self.kill()
+                time.sleep(_PAUSE)
             self.process.wait()
         except BaseException:
             self.kill()

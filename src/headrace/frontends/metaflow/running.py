@@ -191,7 +191,7 @@ class Runner:
 
     def _sync_facts(self, file: str, process: CommandManager) -> dict[str, str]:
         """Wait for the end; what the process said of its run or task."""
-        process.sync_wait()
+        process.sync_wait(lambda: _facts(file) is not None, self.file_read_timeout)
         facts = _facts(file)
         if facts is None:
             raise RuntimeError(_trouble(process))
