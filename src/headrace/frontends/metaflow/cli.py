@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from headrace.frontends.metaflow.decorators import parse_spec
 from headrace.frontends.metaflow.exceptions import CommandException, CommandUsageException, MetaflowException
 from headrace.frontends.metaflow.graph import graph_of, lint
 from headrace.frontends.metaflow.identity import user_name
@@ -79,6 +80,7 @@ _DATASTORE = click.Choice(["local", "s3", "azure", "gs", "spin"])
 _LOGGER = click.Choice(["nullSidecarLogger", "debugLogger"])
 _MONITOR = click.Choice(["nullSidecarMonitor", "debugMonitor"])
 _MODE = click.Choice(["spin"])
+_WITH_HELP = "Add a decorator to all steps. May be repeated."
 
 
 def make_group(cls: Any) -> click.Group:
@@ -91,7 +93,7 @@ def make_group(cls: Any) -> click.Group:
     @click.option("--datastore", type=_DATASTORE, default="local", help="Accepted; Headrace has its own store.")
     @click.option("--datastore-root", default=None, help="Accepted and not used.")
     @click.option("--package-suffixes", default="", help="Accepted and not used.")
-    @click.option("--with", "decospecs", multiple=True, help="Add a decorator to all steps. May be repeated.")
+    @click.option("--with", "decospecs", multiple=True, help=_WITH_HELP)
     @click.option("--pylint/--no-pylint", default=True, help="Accepted and not used.")
     @click.option("--event-logger", type=_LOGGER, default="nullSidecarLogger", help="Accepted and not used.")
     @click.option("--monitor", type=_MONITOR, default="nullSidecarMonitor", help="Accepted and not used.")
@@ -143,7 +145,8 @@ def _check_flow_decorators(cls: Any, options: dict[str, Any]) -> None:
     from headrace.frontends.metaflow.triggers import check_flow_decorators
 
     check_flow_decorators(cls)
-    check_environment(cls, options["environment"])
+    added = [parse_spec(text).name for text in options["decospecs"]]
+    check_environment(cls, options["environment"], added)
     facts = project_facts(cls, options.get("branch"), options.get("production", False), user_name())
     if facts and not options["quiet"]:
         click.echo(f"Project: {facts['project_name']}, Branch: {facts['branch_name']}", err=True)
@@ -200,7 +203,7 @@ _RUN_OPTIONS: list[Callable[[Any], Any]] = [
     click.option("--max-workers", default=16, show_default=True, help="Maximum number of parallel tasks."),
     click.option("--max-num-splits", default=100, show_default=True, help="Maximum number of splits of a foreach."),
     click.option("--max-log-size", default=10, show_default=True, help="Accepted: 10 MiB per stream and attempt."),
-    click.option("--with", "more_decospecs", multiple=True, help="Add a decorator to all steps. May be repeated."),
+    click.option("--with", "more_decospecs", multiple=True, envvar="METAFLOW_RUN_DECOSPECS", help=_WITH_HELP),
     click.option("--run-id-file", default="", help="Write the ID of this run to the file specified."),
     click.option("--runner-attribute-file", default="", help="Write facts on this run to the file specified."),
     click.option("--cache/--no-cache", default=False, help="Take what steps made of the same inputs before."),
@@ -262,8 +265,10 @@ def _given(cls: Any, options: dict[str, Any]) -> dict[str, Any]:
 
 
 def _options(cls: Any, obj: dict[str, Any], given: dict[str, Any], **more: Any) -> RunOptions:
+    from headrace.frontends.metaflow.plan import check_environment
     from headrace.frontends.metaflow.projects import project_facts
 
+    check_environment(cls, obj["environment"], [parse_spec(text).name for text in given["more_decospecs"]])
     return RunOptions(
         max_workers=given["max_workers"],
         max_num_splits=given["max_num_splits"],

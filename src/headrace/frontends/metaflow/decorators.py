@@ -5,6 +5,7 @@ Flow decorators are kept on the class, step decorators on the function, in the o
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -197,11 +198,22 @@ def parse_spec(text: str) -> Decorator:
         UnknownStepDecoratorException: there is no such decorator; InvalidDecoratorAttribute: it has no such attribute.
     """
     name, _, rest = text.partition(":")
+    if "." in name:
+        _refuse_module(name)
     if name not in STEP_DEFAULTS:
         raise UnknownStepDecoratorException(
             f"Unknown step decorator '{name}'. The following decorators are supported: {', '.join(STEP_DEFAULTS)}"
         )
     return Decorator(name, parse_attributes(text, rest), defaults=STEP_DEFAULTS[name], static=False)
+
+
+def _refuse_module(name: str) -> None:
+    import importlib
+
+    try:
+        importlib.import_module(name.rpartition(".")[0])
+    except ImportError as error:
+        raise MetaflowException(f"Could not import user decorator {name}: {error}") from error
 
 
 def parse_attributes(text: str, rest: str) -> dict[str, Any]:
@@ -219,8 +231,11 @@ def parse_attributes(text: str, rest: str) -> dict[str, Any]:
     return attributes
 
 
+_NEXT_PAIR = re.compile(r"[\s\w]+=")
+
+
 def _split_pairs(text: str) -> list[str]:
-    """Cut at commas outside brackets and quotes."""
+    """Cut at commas outside brackets and quotes that a name and ``=`` follow."""
     pieces, start, depth, quote = [], 0, 0, ""
     for at, char in enumerate(text):
         if quote:
@@ -231,7 +246,7 @@ def _split_pairs(text: str) -> list[str]:
             depth += 1
         elif char in "]})":
             depth -= 1
-        elif char == "," and not depth:
+        elif char == "," and not depth and _NEXT_PAIR.match(text, at + 1):
             pieces.append(text[start:at])
             start = at + 1
     return [one for one in [*pieces, text[start:]] if one.strip()]

@@ -265,7 +265,7 @@ class FlowBase(metaclass=FlowSpecMeta):
                 "prior to calling merge_artifacts.",
                 unhandled,
             )
-        missing = sorted(name for name in include or () if name not in chosen and name not in self.__dict__)
+        missing = sorted(name for name in include or () if name not in chosen and not hasattr(self, name))
         if missing:
             raise MissingInMergeArtifactsException(
                 f"Step *{step}* specifies that [{', '.join(missing)}] should be merged but they are not found in any "
@@ -298,6 +298,8 @@ class FlowBase(metaclass=FlowSpecMeta):
         if not dsts:
             raise InvalidNextException(f"Step *{step}* calls self.next() without a target.")
         condition, foreach, gang = kwargs.get("condition"), kwargs.get("foreach"), kwargs.get("num_parallel")
+        if condition is not None and (foreach is not None or gang is not None):
+            raise InvalidNextException(f"Step *{step}*: a switch cannot be combined with foreach or num_parallel.")
         if condition is not None or isinstance(dsts[0], dict):
             state.transition = self._switch(step, dsts, condition)
             return
@@ -316,7 +318,7 @@ class FlowBase(metaclass=FlowSpecMeta):
             state.transition = Transition(names)
 
     def _target(self, step: str, dst: Any) -> str:
-        name = getattr(dst, "__name__", None)
+        name = getattr(getattr(dst, "__func__", None), "__name__", None)
         if name is None or name not in type(self)._steps:
             shown = name or repr(dst)
             raise InvalidNextException(
@@ -325,7 +327,7 @@ class FlowBase(metaclass=FlowSpecMeta):
         return str(name)
 
     def _switch(self, step: str, dsts: tuple[Any, ...], condition: Any) -> Transition:
-        if not isinstance(dsts[0], dict) or len(dsts) != 1 or not isinstance(condition, str):
+        if not isinstance(dsts[0], dict) or not dsts[0] or len(dsts) != 1 or not isinstance(condition, str):
             raise InvalidNextException(
                 f"Step *{step}*: a switch is self.next({{value: self.step, ...}}, condition='name of an artifact')."
             )
@@ -336,14 +338,12 @@ class FlowBase(metaclass=FlowSpecMeta):
                 f"Condition variable *self.{condition}* in step *{step}* does not exist. Make sure you set "
                 f"self.{condition} in this step."
             ) from None
-        cases = {str(key) if not isinstance(key, str) else key: one for key, one in dsts[0].items()}
-        chosen = dsts[0].get(value, cases.get(str(value)))
-        if chosen is None:
+        if value not in dsts[0]:
             raise RuntimeError(
                 f"Switch condition variable '{condition}' has value '{value}' which is not in the available cases: "
                 f"{list(dsts[0])}"
             )
-        return Transition([self._target(step, chosen)], "switch", condition)
+        return Transition([self._target(step, dsts[0][value])], "switch", condition)
 
     def _count(self, step: str, var: Any) -> int:
         if not isinstance(var, str):

@@ -216,6 +216,8 @@ def _read_next(node: DAGNode, args: list[ast.expr], keywords: dict[str | None, a
     unknown = [str(name) for name in keywords if name not in ("foreach", "num_parallel")]
     if unknown:
         return f"it has an unknown keyword argument {unknown[0]!r}"
+    if node.foreach_param and node.parallel_foreach:
+        return "foreach and num_parallel cannot be used together"
     if len(args) > 1 and (node.foreach_param or node.parallel_foreach):
         return "foreach and num_parallel take one target"
     return ""
@@ -229,12 +231,14 @@ def _read_switch(node: DAGNode, cases: ast.Dict, keywords: dict[str | None, ast.
     for key, value in zip(cases.keys, cases.values, strict=True):
         if isinstance(key, ast.Constant):
             name = str(key.value)
-        elif isinstance(key, ast.Attribute):  # self.config.key
+        elif isinstance(key, ast.Attribute) and isinstance(key.value, ast.Attribute):  # self.config.key
             name = ast.unparse(key).removeprefix("self.")
         else:
             return "the cases of a switch must be texts, numbers or self.config.name"
         if not (isinstance(value, ast.Attribute) and isinstance(value.value, ast.Name) and value.value.id == "self"):
             return "the cases of a switch must lead to steps, written as self.step_name"
+        if name in node.switch_cases:
+            return f"the case {name!r} of a switch stands there twice"
         node.switch_cases[name] = value.attr
         if value.attr not in node.out_funcs:
             node.out_funcs.append(value.attr)
@@ -390,6 +394,7 @@ def _loop(path: str) -> str:
 def _check_nesting(graph: FlowGraph) -> None:
     """Every split ends in one join, and joins do not cross."""
     within: dict[str, tuple[str, ...]] = {}
+    joins: dict[str, str] = {}
     todo: list[tuple[str, tuple[str, ...]]] = [(graph.start_step, ())]
     while todo:
         name, splits = todo.pop()
@@ -400,6 +405,12 @@ def _check_nesting(graph: FlowGraph) -> None:
                 raise LintWarn(_crossing(graph, node, known, splits), node.func_lineno)
             continue
         within[name] = splits
+        if node.num_args > 1 and splits and joins.setdefault(splits[-1], name) != name:
+            raise LintWarn(
+                f"The branches of the split *{splits[-1]}* end in several joins, *{joins[splits[-1]]}* and *{name}*. "
+                "All of them must lead to one.",
+                node.func_lineno,
+            )
         todo += _enter(graph, node, splits)
 
 

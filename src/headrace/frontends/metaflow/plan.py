@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from blake3 import blake3
@@ -144,10 +145,7 @@ def _policy(step: str, function: Any, retries: int, ground: Ground) -> StepPolic
     if timeout is not None and seconds <= 0:
         raise MetaflowException(f"Specify a duration for @timeout of step *{step}*.")
     environment = find(function, "environment")
-    variables = environment.attributes["vars"] if environment is not None else {}
-    for name, value in variables.items():
-        if not isinstance(value, str):
-            raise MetaflowException(f"@environment of step *{step}*: the value of {name} is {value!r}, not a string")
+    variables = _variables(step, environment.attributes["vars"]) if environment is not None else {}
     return StepPolicy(
         resources=_resources(step, function, ground.room, ground.workers),
         retry=Retry(count=count, delay=wait, backoff=1.0, max_delay=max(wait, 1.0)),
@@ -156,6 +154,22 @@ def _policy(step: str, function: Any, retries: int, ground: Ground) -> StepPolic
         # What ``@catch`` caught may not happen again: it is no result to keep.
         cache=ground.cache and find(function, "catch") is None,
     )
+
+
+def _variables(step: str, given: Any) -> dict[str, str]:
+    """What ``@environment`` sets; None sets nothing.
+
+    Raises:
+        MetaflowException: it is no dictionary of texts.
+    """
+    if not isinstance(given, dict):
+        raise MetaflowException(f"@environment of step *{step}*: vars must be a dictionary, not {given!r}")
+    for name, value in given.items():
+        if not isinstance(name, str) or not name or "=" in name:
+            raise MetaflowException(f"@environment of step *{step}*: {name!r} is no name of a variable")
+        if value is not None and not isinstance(value, str):
+            raise MetaflowException(f"@environment of step *{step}*: the value of {name} is {value!r}, not a string")
+    return {name: value for name, value in given.items() if value is not None}
 
 
 def _resources(step: str, function: Any, room: Resources, workers: int) -> Resources:
@@ -205,8 +219,10 @@ def codes_of(cls: Any) -> Any:
     return code
 
 
-def check_environment(cls: Any, environment: str) -> None:
+def check_environment(cls: Any, environment: str, added: Sequence[str] = ()) -> None:
     """Refuse decorators that want packages when nobody asked for an environment with packages.
+
+    ``added`` are the names of decorators that ``--with`` puts on all steps.
 
     Raises:
         InvalidEnvironmentException: ``--environment`` names no such environment.
@@ -215,6 +231,7 @@ def check_environment(cls: Any, environment: str) -> None:
         return
     for name in ("conda", "pypi"):
         where = [f"step *{step}*" for step, function in cls._steps.items() if find(function, name) is not None]
+        where += ["--with"] if name in added else []
         where += ["the flow"] if flow_decorators(cls, f"{name}_base") else []
         if where:
             full = f"{name}_base" if where == ["the flow"] else name

@@ -367,7 +367,10 @@ def _go_on(flow: Any, arguments: dict[str, Any]) -> None:
         return
     flow.__dict__[STATE].transition = None
     if node.condition:
-        cases = {key: getattr(flow, name) for key, name in node.switch_cases.items()}
+        cases: dict[Any, Any] = {key: getattr(flow, name) for key, name in node.switch_cases.items()}
+        value = getattr(flow, node.condition, None)
+        if isinstance(value, (int, float)) and str(value) in cases:  # keys are known by their texts only
+            cases[value] = cases[str(value)]
         flow.next(cases, **{"condition": node.condition, **arguments})
         return
     how: dict[str, Any] = {}
@@ -402,6 +405,8 @@ def _set_secrets(function: Any) -> None:
             )
         values = source.get("options", {}).get("env_vars", {})
         for name, value in values.items():
+            if not isinstance(value, str) or not name.isidentifier():
+                raise MetaflowException(f"@secrets: {name!r} cannot be set: names are letters, digits, _; values texts")
             if name in os.environ and not secrets.attributes["allow_override"]:
                 raise MetaflowException(f"@secrets: the variable {name} is set already")
             os.environ[name] = str(value)

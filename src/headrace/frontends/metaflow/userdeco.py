@@ -15,8 +15,11 @@ from headrace.frontends.metaflow.decorators import (
 from headrace.frontends.metaflow.exceptions import (
     BadFlowDecoratorException,
     BadStepDecoratorException,
+    DuplicateFlowDecoratorException,
     DuplicateStepDecoratorException,
     MetaflowException,
+    UnknownFlowDecoratorException,
+    UnknownStepDecoratorException,
 )
 from headrace.frontends.metaflow.parameters import Parameter
 
@@ -114,8 +117,6 @@ class _GeneratorDecorator(UserStepDecorator):
         arguments: list[Any] = [step_name, flow, inputs]
         if function.__code__.co_argcount > 3:
             arguments.append(self._attributes)
-        elif self._attributes:
-            raise MetaflowException(f"{self.decorator_name} takes no arguments: its function has no *attributes*")
         self._generator = function(*arguments)
         if not isinstance(self._generator, GeneratorType):
             self._skip = True
@@ -290,11 +291,17 @@ class MutableStep(_Duplicates):
             made._attach(self._function)
             return made
         if isinstance(deco_type, str) and ":" in deco_type:
+            if deco_args or deco_kwargs:
+                raise MetaflowException(
+                    f"Arguments of the decorator {deco_type!r} are given twice: in it and beside it"
+                )
             one = parse_spec(deco_type)
         else:
             name = _name_of(deco_type)
             if name not in STEP_DEFAULTS:
-                raise MetaflowException(f"There is no step decorator '{name}'")
+                raise UnknownStepDecoratorException(f"There is no step decorator '{name}'")
+            if deco_args:
+                raise MetaflowException(f"Step decorators such as '{name}' take no positional arguments")
             one = Decorator(name, deco_kwargs or {}, defaults=STEP_DEFAULTS[name], static=False)
         decorators = self._function.decorators
         if not one.allow_multiple and any(have.name == one.name for have in decorators):
@@ -340,12 +347,12 @@ class MutableFlow(_Duplicates):
     @property
     def parameters(self) -> Iterator[tuple[str, Parameter]]:
         """The parameters by name."""
-        return iter(self._cls._parameters().items())
+        return iter(sorted(self._cls._parameters().items()))
 
     @property
     def steps(self) -> Iterator[tuple[str, MutableStep]]:
         """The steps by name."""
-        return iter([(name, MutableStep(self, function)) for name, function in self._cls._steps.items()])
+        return iter([(name, MutableStep(self, function)) for name, function in sorted(self._cls._steps.items())])
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):
@@ -365,6 +372,8 @@ class MutableFlow(_Duplicates):
     def add_parameter(self, name: str, value: Parameter, overwrite: bool = False) -> None:
         """Add a parameter."""
         self._only_early("add_parameter")
+        if not isinstance(value, Parameter):
+            raise MetaflowException(f"add_parameter takes a Parameter or an IncludeFile, not {value!r}")
         if hasattr(self._cls, name) and not overwrite:
             raise MetaflowException(f"Flow {self._cls.__name__} has an attribute '{name}' already")
         setattr(self._cls, name, value)
@@ -373,7 +382,7 @@ class MutableFlow(_Duplicates):
         """Remove a parameter; whether there was one."""
         self._only_early("remove_parameter")
         for attribute, parameter in self._cls._parameters().items():
-            if parameter_name in (attribute, parameter.name):
+            if parameter_name == parameter.name:
                 for kind in self._cls.__mro__:
                     if attribute in vars(kind):
                         delattr(kind, attribute)
@@ -386,6 +395,9 @@ class MutableFlow(_Duplicates):
         for kind in self._cls.__mro__:
             for some in vars(kind).get("_flow_decorators", {}).values():
                 yield from (_spec(one) for one in some)
+        for kind in self._cls.__mro__:
+            for mutator in vars(kind).get("_flow_mutators", []):
+                yield mutator.decorator_name, mutator.decorator_name, list(mutator._args), dict(mutator._kwargs)
 
     def has_decorator(self, name: str) -> bool:
         """Whether the flow has a decorator of that name."""
@@ -413,10 +425,14 @@ class MutableFlow(_Duplicates):
         if ":" in name:
             name, attributes = parse_flow_spec(name)
         if name not in FLOW_DEFAULTS:
-            raise MetaflowException(f"There is no flow decorator '{name}'")
+            raise UnknownFlowDecoratorException(f"There is no flow decorator '{name}'")
+        if deco_args:
+            raise MetaflowException(f"Flow decorators such as '{name}' take no positional arguments")
         if self.has_decorator(name) and duplicates != self.OVERRIDE:
+            if duplicates not in (self.IGNORE, self.ERROR):
+                raise MetaflowException(f"add_decorator: duplicates={duplicates!r} is not IGNORE, ERROR or OVERRIDE")
             if duplicates == self.ERROR:
-                raise MetaflowException(f"Flow {self._cls.__name__} has a decorator '{name}' already")
+                raise DuplicateFlowDecoratorException(f"Flow {self._cls.__name__} has a decorator '{name}' already")
             return None
         own = vars(self._cls).get("_flow_decorators") or {}
         one = Decorator(name, attributes, defaults=FLOW_DEFAULTS[name], static=False)
