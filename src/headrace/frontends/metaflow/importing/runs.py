@@ -181,6 +181,7 @@ class _Run:
         self._base: dict[str, Stored] = {}
         self._graph: dict[str, Any] = {}
         self._read_start(folder.parameters())
+        self._found = self._find()  # now, because what was here of the run goes before it comes in again
         self.entry = self._entry()
 
     def _read_start(self, task: TaskFolder | None) -> None:
@@ -222,9 +223,9 @@ class _Run:
         joins = frozenset(name for name, step in steps.items() if step.get("type") == "join")
         start = str(self._graph.get("start_step") or "start")
         base = {name: one.value for name, one in self._base.items()}
-        return Walk(joins, start, base, self._found(), self._stores.artifacts)
+        return Walk(joins, start, base, self._found, self._stores.artifacts)
 
-    def _found(self) -> Found:
+    def _find(self) -> Found:
         found = Found()
         for step in self._folder.steps():
             for task in self._folder.tasks(step):
