@@ -27,7 +27,7 @@ from headrace.model.records import (
 from headrace.model.states import AttemptState, RunState, TaskState
 from headrace.model.values import Blob, Packed, Preview
 from headrace.stores.metadata.open import open_metadata
-from headrace.stores.metadata.protocol import CacheEntry, DropOutputs, MetadataStore, RunChange, Untag, Write
+from headrace.stores.metadata.protocol import CacheEntry, DropLog, DropOutputs, MetadataStore, RunChange, Untag, Write
 from headrace.testing.metadata import MemoryMetadata, MetadataStoreSuite, new_run
 from headrace.testing.postgres import postgres_server
 
@@ -126,6 +126,7 @@ _writes = st.one_of(
         kind=st.sampled_from(["output", "logged"]),
     ),
     st.builds(DropOutputs, **_ids),
+    st.builds(DropLog, **_ids, attempt=_numbers, stream=st.just("out")),
     st.builds(Edge, st.just(0), _steps, _numbers, _steps, _numbers),
     st.builds(LogChunk, **_ids, attempt=_numbers, seq=_numbers, stream=st.just("out"), time=_times, data=_some_bytes),
     _points(),

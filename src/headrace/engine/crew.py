@@ -9,12 +9,13 @@ import select
 import signal
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
+from typing import NamedTuple
 
 import msgspec
 
 from headrace.engine.events import AttemptFailed, Event, Handback, Promote, Start, Succeeded
 from headrace.engine.ports import Executor, WorkerExit, WorkerLink
-from headrace.engine.state import Slot
+from headrace.engine.state import CANCELLED, Slot
 from headrace.engine.tasks import Task
 from headrace.model.messages import (
     Argument,
@@ -40,6 +41,23 @@ LOG_LIMIT = 10 * 1024 * 1024
 _RECEIVE = 1 << 16
 _TAIL = 2000
 _STREAMS = ("out", "err")
+
+
+class LogRules(NamedTuple):
+    """How logs of attempts are kept.
+
+    ``cut`` stands where the rest was dropped (empty: a line of Headrace's); ``killed`` ends the stderr of an attempt
+    that was cancelled (empty: nothing does).
+    """
+
+    limit: int = LOG_LIMIT
+    cut: str = ""
+    killed: str = ""
+
+    @property
+    def cut_line(self) -> bytes:
+        """What stands where the rest was dropped."""
+        return f"\n{self.cut or f'[headrace: output past {self.limit >> 20} MiB was dropped]'}\n".encode()
 
 
 class _Attempt:
@@ -108,6 +126,7 @@ class Crew:
         #: Told, under the driver's lock, of every attempt that begins (stream -1) and of all that it prints:
         #: ``(task, pid, stream, data)``.
         self.watch: Callable[[Task, int, int, bytes], None] | None = None
+        self.log_rules = LogRules()
 
     def warm_up(self, count: int) -> None:
         """See to it that there are ``count`` workers before there is work, so that the first tasks find them."""
@@ -318,8 +337,11 @@ class Crew:
         if worker.queue and not innocent:
             current = worker.queue.popleft()
             self._at.pop(current.token, None)
+            slot = slots.get(current.token)
             self._pump(worker, current, now, None)
-            events.append(self._post_mortem(worker, current, slots.get(current.token), ended, now))
+            if self.log_rules.killed and slot is not None and slot.reason == CANCELLED:
+                self._keep(worker, current, 1, f"{self.log_rules.killed}\n".encode(), now)
+            events.append(self._post_mortem(worker, current, slot, ended, now))
         if worker.queue:
             for attempt in worker.queue:
                 self._at.pop(attempt.token, None)
@@ -378,19 +400,21 @@ class Crew:
 
     def _take(self, worker: _Worker, attempt: _Attempt, stream: int, end: int, now: float) -> None:
         start = worker.offsets[stream]
-        room = LOG_LIMIT - attempt.kept[stream]
+        room = self.log_rules.limit - attempt.kept[stream]
         data = worker.link.read_log(stream, start, min(end, start + room)) if room > 0 else b""
         if end - start > room and not attempt.lost[stream]:
             attempt.lost[stream] = True
-            data += f"\n[headrace: output past {LOG_LIMIT >> 20} MiB was dropped]\n".encode()
+            data += self.log_rules.cut_line
         attempt.kept[stream] += end - start
         worker.offsets[stream] = end
         if end > 1 << 20:
             worker.link.trim_log(stream, end - _TAIL)  # the rest is for the post mortem
-        if not data:
-            return
-        if self.watch is not None:
-            self.watch(attempt.task, worker.link.pid, stream, data)
+        if data:
+            if self.watch is not None:
+                self.watch(attempt.task, worker.link.pid, stream, data)
+            self._keep(worker, attempt, stream, data, now)
+
+    def _keep(self, worker: _Worker, attempt: _Attempt, stream: int, data: bytes, now: float) -> None:
         step, number = attempt.task.id
         self._writes.append(
             LogChunk(

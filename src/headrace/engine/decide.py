@@ -38,7 +38,7 @@ from headrace.engine.events import (
     TimedOut,
     Written,
 )
-from headrace.engine.state import EngineState, Lane, Recorded, Slot
+from headrace.engine.state import CANCELLED, EngineState, Lane, Recorded, Slot
 from headrace.engine.tasks import PendingInput, PendingSource, Problem, Task
 from headrace.model.messages import Output
 from headrace.model.records import AttemptRecord, TaskId
@@ -55,7 +55,6 @@ CANCEL_GRACE = 1.0
 #: Times that a task is taken back because an input was lost; then the store is not to be trusted with it.
 MAX_LOSSES = 3
 
-_CANCELLED = "cancelled"
 _FINAL = (TaskState.SUCCEEDED, TaskState.FAILED, TaskState.CANCELLED)
 
 
@@ -290,7 +289,7 @@ def _handback(state: EngineState, event: Handback, out: list[Command]) -> None:
         if slot is None:
             continue
         slot.task.attempt -= 1
-        if slot.reason == _CANCELLED:
+        if slot.reason == CANCELLED:
             _finish(
                 state, slot.task, TaskState.CANCELLED, Problem("cancelled", "cancelled before it ran"), event.now, out
             )
@@ -360,7 +359,7 @@ def _failed(state: EngineState, event: AttemptFailed, out: list[Command]) -> Non
         return
     task = slot.task
     problem = Problem(event.failure, event.error, event.traceback, event.exception, event.classes, event.exit_code)
-    if slot.reason == _CANCELLED:
+    if slot.reason == CANCELLED:
         problem = Problem("cancelled", "cancelled while it ran")
         record = rows.attempt_record(state, task, AttemptState.CANCELLED, event, slot)
         out.append(Record((record,), urgent=True))
@@ -461,7 +460,7 @@ def _cancel(state: EngineState, event: Cancel, out: list[Command]) -> None:
         if task.state is TaskState.RUNNING:
             slot = state.slots[task.token]
             if not slot.reason:
-                slot.reason = _CANCELLED
+                slot.reason = CANCELLED
                 if not slot.ahead:  # else its worker is busy with another task, which is not to blame
                     out.append(Kill(task.token, CANCEL_GRACE))
         else:
@@ -475,7 +474,7 @@ def _input_lost(state: EngineState, event: InputLost, out: list[Command]) -> Non
         return
     task = slot.task
     task.attempt -= 1
-    if slot.reason == _CANCELLED:
+    if slot.reason == CANCELLED:
         _finish(state, task, TaskState.CANCELLED, Problem("cancelled", "cancelled before it ran"), event.now, out)
         return
     task.losses += 1

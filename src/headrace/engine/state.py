@@ -18,6 +18,9 @@ from headrace.model.policy import Resources
 from headrace.model.records import TaskRecord
 from headrace.model.states import TaskState
 
+#: Why an attempt is killed that nobody wants any more.
+CANCELLED = "cancelled"
+
 
 class Slot(msgspec.Struct):
     """A live lease of an attempt on resources. What is free is computed from these, so none can leak."""

@@ -5,13 +5,14 @@ in a background thread. Paths are plain strings here and ``platform``, ``importl
 avoided: each of them alone would take longer than all the rest.
 """
 
-# ruff: noqa: PTH100, PTH109, PTH110, PTH112, PTH118, PTH120, PTH123 - see above
+# ruff: noqa: PTH100, PTH109, PTH110, PTH112, PTH113, PTH118, PTH120, PTH123 - see above
 
 from __future__ import annotations
 
 import os
 import sys
 from collections.abc import Iterator
+from types import CodeType
 from typing import NamedTuple
 
 import msgspec
@@ -80,14 +81,37 @@ def project_root(root_file: str) -> str:
 
 
 def source_files(root: str, root_file: str) -> list[str]:
-    """The user's files below ``root`` that are imported now, with the flow's own, by path."""
+    """The user's files below ``root`` that are imported now, the flow's own and what that names, by path."""
     below = os.path.join(root, "")
-    found = {os.path.abspath(root_file)} if root_file else set()
+    found = {os.path.abspath(root_file), *_mentioned(root_file)} if root_file else set()
     for module in list(sys.modules.values()):
         path = module_file(module) if module is not None else ""
         if path.startswith(below) and is_user_file(path):
             found.add(path)
     return sorted(found)
+
+
+def _mentioned(file: str) -> list[str]:
+    """Modules beside ``file`` that its code names, steps included: what they import may not be imported yet."""
+    try:
+        with open(file, "rb") as opened:
+            todo = [compile(opened.read(SOURCE_LIMIT), file, "exec", dont_inherit=True)]
+    except (OSError, SyntaxError, ValueError):
+        return []
+    names: set[str] = set()
+    while todo:
+        code = todo.pop()
+        names.update(name.partition(".")[0] for name in code.co_names)
+        todo += [one for one in code.co_consts if isinstance(one, CodeType)]
+    folder = os.path.dirname(os.path.abspath(file))
+    found = []
+    for name in names:
+        place = os.path.join(folder, name)
+        if os.path.isfile(f"{place}.py"):
+            found.append(f"{place}.py")
+        elif os.path.isfile(os.path.join(place, "__init__.py")):
+            found += [os.path.join(place, one) for one in os.listdir(place) if one.endswith(".py")]  # noqa: PTH208
+    return found
 
 
 def _keep_sources(root: str, root_file: str, store: ArtifactStore) -> dict[str, Blob]:

@@ -38,6 +38,7 @@ from headrace.stores.metadata import _rows, _transfer
 from headrace.stores.metadata._sql import Row
 from headrace.stores.metadata.protocol import (
     CacheEntry,
+    DropLog,
     DropOutputs,
     NewRun,
     RunChange,
@@ -154,6 +155,11 @@ class MemoryMetadata:
                 self._arrived += 1
                 key_of_log = (write.run_id, write.step, write.number, write.attempt, write.seq)
                 tables.logs.setdefault(key_of_log, (self._arrived, write))
+            case DropLog():
+                whose = (write.run_id, write.step, write.number, write.attempt)
+                said = [k for k, (_, one) in tables.logs.items() if k[:4] == whose and one.stream == write.stream]
+                for log_key in said:
+                    del tables.logs[log_key]
             case MetricChunk():
                 tables.metrics.append(write)
             case Tag():

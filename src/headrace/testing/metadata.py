@@ -32,6 +32,7 @@ from headrace.model.states import AttemptState, RunState, TaskState
 from headrace.model.values import Blob, Packed, Preview
 from headrace.stores.metadata.protocol import (
     CacheEntry,
+    DropLog,
     DropOutputs,
     MetadataStore,
     NewRun,
@@ -257,6 +258,15 @@ class MetadataStoreSuite(HouseSuite):
         assert store.parents(run_id, TaskId("load", 1)) == []
 
     # --- logs, metrics, tags, parameters ---
+
+    def test_drop_log_forgets_one_stream_of_one_attempt(self, store: MetadataStore) -> None:
+        """What was written before it goes, what comes after it stays."""
+        run_id = new_run(store).id
+        kept = [line(run_id, 1, stream="err"), line(run_id, 0, attempt=2), line(run_id, 0, number=2)]
+        store.commit([line(run_id, 0, b"secret"), *kept])
+        redacted = line(run_id, 0, b"gone")
+        store.commit([line(run_id, 2, b"secret"), DropLog(run_id, "fit", 1, 1, "out"), redacted])
+        assert store.logs(run_id, None) == [*kept, redacted]
 
     def test_logs_can_be_followed(self, store: MetadataStore) -> None:
         """In order of arrival; after a position only what came later; a chunk sent twice is there once."""

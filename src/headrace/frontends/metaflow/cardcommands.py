@@ -356,3 +356,6 @@ def _say_what_is_there(obj: dict[str, Any], name: str) -> None:
     except (MetaflowNotFound, MetaflowNamespaceMismatch):
         run = None
     _echo(obj, f"Using run-id {run.pathspec}" if run is not None else f"No run found for *{name}* yet.")
+
+
+COMMANDS: list[click.Command] = [card_command]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -16,7 +17,7 @@ from headrace.frontends.metaflow.identity import user_name
 from headrace.frontends.metaflow.launch import RunOptions, default_values, launch
 from headrace.frontends.metaflow.parameters import JSONType, Parameter
 from headrace.frontends.metaflow.prepare import prepare, split_configs
-from headrace.frontends.metaflow.projects import flow_decorators
+from headrace.frontends.metaflow.projects import flow_decorators, project_facts
 from headrace.frontends.metaflow.version import VERSION
 from headrace.model.errors import HeadraceError, UsageError
 
@@ -67,9 +68,9 @@ def _configs_of_origin(cls: Any, argv: list[str]) -> dict[str, Any]:
 
 
 def complain(headline: str, text: str) -> None:
-    """An error, as the command line shows it."""
+    """An error, as the command line shows it: without the stars around names."""
     sys.stdout.flush()
-    lines = "\n".join(f"    {line}" for line in text.splitlines())
+    lines = "\n".join(f"    {line}" for line in re.sub(r"\*([^*\n]+)\*", r"\1", text).splitlines())
     click.echo(f"    {headline}:\n{lines}\n", err=True)
 
 
@@ -81,52 +82,83 @@ _LOGGER = click.Choice(["nullSidecarLogger", "debugLogger"])
 _MONITOR = click.Choice(["nullSidecarMonitor", "debugMonitor"])
 _MODE = click.Choice(["spin"])
 _WITH_HELP = "Add a decorator to all steps. May be repeated."
+#: Modules with commands that most runs of a flow file do not need.
+_MORE_COMMANDS = ("inspecting", "logcommands", "tagcommands", "packagecommands", "cardcommands")
+
+
+class _Commands(click.Group):
+    """Commands of which some are imported when they are asked for: ``run`` is not to wait for the others."""
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command of that name."""
+        found = super().get_command(ctx, cmd_name)
+        return found or (super().get_command(ctx, cmd_name) if self._load() else None)
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The names of all commands."""
+        self._load()
+        return super().list_commands(ctx)
+
+    def _load(self) -> bool:
+        import importlib
+
+        for name in _MORE_COMMANDS:
+            for command in importlib.import_module(f"headrace.frontends.metaflow.{name}").COMMANDS:
+                self.add_command(command)
+        return True
 
 
 def make_group(cls: Any) -> click.Group:
     """The commands of a flow file."""
 
-    @click.group(invoke_without_command=True, context_settings={"help_option_names": ["--help"]})
+    @click.group(cls=_Commands, invoke_without_command=True, context_settings={"help_option_names": ["--help"]})
     @click.option("--quiet/--not-quiet", default=False, help="Suppress unnecessary messages.")
     @click.option("--metadata", type=_METADATA, default="local", help="Accepted; Headrace has its own store.")
     @click.option("--environment", type=_ENVIRONMENT, default="local", help="Accepted; tasks run in this environment.")
     @click.option("--datastore", type=_DATASTORE, default="local", help="Accepted; Headrace has its own store.")
     @click.option("--datastore-root", default=None, help="Accepted and not used.")
-    @click.option("--package-suffixes", default="", help="Accepted and not used.")
+    @click.option("--package-suffixes", default=".py,.R,.RDS", help="Suffixes of the files that `package` takes.")
     @click.option("--with", "decospecs", multiple=True, help=_WITH_HELP)
     @click.option("--pylint/--no-pylint", default=True, help="Accepted and not used.")
     @click.option("--event-logger", type=_LOGGER, default="nullSidecarLogger", help="Accepted and not used.")
     @click.option("--monitor", type=_MONITOR, default="nullSidecarMonitor", help="Accepted and not used.")
     @click.option("--mode", type=_MODE, default=None, help="Accepted and not used.")
+    @_decorator_options(cls)
     @click.pass_context
     def cli(context: click.Context, /, **options: Any) -> int:
         context.obj = {"cls": cls, **options}
-        if context.invoked_subcommand not in ("help", "version", "output-dot", "output-raw"):
-            _head(cls, options["quiet"])
+        _head(cls, options["quiet"])
         _check_flow_decorators(cls, options)
         if context.invoked_subcommand is None:
-            _check(cls, options["quiet"])
-            _hint()
+            context.invoke(_check_command)
         return 0
 
-    if flow_decorators(cls, "project"):
-        cli.params += _PROJECT_OPTIONS
     for command in (_run_command(cls), _resume_command(cls), _spin_command):
         cli.add_command(command)
     for command in (_check_command, _show_command, _help_command):
         cli.add_command(command)
     cli.add_command(_version_command)
-    from headrace.frontends.metaflow import cardcommands, inspecting
-
-    for command in (*inspecting.COMMANDS, cardcommands.card_command):
-        cli.add_command(command)
     return cli
 
 
-_PROJECT_OPTIONS = [
-    click.Option(["--branch"], default=None, help="Branch of the project."),
-    click.Option(["--production"], is_flag=True, help="Use the project's production branch."),
-]
+def _decorator_options(cls: Any) -> Callable[[Any], Any]:
+    """Options that are there because of a decorator of the flow."""
+    options: list[Callable[[Any], Any]] = []
+    if flow_decorators(cls, "project"):
+        options = [
+            click.option("--branch", default=None, help="Use the given branch name under @project."),
+            click.option("--production/--no-production", default=False, help="Use the @project's production branch."),
+        ]
+    if flow_decorators(cls, "trigger_on_finish"):
+        text = "Specify run pathspec for testing @trigger_on_finish locally."
+        options.append(click.option("--trigger", "triggers", multiple=True, help=text))
+
+    def add(command: Any) -> Any:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return add
 
 
 def _head(cls: Any, quiet: bool) -> None:
@@ -141,7 +173,6 @@ def _check_flow_decorators(cls: Any, options: dict[str, Any]) -> None:
         MetaflowException: one was.
     """
     from headrace.frontends.metaflow.plan import check_environment
-    from headrace.frontends.metaflow.projects import project_facts
     from headrace.frontends.metaflow.triggers import check_flow_decorators
 
     check_flow_decorators(cls)
@@ -166,7 +197,7 @@ def _check(cls: Any, quiet: bool) -> None:
 
 
 def _hint() -> None:
-    name = sys.argv[0]
+    name = os.path.abspath(sys.argv[0])  # noqa: PTH100
     click.echo(f"\n'{name} show' shows a description of this flow.", err=True)
     click.echo(f"'{name} run' runs the flow locally.", err=True)
     click.echo(f"'{name} help' shows all available commands and options.\n", err=True)
@@ -202,7 +233,7 @@ _RUN_OPTIONS: list[Callable[[Any], Any]] = [
     click.option("--tag", "tags", multiple=True, help="Annotate this run with the given tag. May be repeated."),
     click.option("--max-workers", default=16, show_default=True, help="Maximum number of parallel tasks."),
     click.option("--max-num-splits", default=100, show_default=True, help="Maximum number of splits of a foreach."),
-    click.option("--max-log-size", default=10, show_default=True, help="Accepted: 10 MiB per stream and attempt."),
+    click.option("--max-log-size", default=10, show_default=True, help="Megabytes kept of each of stdout and stderr."),
     click.option("--with", "more_decospecs", multiple=True, envvar="METAFLOW_RUN_DECOSPECS", help=_WITH_HELP),
     click.option("--run-id-file", default="", help="Write the ID of this run to the file specified."),
     click.option("--runner-attribute-file", default="", help="Write facts on this run to the file specified."),
@@ -266,12 +297,12 @@ def _given(cls: Any, options: dict[str, Any]) -> dict[str, Any]:
 
 def _options(cls: Any, obj: dict[str, Any], given: dict[str, Any], **more: Any) -> RunOptions:
     from headrace.frontends.metaflow.plan import check_environment
-    from headrace.frontends.metaflow.projects import project_facts
 
     check_environment(cls, obj["environment"], [parse_spec(text).name for text in given["more_decospecs"]])
     return RunOptions(
         max_workers=given["max_workers"],
         max_num_splits=given["max_num_splits"],
+        max_log_size=given["max_log_size"],
         tags=given["tags"],
         decorators=(*obj["decospecs"], *given["more_decospecs"]),
         run_id_file=given["run_id_file"],
@@ -280,9 +311,18 @@ def _options(cls: Any, obj: dict[str, Any], given: dict[str, Any], **more: Any) 
         debug=bool(given.get("debug")),
         namespace=given.get("namespace"),
         quiet=obj["quiet"],
-        project=project_facts(cls, obj.get("branch"), obj.get("production", False), user_name()),
+        project=project_facts(cls, obj.get("branch"), bool(obj.get("production")), user_name()),
+        triggers=_triggers(obj.get("triggers") or ()),
         **more,
     )
+
+
+def _triggers(pathspecs: tuple[str, ...]) -> list[dict[str, Any]]:
+    if not pathspecs:
+        return []
+    from headrace.frontends.metaflow.triggering import events_of_runs
+
+    return events_of_runs(pathspecs)
 
 
 def _resume_command(cls: Any) -> click.Command:
@@ -368,6 +408,8 @@ def _spin_command(obj: dict[str, Any], /, pathspec: str, **given: Any) -> int:
 @click.pass_obj
 def _check_command(obj: dict[str, Any], /, warnings: bool) -> int:
     _check(obj["cls"], obj["quiet"])
+    if not obj["quiet"]:
+        _hint()
     return 0
 
 

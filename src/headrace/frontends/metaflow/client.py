@@ -338,6 +338,7 @@ __all__ = [
     "Run",
     "Step",
     "Task",
+    "Trigger",
     "default_metadata",
     "default_namespace",
     "get_metadata",

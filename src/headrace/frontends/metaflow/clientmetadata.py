@@ -10,10 +10,6 @@ from typing import Any, NamedTuple
 from headrace.frontends.metaflow.gangs import GANG
 from headrace.frontends.metaflow.runfacts import facts_of
 
-#: As much of a value as a foreach frame shows.
-_SHOWN = 30
-
-
 #: One foreach around a task; a class of typing's cannot have a field ``index``.
 ForeachFrame = namedtuple("ForeachFrame", "step var num_splits index value")
 
@@ -76,17 +72,18 @@ def _splits(task: Any) -> Iterator[tuple[str, Any]]:
     if not stack:
         return
     steps = facts_of(task._run).graph.get("steps", {})
-    path = [f"{_target(steps, step)}:{index}" for step, _, _, index in stack]
+    path = [f"{target_of(steps, step)}:{index}" for step, _, _, index in stack]
     yield "foreach-execution-path", ",".join(path)
     if stack[-1][1] == GANG:
         yield "parallel-world-size", stack[-1][2]
         if stack[-1][3] == 0:
             yield "internal_task_type", "control_task"
-    shown = [f"{one.var}={(one.value or '')[:_SHOWN]}" for one in task._frames() if one.var != GANG]
+    shown = [f"{one.var}={one.value or ''}" for one in task._frames() if one.var != GANG]
     if shown:
         yield "foreach-stack", shown
 
 
-def _target(steps: dict[str, Any], split: str) -> str:
+def target_of(steps: dict[str, Any], split: str) -> str:
+    """The step that a split leads to, by the graph of its run."""
     following = steps.get(split, {}).get("next") or [split]
     return str(following[0])

@@ -13,7 +13,8 @@ from blake3 import blake3
 
 from headrace.client.loading import load
 from headrace.frontends.metaflow.clientcode import MetaflowCode, code_of, environment_of
-from headrace.frontends.metaflow.clientmetadata import ForeachFrame, Metadata, entries_of
+from headrace.frontends.metaflow.clientmetadata import ForeachFrame, Metadata, entries_of, target_of
+from headrace.frontends.metaflow.gangs import GANG
 from headrace.frontends.metaflow.names import ATTEMPT, CARD, FOREACH, INPUTS, SUCCESS, TRANSITION, is_artifact
 from headrace.frontends.metaflow.objects import InRun, when
 from headrace.frontends.metaflow.providers import SPIN
@@ -27,6 +28,8 @@ from headrace.model.values import Packed
 _WITHOUT_EDGES = (TaskState.RUNNING, TaskState.FAILED, TaskState.CANCELLED)
 #: Failures after which the artifacts of an attempt were written down: its process lived.
 _ORDERLY = (Failure.ERROR, Failure.EXIT)
+#: As much of a value as a foreach frame shows.
+_SHOWN = 30
 _STREAMS = {"stdout": "out", "stderr": "err"}
 
 
@@ -117,11 +120,11 @@ class Task(InRun):
         return []
 
     def _frames(self) -> list[ForeachFrame]:
-        found = []
-        for step, var, splits, index in self._stack():
+        found, steps = [], facts_of(self._run).graph.get("steps", {})
+        for split, var, splits, index in self._stack():
             packed = self._table().get(var)
             value = None if packed is None else _item(load(packed, self._run), index)
-            found.append(ForeachFrame(step, var, splits, index, value))
+            found.append(ForeachFrame(target_of(steps, split), var, None if var == GANG else splits, index, value))
         return found
 
     @property
@@ -305,7 +308,7 @@ def _utc(seconds: float) -> datetime:
 
 def _item(values: Any, index: int) -> str | None:
     try:
-        return str(values[index])
+        return str(values[index])[:_SHOWN]
     except (TypeError, LookupError):  # an iterator, or not a sequence
         return None
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from headrace.frontends.metaflow.exceptions import MetaflowException, NotSupportedException
+from headrace.frontends.metaflow.exceptions import NotSupportedException
 from headrace.frontends.metaflow.objects import object_at
 
 
@@ -91,27 +91,6 @@ def _events_of(run: Any) -> Iterator[dict[str, Any]]:
     for step in dict.fromkeys((task.parent.id, "end")):
         name = f"metaflow.{run.parent.id}.{step}"
         yield {"type": "run", "timestamp": run.finished_at, "name": name, "id": task.pathspec}
-
-
-def events_of_runs(pathspecs: tuple[str, ...]) -> list[dict[str, Any]]:
-    """What ``--trigger`` stands for: events as a run keeps them, times as numbers.
-
-    Raises:
-        MetaflowException: one is no run that succeeded; MetaflowNotFound: there is none.
-    """
-    runs = []
-    for pathspec in pathspecs:
-        if pathspec.count("/") != 1:
-            raise MetaflowException(
-                f"Incorrect format for run pathspec for *--trigger*: {pathspec!r} is not flow_name/run_id."
-            )
-        run = object_at(pathspec)
-        if not run.successful:
-            raise MetaflowException(
-                f"*--trigger* does not support runs that are not successful yet, such as {pathspec}."
-            )
-        runs.append(run)
-    return [{**one._asdict(), "timestamp": one.timestamp.timestamp()} for one in Trigger.from_runs(runs)]
 
 
 class ArgoEvent:

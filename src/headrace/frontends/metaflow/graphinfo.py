@@ -13,7 +13,17 @@ _PLAIN = (str, int, float, bool, type(None))
 
 
 def graph_info(cls: Any) -> dict[str, Any]:
-    """Steps, what follows what, parameters, constants and decorators of a flow."""
+    """Steps, what follows what, parameters, constants and decorators of a flow; as they were when it was asked first.
+
+    In a worker, parameters and constants are no longer what the class says: ask before it is made ready for tasks.
+    """
+    found: dict[str, Any] | None = cls.__dict__.get("_headrace_graph_info")
+    if found is None:
+        found = cls._headrace_graph_info = _read_info(cls)
+    return found
+
+
+def _read_info(cls: Any) -> dict[str, Any]:
     graph = graph_of(cls)
     decorators = [one for kind in cls.__mro__ for found in _own_decorators(kind).values() for one in found]
     return {

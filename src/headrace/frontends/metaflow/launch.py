@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from headrace._base.usercode import is_user_file, module_file
-from headrace.frontends.metaflow.client import Run, namespace
+from headrace.engine.crew import LogRules
 from headrace.frontends.metaflow.configs import unwrap
 from headrace.frontends.metaflow.console import Console
 from headrace.frontends.metaflow.decorators import attach_dynamic
@@ -27,7 +27,7 @@ from headrace.frontends.metaflow.plan import Ground, make_plans, unsupported_not
 from headrace.frontends.metaflow.projects import flow_decorators
 from headrace.frontends.metaflow.providers import get_metadata
 from headrace.frontends.metaflow.runfacts import fact_input
-from headrace.frontends.metaflow.runtime import Runtime
+from headrace.frontends.metaflow.runtime import KILLED, Runtime
 from headrace.frontends.metaflow.tagging import RESUMED, check_count, check_tags, system_tags
 from headrace.model.records import Input, RunRecord
 from headrace.model.states import RunState
@@ -37,12 +37,15 @@ from headrace.services.mainmodule import canonical_main
 from headrace.services.session import NewSession, Resume, Session, Stores, open_session, reopen_session
 from headrace.stores import codecs
 
+_CUT = "[TRUNCATED - MAXIMUM LOG FILE SIZE REACHED]"
+
 
 class RunOptions(msgspec.Struct, frozen=True, kw_only=True):
     """What the command line says of a run, beside its parameters."""
 
     max_workers: int = 16
     max_num_splits: int = 100
+    max_log_size: int = 10  # MiB of each stream of an attempt
     tags: tuple[str, ...] = ()
     decorators: tuple[str, ...] = ()
     run_id_file: str = ""
@@ -104,18 +107,17 @@ def launch(cls: Any, values: dict[str, Any], options: RunOptions) -> RunRecord:
     facts = run_facts(cls, options, tags)
     ground = Ground(executor.capacity, workers, options.cache)
     plans = make_plans(cls, tuple(base), facts, options.decorators, ground)
-    resumed = options.origin is not None and not options.same_run
-    origin = [(RESUMED, str(options.origin.number))] if options.origin is not None and resumed else []
+    inputs = (
+        *(Input(name, packed) for name, packed in base.items()),
+        fact_input(cls, options.triggers, stores.artifacts),
+    )
     new = NewSession(
         flow=cls.__name__,
         entry=entry_of(cls),
         dialect="metaflow",
-        inputs=(
-            *(Input(name, packed) for name, packed in base.items()),
-            fact_input(cls, options.triggers, stores.artifacts),
-        ),
+        inputs=inputs,
         params=tuple((name, _shown(value)) for name, value in values.items()),
-        tags=(*system_tags(user_name(), options.project), *origin, *((tag, "") for tag in tags)),
+        tags=(*system_tags(user_name(), options.project), *_origin_tag(options), *((tag, "") for tag in tags)),
         max_parallel=workers,
     )
     seed = _seed(options, stores)
@@ -125,6 +127,7 @@ def launch(cls: Any, values: dict[str, Any], options: RunOptions) -> RunRecord:
         session = open_session(stores, executor, new, seed)
     console = Console(str(session.run.number), quiet=options.quiet)
     runtime = Runtime(session, graph, plans, base, console, options.max_num_splits)
+    session.loop.crew.log_rules = LogRules(options.max_log_size << 20, _CUT, KILLED)
     _write_files(session, options)
     try:
         record = _drive(session, runtime, console, cls)
@@ -135,8 +138,17 @@ def launch(cls: Any, values: dict[str, Any], options: RunOptions) -> RunRecord:
     return record
 
 
+def _origin_tag(options: RunOptions) -> list[tuple[str, str]]:
+    """Which run a new one takes over."""
+    return [(RESUMED, str(options.origin.number))] if options.origin is not None and not options.same_run else []
+
+
 def _call_hooks(cls: Any, session: Session, console: Console, kind: str) -> None:
     """Call what ``@exit_hook`` names, with the run where it takes one; the run is over, whatever they do."""
+    if not flow_decorators(cls, "exit_hook"):
+        return
+    from headrace.frontends.metaflow.client import Run, namespace
+
     for decorator in flow_decorators(cls, "exit_hook"):
         for named in decorator.attributes[kind]:
             namespace(None)

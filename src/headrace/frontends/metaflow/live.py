@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
-from headrace.frontends.metaflow.client import Run, Task
-from headrace.frontends.metaflow.current import Current, current, makers
-from headrace.frontends.metaflow.objects import of_this_run
+from typing import Any
 
-makers["run"] = lambda pathspec: of_this_run(Run, "/".join(pathspec.split("/")[:2]))
-makers["task"] = lambda pathspec: of_this_run(Task, pathspec)
+from headrace.frontends.metaflow.current import Current, current, makers
+
+
+def _run(pathspec: str) -> Any:
+    from headrace.frontends.metaflow.client import Run
+    from headrace.frontends.metaflow.objects import of_this_run
+
+    return of_this_run(Run, "/".join(pathspec.split("/")[:2]))
+
+
+def _task(pathspec: str) -> Any:
+    from headrace.frontends.metaflow.client import Task
+    from headrace.frontends.metaflow.objects import of_this_run
+
+    return of_this_run(Task, pathspec)
+
+
+makers["run"], makers["task"] = _run, _task
 
 __all__ = ["Current", "current"]

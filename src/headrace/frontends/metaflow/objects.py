@@ -94,7 +94,7 @@ _classes: dict[int, Any] = {}
 
 
 def object_at(pathspec: str) -> Any:
-    """The object at an address, in whatever namespace; the module ``client`` must have been imported."""
+    """The object at an address, in whatever namespace. Whoever calls it got here through ``client``."""
     return _classes[pathspec.count("/") + 1](pathspec, _namespace_check=False)
 
 

@@ -16,6 +16,9 @@ from headrace.wiring import Project, Settings
 #: Spun tasks are runs of a project of their own, named so after that of the flow's runs.
 SPIN = ".spin"
 
+#: Variables that say where the stores of the working directory are, which another folder has nothing to do with.
+_PLACES = ("HEADRACE_HOME", "HEADRACE_DATABASE", "HEADRACE_ARTIFACTS")
+
 
 class _Chosen:
     """What ``metadata`` chose in this process; None: nothing."""
@@ -78,7 +81,8 @@ def metadata(ms: str) -> str:
         return default_metadata()
     settings = _settings_of(place)
     file = wiring.database_file(settings)
-    if file is not None and not file.exists():
+    named = "://" in place or Path(place).exists()
+    if not named or (file is not None and not file.exists()):
         raise ValueError(f"Could not find directory {wiring.HOME} in directory {place}")
     return _choose(spin_settings(settings) if kind == "spin" else settings)
 
@@ -93,6 +97,8 @@ def _settings_of(place: str) -> Settings:
     folder = Path(place).absolute()
     if "://" in place or folder.is_file():
         return msgspec.structs.replace(wiring.read_settings(), database=place)
-    if folder.name == wiring.HOME:
-        return msgspec.structs.replace(wiring.read_settings(start=folder.parent), home=str(folder))
-    return wiring.read_settings(start=folder)
+    named = {name: value for name, value in os.environ.items() if name not in _PLACES}
+    settings = wiring.read_settings(named, folder.parent if folder.name == wiring.HOME else folder)
+    if folder.name == wiring.HOME or (folder / "metadata.db").exists():
+        return msgspec.structs.replace(settings, home=str(folder))
+    return settings

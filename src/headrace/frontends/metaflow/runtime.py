@@ -25,6 +25,8 @@ from headrace.model.values import Packed
 from headrace.services.session import Session
 from headrace.stores import codecs
 
+#: What a log ends with, and the console shows, of a task that was ended because another one failed.
+KILLED = "[KILLED BY ORCHESTRATOR]"
 #: Where an artifact is: in the output of a task, or known by itself.
 Where = Packed | tuple[Task, str]
 #: How long tasks may go on after another one failed, in seconds.
@@ -187,7 +189,7 @@ class Runtime:
         assert problem is not None
         if problem.failure == "cancelled":
             if pid:
-                self._console.task(name, pid, "[KILLED BY ORCHESTRATOR]", bad=True)
+                self._console.task(name, pid, KILLED, bad=True)
             return
         if problem.failure != "error":
             self._console.task(name, pid, problem.error, bad=True)

@@ -16,7 +16,6 @@ import msgspec
 from headrace.frontends.metaflow import current as current_module
 from headrace.frontends.metaflow.configs import wrap
 from headrace.frontends.metaflow.decorators import attach_dynamic, find, keep_only
-from headrace.frontends.metaflow.events import Trigger
 from headrace.frontends.metaflow.exceptions import (
     FailureHandledByCatch,
     MetaflowException,
@@ -131,6 +130,7 @@ def _flow_class(spec: StepSpec) -> Any:
             attach_dynamic(list(cls._steps.values()), spec.decorators)
             if spec.only is not None:
                 keep_only(cls, spec.only)
+        graph_info(cls)
         for name in spec.constants:
             setattr(cls, name, _fixed(name, _form(cls, name, spec)))
         _classes[key] = cls
@@ -210,11 +210,17 @@ def task_facts(spec: StepSpec, call: RawCall, state: Artifacts) -> dict[str, Any
         "tags": frozenset(spec.facts.get("tags", ())),
     }
     if "triggers" in spec.facts:
-        facts["trigger"] = lambda: Trigger(spec.facts["triggers"])
+        facts["trigger"] = lambda: _trigger(spec)
     place = place_of(state.stack, call.task)
     if place is not None:
         facts["parallel"], facts["is_parallel"] = place, True
     return facts
+
+
+def _trigger(spec: StepSpec) -> Any:
+    from headrace.frontends.metaflow.client import Trigger
+
+    return Trigger(spec.facts["triggers"])
 
 
 # --- running ------------------------------------------------------------------------------------------------------

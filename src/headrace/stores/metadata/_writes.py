@@ -21,11 +21,15 @@ from headrace.model.records import (
 from headrace.stores.metadata import _rows
 from headrace.stores.metadata._database import Transaction
 from headrace.stores.metadata._sql import Row, Statements
-from headrace.stores.metadata.protocol import CacheEntry, DropOutputs, RunChange, Untag, Write
+from headrace.stores.metadata.protocol import CacheEntry, DropLog, DropOutputs, RunChange, Untag, Write
 
 
 def _drop_row(drop: DropOutputs) -> Row:
     return (drop.run_id, drop.step, drop.number)
+
+
+def _drop_log_row(drop: DropLog) -> Row:
+    return (drop.run_id, drop.step, drop.number, drop.attempt, drop.stream)
 
 
 def _untag_row(untag: Untag) -> Row:
@@ -40,6 +44,7 @@ _PLAIN: dict[type, tuple[str, Callable[[Any], Row]]] = {
     DropOutputs: ("drop_outputs", _drop_row),
     Edge: ("put_edge", _rows.edge_row),
     LogChunk: ("put_log", _rows.log_row),
+    DropLog: ("drop_log", _drop_log_row),
     MetricChunk: ("put_metric", _rows.metric_row),
     Tag: ("put_tag", _rows.tag_row),
     Untag: ("drop_tag", _untag_row),
@@ -52,6 +57,8 @@ _PLAIN: dict[type, tuple[str, Callable[[Any], Row]]] = {
 _RIVALS: dict[type, type] = {
     ArtifactRecord: DropOutputs,
     DropOutputs: ArtifactRecord,
+    LogChunk: DropLog,
+    DropLog: LogChunk,
     Tag: Untag,
     Untag: Tag,
 }

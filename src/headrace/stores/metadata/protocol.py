@@ -87,6 +87,16 @@ class DropOutputs(msgspec.Struct, frozen=True, array_like=True):
     number: int
 
 
+class DropLog(msgspec.Struct, frozen=True, array_like=True):
+    """Forget what an attempt wrote to ``stream`` so far, because somebody should not have printed it."""
+
+    run_id: int
+    step: str
+    number: int
+    attempt: int
+    stream: str
+
+
 #: All that a transaction may hold. Records with the key of an existing row replace it
 #: (tasks, attempts, artifacts, params, tags, waits, cache entries); chunks and edges are only ever added, and adding
 #: the same edge or log chunk (by its key) twice is the same as once.
@@ -104,6 +114,7 @@ Write = (
     | Wait
     | CacheEntry
     | DropOutputs
+    | DropLog
 )
 
 

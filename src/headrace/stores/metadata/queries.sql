@@ -81,6 +81,9 @@ INSERT INTO edges (run_id, child_step, child_number, parent_step, parent_number)
 VALUES (:run_id, :child_step, :child_number, :parent_step, :parent_number)
 ON CONFLICT (run_id, child_step, child_number, parent_step, parent_number) DO NOTHING
 
+-- name: drop_log
+DELETE FROM logs WHERE run_id = :run_id AND step = :step AND number = :number AND attempt = :attempt AND stream = :stream
+
 -- name: put_log
 INSERT INTO logs (run_id, step, number, attempt, seq, stream, written, data)
 VALUES (:run_id, :step, :number, :attempt, :seq, :stream, :written, :data)

@@ -1,0 +1,1 @@
+WORD = "a word of a sibling"
