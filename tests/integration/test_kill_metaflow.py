@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from headrace.frontends.metaflow.script import environment
+from headrace.frontends.metaflow.programs.script import environment
 from headrace.model.states import RunState, TaskState
 from headrace.stores import codecs
 from headrace.stores.artifacts.local import LocalStore

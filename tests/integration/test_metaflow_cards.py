@@ -17,7 +17,7 @@ import msgspec
 import pytest
 
 from headrace.frontends.metaflow.cards import Card, get_cards, html
-from headrace.frontends.metaflow.client import Run, namespace
+from headrace.frontends.metaflow.client.runs import Run, namespace
 from headrace.model.values import Preview
 
 SHIM = Path(html.__file__).parents[1] / "shim"

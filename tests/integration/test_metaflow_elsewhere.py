@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from headrace.frontends.metaflow.script import environment
+from headrace.frontends.metaflow.programs.script import environment
 
 if TYPE_CHECKING:
     from tests.integration.conftest import Finished, Project

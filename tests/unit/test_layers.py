@@ -34,6 +34,10 @@ FAULTS: dict[str, tuple[str, dict[str, str]]] = {
         "frontends",
         {"frontends/planted.py": "import headrace.frontends.native"},
     ),
+    "steps-know-who-runs-them": (
+        "metaflow",
+        {"frontends/metaflow/authoring/planted.py": "import headrace.frontends.metaflow.running.task"},
+    ),
     "stores": ("stores", {"stores/metadata/planted.py": "import headrace.stores.artifacts.protocol"}),
     "executors": (
         "executors",

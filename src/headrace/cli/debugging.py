@@ -38,7 +38,7 @@ def enter(metadata: MetadataStore, artifacts: ArtifactStore, run: RunRecord, tas
         NotLoadableError, BlobError: an input cannot be read.
     """
     if run.dialect == "metaflow":
-        from headrace.frontends.metaflow.script import load_class
+        from headrace.frontends.metaflow.programs.script import load_class
 
         return _enter_metaflow(load_class(run.entry), metadata, artifacts, run, task)
     found = _find_step(run, task.step)
@@ -55,7 +55,7 @@ def enter(metadata: MetadataStore, artifacts: ArtifactStore, run: RunRecord, tas
 def _enter_metaflow(
     cls: Any, metadata: MetadataStore, artifacts: ArtifactStore, run: RunRecord, task: TaskRecord
 ) -> Entered:
-    from headrace.frontends.metaflow.debugging import enter as enter_task
+    from headrace.frontends.metaflow.running.debugging import enter as enter_task
 
     names, call_step = enter_task(cls, run, task, _outputs_before(metadata, run, task), artifacts)
     return Entered(task.step.rpartition(".")[2], names, call_step)
@@ -99,7 +99,7 @@ def _find_step(run: RunRecord, name: str) -> Any:
 
 
 def _is_subflow(value: object, step: str) -> bool:
-    return type(value).__module__ == "headrace.frontends.metaflow.subflow" and step.startswith(
+    return type(value).__module__ == "headrace.frontends.metaflow.programs.subflow" and step.startswith(
         f"{getattr(value, 'name', '')}."
     )
 

@@ -81,6 +81,6 @@ def _of_python(path: Path, name: str, text: bytes) -> Target:
 def make_loadable(target: str) -> None:
     """Put ours in place of the metaflow package where a native flow's file needs one."""
     if target_of(target).mixed:
-        from headrace.frontends.metaflow.script import stand_in
+        from headrace.frontends.metaflow.programs.script import stand_in
 
         stand_in()

@@ -33,7 +33,7 @@ def run_file(path: str, command: Sequence[str], options: Options, rest: Sequence
         words.append(f"--max-workers={options.max_parallel}")
     words += [f"--{name}" for name in ("debug", "no-cache") if name in options.flags]
     if not options.json:
-        from headrace.frontends.metaflow.script import become
+        from headrace.frontends.metaflow.programs.script import become
 
         become(path, [*words, *rest])
     return _with_json(path, [*words, *rest])
@@ -43,7 +43,7 @@ def _with_json(path: str, words: list[str]) -> int:
     """Run it with all that it prints on stderr; then one JSON document on stdout, as for native flows."""
     import os
 
-    from headrace.frontends.metaflow.script import environment
+    from headrace.frontends.metaflow.programs.script import environment
 
     with tempfile.TemporaryDirectory() as folder:
         facts = Path(folder, "run.json")

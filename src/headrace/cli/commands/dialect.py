@@ -13,7 +13,7 @@ def dialect_command(name: str) -> int:
     Put it on Python's path: PYTHONPATH="$(headrace dialect metaflow)" python flow.py run. (`headrace run flow.py` does
     so by itself.)
     """
-    from headrace.frontends.metaflow.script import SHIM
+    from headrace.frontends.metaflow.programs.script import SHIM
 
     click.echo(SHIM)
     return 0

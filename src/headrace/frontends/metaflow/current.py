@@ -36,7 +36,7 @@ def leave() -> None:
     _facts.set(_process[-1] if _process else None)
 
 
-#: What makes ``current.run`` and ``current.task`` from a pathspec; see ``live``.
+#: What makes ``current.run`` and ``current.task`` from a pathspec; see ``client.live``.
 makers: dict[str, Callable[[str], Any]] = {}
 
 _NAMES = (

@@ -238,7 +238,7 @@ _PUBLIC = {
     "InvalidNextException": "metaflow.flowspec",
 }
 #: The same for modules of ours that have errors of their own.
-_MODULES = {"headrace.frontends.metaflow.s3objects": "metaflow.plugins.datatools.s3.s3"}
+_MODULES = {"headrace.frontends.metaflow.s3.objects": "metaflow.plugins.datatools.s3.s3"}
 
 
 def public_name(kind: type[BaseException]) -> str:

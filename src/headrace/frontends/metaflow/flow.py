@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from headrace.frontends.metaflow.flowspec import FlowBase
+from headrace.frontends.metaflow.authoring.flowspec import FlowBase
 
 
 class FlowSpec(FlowBase):
@@ -10,6 +10,6 @@ class FlowSpec(FlowBase):
 
     def __init__(self, use_cli: bool = True) -> None:
         if use_cli:
-            from headrace.frontends.metaflow.cli import main
+            from headrace.frontends.metaflow.commands.cli import main
 
             main(type(self))

@@ -1,4 +1,4 @@
-"""Cards of the task that is running in this process: ``task`` makes a ``CardMaker`` for steps that have ``@card``."""
+"""Cards of the task that runs in this process: ``running.task`` makes a ``CardMaker`` for steps that have ``@card``."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from headrace.frontends.metaflow.cards.current import CurrentCard, OneCard
 from headrace.frontends.metaflow.cards.making import Order, kept, render, stem_of
 from headrace.frontends.metaflow.cards.parts import LogComponent, SectionComponent
 from headrace.frontends.metaflow.cards.types import BUILT_IN_PAGES, BlankCard, DefaultCard, find_type
-from headrace.frontends.metaflow.clienttask import DataArtifact, Task
+from headrace.frontends.metaflow.client.base import of_this_run
+from headrace.frontends.metaflow.client.task import DataArtifact, Task
 from headrace.frontends.metaflow.exceptions import MetaflowException, TimeoutException
 from headrace.frontends.metaflow.names import SUCCESS, is_artifact
-from headrace.frontends.metaflow.objects import of_this_run
 from headrace.model.messages import Output
 from headrace.model.records import ArtifactRecord, TaskId, TaskRecord
 from headrace.model.states import TaskState

@@ -15,6 +15,7 @@ from typing import Any
 
 import msgspec
 
+from headrace.frontends.metaflow.authoring.graphinfo import graph_info
 from headrace.frontends.metaflow.cards.base import MetaflowCard
 from headrace.frontends.metaflow.cards.current import CARD_WORD
 from headrace.frontends.metaflow.cards.errors import (
@@ -23,7 +24,6 @@ from headrace.frontends.metaflow.cards.errors import (
     UnrenderableCardException,
 )
 from headrace.frontends.metaflow.cards.types import ErrorCard, find_type
-from headrace.frontends.metaflow.graphinfo import graph_info
 from headrace.frontends.metaflow.names import CARD, CARD_ENDING
 from headrace.model.messages import Output
 from headrace.model.values import Preview

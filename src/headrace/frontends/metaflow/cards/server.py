@@ -17,7 +17,7 @@ import msgspec
 
 from headrace.frontends.metaflow.cards.errors import CardNotPresentException
 from headrace.frontends.metaflow.cards.view import Card, Wanted, cards_of
-from headrace.frontends.metaflow.client import Flow, Run, Task
+from headrace.frontends.metaflow.client.runs import Flow, Run, Task
 from headrace.frontends.metaflow.exceptions import MetaflowException, MetaflowNotFound
 from headrace.model.errors import HeadraceError
 from headrace.model.states import RunState

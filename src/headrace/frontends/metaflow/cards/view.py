@@ -17,9 +17,9 @@ from headrace.frontends.metaflow.cards.errors import (
 )
 from headrace.frontends.metaflow.cards.making import MADE_HERE
 from headrace.frontends.metaflow.cards.types import BUILT_IN_PAGES
-from headrace.frontends.metaflow.clienttask import Task
+from headrace.frontends.metaflow.client.base import namespace, object_at
+from headrace.frontends.metaflow.client.task import Task
 from headrace.frontends.metaflow.names import CARD, CARD_ENDING
-from headrace.frontends.metaflow.objects import namespace, object_at
 from headrace.model.records import ArtifactRecord
 
 _type = type

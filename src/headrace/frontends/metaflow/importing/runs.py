@@ -14,7 +14,9 @@ from typing import Any
 
 import msgspec
 
-from headrace.frontends.metaflow.graphinfo import plain
+from headrace.frontends.metaflow.authoring.graphinfo import plain
+from headrace.frontends.metaflow.client.runfacts import keep_facts
+from headrace.frontends.metaflow.client.tags import IMPORTED, RESUMED, SYSTEM
 from headrace.frontends.metaflow.importing.folder import (
     RunFolder,
     TaskFolder,
@@ -26,8 +28,6 @@ from headrace.frontends.metaflow.importing.report import ImportReport, Report
 from headrace.frontends.metaflow.importing.tasks import OF_METAFLOW, TaskWriter
 from headrace.frontends.metaflow.importing.values import ForeachFrame, Stored, Values, shown
 from headrace.frontends.metaflow.importing.walk import Found, Walk
-from headrace.frontends.metaflow.runfacts import keep_facts
-from headrace.frontends.metaflow.tagging import IMPORTED, RESUMED, SYSTEM
 from headrace.model.records import Input, Param, RunDetails, RunRecord, Tag
 from headrace.model.states import RunState
 from headrace.services.adopting import Adoption, is_partial

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from headrace.frontends.metaflow import exceptions
-from headrace.frontends.metaflow.configs import ConfigValue
+from headrace.frontends.metaflow.authoring.configs import ConfigValue
 from headrace.frontends.metaflow.importing.folder import UnreadableError
 from headrace.model.errors import StoreError
 from headrace.model.values import Packed, Preview

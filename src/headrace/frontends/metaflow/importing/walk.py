@@ -1,7 +1,7 @@
 """The way a run took, from what its tasks left: which task led to which, and what each took over from it.
 
-This goes as ``runtime`` goes when it runs a flow, so that the inputs of a task are what they would be had it run here:
-tasks that are looked for by step and foreach indices take the place of tasks that are submitted.
+This goes as ``running.runtime`` goes when it runs a flow, so that the inputs of a task are what they would be had it
+run here: tasks that are looked for by step and foreach indices take the place of tasks that are submitted.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ from collections import defaultdict, deque
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
-from headrace.frontends.metaflow.flowspec import Transition
+from headrace.frontends.metaflow.authoring.flowspec import Transition
 from headrace.frontends.metaflow.importing.folder import TaskFolder
-from headrace.frontends.metaflow.joining import join_shape
 from headrace.frontends.metaflow.names import FOREACH, INPUTS, TRANSITION
+from headrace.frontends.metaflow.running.joining import join_shape
 from headrace.model.records import Input, Source, TaskId
 from headrace.model.values import Packed
 from headrace.stores import codecs

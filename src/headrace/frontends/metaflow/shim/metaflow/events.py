@@ -1,6 +1,6 @@
 """What started a run."""
 
-from headrace.frontends.metaflow.client import Trigger
-from headrace.frontends.metaflow.events import MetaflowEvent
+from headrace.frontends.metaflow.client.events import MetaflowEvent
+from headrace.frontends.metaflow.client.runs import Trigger
 
 __all__ = ["MetaflowEvent", "Trigger"]

@@ -1,5 +1,5 @@
 """The graph of a flow."""
 
-from headrace.frontends.metaflow.graph import FlowGraph
+from headrace.frontends.metaflow.authoring.graph import FlowGraph
 
 __all__ = ["FlowGraph"]

@@ -1,5 +1,5 @@
 """``IncludeFile``."""
 
-from headrace.frontends.metaflow.parameters import IncludedFile, IncludeFile
+from headrace.frontends.metaflow.authoring.parameters import IncludedFile, IncludeFile
 
 __all__ = ["IncludeFile", "IncludedFile"]

@@ -1,5 +1,5 @@
 """Events: published to Argo only, which Headrace does not drive yet."""
 
-from headrace.frontends.metaflow.events import ArgoEvent
+from headrace.frontends.metaflow.client.events import ArgoEvent
 
 __all__ = ["ArgoEvent"]

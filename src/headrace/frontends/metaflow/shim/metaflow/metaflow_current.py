@@ -1,5 +1,5 @@
 """``current``."""
 
-from headrace.frontends.metaflow.live import Current, current
+from headrace.frontends.metaflow.client.live import Current, current
 
 __all__ = ["Current", "current"]

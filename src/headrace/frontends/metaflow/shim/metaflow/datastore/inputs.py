@@ -1,5 +1,5 @@
 """The branches of a join."""
 
-from headrace.frontends.metaflow.flowspec import Inputs
+from headrace.frontends.metaflow.authoring.flowspec import Inputs
 
 __all__ = ["Inputs"]

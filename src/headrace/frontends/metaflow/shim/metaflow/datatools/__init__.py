@@ -1,4 +1,4 @@
 """``S3``."""
 
-from headrace.frontends.metaflow.s3 import S3 as S3
-from headrace.frontends.metaflow.s3objects import *  # noqa: F403
+from headrace.frontends.metaflow.s3.access import S3 as S3
+from headrace.frontends.metaflow.s3.objects import *  # noqa: F403

@@ -1,5 +1,5 @@
 """``Deployer``."""
 
-from headrace.frontends.metaflow.deployer import DeployedFlow, Deployer, TriggeredRun
+from headrace.frontends.metaflow.programs.deployer import DeployedFlow, Deployer, TriggeredRun
 
 __all__ = ["DeployedFlow", "Deployer", "TriggeredRun"]

@@ -1,5 +1,5 @@
 """``Runner``."""
 
-from headrace.frontends.metaflow.running import ExecutingProcess, ExecutingRun, ExecutingTask, Runner
+from headrace.frontends.metaflow.programs.runner import ExecutingProcess, ExecutingRun, ExecutingTask, Runner
 
 __all__ = ["ExecutingProcess", "ExecutingRun", "ExecutingTask", "Runner"]

@@ -1,5 +1,5 @@
 """``NBDeployer``."""
 
-from headrace.frontends.metaflow.notebooks import NBDeployer, NBDeployerInitializationError
+from headrace.frontends.metaflow.programs.notebooks import NBDeployer, NBDeployerInitializationError
 
 __all__ = ["NBDeployer", "NBDeployerInitializationError"]

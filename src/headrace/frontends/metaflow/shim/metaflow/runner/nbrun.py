@@ -1,5 +1,5 @@
 """``NBRunner``."""
 
-from headrace.frontends.metaflow.notebooks import NBRunner, NBRunnerInitializationError
+from headrace.frontends.metaflow.programs.notebooks import NBRunner, NBRunnerInitializationError
 
 __all__ = ["NBRunner", "NBRunnerInitializationError"]

@@ -1,5 +1,5 @@
 """Processes that ``Runner`` starts."""
 
-from headrace.frontends.metaflow.processes import CommandManager, LogReadTimeoutError, SubprocessManager
+from headrace.frontends.metaflow.programs.processes import CommandManager, LogReadTimeoutError, SubprocessManager
 
 __all__ = ["CommandManager", "LogReadTimeoutError", "SubprocessManager"]

@@ -1,4 +1,4 @@
 """Configs."""
 
-from headrace.frontends.metaflow.configs import Config as Config
-from headrace.frontends.metaflow.configs import ConfigValue as ConfigValue
+from headrace.frontends.metaflow.authoring.configs import Config as Config
+from headrace.frontends.metaflow.authoring.configs import ConfigValue as ConfigValue

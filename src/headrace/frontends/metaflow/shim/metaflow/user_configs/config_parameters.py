@@ -1,5 +1,5 @@
 """Configs."""
 
-from headrace.frontends.metaflow.configs import Config, ConfigValue, config_expr
+from headrace.frontends.metaflow.authoring.configs import Config, ConfigValue, config_expr
 
 __all__ = ["Config", "ConfigValue", "config_expr"]

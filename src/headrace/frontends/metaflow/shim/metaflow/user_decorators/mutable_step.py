@@ -1,3 +1,3 @@
 """What users write around flows and steps."""
 
-from headrace.frontends.metaflow.userdeco import *  # noqa: F403
+from headrace.frontends.metaflow.authoring.userdecorators import *  # noqa: F403

@@ -1,6 +1,6 @@
 """Parsers of files that list packages."""
 
-from headrace.frontends.metaflow.parsers import (
+from headrace.frontends.metaflow.authoring.parsers import (
     ParserValueError,
     conda_environment_yml_parser,
     pyproject_toml_parser,

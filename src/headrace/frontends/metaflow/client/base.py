@@ -1,0 +1,287 @@
+"""What all objects of the Client API have in common: addresses, namespaces, tags, being pickled."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from functools import cached_property
+from typing import Any, Self
+
+from headrace.client.source import RunReader, Source
+from headrace.frontends.metaflow.client.providers import chosen_project, spin_settings
+from headrace.frontends.metaflow.client.tags import RunTags, tags_of
+from headrace.frontends.metaflow.current import SPUN_FACT, facts
+from headrace.frontends.metaflow.exceptions import (
+    MetaflowInvalidPathspec,
+    MetaflowNamespaceMismatch,
+    MetaflowNotFound,
+)
+from headrace.frontends.metaflow.identity import user_name
+from headrace.wiring import Project, Settings
+
+
+class _Namespace:
+    """The namespace of this process, once it is set."""
+
+    value: str | None = None
+    is_set = False
+
+
+def default_namespace() -> str | None:
+    """Go back to the namespace of the user; returns it."""
+    _Namespace.value, _Namespace.is_set = f"user:{user_name()}", True
+    return _Namespace.value
+
+
+def get_namespace() -> str | None:
+    """The namespace that objects are looked for in; None: all."""
+    return _Namespace.value if _Namespace.is_set else default_namespace()
+
+
+def namespace(ns: str | None) -> str | None:
+    """Look for objects in namespace ``ns`` only; None: everywhere."""
+    _Namespace.value, _Namespace.is_set = ns, True
+    return ns
+
+
+#: Stores that were opened for objects that were pickled or found elsewhere, by process and settings.
+_sources: dict[tuple[int, Settings], Source] = {}
+
+
+def open_source() -> Source:
+    """The stores that ``metadata`` chose, else those of the working directory."""
+    return Source(chosen_project())
+
+
+def _source_of(settings: Settings) -> Source:
+    key = os.getpid(), settings
+    if key not in _sources:
+        _sources[key] = Source(Project(settings))
+    return _sources[key]
+
+
+def not_looked_for(kind: type[MetaflowObject], pathspec: str) -> Any:
+    """An object of which it is known that it is, or will be, there: the row of a task may come after its start."""
+    found = kind.__new__(kind)
+    found._set(pathspec, None, None)
+    return found
+
+
+def found_elsewhere(kind: type[MetaflowObject], pathspec: str, settings: Settings) -> Any:
+    """An object of the Client API that is read, with all that it leads to, where ``settings`` say."""
+    found = not_looked_for(kind, pathspec)
+    found._source = _source_of(settings)
+    return found
+
+
+def of_this_run(kind: type[MetaflowObject], pathspec: str) -> Any:
+    """An object of the run that this process runs a task of; a spun one is not where other runs are."""
+    if not facts().get(SPUN_FACT):
+        return not_looked_for(kind, pathspec)
+    from headrace import wiring
+
+    return found_elsewhere(kind, pathspec, spin_settings(wiring.read_settings()))
+
+
+def when(seconds: float | None) -> datetime | None:
+    """A moment in local time, as Metaflow gives it."""
+    return None if not seconds else datetime.fromtimestamp(seconds)
+
+
+#: The class of an object by the number of the parts of its address: what is above knows what is below, not the reverse.
+_classes: dict[int, Any] = {}
+
+
+def object_at(pathspec: str) -> Any:
+    """The object at an address, in whatever namespace. Whoever calls it got here through ``runs``."""
+    return _classes[pathspec.count("/") + 1](pathspec, _namespace_check=False)
+
+
+class MetaflowObject:
+    """Base of all: an address, a parent, children. Objects without a check look everywhere for their children."""
+
+    _KIND = ""
+    _FORM = ""
+    _PARTS = 1
+
+    def __init_subclass__(cls) -> None:
+        if "_KIND" in vars(cls):
+            _classes[cls._PARTS] = cls
+
+    def __init__(self, pathspec: str, attempt: int | None = None, _namespace_check: bool = True) -> None:
+        self._set(pathspec, attempt, get_namespace() if _namespace_check else None)
+        self._open()
+        if not self._is_in(self._namespace):
+            raise MetaflowNamespaceMismatch(self._namespace)
+
+    def _set(self, pathspec: str, attempt: int | None, ns: str | None) -> None:
+        if not isinstance(pathspec, str):
+            raise TypeError(f"{self._KIND} takes an address such as '{self._FORM}', not {pathspec!r}")
+        parts = pathspec.split("/")
+        if len(parts) != self._PARTS:
+            raise MetaflowInvalidPathspec(f"Expects {self._KIND}('{self._FORM}')")
+        self.id = parts[-1]
+        self.pathspec = pathspec
+        self._attempt = _checked_attempt(self._PARTS, attempt)
+        self._namespace = ns
+
+    @classmethod
+    def _near(cls, pathspec: str, other: MetaflowObject, *, attempt: int | None = None, ns: str | None = None) -> Self:
+        """The object at an address that is known to exist, in the stores of ``other``."""
+        self = cls.__new__(cls)
+        self._set(pathspec, attempt, ns)
+        self._source = other._source
+        if "_run" in other.__dict__ and self.path_components[:2] == other.path_components[:2]:
+            self.__dict__["_run"] = other.__dict__["_run"]
+        return self
+
+    @cached_property
+    def _source(self) -> Source:
+        return open_source()
+
+    def _open(self) -> None:
+        raise NotImplementedError
+
+    def _absent(self) -> MetaflowNotFound:
+        return MetaflowNotFound(f"{self!r} does not exist")
+
+    @property
+    def path_components(self) -> list[str]:
+        """The parts of the address."""
+        return self.pathspec.split("/")
+
+    @property
+    def parent(self) -> Any:
+        """What it is part of; None of a flow."""
+        if self._PARTS == 1:
+            return None
+        attempt = self._attempt if self._PARTS == 5 else None
+        return _classes[self._PARTS - 1]._near("/".join(self.path_components[:-1]), self, attempt=attempt)
+
+    def is_in_namespace(self) -> bool:
+        """Whether the current namespace has it."""
+        return self._is_in(get_namespace())
+
+    def _is_in(self, ns: str | None) -> bool:
+        return ns is None or ns in self.tags
+
+    @property
+    def tags(self) -> frozenset[str]:
+        """All tags: those of the run."""
+        return self.user_tags | self.system_tags
+
+    @property
+    def user_tags(self) -> frozenset[str]:
+        """Tags that people gave."""
+        return frozenset()
+
+    @property
+    def system_tags(self) -> frozenset[str]:
+        """Tags that say where the run comes from."""
+        return frozenset()
+
+    @property
+    def origin_pathspec(self) -> str | None:
+        """What ``resume`` took it over from; None: nothing."""
+        return None
+
+    def __eq__(self, other: object) -> bool:
+        return type(other) is type(self) and other.pathspec == self.pathspec and other._attempt == self._attempt
+
+    def __hash__(self) -> int:
+        return hash((self._KIND, self.pathspec))
+
+    def __repr__(self) -> str:
+        attempt = "" if self._attempt is None else f", attempt={self._attempt}"
+        return f"{self._KIND}('{self.pathspec}'{attempt})"
+
+    def __reduce__(self) -> tuple[Callable[..., MetaflowObject], tuple[Any, ...]]:
+        return _restore, (type(self), self.pathspec, self._attempt, self._namespace, self._source.settings)
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(())
+
+    def _filtered(self, tags: tuple[str, ...]) -> Iterator[Any]:
+        return (child for child in self if all(tag in child.tags for tag in tags))
+
+    def __getitem__(self, name: str) -> Any:
+        for child in self:
+            if child.id == str(name):
+                return child
+        raise KeyError(name)
+
+    def __contains__(self, name: object) -> bool:
+        try:
+            self[str(name)]
+        except KeyError:
+            return False
+        return True
+
+    def _ipython_key_completions_(self) -> list[str]:
+        return [child.id for child in self]
+
+
+def _checked_attempt(parts: int, attempt: Any) -> int | None:
+    if attempt is None:
+        return None
+    if parts < 4:
+        raise MetaflowNotFound("Attempts can only be specified for Task or DataArtifact")
+    try:
+        number = int(attempt)
+    except ValueError:
+        raise MetaflowNotFound("Attempt can only be an integer") from None
+    if number < 0:
+        raise MetaflowNotFound("Attempt can only be non-negative")
+    return number
+
+
+def _restore(
+    cls: type[MetaflowObject], pathspec: str, attempt: int | None, ns: str | None, settings: Settings
+) -> MetaflowObject:
+    """An object that was pickled, perhaps by another process: in the stores and the namespace that it had there.
+
+    Raises:
+        MetaflowNotFound: it is gone.
+    """
+    self = cls.__new__(cls)
+    self._set(pathspec, attempt, ns)
+    self._source = _source_of(settings)
+    self._open()
+    return self
+
+
+class InRun(MetaflowObject):
+    """Something of a run."""
+
+    def _open(self) -> None:
+        assert self._run
+
+    @cached_property
+    def _run(self) -> RunReader:
+        source = self._source
+        flow, number = self.path_components[:2]
+        record = source.metadata.run(flow, int(number), source.project) if number.isdigit() else None
+        if record is None:
+            raise self._absent()
+        return RunReader(source, record, complete=False)
+
+    @property
+    def _tags(self) -> RunTags:
+        return tags_of(self._run.metadata, self._run.id)
+
+    @property
+    def user_tags(self) -> frozenset[str]:
+        """Tags that people gave."""
+        return self._tags.user
+
+    @property
+    def system_tags(self) -> frozenset[str]:
+        """Tags that say where the run comes from."""
+        return self._tags.system
+
+    @property
+    def origin_pathspec(self) -> str | None:
+        """What ``resume`` took it over from; None: nothing."""
+        origin = self._tags.origin
+        return "/".join([self.path_components[0], origin, *self.path_components[2:]]) if origin else None

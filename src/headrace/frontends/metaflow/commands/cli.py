@@ -1,0 +1,443 @@
+"""The command line of a flow file: ``python flow.py run``. Each command does its work in a module of its own."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from headrace.frontends.metaflow.authoring.decorators import parse_spec
+from headrace.frontends.metaflow.authoring.graph import graph_of, lint
+from headrace.frontends.metaflow.authoring.parameters import JSONType, Parameter
+from headrace.frontends.metaflow.authoring.prepare import prepare, split_configs
+from headrace.frontends.metaflow.authoring.projects import flow_decorators, project_facts
+from headrace.frontends.metaflow.exceptions import CommandException, CommandUsageException, MetaflowException
+from headrace.frontends.metaflow.identity import user_name
+from headrace.frontends.metaflow.running.launch import RunOptions, default_values, launch
+from headrace.frontends.metaflow.version import VERSION
+from headrace.model.errors import HeadraceError, UsageError
+
+
+def main(cls: Any, argv: list[str] | None = None) -> None:
+    """Run the command line for a flow, and leave the process."""
+    sys.exit(call(cls, sys.argv[1:] if argv is None else argv))
+
+
+def call(cls: Any, argv: list[str]) -> int:
+    """Run the command line for a flow; the exit code."""
+    name = os.path.basename(sys.argv[0])  # noqa: PTH119
+    try:
+        argv, files, texts = split_configs(argv)
+        resumed = "resume" in argv
+        if resumed and (files or texts):
+            raise CommandUsageException("Cannot specify configurations when resuming: they are those of the origin run")
+        try:
+            prepare(cls, files, texts, user_name(), _configs_of_origin(cls, argv) if resumed else None)
+        except MetaflowException:
+            if argv[:1] != ["--help"]:  # help is there for those who do something wrong, too
+                raise
+        group = make_group(cls)
+        result = group.main(argv, prog_name=name, standalone_mode=False, auto_envvar_prefix="METAFLOW")
+    except click.exceptions.Exit as error:
+        return error.exit_code
+    except (click.exceptions.Abort, KeyboardInterrupt):
+        click.echo("\nAborted!", err=True)
+        return 1
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except MetaflowException as error:
+        complain(error.headline, str(error))
+        return 2 if isinstance(error, CommandUsageException) else 1
+    except HeadraceError as error:
+        complain("Usage error" if isinstance(error, UsageError) else "Headrace error", str(error))
+        return 2 if isinstance(error, UsageError) else 1
+    return result if isinstance(result, int) else 0
+
+
+def _configs_of_origin(cls: Any, argv: list[str]) -> dict[str, Any]:
+    from headrace.frontends.metaflow.running.resuming import configs_of, origin_of
+
+    named = [argv[at + 1] for at, one in enumerate(argv[:-1]) if one == "--origin-run-id"]
+    named += [one.partition("=")[2] for one in argv if one.startswith("--origin-run-id=")]
+    return configs_of(cls, origin_of(cls, named[0] if named else None)) if cls._configs() else {}
+
+
+def complain(headline: str, text: str) -> None:
+    """An error, as the command line shows it: without the stars around names."""
+    sys.stdout.flush()
+    lines = "\n".join(f"    {line}" for line in re.sub(r"\*([^*\n]+)\*", r"\1", text).splitlines())
+    click.echo(f"    {headline}:\n{lines}\n", err=True)
+
+
+#: What the options choose among there. Here there is one of each, so that the choice makes no difference.
+_METADATA = click.Choice(["local", "service", "spin"])
+_ENVIRONMENT = click.Choice(["local", "conda", "pypi", "uv"])
+_DATASTORE = click.Choice(["local", "s3", "azure", "gs", "spin"])
+_LOGGER = click.Choice(["nullSidecarLogger", "debugLogger"])
+_MONITOR = click.Choice(["nullSidecarMonitor", "debugMonitor"])
+_MODE = click.Choice(["spin"])
+_WITH_HELP = "Add a decorator to all steps. May be repeated."
+#: Modules with commands that most runs of a flow file do not need.
+_MORE_COMMANDS = ("inspecting", "logs", "tags", "package", "cards")
+
+
+class _Commands(click.Group):
+    """Commands of which some are imported when they are asked for: ``run`` is not to wait for the others."""
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command of that name."""
+        found = super().get_command(ctx, cmd_name)
+        return found or (super().get_command(ctx, cmd_name) if self._load() else None)
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The names of all commands."""
+        self._load()
+        return super().list_commands(ctx)
+
+    def _load(self) -> bool:
+        import importlib
+
+        for name in _MORE_COMMANDS:
+            for command in importlib.import_module(f"headrace.frontends.metaflow.commands.{name}").COMMANDS:
+                self.add_command(command)
+        return True
+
+
+def make_group(cls: Any) -> click.Group:
+    """The commands of a flow file."""
+
+    @click.group(cls=_Commands, invoke_without_command=True, context_settings={"help_option_names": ["--help"]})
+    @click.option("--quiet/--not-quiet", default=False, help="Suppress unnecessary messages.")
+    @click.option("--metadata", type=_METADATA, default="local", help="Accepted; Headrace has its own store.")
+    @click.option("--environment", type=_ENVIRONMENT, default="local", help="Accepted; tasks run in this environment.")
+    @click.option("--datastore", type=_DATASTORE, default="local", help="Accepted; Headrace has its own store.")
+    @click.option("--datastore-root", default=None, help="Accepted and not used.")
+    @click.option("--package-suffixes", default=".py,.R,.RDS", help="Suffixes of the files that `package` takes.")
+    @click.option("--with", "decospecs", multiple=True, help=_WITH_HELP)
+    @click.option("--pylint/--no-pylint", default=True, help="Accepted and not used.")
+    @click.option("--event-logger", type=_LOGGER, default="nullSidecarLogger", help="Accepted and not used.")
+    @click.option("--monitor", type=_MONITOR, default="nullSidecarMonitor", help="Accepted and not used.")
+    @click.option("--mode", type=_MODE, default=None, help="Accepted and not used.")
+    @_decorator_options(cls)
+    @click.pass_context
+    def cli(context: click.Context, /, **options: Any) -> int:
+        context.obj = {"cls": cls, **options}
+        _head(cls, options["quiet"])
+        _check_flow_decorators(cls, options)
+        if context.invoked_subcommand is None:
+            context.invoke(_check_command)
+        return 0
+
+    for command in (_run_command(cls), _resume_command(cls), _spin_command):
+        cli.add_command(command)
+    for command in (_check_command, _show_command, _help_command):
+        cli.add_command(command)
+    cli.add_command(_version_command)
+    return cli
+
+
+def _decorator_options(cls: Any) -> Callable[[Any], Any]:
+    """Options that are there because of a decorator of the flow."""
+    options: list[Callable[[Any], Any]] = []
+    if flow_decorators(cls, "project"):
+        options = [
+            click.option("--branch", default=None, help="Use the given branch name under @project."),
+            click.option("--production/--no-production", default=False, help="Use the @project's production branch."),
+        ]
+    if flow_decorators(cls, "trigger_on_finish"):
+        text = "Specify run pathspec for testing @trigger_on_finish locally."
+        options.append(click.option("--trigger", "triggers", multiple=True, help=text))
+
+    def add(command: Any) -> Any:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return add
+
+
+def _head(cls: Any, quiet: bool) -> None:
+    if not quiet:
+        click.echo(f"Metaflow {VERSION} executing {cls.__name__} for user:{user_name()}", err=True)
+
+
+def _check_flow_decorators(cls: Any, options: dict[str, Any]) -> None:
+    """Refuse flow decorators that were given something wrong, and say what project the flow belongs to.
+
+    Raises:
+        MetaflowException: one was.
+    """
+    from headrace.frontends.metaflow.authoring.triggers import check_flow_decorators
+    from headrace.frontends.metaflow.running.plan import check_environment
+
+    check_flow_decorators(cls)
+    added = [parse_spec(text).name for text in options["decospecs"]]
+    check_environment(cls, options["environment"], added)
+    facts = project_facts(cls, options.get("branch"), options.get("production", False), user_name())
+    if facts and not options["quiet"]:
+        click.echo(f"Project: {facts['project_name']}, Branch: {facts['branch_name']}", err=True)
+
+
+def _check(cls: Any, quiet: bool) -> None:
+    """Refuse a graph that cannot work.
+
+    Raises:
+        MetaflowException: it cannot.
+    """
+    if not quiet:
+        click.echo("Validating your flow...", err=True)
+    lint(graph_of(cls))
+    if not quiet:
+        click.echo("    The graph looks good!", err=True)
+
+
+def _hint() -> None:
+    name = os.path.abspath(sys.argv[0])  # noqa: PTH100
+    click.echo(f"\n'{name} show' shows a description of this flow.", err=True)
+    click.echo(f"'{name} run' runs the flow locally.", err=True)
+    click.echo(f"'{name} help' shows all available commands and options.\n", err=True)
+
+
+# --- run and resume -----------------------------------------------------------------------------------------------
+
+
+class _ParameterType(click.ParamType):  # type: ignore[type-arg]
+    """Turns text into the value of a parameter."""
+
+    def __init__(self, parameter: Parameter) -> None:
+        self.parameter = parameter
+        kind = parameter.kind
+        self.name = "json" if kind is JSONType else getattr(kind, "__name__", "text").replace("str", "text")
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        try:
+            return self.parameter.parse(value) if self.parameter.is_multiple else self.parameter.convert(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+class _ParameterOption(click.Option):
+    """The option of a parameter; an empty environment variable is an empty value."""
+
+    def resolve_envvar_value(self, ctx: click.Context) -> str | None:
+        """What the environment gives."""
+        return os.environ.get(str(self.envvar))
+
+
+_RUN_OPTIONS: list[Callable[[Any], Any]] = [
+    click.option("--tag", "tags", multiple=True, help="Annotate this run with the given tag. May be repeated."),
+    click.option("--max-workers", default=16, show_default=True, help="Maximum number of parallel tasks."),
+    click.option("--max-num-splits", default=100, show_default=True, help="Maximum number of splits of a foreach."),
+    click.option("--max-log-size", default=10, show_default=True, help="Megabytes kept of each of stdout and stderr."),
+    click.option("--with", "more_decospecs", multiple=True, envvar="METAFLOW_RUN_DECOSPECS", help=_WITH_HELP),
+    click.option("--run-id-file", default="", help="Write the ID of this run to the file specified."),
+    click.option("--runner-attribute-file", default="", help="Write facts on this run to the file specified."),
+    click.option("--cache/--no-cache", default=False, help="Take what steps made of the same inputs before."),
+    click.option("--debug/--no-debug", default=False, help="One task at a time, with the terminal: for breakpoint()."),
+]
+
+
+#: Options that Metaflow does not have: flows may have parameters of these names.
+_ONLY_OURS = frozenset({"--cache", "--debug", "--same-run"})
+
+
+def _run_command(cls: Any) -> click.Command:
+    @click.command("run", help="Run the workflow locally.")
+    @click.option("--namespace", default=None, help="Change namespace from the default to the specified tag.")
+    @click.pass_obj
+    def run(obj: dict[str, Any], /, **given: Any) -> int:
+        options = _options(cls, obj, given)
+        _check(cls, obj["quiet"])
+        values = default_values(cls, _given(cls, given))
+        launch(cls, values, options)
+        return 0
+
+    _add_options(cls, run)
+    return run
+
+
+def _add_options(cls: Any, command: Any) -> None:
+    """Parameters of the flow and options of the command; a parameter named like an option of ours wins."""
+    for option in _RUN_OPTIONS:
+        option(command)
+    parameters = [_parameter_option(one) for one in cls._parameters().values()]
+    taken = {name for one in parameters for name in one.opts}
+    command.params = [*parameters, *(one for one in command.params if not (taken & set(one.opts) & _ONLY_OURS))]
+
+
+def _parameter_option(parameter: Parameter) -> click.Option:
+    text = str(parameter.help or "")
+    default = parameter.default
+    if parameter.show_default is not False and default is not None:
+        text += f"  [default: {'deploy-time value of ' + parameter.name if callable(default) else default}]"
+    return _ParameterOption(
+        [f"--{parameter.name}", _variable(parameter)],
+        type=_ParameterType(parameter),
+        required=bool(parameter.required) and default is None,
+        multiple=parameter.is_multiple,
+        hidden=bool(parameter.more.get("hidden")),
+        help=text,
+        envvar="METAFLOW_RUN_" + parameter.name.replace("-", "_").upper(),
+    )
+
+
+def _variable(parameter: Parameter) -> str:
+    return "parameter_" + parameter.name.replace("-", "_")
+
+
+def _given(cls: Any, options: dict[str, Any]) -> dict[str, Any]:
+    values = {one.name: options.get(_variable(one)) for one in cls._parameters().values()}
+    return {name: value for name, value in values.items() if value not in (None, ())}
+
+
+def _options(cls: Any, obj: dict[str, Any], given: dict[str, Any], **more: Any) -> RunOptions:
+    from headrace.frontends.metaflow.running.plan import check_environment
+
+    check_environment(cls, obj["environment"], [parse_spec(text).name for text in given["more_decospecs"]])
+    return RunOptions(
+        max_workers=given["max_workers"],
+        max_num_splits=given["max_num_splits"],
+        max_log_size=given["max_log_size"],
+        tags=given["tags"],
+        decorators=(*obj["decospecs"], *given["more_decospecs"]),
+        run_id_file=given["run_id_file"],
+        attribute_file=given["runner_attribute_file"],
+        cache=bool(given.get("cache")),
+        debug=bool(given.get("debug")),
+        namespace=given.get("namespace"),
+        quiet=obj["quiet"],
+        project=project_facts(cls, obj.get("branch"), bool(obj.get("production")), user_name()),
+        triggers=_triggers(obj.get("triggers") or ()),
+        **more,
+    )
+
+
+def _triggers(pathspecs: tuple[str, ...]) -> list[dict[str, Any]]:
+    if not pathspecs:
+        return []
+    from headrace.frontends.metaflow.commands.triggering import events_of_runs
+
+    return events_of_runs(pathspecs)
+
+
+def _resume_command(cls: Any) -> click.Command:
+    @click.command("resume", help="Resume execution of a previous run of this flow.")
+    @click.option("--origin-run-id", default=None, help="ID of the run that should be resumed; default: the last.")
+    @click.option("--same-run", is_flag=True, hidden=True, help="Go on with that run itself.")
+    @click.argument("step-to-rerun", required=False)
+    @click.pass_obj
+    def resume(
+        obj: dict[str, Any], /, origin_run_id: str | None, same_run: bool, step_to_rerun: str | None, **given: Any
+    ) -> int:
+        from headrace.frontends.metaflow.running.resuming import origin_of, values_of
+
+        _check(cls, obj["quiet"])
+        if step_to_rerun is not None and step_to_rerun not in graph_of(cls):
+            raise CommandException(
+                f"invalid step name {step_to_rerun} specified as step-to-rerun, must be one of: {', '.join(cls._steps)}"
+            )
+        origin = origin_of(cls, origin_run_id)
+        if not obj["quiet"]:
+            click.echo(f"Gathering required information to resume run {origin.number} (this may take a bit of time)...")
+        values = {**values_of(cls, origin), **_by_attribute(cls, _given(cls, given))}
+        launch(cls, values, _options(cls, obj, given, origin=origin, again=step_to_rerun or "", same_run=same_run))
+        return 0
+
+    _add_options(cls, resume)
+    for param in resume.params:
+        if param.name and param.name.startswith("parameter_"):
+            param.required = False
+            param.envvar = None  # a resume takes the values of its origin
+    return resume
+
+
+def _by_attribute(cls: Any, given: dict[str, Any]) -> dict[str, Any]:
+    return {attribute: given[one.name] for attribute, one in cls._parameters().items() if one.name in given}
+
+
+@click.command("spin", help="Run one step again, with the inputs of an earlier task, apart from all runs.")
+@click.option(
+    "--skip-decorators/--no-skip-decorators", default=False, help="Leave out all decorators of step and flow."
+)
+@click.option("--artifacts-module", default=None, help="A Python file whose ARTIFACTS replace inputs, by name.")
+@click.option("--persist/--no-persist", default=False, show_default=True, help="Keep the artifacts of the step.")
+@click.option("--max-log-size", default=10, show_default=True, help="Accepted: 10 MiB per stream and attempt.")
+@click.option("--run-id-file", default="", help="Write the ID of this run to the file specified.")
+@click.option("--runner-attribute-file", default="", help="Write facts on the task to the file specified.")
+@click.argument("pathspec")
+@click.pass_obj
+def _spin_command(obj: dict[str, Any], /, pathspec: str, **given: Any) -> int:
+    from headrace.frontends.metaflow.authoring.projects import project_facts
+    from headrace.frontends.metaflow.running import spin
+
+    cls = obj["cls"]
+    step, address = spin.parse_pathspec(pathspec, cls.__name__)
+    _check(cls, obj["quiet"])
+    if not obj["quiet"]:
+        click.echo(f"Spinning up step *{step}* locally for flow *{cls.__name__}*", err=True)
+    if step not in cls._steps:
+        raise CommandException(
+            f"Step '{step}' not found in flow '{cls.__name__}'. It has {', '.join(cls._steps)}; give one of them."
+        )
+    origin = spin.find_task(cls.__name__, step, address)
+    options = spin.SpinOptions(
+        skip_decorators=given["skip_decorators"],
+        artifacts_module=given["artifacts_module"],
+        persist=given["persist"],
+        run_id_file=given["run_id_file"],
+        attribute_file=given["runner_attribute_file"],
+        quiet=obj["quiet"],
+        project=project_facts(cls, obj.get("branch"), obj.get("production", False), user_name()),
+    )
+    for note in spin.ignored(cls, step, options):
+        click.echo(note)
+    spin.spin(cls, step, origin, options)
+    return 0
+
+
+# --- check, show, help, version -------------------------------------------------------------------------------------
+
+
+@click.command("check", help="Check that the flow is valid (default).")
+@click.option("--warnings/--no-warnings", default=False, help="Accepted and not used.")
+@click.pass_obj
+def _check_command(obj: dict[str, Any], /, warnings: bool) -> int:
+    _check(obj["cls"], obj["quiet"])
+    if not obj["quiet"]:
+        _hint()
+    return 0
+
+
+@click.command("show", help="Show structure of the flow.")
+@click.pass_obj
+def _show_command(obj: dict[str, Any], /) -> int:
+    graph = graph_of(obj["cls"])
+    if graph.doc:
+        click.echo(f"\n{graph.doc}\n", err=True)
+    for node in graph.sorted_nodes():
+        for one in node.decorators:
+            click.echo(f"@{one.name}")
+        click.echo(f"Step {node.name}")
+        click.echo(f"    {node.doc or '?'}")
+        if node.name != graph.end_step:
+            click.echo(f"    => {', '.join(node.out_funcs)}")
+    return 0
+
+
+@click.command("help", help="Show all available commands.")
+@click.pass_context
+def _help_command(context: click.Context, /) -> int:
+    assert context.parent is not None
+    click.echo(context.parent.get_help())
+    return 0
+
+
+@click.command("version", help="Display flow version.")
+def _version_command() -> int:
+    click.echo(VERSION)
+    return 0

@@ -1,0 +1,1 @@
+"""Flows driven from programs: ``Runner``, notebooks, ``Deployer``, ``subflow``."""

@@ -1,0 +1,227 @@
+"""A flow file as programs drive it: its class, loaded beside ``__main__``, and keywords checked and turned into words.
+
+What a command takes is asked of the command line itself, so that the two cannot differ.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import chdir, contextmanager
+from types import ModuleType
+from typing import Any
+
+import click
+
+from headrace.frontends.metaflow.authoring.configs import ConfigValue
+from headrace.frontends.metaflow.authoring.parameters import JSONType, Parameter
+from headrace.frontends.metaflow.authoring.prepare import prepare
+from headrace.frontends.metaflow.commands.cli import make_group
+from headrace.frontends.metaflow.exceptions import MetaflowException
+from headrace.frontends.metaflow.flow import FlowSpec
+from headrace.frontends.metaflow.identity import user_name
+from headrace.frontends.metaflow.programs.script import SHIM
+
+#: Keywords whose name is not that of the option's variable.
+_KEYWORDS = {"more_decospecs": "decospecs", "namespace": "user_namespace"}
+_CONFIGS = ("config", "config_value")
+
+
+class FlowFile:
+    """The flow of a file. ``path`` is absolute.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        MetaflowException: it holds no flow, or several.
+        Exception: whatever the file itself raises when it is loaded.
+    """
+
+    def __init__(self, path: str, cwd: str, env: Mapping[str, str]) -> None:
+        self.path = os.path.abspath(path)  # noqa: PTH100
+        self._cwd = cwd
+        self._env = env
+        self._fresh: Any = _load(self.path)
+        self.name: str = self._fresh.__name__
+
+    def command(self, top: dict[str, Any], name: str, given: dict[str, Any]) -> list[str]:
+        """What follows ``python`` to call command ``name``: ``top`` are keywords before it, ``given`` those after.
+
+        Raises:
+            ValueError: a keyword is unknown, or one is missing.
+            TypeError: a value is of another type than the option takes.
+        """
+        cls, self._fresh = self._fresh or _load(self.path), None  # configs and mutators change a class for good
+        configs = {key: _Configs([f"--{key.replace('_', '-')}", key]) for key in _CONFIGS} if cls._configs() else {}
+        for key in configs.keys() & top.keys():
+            _check_type(key, configs[key], top[key])
+        self._prepare(cls, top)
+        group = make_group(cls)
+        early = _words({**_options(group), **configs}, top)
+        options = _options(group.commands[name])
+        if name == "resume":  # a resume from a program has the values that its origin had
+            options = {key: one for key, one in options.items() if not _is_parameter(one)}
+        return [self.path, *early, name, *_words(options, given)]
+
+    def _prepare(self, cls: Any, top: dict[str, Any]) -> None:
+        """Let configs and mutators have their say: they may add parameters."""
+        files: dict[str, str] = json.loads(self._env.get("METAFLOW_FLOW_CONFIG", "{}"))
+        texts: dict[str, Any] = json.loads(self._env.get("METAFLOW_FLOW_CONFIG_VALUE", "{}"))
+        files |= dict(top.get("config") or ())
+        texts |= {key: _as_json(value) for key, value in top.get("config_value") or ()}
+        with chdir(self._cwd):
+            prepare(cls, files, texts, user_name())
+
+
+# --- the class ----------------------------------------------------------------------------------------------------
+
+
+def _load(path: str) -> Any:
+    if not os.path.exists(path):  # noqa: PTH110
+        raise FileNotFoundError(f"Flow file not present at '{path}'")
+    module = _execute(path)
+    found = {
+        one
+        for one in vars(module).values()
+        if isinstance(one, type) and issubclass(one, FlowSpec) and one.__module__ == module.__name__
+    }
+    if not found:
+        raise MetaflowException(f"No FlowSpec class found in {path}")
+    if len(found) > 1:
+        raise MetaflowException(
+            f"Multiple FlowSpec classes found in {path}: {', '.join(sorted(one.__name__ for one in found))}"
+        )
+    return found.pop()
+
+
+def _execute(path: str) -> ModuleType:
+    """The module of a file, which leaves no trace in this process but what it does itself."""
+    name = os.path.splitext(os.path.basename(path))[0]  # noqa: PTH119, PTH122
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise MetaflowException(f"{path} is no Python file")
+    module = importlib.util.module_from_spec(spec)
+    with _importing(os.path.dirname(path)):  # noqa: PTH120
+        is_free = name not in sys.modules
+        if is_free:
+            sys.modules[name] = module
+        try:
+            spec.loader.exec_module(module)
+        finally:
+            if is_free:
+                sys.modules.pop(name, None)
+    return module
+
+
+@contextmanager
+def _importing(folder: str) -> Iterator[None]:
+    """Imports find what is beside the flow file, and our ``metaflow`` where none is loaded."""
+    more = [folder, *([] if "metaflow" in sys.modules else [SHIM])]
+    added = [one for one in more if one not in sys.path]
+    sys.path[:0] = added
+    try:
+        yield
+    finally:
+        for one in added:
+            if one in sys.path:
+                sys.path.remove(one)
+
+
+# --- keywords to words --------------------------------------------------------------------------------------------
+
+
+class _Configs(click.Option):
+    """``--config`` and ``--config-value``, which the command line takes apart by itself."""
+
+
+def _options(command: click.Command) -> dict[str, click.Parameter]:
+    """What a command takes, by keyword."""
+    found: dict[str, click.Parameter] = {}
+    for one in command.params:
+        name = _flag(one).replace("-", "_").lower() if _is_parameter(one) else str(one.name)
+        found[_KEYWORDS.get(name, name)] = one
+    return found
+
+
+def _is_parameter(option: click.Parameter) -> bool:
+    return isinstance(getattr(option.type, "parameter", None), Parameter)
+
+
+def _flag(option: click.Parameter) -> str:
+    return option.opts[0].lstrip("-")
+
+
+def _words(options: dict[str, click.Parameter], given: dict[str, Any]) -> list[str]:
+    words: list[str] = []
+    behind: list[str] = []  # arguments follow all options
+    for key, value in given.items():
+        option = options.get(key)
+        if option is None:
+            raise ValueError(f"Unknown argument: '{key}', possible args are: {', '.join(options)}")
+        _check_type(key, option, value)
+        if value is None:
+            continue
+        if isinstance(option, click.Argument):
+            behind.append(str(value))
+        else:
+            words += _of_option(option, value)
+    missing = [_flag(one) for key, one in options.items() if one.required and key not in given]
+    if missing:
+        raise ValueError(f"Missing argument: {missing[0]} is required.")
+    return words + behind
+
+
+def _of_option(option: click.Parameter, value: Any) -> list[str]:
+    name = f"--{_flag(option)}"
+    if isinstance(option, _Configs):
+        return [word for config, one in value for word in (name, config, _as_json(one))]
+    if getattr(option, "is_flag", False):
+        return [name] if value else list(option.secondary_opts[:1])
+    if option.multiple:
+        return [f"{name}={one}" for one in value]
+    return [f"{name}={json.dumps(value) if _kind(option) is JSONType else value}"]
+
+
+def _as_json(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    return json.dumps(value.to_dict() if isinstance(value, ConfigValue) else value)
+
+
+def _check_type(key: str, option: click.Parameter, value: Any) -> None:
+    if value is None and not option.required:
+        return
+    kind = _kind(option)
+    if isinstance(option, _Configs):
+        fits, expected = _are_configs(option, value), "a list of (name, value)"
+    elif option.multiple:
+        fits = isinstance(value, (list, tuple)) and all(isinstance(one, str) for one in value)
+        expected = "a list of texts"
+    elif kind is JSONType:
+        fits, expected = value is not None, "what JSON can hold"
+    else:
+        fits = isinstance(value, (int, float) if kind is float else kind)
+        expected = kind.__name__
+    if not fits:
+        raise TypeError(f"Invalid type for '{key}': expected {expected}, but found {value!r}")
+
+
+def _are_configs(option: click.Parameter, value: Any) -> bool:
+    kinds = str if option.name == "config" else (dict, ConfigValue)
+    return isinstance(value, (list, tuple)) and all(
+        isinstance(one, (list, tuple)) and len(one) == 2 and isinstance(one[0], str) and isinstance(one[1], kinds)
+        for one in value
+    )
+
+
+def _kind(option: click.Parameter) -> Any:
+    """The Python type that an option takes."""
+    parameter = getattr(option.type, "parameter", None)
+    if isinstance(parameter, Parameter):
+        kind = parameter.kind
+        return kind if kind in (int, float, bool, JSONType) else str
+    if getattr(option, "is_flag", False):
+        return bool
+    return {"integer": int, "float": float}.get(option.type.name, str)

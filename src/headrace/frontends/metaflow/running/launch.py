@@ -1,0 +1,275 @@
+"""From a flow class and its parameters to a finished run."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from typing import Any
+
+import msgspec
+
+from headrace._base.usercode import is_user_file, module_file
+from headrace.engine.crew import LogRules
+from headrace.frontends.metaflow.authoring.configs import unwrap
+from headrace.frontends.metaflow.authoring.decorators import attach_dynamic
+from headrace.frontends.metaflow.authoring.graph import graph_of
+from headrace.frontends.metaflow.authoring.parameters import Parameter, ParameterContext
+from headrace.frontends.metaflow.authoring.projects import flow_decorators
+from headrace.frontends.metaflow.client.providers import get_metadata
+from headrace.frontends.metaflow.client.runfacts import fact_input
+from headrace.frontends.metaflow.client.tags import RESUMED, check_count, check_tags, system_tags
+from headrace.frontends.metaflow.exceptions import (
+    CommandException,
+    CommandUsageException,
+    MetaflowException,
+    StepFailed,
+)
+from headrace.frontends.metaflow.identity import user_name
+from headrace.frontends.metaflow.running.console import Console
+from headrace.frontends.metaflow.running.plan import Ground, make_plans, unsupported_notes
+from headrace.frontends.metaflow.running.runtime import KILLED, Runtime
+from headrace.model.records import Input, RunRecord
+from headrace.model.states import RunState
+from headrace.model.values import Packed
+from headrace.services.interrupts import Interruptible
+from headrace.services.mainmodule import canonical_main
+from headrace.services.session import NewSession, Resume, Session, Stores, open_session, reopen_session
+from headrace.stores import codecs
+
+_CUT = "[TRUNCATED - MAXIMUM LOG FILE SIZE REACHED]"
+
+
+class RunOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """What the command line says of a run, beside its parameters."""
+
+    max_workers: int = 16
+    max_num_splits: int = 100
+    max_log_size: int = 10  # MiB of each stream of an attempt
+    tags: tuple[str, ...] = ()
+    decorators: tuple[str, ...] = ()
+    run_id_file: str = ""
+    attribute_file: str = ""
+    namespace: str | None = None
+    quiet: bool = False
+    project: dict[str, Any] = {}
+    origin: RunRecord | None = None
+    again: str = ""
+    cache: bool = False
+    debug: bool = False  # one task at a time, which keeps the terminal
+    triggers: list[dict[str, Any]] = []
+    same_run: bool = False  # go on with ``origin`` itself, instead of taking over what it finished
+
+
+def default_values(cls: Any, given: dict[str, Any]) -> dict[str, Any]:
+    """The value of every parameter, by attribute: given by its name, else its default.
+
+    Raises:
+        MetaflowException: a default cannot be had; CommandException: a required one is missing.
+    """
+    values = {}
+    for attribute, parameter in cls._parameters().items():
+        if parameter.name in given:
+            values[attribute] = given[parameter.name]
+            continue
+        try:
+            value = parameter.resolve_default(_context(cls, parameter))
+        except ValueError as error:
+            raise CommandUsageException(f"Invalid default of --{parameter.name}: {error}") from None
+        if value is None and parameter.required:
+            raise CommandException(f"Missing value for the required parameter *{parameter.name}*.")
+        values[attribute] = value
+    return values
+
+
+def _context(cls: Any, parameter: Parameter) -> ParameterContext:
+    return ParameterContext(cls.__name__, user_name(), parameter.name, print, "local", {})
+
+
+def launch(cls: Any, values: dict[str, Any], options: RunOptions) -> RunRecord:
+    """Run a flow to its end. ``values``: parameters by attribute.
+
+    Raises:
+        MetaflowException: it cannot be started, or failed; KeyboardInterrupt: it was stopped.
+    """
+    from headrace import wiring
+
+    tags = tuple(check_tags(list(options.tags)))
+    check_count(len(tags))
+    canonical_main()
+    attach_dynamic(list(cls._steps.values()), options.decorators)
+    graph = graph_of(cls)
+    project = wiring.project()
+    stores = Stores(project.metadata, project.artifacts, project.name)
+    base = pack_base(cls, values, stores)
+    executor = project.executor(module_of(cls), debug=options.debug)
+    workers = 1 if options.debug else max(1, options.max_workers)
+    facts = run_facts(cls, options, tags)
+    ground = Ground(executor.capacity, workers, options.cache)
+    plans = make_plans(cls, tuple(base), facts, options.decorators, ground)
+    inputs = (
+        *(Input(name, packed) for name, packed in base.items()),
+        fact_input(cls, options.triggers, stores.artifacts),
+    )
+    new = NewSession(
+        flow=cls.__name__,
+        entry=entry_of(cls),
+        dialect="metaflow",
+        inputs=inputs,
+        params=tuple((name, _shown(value)) for name, value in values.items()),
+        tags=(*system_tags(user_name(), options.project), *_origin_tag(options), *((tag, "") for tag in tags)),
+        max_parallel=workers,
+    )
+    seed = _seed(options, stores)
+    if seed is not None and options.same_run:
+        session = reopen_session(stores, executor, new, seed)
+    else:
+        session = open_session(stores, executor, new, seed)
+    console = Console(str(session.run.number), quiet=options.quiet)
+    runtime = Runtime(session, graph, plans, base, console, options.max_num_splits)
+    session.loop.crew.log_rules = LogRules(options.max_log_size << 20, _CUT, KILLED)
+    _write_files(session, options)
+    try:
+        record = _drive(session, runtime, console, cls)
+    except StepFailed:
+        _call_hooks(cls, session, console, "on_error")
+        raise
+    _call_hooks(cls, session, console, "on_success")
+    return record
+
+
+def _origin_tag(options: RunOptions) -> list[tuple[str, str]]:
+    """Which run a new one takes over."""
+    return [(RESUMED, str(options.origin.number))] if options.origin is not None and not options.same_run else []
+
+
+def _call_hooks(cls: Any, session: Session, console: Console, kind: str) -> None:
+    """Call what ``@exit_hook`` names, with the run where it takes one; the run is over, whatever they do."""
+    if not flow_decorators(cls, "exit_hook"):
+        return
+    from headrace.frontends.metaflow.client.runs import Run, namespace
+
+    for decorator in flow_decorators(cls, "exit_hook"):
+        for named in decorator.attributes[kind]:
+            namespace(None)
+            try:
+                hook = _hook(cls, named) if isinstance(named, str) else named
+                hook(Run(session.run.name)) if hook.__code__.co_argcount else hook()
+            except (Exception, SystemExit) as error:
+                name = getattr(named, "__name__", named)
+                console.say(f"The exit hook {name} failed: {type(error).__name__}: {error}", bad=True)
+
+
+def _hook(cls: Any, name: str) -> Any:
+    """The function that is named so: ``package.module.function``, or one of the flow's own file."""
+    import importlib
+
+    module, _, function = name.rpartition(".")
+    return getattr(importlib.import_module(module) if module else sys.modules[cls.__module__], function)
+
+
+def _seed(options: RunOptions, stores: Stores) -> Resume | None:
+    if options.origin is None:
+        return None
+    ran = {one.step for one in stores.metadata.step_counts(options.origin.id)}
+    again = (options.again,) if options.again in ran else ()
+    return Resume(run=options.origin, again=again, reuse_changed=True)
+
+
+def _drive(session: Session, runtime: Runtime, console: Console, cls: Any) -> RunRecord:
+    console.say(f"Workflow starting (run-id {session.run.number}):")
+    for note in unsupported_notes(cls):
+        console.say(note)
+    try:
+        session.loop.crew.watch = runtime.watch
+        with Interruptible(session.loop):
+            runtime.run()
+    except BaseException as error:
+        stop(session)
+        state = RunState.INTERRUPTED if isinstance(error, KeyboardInterrupt) else RunState.FAILED
+        if session.loop.cancel_requested:
+            state = RunState.CANCELLED
+        session.finish(state, error=f"{type(error).__name__}: {error}")
+        console.flush()
+        raise
+    if runtime.failed:
+        step, number = runtime.failed[0].id
+        session.finish(RunState.FAILED, error=f"step {step} failed", failed_task=f"{step}/{number}")
+        console.flush()
+        raise StepFailed(f"Step {step} (task-id {number}) failed.")
+    record = session.finish(RunState.SUCCEEDED)
+    console.say("Done!")
+    console.flush()
+    return record
+
+
+def stop(session: Session) -> None:
+    """End all tasks of a run that cannot go on."""
+    if session.loop.failure is None:
+        session.loop.cancel()
+    session.loop.wait_idle()
+
+
+def pack_base(cls: Any, values: dict[str, Any], stores: Stores) -> dict[str, Packed]:
+    """Parameters and constants as artifacts."""
+    configs = {name: unwrap(value) for name, value in vars(cls).get("_config_values", {}).items()}
+    everything = {**cls._constants(), **configs, **values, "name": cls.__name__}
+    packed = {}
+    for name in sorted(everything):
+        try:
+            packed[name] = codecs.pack(everything[name], stores.artifacts)
+        except TypeError as error:
+            raise MetaflowException(f"The class attribute *{name}* cannot be stored: {error}") from error
+    return packed
+
+
+def run_facts(cls: Any, options: RunOptions, tags: tuple[str, ...]) -> dict[str, Any]:
+    """What ``current`` says of the run, the same in all its tasks."""
+    user = user_name()
+    return {
+        "username": user,
+        "namespace": f"user:{user}",
+        "origin_run_id": str(options.origin.number) if options.origin is not None and not options.same_run else None,
+        "parameter_names": sorted(cls._parameters()),
+        "tags": list(tags),
+        **options.project,
+        **({"triggers": options.triggers} if options.triggers else {}),
+    }
+
+
+def module_of(cls: Any) -> tuple[str, ...]:
+    """The module that workers load ahead, if it is one that can be imported."""
+    module = sys.modules.get(cls.__module__)
+    return (cls.__module__,) if getattr(module, "__file__", None) and cls.__module__ != "__main__" else ()
+
+
+def entry_of(cls: Any) -> str:
+    """Where a flow is, ``FILE:Class``: the script that runs it, which may have imported the class."""
+    script = module_file(sys.modules["__main__"])
+    file = script if script and is_user_file(script) else module_file(sys.modules[cls.__module__])
+    return f"{file}:{cls.__qualname__}"
+
+
+def _shown(value: Any) -> str:
+    try:
+        return json.dumps(value)
+    except (TypeError, ValueError):
+        return repr(value)
+
+
+def _write_files(session: Session, options: RunOptions) -> None:
+    number = str(session.run.number)
+    if options.run_id_file:
+        write(options.run_id_file, number)
+    if options.attribute_file:
+        facts = {"run_id": number, "flow_name": session.run.flow, "metadata": get_metadata()}
+        write(options.attribute_file, json.dumps(facts))
+
+
+def write(path: str, text: str) -> None:
+    """Write a small file, in a folder that is made if need be."""
+    folder = os.path.dirname(path)  # noqa: PTH120
+    if folder:
+        os.makedirs(folder, exist_ok=True)  # noqa: PTH103
+    with open(path, "w") as file:  # noqa: PTH123
+        file.write(text)

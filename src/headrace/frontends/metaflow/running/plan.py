@@ -1,0 +1,253 @@
+"""From decorators to what the engine understands: policies, definitions, fingerprints of steps."""
+
+from __future__ import annotations
+
+import pickle
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from blake3 import blake3
+
+from headrace._base.usercode import main_name
+from headrace.frontends.metaflow.authoring.decorators import find
+from headrace.frontends.metaflow.authoring.gangs import is_gang
+from headrace.frontends.metaflow.authoring.graph import graph_of
+from headrace.frontends.metaflow.authoring.projects import flow_decorators
+from headrace.frontends.metaflow.exceptions import (
+    InvalidEnvironmentException,
+    MetaflowException,
+    NotSupportedException,
+)
+from headrace.frontends.metaflow.running.task import StepSpec, timeout_seconds
+from headrace.model.messages import Define
+from headrace.model.policy import Resources, Retry, StepPolicy
+from headrace.worker import registry
+
+if TYPE_CHECKING:
+    from headrace.engine.tasks import StepInfo
+    from headrace.services.session import Session
+
+#: Attempts after the real ones, in case the process of a step with ``@catch`` dies.
+_FALLBACKS = 3
+#: Seconds that a step with ``@timeout`` has to react before its worker is killed.
+_TIMEOUT_GRACE = 30
+#: Decorators that have no say in what a step makes of its inputs.
+_WITHOUT_EFFECT = frozenset({"retry", "timeout", "resources", "batch", "kubernetes"})
+_REMOTE = ("batch", "kubernetes", "conda", "pypi")
+_REMOTE_BASE = ("conda_base", "pypi_base")
+#: Values of ``--environment`` with which steps may ask for packages.
+_PACKAGED = frozenset(["conda", "pypi", "uv"])
+
+
+class Ground(NamedTuple):
+    """What a flow runs on: what the machine has, how many tasks may run at once, whether results are taken from the
+    cache; ``within`` stands before the names of its steps when it is part of another run."""
+
+    room: Resources
+    workers: int
+    cache: bool = False
+    within: str = ""
+
+
+class StepPlan:
+    """One step of a run, as the runtime submits it."""
+
+    def __init__(self, name: str, spec: StepSpec, policy: StepPolicy, code: bytes) -> None:
+        self.name = name
+        self.spec = spec
+        self.policy = policy
+        self.code = code
+        self._info: StepInfo | None = None
+
+    def info(self, session: Session) -> StepInfo:
+        """The step as the engine knows it in the run of this plan."""
+        if self._info is None:
+            self._info = session.step(self.name, self.policy, self.code, self._define)
+        return self._info
+
+    def _define(self, number: int) -> Define:
+        """How a worker finds the step."""
+        return Define(
+            step=number,
+            name=self.name,
+            body=pickle.dumps(self.spec),
+            env=self.policy.env,
+            threads=max(1, int(self.policy.resources.cpu)),
+            raw=True,
+        )
+
+
+def make_plans(
+    cls: Any,
+    constants: tuple[str, ...],
+    facts: dict[str, Any],
+    decorators: tuple[str, ...],
+    ground: Ground,
+) -> dict[str, StepPlan]:
+    """The steps of a flow by name.
+
+    Raises:
+        MetaflowException: a decorator cannot be honoured.
+    """
+    graph = graph_of(cls)
+    slot = slot_of(cls)
+    share = codes_of(cls)
+    main = main_name() if sys.modules.get(main_name()) is sys.modules["__main__"] else ""
+    plans = {}
+    for node in graph:
+        function = node.function
+        retries = _times(function)
+        spec = StepSpec(
+            step=node.name,
+            flow=graph.name,
+            home=registry.HOME,
+            slot=slot,
+            module=cls.__module__,
+            qualname=cls.__qualname__,
+            constants=constants,
+            retries=retries,
+            targets=tuple(node.out_funcs[:1] if node.condition else node.out_funcs),
+            facts=facts,
+            decorators=decorators,
+            configs=vars(cls).get("_config_values", {}),
+            main=main,
+        )
+        policy = _policy(node.name, function, retries, ground)
+        plans[node.name] = StepPlan(ground.within + node.name, spec, policy, share(function))
+    return plans
+
+
+def slot_of(cls: Any) -> int:
+    """Where workers forked after the first call for ``cls`` find it; see ``worker.registry``."""
+    if "_headrace_slot" not in vars(cls):
+        cls._headrace_slot = registry.register(cls)
+    slot: int = cls._headrace_slot
+    return slot
+
+
+def _times(function: Any) -> int:
+    retry = find(function, "retry")
+    if retry is None:
+        return 0
+    times = int(retry.attributes["times"])
+    if times < 0:
+        raise MetaflowException(f"@retry of step *{function.name}*: times is {times}, it cannot be negative")
+    return times
+
+
+def _policy(step: str, function: Any, retries: int, ground: Ground) -> StepPolicy:
+    retry = find(function, "retry")
+    wait = float(retry.attributes["minutes_between_retries"]) * 60 if retry is not None else 0.0
+    count = retries + (_FALLBACKS if find(function, "catch") is not None else 0)
+    timeout = find(function, "timeout")
+    seconds = timeout_seconds(timeout.attributes) if timeout is not None else 0
+    if timeout is not None and seconds <= 0:
+        raise MetaflowException(f"Specify a duration for @timeout of step *{step}*.")
+    environment = find(function, "environment")
+    variables = _variables(step, environment.attributes["vars"]) if environment is not None else {}
+    return StepPolicy(
+        resources=_resources(step, function, ground.room, ground.workers),
+        retry=Retry(count=count, delay=wait, backoff=1.0, max_delay=max(wait, 1.0)),
+        timeout=float(seconds + _TIMEOUT_GRACE) if seconds else 0.0,
+        env=tuple(variables.items()),
+        # What ``@catch`` caught may not happen again: it is no result to keep.
+        cache=ground.cache and find(function, "catch") is None,
+    )
+
+
+def _variables(step: str, given: Any) -> dict[str, str]:
+    """What ``@environment`` sets; None sets nothing.
+
+    Raises:
+        MetaflowException: it is no dictionary of texts.
+    """
+    if not isinstance(given, dict):
+        raise MetaflowException(f"@environment of step *{step}*: vars must be a dictionary, not {given!r}")
+    for name, value in given.items():
+        if not isinstance(name, str) or not name or "=" in name:
+            raise MetaflowException(f"@environment of step *{step}*: {name!r} is no name of a variable")
+        if value is not None and not isinstance(value, str):
+            raise MetaflowException(f"@environment of step *{step}*: the value of {name} is {value!r}, not a string")
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def _resources(step: str, function: Any, room: Resources, workers: int) -> Resources:
+    """What a step occupies: what it asks for, as far as the machine has it; else its share among ``workers``."""
+    asked = find(function, "resources")
+    given = asked.given if asked is not None else {}
+    if is_gang(function):  # what one node asks for of a machine of its own; here all of them run at once
+        given = {name: value for name, value in given.items() if name == "gpu"}
+    try:
+        cpu = float(given["cpu"]) if given.get("cpu") else min(1.0, room.cpu / max(1, workers))
+        memory = int(float(given["memory"]) * 2**20) if given.get("memory") else 0
+        gpu = int(given["gpu"]) if given.get("gpu") else 0
+    except (TypeError, ValueError):
+        raise MetaflowException(f"@resources of step *{step}*: {given} are not all numbers") from None
+    if gpu > room.gpu:
+        raise NotSupportedException(
+            f"Step *{step}* asks for {gpu} GPUs with @resources, but this machine has {room.gpu}."
+        )
+    return Resources(min(cpu, room.cpu), 0 if memory >= room.memory else memory, gpu)
+
+
+def codes_of(cls: Any) -> Any:
+    """A function from a step's function to the fingerprint of its code, that of the flow's other methods included."""
+    from types import FunctionType
+
+    from headrace.engine.fingerprint import fingerprint
+
+    shared = blake3()
+    for name in sorted(dir(cls)):
+        value = getattr(cls, name, None)
+        if isinstance(value, FunctionType) and not getattr(value, "is_step", False):
+            if value.__module__.startswith("headrace."):
+                continue
+            shared.update(name.encode() + fingerprint(value).digest)
+    base = shared.digest()
+
+    def code(function: Any) -> bytes:
+        hasher = blake3(base + fingerprint(function).digest)
+        for one in function.decorators:
+            if one.name not in _WITHOUT_EFFECT:
+                hasher.update(f"{one.name}{sorted(one.given.items())}".encode())
+        for wrapper in function.wrappers:
+            what = getattr(type(wrapper), "_function", type(wrapper))
+            hasher.update(fingerprint(what).digest + repr((wrapper._args, sorted(wrapper._kwargs.items()))).encode())
+        return hasher.digest()
+
+    return code
+
+
+def check_environment(cls: Any, environment: str, added: Sequence[str] = ()) -> None:
+    """Refuse decorators that want packages when nobody asked for an environment with packages.
+
+    ``added`` are the names of decorators that ``--with`` puts on all steps.
+
+    Raises:
+        InvalidEnvironmentException: ``--environment`` names no such environment.
+    """
+    if environment in _PACKAGED:
+        return
+    for name in ("conda", "pypi"):
+        where = [f"step *{step}*" for step, function in cls._steps.items() if find(function, name) is not None]
+        where += ["--with"] if name in added else []
+        where += ["the flow"] if flow_decorators(cls, f"{name}_base") else []
+        if where:
+            full = f"{name}_base" if where == ["the flow"] else name
+            raise InvalidEnvironmentException(
+                f"@{full} of {where[0]} requires --environment=conda or --environment=pypi before the command, or "
+                f"METAFLOW_ENVIRONMENT={name}. Headrace then records the packages and runs the steps in the "
+                "environment it runs in itself."
+            )
+
+
+def unsupported_notes(cls: Any) -> list[str]:
+    """What the flow's decorators ask for that is recorded only, one line per decorator."""
+    notes = []
+    for name in _REMOTE:
+        steps = [step for step, function in cls._steps.items() if find(function, name) is not None]
+        if steps:
+            notes.append(f"@{name} of {', '.join(steps)} is recorded; the steps run on this machine as it is")
+    bases = [name for name in _REMOTE_BASE if flow_decorators(cls, name)]
+    return notes + [f"@{name} is recorded; all steps run on this machine as it is" for name in bases]

@@ -1,0 +1,53 @@
+"""Which run ``resume`` goes on from, and the parameters it had."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from headrace.frontends.metaflow.authoring.configs import wrap
+from headrace.frontends.metaflow.client.tags import RESUMED
+from headrace.frontends.metaflow.exceptions import CommandException, MetaflowException
+from headrace.model.records import RunRecord
+from headrace.stores import codecs
+from headrace.stores.metadata.protocol import RunFilter
+
+
+def origin_of(cls: Any, run_id: str | None) -> RunRecord:
+    """The run to go on from: the one named, else the newest that was not itself made by ``resume``.
+
+    Raises:
+        CommandException: there is none.
+    """
+    from headrace import wiring
+
+    project = wiring.project()
+    metadata, flow = project.metadata, cls.__name__
+    if run_id is not None:
+        found = metadata.run(flow, int(run_id), project.name) if run_id.isdigit() else None
+        if found is None:
+            raise MetaflowException(f"Could not find the run *{run_id}* of flow *{flow}* to resume.")
+        return metadata.run_by_id(found.id) or found
+    runs = metadata.runs(RunFilter(project=project.name, flow=flow, limit=100))
+    resumed = {tag.run_id for tag in metadata.tags([run.id for run in runs]) if tag.name == RESUMED}
+    for run in runs:
+        if run.id not in resumed:
+            return metadata.run_by_id(run.id) or run
+    raise CommandException("A previous run id was not found. Specify --origin-run-id.")
+
+
+def values_of(cls: Any, origin: RunRecord) -> dict[str, Any]:
+    """The parameters of a run, by attribute; those that it did not know are left out."""
+    from headrace import wiring
+
+    store = wiring.project().artifacts
+    known = cls._parameters()
+    return {one.name: codecs.unpack(one.value, store) for one in origin.inputs if one.name in known}
+
+
+def configs_of(cls: Any, origin: RunRecord) -> dict[str, Any]:
+    """The configs of a run, by attribute."""
+    from headrace import wiring
+
+    store = wiring.project().artifacts
+    known = cls._configs()
+    return {one.name: wrap(codecs.unpack(one.value, store)) for one in origin.inputs if one.name in known}

@@ -1,0 +1,313 @@
+"""Drives a Metaflow run: submits tasks to the engine and, when one ends, those that its ``_transition`` leads to.
+
+The graph is not consulted: what a task says decides. Every task carries the splits around it; a step that takes
+``inputs`` closes the innermost, once all its branches have arrived.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from queue import SimpleQueue
+from typing import Any
+
+from headrace.engine.tasks import PendingInput, PendingSource, Task
+from headrace.frontends.metaflow.authoring.flowspec import Transition
+from headrace.frontends.metaflow.authoring.graph import FlowGraph
+from headrace.frontends.metaflow.exceptions import MetaflowException, StepFailed
+from headrace.frontends.metaflow.names import FOREACH, INPUTS, INTERNAL, TRANSITION
+from headrace.frontends.metaflow.running.console import Console
+from headrace.frontends.metaflow.running.joining import join_shape
+from headrace.frontends.metaflow.running.plan import StepPlan
+from headrace.frontends.metaflow.taskids import shown
+from headrace.model.states import TaskState
+from headrace.model.values import Packed
+from headrace.services.session import Session
+from headrace.stores import codecs
+
+#: What a log ends with, and the console shows, of a task that was ended because another one failed.
+KILLED = "[KILLED BY ORCHESTRATOR]"
+#: Where an artifact is: in the output of a task, or known by itself.
+Where = Packed | tuple[Task, str]
+#: How long tasks may go on after another one failed, in seconds.
+_GRACE = 5.0
+
+
+class Group:
+    """The branches of one split that has not been joined."""
+
+    __slots__ = ("arrived", "count", "missing")
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+        self.missing = count
+        self.arrived: list[Node | None] = [None] * count
+
+
+class Split:
+    """A split as one of its branches sees it. ``frame`` is set for a foreach: step, variable, splits, index."""
+
+    __slots__ = ("frame", "group", "index")
+
+    def __init__(self, group: Group, index: int, frame: list[Any] | None) -> None:
+        self.group = group
+        self.index = index
+        self.frame = frame
+
+
+class Node:
+    """A task of the run with what it inherited and the splits it is in."""
+
+    __slots__ = ("splits", "step", "table", "task")
+
+    def __init__(self, step: str, table: dict[str, Where], splits: tuple[Split, ...], task: Task) -> None:
+        self.step = step
+        self.table = table
+        self.splits = splits
+        self.task = task
+
+    @property
+    def stack(self) -> list[list[Any]]:
+        """The foreach frames around it."""
+        return [one.frame for one in self.splits if one.frame is not None]
+
+
+class Runtime:
+    """One run, from its first task to its last."""
+
+    def __init__(
+        self,
+        session: Session,
+        graph: FlowGraph,
+        plans: Mapping[str, StepPlan],
+        base: dict[str, Packed],
+        console: Console,
+        max_splits: int,
+    ) -> None:
+        self._session = session
+        self._loop = session.loop
+        self._store = session.stores.artifacts
+        self._graph = graph
+        self._plans = plans
+        self._base = base
+        self._console = console
+        self._max_splits = max_splits
+        #: The task that ended the flow, with all its artifacts.
+        self.last: Node | None = None
+        self._queue: SimpleQueue[Callable[[], None]] = SimpleQueue()
+        self._open = 0
+        self._pids: dict[str, int] = {}
+        self._live: dict[int, Task] = {}
+        self._timer: threading.Timer | None = None
+        self.failed: list[Task] = []
+
+    def run(self) -> None:
+        """Run to the end.
+
+        Raises:
+            MetaflowException: a task failed, or went where the flow does not lead.
+        """
+        try:
+            self._submit([self._node(self._graph.start_step, dict(self._base), (), [])])
+            while self._open:
+                self._queue.get()()
+                if self._queue.empty():
+                    self._console.flush()
+        finally:
+            if self._timer is not None:
+                self._timer.cancel()
+
+    def cancel(self) -> None:
+        """Stop all tasks of it; returns at once."""
+        for task in list(self._live.values()):
+            self._loop.cancel(task)
+
+    def artifacts_of(self, node: Node) -> dict[str, Where]:
+        """Where the artifacts are that a finished task has, those it inherited included."""
+        table: dict[str, Where] = dict(self._base) if self._graph[node.step].num_args > 1 else dict(node.table)
+        for output in node.task.outputs:
+            if output.name not in INTERNAL:
+                table[output.name] = (node.task, output.name)
+        return table
+
+    # --- what happens ------------------------------------------------------------------------------------------
+
+    def watch(self, task: Task, pid: int, stream: int, data: bytes) -> None:
+        """Under the driver's lock: only remember it."""
+        name, tries = shown(str(task.id)), task.attempt - task.attempts_before
+        if stream < 0:
+            self._queue.put(lambda: self._started(name, pid, tries))
+        else:
+            self._queue.put(lambda: self._wrote(name, pid, stream, data))
+
+    def _started(self, name: str, pid: int, tries: int) -> None:
+        if tries > 1 and name in self._pids:
+            self._console.end_of(name, self._pids[name])
+            self._console.task(name, self._pids[name], "Task failed.", bad=True)
+        self._pids[name] = pid
+        text = "Task is starting." if tries == 1 else "Task is starting (retry)."
+        if tries > self._plans[name.partition("/")[0]].spec.retries + 1:
+            text = "Task fallback is starting to handle the failure."
+        self._console.task(name, pid, text)
+
+    def _wrote(self, name: str, pid: int, stream: int, data: bytes) -> None:
+        self._console.wrote(name, pid, stream, data)
+
+    def _ended(self, node: Node) -> None:
+        task = node.task
+        name = shown(str(task.id))
+        pid = self._pids.pop(name, 0)
+        self._open -= 1
+        del self._live[id(task)]
+        self._console.end_of(name, pid)
+        if self._loop.failure is not None:
+            raise self._loop.failure
+        if task.problem is not None:
+            self._on_failure(node, name, pid)
+            return
+        if self.failed:
+            return
+        transition = self._transition(task)
+        if task.origin:
+            origin = shown(task.origin.partition("/")[2])
+            self._console.say(f"[{self._console.run}/{name}] Cloned from {origin}.")
+        else:
+            if transition is not None and transition.splits:
+                self._console.task(name, pid, f"Foreach yields {transition.splits} child steps.")
+            self._console.task(name, pid, "Task finished successfully.")
+        if transition is not None:
+            self._go_on(node, transition)
+        elif node.step == self._graph.end_step:
+            self.last = node
+        else:
+            raise MetaflowException(
+                f"Step *{node.step}* ended without a call of self.next(): nobody knows what follows"
+            )
+
+    def _on_failure(self, node: Node, name: str, pid: int) -> None:
+        problem = node.task.problem
+        assert problem is not None
+        if problem.failure == "cancelled":
+            if pid:
+                self._console.task(name, pid, KILLED, bad=True)
+            return
+        if problem.failure != "error":
+            self._console.task(name, pid, problem.error, bad=True)
+        self._console.task(name, pid, "Task failed.", bad=True)
+        if not self.failed:
+            self._console.say("Workflow failed.", bad=True)
+            self._end_others()
+        self.failed.append(node.task)
+
+    def _end_others(self) -> None:
+        """Let running tasks finish if they are quick; start no more."""
+        running = [one for one in self._live.values() if one.state is TaskState.RUNNING]
+        for task in [one for one in self._live.values() if one.state is not TaskState.RUNNING]:
+            self._loop.cancel(task)
+        self._console.say(f"Terminating {len(running)} active tasks...", bad=True)
+        timer = threading.Timer(_GRACE, self.cancel)
+        timer.daemon = True
+        timer.start()
+        self._timer = timer
+
+    def _transition(self, task: Task) -> Transition | None:
+        read: Any = codecs.unpack(task.output(TRANSITION), self._store)
+        return None if read is None else Transition(*read)
+
+    # --- going on ----------------------------------------------------------------------------------------------
+
+    def _go_on(self, node: Node, to: Transition) -> None:
+        expected = self._graph[node.step].out_funcs
+        for target in to.targets:
+            if target not in expected:
+                raise MetaflowException(
+                    f"Based on static analysis of the code, step *{node.step}* was expected to transition to step(s) "
+                    f"*{', '.join(expected)}*. However, when the code was executed, self.next() was called with "
+                    f"*{', '.join(to.targets)}*. Make sure there is only one unconditional self.next() call in the end "
+                    "of your step."
+                )
+        table = self.artifacts_of(node)
+        parents = [PendingInput(TRANSITION, None, (PendingSource(node.task, TRANSITION),))]
+        if to.kind in ("foreach", "parallel"):
+            self._split(node, to, table, parents)
+        elif len(to.targets) > 1:
+            group = Group(len(to.targets))
+            self._submit(
+                [
+                    self._node(target, table, (*node.splits, Split(group, at, None)), parents)
+                    for at, target in enumerate(to.targets)
+                ]
+            )
+        elif self._graph[to.targets[0]].num_args > 1:
+            self._arrive(node, to.targets[0])
+        else:
+            self._submit([self._node(to.targets[0], table, node.splits, parents)])
+
+    def _split(self, node: Node, to: Transition, table: dict[str, Where], parents: list[PendingInput]) -> None:
+        if to.kind == "foreach" and to.splits > self._max_splits:
+            raise StepFailed(
+                f"Foreach in step *{node.step}* yielded {to.splits} child steps which is more than the current maximum "
+                f"of {self._max_splits} children. You can raise the maximum with the --max-num-splits option."
+            )
+        room = self._session.loop.state.options.max_parallel
+        if to.kind == "parallel" and 0 < room < to.splits:
+            raise StepFailed(
+                f"Step *{to.targets[0]}* is to run as a gang of {to.splits} tasks at once, but at most {room} tasks "
+                "may run at once. You can raise the maximum with the --max-workers option."
+            )
+        group = Group(to.splits)
+        children = []
+        for index in range(to.splits):
+            split = Split(group, index, [node.step, to.var, to.splits, index])
+            children.append(self._node(to.targets[0], table, (*node.splits, split), parents))
+        self._submit(children)
+
+    def _arrive(self, node: Node, join: str) -> None:
+        """A branch reached the join of its innermost split."""
+        if not node.splits:
+            raise MetaflowException(f"Step *{join}* is a join, but nothing was split before *{node.step}*.")
+        split = node.splits[-1]
+        group = split.group
+        group.arrived[split.index] = node
+        group.missing -= 1
+        if not group.missing:
+            branches = [one for one in group.arrived if one is not None]
+            group.arrived = []
+            self._submit([self._join(join, branches, node.splits[:-1])])
+
+    def _join(self, step: str, branches: list[Node], splits: tuple[Split, ...]) -> Node:
+        """All branches in one argument: a template of steps, frames and names, with a hole for every artifact."""
+        tables: list[tuple[str, list[Any], dict[str, tuple[Task, str] | None]]] = []
+        for branch in branches:
+            table: dict[str, Where] = {**self.artifacts_of(branch), TRANSITION: (branch.task, TRANSITION)}
+            made = {name: where if isinstance(where, tuple) else None for name, where in table.items()}
+            tables.append((branch.step, branch.stack, made))
+        shape, fills = join_shape(tables)
+        sources = tuple(PendingSource(*where) for where in fills)
+        one = PendingInput(INPUTS, codecs.pack(shape, self._store), sources)
+        return self._node(step, dict(self._base), splits, [one])
+
+    # --- tasks -------------------------------------------------------------------------------------------------
+
+    def _node(self, step: str, table: dict[str, Where], splits: tuple[Split, ...], more: list[PendingInput]) -> Node:
+        pending = list(more)
+        stack = [one.frame for one in splits if one.frame is not None]
+        if stack:
+            pending.append(PendingInput(FOREACH, codecs.pack(stack, self._store)))
+        for name in sorted(table):
+            where = table[name]
+            if isinstance(where, tuple):
+                pending.append(PendingInput(name, None, (PendingSource(*where),)))
+            else:
+                pending.append(PendingInput(name, where))
+        return Node(step, table, splits, Task(self._plans[step].info(self._session), tuple(pending)))
+
+    def _submit(self, nodes: list[Node]) -> None:
+        self._open += len(nodes)
+        self._live.update((id(node.task), node.task) for node in nodes)
+        self._loop.submit(*[node.task for node in nodes])
+        for node in nodes:
+            self._notify(node)
+
+    def _notify(self, node: Node) -> None:
+        self._loop.notify(node.task, lambda: self._queue.put(lambda: self._ended(node)))

@@ -1,0 +1,330 @@
+"""``spin``: run one step again, alone, with the inputs that a task of an earlier run had.
+
+A spun task is an ordinary run of one task, kept in a project of its own (``client.providers.SPIN``): no listing of runs
+shows it, and ``resume`` does not find it. What it takes is named by content, as in the run it came
+from: nothing is copied.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from collections import deque
+from typing import Any
+
+import msgspec
+
+from headrace.engine.tasks import PendingInput, Task
+from headrace.frontends.metaflow.authoring.decorators import keep_only
+from headrace.frontends.metaflow.authoring.projects import flow_decorators
+from headrace.frontends.metaflow.client import runs as client
+from headrace.frontends.metaflow.client.providers import get_metadata, spin_settings
+from headrace.frontends.metaflow.client.runfacts import FACTS, fact_input
+from headrace.frontends.metaflow.client.tags import SPUN, SPUN_WITHOUT, system_tags
+from headrace.frontends.metaflow.current import SPUN_FACT
+from headrace.frontends.metaflow.exceptions import (
+    CommandException,
+    MetaflowException,
+    MetaflowNotFound,
+    StepFailed,
+)
+from headrace.frontends.metaflow.identity import user_name
+from headrace.frontends.metaflow.names import INPUTS, INTERNAL, TRANSITION, branch_input
+from headrace.frontends.metaflow.running.console import Console
+from headrace.frontends.metaflow.running.launch import (
+    RunOptions,
+    entry_of,
+    module_of,
+    pack_base,
+    run_facts,
+    stop,
+    write,
+)
+from headrace.frontends.metaflow.running.plan import Ground, make_plans
+from headrace.model.errors import NotFoundError, NotStorableError
+from headrace.model.records import Input, TaskId
+from headrace.model.states import RunState
+from headrace.model.values import Packed
+from headrace.services.interrupts import Interruptible
+from headrace.services.mainmodule import canonical_main
+from headrace.services.session import NewSession, Session, Stores, open_session
+from headrace.stores import codecs
+
+#: Decorators that have an effect on a spun step, and those with which it cannot be spun.
+ALLOWED = ("conda", "pypi", "conda_base", "pypi_base", "environment", "project", "timeout", "card")
+REFUSED = ("parallel", "pytorch_parallel")
+_FORMS = (
+    "start",
+    "42/start",
+    "42/start/1",
+    "{flow}/42/start",
+    "{flow}/42/start/1",
+)
+_FLOW_DECORATORS = ("project", "schedule", "trigger", "trigger_on_finish", "exit_hook", "conda_base", "pypi_base")
+
+
+class SpinOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """What the command line says, beside the task."""
+
+    skip_decorators: bool = False
+    artifacts_module: str | None = None
+    persist: bool = False
+    run_id_file: str = ""
+    attribute_file: str = ""
+    quiet: bool = False
+    project: dict[str, Any] = {}
+
+
+# --- which task ---------------------------------------------------------------------------------------------------
+
+
+def parse_pathspec(text: str, flow: str) -> tuple[str, str | None]:
+    """The step that ``text`` names, and the full address of a step or task; None: of the latest run.
+
+    Raises:
+        CommandException: it is of none of the forms, or of another flow.
+    """
+    parts = text.split("/")
+    if len(parts) == 1:
+        return parts[0], None
+    if len(parts) == 2 or (len(parts) == 3 and parts[0] != flow):
+        parts = [flow, *parts]
+    if len(parts) > 4:
+        forms = "\n".join(f"  - {one.format(flow=flow)}" for one in _FORMS)
+        raise CommandException(f"Invalid pathspec format: '{text}'.\nExpected one of:\n{forms}")
+    if parts[0] != flow:
+        raise CommandException(f"Flow name '{parts[0]}' in pathspec does not match current flow '{flow}'.")
+    return parts[2], "/".join(parts)
+
+
+def find_task(flow: str, step: str, address: str | None) -> Any:
+    """The task whose inputs are taken: the one named, else the newest of the step.
+
+    Raises:
+        MetaflowNotFound: there is none; MetaflowNamespaceMismatch: it is somebody else's.
+    """
+    if address is not None and address.count("/") == 3:
+        try:
+            return client.Task(address, _namespace_check=False)
+        except (MetaflowNotFound, NotFoundError):
+            raise MetaflowException(f"Invalid pathspec: {address} for step: {step}") from None
+    if address is None:
+        run = client.Flow(flow).latest_run
+        if run is None:
+            raise MetaflowNotFound(f"No run found for flow {flow}")
+        address = f"{run.pathspec}/{step}"
+    try:
+        found = client.Step(address).task
+    except MetaflowNotFound:
+        found = None
+    if found is None:
+        raise MetaflowNotFound(f"No task found for step {step} in run {address.split('/')[1]}")
+    return found
+
+
+# --- with what ----------------------------------------------------------------------------------------------------
+
+
+def read_artifacts(path: str) -> dict[str, Any]:
+    """``ARTIFACTS`` of a module: values by name; for a join, such dictionaries by ``run/step/task`` of its branches.
+
+    Raises:
+        CommandException: the file cannot be loaded, or has no such dictionary.
+    """
+    spec = importlib.util.spec_from_file_location("headrace_spin_artifacts", path)
+    if spec is None or spec.loader is None:
+        raise CommandException(f"--artifacts-module: {path} is no Python file")
+    module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        raise CommandException(f"--artifacts-module: {path}: {type(error).__name__}: {error}") from error
+    found = getattr(module, "ARTIFACTS", None)
+    if not isinstance(found, dict):
+        raise CommandException(f"--artifacts-module: {path} has no dictionary ARTIFACTS")
+    return found
+
+
+def _pack(name: Any, value: Any, stores: Stores) -> Packed:
+    if not isinstance(name, str) or name in INTERNAL:
+        raise CommandException(f"ARTIFACTS: {name!r} cannot be the name of an artifact")
+    try:
+        return codecs.pack(value, stores.artifacts)
+    except NotStorableError as error:
+        raise CommandException(f"ARTIFACTS: {name} cannot be stored: {error}") from error
+
+
+def _inputs(origin: Any, base: dict[str, Packed], given: dict[str, Any], stores: Stores) -> tuple[PendingInput, ...]:
+    """What the new task is given: what the old one was, but for ``given`` and for what leads to its run."""
+    values = dict(base)
+    joined: Input | None = None
+    for one in origin._record.inputs:
+        if one.name == INPUTS:
+            joined = one
+        elif one.name != TRANSITION:
+            values[one.name] = one.value
+    if joined is None:
+        values |= {name: _pack(name, value, stores) for name, value in given.items()}
+    else:
+        values |= _branches(origin, joined, given, stores)
+    return tuple(PendingInput(name, values[name]) for name in sorted(values))
+
+
+def _branches(origin: Any, joined: Input, given: dict[str, Any], stores: Stores) -> dict[str, Packed]:
+    """The branches of a join, each artifact of them an input by itself: their tasks are not of this run."""
+    outputs: dict[TaskId, dict[str, Packed]] = {}
+    values: dict[str, Packed] = {}
+    for number, source in enumerate(joined.sources):
+        task = TaskId(source.step, source.number)
+        if task not in outputs:
+            outputs[task] = {one.name: one.value for one in origin._run.metadata.artifacts(origin._run.id, task)}
+        values[branch_input(number)] = outputs[task][source.output]
+    shape = []
+    branches: Any = codecs.unpack(joined.value, stores.artifacts)
+    for step, frames, holes in branches:
+        parent = joined.sources[holes[TRANSITION]]
+        names = {name: branch_input(hole) for name, hole in holes.items()}
+        for name, value in given.get(f"{origin.path_components[1]}/{parent.step}/{parent.number}", {}).items():
+            names[name] = branch_input(len(values))
+            values[names[name]] = _pack(name, value, stores)
+        shape.append([step, frames, names])
+    return {**values, INPUTS: codecs.pack(shape, stores.artifacts)}
+
+
+def _base(cls: Any, origin: Any, stores: Stores) -> dict[str, Packed]:
+    """Parameters, configs and constants: those of the origin's run, and what the class has got since."""
+    before = {one.name: one.value for one in origin._run.record(complete=True).inputs if one.name != FACTS}
+    defaults = {attribute: _plain_default(one) for attribute, one in cls._parameters().items()}
+    now = pack_base(cls, {name: value for name, value in defaults.items() if name not in before}, stores)
+    return {**now, **before}
+
+
+def _plain_default(parameter: Any) -> Any:
+    return None if callable(parameter.default) else parameter.default
+
+
+# --- running it ---------------------------------------------------------------------------------------------------
+
+
+def ignored(cls: Any, step: str, options: SpinOptions) -> list[str]:
+    """Decorators of the step and the flow that have no effect, as lines to show.
+
+    Raises:
+        MetaflowException: one of them makes a spin impossible.
+    """
+    names = [one.name for one in cls._steps[step].decorators]
+    for name in names:
+        if name in REFUSED:
+            raise MetaflowException(f"Spinning steps with @{name} decorator is not supported.")
+    if options.skip_decorators:
+        return []
+    notes = [("Step", name) for name in names if name not in ALLOWED]
+    notes += [("Flow", name) for name in _FLOW_DECORATORS if name not in ALLOWED and flow_decorators(cls, name)]
+    return [
+        f"[Warning] Ignoring {kind} decorator '{name}' as it is not supported in spin steps." for kind, name in notes
+    ]
+
+
+def spin(cls: Any, step: str, origin: Any, options: SpinOptions) -> None:
+    """Run ``step`` with the inputs of task ``origin``.
+
+    Raises:
+        MetaflowException: it cannot be started; StepFailed: it failed; KeyboardInterrupt: it was stopped.
+    """
+    from headrace import wiring
+
+    canonical_main()
+    only = () if options.skip_decorators else ALLOWED
+    keep_only(cls, only)
+    project = wiring.project()
+    stores = Stores(project.metadata, project.artifacts, spin_settings(project.settings).project)
+    given = read_artifacts(options.artifacts_module) if options.artifacts_module else {}
+    base = _base(cls, origin, stores)
+    pending = _inputs(origin, base, given, stores)
+    executor = project.executor(module_of(cls))
+    facts = {
+        **run_facts(cls, RunOptions(project={} if options.skip_decorators else options.project), ()),
+        SPUN_FACT: True,
+    }
+    plan = make_plans(cls, tuple(base), facts, (), Ground(executor.capacity, 1, cache=False))[step]
+    plan.spec = msgspec.structs.replace(plan.spec, only=only, persist=options.persist)
+    new = NewSession(
+        flow=cls.__name__,
+        entry=entry_of(cls),
+        dialect="metaflow",
+        inputs=(*(Input(name, packed) for name, packed in base.items()), fact_input(cls, [], stores.artifacts)),
+        tags=(
+            *system_tags(user_name(), options.project),
+            (SPUN, origin.pathspec),
+            *(() if options.persist else ((SPUN_WITHOUT, "artifacts"),)),
+        ),
+        max_parallel=1,
+    )
+    session = open_session(stores, executor, new)
+    if options.run_id_file:
+        write(options.run_id_file, str(session.run.number))
+    _Spun(session, Console(str(session.run.number), quiet=options.quiet)).run(Task(plan.info(session), pending))
+    if options.attribute_file:
+        facts = {"task_id": "1", "step_name": step, "run_id": str(session.run.number), "flow_name": cls.__name__}
+        write(options.attribute_file, json.dumps({**facts, "metadata": f"spin@{get_metadata().partition('@')[2]}"}))
+
+
+class _Spun:
+    """A run of one task, and what is shown of it."""
+
+    def __init__(self, session: Session, console: Console) -> None:
+        self._session = session
+        self._console = console
+        self._seen: deque[tuple[int, int, bytes]] = deque()
+        self._pid = 0
+
+    def run(self, task: Task) -> None:
+        loop = self._session.loop
+        loop.crew.watch = lambda _, pid, stream, data: self._seen.append((pid, stream, data))
+        try:
+            with Interruptible(loop):
+                loop.submit(task)
+                while not loop.wait(task, 0.02):
+                    self._show(task)
+            self._show(task)
+            if loop.failure is not None:
+                raise loop.failure
+        except BaseException as error:
+            stop(self._session)
+            state = RunState.INTERRUPTED if isinstance(error, KeyboardInterrupt) else RunState.FAILED
+            self._session.finish(state, error=f"{type(error).__name__}: {error}")
+            self._console.flush()
+            raise
+        self._finish(task)
+
+    def _show(self, task: Task) -> None:
+        name = str(task.id)
+        while self._seen:
+            pid, stream, data = self._seen.popleft()
+            if stream < 0:
+                self._pid = pid
+                self._console.task(name, pid, "Task is starting.")
+            else:
+                self._console.wrote(name, pid, stream, data)
+        self._console.flush()
+
+    def _finish(self, task: Task) -> None:
+        name, problem = str(task.id), task.problem
+        self._console.end_of(name, self._pid)
+        if problem is None:
+            self._console.task(name, self._pid, "Task finished successfully.")
+            self._session.finish(RunState.SUCCEEDED)
+            self._console.flush()
+            return
+        if problem.failure != "error":
+            self._console.task(name, self._pid, problem.error, bad=True)
+        self._console.task(name, self._pid, "Task failed.", bad=True)
+        self._console.flush()
+        cancelled = problem.failure == "cancelled"
+        self._session.finish(
+            RunState.CANCELLED if cancelled else RunState.FAILED, error=problem.error, failed_task=name
+        )
+        raise StepFailed(f"Step {task.id.step} (task-id {task.id.number}) failed.")
+
+
+__all__ = ["ALLOWED", "SpinOptions", "find_task", "ignored", "parse_pathspec", "spin"]

@@ -1,0 +1,459 @@
+"""One task of a Metaflow flow, in a worker: artifacts in, the step's function, artifacts out.
+
+``run_step`` is the raw function of every step (see ``worker.raw``). Outputs are the artifacts that the step made or
+changed; what it inherits and leaves alone is not written again. ``_transition`` says where the flow goes on.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from types import FunctionType, MethodType
+from typing import TYPE_CHECKING, Any, TextIO
+
+import msgspec
+
+from headrace.frontends.metaflow import current as current_module
+from headrace.frontends.metaflow.authoring.configs import wrap
+from headrace.frontends.metaflow.authoring.decorators import attach_dynamic, find, keep_only
+from headrace.frontends.metaflow.authoring.flowspec import STATE, Artifacts, FlowBase, Frame, Inputs, Transition
+from headrace.frontends.metaflow.authoring.gangs import place_of, set_environment
+from headrace.frontends.metaflow.authoring.graph import graph_of
+from headrace.frontends.metaflow.authoring.graphinfo import graph_info
+from headrace.frontends.metaflow.authoring.parameters import IncludeFile, Parameter
+from headrace.frontends.metaflow.authoring.prepare import prepare
+from headrace.frontends.metaflow.exceptions import (
+    FailureHandledByCatch,
+    MetaflowException,
+    MetaflowExceptionWrapper,
+    TimeoutException,
+)
+from headrace.frontends.metaflow.names import ATTEMPT, FOREACH, INPUTS, SUCCESS, TRANSITION, is_artifact
+from headrace.model.errors import BlobError, NotStorableError
+from headrace.model.messages import Output
+from headrace.model.values import Packed
+from headrace.worker import context, registry
+from headrace.worker.raw import RawCall
+
+if TYPE_CHECKING:
+    from headrace.frontends.metaflow.cards.attask import CardMaker
+
+_NOT_ARTIFACTS = (MethodType, FunctionType, Parameter)
+
+
+class StepSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """What a worker needs to run a step: where its class is, and what the run is."""
+
+    step: str
+    flow: str
+    home: int
+    slot: int
+    module: str
+    qualname: str
+    constants: tuple[str, ...]
+    retries: int
+    targets: tuple[str, ...]  # where a step goes on whose failure is caught
+    decorators: tuple[str, ...] = ()  # ``--with``
+    configs: dict[str, Any] = {}
+    facts: dict[str, Any] = {}
+    only: tuple[str, ...] | None = None  # decorators that count; None: all
+    persist: bool = True
+    main: str = ""  # the module that is the running script: users know it as ``__main__``
+
+    def __call__(self, call: RawCall) -> dict[str, Any]:
+        """Run one attempt."""
+        return run_step(self, call)
+
+
+def run_step(spec: StepSpec, call: RawCall) -> dict[str, Any]:
+    """Run one attempt of a step; the outputs by name."""
+    flow, inputs = open_flow(spec, call)
+    state: Artifacts = flow.__dict__[STATE]
+    function = type(flow)._steps[spec.step]
+    tries = call.tries
+    cards = _cards(function, flow, call, state) if find(function, "card") is not None else None
+    current_module.enter({**task_facts(spec, call, state), **({"card": cards.current} if cards is not None else {})})
+    try:
+        caught = _run_caught(spec, function, flow, inputs, tries)
+        outputs = _outputs(flow, state) if spec.persist else {}
+        if caught:
+            outputs[SUCCESS] = False
+        if cards is not None:
+            cards.finish(outputs)
+    except Exception as error:
+        if cards is not None and tries > spec.retries and not isinstance(error, BlobError):
+            cards.fail(error)
+        raise
+    finally:
+        current_module.leave()
+        del flow.__dict__[STATE]
+    if not spec.persist:
+        return {}
+    transition = state.transition
+    outputs[TRANSITION] = None if transition is None else transition.as_list()
+    return outputs
+
+
+def open_flow(spec: StepSpec, call: RawCall) -> tuple[Any, Inputs | None]:
+    """``self`` and ``inputs`` of the step, as they are before it runs; ``self`` is to lose ``STATE`` after that."""
+    cls = _flow_class(spec)
+    flow = _instance(cls)
+    state, inputs = _artifacts(spec, call, cls)
+    state.step = spec.step
+    flow.__dict__[STATE] = state
+    return flow, inputs
+
+
+def _cards(function: Any, flow: Any, call: RawCall, state: Artifacts) -> CardMaker:
+    from headrace.frontends.metaflow.cards.attask import CardMaker
+
+    return CardMaker(function, flow, call, state.table)
+
+
+# --- the class and its instance -----------------------------------------------------------------------------------
+
+_classes: dict[tuple[str, ...], Any] = {}
+
+
+def _flow_class(spec: StepSpec) -> Any:
+    key = (spec.module, spec.qualname, *spec.decorators, *(() if spec.only is None else ("only", *spec.only)))
+    cls = _classes.get(key)
+    if cls is None:
+        cls = registry.registered(spec.home, spec.slot)
+        if cls is None:
+            import importlib
+
+            cls = sys.modules.get(spec.module) or importlib.import_module(spec.module)
+            for part in spec.qualname.split("."):
+                cls = getattr(cls, part)
+            prepare(cls, {}, {}, spec.facts["username"], spec.configs)
+            attach_dynamic(list(cls._steps.values()), spec.decorators)
+            if spec.only is not None:
+                keep_only(cls, spec.only)
+        graph_info(cls)
+        for name in spec.constants:
+            setattr(cls, name, _fixed(name, _form(cls, name, spec)))
+        _classes[key] = cls
+    return cls
+
+
+def _form(cls: Any, name: str, spec: StepSpec) -> Callable[[Any], Any] | None:
+    """What makes the value that steps see of the one that is stored."""
+    if name in spec.configs:
+        return wrap
+    parameter = cls._parameters().get(name)
+    return parameter.look if isinstance(parameter, IncludeFile) else None
+
+
+def _fixed(name: str, form: Callable[[Any], Any] | None) -> property:
+    """A parameter or constant as steps see it: the value that the run began with, which cannot be set."""
+
+    def get(self: FlowBase) -> Any:
+        value = self.__dict__[STATE].constant(name)
+        return value if form is None else form(value)
+
+    def refuse(self: FlowBase, _: Any) -> None:
+        raise AttributeError("Flow level attributes and Parameters are not modifiable")
+
+    return property(get, refuse)
+
+
+def _instance(cls: Any) -> Any:
+    if cls.__init__.__module__.startswith("headrace."):
+        return cls.__new__(cls)
+    return cls(use_cli=False)
+
+
+# --- artifacts in -------------------------------------------------------------------------------------------------
+
+
+def _artifacts(spec: StepSpec, call: RawCall, cls: Any) -> tuple[Artifacts, Inputs | None]:
+    constants = frozenset(spec.constants)
+    arguments = call.arguments
+    stack = _stack(call, arguments[FOREACH].value) if FOREACH in arguments else []
+    table = {name: one.value for name, one in arguments.items() if is_artifact(name)}
+    state = Artifacts(call, table, constants, stack)
+    if INPUTS not in arguments:
+        return state, None
+    state.is_join = True
+    argument = arguments[INPUTS]
+    branches: list[Any] = call.load(argument.value)
+    flows = []
+    for step, frames, holes in branches:
+        branch = dict(table)
+        for name, hole in holes.items():  # of a spun join, an artifact of a branch is an input by itself
+            if is_artifact(name):
+                branch[name] = argument.fills[hole] if type(hole) is int else arguments[hole].value
+        flow = _instance(cls)
+        flow.__dict__[STATE] = Artifacts(call, branch, constants, [Frame(*frame) for frame in frames])
+        flows.append((step, flow))
+    return state, Inputs(flows)
+
+
+def _stack(call: RawCall, packed: Packed) -> list[Frame]:
+    return [Frame(*frame) for frame in call.load(packed)]
+
+
+def task_facts(spec: StepSpec, call: RawCall, state: Artifacts) -> dict[str, Any]:
+    """What ``current`` knows in the task."""
+    _, run, _, task = call.task.split("/")
+    facts = {
+        **spec.facts,
+        "flow_name": spec.flow,
+        "run_id": run,
+        "step_name": spec.step,
+        "task_id": task,
+        "retry_count": call.tries - 1,
+        "pathspec": call.task,
+        "is_running_flow": True,
+        "graph": lambda: graph_info(_flow_class(spec)),
+        "tags": frozenset(spec.facts.get("tags", ())),
+    }
+    if "triggers" in spec.facts:
+        facts["trigger"] = lambda: _trigger(spec)
+    place = place_of(state.stack, call.task)
+    if place is not None:
+        facts["parallel"], facts["is_parallel"] = place, True
+    return facts
+
+
+def _trigger(spec: StepSpec) -> Any:
+    from headrace.frontends.metaflow.client.runs import Trigger
+
+    return Trigger(spec.facts["triggers"])
+
+
+# --- running ------------------------------------------------------------------------------------------------------
+
+
+def _run_caught(spec: StepSpec, function: Any, flow: Any, inputs: Inputs | None, tries: int) -> bool:
+    """Run the step, with ``@catch`` where it has it. True: it failed and that was caught."""
+    catch = find(function, "catch")
+    state: Artifacts = flow.__dict__[STATE]
+    var = catch.attributes["var"] if catch is not None else None
+    if catch is not None and tries > spec.retries + 1:  # the process died in all real attempts
+        if catch.attributes["print_exception"]:
+            print(f"@catch caught an exception from <flow {spec.flow} step {spec.step}>")
+        _note(spec, flow, var, FailureHandledByCatch(spec.retries))
+        state.transition = Transition(list(spec.targets)) if spec.targets else None
+        return True
+    try:
+        _call(spec, function, flow, inputs)
+    except BlobError:
+        raise
+    except Exception as error:
+        if catch is None or tries <= spec.retries:
+            _report(spec, error)
+            _keep_what_failed(spec, flow, state, error, last=tries > spec.retries)
+            raise
+        if catch.attributes["print_exception"]:
+            print(f"@catch caught an exception from <flow {spec.flow} step {spec.step}>")
+            _print_trace(spec, error, ">  ", sys.stdout)
+        _note(spec, flow, var, error)
+        state.transition = Transition(list(spec.targets)) if spec.targets else None
+        return True
+    except BaseException:  # SystemExit and the like are no failures that @catch catches
+        _keep_what_failed(spec, flow, state, None, last=tries > spec.retries)
+        raise
+    if var:
+        setattr(flow, var, None)
+    return False
+
+
+def _note(spec: StepSpec, flow: Any, var: str | None, error: BaseException) -> None:
+    if var:
+        setattr(flow, var, _wrapped(spec, error))
+
+
+def _wrapped(spec: StepSpec, error: BaseException) -> MetaflowExceptionWrapper:
+    """An exception as an artifact; what the flow's own file defines is of ``__main__`` there."""
+    wrapper = MetaflowExceptionWrapper(error)
+    module, _, name = wrapper.type.rpartition(".")
+    if module == spec.main:
+        wrapper.type = f"__main__.{name}"
+        wrapper.stacktrace = _of_main(spec, wrapper.stacktrace or "") or None
+    return wrapper
+
+
+def _of_main(spec: StepSpec, trace: str) -> str:
+    """A traceback as Python writes it when the flow's file is the script: without its name before its classes."""
+    if not spec.main:
+        return trace
+    return "".join(line.removeprefix(f"{spec.main}.") for line in trace.splitlines(keepends=True))
+
+
+def _keep_what_failed(spec: StepSpec, flow: Any, state: Artifacts, error: BaseException | None, *, last: bool) -> None:
+    """Log the artifacts of a failed attempt and its exception, so that one can look at them."""
+    attempt = context.current()
+    if attempt is None or not spec.persist:
+        return
+    mark = "" if last else f"{ATTEMPT}{state.call.attempt - 1}_"
+    if error is not None:
+        flow.__dict__["_exception"] = _wrapped(spec, error)
+    for name, value in list(vars(flow).items()):
+        if name == STATE or name.startswith("__") or isinstance(value, _NOT_ARTIFACTS):
+            continue
+        try:
+            attempt.artifact(state.call.pack(mark + name, value))
+        except (NotStorableError, MetaflowException):  # it failed for another reason, which is told
+            continue
+    flow.__dict__.pop("_exception", None)
+
+
+def _report(spec: StepSpec, error: BaseException) -> None:
+    print(f"<flow {spec.flow} step {spec.step}> failed:", file=sys.stderr)
+    _print_trace(spec, error, "    ", sys.stderr)
+
+
+def _print_trace(spec: StepSpec, error: BaseException, indent: str, out: TextIO) -> None:
+    import traceback
+
+    trace = error.__traceback__
+    while trace is not None and trace.tb_frame.f_code.co_filename == __file__:
+        trace = trace.tb_next
+    if trace is not None:
+        error.__traceback__ = trace
+    for line in _of_main(spec, "".join(traceback.format_exception(type(error), error, trace))).splitlines():
+        print(indent + line, file=out)
+
+
+def _call(spec: StepSpec, function: Any, flow: Any, inputs: Inputs | None) -> None:
+    """The step's function, within what its decorators ask for."""
+    timeout = find(function, "timeout")
+    seconds = timeout_seconds(timeout.attributes) if timeout is not None else 0
+    if not seconds:
+        call_plainly(function, flow, inputs)
+        return
+    import signal
+
+    message = f"Step {spec.step} timed out after {_in_words(timeout.attributes)}"  # type: ignore[union-attr]
+
+    def expired(_: int, frame: Any) -> None:
+        import traceback
+        from datetime import datetime
+
+        print(f"{datetime.now():%Y-%m-%d %H:%M:%S.%f}"[:-3], message)
+        stack = "".join(traceback.format_stack(frame)).splitlines()
+        raise TimeoutException(
+            "\n".join([message, "Stack when the timeout was raised:", *(f">  {one}" for one in stack)])
+        )
+
+    signal.signal(signal.SIGALRM, expired)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        call_plainly(function, flow, inputs)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+def call_plainly(function: Any, flow: Any, inputs: Inputs | None) -> None:
+    """The step's function within what users put around it, with its secrets."""
+    _set_secrets(function)
+    place = current_module.facts().get("parallel")
+    if place is not None:
+        set_environment(function, place, current_module.facts()["run_id"])
+    if function.wrappers:
+        from headrace.frontends.metaflow.authoring.userdecorators import call_wrapped
+
+        def go_on(arguments: dict[str, Any]) -> None:
+            _go_on(flow, arguments)
+
+        call_wrapped(list(function.wrappers), function.__name__, flow, inputs, function, go_on)
+    elif inputs is None:
+        function(flow)
+    else:
+        function(flow, inputs)
+
+
+def _go_on(flow: Any, arguments: dict[str, Any]) -> None:
+    """``self.next`` as the step's last statement has it, with some arguments replaced."""
+    cls = type(flow)
+    node = graph_of(cls)[flow.__dict__[STATE].step]
+    if not node.out_funcs:
+        return
+    flow.__dict__[STATE].transition = None
+    if node.condition:
+        cases: dict[Any, Any] = {key: getattr(flow, name) for key, name in node.switch_cases.items()}
+        value = getattr(flow, node.condition, None)
+        if isinstance(value, (int, float)) and str(value) in cases:  # keys are known by their texts only
+            cases[value] = cases[str(value)]
+        flow.next(cases, **{"condition": node.condition, **arguments})
+        return
+    how: dict[str, Any] = {}
+    if node.foreach_param:
+        how["foreach"] = node.foreach_param
+    if node.parallel_foreach:
+        how["num_parallel"] = node.num_parallel
+    flow.next(*[getattr(flow, name) for name in node.out_funcs], **{**how, **arguments})
+
+
+def timeout_seconds(attributes: dict[str, Any]) -> int:
+    """How long ``@timeout`` lets a step run."""
+    return int(attributes["seconds"]) + int(attributes["minutes"]) * 60 + int(attributes["hours"]) * 3600
+
+
+def _in_words(attributes: dict[str, Any]) -> str:
+    return f"{attributes['hours']} hours, {attributes['minutes']} minutes, {attributes['seconds']} seconds"
+
+
+def _set_secrets(function: Any) -> None:
+    secrets = find(function, "secrets")
+    if secrets is None:
+        return
+    import os
+
+    for source in secrets.attributes["sources"]:
+        if not isinstance(source, dict) or source.get("type") != "inline":
+            raise MetaflowException(f"@secrets: only sources of type 'inline' are supported here, not {source!r}")
+        if not isinstance(source.get("id"), str):
+            raise MetaflowException(
+                f"Bad @secrets specification - 'id' must be a string - found {type(source.get('id'))}"
+            )
+        values = source.get("options", {}).get("env_vars", {})
+        for name, value in values.items():
+            if not isinstance(value, str) or not name.isidentifier():
+                raise MetaflowException(f"@secrets: {name!r} cannot be set: names are letters, digits, _; values texts")
+            if name in os.environ and not secrets.attributes["allow_override"]:
+                raise MetaflowException(f"@secrets: the variable {name} is set already")
+            os.environ[name] = str(value)
+
+
+# --- artifacts out ------------------------------------------------------------------------------------------------
+
+
+def _outputs(flow: Any, state: Artifacts) -> dict[str, Any]:
+    """What the task adds to the artifacts it inherited, packed.
+
+    Raises:
+        MetaflowException: an artifact cannot be stored; the message names it.
+    """
+    for (name, _), lent in state.lent.items():
+        if lent.changed and name not in state.constants:
+            getattr(flow, name)  # loads the list, with the changed item in it
+    outputs: dict[str, Any] = {}
+    for name in sorted(vars(flow)):
+        value = vars(flow)[name]
+        if name == STATE or name.startswith("__") or isinstance(value, _NOT_ARTIFACTS):
+            continue
+        if state.unchanged(name, value):
+            continue
+        try:
+            output = state.call.pack(name, value)
+        except NotStorableError as error:
+            raise MetaflowException(f"The artifact *{name}* cannot be stored: {error}") from error
+        before = state.table.get(name)
+        if before is None or before.digest != output.value.digest or state.is_join:
+            outputs[name] = output
+    if state.is_join:  # merged ones were no inputs of this task by themselves
+        for name, packed in state.table.items():
+            if name not in outputs and name not in state.constants:
+                outputs[name] = Output(name, packed, _no_preview(packed))
+    return outputs
+
+
+def _no_preview(packed: Packed) -> Any:
+    from headrace.model.values import Preview
+
+    if packed.codec == "json" and packed.size <= 200:
+        return Preview("", packed.inline.decode())
+    return Preview("")
