@@ -31,7 +31,7 @@ from headrace.cli.main import COMMANDS
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 PAGES = sorted([ROOT / "README.md", ROOT / "examples/README.md", ROOT / "bench/README.md", *DOCS.rglob("*.md")])
-OWN = [page for page in PAGES if "reference" not in page.parts and page.name != "metaflow.md"]
+OWN = [page for page in PAGES if "reference" not in page.parts and not page.name.startswith("metaflow")]
 GENERATED = ("make_reference.py", "make_diagrams.py")
 
 _BLOCK = re.compile(r"(?:<!-- (file|edit|run)(?:: ([^>]*?))? -->\n)?^```(\w+)?\n(.*?)^```$", re.MULTILINE | re.DOTALL)

@@ -28,6 +28,7 @@ def _sibling(name: str) -> Any:
 
 
 harness = _sibling("harness")
+_sibling("generate")
 #: matplotlib is for the notebooks of the tutorials.
 REQUIREMENTS = f"metaflow=={harness.VERSION}\nsetuptools\nmatplotlib\n"
 

@@ -46,7 +46,7 @@ class Scenario(NamedTuple):
     def digest(self) -> str:
         """Names what the answer depends on."""
         texts = sorted({self.flow, *(c[0][1:-3] for c in self.commands if c and c[0][:1] in "@=")})
-        sources = [(FLOWS / f"{name}.py").read_text() for name in texts]
+        sources = [source(name, self.files) for name in texts]
         facts = [FORM, sources, self.commands, self.files, self.env, self.private]
         return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
@@ -69,9 +69,15 @@ def is_recorded(scenario: Scenario) -> bool:
     return (record["metaflow"], record["digest"]) == (VERSION, scenario.digest)
 
 
-def flow_name(flow: str) -> str:
-    """The class that a flow file defines last."""
-    return re.findall(r"^ *class (\w+)\(", (FLOWS / f"{flow}.py").read_text(), re.MULTILINE)[-1]
+def source(flow: str, files: dict[str, str]) -> str:
+    """The text of a flow file: of ``flows/``, or among the files of the scenario."""
+    return files.get(f"{flow}.py") or (FLOWS / f"{flow}.py").read_text()
+
+
+def flow_name(scenario: Scenario) -> str:
+    """The class that the flow file of a scenario defines last."""
+    found: list[str] = re.findall(r"^ *class (\w+)\(", source(scenario.flow, scenario.files), re.MULTILINE)
+    return found[-1]
 
 
 def environment(folder: Path, python: str, real: bool) -> dict[str, str]:
@@ -118,7 +124,7 @@ def execute(scenario: Scenario, python: str, folder: Path, *, real: bool) -> dic
         answer["prints"].append(prints(done.stdout))
         answer["outputs"].append(_stable(done.stdout, folder) if command and command[0][:1] in "=!" else None)
         console += f"$ {' '.join(command)}\n{done.stdout}{done.stderr}"
-    command = [python, str(HERE / "dump.py"), flow_name(scenario.flow), *scenario.private]
+    command = [python, str(HERE / "dump.py"), flow_name(scenario), *scenario.private]
     asked = process(command, folder, env)
     answer["runs"] = json.loads(asked.stdout) if asked.returncode == 0 else asked.stderr.strip().splitlines()[-1]
     wrote = written(answer["runs"])
