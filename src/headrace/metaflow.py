@@ -38,12 +38,29 @@ _WHERE = {
     **dict.fromkeys((*_USER, "user_step_decorator", "USER_SKIP_STEP"), "authoring.userdecorators"),
 }
 
+#: What flows import from there, and whose it is: nothing here does its work yet.
+_ABSENT = {
+    **dict.fromkeys(("checkpoint", "model", "huggingface_hub"), "the extension metaflow-checkpoint"),
+    "torchrun": "the extension metaflow-torchrun",
+    "deepspeed": "the extension metaflow-deepspeed",
+    "mpi": "the extension metaflow-mpi",
+    "metaflow_ray": "the extension metaflow-ray",
+    "slurm": "the extension metaflow-slurm",
+    **dict.fromkeys(("airflow_s3_key_sensor", "airflow_external_task_sensor"), "Airflow"),
+    **dict.fromkeys(("package_sources", "R"), "Metaflow"),
+}
+
 
 def __getattr__(name: str) -> Any:
     where = _WHERE.get(name)
+    if where is None and name in _ABSENT:  # ``from ... import`` reports an AttributeError without its message
+        raise ImportError(
+            f"Headrace cannot run flows with {name!r}, which is of {_ABSENT[name]}; docs/metaflow-features.md lists "
+            "what it can run"
+        )
     if where is None:
         raise AttributeError(
-            f"module 'headrace.metaflow' has no attribute {name!r}; docs/metaflow.md lists what it has"
+            f"module 'headrace.metaflow' has no attribute {name!r}; docs/metaflow-features.md lists what there is"
         )
     import importlib
 

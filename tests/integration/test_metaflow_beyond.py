@@ -451,3 +451,20 @@ def test_what_a_task_took_can_be_had_by_name(project: Project) -> None:
         "report/1/model": "model model model mo",
         "report/2/best": "20.0",
     }
+
+
+# --- what is not there --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["checkpoint", "torchrun", "airflow_s3_key_sensor"])
+def test_what_is_not_supported_is_refused_by_name_at_the_start(project: Project, name: str) -> None:
+    metaflow_file(project)
+    text = (project.path / "metatrain.py").read_text()
+    (project.path / "metatrain.py").write_text(text.replace("import FlowSpec", f"import {name}, FlowSpec"))
+
+    done = headrace(project, "run", "metatrain.py")
+
+    assert (done.code, ran(project)) == (1, [])
+    last = done.err.strip().splitlines()[-1]
+    assert last.startswith(f"ImportError: Headrace cannot run flows with '{name}'")
+    assert "docs/metaflow-features.md" in last
