@@ -1,4 +1,8 @@
-"""``from headrace.metaflow import FlowSpec, step``: the Metaflow dialect under its public names."""
+"""``from headrace.metaflow import FlowSpec, step``: the Metaflow dialect under its public names.
+
+Pickles of artifacts know classes by this module too (``names.stored``), so that folders behind it may be rearranged:
+a name that is here stays.
+"""
 
 from __future__ import annotations
 
@@ -37,6 +41,16 @@ _WHERE = {
     **dict.fromkeys(_PARSERS, "authoring.parsers"),
     **dict.fromkeys((*_USER, "user_step_decorator", "USER_SKIP_STEP"), "authoring.userdecorators"),
 }
+#: Classes of artifacts that flows do not import by name.
+_STORED = {
+    "MetaflowExceptionWrapper": "exceptions",
+    "IncludedFile": "authoring.parameters",
+    "Parallel": "authoring.gangs",
+    **dict.fromkeys(("MetaflowEvent", "Trigger"), "client.events"),
+    **dict.fromkeys(("ForeachFrame", "Metadata"), "client.metadata"),
+    "MetaflowData": "client.task",
+    **dict.fromkeys(("S3Object", "S3Info", "RangeInfo"), "s3.objects"),
+}
 
 #: What flows import from there, and whose it is: nothing here does its work yet.
 _ABSENT = {
@@ -52,7 +66,7 @@ _ABSENT = {
 
 
 def __getattr__(name: str) -> Any:
-    where = _WHERE.get(name)
+    where = _WHERE.get(name) or _STORED.get(name)
     if where is None and name in _ABSENT:  # ``from ... import`` reports an AttributeError without its message
         raise ImportError(
             f"Headrace cannot run flows with {name!r}, which is of {_ABSENT[name]}; docs/metaflow-features.md lists "

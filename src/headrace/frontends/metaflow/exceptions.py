@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from headrace.frontends.metaflow.names import stored
+
 #: The exit code of a task that must not be tried again.
 METAFLOW_EXIT_DISALLOW_RETRY = 202
 #: That of one that may, as any other but 0 is.
@@ -248,6 +250,7 @@ def public_name(kind: type[BaseException]) -> str:
     return f"{_MODULES.get(kind.__module__, kind.__module__)}.{kind.__name__}"
 
 
+@stored
 class MetaflowExceptionWrapper(Exception):
     """An exception as an artifact: ``exception`` is its text, ``type`` its class by name, ``stacktrace`` where."""
 

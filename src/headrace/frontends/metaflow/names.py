@@ -1,6 +1,10 @@
-"""Names of a task's inputs and outputs that are not artifacts; shared by who runs tasks and who reads them."""
+"""Names in the store: of a task's inputs and outputs that are not artifacts, and of classes that artifacts are of."""
 
 from __future__ import annotations
+
+from typing import TypeVar
+
+C = TypeVar("C", bound=type)
 
 #: Where the flow goes on.
 TRANSITION = "_transition"
@@ -28,3 +32,9 @@ def branch_input(number: int) -> str:
 def is_artifact(name: str) -> bool:
     """Whether an input or output is an artifact of the flow."""
     return name not in INTERNAL and not name.startswith(BRANCH)
+
+
+def stored(cls: C) -> C:
+    """Let pickles know a class by its public module, so that it may move: ``headrace.metaflow`` has it by its name."""
+    cls.__module__ = "headrace.metaflow"
+    return cls

@@ -12,10 +12,12 @@ from typing import Any
 
 from headrace.frontends.metaflow.authoring.parameters import ParameterContext, load_function
 from headrace.frontends.metaflow.exceptions import CommandException, CommandUsageException, MetaflowException
+from headrace.frontends.metaflow.names import stored
 
 _UNPACK = "_unpacked_delayed_"
 
 
+@stored
 class ConfigValue(dict[str, Any]):
     """The value of a config: a mapping that cannot be changed, read as ``value.key`` or ``value["key"]``.
 

@@ -7,12 +7,15 @@ from typing import Any
 
 import msgspec
 
+from headrace.frontends.metaflow.names import stored
+
 #: The variable of the frame that a gang's tasks are in.
 GANG = "_parallel_ubf_iter"
 _DECORATORS = ("parallel", "pytorch_parallel")
 _ADDRESS = "127.0.0.1"
 
 
+@stored
 class Parallel(msgspec.Struct, frozen=True):
     """``current.parallel`` of a task in a gang."""
 

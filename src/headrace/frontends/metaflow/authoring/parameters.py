@@ -11,6 +11,7 @@ from headrace.frontends.metaflow.exceptions import (
     ParameterFieldFailed,
     ParameterFieldTypeMismatch,
 )
+from headrace.frontends.metaflow.names import stored
 
 RESERVED = frozenset(
     [
@@ -235,6 +236,7 @@ def _parse_bool(value: str | bool) -> bool:
     raise ValueError(value)
 
 
+@stored
 class IncludedFile:
     """A file as a value: its content, before a parser sees it."""
 

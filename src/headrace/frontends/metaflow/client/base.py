@@ -136,6 +136,19 @@ class MetaflowObject:
             self.__dict__["_run"] = other.__dict__["_run"]
         return self
 
+    @classmethod
+    def _restored(cls, pathspec: str, attempt: int | None, ns: str | None, settings: Settings) -> Self:
+        """An object that was pickled, perhaps by another process: in the stores and the namespace that it had there.
+
+        Raises:
+            MetaflowNotFound: it is gone.
+        """
+        self = cls.__new__(cls)
+        self._set(pathspec, attempt, ns)
+        self._source = _source_of(settings)
+        self._open()
+        return self
+
     @cached_property
     def _source(self) -> Source:
         return open_source()
@@ -196,8 +209,8 @@ class MetaflowObject:
         attempt = "" if self._attempt is None else f", attempt={self._attempt}"
         return f"{self._KIND}('{self.pathspec}'{attempt})"
 
-    def __reduce__(self) -> tuple[Callable[..., MetaflowObject], tuple[Any, ...]]:
-        return _restore, (type(self), self.pathspec, self._attempt, self._namespace, self._source.settings)
+    def __reduce__(self) -> tuple[Callable[..., Self], tuple[Any, ...]]:
+        return type(self)._restored, (self.pathspec, self._attempt, self._namespace, self._source.settings)
 
     def __iter__(self) -> Iterator[Any]:
         return iter(())
@@ -234,21 +247,6 @@ def _checked_attempt(parts: int, attempt: Any) -> int | None:
     if number < 0:
         raise MetaflowNotFound("Attempt can only be non-negative")
     return number
-
-
-def _restore(
-    cls: type[MetaflowObject], pathspec: str, attempt: int | None, ns: str | None, settings: Settings
-) -> MetaflowObject:
-    """An object that was pickled, perhaps by another process: in the stores and the namespace that it had there.
-
-    Raises:
-        MetaflowNotFound: it is gone.
-    """
-    self = cls.__new__(cls)
-    self._set(pathspec, attempt, ns)
-    self._source = _source_of(settings)
-    self._open()
-    return self
 
 
 class InRun(MetaflowObject):

@@ -8,8 +8,10 @@ from typing import Any, NamedTuple
 
 from headrace.frontends.metaflow.client.base import object_at
 from headrace.frontends.metaflow.exceptions import NotSupportedException
+from headrace.frontends.metaflow.names import stored
 
 
+@stored
 class MetaflowEvent(NamedTuple):
     """An event that started a run."""
 
@@ -19,6 +21,7 @@ class MetaflowEvent(NamedTuple):
     type: str
 
 
+@stored
 class Trigger:
     """The events, or the runs whose end it was, that started a run: ``current.trigger`` and ``Run.trigger``."""
 

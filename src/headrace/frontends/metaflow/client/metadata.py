@@ -9,11 +9,13 @@ from typing import Any, NamedTuple
 
 from headrace.frontends.metaflow.authoring.gangs import GANG
 from headrace.frontends.metaflow.client.runfacts import facts_of
+from headrace.frontends.metaflow.names import stored
 
 #: One foreach around a task; a class of typing's cannot have a field ``index``.
-ForeachFrame = namedtuple("ForeachFrame", "step var num_splits index value")
+ForeachFrame = namedtuple("ForeachFrame", "step var num_splits index value", module="headrace.metaflow")
 
 
+@stored
 class Metadata(NamedTuple):
     """One fact about a task. ``created_at`` counts milliseconds."""
 

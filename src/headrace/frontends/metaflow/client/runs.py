@@ -27,6 +27,7 @@ from headrace.frontends.metaflow.client.providers import default_metadata, get_m
 from headrace.frontends.metaflow.client.runfacts import RunFacts, facts_of
 from headrace.frontends.metaflow.client.task import DataArtifact, MetaflowData, Task, last_task, task_of
 from headrace.frontends.metaflow.exceptions import MetaflowNotFound
+from headrace.frontends.metaflow.names import stored
 from headrace.frontends.metaflow.taskids import task_number
 from headrace.model.records import RunRecord, TaskId, TaskRecord
 from headrace.stores.metadata.protocol import RunFilter
@@ -34,6 +35,7 @@ from headrace.stores.metadata.protocol import RunFilter
 _PAGE = 200
 
 
+@stored
 class Metaflow:
     """Everything there is."""
 
@@ -63,6 +65,7 @@ class Metaflow:
         return [flow.id for flow in self]
 
 
+@stored
 class Flow(MetaflowObject):
     """All runs of a flow."""
 
@@ -123,6 +126,7 @@ class Flow(MetaflowObject):
         return run
 
 
+@stored
 class Run(InRun):
     """One execution of a flow."""
 
@@ -243,6 +247,7 @@ def _step_names(run: RunReader) -> list[str]:
     return list(dict.fromkeys(one.step for one in run.metadata.step_counts(run.id)))
 
 
+@stored
 class Step(InRun):
     """The tasks of a step."""
 

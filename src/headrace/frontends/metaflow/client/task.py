@@ -18,7 +18,7 @@ from headrace.frontends.metaflow.client.code import MetaflowCode, code_of, envir
 from headrace.frontends.metaflow.client.metadata import ForeachFrame, Metadata, entries_of, target_of
 from headrace.frontends.metaflow.client.providers import SPIN
 from headrace.frontends.metaflow.client.runfacts import facts_of
-from headrace.frontends.metaflow.names import ATTEMPT, CARD, FOREACH, INPUTS, SUCCESS, TRANSITION, is_artifact
+from headrace.frontends.metaflow.names import ATTEMPT, CARD, FOREACH, INPUTS, SUCCESS, TRANSITION, is_artifact, stored
 from headrace.frontends.metaflow.taskids import shown, task_number, task_text
 from headrace.model.records import ArtifactRecord, AttemptRecord, TaskId, TaskRecord
 from headrace.model.states import FINAL_TASK_STATES, Failure, TaskState
@@ -33,6 +33,7 @@ _SHOWN = 30
 _STREAMS = {"stdout": "out", "stderr": "err"}
 
 
+@stored
 class Task(InRun):
     """One execution of a step; with ``attempt``, one try of it, from 0."""
 
@@ -327,6 +328,7 @@ def last_task(near: InRun, step: str) -> TaskRecord | None:
     return records[-1] if records else None
 
 
+@stored
 class DataArtifact(InRun):
     """One artifact of a task."""
 
@@ -376,6 +378,7 @@ class DataArtifact(InRun):
         return self.created_at
 
 
+@stored
 class MetaflowData:
     """Artifacts of a task as attributes, loaded when looked at."""
 

@@ -6,6 +6,7 @@ import os
 from typing import Any, NamedTuple
 
 from headrace.frontends.metaflow.exceptions import MetaflowException
+from headrace.frontends.metaflow.names import stored
 
 
 class MetaflowS3InvalidObject(MetaflowException):
@@ -69,6 +70,7 @@ class S3PutObject(NamedTuple):
     metadata: dict[str, Any] | None = None
 
 
+@stored
 class RangeInfo(NamedTuple):
     """Which bytes of an object were got."""
 
@@ -77,6 +79,7 @@ class RangeInfo(NamedTuple):
     request_length: int = -1
 
 
+@stored
 class S3Info(NamedTuple):
     """What the server said of an object."""
 
@@ -88,6 +91,7 @@ class S3Info(NamedTuple):
     encryption: str | None = None
 
 
+@stored
 class S3Object:
     """A place in S3, perhaps with a local copy of what is there."""
 
