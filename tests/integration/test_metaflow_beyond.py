@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -468,3 +469,91 @@ def test_what_is_not_supported_is_refused_by_name_at_the_start(project: Project,
     last = done.err.strip().splitlines()[-1]
     assert last.startswith(f"ImportError: Headrace cannot run flows with '{name}'")
     assert "docs/metaflow-features.md" in last
+
+
+# --- headrace run -------------------------------------------------------------------------------------------------
+
+#: A flow with options of its own, before the command there and anywhere behind FILE here.
+PRODUCT = """
+import time
+from metaflow import Config, FlowSpec, Parameter, current, project, step
+
+@project(name="shop")
+class ShopFlow(FlowSpec):
+    cfg = Config("cfg", default_value='{"size": 1}')
+    trigger = Parameter("trigger", default="none")
+    wait = Parameter("wait", default=0.0)
+
+    @step
+    def start(self):
+        self.seen = [current.branch_name, self.cfg.size, self.trigger]
+        time.sleep(self.wait)
+        assert self.cfg.size < 3, "too large"
+        self.next(self.end)
+
+    @step
+    def end(self):
+        pass
+
+if __name__ == "__main__":
+    ShopFlow()
+"""
+
+
+def shop(project: Project, *words: str) -> Finished:
+    (project.path / "shop.py").write_text(PRODUCT)
+    return headrace(project, "run", "shop.py", *words)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--production", "--config-value", "cfg", '{"size": 2}', "--trigger", "--production"),
+        ("--trigger=--production", "--config-value=cfg", '{"size": 2}', "--production"),
+        ("--max-workers", "2", "--trigger", "--production", "--production", "--config", "cfg", "two.json"),
+    ],
+)
+def test_options_of_the_flow_may_stand_in_any_place(project: Project, words: tuple[str, ...]) -> None:
+    (project.path / "two.json").write_text('{"size": 2}')
+    done = shop(project, *words)
+    assert done.code == 0, done.err
+    seen = headrace(project, "get", "ShopFlow/1/start/1/seen")
+    assert eval(seen.out) == ["prod", 2, "--production"]
+
+
+def test_the_help_names_options_of_the_flow_too(project: Project) -> None:
+    done = shop(project, "--help")
+    said = " ".join(done.out.split())
+    assert "--config NAME FILE, --config-value NAME JSON, --branch NAME, --production." in said, done.out
+
+
+def test_a_failed_run_says_what_goes_on_from_it(project: Project) -> None:
+    done = shop(project, "--config-value", "cfg", '{"size": 3}')
+    assert done.code == 1
+    assert done.err.endswith("  next  headrace debug ShopFlow/1/start/1\n        headrace resume ShopFlow/1\n")
+    plain = project.finish(
+        project.start(
+            "shop.py",
+            "--config-value",
+            "cfg",
+            '{"size": 3}',
+            "run",
+            PYTHONPATH=headrace(project, "dialect", "metaflow").out.strip(),
+        )
+    )
+    assert plain.code == 1
+    assert "next" not in plain.err, "a program that reads it gets what Metaflow says"
+
+
+def test_an_interrupted_run_says_what_goes_on_from_it(project: Project) -> None:
+    (project.path / "shop.py").write_text(PRODUCT)
+    process = project.start("-m", "headrace", "run", "shop.py", "--wait", "60")
+    deadline = time.monotonic() + 60
+    while "start" not in headrace(project, "show", "ShopFlow/1").out and time.monotonic() < deadline:
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    done = project.finish(process)
+    assert done.code == 130
+    assert "Workflow interrupted." in done.out
+    assert done.err.endswith("Aborted!\n  next  headrace resume ShopFlow/1\n"), done.err
+    assert "interrupted" in headrace(project, "runs").out

@@ -22,11 +22,13 @@ def run_file(path: str, command: Sequence[str], options: Options, rest: Sequence
     Raises:
         UsageError: an option is none of Metaflow files.
     """
+    from headrace.frontends.metaflow.commands.order import ANY_ORDER
+
     if "keep-going" in options.flags:
         raise UsageError(
             "--keep-going is not for Metaflow files: when a task fails, those that run have five seconds to end"
         )
-    words = ["--quiet"] if "quiet" in options.flags else []
+    words = [ANY_ORDER, *(["--quiet"] if "quiet" in options.flags else [])]
     words += command
     words += [f"--tag={name}:{value}" if value else f"--tag={name}" for name, value in options.tags]
     if options.max_parallel:

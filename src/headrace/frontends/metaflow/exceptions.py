@@ -126,9 +126,21 @@ class CommandException(MetaflowException):
 
 
 class StepFailed(MetaflowException):
-    """A task failed, and with it the run."""
+    """A task failed, and with it the run, whose name is ``run``; ``task`` is the one, such as ``fit/1``."""
 
     headline = "Step failure"
+
+    def __init__(self, msg: str = "", run: str = "", task: str = "") -> None:
+        super().__init__(msg)
+        self.run, self.task = run, task
+
+
+class Interrupted(KeyboardInterrupt):
+    """Somebody stopped a run, whose name is ``run``."""
+
+    def __init__(self, run: str) -> None:
+        super().__init__()
+        self.run = run
 
 
 class CommandUsageException(CommandException):

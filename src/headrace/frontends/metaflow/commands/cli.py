@@ -15,7 +15,14 @@ from headrace.frontends.metaflow.authoring.graph import graph_of, lint
 from headrace.frontends.metaflow.authoring.parameters import JSONType, Parameter
 from headrace.frontends.metaflow.authoring.prepare import prepare, split_configs
 from headrace.frontends.metaflow.authoring.projects import flow_decorators, project_facts
-from headrace.frontends.metaflow.exceptions import CommandException, CommandUsageException, MetaflowException
+from headrace.frontends.metaflow.commands.order import ANY_ORDER, CONFIGS, in_order, options_of_flow, words_of
+from headrace.frontends.metaflow.exceptions import (
+    CommandException,
+    CommandUsageException,
+    Interrupted,
+    MetaflowException,
+    StepFailed,
+)
 from headrace.frontends.metaflow.identity import user_name
 from headrace.frontends.metaflow.running.launch import RunOptions, default_values, launch
 from headrace.frontends.metaflow.version import VERSION
@@ -30,7 +37,10 @@ def main(cls: Any, argv: list[str] | None = None) -> None:
 def call(cls: Any, argv: list[str]) -> int:
     """Run the command line for a flow; the exit code."""
     name = os.path.basename(sys.argv[0])  # noqa: PTH119
+    ours = argv[:1] == [ANY_ORDER]
     try:
+        if ours:
+            argv = in_order(argv[1:], CONFIGS, {f"--{one.name}": 1 for one in cls._parameters().values()})
         argv, files, texts = split_configs(argv)
         resumed = "resume" in argv
         if resumed and (files or texts):
@@ -41,22 +51,43 @@ def call(cls: Any, argv: list[str]) -> int:
             if argv[:1] != ["--help"]:  # help is there for those who do something wrong, too
                 raise
         group = make_group(cls)
+        if ours:
+            argv = _arranged(cls, group, argv)
         result = group.main(argv, prog_name=name, standalone_mode=False, auto_envvar_prefix="METAFLOW")
     except click.exceptions.Exit as error:
         return error.exit_code
-    except (click.exceptions.Abort, KeyboardInterrupt):
+    except (click.exceptions.Abort, KeyboardInterrupt) as error:
         click.echo("\nAborted!", err=True)
-        return 1
+        _say_next(error.__cause__ or error, ours)  # click makes an Abort of an interrupt
+        return 130 if ours else 1
     except click.ClickException as error:
         error.show()
         return error.exit_code
     except MetaflowException as error:
         complain(error.headline, str(error))
+        _say_next(error, ours)
         return 2 if isinstance(error, CommandUsageException) else 1
     except HeadraceError as error:
         complain("Usage error" if isinstance(error, UsageError) else "Headrace error", str(error))
         return 2 if isinstance(error, UsageError) else 1
     return result if isinstance(result, int) else 0
+
+
+def _arranged(cls: Any, group: click.Group, argv: list[str]) -> list[str]:
+    """The words of ``headrace run``, with the options of the flow before the command."""
+    named = next((one for one in argv if one in ("run", "resume")), "run")
+    command = group.commands[named]
+    more = options_of_flow(cls, group, command)
+    command.epilog = f"Options of the flow, too: {more}." if more else None
+    return in_order(argv, words_of(group), words_of(command))
+
+
+def _say_next(error: BaseException, ours: bool) -> None:
+    """Which commands go on from a run that failed or was stopped, where somebody looks for them."""
+    if isinstance(error, (StepFailed, Interrupted)) and error.run and (ours or sys.stderr.isatty()):
+        debug = [f"headrace debug {error.run}/{error.task}"] if isinstance(error, StepFailed) and error.task else []
+        for label, line in zip(("next", "    "), [*debug, f"headrace resume {error.run}"], strict=False):
+            click.echo(f"  {label}  {line}", err=True)
 
 
 def _configs_of_origin(cls: Any, argv: list[str]) -> dict[str, Any]:

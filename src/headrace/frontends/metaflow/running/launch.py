@@ -22,6 +22,7 @@ from headrace.frontends.metaflow.client.tags import RESUMED, check_count, check_
 from headrace.frontends.metaflow.exceptions import (
     CommandException,
     CommandUsageException,
+    Interrupted,
     MetaflowException,
     StepFailed,
 )
@@ -190,13 +191,19 @@ def _drive(session: Session, runtime: Runtime, console: Console, cls: Any) -> Ru
         if session.loop.cancel_requested:
             state = RunState.CANCELLED
         session.finish(state, error=f"{type(error).__name__}: {error}")
+        if isinstance(error, KeyboardInterrupt):
+            console.say(f"Workflow {state}.", bad=True)
+            console.flush()
+            raise Interrupted(session.run.name) from error
+        if isinstance(error, StepFailed):
+            error.run = session.run.name
         console.flush()
         raise
     if runtime.failed:
         step, number = runtime.failed[0].id
         session.finish(RunState.FAILED, error=f"step {step} failed", failed_task=f"{step}/{number}")
         console.flush()
-        raise StepFailed(f"Step {step} (task-id {number}) failed.")
+        raise StepFailed(f"Step {step} (task-id {number}) failed.", session.run.name, f"{step}/{number}")
     record = session.finish(RunState.SUCCEEDED)
     console.say("Done!")
     console.flush()
