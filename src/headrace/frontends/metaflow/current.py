@@ -10,10 +10,13 @@ from typing import Any
 _facts: ContextVar[dict[str, Any] | None] = ContextVar("headrace_metaflow_current", default=None)
 #: The same for threads that a step starts: they do not inherit the context variable.
 _process: list[dict[str, Any]] = []
-
+#: What was chosen outside of tasks; see ``choices``.
+_outside: dict[str, Any] = {}
 
 #: A fact that only a spun task knows.
 SPUN_FACT = "_spun"
+#: The namespace that the Client API looks in, once one is set.
+NAMESPACE = "_namespace"
 
 
 def facts() -> dict[str, Any]:
@@ -22,6 +25,11 @@ def facts() -> dict[str, Any]:
     if found is None:
         return _process[-1] if _process else {}
     return found
+
+
+def choices() -> dict[str, Any]:
+    """What code here chose for itself: a task's choices end with it, though its process goes on to other tasks."""
+    return facts() or _outside
 
 
 def enter(new: dict[str, Any]) -> None:
@@ -90,7 +98,7 @@ class Current:
         return getattr(self, key, default)
 
     def __iter__(self) -> Iterator[str]:
-        return iter(facts())
+        return (name for name in facts() if not name.startswith("_"))
 
 
 current = Current()

@@ -2,63 +2,44 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from functools import cached_property
 from typing import Any, Self
 
 from headrace.client.source import RunReader, Source
-from headrace.frontends.metaflow.client.providers import chosen_project, spin_settings
+from headrace.frontends.metaflow.client.providers import chosen_project, project_at, spin_settings
 from headrace.frontends.metaflow.client.tags import RunTags, tags_of
-from headrace.frontends.metaflow.current import SPUN_FACT, facts
+from headrace.frontends.metaflow.current import NAMESPACE, SPUN_FACT, choices, facts
 from headrace.frontends.metaflow.exceptions import (
     MetaflowInvalidPathspec,
     MetaflowNamespaceMismatch,
     MetaflowNotFound,
 )
 from headrace.frontends.metaflow.identity import user_name
-from headrace.wiring import Project, Settings
-
-
-class _Namespace:
-    """The namespace of this process, once it is set."""
-
-    value: str | None = None
-    is_set = False
+from headrace.wiring import Settings
 
 
 def default_namespace() -> str | None:
     """Go back to the namespace of the user; returns it."""
-    _Namespace.value, _Namespace.is_set = f"user:{user_name()}", True
-    return _Namespace.value
+    return namespace(f"user:{user_name()}")
 
 
 def get_namespace() -> str | None:
     """The namespace that objects are looked for in; None: all."""
-    return _Namespace.value if _Namespace.is_set else default_namespace()
+    chosen = choices()
+    return chosen[NAMESPACE] if NAMESPACE in chosen else default_namespace()
 
 
 def namespace(ns: str | None) -> str | None:
     """Look for objects in namespace ``ns`` only; None: everywhere."""
-    _Namespace.value, _Namespace.is_set = ns, True
+    choices()[NAMESPACE] = ns
     return ns
-
-
-#: Stores that were opened for objects that were pickled or found elsewhere, by process and settings.
-_sources: dict[tuple[int, Settings], Source] = {}
 
 
 def open_source() -> Source:
     """The stores that ``metadata`` chose, else those of the working directory."""
     return Source(chosen_project())
-
-
-def _source_of(settings: Settings) -> Source:
-    key = os.getpid(), settings
-    if key not in _sources:
-        _sources[key] = Source(Project(settings))
-    return _sources[key]
 
 
 def not_looked_for(kind: type[MetaflowObject], pathspec: str) -> Any:
@@ -71,7 +52,7 @@ def not_looked_for(kind: type[MetaflowObject], pathspec: str) -> Any:
 def found_elsewhere(kind: type[MetaflowObject], pathspec: str, settings: Settings) -> Any:
     """An object of the Client API that is read, with all that it leads to, where ``settings`` say."""
     found = not_looked_for(kind, pathspec)
-    found._source = _source_of(settings)
+    found._source = Source(project_at(settings))
     return found
 
 
@@ -145,7 +126,7 @@ class MetaflowObject:
         """
         self = cls.__new__(cls)
         self._set(pathspec, attempt, ns)
-        self._source = _source_of(settings)
+        self._source = Source(project_at(settings))
         self._open()
         return self
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 
 from headrace import wiring
+from headrace.frontends.metaflow.current import choices
 from headrace.frontends.metaflow.exceptions import NotSupportedException
 from headrace.wiring import Project, Settings
 
@@ -20,24 +21,29 @@ SPIN = ".spin"
 _PLACES = ("HEADRACE_HOME", "HEADRACE_DATABASE", "HEADRACE_ARTIFACTS")
 
 
-class _Chosen:
-    """What ``metadata`` chose in this process; None: nothing."""
+#: What ``metadata`` chose, as settings.
+_CHOICE = "_metadata"
 
-    settings: Settings | None = None
-    opened: tuple[int, Project] | None = None  # by which process: a forked one opens its own
+#: Stores that are open, by process (a forked one opens its own) and settings.
+_projects: dict[tuple[int, Settings], Project] = {}
 
 
 def chosen_project() -> Project:
     """The stores that the Client API reads."""
-    if _Chosen.settings is None:
-        return wiring.project()
-    if _Chosen.opened is None or _Chosen.opened[0] != os.getpid():
-        _Chosen.opened = os.getpid(), Project(_Chosen.settings)
-    return _Chosen.opened[1]
+    settings = choices().get(_CHOICE)
+    return wiring.project() if settings is None else project_at(settings)
+
+
+def project_at(settings: Settings) -> Project:
+    """The stores that ``settings`` say."""
+    key = os.getpid(), settings
+    if key not in _projects:
+        _projects[key] = Project(settings)
+    return _projects[key]
 
 
 def _choose(settings: Settings | None) -> str:
-    _Chosen.settings, _Chosen.opened = settings, None
+    choices()[_CHOICE] = settings
     return get_metadata()
 
 

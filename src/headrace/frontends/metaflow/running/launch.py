@@ -19,6 +19,7 @@ from headrace.frontends.metaflow.authoring.projects import flow_decorators
 from headrace.frontends.metaflow.client.providers import get_metadata
 from headrace.frontends.metaflow.client.runfacts import fact_input
 from headrace.frontends.metaflow.client.tags import RESUMED, check_count, check_tags, system_tags
+from headrace.frontends.metaflow.current import NAMESPACE
 from headrace.frontends.metaflow.exceptions import (
     CommandException,
     CommandUsageException,
@@ -51,7 +52,7 @@ class RunOptions(msgspec.Struct, frozen=True, kw_only=True):
     decorators: tuple[str, ...] = ()
     run_id_file: str = ""
     attribute_file: str = ""
-    namespace: str | None = None
+    namespace: str | None = None  # that tasks look in; empty: all
     quiet: bool = False
     project: dict[str, Any] = {}
     origin: RunRecord | None = None
@@ -239,6 +240,7 @@ def run_facts(cls: Any, options: RunOptions, tags: tuple[str, ...]) -> dict[str,
         "origin_run_id": str(options.origin.number) if options.origin is not None and not options.same_run else None,
         "parameter_names": sorted(cls._parameters()),
         "tags": list(tags),
+        **({NAMESPACE: options.namespace or None} if options.namespace is not None else {}),
         **options.project,
         **({"triggers": options.triggers} if options.triggers else {}),
     }
