@@ -18,6 +18,7 @@ class Console:
         self._silent = silent
         self._out = sys.stdout
         self._partial: dict[tuple[str, int], bytes] = {}
+        self._pids: dict[str, int] = {}
         self._color = self._out.isatty()
 
     def say(self, text: str, *, bad: bool = False) -> None:
@@ -25,29 +26,43 @@ class Console:
         if not self._quiet or bad:
             self._line(text, bad=bad)
 
-    def task(self, task: str, pid: int, text: str, *, bad: bool = False) -> None:
-        """A line of a task, such as ``start/1``."""
-        if not self._quiet or bad:
-            self._line(f"[{self.run}/{task} (pid {pid})] {text}", bad=bad)
+    def started(self, task: str, pid: int, text: str) -> None:
+        """A task, such as ``start/1``, runs in a process from now on."""
+        self._pids[task] = pid
+        self._say_of(task, text)
 
-    def wrote(self, task: str, pid: int, stream: int, data: bytes) -> None:
+    def has_started(self, task: str) -> bool:
+        """Whether it runs in a process."""
+        return task in self._pids
+
+    def wrote(self, task: str, stream: int, data: bytes) -> None:
         """Bytes that a task wrote; whole lines of them are printed."""
         key = (task, stream)
         *lines, rest = (self._partial.pop(key, b"") + data).split(b"\n")
         if rest:
             self._partial[key] = rest
         for line in lines:
-            self._line(f"[{self.run}/{task} (pid {pid})] {line.decode(errors='replace')}")
+            self._line(self._mark(task) + line.decode(errors="replace"))
 
-    def end_of(self, task: str, pid: int) -> None:
-        """The task writes no more: print lines without an end."""
+    def ended(self, task: str, *lines: str, bad: bool = False) -> None:
+        """The task writes no more: print what it wrote without an end of line, then ``lines``."""
         for stream in (0, 1):
             if (task, stream) in self._partial:
-                self.wrote(task, pid, stream, b"\n")
+                self.wrote(task, stream, b"\n")
+        for text in lines:
+            self._say_of(task, text, bad=bad)
+        self._pids.pop(task, None)
 
     def flush(self) -> None:
         """Let everything be seen."""
         self._out.flush()
+
+    def _say_of(self, task: str, text: str, *, bad: bool = False) -> None:
+        if not self._quiet or bad:
+            self._line(self._mark(task) + text, bad=bad)
+
+    def _mark(self, task: str) -> str:
+        return f"[{self.run}/{task} (pid {self._pids.get(task, 0)})] "
 
     def _line(self, text: str, *, bad: bool = False) -> None:
         if self._silent:

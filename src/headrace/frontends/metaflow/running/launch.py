@@ -187,11 +187,7 @@ def _drive(session: Session, runtime: Runtime, console: Console, cls: Any) -> Ru
         with Interruptible(session.loop):
             runtime.run()
     except BaseException as error:
-        stop(session)
-        state = RunState.INTERRUPTED if isinstance(error, KeyboardInterrupt) else RunState.FAILED
-        if session.loop.cancel_requested:
-            state = RunState.CANCELLED
-        session.finish(state, error=f"{type(error).__name__}: {error}")
+        state = give_up(session, error)
         if isinstance(error, KeyboardInterrupt):
             console.say(f"Workflow {state}.", bad=True)
             console.flush()
@@ -211,11 +207,16 @@ def _drive(session: Session, runtime: Runtime, console: Console, cls: Any) -> Ru
     return record
 
 
-def stop(session: Session) -> None:
-    """End all tasks of a run that cannot go on."""
+def give_up(session: Session, error: BaseException) -> RunState:
+    """End all tasks of a run that cannot go on, and record why; the state that it ended in."""
     if session.loop.failure is None:
         session.loop.cancel()
     session.loop.wait_idle()
+    state = RunState.INTERRUPTED if isinstance(error, KeyboardInterrupt) else RunState.FAILED
+    if session.loop.cancel_requested:
+        state = RunState.CANCELLED
+    session.finish(state, error=f"{type(error).__name__}: {error}")
+    return state
 
 
 def pack_base(cls: Any, values: dict[str, Any], stores: Stores) -> dict[str, Packed]:

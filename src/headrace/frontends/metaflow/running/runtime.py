@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from queue import SimpleQueue
 from typing import Any
 
-from headrace.engine.tasks import PendingInput, PendingSource, Task
+from headrace.engine.tasks import PendingInput, PendingSource, Problem, Task
 from headrace.frontends.metaflow.authoring.flowspec import Transition
 from headrace.frontends.metaflow.authoring.graph import FlowGraph
 from headrace.frontends.metaflow.exceptions import MetaflowException, StepFailed
@@ -31,6 +31,14 @@ KILLED = "[KILLED BY ORCHESTRATOR]"
 Where = Packed | tuple[Task, str]
 #: How long tasks may go on after another one failed, in seconds.
 _GRACE = 5.0
+
+
+FINISHED = "Task finished successfully."
+
+
+def failure_lines(problem: Problem) -> list[str]:
+    """What the console says of a task that failed; what the step raised is in its own log."""
+    return [*([problem.error] if problem.failure != "error" else []), "Task failed."]
 
 
 class Group:
@@ -96,7 +104,6 @@ class Runtime:
         self.last: Node | None = None
         self._queue: SimpleQueue[Callable[[], None]] = SimpleQueue()
         self._open = 0
-        self._pids: dict[str, int] = {}
         self._live: dict[int, Task] = {}
         self._timer: threading.Timer | None = None
         self.failed: list[Task] = []
@@ -138,43 +145,38 @@ class Runtime:
         if stream < 0:
             self._queue.put(lambda: self._started(name, pid, tries))
         else:
-            self._queue.put(lambda: self._wrote(name, pid, stream, data))
+            self._queue.put(lambda: self._console.wrote(name, stream, data))
 
     def _started(self, name: str, pid: int, tries: int) -> None:
-        if tries > 1 and name in self._pids:
-            self._console.end_of(name, self._pids[name])
-            self._console.task(name, self._pids[name], "Task failed.", bad=True)
-        self._pids[name] = pid
+        if tries > 1 and self._console.has_started(name):
+            self._console.ended(name, "Task failed.", bad=True)
         text = "Task is starting." if tries == 1 else "Task is starting (retry)."
         if tries > self._plans[name.partition("/")[0]].spec.retries + 1:
             text = "Task fallback is starting to handle the failure."
-        self._console.task(name, pid, text)
-
-    def _wrote(self, name: str, pid: int, stream: int, data: bytes) -> None:
-        self._console.wrote(name, pid, stream, data)
+        self._console.started(name, pid, text)
 
     def _ended(self, node: Node) -> None:
         task = node.task
         name = shown(str(task.id))
-        pid = self._pids.pop(name, 0)
         self._open -= 1
         del self._live[id(task)]
-        self._console.end_of(name, pid)
         if self._loop.failure is not None:
+            self._console.ended(name)
             raise self._loop.failure
         if task.problem is not None:
-            self._on_failure(node, name, pid)
+            self._on_failure(task, task.problem, name)
             return
         if self.failed:
+            self._console.ended(name)
             return
         transition = self._transition(task)
         if task.origin:
             origin = shown(task.origin.partition("/")[2])
             self._console.say(f"[{self._console.run}/{name}] Cloned from {origin}.")
         else:
-            if transition is not None and transition.splits:
-                self._console.task(name, pid, f"Foreach yields {transition.splits} child steps.")
-            self._console.task(name, pid, "Task finished successfully.")
+            splits = transition.splits if transition is not None else 0
+            yields = (f"Foreach yields {splits} child steps.",) if splits else ()
+            self._console.ended(name, *yields, FINISHED)
         if transition is not None:
             self._go_on(node, transition)
         elif node.step == self._graph.end_step:
@@ -184,20 +186,15 @@ class Runtime:
                 f"Step *{node.step}* ended without a call of self.next(): nobody knows what follows"
             )
 
-    def _on_failure(self, node: Node, name: str, pid: int) -> None:
-        problem = node.task.problem
-        assert problem is not None
+    def _on_failure(self, task: Task, problem: Problem, name: str) -> None:
         if problem.failure == "cancelled":
-            if pid:
-                self._console.task(name, pid, KILLED, bad=True)
+            self._console.ended(name, *([KILLED] if self._console.has_started(name) else []), bad=True)
             return
-        if problem.failure != "error":
-            self._console.task(name, pid, problem.error, bad=True)
-        self._console.task(name, pid, "Task failed.", bad=True)
+        self._console.ended(name, *failure_lines(problem), bad=True)
         if not self.failed:
             self._console.say("Workflow failed.", bad=True)
             self._end_others()
-        self.failed.append(node.task)
+        self.failed.append(task)
 
     def _end_others(self) -> None:
         """Let running tasks finish if they are quick; start no more."""

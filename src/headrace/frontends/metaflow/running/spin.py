@@ -34,13 +34,14 @@ from headrace.frontends.metaflow.running.console import Console
 from headrace.frontends.metaflow.running.launch import (
     RunOptions,
     entry_of,
+    give_up,
     module_of,
     pack_base,
     run_facts,
-    stop,
     write,
 )
 from headrace.frontends.metaflow.running.plan import Ground, make_plans
+from headrace.frontends.metaflow.running.runtime import FINISHED, failure_lines
 from headrace.model.errors import NotFoundError, NotStorableError
 from headrace.model.records import Input, TaskId
 from headrace.model.states import RunState
@@ -276,7 +277,6 @@ class _Spun:
         self._session = session
         self._console = console
         self._seen: deque[tuple[int, int, bytes]] = deque()
-        self._pid = 0
 
     def run(self, task: Task) -> None:
         loop = self._session.loop
@@ -290,9 +290,7 @@ class _Spun:
             if loop.failure is not None:
                 raise loop.failure
         except BaseException as error:
-            stop(self._session)
-            state = RunState.INTERRUPTED if isinstance(error, KeyboardInterrupt) else RunState.FAILED
-            self._session.finish(state, error=f"{type(error).__name__}: {error}")
+            give_up(self._session, error)
             self._console.flush()
             raise
         self._finish(task)
@@ -302,23 +300,19 @@ class _Spun:
         while self._seen:
             pid, stream, data = self._seen.popleft()
             if stream < 0:
-                self._pid = pid
-                self._console.task(name, pid, "Task is starting.")
+                self._console.started(name, pid, "Task is starting.")
             else:
-                self._console.wrote(name, pid, stream, data)
+                self._console.wrote(name, stream, data)
         self._console.flush()
 
     def _finish(self, task: Task) -> None:
         name, problem = str(task.id), task.problem
-        self._console.end_of(name, self._pid)
         if problem is None:
-            self._console.task(name, self._pid, "Task finished successfully.")
+            self._console.ended(name, FINISHED)
             self._session.finish(RunState.SUCCEEDED)
             self._console.flush()
             return
-        if problem.failure != "error":
-            self._console.task(name, self._pid, problem.error, bad=True)
-        self._console.task(name, self._pid, "Task failed.", bad=True)
+        self._console.ended(name, *failure_lines(problem), bad=True)
         self._console.flush()
         cancelled = problem.failure == "cancelled"
         self._session.finish(
