@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from headrace.frontends.metaflow.authoring.flowspec import Transition
+from headrace.frontends.metaflow.authoring.splits import Transition
 from headrace.frontends.metaflow.importing.folder import RunFolder, TaskFolder
 from headrace.frontends.metaflow.importing.walk import Expected, Found, Outcome, Walk
 from headrace.frontends.metaflow.names import INPUTS, TRANSITION

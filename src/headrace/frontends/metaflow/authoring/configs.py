@@ -71,7 +71,26 @@ def unwrap(value: Any) -> Any:
     return value
 
 
-class DelayEvaluator(Mapping[str, Any]):
+class _Unread(Mapping[str, Any]):
+    """What stands for a mapping that is not known yet: ``**`` of it is one key that says whose place it keeps."""
+
+    def __iter__(self) -> Iterator[str]:
+        return iter([f"{_UNPACK}{id(self)}"])
+
+    def __len__(self) -> int:
+        return 1
+
+    def __bool__(self) -> bool:
+        return True
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+    def __hash__(self) -> int:
+        return id(self)
+
+
+class DelayEvaluator(_Unread):
     """An expression over configs whose value is not known yet."""
 
     def __init__(self, expression: str, known: dict[str, Any] | None = None) -> None:
@@ -89,21 +108,6 @@ class DelayEvaluator(Mapping[str, Any]):
         if isinstance(key, DelayEvaluator):
             return DelayEvaluator(f"{self._expression}[{key._expression}]", self._known)
         return DelayEvaluator(f"{self._expression}[{key!r}]", self._known)
-
-    def __iter__(self) -> Iterator[str]:
-        return iter([f"{_UNPACK}{id(self)}"])
-
-    def __len__(self) -> int:
-        return 1
-
-    def __bool__(self) -> bool:
-        return True
-
-    def __eq__(self, other: object) -> bool:
-        return self is other
-
-    def __hash__(self) -> int:
-        return id(self)
 
     def __call__(self, values: Mapping[str, Any]) -> Any:
         """Its value, now that the configs are read.
@@ -151,7 +155,7 @@ def is_unpacked(key: str) -> bool:
     return key.startswith(_UNPACK)
 
 
-class Config(Mapping[str, Any]):
+class Config(_Unread):
     """A named configuration of a flow. See docs/metaflow.md."""
 
     IS_CONFIG_PARAMETER = True
@@ -186,21 +190,6 @@ class Config(Mapping[str, Any]):
         if isinstance(key, str) and key.startswith(_UNPACK):
             return DelayEvaluator(self.name)
         return DelayEvaluator(self.name)[key]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter([f"{_UNPACK}{id(self)}"])
-
-    def __len__(self) -> int:
-        return 1
-
-    def __bool__(self) -> bool:
-        return True
-
-    def __eq__(self, other: object) -> bool:
-        return self is other
-
-    def __hash__(self) -> int:
-        return id(self)
 
     def resolve(self, context: ParameterContext, file: str | None, text: Any) -> Any:
         """The value: from ``text`` or ``file`` of the command line, else the default.

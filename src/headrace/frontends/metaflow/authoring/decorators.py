@@ -151,6 +151,12 @@ def find(function: Any, name: str) -> Decorator | None:
     return None
 
 
+def flow_decorators(cls: Any, name: str = "") -> list[Decorator]:
+    """The decorators of a flow, those of that name if one is given; bases included, the nearest first."""
+    own = [kind.__dict__.get("_flow_decorators", {}) for kind in cls.__mro__]
+    return [one for some in own for key, found in some.items() if not name or key == name for one in found]
+
+
 def step_decorator(name: str) -> Callable[..., Any]:
     """The decorator ``@name``, to be used bare or with attributes."""
 

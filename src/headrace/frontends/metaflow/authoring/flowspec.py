@@ -11,9 +11,9 @@ from types import FunctionType, MethodType
 from typing import Any
 
 from headrace.frontends.metaflow.authoring.configs import Config
-from headrace.frontends.metaflow.authoring.gangs import GANG
 from headrace.frontends.metaflow.authoring.items import IMMUTABLE, Lent, lend
 from headrace.frontends.metaflow.authoring.parameters import Parameter
+from headrace.frontends.metaflow.authoring.splits import GANG, Frame, Transition
 from headrace.frontends.metaflow.exceptions import (
     InvalidNextException,
     MetaflowException,
@@ -28,34 +28,6 @@ STATE = "_headrace"
 _FOREACH_TEXT = 30
 #: Attributes of a flow that are no parameters, configs or constants, whatever a class puts there.
 _NOT_VALUES = frozenset(["cmd", "foreach_stack", "index", "input", "script_name", "name"])
-
-
-class Transition:
-    """Where a task goes on: step names, and how."""
-
-    __slots__ = ("kind", "splits", "targets", "var")
-
-    def __init__(self, targets: list[str], kind: str = "", var: str = "", splits: int = 0) -> None:
-        self.targets = targets
-        self.kind = kind  # "", "foreach", "switch" or "parallel"
-        self.var = var
-        self.splits = splits
-
-    def as_list(self) -> list[Any]:
-        """For storing; ``Transition(*read)`` is the way back."""
-        return [self.targets, self.kind, self.var, self.splits]
-
-
-class Frame:
-    """One level of foreach that a task is in."""
-
-    __slots__ = ("index", "num_splits", "step", "var")
-
-    def __init__(self, step: str, var: str, num_splits: int, index: int) -> None:
-        self.step = step
-        self.var = var
-        self.num_splits = num_splits
-        self.index = index
 
 
 class Artifacts:
@@ -228,7 +200,7 @@ class FlowBase(metaclass=FlowSpecMeta):
         at %= len(state.stack)
         if at not in state.inputs:
             frame = state.stack[at]
-            if frame.var == GANG:
+            if frame.is_gang:
                 return frame.index
             lent = state.take_item(frame.var, frame.index) if frame.var not in self.__dict__ else None
             if lent is not None:

@@ -7,11 +7,11 @@ from typing import Any
 
 import msgspec
 
+from headrace.frontends.metaflow.authoring.splits import Frame
 from headrace.frontends.metaflow.names import stored
 
-#: The variable of the frame that a gang's tasks are in.
-GANG = "_parallel_ubf_iter"
-_DECORATORS = ("parallel", "pytorch_parallel")
+#: Decorators that make a step one of a gang's.
+GANG_DECORATORS = ("parallel", "pytorch_parallel")
 _ADDRESS = "127.0.0.1"
 
 
@@ -27,12 +27,12 @@ class Parallel(msgspec.Struct, frozen=True):
 
 def is_gang(function: Any) -> bool:
     """Whether a step is one of those that run as a gang."""
-    return any(one.name in _DECORATORS for one in function.decorators)
+    return any(one.name in GANG_DECORATORS for one in function.decorators)
 
 
-def place_of(stack: list[Any], task: str) -> Parallel | None:
+def place_of(stack: list[Frame], task: str) -> Parallel | None:
     """The place of task ``Flow/RUN/step/N`` in the gang it is in, if it is in one."""
-    if not stack or stack[-1].var != GANG:
+    if not stack or not stack[-1].is_gang:
         return None
     frame = stack[-1]
     control = int(task.rpartition("/")[2]) - frame.index  # nodes are numbered in one go

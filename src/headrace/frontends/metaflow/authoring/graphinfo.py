@@ -6,6 +6,7 @@ import os
 import sys
 from typing import Any
 
+from headrace.frontends.metaflow.authoring.decorators import flow_decorators
 from headrace.frontends.metaflow.authoring.graph import DAGNode, FlowGraph, graph_of
 
 _TYPES = {"split": "split-static", "foreach": "split-foreach"}
@@ -25,7 +26,6 @@ def graph_info(cls: Any) -> dict[str, Any]:
 
 def _read_info(cls: Any) -> dict[str, Any]:
     graph = graph_of(cls)
-    decorators = [one for kind in cls.__mro__ for found in _own_decorators(kind).values() for one in found]
     return {
         "file": os.path.basename(_file(cls)),  # noqa: PTH119
         "start_step": graph.start_step,
@@ -35,7 +35,7 @@ def _read_info(cls: Any) -> dict[str, Any]:
         "steps": {node.name: _step_info(node) for node in graph},
         "graph_structure": _structure(graph),
         "doc": graph.doc,
-        "decorators": [_decorator_info(one) for one in decorators],
+        "decorators": [_decorator_info(one) for one in flow_decorators(cls)],
         "extensions": {"installed": {}},
     }
 
@@ -46,11 +46,6 @@ def _file(cls: Any) -> str:
 
 def _declared(cls: Any) -> dict[str, Any]:
     return {**cls._parameters(), **cls._configs()}
-
-
-def _own_decorators(kind: Any) -> dict[str, list[Any]]:
-    found: dict[str, list[Any]] = vars(kind).get("_flow_decorators", {})
-    return found
 
 
 def _decorator_info(one: Any) -> dict[str, Any]:

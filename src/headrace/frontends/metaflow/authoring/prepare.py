@@ -7,6 +7,7 @@ import os
 from typing import Any
 
 from headrace.frontends.metaflow.authoring.configs import Config, evaluated, unwrap
+from headrace.frontends.metaflow.authoring.decorators import flow_decorators
 from headrace.frontends.metaflow.authoring.parameters import ParameterContext
 from headrace.frontends.metaflow.authoring.userdecorators import MutableFlow, MutableStep
 from headrace.frontends.metaflow.exceptions import CommandUsageException, MetaflowException
@@ -100,10 +101,8 @@ def _evaluate(cls: Any, values: dict[str, Any]) -> None:
     for function in cls._steps.values():
         for one in function.decorators:
             one.resolve(values)
-    for kind in cls.__mro__:
-        for some in vars(kind).get("_flow_decorators", {}).values():
-            for one in some:
-                one.resolve(values)
+    for one in flow_decorators(cls):
+        one.resolve(values)
 
 
 def _evaluate_parameters(cls: Any, values: dict[str, Any]) -> None:

@@ -4,20 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from headrace.frontends.metaflow.authoring.decorators import flow_decorators
 from headrace.frontends.metaflow.exceptions import MetaflowException
 
 _NAME = frozenset("abcdefghijklmnopqrstuvwxyz0123456789_")
-
-
 _LONGEST = 128
-
-
-def flow_decorators(cls: Any, name: str) -> list[Any]:
-    """The flow decorators of that name, bases included."""
-    found = []
-    for kind in cls.__mro__:
-        found += kind.__dict__.get("_flow_decorators", {}).get(name, [])
-    return found
 
 
 def _chosen(what: str, given: dict[str, Any], option: Any, default: Any) -> Any:

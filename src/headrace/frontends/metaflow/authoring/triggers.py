@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from headrace.frontends.metaflow.authoring.projects import flow_decorators
+from headrace.frontends.metaflow.authoring.decorators import flow_decorators
 from headrace.frontends.metaflow.exceptions import MetaflowException
 
 _FLOW_NAME = re.compile(r"[A-Za-z0-9_]+")

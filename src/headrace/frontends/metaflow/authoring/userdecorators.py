@@ -10,6 +10,8 @@ from headrace.frontends.metaflow.authoring.decorators import (
     FLOW_DEFAULTS,
     STEP_DEFAULTS,
     Decorator,
+    flow_decorators,
+    parse_attributes,
     parse_spec,
 )
 from headrace.frontends.metaflow.authoring.parameters import Parameter
@@ -237,19 +239,43 @@ class FlowMutator(_UserBase):
         """Not used: nothing is packaged."""
 
 
+Spec = tuple[str, str, list[Any], dict[str, Any]]
+
+
 class _Duplicates:
     IGNORE, ERROR, OVERRIDE = 1, 2, 3
 
 
-def _spec(one: Decorator) -> tuple[str, str, list[Any], dict[str, Any]]:
+class _Mutable(_Duplicates):
+    """What steps and flows have in common for mutators."""
+
+    @property
+    def decorator_specs(self) -> Iterator[Spec]:
+        """``(name, full name, arguments, keyword arguments)`` of each decorator."""
+        raise NotImplementedError
+
+    def has_decorator(self, name: str) -> bool:
+        """Whether there is a decorator of that name."""
+        return bool(self.get_decorator_specs(name))
+
+    def get_decorator_specs(self, name: str) -> list[Spec]:
+        """The specs of that name."""
+        return [one for one in self.decorator_specs if name in one[:2]]
+
+
+def _spec(one: Decorator) -> Spec:
     return one.name, one.name, [], dict(one.given)
+
+
+def _user_spec(one: _UserBase) -> Spec:
+    return one.decorator_name, one.decorator_name, list(one._args), dict(one._kwargs)
 
 
 def _name_of(kind: Any) -> str:
     return str(getattr(kind, "__name__", kind))
 
 
-class MutableStep(_Duplicates):
+class MutableStep(_Mutable):
     """A step as mutators see it."""
 
     def __init__(self, flow: MutableFlow, function: Any) -> None:
@@ -262,20 +288,10 @@ class MutableStep(_Duplicates):
         return self._flow
 
     @property
-    def decorator_specs(self) -> Iterator[tuple[str, str, list[Any], dict[str, Any]]]:
+    def decorator_specs(self) -> Iterator[Spec]:
         """``(name, full name, arguments, keyword arguments)`` of each decorator."""
-        for one in self._function.decorators:
-            yield _spec(one)
-        for wrapper in self._function.wrappers:
-            yield wrapper.decorator_name, wrapper.decorator_name, list(wrapper._args), dict(wrapper._kwargs)
-
-    def has_decorator(self, name: str) -> bool:
-        """Whether the step has a decorator of that name."""
-        return bool(self.get_decorator_specs(name))
-
-    def get_decorator_specs(self, name: str) -> list[tuple[str, str, list[Any], dict[str, Any]]]:
-        """The specs of that name."""
-        return [one for one in self.decorator_specs if name in one[:2]]
+        yield from map(_spec, self._function.decorators)
+        yield from map(_user_spec, self._function.wrappers)
 
     def add_decorator(
         self,
@@ -331,7 +347,7 @@ class MutableStep(_Duplicates):
         return len(function.decorators) + len(function.wrappers) < before
 
 
-class MutableFlow(_Duplicates):
+class MutableFlow(_Mutable):
     """A flow as mutators see it."""
 
     def __init__(self, cls: Any, values: dict[str, Any], *, early: bool) -> None:
@@ -390,22 +406,11 @@ class MutableFlow(_Duplicates):
         return False
 
     @property
-    def decorator_specs(self) -> Iterator[tuple[str, str, list[Any], dict[str, Any]]]:
+    def decorator_specs(self) -> Iterator[Spec]:
         """``(name, full name, arguments, keyword arguments)`` of each flow decorator."""
+        yield from map(_spec, flow_decorators(self._cls))
         for kind in self._cls.__mro__:
-            for some in vars(kind).get("_flow_decorators", {}).values():
-                yield from (_spec(one) for one in some)
-        for kind in self._cls.__mro__:
-            for mutator in vars(kind).get("_flow_mutators", []):
-                yield mutator.decorator_name, mutator.decorator_name, list(mutator._args), dict(mutator._kwargs)
-
-    def has_decorator(self, name: str) -> bool:
-        """Whether the flow has a decorator of that name."""
-        return bool(self.get_decorator_specs(name))
-
-    def get_decorator_specs(self, name: str) -> list[tuple[str, str, list[Any], dict[str, Any]]]:
-        """The specs of that name."""
-        return [one for one in self.decorator_specs if name in one[:2]]
+            yield from map(_user_spec, vars(kind).get("_flow_mutators", []))
 
     def add_decorator(
         self,
@@ -452,7 +457,5 @@ class MutableFlow(_Duplicates):
 
 def parse_flow_spec(text: str) -> tuple[str, dict[str, Any]]:
     """``project:name=x`` as name and attributes."""
-    from headrace.frontends.metaflow.authoring.decorators import parse_attributes
-
     name, _, rest = text.partition(":")
     return name, parse_attributes(text, rest)

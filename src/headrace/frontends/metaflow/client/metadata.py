@@ -7,7 +7,7 @@ from collections import namedtuple
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from headrace.frontends.metaflow.authoring.gangs import GANG
+from headrace.frontends.metaflow.authoring.splits import GANG
 from headrace.frontends.metaflow.client.runfacts import facts_of
 from headrace.frontends.metaflow.names import stored
 
@@ -74,11 +74,11 @@ def _splits(task: Any) -> Iterator[tuple[str, Any]]:
     if not stack:
         return
     steps = facts_of(task._run).graph.get("steps", {})
-    path = [f"{target_of(steps, step)}:{index}" for step, _, _, index in stack]
+    path = [f"{target_of(steps, one.step)}:{one.index}" for one in stack]
     yield "foreach-execution-path", ",".join(path)
-    if stack[-1][1] == GANG:
-        yield "parallel-world-size", stack[-1][2]
-        if stack[-1][3] == 0:
+    if stack[-1].is_gang:
+        yield "parallel-world-size", stack[-1].num_splits
+        if stack[-1].index == 0:
             yield "internal_task_type", "control_task"
     shown = [f"{one.var}={one.value or ''}" for one in task._frames() if one.var != GANG]
     if shown:

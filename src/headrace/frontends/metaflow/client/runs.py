@@ -10,7 +10,6 @@ from datetime import datetime
 from typing import Any
 
 from headrace.client.source import RunReader
-from headrace.frontends.metaflow.authoring.gangs import GANG
 from headrace.frontends.metaflow.client.base import (
     InRun,
     MetaflowObject,
@@ -308,7 +307,7 @@ class Step(InRun):
         """The first tasks of gangs that have all ``tags``."""
         for task in self.tasks(*tags):
             stack = task._stack()
-            if stack and stack[-1][1] == GANG and stack[-1][3] == 0:
+            if stack and stack[-1].is_gang and stack[-1].index == 0:
                 yield task
 
     @property

@@ -12,7 +12,7 @@ from typing import Any
 from blake3 import blake3
 
 from headrace.client.loading import load
-from headrace.frontends.metaflow.authoring.gangs import GANG
+from headrace.frontends.metaflow.authoring.splits import Frame
 from headrace.frontends.metaflow.client.base import InRun, when
 from headrace.frontends.metaflow.client.code import MetaflowCode, code_of, environment_of
 from headrace.frontends.metaflow.client.metadata import ForeachFrame, Metadata, entries_of, target_of
@@ -110,22 +110,22 @@ class Task(InRun):
     def index(self) -> int | None:
         """Its number in the innermost foreach."""
         stack = self._stack()
-        return stack[-1][3] if stack else None
+        return stack[-1].index if stack else None
 
-    def _stack(self) -> list[Any]:
-        """The foreach frames around it: step, variable, splits, index."""
+    def _stack(self) -> list[Frame]:
+        """The foreach frames around it, outermost first."""
         for one in self._record.inputs:
             if one.name == FOREACH:
-                frames: list[Any] = load(one.value, self._run)
-                return frames
+                return [Frame(*frame) for frame in load(one.value, self._run)]
         return []
 
     def _frames(self) -> list[ForeachFrame]:
         found, steps = [], facts_of(self._run).graph.get("steps", {})
-        for split, var, splits, index in self._stack():
-            packed = self._table().get(var)
-            value = None if packed is None else _item(load(packed, self._run), index)
-            found.append(ForeachFrame(target_of(steps, split), var, None if var == GANG else splits, index, value))
+        for one in self._stack():
+            packed = self._table().get(one.var)
+            value = None if packed is None else _item(load(packed, self._run), one.index)
+            splits = None if one.is_gang else one.num_splits
+            found.append(ForeachFrame(target_of(steps, one.step), one.var, splits, one.index, value))
         return found
 
     @property

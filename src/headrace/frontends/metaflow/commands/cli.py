@@ -10,11 +10,11 @@ from typing import Any
 
 import click
 
-from headrace.frontends.metaflow.authoring.decorators import parse_spec
+from headrace.frontends.metaflow.authoring.decorators import flow_decorators, parse_spec
 from headrace.frontends.metaflow.authoring.graph import graph_of, lint
 from headrace.frontends.metaflow.authoring.parameters import JSONType, Parameter
 from headrace.frontends.metaflow.authoring.prepare import prepare, split_configs
-from headrace.frontends.metaflow.authoring.projects import flow_decorators, project_facts
+from headrace.frontends.metaflow.authoring.projects import project_facts
 from headrace.frontends.metaflow.commands.order import ANY_ORDER, CONFIGS, in_order, options_of_flow, words_of
 from headrace.frontends.metaflow.exceptions import (
     CommandException,
@@ -403,7 +403,6 @@ def _by_attribute(cls: Any, given: dict[str, Any]) -> dict[str, Any]:
 @click.argument("pathspec")
 @click.pass_obj
 def _spin_command(obj: dict[str, Any], /, pathspec: str, **given: Any) -> int:
-    from headrace.frontends.metaflow.authoring.projects import project_facts
     from headrace.frontends.metaflow.running import spin
 
     cls = obj["cls"]

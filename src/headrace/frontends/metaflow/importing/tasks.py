@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from headrace.engine import keys
-from headrace.frontends.metaflow.authoring.flowspec import Transition
+from headrace.frontends.metaflow.authoring.splits import Transition
 from headrace.frontends.metaflow.exceptions import MetaflowExceptionWrapper
 from headrace.frontends.metaflow.importing.folder import Attempt, RunFolder, TaskFolder, UnreadableError
 from headrace.frontends.metaflow.importing.report import Report

@@ -10,7 +10,7 @@ from collections import defaultdict, deque
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
-from headrace.frontends.metaflow.authoring.flowspec import Transition
+from headrace.frontends.metaflow.authoring.splits import Transition
 from headrace.frontends.metaflow.importing.folder import TaskFolder
 from headrace.frontends.metaflow.names import FOREACH, INPUTS, TRANSITION
 from headrace.frontends.metaflow.running.joining import join_shape

@@ -12,10 +12,9 @@ import msgspec
 from headrace._base.usercode import is_user_file, module_file
 from headrace.engine.crew import LogRules
 from headrace.frontends.metaflow.authoring.configs import unwrap
-from headrace.frontends.metaflow.authoring.decorators import attach_dynamic
+from headrace.frontends.metaflow.authoring.decorators import attach_dynamic, flow_decorators
 from headrace.frontends.metaflow.authoring.graph import graph_of
 from headrace.frontends.metaflow.authoring.parameters import Parameter, ParameterContext
-from headrace.frontends.metaflow.authoring.projects import flow_decorators
 from headrace.frontends.metaflow.client.providers import get_metadata
 from headrace.frontends.metaflow.client.runfacts import fact_input
 from headrace.frontends.metaflow.client.tags import RESUMED, check_count, check_tags, system_tags

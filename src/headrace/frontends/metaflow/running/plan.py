@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from blake3 import blake3
 
 from headrace._base.usercode import main_name
-from headrace.frontends.metaflow.authoring.decorators import find
+from headrace.frontends.metaflow.authoring.decorators import find, flow_decorators
 from headrace.frontends.metaflow.authoring.gangs import is_gang
 from headrace.frontends.metaflow.authoring.graph import graph_of
-from headrace.frontends.metaflow.authoring.projects import flow_decorators
 from headrace.frontends.metaflow.exceptions import (
     InvalidEnvironmentException,
     MetaflowException,

@@ -12,8 +12,8 @@ from queue import SimpleQueue
 from typing import Any
 
 from headrace.engine.tasks import PendingInput, PendingSource, Problem, Task
-from headrace.frontends.metaflow.authoring.flowspec import Transition
 from headrace.frontends.metaflow.authoring.graph import FlowGraph
+from headrace.frontends.metaflow.authoring.splits import Transition
 from headrace.frontends.metaflow.exceptions import MetaflowException, StepFailed
 from headrace.frontends.metaflow.names import FOREACH, INPUTS, INTERNAL, TRANSITION
 from headrace.frontends.metaflow.running.console import Console

@@ -15,8 +15,8 @@ from typing import Any
 import msgspec
 
 from headrace.engine.tasks import PendingInput, Task
-from headrace.frontends.metaflow.authoring.decorators import keep_only
-from headrace.frontends.metaflow.authoring.projects import flow_decorators
+from headrace.frontends.metaflow.authoring.decorators import FLOW_DEFAULTS, flow_decorators, keep_only
+from headrace.frontends.metaflow.authoring.gangs import GANG_DECORATORS
 from headrace.frontends.metaflow.client import runs as client
 from headrace.frontends.metaflow.client.providers import get_metadata, spin_settings
 from headrace.frontends.metaflow.client.runfacts import FACTS, fact_input
@@ -51,9 +51,8 @@ from headrace.services.mainmodule import canonical_main
 from headrace.services.session import NewSession, Session, Stores, open_session
 from headrace.stores import codecs
 
-#: Decorators that have an effect on a spun step, and those with which it cannot be spun.
+#: Decorators that have an effect on a spun step.
 ALLOWED = ("conda", "pypi", "conda_base", "pypi_base", "environment", "project", "timeout", "card")
-REFUSED = ("parallel", "pytorch_parallel")
 _FORMS = (
     "start",
     "42/start",
@@ -61,7 +60,6 @@ _FORMS = (
     "{flow}/42/start",
     "{flow}/42/start/1",
 )
-_FLOW_DECORATORS = ("project", "schedule", "trigger", "trigger_on_finish", "exit_hook", "conda_base", "pypi_base")
 
 
 class SpinOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -215,12 +213,12 @@ def ignored(cls: Any, step: str, options: SpinOptions) -> list[str]:
     """
     names = [one.name for one in cls._steps[step].decorators]
     for name in names:
-        if name in REFUSED:
+        if name in GANG_DECORATORS:
             raise MetaflowException(f"Spinning steps with @{name} decorator is not supported.")
     if options.skip_decorators:
         return []
     notes = [("Step", name) for name in names if name not in ALLOWED]
-    notes += [("Flow", name) for name in _FLOW_DECORATORS if name not in ALLOWED and flow_decorators(cls, name)]
+    notes += [("Flow", name) for name in FLOW_DEFAULTS if name not in ALLOWED and flow_decorators(cls, name)]
     return [
         f"[Warning] Ignoring {kind} decorator '{name}' as it is not supported in spin steps." for kind, name in notes
     ]

@@ -15,13 +15,14 @@ import msgspec
 
 from headrace.frontends.metaflow import current as current_module
 from headrace.frontends.metaflow.authoring.configs import wrap
-from headrace.frontends.metaflow.authoring.decorators import attach_dynamic, find, keep_only
-from headrace.frontends.metaflow.authoring.flowspec import STATE, Artifacts, FlowBase, Frame, Inputs, Transition
+from headrace.frontends.metaflow.authoring.decorators import Decorator, attach_dynamic, find, keep_only
+from headrace.frontends.metaflow.authoring.flowspec import STATE, Artifacts, FlowBase, Inputs
 from headrace.frontends.metaflow.authoring.gangs import place_of, set_environment
 from headrace.frontends.metaflow.authoring.graph import graph_of
 from headrace.frontends.metaflow.authoring.graphinfo import graph_info
 from headrace.frontends.metaflow.authoring.parameters import IncludeFile, Parameter
 from headrace.frontends.metaflow.authoring.prepare import prepare
+from headrace.frontends.metaflow.authoring.splits import Frame, Transition
 from headrace.frontends.metaflow.exceptions import (
     FailureHandledByCatch,
     MetaflowException,
@@ -170,7 +171,7 @@ def _instance(cls: Any) -> Any:
 def _artifacts(spec: StepSpec, call: RawCall, cls: Any) -> tuple[Artifacts, Inputs | None]:
     constants = frozenset(spec.constants)
     arguments = call.arguments
-    stack = _stack(call, arguments[FOREACH].value) if FOREACH in arguments else []
+    stack = [Frame(*frame) for frame in call.load(arguments[FOREACH].value)] if FOREACH in arguments else []
     table = {name: one.value for name, one in arguments.items() if is_artifact(name)}
     state = Artifacts(call, table, constants, stack)
     if INPUTS not in arguments:
@@ -188,10 +189,6 @@ def _artifacts(spec: StepSpec, call: RawCall, cls: Any) -> tuple[Artifacts, Inpu
         flow.__dict__[STATE] = Artifacts(call, branch, constants, [Frame(*frame) for frame in frames])
         flows.append((step, flow))
     return state, Inputs(flows)
-
-
-def _stack(call: RawCall, packed: Packed) -> list[Frame]:
-    return [Frame(*frame) for frame in call.load(packed)]
 
 
 def task_facts(spec: StepSpec, call: RawCall, state: Artifacts) -> dict[str, Any]:
@@ -232,10 +229,7 @@ def _run_caught(spec: StepSpec, function: Any, flow: Any, inputs: Inputs | None,
     state: Artifacts = flow.__dict__[STATE]
     var = catch.attributes["var"] if catch is not None else None
     if catch is not None and tries > spec.retries + 1:  # the process died in all real attempts
-        if catch.attributes["print_exception"]:
-            print(f"@catch caught an exception from <flow {spec.flow} step {spec.step}>")
-        _note(spec, flow, var, FailureHandledByCatch(spec.retries))
-        state.transition = Transition(list(spec.targets)) if spec.targets else None
+        _catch(spec, catch, flow, FailureHandledByCatch(spec.retries), trace=False)
         return True
     try:
         _call(spec, function, flow, inputs)
@@ -246,11 +240,7 @@ def _run_caught(spec: StepSpec, function: Any, flow: Any, inputs: Inputs | None,
             _report(spec, error)
             _keep_what_failed(spec, flow, state, error, last=tries > spec.retries)
             raise
-        if catch.attributes["print_exception"]:
-            print(f"@catch caught an exception from <flow {spec.flow} step {spec.step}>")
-            _print_trace(spec, error, ">  ", sys.stdout)
-        _note(spec, flow, var, error)
-        state.transition = Transition(list(spec.targets)) if spec.targets else None
+        _catch(spec, catch, flow, error, trace=True)
         return True
     except BaseException:  # SystemExit and the like are no failures that @catch catches
         _keep_what_failed(spec, flow, state, None, last=tries > spec.retries)
@@ -260,9 +250,15 @@ def _run_caught(spec: StepSpec, function: Any, flow: Any, inputs: Inputs | None,
     return False
 
 
-def _note(spec: StepSpec, flow: Any, var: str | None, error: BaseException) -> None:
-    if var:
-        setattr(flow, var, _wrapped(spec, error))
+def _catch(spec: StepSpec, catch: Decorator, flow: Any, error: BaseException, *, trace: bool) -> None:
+    """Say what was caught, keep it as an artifact, and go on as the graph has it."""
+    if catch.attributes["print_exception"]:
+        print(f"@catch caught an exception from <flow {spec.flow} step {spec.step}>")
+        if trace:
+            _print_trace(spec, error, ">  ", sys.stdout)
+    if catch.attributes["var"]:
+        setattr(flow, catch.attributes["var"], _wrapped(spec, error))
+    flow.__dict__[STATE].transition = Transition(list(spec.targets)) if spec.targets else None
 
 
 def _wrapped(spec: StepSpec, error: BaseException) -> MetaflowExceptionWrapper:
