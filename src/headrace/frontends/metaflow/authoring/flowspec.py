@@ -25,7 +25,6 @@ from headrace.worker.raw import RawCall
 
 #: Attributes of an instance that are ours, not artifacts.
 STATE = "_headrace"
-_FOREACH_TEXT = 30
 #: Attributes of a flow that are no parameters, configs or constants, whatever a class puts there.
 _NOT_VALUES = frozenset(["cmd", "foreach_stack", "index", "input", "script_name", "name"])
 
