@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import marshal
 import opcode
+import sys
 from bisect import bisect_left
 from types import CodeType
 from typing import NamedTuple
@@ -23,8 +24,9 @@ _IMPORT_NAME = _OPS["IMPORT_NAME"]
 _LOAD_GLOBAL = _OPS["LOAD_GLOBAL"]
 _LOAD_NAME_OPS = frozenset(_OPS[name] for name in ("LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS") if name in _OPS)
 _ATTRIBUTE_OPS = frozenset(_OPS[name] for name in ("LOAD_ATTR", "LOAD_METHOD") if name in _OPS)
-# Since 3.12 the lowest bit of an attribute's index says whether it is called as a method.
-_ATTRIBUTE_SHIFT = 0 if "LOAD_METHOD" in _OPS else 1
+# Since 3.12 the lowest bit of an attribute's index says whether it is called as a method. (LOAD_METHOD lives on there
+# as a name of the compiler's own, which no code object contains.)
+_ATTRIBUTE_SHIFT = 0 if sys.version_info < (3, 12) else 1
 _STORE_NAME = _OPS["STORE_NAME"]
 _WATCHED = _CONST_OPS | _LOAD_NAME_OPS | _ATTRIBUTE_OPS | {_EXTENDED_ARG, _NOP, _IMPORT_NAME, _LOAD_GLOBAL, _STORE_NAME}
 #: varargs, varkeywords and the kinds of generator and coroutine. Other flags say how the code was compiled.
@@ -155,11 +157,19 @@ class _Scan:
                 continue
             if op in _JUMP_OPS:
                 arg = int.from_bytes(bytes(out[-2 * prefixes - 1 :: 2]), "big")
-                target = unit + 1 - arg if op in _BACKWARD_OPS else unit + 1 + arg
-                arg -= abs(bisect_left(nops, target) - bisect_left(nops, unit + 1))
+                after = self._after(unit)
+                target = after - arg if op in _BACKWARD_OPS else after + arg
+                arg -= abs(bisect_left(nops, target) - bisect_left(nops, after))
                 out[-2 * prefixes - 1 :: 2] = arg.to_bytes(prefixes + 1, "big")
             prefixes = 0
         return bytes(out)
+
+    def _after(self, unit: int) -> int:
+        """Where the instruction behind ``unit`` is, and behind its inline caches: jumps count from there."""
+        unit += 1
+        while 2 * unit < len(self.raw) and not self.raw[2 * unit]:
+            unit += 1
+        return unit
 
     def exceptions(self) -> bytes:
         """The exception table in the same terms: each handler's start, end, target, and depth."""
