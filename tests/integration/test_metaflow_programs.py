@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from tests.integration.conftest import Finished, Project
@@ -73,12 +74,44 @@ class Flow:
     def call(self, *argv: str, **env: str) -> Finished:
         return self._project.finish(self._project.start(*argv, METAFLOW_USER="tester", PYTHONPATH=self._shim, **env))
 
+    def start(self, *argv: str) -> subprocess.Popen[str]:
+        return self._project.start(*argv, METAFLOW_USER="tester", PYTHONPATH=self._shim)
+
+    def finish(self, process: subprocess.Popen[str]) -> Finished:
+        return self._project.finish(process)
+
+    def eventually(self, condition: Callable[[], object]) -> None:
+        self._project.eventually(condition)
+
+    def last_state(self) -> str:
+        return str(self._project.last().state)
+
     def ask(self, text: str) -> str:
         """What a program prints."""
         (self.path / "program.py").write_text("from metaflow import *\n" + text)
         done = self.call("program.py")
         assert done.code == 0, done.err
         return done.out.strip()
+
+
+SLOW = """
+import os, time
+from metaflow import FlowSpec, step
+
+class Slow(FlowSpec):
+    @step
+    def start(self):
+        self.next(self.end)
+
+    @step
+    def end(self):
+        if os.path.exists("wait"):
+            open("begun", "w").close()
+            time.sleep(60)
+
+if __name__ == "__main__":
+    Slow()
+"""
 
 
 # --- spin ---------------------------------------------------------------------------------------------------------
@@ -148,6 +181,21 @@ def test_blobs_that_a_spun_task_took_outlive_the_run_they_came_from(flow: Flow) 
     assert gone.code == 0, gone.err
     assert flow.ask("print(len(list(Metaflow())))") == "0"
     assert flow.ask("inspect_spin('.'); print(len(Flow('LoopFlow').latest_run['again'].task.data.big))") == "100000"
+
+
+def test_a_spin_can_be_cancelled_as_a_run_can(flow: Flow) -> None:
+    (flow.path / "slow.py").write_text(SLOW)
+    assert flow.call("slow.py", "run").code == 0
+    (flow.path / "wait").touch()
+    for command, where in ((["spin", "end"], "default.spin"), (["run"], "default")):
+        process = flow.start("slow.py", *command)
+        flow.eventually((flow.path / "begun").exists)
+        number = "1" if where == "default.spin" else "2"
+        done = flow.call("-m", "headrace", "cancel", f"Slow/{number}", HEADRACE_PROJECT=where)
+        assert done.code == 0, done.err
+        assert flow.finish(process).code != 0
+        assert flow.last_state() == "cancelled"
+        (flow.path / "begun").unlink()
 
 
 def test_what_a_failed_spin_had_made_is_kept_with_persist_only(flow: Flow) -> None:

@@ -23,7 +23,7 @@ from headrace.frontends.metaflow.commands.cli import make_group
 from headrace.frontends.metaflow.exceptions import MetaflowException
 from headrace.frontends.metaflow.flow import FlowSpec
 from headrace.frontends.metaflow.identity import user_name
-from headrace.frontends.metaflow.programs.script import SHIM
+from headrace.frontends.metaflow.programs.script import SHIM, find_first
 
 #: Keywords whose name is not that of the option's variable.
 _KEYWORDS = {"more_decospecs": "decospecs", "namespace": "user_namespace"}
@@ -118,9 +118,7 @@ def _execute(path: str) -> ModuleType:
 @contextmanager
 def _importing(folder: str) -> Iterator[None]:
     """Imports find what is beside the flow file, and our ``metaflow`` where none is loaded."""
-    more = [folder, *([] if "metaflow" in sys.modules else [SHIM])]
-    added = [one for one in more if one not in sys.path]
-    sys.path[:0] = added
+    added = find_first(folder, *([] if "metaflow" in sys.modules else [SHIM]))
     try:
         yield
     finally:

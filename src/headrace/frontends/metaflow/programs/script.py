@@ -31,9 +31,15 @@ def become(path: str, arguments: Sequence[str]) -> NoReturn:
 
 def stand_in() -> None:
     """Put ours in place of the metaflow package in this process and what it starts, unless that is imported already."""
-    if SHIM not in sys.path:
-        sys.path.insert(0, SHIM)
+    find_first(SHIM)
     os.environ.update(environment(dict(os.environ)))
+
+
+def find_first(*folders: str) -> list[str]:
+    """Let imports look in these folders first; those of them where they did not look before."""
+    added = [one for one in folders if one not in sys.path]
+    sys.path[:0] = added
+    return added
 
 
 def load_class(target: str) -> Any:
@@ -70,9 +76,7 @@ def _import(path: str) -> ModuleType:
             f"{path} cannot be loaded: the metaflow package itself is imported already; import it after subflow(...)"
         )
     folder, file = os.path.split(path)
-    for one in (folder, SHIM):
-        if one not in sys.path:
-            sys.path.insert(0, one)
+    find_first(SHIM, folder)
     if not os.path.exists(path):  # noqa: PTH110
         raise UsageError(f"no such file: {path}")
     module = importlib.import_module(file.removesuffix(".py"))
