@@ -557,3 +557,105 @@ def test_an_interrupted_run_says_what_goes_on_from_it(project: Project) -> None:
     assert "Workflow interrupted." in done.out
     assert done.err.endswith("Aborted!\n  next  headrace resume ShopFlow/1\n"), done.err
     assert "interrupted" in headrace(project, "runs").out
+
+
+# --- looking at runs ----------------------------------------------------------------------------------------------
+
+#: Branches that inherit what they do not look at, a join that merges it, and an error that is caught.
+LOOKS = """
+from metaflow import Config, FlowSpec, Parameter, catch, step
+
+class LooksFlow(FlowSpec):
+    cfg = Config("cfg", default_value='{"size": 1}')
+    factor = Parameter("factor", default=2)
+
+    @step
+    def start(self):
+        self.table = list(range(100))
+        self.next(self.left, self.right)
+
+    @step
+    def left(self):
+        self.sum = 3 * self.factor
+        self.next(self.join)
+
+    @catch(var="problem")
+    @step
+    def right(self):
+        1 / 0
+        self.next(self.join)
+
+    @step
+    def join(self, inputs):
+        self.merge_artifacts(inputs, include=["table", "sum"])
+        self.next(self.end)
+
+    @step
+    def end(self):
+        self.total = self.sum + self.cfg.size
+
+if __name__ == "__main__":
+    LooksFlow()
+"""
+
+
+@pytest.fixture
+def looks(project: Project) -> Project:
+    (project.path / "looks.py").write_text(LOOKS)
+    for words in ((), ("--factor", "5", "--config-value", "cfg", '{"size": 7}')):
+        done = headrace(project, "run", "looks.py", "--tag", "mine", *words)
+        assert done.code == 0, done.err
+    return project
+
+
+def test_a_merged_artifact_is_shown_as_what_it_is(looks: Project) -> None:
+    made = {one["name"]: one for one in json.loads(headrace(looks, "artifacts", "LooksFlow/1/join/1", "--json").out)}
+    assert (made["table"]["type"], made["sum"]["text"]) == ("list", "6")
+    assert made["table"]["text"].startswith("[0, 1, 2")
+
+
+def test_diff_names_configs_and_what_single_tasks_made(looks: Project) -> None:
+    view = json.loads(headrace(looks, "diff", "LooksFlow/1", "LooksFlow/2", "--json").out)
+    assert {one["name"]: (one["left"], one["right"]) for one in view["params"]} == {
+        "cfg": ('{"size": 1}', '{"size": 7}'),
+        "factor": ("2", "5"),
+    }
+    assert [(one["name"], one["left"], one["right"]) for one in view["outputs"] if "problem" not in one["name"]] == [
+        ("left/sum", "6", "15"),
+        ("join/sum", "6", "15"),
+        ("end/total", "7", "22"),
+    ]
+    said = headrace(looks, "diff", "LooksFlow/1", "LooksFlow/2").out
+    assert "end/total" in said
+    assert "result" not in said, "flows of Metaflow have none"
+
+
+def test_tags_of_people_are_apart_from_those_that_every_run_has(looks: Project) -> None:
+    assert headrace(looks, "runs").out.splitlines()[1].endswith("mine")
+    shown = headrace(looks, "show", "LooksFlow/1").out.splitlines()
+    assert "tags         mine" in shown
+    assert any(line.startswith("system tags  metaflow_version=") for line in shown)
+
+
+def test_notes_of_the_dialect_are_in_no_listing(looks: Project) -> None:
+    for words in (("artifacts", "LooksFlow/1"), ("get", "LooksFlow/1/join/1")):
+        done = headrace(looks, *words)
+        assert "join/1/table" in done.out + done.err
+        assert "_transition" not in done.out + done.err
+    assert "headrace artifacts LooksFlow/1" in headrace(looks, "get", "LooksFlow/1").err
+    outputs = headrace(looks, "show", "LooksFlow/1/join/1").out.partition("Outputs")[2]
+    assert "table: list" in outputs
+    assert "_transition" not in outputs
+
+
+def test_explain_speaks_of_the_cache_as_the_flow_has_it(looks: Project) -> None:
+    said = headrace(looks, "explain", "LooksFlow/1/end/1").out
+    assert "`run --cache` would" in said
+    assert "cache=True" not in said
+
+
+def test_resume_of_the_very_run_says_what_was_finished(looks: Project) -> None:
+    done = headrace(looks, "resume", "LooksFlow/1", "--from", "end")
+    assert done.code == 0, done.err
+    assert "[1/join/1] Was finished already." in done.out
+    assert "pid 0" not in done.out

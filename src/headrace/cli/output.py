@@ -9,7 +9,7 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import click
@@ -212,3 +212,18 @@ def bar(done: int, total: int, width: int = 20) -> str:
     except (UnicodeEncodeError, LookupError):
         full, empty = "#", "."
     return full * filled + empty * (width - filled)
+
+
+def tags_apart(tags: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
+    """The tags that people gave a run, and those that every run of a dialect gets by itself."""
+    if "metaflow_version" not in tags:
+        return dict(tags), {}
+    from headrace.frontends.metaflow.client.tags import IMPORTED, SYSTEM
+
+    system = {name: value for name, value in tags.items() if value and (name in SYSTEM or name == IMPORTED)}
+    return {name: value for name, value in tags.items() if name not in system}, system
+
+
+def tags_text(tags: Mapping[str, str]) -> str:
+    """Tags on one line, as options take them."""
+    return " ".join(f"{name}={value}" if value else name for name, value in tags.items())

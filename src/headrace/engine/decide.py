@@ -39,7 +39,7 @@ from headrace.engine.events import (
     Written,
 )
 from headrace.engine.state import CANCELLED, EngineState, Lane, Recorded, Slot
-from headrace.engine.tasks import PendingInput, PendingSource, Problem, Task
+from headrace.engine.tasks import PendingInput, PendingSource, Problem, Task, described
 from headrace.model.messages import Output
 from headrace.model.records import AttemptRecord, TaskId
 from headrace.model.states import AttemptState, Failure, TaskState
@@ -316,7 +316,7 @@ def _succeeded(state: EngineState, event: Succeeded, out: list[Command]) -> None
     seconds = usage.finished - usage.started
     step = task.step
     step.seconds = seconds if step.seconds is None else max(seconds, 0.7 * step.seconds + 0.3 * seconds)
-    task.outputs = event.outputs
+    task.outputs = described(task, event.outputs)
     writes: tuple[Written, ...] = (
         *rows.forget_outputs(state, task),
         rows.task_record(state, task, TaskState.SUCCEEDED, usage.finished),

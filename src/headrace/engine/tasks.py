@@ -9,7 +9,7 @@ from headrace.model.messages import Define, Output
 from headrace.model.policy import Resources, StepPolicy
 from headrace.model.records import Input, Source, TaskId
 from headrace.model.states import TASK_TRANSITIONS, TaskState, advance
-from headrace.model.values import Packed
+from headrace.model.values import Packed, Preview
 
 
 class StepInfo(msgspec.Struct, eq=False):
@@ -143,3 +143,18 @@ def _final(one: PendingInput) -> Input:
         first = one.sources[0]
         return Input(one.name, first.task.output(first.output), sources)
     return Input(one.name, one.value, sources, template=True)
+
+
+def described(task: Task, outputs: tuple[Output, ...]) -> tuple[Output, ...]:
+    """``outputs`` with the previews of inputs that they are: a worker may pass on what it never looked at."""
+    missing = {one.value.digest for one in outputs if not one.preview.type}
+    if not missing:
+        return outputs
+    known: dict[bytes, Preview] = {}
+    for source in (source for one in task.pending for source in one.sources):
+        for made in source.task.outputs:
+            if made.name == source.output and made.value.digest in missing and made.preview.type:
+                known[made.value.digest] = made.preview
+        if len(known) == len(missing):
+            break
+    return tuple(Output(one.name, one.value, known.get(one.value.digest, one.preview)) for one in outputs)

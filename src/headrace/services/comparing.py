@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
-from headrace.model.records import FLOW_TASK, RunDetails, RunRecord, TaskId, TaskRecord
+from headrace.model.records import FLOW_TASK, ArtifactRecord, RunDetails, RunRecord, TaskId, TaskRecord
 from headrace.model.states import TaskState
 from headrace.model.values import Blob
 from headrace.services.describe import details_of
@@ -47,7 +47,8 @@ class StepChange(msgspec.Struct, frozen=True, kw_only=True):
 class RunDiff(msgspec.Struct, frozen=True, kw_only=True):
     """What differs between two runs; lists hold differences only, ``steps`` all steps.
 
-    ``result`` is ``same``, ``different``, or ``missing`` when not both runs have one.
+    ``outputs`` compares steps that have one task on both sides, by ``STEP/NAME``. ``result`` is ``same``,
+    ``different``, or ``missing`` when not both runs have one.
     """
 
     left: str
@@ -58,7 +59,12 @@ class RunDiff(msgspec.Struct, frozen=True, kw_only=True):
     packages: list[Change]
     metrics: list[MetricChange]
     steps: list[StepChange]
+    outputs: list[Change]
     result: str
+
+
+_Tasks = dict[str, dict[bytes, TaskRecord]]
+_Digests = dict[TaskId, dict[str, bytes]]
 
 
 def compare_runs(metadata: MetadataStore, left: RunRecord, right: RunRecord) -> RunDiff:
@@ -69,6 +75,8 @@ def compare_runs(metadata: MetadataStore, left: RunRecord, right: RunRecord) -> 
         for side, run in enumerate((left, right)):
             if param.run_id == run.id:
                 params[side][param.name] = param.text
+    sides = [_by_step(metadata.tasks(run.id)) for run in (left, right)]
+    made = [[one for one in metadata.artifacts(run.id) if one.kind == "output"] for run in (left, right)]
     return RunDiff(
         left=left.name,
         right=right.name,
@@ -77,7 +85,8 @@ def compare_runs(metadata: MetadataStore, left: RunRecord, right: RunRecord) -> 
         files=_changes(_files(before), _files(after)),
         packages=_changes(before.packages, after.packages),
         metrics=_metrics(metadata, left.id, right.id),
-        steps=_steps(metadata, left, right),
+        steps=_steps(sides, [_digests(one) for one in made], right),
+        outputs=_outputs(sides, made),
         result=_result(metadata, left.id, right.id),
     )
 
@@ -116,9 +125,7 @@ def _metrics(metadata: MetadataStore, left: int, right: int) -> list[MetricChang
     return found
 
 
-def _steps(metadata: MetadataStore, left: RunRecord, right: RunRecord) -> list[StepChange]:
-    sides = [_by_step(metadata.tasks(run.id)) for run in (left, right)]
-    digests = [_digests(metadata, run.id) for run in (left, right)]
+def _steps(sides: list[_Tasks], digests: list[_Digests], right: RunRecord) -> list[StepChange]:
     found = []
     for step in dict.fromkeys([*sides[0], *sides[1]]):
         a, b = sides[0].get(step, {}), sides[1].get(step, {})
@@ -140,20 +147,47 @@ def _steps(metadata: MetadataStore, left: RunRecord, right: RunRecord) -> list[S
     return found
 
 
-def _by_step(tasks: Iterable[TaskRecord]) -> dict[str, dict[bytes, TaskRecord]]:
-    found: dict[str, dict[bytes, TaskRecord]] = {}
-    for task in tasks:
+def _by_step(tasks: Iterable[TaskRecord]) -> _Tasks:
+    found: _Tasks = {}
+    for task in sorted(tasks, key=lambda one: one.created):
         if task.state is not TaskState.STALE:
             found.setdefault(task.step, {})[task.key] = task
     return found
 
 
-def _digests(metadata: MetadataStore, run_id: int) -> dict[TaskId, dict[str, bytes]]:
-    found: dict[TaskId, dict[str, bytes]] = {}
-    for one in metadata.artifacts(run_id):
-        if one.kind == "output":
-            found.setdefault(TaskId(one.step, one.number), {})[one.name] = one.value.digest
+def _digests(made: list[ArtifactRecord]) -> _Digests:
+    found: _Digests = {}
+    for one in made:
+        found.setdefault(TaskId(one.step, one.number), {})[one.name] = one.value.digest
     return found
+
+
+def _outputs(sides: list[_Tasks], made: list[list[ArtifactRecord]]) -> list[Change]:
+    """What steps that have one task on both sides made differently."""
+    single = {step for step in sides[0] if len(sides[0][step]) == len(sides[1].get(step, ())) == 1}
+    current = [{task.id for tasks in side.values() for task in tasks.values()} for side in sides]
+    found: list[dict[tuple[str, str], ArtifactRecord]] = [
+        {
+            (one.step, one.name): one
+            for one in artifacts
+            if one.step in single and TaskId(one.step, one.number) in ids and not one.name.startswith("_")
+        }
+        for ids, artifacts in zip(current, made, strict=True)
+    ]
+    changes = []
+    place = {step: number for number, step in enumerate(sides[0])}
+    for name in sorted(dict.fromkeys([*found[0], *found[1]]), key=lambda one: place[one[0]]):
+        a, b = found[0].get(name), found[1].get(name)
+        if a is None or b is None or a.value.digest != b.value.digest:
+            left, right = _text_of(a), _text_of(b)
+            changes.append(
+                Change(name="/".join(name), left=left, right=f"{right}, other content" if left == right else right)
+            )
+    return changes
+
+
+def _text_of(one: ArtifactRecord | None) -> str | None:
+    return None if one is None else one.preview.text or one.preview.type or one.value.codec
 
 
 def _result(metadata: MetadataStore, left: int, right: int) -> str:

@@ -151,7 +151,8 @@ def _verdict(
     if task.cache_key:
         reason += ", and the cache held no result for its step, code, inputs and environment"
     else:
-        reason += "; its step takes nothing from the cache (cache=True would)"
+        reason += "; its step takes nothing from the cache"
+        reason += " (cache=True would)" if run.dialect == "native" else ""
     return "ran", reason
 
 

@@ -91,6 +91,10 @@ def _input(metadata: MetadataStore, run: RunRecord, task: TaskId, wanted: str) -
 
 def _no_artifact(metadata: MetadataStore, run: RunRecord, task: TaskId, wanted: str, there: list[str]) -> str:
     of = task_name(run, task)
+    there = [one for one in there if one[:1] != "_"]  # without what a dialect notes for itself
+    if not there and task == FLOW_TASK and metadata.artifacts(run.id):
+        why = "" if run.state == "succeeded" else f": it is {run.state}"
+        return f"{of} has no artifacts of its own{why}; those of its tasks: headrace artifacts {of}"
     if not there:
         record = metadata.task(run.id, task)
         state = record.state if record is not None else run.state

@@ -43,7 +43,7 @@ SHAPES: dict[str, tuple[tuple[str, ...], set[str]]] = {
     "get": (("get", "numbers/1", "--json"), ARTIFACT_KEYS),
     "diff": (
         ("diff", "numbers/1", "numbers/3", "--json"),
-        {"left", "right", "facts", "params", "files", "packages", "metrics", "steps", "result"},
+        {"left", "right", "facts", "params", "files", "packages", "metrics", "steps", "outputs", "result"},
     ),
     "explain": (
         ("explain", "numbers/3/square/1", "--json"),
@@ -147,6 +147,10 @@ def test_diff_names_what_differs(folder: Path, call: Any) -> None:
     assert view["result"] == "different"
     step = next(one for one in view["steps"] if one["step"] == "square")
     assert (step["left"], step["right"], step["equal_inputs"], step["equal_outputs"]) == (3, 4, 3, 3)
+    assert [one["step"] for one in view["steps"]] == ["load", "square"]
+    assert [(one["name"], one["left"], one["right"]) for one in view["outputs"]] == [
+        ("load/result", "[0, 1, 2]", "[0, 1, 2, 3]")
+    ]
     assert "The results are the same." in call("diff", "numbers/1", "numbers/1").out
 
 

@@ -57,6 +57,7 @@ MISTAKES: dict[str, tuple[tuple[str, ...], int, str]] = {
     "rm-nothing": (("rm",), 2, "RUN"),
     "import-nothing": (("import", "nope.run"), 2, "no such file"),
     "import-text": (("import", "squares.py"), 2, "no exported run"),
+    "import-folder": (("import", "."), 2, "headrace import metaflow ."),
     "export-onto": (("export", "numbers/1", "squares.py"), 2, "exists"),
     "export-nowhere": (("export", "numbers/1", "no/such/file"), 2, "cannot write"),
     "debug-a-success": (("debug", "numbers/1"), 2, "no task failed"),

@@ -10,9 +10,11 @@ from headrace.engine.keys import inputs_digest, task_key
 from headrace.engine.rows import task_cache_key
 from headrace.engine.tasks import PendingInput, PendingSource, Task
 from headrace.model import states
+from headrace.model.messages import Output
 from headrace.model.policy import Resources
 from headrace.model.records import ArtifactRecord, AttemptRecord, Edge, Input, Source, TaskId, TaskRecord
 from headrace.model.states import AttemptState, IllegalTransitionError, RunState, TaskState, advance
+from headrace.model.values import Preview
 from headrace.stores.metadata.protocol import CacheEntry
 from headrace.testing.engine import Bench, of_kind, output, packed, resolved, written
 
@@ -313,3 +315,19 @@ def test_a_cache_answer_to_a_cancelled_task_is_ignored() -> None:
 
 def test_resources_default_to_one_core() -> None:
     assert Bench().step().policy.resources == Resources(1.0, 0, 0)
+
+
+def test_an_output_that_is_an_input_and_was_not_described_has_the_preview_of_that_input() -> None:
+    bench = Bench()
+    made = bench.run(bench.submit(bench.step("make"), "x"), output("frame", "frame"), output("other", "other"))
+    sources = (
+        PendingInput("a", None, (PendingSource(made, "other"),)),
+        PendingInput("b", None, (PendingSource(made, "frame"),)),
+    )
+    passed = Task(bench.step("pass"), sources)
+    bench.feed(Submit(passed, bench.clock.now))
+    bare = [Output(name, packed(name), Preview("")) for name in ("frame", "new")]
+    own = Output("mine", packed("other"), Preview("bytes", "own"))
+    bench.run(passed, *bare, own)
+    rows = [one for one in written(bench.commands) if isinstance(one, ArtifactRecord)]
+    assert [one.preview for one in rows] == [Preview("str", "frame"), Preview(""), Preview("bytes", "own")]

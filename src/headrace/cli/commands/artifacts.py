@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from headrace.cli.commands.show import ARTIFACT_COLUMNS, artifact_cells
+from headrace.cli.commands.show import ARTIFACT_COLUMNS, artifact_cells, is_for_people
 from headrace.cli.opening import RunName, as_json, open_existing
 from headrace.cli.output import print_json, print_table
 
@@ -14,6 +14,8 @@ from headrace.cli.output import print_json, print_table
 @as_json
 def artifacts_command(name: str, json: bool) -> None:
     """List the artifacts of a run (default: the newest), a step or a task.
+
+    Names that begin with _ are notes of the flow's dialect, and only in --json.
 
     With --json: a list of objects with the keys name, task, kind, type, text, facts, table, codec, size, digest,
     created.
@@ -27,7 +29,7 @@ def artifacts_command(name: str, json: bool) -> None:
     found = list_artifacts(project.metadata, run, parsed)
     if json:
         print_json(found)
-    elif not found:
-        click.echo(f"{name or run.name} has no artifacts.", err=True)
+    elif shown := [one for one in found if is_for_people(one)]:
+        print_table(ARTIFACT_COLUMNS, [artifact_cells(one, run.name) for one in shown])
     else:
-        print_table(ARTIFACT_COLUMNS, [artifact_cells(one, run.name) for one in found])
+        click.echo(f"{name or run.name} has no artifacts.", err=True)

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
     from headrace.services.comparing import Change, RunDiff
 
+_FEW = 20
+
 
 @click.command(name="diff")
 @click.argument("left", type=RunName(), metavar="RUN")
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
 def diff_command(left: str, right: str, code: bool, json: bool) -> None:
     """Compare two runs: parameters, code, packages, metrics, and what each step made, by digest.
 
-    With --json: an object with the keys left, right, facts, params, files, packages, metrics, steps, result.
+    With --json: an object with the keys left, right, facts, params, files, packages, metrics, steps, outputs, result.
     """
     from headrace.services.comparing import compare_runs, source_diff
     from headrace.services.names import find_run
@@ -34,24 +36,21 @@ def diff_command(left: str, right: str, code: bool, json: bool) -> None:
     if json:
         print_json(view)
         return
-    _print(view)
+    _print(view, has_results=any(run.dialect == "native" for run in runs))
     if code:
         _print_code(source_diff(project.artifacts, *runs))
 
 
-def _print(view: RunDiff) -> None:
+def _print(view: RunDiff, *, has_results: bool) -> None:
     parts: list[tuple[str, Sequence[Change]]] = [
         ("Run", view.facts),
         ("Parameters", view.params),
         ("Source files", view.files),
         ("Packages", view.packages),
     ]
-    columns = (Column(""), Column(view.left, flex=True), Column(view.right, flex=True))
     for title, changes in parts:
         if changes:
-            heading(title)
-            print_table(columns, [(one.name, _side(one.left), _side(one.right)) for one in changes], "  ")
-            click.echo()
+            _print_changes(title, view, changes)
     if view.metrics:
         heading("Metrics")
         rows = [
@@ -63,6 +62,10 @@ def _print(view: RunDiff) -> None:
         click.echo()
     if view.steps:
         _print_steps(view)
+    if view.outputs:
+        _print_changes("Outputs of steps with one task", view, view.outputs)
+    if view.result == "missing" and not has_results:
+        return
     what = {"same": "The results are the same.", "different": "The results differ."}
     click.echo(what.get(view.result, "Not both runs have a result."))
 
@@ -93,6 +96,15 @@ def _print_steps(view: RunDiff) -> None:
         if one.different:
             more = f" and {len(one.different) - 5} more" if len(one.different) > 5 else ""
             click.echo(f"  same inputs, other outputs: {', '.join(one.different[:5])}{more}")
+    click.echo()
+
+
+def _print_changes(title: str, view: RunDiff, changes: Sequence[Change]) -> None:
+    heading(title)
+    columns = (Column(""), Column(view.left, flex=True), Column(view.right, flex=True))
+    print_table(columns, [(one.name, _side(one.left), _side(one.right)) for one in changes[:_FEW]], "  ")
+    if len(changes) > _FEW:
+        click.echo(f"  ... and {len(changes) - _FEW} more: --json has all")
     click.echo()
 
 

@@ -42,12 +42,13 @@ def explain_command(name: str, other: str | None, json: bool) -> None:
     if json:
         print_json(view)
     else:
-        _print(view)
+        is_off = pairs[0][0].dialect == "metaflow" and view.verdict == "ran" and not view.cache_key
+        _print(view, " (`run --cache` would, unless the step has @catch)" if is_off else "")
 
 
-def _print(view: Explanation) -> None:
+def _print(view: Explanation, hint: str) -> None:
     said = f"{view.task} {_said(view.verdict)}"
-    text = paragraph(f"{said}: {clean(view.reason)}.")
+    text = paragraph(f"{said}: {clean(view.reason)}{hint}.")
     click.echo(style(said, bold=True) + text[len(said) :] if text.startswith(said) else text)
     click.echo()
     heading("Its key in the run")

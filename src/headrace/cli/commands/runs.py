@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from headrace.cli.opening import as_json, complete_flow, complete_state, open_existing
-from headrace.cli.output import Column, cut, is_terminal, moment, number, print_json, print_table
+from headrace.cli.output import Column, cut, is_terminal, moment, number, print_json, print_table, tags_apart, tags_text
 
 if TYPE_CHECKING:
     from headrace.services.listing import RunRow
@@ -96,7 +96,7 @@ def _cells(row: RunRow) -> tuple[str, ...]:
         "" if row.duration is None else format_duration(row.duration),
         " ".join(f"{name}={_short(value)}" for name, value in row.params.items()),
         " ".join(f"{name}={number(value)}" for name, value in row.metrics.items()),
-        " ".join(f"{name}={value}" if value else name for name, value in row.tags.items()),
+        tags_text(tags_apart(row.tags)[0]),
     )
 
 

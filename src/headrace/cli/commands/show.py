@@ -21,6 +21,8 @@ from headrace.cli.output import (
     print_json,
     print_table,
     style,
+    tags_apart,
+    tags_text,
 )
 
 if TYPE_CHECKING:
@@ -68,6 +70,7 @@ def _print_run(view: RunView) -> None:
     if view.failure is not None:
         _print_failure(view)
     where = view.surroundings
+    people, system = tags_apart(run.tags)
     commit = where.git_commit[:10] + (" with local changes" if where.git_dirty else "")
     print_facts(
         [
@@ -75,11 +78,15 @@ def _print_run(view: RunView) -> None:
             ("state", run.state),
             ("started", moment(run.started) + (f" (session {run.session})" if run.session > 1 else "")),
             ("took", "" if run.duration is None else format_duration(run.duration)),
-            ("tags", " ".join(f"{tag}={value}" if value else tag for tag, value in run.tags.items())),
+            ("tags", tags_text(people)),
+            ("system tags", tags_text(system)),
             ("file", where.entry.removesuffix(":")),
             ("command", " ".join(where.command)),
             ("by", f"{run.user}@{run.host}" if run.host else run.user),
-            ("python", f"{where.python} with {where.packages} packages" if where.python else ""),
+            (
+                "python",
+                f"{where.python} with {where.packages} package{'s' * (where.packages != 1)}" if where.python else "",
+            ),
             ("git", commit if where.git_commit else ""),
         ]
     )
@@ -147,7 +154,7 @@ def _print_metrics(metrics: list[MetricView]) -> None:
 def _print_artifacts(artifacts: list[ArtifactView], size: int | None, run: str) -> None:
     from headrace._base.sizes import format_size
 
-    artifacts = [one for one in artifacts if one.name[:1] != "_"]  # what dialects note for themselves
+    artifacts = [one for one in artifacts if is_for_people(one)]
     if not artifacts:
         return
     total = f", {format_size(size)}" if size is not None else ""
@@ -158,6 +165,11 @@ def _print_artifacts(artifacts: list[ArtifactView], size: int | None, run: str) 
         click.echo(f"  ... and {len(artifacts) - len(shown)} more: headrace artifacts {run}")
     elif size is None:
         click.echo(f"  ... and the outputs of its tasks: headrace artifacts {run}")
+
+
+def is_for_people(one: ArtifactView) -> bool:
+    """Whether it is no note that a dialect made for itself."""
+    return not one.name.startswith("_")
 
 
 ARTIFACT_COLUMNS = (
@@ -242,9 +254,9 @@ def _print_task(task: TaskView) -> None:
         ]
         columns = (Column("NAME"), Column("VALUE", flex=True), Column("SIZE", right=True), Column("FROM", flex=True))
         print_table(columns, rows, "  ")
-    if task.outputs:
+    if outputs := [one for one in task.outputs if is_for_people(one)]:
         heading("\nOutputs")
-        for artifact in task.outputs:
+        for artifact in outputs:
             _print_output(artifact)
     _print_metrics(task.metrics)
     if task.attempts:

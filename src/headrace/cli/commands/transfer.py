@@ -84,6 +84,8 @@ def file_command(file: Path, json: bool) -> None:
     from headrace.model.errors import UsageError
     from headrace.services.archive import Archived, import_run
 
+    if file.is_dir():
+        raise UsageError(f"{file} is a folder; if it is a store of Metaflow: headrace import metaflow {file}")
     if not file.is_file():
         raise UsageError(f"no such file: {file}")
     project = wiring.project()
@@ -145,6 +147,8 @@ def _tell(done: Any) -> None:
     if done.tasks:
         rate = f", {done.artifacts / done.seconds:,.0f} artifacts per second" if done.seconds > 1 else ""
         what += f" {done.tasks:,} tasks, {done.artifacts:,} artifacts in {done.seconds:.1f} s{rate}."
+    if runs and not done.dry_run:
+        what += " Look at them: headrace runs"
     click.echo(what)
     if done.kept:
         click.echo(f"{done.kept:,} artifacts stayed pickles, because they could not be loaded here.")

@@ -53,6 +53,7 @@ def call(cls: Any, argv: list[str]) -> int:
         group = make_group(cls)
         if ours:
             argv = _arranged(cls, group, argv)
+            sys.argv[1:] = argv  # what the run is recorded to have been called with
         result = group.main(argv, prog_name=name, standalone_mode=False, auto_envvar_prefix="METAFLOW")
     except click.exceptions.Exit as error:
         return error.exit_code

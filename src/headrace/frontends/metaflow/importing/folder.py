@@ -38,7 +38,7 @@ def find_store(path: Path) -> Path:
         raise UsageError(f"no such folder: {path}")
     for candidate in (path / _FOLDER, path):
         if candidate.is_dir() and (candidate.name == _FOLDER or any(_flows(candidate))):
-            return candidate.absolute()
+            return Path(os.path.abspath(candidate))  # noqa: PTH100 - without the dots, links left alone
     raise UsageError(
         f"{path} holds no Metaflow store: there is no folder {_FOLDER} in it, and it is none itself; "
         "name the folder that `python flow.py run` was called in"

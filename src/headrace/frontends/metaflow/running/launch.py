@@ -117,7 +117,7 @@ def launch(cls: Any, values: dict[str, Any], options: RunOptions) -> RunRecord:
         entry=entry_of(cls),
         dialect="metaflow",
         inputs=inputs,
-        params=tuple((name, _shown(value)) for name, value in values.items()),
+        params=tuple((name, _shown(value)) for name, value in {**values, **_configs(cls)}.items()),
         tags=(*system_tags(user_name(), options.project), *_origin_tag(options), *((tag, "") for tag in tags)),
         max_parallel=workers,
     )
@@ -220,8 +220,7 @@ def give_up(session: Session, error: BaseException) -> RunState:
 
 def pack_base(cls: Any, values: dict[str, Any], stores: Stores) -> dict[str, Packed]:
     """Parameters and constants as artifacts."""
-    configs = {name: unwrap(value) for name, value in vars(cls).get("_config_values", {}).items()}
-    everything = {**cls._constants(), **configs, **values, "name": cls.__name__}
+    everything = {**cls._constants(), **_configs(cls), **values, "name": cls.__name__}
     packed = {}
     for name in sorted(everything):
         try:
@@ -229,6 +228,10 @@ def pack_base(cls: Any, values: dict[str, Any], stores: Stores) -> dict[str, Pac
         except TypeError as error:
             raise MetaflowException(f"The class attribute *{name}* cannot be stored: {error}") from error
     return packed
+
+
+def _configs(cls: Any) -> dict[str, Any]:
+    return {name: unwrap(value) for name, value in vars(cls).get("_config_values", {}).items()}
 
 
 def run_facts(cls: Any, options: RunOptions, tags: tuple[str, ...]) -> dict[str, Any]:

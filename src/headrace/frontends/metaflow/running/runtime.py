@@ -173,6 +173,8 @@ class Runtime:
         if task.origin:
             origin = shown(task.origin.partition("/")[2])
             self._console.say(f"[{self._console.run}/{name}] Cloned from {origin}.")
+        elif not pid:
+            self._console.say(f"[{self._console.run}/{name}] Was finished already.")
         else:
             splits = transition.splits if transition is not None else 0
             yields = (f"Foreach yields {splits} child steps.",) if splits else ()
