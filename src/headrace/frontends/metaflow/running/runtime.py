@@ -173,7 +173,7 @@ class Runtime:
         if task.origin:
             origin = shown(task.origin.partition("/")[2])
             self._console.say(f"[{self._console.run}/{name}] Cloned from {origin}.")
-        elif not pid:
+        elif not self._console.has_started(name):
             self._console.say(f"[{self._console.run}/{name}] Was finished already.")
         else:
             splits = transition.splits if transition is not None else 0
