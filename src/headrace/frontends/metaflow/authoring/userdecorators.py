@@ -315,7 +315,8 @@ class MutableStep(_Mutable):
         else:
             name = _name_of(deco_type)
             if name not in STEP_DEFAULTS:
-                raise UnknownStepDecoratorException(f"There is no step decorator '{name}'")
+                known = ", ".join(STEP_DEFAULTS)
+                raise UnknownStepDecoratorException(f"There is no step decorator '{name}'; there are {known}")
             if deco_args:
                 raise MetaflowException(f"Step decorators such as '{name}' take no positional arguments")
             one = Decorator(name, deco_kwargs or {}, defaults=STEP_DEFAULTS[name], static=False)
@@ -391,7 +392,9 @@ class MutableFlow(_Mutable):
         if not isinstance(value, Parameter):
             raise MetaflowException(f"add_parameter takes a Parameter or an IncludeFile, not {value!r}")
         if hasattr(self._cls, name) and not overwrite:
-            raise MetaflowException(f"Flow {self._cls.__name__} has an attribute '{name}' already")
+            raise MetaflowException(
+                f"Flow {self._cls.__name__} has an attribute '{name}' already; overwrite=True replaces it"
+            )
         setattr(self._cls, name, value)
 
     def remove_parameter(self, parameter_name: str) -> bool:
@@ -430,7 +433,8 @@ class MutableFlow(_Mutable):
         if ":" in name:
             name, attributes = parse_flow_spec(name)
         if name not in FLOW_DEFAULTS:
-            raise UnknownFlowDecoratorException(f"There is no flow decorator '{name}'")
+            known = ", ".join(FLOW_DEFAULTS)
+            raise UnknownFlowDecoratorException(f"There is no flow decorator '{name}'; there are {known}")
         if deco_args:
             raise MetaflowException(f"Flow decorators such as '{name}' take no positional arguments")
         if self.has_decorator(name) and duplicates != self.OVERRIDE:

@@ -78,7 +78,8 @@ def default_values(cls: Any, given: dict[str, Any]) -> dict[str, Any]:
         except ValueError as error:
             raise CommandUsageException(f"Invalid default of --{parameter.name}: {error}") from None
         if value is None and parameter.required:
-            raise CommandException(f"Missing value for the required parameter *{parameter.name}*.")
+            name = parameter.name
+            raise CommandException(f"Missing value for the required parameter *{name}*: give --{name} VALUE.")
         values[attribute] = value
     return values
 

@@ -25,7 +25,9 @@ def origin_of(cls: Any, run_id: str | None) -> RunRecord:
     if run_id is not None:
         found = metadata.run(flow, int(run_id), project.name) if run_id.isdigit() else None
         if found is None:
-            raise MetaflowException(f"Could not find the run *{run_id}* of flow *{flow}* to resume.")
+            raise MetaflowException(
+                f"Could not find the run *{run_id}* of flow *{flow}* to resume. `headrace runs --flow {flow}` lists it."
+            )
         return metadata.run_by_id(found.id) or found
     runs = metadata.runs(RunFilter(project=project.name, flow=flow, limit=100))
     resumed = {tag.run_id for tag in metadata.tags([run.id for run in runs]) if tag.name == RESUMED}

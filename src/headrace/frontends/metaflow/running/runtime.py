@@ -185,7 +185,7 @@ class Runtime:
             self.last = node
         else:
             raise MetaflowException(
-                f"Step *{node.step}* ended without a call of self.next(): nobody knows what follows"
+                f"Step *{node.step}* ended without a call of self.next(): nobody knows what follows. End it with one."
             )
 
     def _on_failure(self, task: Task, problem: Problem, name: str) -> None:

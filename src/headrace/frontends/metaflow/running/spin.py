@@ -106,11 +106,13 @@ def find_task(flow: str, step: str, address: str | None) -> Any:
         try:
             return client.Task(address, _namespace_check=False)
         except (MetaflowNotFound, NotFoundError):
-            raise MetaflowException(f"Invalid pathspec: {address} for step: {step}") from None
+            raise MetaflowException(
+                f"Invalid pathspec: {address} for step: {step}. See `headrace show {flow}/{address.split('/')[1]}`."
+            ) from None
     if address is None:
         run = client.Flow(flow).latest_run
         if run is None:
-            raise MetaflowNotFound(f"No run found for flow {flow}")
+            raise MetaflowNotFound(f"No run found for flow {flow}: run it, or name a task in full, as 42/{step}/3")
         address = f"{run.pathspec}/{step}"
     try:
         found = client.Step(address).task

@@ -410,7 +410,7 @@ def _set_secrets(function: Any) -> None:
             if not isinstance(value, str) or not name.isidentifier():
                 raise MetaflowException(f"@secrets: {name!r} cannot be set: names are letters, digits, _; values texts")
             if name in os.environ and not secrets.attributes["allow_override"]:
-                raise MetaflowException(f"@secrets: the variable {name} is set already")
+                raise MetaflowException(f"@secrets: {name} is set already; allow_override=True replaces it")
             os.environ[name] = str(value)
 
 
