@@ -26,7 +26,7 @@ def origin_of(cls: Any, run_id: str | None) -> RunRecord:
         found = metadata.run(flow, int(run_id), project.name) if run_id.isdigit() else None
         if found is None:
             raise MetaflowException(
-                f"Could not find the run *{run_id}* of flow *{flow}* to resume. `headrace runs --flow {flow}` lists it."
+                f"Could not find the run *{run_id}* of flow *{flow}* to resume. See `headrace runs --flow {flow}`."
             )
         return metadata.run_by_id(found.id) or found
     runs = metadata.runs(RunFilter(project=project.name, flow=flow, limit=100))
