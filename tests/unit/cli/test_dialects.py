@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -156,3 +159,45 @@ def test_other_files_are_no_flows(here: Path, name: str, text: str) -> None:
     (here / name).write_text(text)
     with pytest.raises(UsageError, match=r"is a Kubeflow pipeline|is no flow"):
         target_of(name)
+
+
+# --- standing in for the package ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of installed packages of an environment."""
+    monkeypatch.setattr("sysconfig.get_path", lambda _: str(tmp_path))
+    monkeypatch.syspath_prepend(str(tmp_path))
+    return tmp_path
+
+
+def test_an_environment_finds_the_dialect_by_itself(packages: Path, call: Any) -> None:
+    shim = call("dialect", "metaflow").out
+    assert call("dialect", "metaflow", "--install").code == 0
+    code = f"import site; site.addsitedir({str(packages)!r}); import metaflow; print(metaflow.FlowSpec.__module__)"
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert said.startswith("headrace.")
+    assert call("dialect", "metaflow", "--install").code == 0, "again is the same as once"
+    assert (packages / "headrace-metaflow.pth").read_text() == shim
+    assert "is removed" in call("dialect", "metaflow", "--uninstall").out
+    assert not list(packages.iterdir())
+    assert "nothing to undo" in call("dialect", "metaflow", "--uninstall").out
+
+
+def test_the_package_itself_would_be_found_first(packages: Path, call: Any) -> None:
+    (packages / "metaflow").mkdir()
+    (packages / "metaflow" / "__init__.py").touch()
+    done = call("dialect", "metaflow", "--install")
+    assert done.code == 2
+    assert f"{packages}/metaflow" in done.err
+    assert "pip uninstall metaflow" in done.err
+    assert not (packages / "headrace-metaflow.pth").exists()
+
+
+def test_an_environment_that_cannot_be_written_to(packages: Path, call: Any) -> None:
+    (packages / "headrace-metaflow.pth").mkdir()
+    done = call("dialect", "metaflow", "--install")
+    assert done.code == 2
+    assert "virtual environment" in done.err
+    assert call("dialect", "metaflow", "--install", "--uninstall").code == 2
