@@ -13,7 +13,7 @@ from headrace.frontends.metaflow.authoring.userdecorators import MutableFlow, Mu
 from headrace.frontends.metaflow.exceptions import CommandUsageException, MetaflowException
 
 #: Options before the command that take no value.
-_FLAGS = frozenset(["--quiet", "--not-quiet", "--pylint", "--no-pylint", "--production", "--no-production", "--help"])
+_FLAGS = frozenset(["--quiet", "--not-quiet", "--pylint", "--no-pylint", "--production", "--help"])
 
 
 def split_configs(argv: list[str]) -> tuple[list[str], dict[str, Any], dict[str, Any]]:

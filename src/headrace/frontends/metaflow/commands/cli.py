@@ -179,7 +179,7 @@ def _decorator_options(cls: Any) -> Callable[[Any], Any]:
     if flow_decorators(cls, "project"):
         options = [
             click.option("--branch", default=None, help="Use the given branch name under @project."),
-            click.option("--production/--no-production", default=False, help="Use the @project's production branch."),
+            click.option("--production", is_flag=True, help="Use the @project's production branch."),
         ]
     if flow_decorators(cls, "trigger_on_finish"):
         text = "Specify run pathspec for testing @trigger_on_finish locally."
