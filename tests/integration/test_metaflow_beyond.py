@@ -659,3 +659,11 @@ def test_resume_of_the_very_run_says_what_was_finished(looks: Project) -> None:
     assert done.code == 0, done.err
     assert "[1/join/1] Was finished already." in done.out
     assert "pid 0" not in done.out
+
+
+def test_what_catch_caught_begins_at_the_step(looks: Project) -> None:
+    made = json.loads(headrace(looks, "artifacts", "LooksFlow/1/right/1", "--json").out)
+    text = next(one["text"] for one in made if one["name"] == "problem")
+    assert "ZeroDivisionError" in text
+    assert "looks.py" in text
+    assert "headrace/frontends" not in text

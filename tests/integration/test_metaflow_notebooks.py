@@ -115,6 +115,20 @@ def test_a_cell_without_a_flow_and_arguments_that_do_not_exist(project: Project)
     assert not list(project.path.glob("NotesFlow*"))
 
 
+def test_a_cell_that_needs_another_cell_is_told_that_it_runs_alone(project: Project) -> None:
+    _, second = play(
+        project,
+        "from metaflow import FlowSpec, NBRunner, step",
+        "class Lone(FlowSpec):\n    @step\n    def start(self):\n        self.next(self.end)\n"
+        "    @step\n    def end(self):\n        pass\n"
+        "try:\n    NBRunner(Lone)\nexcept NameError as error:\n    print(*error.__notes__)",
+    )
+
+    assert second[0] == "ok", second
+    assert "repeat there the imports" in second[1]
+    assert not list(project.path.glob("Lone*"))
+
+
 @pytest.mark.parametrize("name", ["NBRunner", "NBDeployer"])
 def test_outside_of_a_notebook_it_says_so(project: Project, name: str) -> None:
     (project.path / "program.py").write_text(

@@ -40,6 +40,8 @@ def run_command(
     --name value, --name=value or name=value; --name @FILE reads a value from a file, --params-file FILE many at once
     from JSON or TOML. `headrace run FILE --help` lists them.
 
+    FILE may be written for Metaflow; it takes options of `python FILE run` and of the flow, such as --production.
+
     Options stand before FILE; behind it they are recognised too, unless the flow has a parameter of that name.
 
     With --json: one object with the keys run, state, duration, executed, reused, failed, cancelled, result,

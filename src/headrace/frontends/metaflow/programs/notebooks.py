@@ -24,6 +24,13 @@ class NBDeployerInitializationError(Exception):
     """There is no notebook here."""
 
 
+#: What is wrong where the cell lacks a name.
+_ALONE = (
+    "The cell of the flow runs as a file of its own, without what other cells made: repeat there the imports and "
+    "definitions that the flow needs."
+)
+
+
 def current_cell() -> str | None:
     """The cell that runs; None outside a notebook."""
     try:
@@ -101,8 +108,10 @@ class NBRunner:
                 file_read_timeout=file_read_timeout,
                 **kwargs,
             )
-        except BaseException:
+        except BaseException as error:
             os.remove(self._file)  # noqa: PTH107
+            if isinstance(error, NameError):
+                error.add_note(_ALONE)
             raise
 
     def nbrun(self, **kwargs: Any) -> Any:

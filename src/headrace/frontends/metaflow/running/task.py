@@ -236,6 +236,7 @@ def _run_caught(spec: StepSpec, function: Any, flow: Any, inputs: Inputs | None,
     except BlobError:
         raise
     except Exception as error:
+        _leave_out_ours(error)
         if catch is None or tries <= spec.retries:
             _report(spec, error)
             _keep_what_failed(spec, flow, state, error, last=tries > spec.retries)
@@ -304,13 +305,17 @@ def _report(spec: StepSpec, error: BaseException) -> None:
 def _print_trace(spec: StepSpec, error: BaseException, indent: str, out: TextIO) -> None:
     import traceback
 
+    for line in _of_main(spec, "".join(traceback.format_exception(error))).splitlines():
+        print(indent + line, file=out)
+
+
+def _leave_out_ours(error: BaseException) -> None:
+    """Let the traceback begin at the step's own code, as it is printed and kept."""
     trace = error.__traceback__
     while trace is not None and trace.tb_frame.f_code.co_filename == __file__:
         trace = trace.tb_next
     if trace is not None:
         error.__traceback__ = trace
-    for line in _of_main(spec, "".join(traceback.format_exception(type(error), error, trace))).splitlines():
-        print(indent + line, file=out)
 
 
 def _call(spec: StepSpec, function: Any, flow: Any, inputs: Inputs | None) -> None:
