@@ -563,7 +563,7 @@ def test_an_interrupted_run_says_what_goes_on_from_it(project: Project) -> None:
 
 #: Branches that inherit what they do not look at, a join that merges it, and an error that is caught.
 LOOKS = """
-from metaflow import Config, FlowSpec, Parameter, catch, step
+from metaflow import Config, FlowSpec, Parameter, card, catch, step
 
 class LooksFlow(FlowSpec):
     cfg = Config("cfg", default_value='{"size": 1}')
@@ -590,6 +590,8 @@ class LooksFlow(FlowSpec):
         self.merge_artifacts(inputs, include=["table", "sum"])
         self.next(self.end)
 
+    @card
+    @card(type="blank", id="mine")
     @step
     def end(self):
         self.total = self.sum + self.cfg.size
@@ -667,3 +669,16 @@ def test_what_catch_caught_begins_at_the_step(looks: Project) -> None:
     assert "ZeroDivisionError" in text
     assert "looks.py" in text
     assert "headrace/frontends" not in text
+
+
+def test_show_says_which_cards_there_are_and_how_to_open_them(looks: Project) -> None:
+    for name in ("LooksFlow/1", "LooksFlow/1/end/1"):
+        shown = headrace(looks, "show", name).out
+        assert "Cards (2)" in shown
+        assert "blank-mine, default: python looks.py card view 1/end/1" in shown or (
+            "default, blank-mine: python looks.py card view 1/end/1" in shown
+        ), shown
+    path = headrace(looks, "dialect", "metaflow").out.strip()
+    got = looks.finish(looks.start("looks.py", "card", "get", "1/end/1", "--id", "mine", PYTHONPATH=path))
+    assert got.out.startswith("<!doctype html>"), got.err
+    assert "Cards" not in headrace(looks, "show", "LooksFlow/1/join/1").out

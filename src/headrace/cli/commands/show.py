@@ -57,7 +57,7 @@ def show_command(name: str, json: bool) -> None:
         _show_step(project, run, parsed.step, json=json)
     else:
         task = describe_task(metadata, project.artifacts, run, find_task(metadata, run, parsed))
-        print_json(task) if json else _print_task(task)
+        print_json(task) if json else _print_task(task, run.entry)
 
 
 # --- a run --------------------------------------------------------------------------------------------------------
@@ -100,6 +100,7 @@ def _print_run(view: RunView) -> None:
         _print_steps(view.steps)
     _print_metrics(view.metrics)
     _print_artifacts(view.artifacts, view.artifacts_size, run.name)
+    _print_cards(view.artifacts, where.entry)
     for question in view.questions:
         heading("\nWaiting for an answer")
         click.echo(f"  {question.name}: {clean_lines(question.prompt)}".rstrip(": "))
@@ -167,6 +168,21 @@ def _print_artifacts(artifacts: list[ArtifactView], size: int | None, run: str) 
         click.echo(f"  ... and the outputs of its tasks: headrace artifacts {run}")
 
 
+def _print_cards(artifacts: list[ArtifactView], entry: str) -> None:
+    """Which cards tasks of a Metaflow flow have, and how to open them."""
+    cards = [one for one in artifacts if one.type == "card"]
+    if not cards:
+        return
+    heading(f"\nCards ({len(cards)})")
+    tasks = {one.task.partition("/")[2]: None for one in cards}
+    file = entry.rpartition(":")[0].rpartition("/")[2]
+    for task in list(tasks)[:_FEW]:
+        kinds = ", ".join(one.text.rpartition("-")[0] for one in cards if one.task.endswith("/" + task))
+        click.echo(f"  {kinds}: python {file} card view {task}")
+    if len(tasks) > _FEW:
+        click.echo(f"  ... and those of {len(tasks) - _FEW} more tasks")
+
+
 def is_for_people(one: ArtifactView) -> bool:
     """Whether it is no note that a dialect made for itself."""
     return not one.name.startswith("_")
@@ -226,7 +242,7 @@ def _show_step(project, run, step: str, *, json: bool) -> None:  # type: ignore[
 # --- a task -------------------------------------------------------------------------------------------------------
 
 
-def _print_task(task: TaskView) -> None:
+def _print_task(task: TaskView, entry: str) -> None:
     from headrace._base.sizes import format_duration, format_size
 
     if task.error and task.attempts and task.attempts[-1].traceback:
@@ -258,6 +274,7 @@ def _print_task(task: TaskView) -> None:
         heading("\nOutputs")
         for artifact in outputs:
             _print_output(artifact)
+    _print_cards(task.outputs, entry)
     _print_metrics(task.metrics)
     if task.attempts:
         heading("\nAttempts")
