@@ -306,6 +306,10 @@ class Crew:
                     where=worker.where,
                 )
             )
+        if message.spent:
+            worker.isolated = True
+            if worker.queue:
+                events.append(self._take_back(worker, now))
         if worker.queue:
             self._tell_begin(worker)
             events.append(Promote(worker.queue[0].token, now))
@@ -343,11 +347,17 @@ class Crew:
                 self._keep(worker, current, 1, f"{self.log_rules.killed}\n".encode(), now)
             events.append(self._post_mortem(worker, current, slot, ended, now))
         if worker.queue:
-            for attempt in worker.queue:
-                self._at.pop(attempt.token, None)
-            events.append(Handback(tuple(a.token for a in worker.queue), now))
+            events.append(self._take_back(worker, now))
         worker.link.sock.close()
         return events
+
+    def _take_back(self, worker: _Worker, now: float) -> Handback:
+        """Attempts that it has and will not begin."""
+        tokens = tuple(attempt.token for attempt in worker.queue)
+        worker.queue.clear()
+        for token in tokens:
+            self._at.pop(token, None)
+        return Handback(tokens, now)
 
     def _drain(self, worker: _Worker) -> bytes:
         try:

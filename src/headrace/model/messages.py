@@ -7,6 +7,8 @@ ignores tokens it no longer holds a lease for.
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 
 from headrace.model.values import Packed, Preview
@@ -101,16 +103,18 @@ class Output(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Done(msgspec.Struct, frozen=True, array_like=True, tag=17):
-    """The attempt succeeded and its outputs are in the store."""
+    """The attempt succeeded and its outputs are in the store. ``spent``: the worker takes no other attempt."""
 
     token: int
     outputs: tuple[Output, ...]
     usage: Usage
+    spent: bool = False
 
 
 class Failed(msgspec.Struct, frozen=True, array_like=True, tag=18):
     """The attempt failed. ``failure`` is a ``model.states.Failure``; ``classes`` the qualified names of the
-    exception's class and its bases; ``bad_blob`` the blob that could not be read, for failure ``input``.
+    exception's class and its bases; ``bad_blob`` the blob that could not be read, for failure ``input``; ``spent`` as
+    for ``Done``.
     """
 
     token: int
@@ -121,6 +125,7 @@ class Failed(msgspec.Struct, frozen=True, array_like=True, tag=18):
     classes: tuple[str, ...]
     usage: Usage
     bad_blob: bytes = b""
+    spent: bool = False
 
 
 class Handback(msgspec.Struct, frozen=True, array_like=True, tag=19):
@@ -156,9 +161,22 @@ _to_driver = msgspec.msgpack.Decoder(ToDriver)
 
 
 def frame(message: ToWorker | ToDriver) -> bytes:
-    """``message`` as bytes for the socket."""
-    body = _encoder.encode(message)
+    """``message`` as bytes for the socket. Halves of characters, which texts of users may hold, are written out."""
+    try:
+        body = _encoder.encode(message)
+    except UnicodeEncodeError:
+        body = _encoder.encode(_writable(message))
     return len(body).to_bytes(_HEADER, "little") + body
+
+
+def _writable(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.encode(errors="backslashreplace").decode()
+    if isinstance(value, tuple):
+        return tuple(_writable(one) for one in value)
+    if isinstance(value, msgspec.Struct):
+        return type(value)(*[_writable(one) for one in msgspec.structs.astuple(value)])
+    return value
 
 
 class Frames:

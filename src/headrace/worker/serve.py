@@ -7,6 +7,7 @@ when the current one takes longer than such attempts should.
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import socket
@@ -16,6 +17,8 @@ import time
 from collections import deque
 from collections.abc import Callable
 from typing import Any
+
+import msgspec
 
 from headrace.model.messages import (
     Define,
@@ -35,6 +38,7 @@ from headrace.worker import context
 from headrace.worker.attempt import run_attempt
 from headrace.worker.functions import find_function
 from headrace.worker.output import Capture
+from headrace.worker.randomness import refresh
 from headrace.worker.surroundings import Surroundings
 from headrace.worker.threads import limit_threads
 
@@ -65,8 +69,10 @@ class _Worker:
         self._since: float | None = None  # when the current attempt began
         self._busy = threading.Event()
         self._surroundings = Surroundings()
+        self._spent = False
 
     def main(self) -> None:
+        refresh(forked=True)
         self._send(Ready(self._pid, socket.gethostname()))
         threading.Thread(target=self._steward, name="headrace-steward", daemon=True).start()
         while True:
@@ -75,7 +81,7 @@ class _Worker:
                 return
             if isinstance(message, Define):
                 self._define(message)
-            elif isinstance(message, Execute):
+            elif isinstance(message, Execute) and not self._spent:  # else the driver has not heard of it yet
                 self._execute(message)
 
     # --- talking ----------------------------------------------------------------------------------------------
@@ -131,9 +137,13 @@ class _Worker:
             os._exit(0)  # the step forked, and this is its child: it has no business here
         self._since = None
         self._surroundings.restore()
+        refresh()
         context.enter(None)
         current.flush()
         self._capture.repair()
+        if current.spent:
+            self._spent = True
+            answer = msgspec.structs.replace(answer, spent=True)
         self._send(answer)
 
     # --- the steward ------------------------------------------------------------------------------------------
@@ -183,10 +193,13 @@ def run_worker(sock: socket.socket, store: ArtifactStore, capture: Capture) -> N
     code = 0
     try:
         serve(sock, store, capture)
-    except BaseException:
+    except BaseException as error:
         import traceback
 
-        traceback.print_exc()
+        if isinstance(error, OSError) and error.errno == errno.EBADF:
+            print("the step closed files that are not its own, and with them its way to the run", file=sys.stderr)
+        else:
+            traceback.print_exc()
         code = 70
     finally:
         try:

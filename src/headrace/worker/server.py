@@ -124,7 +124,7 @@ class _Server:
             os.setsid()
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # as in any Python
         self._control.close()
         for fd in pipe:
             os.close(fd)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from headrace.frontends.metaflow.authoring.flowspec import FlowBase
+from headrace.frontends.metaflow.running import seeding  # noqa: F401 - before flows seed anything
 
 
 class FlowSpec(FlowBase):

@@ -30,6 +30,7 @@ from headrace.frontends.metaflow.identity import user_name
 from headrace.frontends.metaflow.running.console import Console
 from headrace.frontends.metaflow.running.plan import Ground, make_plans, unsupported_notes
 from headrace.frontends.metaflow.running.runtime import KILLED, Runtime
+from headrace.frontends.metaflow.running.seeding import seeded
 from headrace.model.records import Input, RunRecord
 from headrace.model.states import RunState
 from headrace.model.values import Packed
@@ -107,7 +108,7 @@ def launch(cls: Any, values: dict[str, Any], options: RunOptions) -> RunRecord:
     executor = project.executor(module_of(cls), debug=options.debug)
     workers = 1 if options.debug else max(1, options.max_workers)
     facts = run_facts(cls, options, tags)
-    ground = Ground(executor.capacity, workers, options.cache)
+    ground = Ground(executor.capacity, workers, options.cache, seeds=seeded())
     plans = make_plans(cls, tuple(base), facts, options.decorators, ground)
     inputs = (
         *(Input(name, packed) for name, packed in base.items()),

@@ -41,12 +41,14 @@ _PACKAGED = frozenset(["conda", "pypi", "uv"])
 
 class Ground(NamedTuple):
     """What a flow runs on: what the machine has, how many tasks may run at once, whether results are taken from the
-    cache; ``within`` stands before the names of its steps when it is part of another run."""
+    cache; ``within`` stands before the names of its steps when it is part of another run; ``seeds`` is what its file
+    seeded."""
 
     room: Resources
     workers: int
     cache: bool = False
     within: str = ""
+    seeds: dict[str, Any] = {}  # noqa: RUF012 - never changed
 
 
 class StepPlan:
@@ -111,6 +113,7 @@ def make_plans(
             decorators=decorators,
             configs=vars(cls).get("_config_values", {}),
             main=main,
+            seeds=ground.seeds,
         )
         policy = _policy(node.name, function, retries, ground)
         plans[node.name] = StepPlan(ground.within + node.name, spec, policy, share(function))

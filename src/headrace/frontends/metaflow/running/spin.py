@@ -42,6 +42,7 @@ from headrace.frontends.metaflow.running.launch import (
 )
 from headrace.frontends.metaflow.running.plan import Ground, make_plans
 from headrace.frontends.metaflow.running.runtime import FINISHED, failure_lines
+from headrace.frontends.metaflow.running.seeding import seeded
 from headrace.model.errors import NotFoundError, NotStorableError
 from headrace.model.records import Input, TaskId
 from headrace.model.states import RunState
@@ -247,7 +248,7 @@ def spin(cls: Any, step: str, origin: Any, options: SpinOptions) -> None:
         **run_facts(cls, RunOptions(project={} if options.skip_decorators else options.project), ()),
         SPUN_FACT: True,
     }
-    plan = make_plans(cls, tuple(base), facts, (), Ground(executor.capacity, 1, cache=False))[step]
+    plan = make_plans(cls, tuple(base), facts, (), Ground(executor.capacity, 1, seeds=seeded()))[step]
     plan.spec = msgspec.structs.replace(plan.spec, only=only, persist=options.persist)
     new = NewSession(
         flow=cls.__name__,

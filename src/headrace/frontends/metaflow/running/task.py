@@ -6,6 +6,7 @@ changed; what it inherits and leaves alone is not written again. ``_transition``
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from types import FunctionType, MethodType
@@ -30,6 +31,9 @@ from headrace.frontends.metaflow.exceptions import (
     TimeoutException,
 )
 from headrace.frontends.metaflow.names import ATTEMPT, FOREACH, INPUTS, SUCCESS, TRANSITION, is_artifact
+from headrace.frontends.metaflow.running.footprint import Footprint
+from headrace.frontends.metaflow.running.leaving import listen, say_good_bye, wait_for_threads
+from headrace.frontends.metaflow.running.seeding import seed_again
 from headrace.model.errors import BlobError, NotStorableError
 from headrace.model.messages import Output
 from headrace.model.values import Packed
@@ -59,11 +63,23 @@ class StepSpec(msgspec.Struct, frozen=True, kw_only=True):
     facts: dict[str, Any] = {}
     only: tuple[str, ...] | None = None  # decorators that count; None: all
     persist: bool = True
+    seeds: dict[str, Any] = {}  # see ``seeding``
     main: str = ""  # the module that is the running script: users know it as ``__main__``
 
     def __call__(self, call: RawCall) -> dict[str, Any]:
         """Run one attempt."""
-        return run_step(self, call)
+        try:
+            return run_step(self, call)
+        except BlobError:  # an input is to be made again
+            raise
+        except Exception as error:
+            if isinstance(error, MetaflowException) and error is not _told.get("error"):
+                print(f"{error.headline}:\n    {error}", file=sys.stderr)
+            elif error is not _told.get("error"):  # not the step itself: what comes before it or after
+                _report(self, error)
+            raise
+        finally:
+            _told.clear()
 
 
 def run_step(spec: StepSpec, call: RawCall) -> dict[str, Any]:
@@ -74,6 +90,8 @@ def run_step(spec: StepSpec, call: RawCall) -> dict[str, Any]:
     tries = call.tries
     cards = _cards(function, flow, call, state) if find(function, "card") is not None else None
     current_module.enter({**task_facts(spec, call, state), **({"card": cards.current} if cards is not None else {})})
+    seed_again(spec.seeds)
+    footprint = _footprint()
     try:
         caught = _run_caught(spec, function, flow, inputs, tries)
         outputs = _outputs(flow, state) if spec.persist else {}
@@ -88,11 +106,33 @@ def run_step(spec: StepSpec, call: RawCall) -> dict[str, Any]:
     finally:
         current_module.leave()
         del flow.__dict__[STATE]
+        _leave(footprint)
     if not spec.persist:
         return {}
     transition = state.transition
     outputs[TRANSITION] = None if transition is None else transition.as_list()
     return outputs
+
+
+_footprints: dict[int, Footprint] = {}
+
+
+def _footprint() -> Footprint:
+    """What is in this process beside tasks, as it was before the first of them."""
+    pid = os.getpid()
+    if pid not in _footprints:
+        _footprints[pid] = Footprint()
+        listen()
+    return _footprints[pid]
+
+
+def _leave(footprint: Footprint) -> None:
+    """End the task as its process would, and the worker with it if it is not fit for another."""
+    had_threads = wait_for_threads()
+    say_good_bye()
+    attempt = context.current()
+    if attempt is not None and (had_threads or footprint.changed()):
+        attempt.spent = True
 
 
 def open_flow(spec: StepSpec, call: RawCall) -> tuple[Any, Inputs | None]:
@@ -297,7 +337,13 @@ def _keep_what_failed(spec: StepSpec, flow: Any, state: Artifacts, error: BaseEx
     flow.__dict__.pop("_exception", None)
 
 
+#: The error of the attempt that is known to its reader.
+_told: dict[str, BaseException] = {}
+
+
 def _report(spec: StepSpec, error: BaseException) -> None:
+    """Write to the log what ended the attempt."""
+    _told["error"] = error
     print(f"<flow {spec.flow} step {spec.step}> failed:", file=sys.stderr)
     _print_trace(spec, error, "    ", sys.stderr)
 
