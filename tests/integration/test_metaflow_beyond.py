@@ -682,3 +682,72 @@ def test_show_says_which_cards_there_are_and_how_to_open_them(looks: Project) ->
     got = looks.finish(looks.start("looks.py", "card", "get", "1/end/1", "--id", "mine", PYTHONPATH=path))
     assert got.out.startswith("<!doctype html>"), got.err
     assert "Cards" not in headrace(looks, "show", "LooksFlow/1/join/1").out
+
+
+# --- resume after the graph was edited ------------------------------------------------------------------------------
+
+
+def edited(project: Project, *changes: tuple[str, str]) -> None:
+    file = project.path / "metatrain.py"
+    text = file.read_text()
+    for old, new in changes:
+        assert old in text
+        text = text.replace(old, new)
+    file.write_text(text)
+
+
+ADDED = """    @step
+    def added(self):
+        self.model = self.model + "!"
+        self.next(self.careful)
+
+    @step
+    def careful(self):"""
+
+
+@pytest.mark.parametrize("how", ["python", "headrace"])
+def test_a_step_that_was_put_between_runs_and_what_was_before_it_does_not(project: Project, how: str) -> None:
+    metaflow_file(project)
+    edited(project, ("self.best = max(self.scores)", "assert 0"))
+    assert headrace(project, "run", "metatrain.py").code == 1
+    before = ran(project)
+
+    edited(
+        project,
+        ("self.next(self.careful)", "self.next(self.added)"),
+        ("    @step\n    def careful(self):", ADDED),
+        ("assert 0", "self.best = max(self.scores)"),
+    )
+    if how == "headrace":
+        done = headrace(project, "resume", "TrainFlow/1")
+    else:
+        shim = headrace(project, "dialect", "metaflow").out.strip()
+        done = project.finish(project.start("metatrain.py", "resume", PYTHONPATH=shim, METAFLOW_USER="tester"))
+
+    assert done.code == 0, done.out + done.err
+    again = ran(project)
+    assert [one for one in again if one != "careful"] == [one for one in before if one != "careful"]
+    number = 1 if how == "headrace" else 2
+    assert headrace(project, "get", f"TrainFlow/{number}/added/1/model").out.strip().endswith("!")
+
+
+def test_where_only_the_step_itself_can_tell_it_says_which_to_run_again(project: Project) -> None:
+    metaflow_file(project)
+    edited(project, ("self.best = max(self.scores)", "assert 0"))
+    assert headrace(project, "run", "metatrain.py").code == 1
+
+    switch = "self.way = 'a'\n        self.next({'a': self.added, 'b': self.added}, condition='way')"
+    edited(
+        project,
+        ("self.next(self.end)", switch),
+        ("    @step\n    def end(self):", ADDED.replace("careful", "end")),
+        ("assert 0", "self.best = max(self.scores)"),
+    )
+    told = headrace(project, "resume", "TrainFlow/1")
+    again = headrace(project, "resume", "TrainFlow/1", "--from", "careful")
+
+    assert told.code == 1
+    assert "its code was edited since and leads elsewhere now" in told.err
+    assert "headrace resume --from careful" in told.err
+    assert again.code == 0, again.out + again.err
+    assert ran(project).count("careful") == 2

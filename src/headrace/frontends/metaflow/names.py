@@ -6,16 +6,16 @@ from typing import TypeVar
 
 C = TypeVar("C", bound=type)
 
-#: Where the flow goes on.
+#: Where the flow goes on. It is so called there, too: what a step itself puts there is lost.
 TRANSITION = "_transition"
-#: The splits around a task.
-FOREACH = "_foreach"
+#: The splits around a task. No attribute can be called so, as none can be called as the next one.
+FOREACH = "_:foreach"
 #: The branches of a join.
-INPUTS = "_inputs"
+INPUTS = "_:inputs"
 #: Present when a failure was caught.
 SUCCESS = "_success"
 #: The inputs of a spun join begin so: its branches are not of its run.
-BRANCH = "_inputs["
+BRANCH = "_:inputs["
 INTERNAL = frozenset({TRANSITION, FOREACH, INPUTS, SUCCESS})
 #: Logged artifacts with this prefix are the cards of a task: ``_card_TYPE-ID-HASH.html`` or ``_card_TYPE-HASH.html``.
 CARD = "_card_"

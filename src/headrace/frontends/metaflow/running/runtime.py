@@ -179,6 +179,8 @@ class Runtime:
             splits = transition.splits if transition is not None else 0
             yields = (f"Foreach yields {splits} child steps.",) if splits else ()
             self._console.ended(name, *yields, FINISHED)
+        if task.attempt == task.attempts_before:  # taken over: the code may have been edited since
+            transition = self._led_now(node, transition)
         if transition is not None:
             self._go_on(node, transition)
         elif node.step == self._graph.end_step:
@@ -214,6 +216,32 @@ class Runtime:
         return None if read is None else Transition(*read)
 
     # --- going on ----------------------------------------------------------------------------------------------
+
+    def _led_now(self, node: Node, to: Transition | None) -> Transition | None:
+        """Where a task leads that was taken over: where the code leads now, as its artifacts are what decides there.
+
+        Raises:
+            MetaflowException: that would take running the step.
+        """
+        now = self._graph[node.step]
+        if to is None and not now.out_funcs:
+            return None
+        if to is not None and all(target in now.out_funcs for target in to.targets):
+            return to
+        before = to if to is not None else Transition([])
+        if (
+            now.condition
+            or now.parallel_foreach
+            or before.kind == "parallel"
+            or (now.foreach_param or "") != before.var
+        ):
+            raise MetaflowException(
+                f"Step *{node.step}* was finished already, but its code was edited since and leads elsewhere now. Run "
+                f"it again, with all that follows: resume {node.step} (or headrace resume --from {node.step})"
+            )
+        if not now.out_funcs:
+            return None
+        return Transition(list(now.out_funcs), before.kind if before.var else "", before.var, before.splits)
 
     def _go_on(self, node: Node, to: Transition) -> None:
         expected = self._graph[node.step].out_funcs
