@@ -22,8 +22,8 @@ MIB = 1 << 20
 
 
 @step
-def stamp(number: int, seconds: float = 0.15) -> tuple[float, float]:
-    """When it ran."""
+def stamp(number: int, seconds: float = 0.4) -> tuple[float, float]:
+    """When it ran. Longer than workers take to start where the machine is busy."""
     began = time.monotonic()
     time.sleep(seconds)
     return began, time.monotonic()
