@@ -11,7 +11,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -64,22 +63,22 @@ def _latest(folder: Path, command: tuple[str, ...]) -> str:
 
 
 def _kill_a_run(python: str, folder: Path) -> None:
-    env = harness.environment(folder, python, True)
-    process = subprocess.Popen(
-        [python, "killed.py", "run"],
+    wanted = {"/work/2": "Task finished successfully", "/work/3": "begins 1"}  # then all of both is written
+    with subprocess.Popen(
+        [python, "-u", "killed.py", "run"],
         cwd=folder,
-        env=env,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
+        env=harness.environment(folder, python, True),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
         start_new_session=True,
-    )
-    until = time.monotonic() + 120
-    while not list(folder.glob(".metaflow/Killed/*/work/2/0.DONE.lock")) and time.monotonic() < until:
-        time.sleep(0.1)
-    while not list(folder.glob(".metaflow/Killed/*/work/3/0.attempt.json")) and time.monotonic() < until:
-        time.sleep(0.1)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+    ) as process:
+        for line in process.stdout or ():
+            wanted = {task: word for task, word in wanted.items() if not (task in line and word in line)}
+            if not wanted:
+                break
+        os.killpg(process.pid, signal.SIGKILL)
+    assert not wanted
 
 
 @pytest.fixture(scope="session")
