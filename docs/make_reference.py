@@ -23,7 +23,10 @@ NOTE = "<!-- Written by docs/make_reference.py from docstrings: edit those. -->\
 
 #: Names that are not listed under "Errors" or here come last.
 GROUPS = {
-    "Writing flows": ("flow", "step", "Step", "Future", "wait", "as_completed", "Retry", "sleep", "wait_for", "resume"),
+    "Writing flows": (
+        *("flow", "step", "Step", "Future", "wait", "as_completed", "Retry", "do_not_cache", "sleep", "wait_for"),
+        "resume",
+    ),
     "Files as values": ("File", "Folder"),
     "Tracking": (
         *("log_metric", "log_metrics", "log_params", "log_figure", "log_table", "log_text", "log_artifact", "set_tag"),

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from headrace.frontends.native.flows import flow
     from headrace.frontends.native.futures import Future, as_completed, wait
     from headrace.frontends.native.resume import resume
-    from headrace.frontends.native.steps import Step, step
+    from headrace.frontends.native.steps import Step, do_not_cache, step
     from headrace.frontends.native.waits import sleep, wait_for
     from headrace.model.errors import (
         CallError,
@@ -64,6 +64,7 @@ _WHERE = {
     "flow": "headrace.frontends.native.flows",
     "step": "headrace.frontends.native.steps",
     "Step": "headrace.frontends.native.steps",
+    "do_not_cache": "headrace.frontends.native.steps",
     "Future": "headrace.frontends.native.futures",
     "wait": "headrace.frontends.native.futures",
     "as_completed": "headrace.frontends.native.futures",
@@ -159,6 +160,7 @@ __all__ = [
     "UsageError",
     "__version__",
     "as_completed",
+    "do_not_cache",
     "flow",
     "log_artifact",
     "log_figure",

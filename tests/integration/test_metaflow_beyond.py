@@ -274,15 +274,20 @@ def test_decorators_count_where_they_decide_what_a_step_makes(project: Project, 
     assert ran(project).count("careful") == 1 + again
 
 
-def test_a_failure_that_was_caught_is_no_result_to_keep(project: Project) -> None:
+def test_what_catch_caught_is_no_result_to_keep(project: Project) -> None:
     metaflow_file(project, decorated="@catch(var='oops')")
     text = (project.path / "metatrain.py").read_text()
-    (project.path / "metatrain.py").write_text(text.replace('"careful\\n")', '"careful\\n")\n        1 / 0'))
+    flaky = '"careful\\n")\n        import os\n        assert os.path.exists("mended")'
+    (project.path / "metatrain.py").write_text(text.replace('"careful\\n")', flaky))
 
-    for _ in range(2):
+    def careful() -> int:
         assert headrace(project, "run", "metatrain.py", "--cache").code == 0
+        return ran(project).count("careful")
 
-    assert ran(project).count("careful") == 2
+    assert [careful(), careful()] == [1, 2]
+    (project.path / "mended").touch()
+    assert [careful(), careful()] == [3, 3]
+    assert headrace(project, "get", "TrainFlow/4/careful/1/oops").out.strip() == "None"
 
 
 def test_a_parameter_named_cache_is_the_flows_own(project: Project) -> None:

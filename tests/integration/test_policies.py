@@ -446,6 +446,33 @@ def test_a_cached_result_whose_bytes_are_gone_is_made_again(here: Project) -> No
     assert second != first and train() == second
 
 
+def test_what_a_step_asks_not_to_cache_is_for_its_run_alone(here: Project) -> None:
+    @step(cache=True)
+    def ask(n: int) -> int:
+        with open("asked.txt", "a") as file:
+            file.write("x")
+        if not os.path.exists("up.txt"):
+            headrace.do_not_cache()
+            return -1
+        return n
+
+    @flow
+    def train() -> int:
+        return ask(3) + ask(3)
+
+    assert ask(3) == -1  # outside of a run there is nothing to ask
+    os.unlink("asked.txt")
+    assert train() == -2
+    assert os.path.getsize("asked.txt") == 2
+    assert train() == -2
+    assert os.path.getsize("asked.txt") == 4
+    open("up.txt", "w").close()
+    assert [train(), train()] == [6, 6]
+    assert os.path.getsize("asked.txt") == 5
+    with pytest.raises(headrace.UsageError, match="outside of a step"):
+        headrace.do_not_cache()
+
+
 def test_without_asking_nothing_is_cached(here: Project) -> None:
     @flow
     def train() -> int:

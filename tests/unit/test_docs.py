@@ -66,7 +66,8 @@ class Folder:
         self.path = path
         programs = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
         clean = {name: value for name, value in os.environ.items() if not name.startswith("HEADRACE_")}
-        self.env = {**clean, "PATH": programs, "HEADRACE_HOME": str(path / ".headrace"), "MPLBACKEND": "agg"}
+        own = {"HEADRACE_HOME": str(path / ".headrace"), "PYTEST_DEBUG_TEMPROOT": str(path)}
+        self.env = {**clean, **own, "PATH": programs, "MPLBACKEND": "agg"}
 
     def execute(self, block: Block) -> None:
         """Do what the block's mark says."""

@@ -289,7 +289,8 @@ class Crew:
         worker.queue.popleft()
         del self._at[message.token]
         if isinstance(message, Done):
-            events.append(Succeeded(message.token, message.outputs, message.usage, now, worker.where))
+            done = Succeeded(message.token, message.outputs, message.usage, now, worker.where, message.reusable)
+            events.append(done)
         elif message.bad_blob and (source := _source_of(attempt.task, message.bad_blob)):
             self._lost.append((source[0], message.token, source[1]))
         else:

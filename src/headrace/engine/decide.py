@@ -323,7 +323,7 @@ def _succeeded(state: EngineState, event: Succeeded, out: list[Command]) -> None
         rows.attempt_record(state, task, AttemptState.SUCCEEDED, event, slot),
         *rows.artifact_records(state, task, usage.finished),
         *rows.edges(state, task),
-        *rows.cache_entry(state, task, usage.finished),
+        *(rows.cache_entry(state, task, usage.finished) if event.reusable else ()),
     )
     out.append(Record(writes, urgent=True))
     _succeed(state, task, event.now, out)

@@ -42,13 +42,14 @@ class CacheAnswer(msgspec.Struct):
 
 
 class Succeeded(msgspec.Struct):
-    """An attempt finished and its outputs are in the store."""
+    """An attempt finished and its outputs are in the store; ``reusable``: the cache may keep them."""
 
     token: int
     outputs: tuple[Output, ...]
     usage: Usage
     now: float
     where: tuple[str, int] = ("", 0)  # host and process of the worker
+    reusable: bool = True
 
 
 class AttemptFailed(msgspec.Struct):

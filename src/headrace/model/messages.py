@@ -103,12 +103,16 @@ class Output(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Done(msgspec.Struct, frozen=True, array_like=True, tag=17):
-    """The attempt succeeded and its outputs are in the store. ``spent``: the worker takes no other attempt."""
+    """The attempt succeeded and its outputs are in the store. ``spent``: the worker takes no other attempt.
+
+    What is not ``reusable`` is this run's result, and nothing to answer other calls with from the cache.
+    """
 
     token: int
     outputs: tuple[Output, ...]
     usage: Usage
     spent: bool = False
+    reusable: bool = True
 
 
 class Failed(msgspec.Struct, frozen=True, array_like=True, tag=18):

@@ -149,6 +149,7 @@ class MemoryMetadata:
                 outputs = [k for k, one in tables.artifacts.items() if k[:3] == mine and one.kind == "output"]
                 for key in outputs:
                     del tables.artifacts[key]
+                tables.cache = {k: one for k, one in tables.cache.items() if (one.run_id, one.step, one.number) != mine}
             case Edge():
                 tables.edges[write] = None
             case LogChunk():

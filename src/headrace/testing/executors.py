@@ -36,6 +36,7 @@ from headrace.model.messages import (
 )
 from headrace.stores import codecs
 from headrace.stores.artifacts.memory import MemoryStore
+from headrace.worker import context
 
 # --- what the workers are asked to do -----------------------------------------------------------------------------
 
@@ -91,6 +92,12 @@ def deaf(seconds: float) -> None:
     time.sleep(seconds)
 
 
+def keep_to_itself(value: int) -> int:
+    """``value``, which the cache is not to keep."""
+    context.do_not_reuse()
+    return value
+
+
 def with_child(seconds: float) -> int:
     """Start a process that outlives the step."""
     import subprocess
@@ -107,6 +114,7 @@ def hold(size: int, seconds: float) -> None:
 
 FUNCTIONS: tuple[Callable[..., object], ...] = (
     double, fail, nap, pid, leave, die, say, say_and_die, deaf, with_child, hold,
+    keep_to_itself,
 )  # fmt: skip
 
 
@@ -365,6 +373,10 @@ class ProcessExecutorSuite(ExecutorSuite):
         started.stop(talk.link, 0.0)
         ends(started)
         assert gone(child)
+
+    def test_an_attempt_says_whether_its_result_may_be_used_again(self, talk: Talk) -> None:
+        answers = [talk.answer() for function in (double, keep_to_itself, double) if talk.begin(function, 1)]
+        assert [isinstance(one, Done) and one.reusable for one in answers] == [True, False, True]
 
     def test_output_is_caught_below_python(self, talk: Talk) -> None:
         talk.call(say, "one", "two!")

@@ -246,6 +246,15 @@ class MetadataStoreSuite(HouseSuite):
         assert store.artifacts(run_id, TaskId("fit", 1)) == [kept]
         assert len(store.artifacts(run_id)) == 2
 
+    def test_drop_outputs_takes_the_task_out_of_the_cache(self, store: MetadataStore) -> None:
+        """Entries that name it go, those of other tasks and those that come after it stay."""
+        run_id, other_id = new_run(store).id, new_run(store).id
+        entries = [CacheEntry(digest(n), run, "fit", of, 1.0) for n, run, of in ((1, run_id, 2), (2, other_id, 1))]
+        again = CacheEntry(digest(3), run_id, "fit", 1, 2.0)
+        store.commit([*entries, CacheEntry(digest(4), run_id, "fit", 1, 1.0)])
+        store.commit([CacheEntry(digest(5), run_id, "fit", 1, 1.0), DropOutputs(run_id, "fit", 1), again])
+        assert [store.cached(digest(n)) for n in (1, 2, 3, 4, 5)] == [*entries, again, None, None]
+
     def test_edges(self, store: MetadataStore) -> None:
         """Both ways, and once however often they are added."""
         run_id = new_run(store).id

@@ -97,7 +97,7 @@ def _emptied(kept: deque[T]) -> tuple[T, ...]:
 class AttemptContext(TrackBuffer):
     """Who is running, and a buffer for what it logs. ``send`` puts a message on the way to the driver."""
 
-    __slots__ = ("attempt", "spent", "task")
+    __slots__ = ("attempt", "reusable", "spent", "task")
 
     def __init__(
         self, task: str, attempt: int, token: int, send: Callable[[Track], None], store: ArtifactStore | None = None
@@ -107,6 +107,7 @@ class AttemptContext(TrackBuffer):
         self.attempt = attempt
         #: Set it where the process is not fit for another attempt.
         self.spent = False
+        self.reusable = True
 
 
 class Unrecorded(TrackBuffer):
@@ -175,6 +176,13 @@ def enter(context: AttemptContext | None) -> None:
     """Make ``context`` the running attempt. A process runs one at a time, so this is process-wide, threads included."""
     global _current
     _current = context
+
+
+def do_not_reuse() -> bool:
+    """Keep what the running attempt makes out of the cache. False where no attempt runs."""
+    if _current is not None:
+        _current.reusable = False
+    return _current is not None
 
 
 # A child of a step has the worker's socket too: what it logged would come between the worker's own messages.

@@ -141,6 +141,8 @@ class _Worker:
         context.enter(None)
         current.flush()
         self._capture.repair()
+        if not current.reusable and isinstance(answer, Done):
+            answer = msgspec.structs.replace(answer, reusable=False)
         if current.spent:
             self._spent = True
             answer = msgspec.structs.replace(answer, spent=True)

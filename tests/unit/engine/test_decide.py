@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from headrace.engine import decide as module
-from headrace.engine.events import CacheAnswer, Cancel, Event, Lookup, Record, Resolve, Start, Submit
+from headrace.engine.events import CacheAnswer, Cancel, Event, Lookup, Record, Resolve, Start, Submit, Succeeded
 from headrace.engine.keys import inputs_digest, task_key
 from headrace.engine.rows import task_cache_key
 from headrace.engine.tasks import PendingInput, PendingSource, Task
@@ -16,7 +16,7 @@ from headrace.model.records import ArtifactRecord, AttemptRecord, Edge, Input, S
 from headrace.model.states import AttemptState, IllegalTransitionError, RunState, TaskState, advance
 from headrace.model.values import Preview
 from headrace.stores.metadata.protocol import CacheEntry
-from headrace.testing.engine import Bench, of_kind, output, packed, resolved, written
+from headrace.testing.engine import Bench, of_kind, output, packed, resolved, usage, written
 
 # --- tables -------------------------------------------------------------------------------------------------------
 
@@ -265,6 +265,18 @@ def test_a_caching_step_asks_first() -> None:
     (entry,) = [w for w in written(bench.commands) if isinstance(w, CacheEntry)]
     row = next(w for w in written(bench.commands) if isinstance(w, TaskRecord))
     assert entry.key == row.cache_key != b""
+
+
+def test_a_result_that_is_not_reusable_is_no_entry() -> None:
+    bench = Bench(use_cache=False)
+    task = bench.submit(bench.step(cache=True), "x")
+    bench.start()
+    bench.feed(Succeeded(task.token, (output("fallback"),), usage(1.0, 2.0), 2.0, reusable=False))
+    row, attempt, artifact = written(bench.commands)
+    assert isinstance(row, TaskRecord) and row.cache_key
+    assert isinstance(attempt, AttemptRecord)
+    assert isinstance(artifact, ArtifactRecord)
+    assert resolved(bench.commands) == [task]
 
 
 def test_a_cached_result_is_recorded_as_reused() -> None:

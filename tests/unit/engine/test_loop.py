@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from headrace.engine.loop import LEASE_SECONDS
 from headrace.model.errors import LeaseLostError, StoreError, StoreFullError
@@ -132,6 +133,32 @@ def test_a_cache_entry_whose_task_ran_again_from_other_code_is_no_answer() -> No
     with Rig(store=store, artifacts=artifacts) as third:
         assert third.call(third.step(lambda value: 3 * value, b"v2", "work", cache=True), 3) == 9
         assert third.executor.executed == []
+
+
+def test_what_a_worker_calls_not_reusable_is_for_its_own_run() -> None:
+    store, artifacts, fails = MemoryMetadata(), MemoryStore(), [False]
+
+    def answer(_: object, run: Any) -> Any:
+        return replace(run(), reusable=not fails[0])
+
+    def ran(rig: Rig, code: bytes) -> int:
+        with rig:
+            assert rig.call(rig.step(double, code, "work", cache=True), 3) == 6
+        return len(rig.executor.executed)
+
+    def another(**more: Any) -> Rig:
+        return Rig(store=store, artifacts=artifacts, answer=answer, **more)
+
+    first = another()
+    assert ran(first, b"v1") == 1
+    assert ran(another(), b"v1") == 0
+    fails[0] = True
+    changed = another(run=store.run_by_id(first.run.id))
+    assert ran(changed, b"v2") == 1
+    assert ran(another(run=store.run_by_id(first.run.id)), b"v2") == 0, "its own run keeps it"
+    assert [ran(another(), code) for code in (b"v1", b"v2")] == [1, 1]
+    fails[0] = False
+    assert [ran(another(), b"v2") for _ in range(2)] == [1, 0]
 
 
 # --- lost blobs ---------------------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from headrace.model.values import Packed, Preview
 from headrace.stores.metadata import _rows, _transfer, _writes
 from headrace.stores.metadata._database import hidden
 from headrace.stores.metadata._sql import POSTGRES, SQLITE, Statements, schema_text
-from headrace.stores.metadata.protocol import DropOutputs, Untag
+from headrace.stores.metadata.protocol import CacheEntry, DropOutputs, Untag
 
 
 @pytest.fixture
@@ -87,17 +87,20 @@ def test_writes_are_grouped_by_kind() -> None:
     artifact = ArtifactRecord(
         run_id=1, step="s", number=1, name="a", value=Packed("c", b"", 0), preview=Preview("t"), created=0.0
     )
-    drop = DropOutputs(1, "s", 1)
-    writes = [task(1), artifact, task(2), Tag(1, "x"), artifact, drop, Untag(1, "x"), task(3), artifact, Tag(1, "x")]
+    drop, entry = DropOutputs(1, "s", 1), CacheEntry(b"", 1, "s", 1, 0.0)
+    writes = [task(1), artifact, task(2), Tag(1, "x"), artifact, entry, drop, Untag(1, "x"), task(3), artifact]
+    writes += [Tag(1, "x"), entry]
     found = [(kind.__name__, len(members)) for kind, members in _writes.grouped(writes)]
     assert found == [
         ("TaskRecord", 3),
         ("ArtifactRecord", 2),
         ("Tag", 1),
+        ("CacheEntry", 1),
         ("DropOutputs", 1),
         ("Untag", 1),
         ("ArtifactRecord", 1),
         ("Tag", 1),
+        ("CacheEntry", 1),
     ]
 
 

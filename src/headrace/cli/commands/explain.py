@@ -43,7 +43,7 @@ def explain_command(name: str, other: str | None, json: bool) -> None:
         print_json(view)
     else:
         is_off = pairs[0][0].dialect == "metaflow" and view.verdict == "ran" and not view.cache_key
-        _print(view, " (`run --cache` would, unless the step has @catch)" if is_off else "")
+        _print(view, " (`run --cache` would)" if is_off else "")
 
 
 def _print(view: Explanation, hint: str) -> None:

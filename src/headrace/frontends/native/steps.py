@@ -10,10 +10,10 @@ from headrace._base.sizes import parse_duration, parse_size
 from headrace.frontends.native.futures import Future
 from headrace.frontends.native.script import wrong
 from headrace.frontends.native.signature import Signature, item_call
-from headrace.model.errors import CallError
+from headrace.model.errors import CallError, UsageError
 from headrace.model.policy import Resources, Retry, StepPolicy
 from headrace.services.current import running
-from headrace.worker.context import await_plainly, call_plainly
+from headrace.worker.context import await_plainly, call_plainly, do_not_reuse, plain_call
 from headrace.worker.registry import register
 
 if TYPE_CHECKING:
@@ -234,6 +234,19 @@ def step(function: Any = None, /, **options: Any) -> Any:
         return Step(wrapped, options.get("name", ""), policy)
 
     return decorate
+
+
+def do_not_cache() -> None:
+    """Say in a step with ``cache=True`` that what it returns this time is for this run alone, as a fallback would be.
+
+    The run goes on with the result and keeps it; other runs run the step. Where the step does not cache, or is called
+    outside of a run, nothing changes.
+
+    Raises:
+        UsageError: it was called outside of a step.
+    """
+    if not do_not_reuse() and plain_call() is None:
+        raise UsageError("do_not_cache was called outside of a step: call it in a function under @step(cache=True)")
 
 
 def _policy(base: StepPolicy, options: Mapping[str, Any]) -> StepPolicy:

@@ -53,14 +53,15 @@ _PLAIN: dict[type, tuple[str, Callable[[Any], Row]]] = {
     CacheEntry: ("put_cache", _rows.cache_row),
 }
 
-#: Kinds that touch the rows of another kind: the order between these two must be kept.
-_RIVALS: dict[type, type] = {
-    ArtifactRecord: DropOutputs,
-    DropOutputs: ArtifactRecord,
-    LogChunk: DropLog,
-    DropLog: LogChunk,
-    Tag: Untag,
-    Untag: Tag,
+#: Kinds that touch the rows of others: the order between these must be kept.
+_RIVALS: dict[type, tuple[type, ...]] = {
+    ArtifactRecord: (DropOutputs,),
+    CacheEntry: (DropOutputs,),
+    DropOutputs: (ArtifactRecord, CacheEntry),
+    LogChunk: (DropLog,),
+    DropLog: (LogChunk,),
+    Tag: (Untag,),
+    Untag: (Tag,),
 }
 
 #: Fields of ``RunChange`` whose column has another name.
@@ -81,8 +82,7 @@ def grouped(writes: Sequence[Write]) -> list[tuple[type, list[Any]]]:
         if members is None:
             members = current[kind] = []
             groups.append((kind, members))
-            rival = _RIVALS.get(kind)
-            if rival is not None:
+            for rival in _RIVALS.get(kind, ()):
                 current.pop(rival, None)
         members.append(write)
     return groups
@@ -115,6 +115,8 @@ def apply(writes: Sequence[Write], transaction: Transaction, statements: Stateme
         if fit:
             rows = [_fit(values) for values in rows]
         transaction.many(statements(name).text, rows)
+        if kind is DropOutputs:
+            transaction.many(statements("drop_cached").text, rows)
         if kind is MetricChunk:
             summaries = _rows.summary_rows(members)
             if summaries:

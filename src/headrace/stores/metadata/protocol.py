@@ -80,7 +80,10 @@ class Untag(msgspec.Struct, frozen=True, array_like=True):
 
 
 class DropOutputs(msgspec.Struct, frozen=True, array_like=True):
-    """Forget the outputs of a task, because it has run again; what its attempts logged stays."""
+    """Forget the outputs of a task, and the cache entries that name it, because it has run again.
+
+    What its attempts logged stays.
+    """
 
     run_id: int
     step: str

@@ -76,6 +76,9 @@ ON CONFLICT (run_id, step, number, name) DO UPDATE SET kind = excluded.kind, cre
 -- name: drop_outputs
 DELETE FROM artifacts WHERE run_id = :run_id AND step = :step AND number = :number AND kind = 'output'
 
+-- name: drop_cached
+DELETE FROM cache WHERE run_id = :run_id AND step = :step AND number = :number
+
 -- name: put_edge
 INSERT INTO edges (run_id, child_step, child_number, parent_step, parent_number)
 VALUES (:run_id, :child_step, :child_number, :parent_step, :parent_number)

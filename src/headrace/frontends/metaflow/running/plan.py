@@ -153,8 +153,7 @@ def _policy(step: str, function: Any, retries: int, ground: Ground) -> StepPolic
         retry=Retry(count=count, delay=wait, backoff=1.0, max_delay=max(wait, 1.0)),
         timeout=float(seconds + _TIMEOUT_GRACE) if seconds else 0.0,
         env=tuple(variables.items()),
-        # What ``@catch`` caught may not happen again: it is no result to keep.
-        cache=ground.cache and find(function, "catch") is None,
+        cache=ground.cache,
     )
 
 

@@ -97,6 +97,7 @@ def run_step(spec: StepSpec, call: RawCall) -> dict[str, Any]:
         outputs = _outputs(flow, state) if spec.persist else {}
         if caught:
             outputs[SUCCESS] = False
+            context.do_not_reuse()  # it may not fail again
         if cards is not None:
             cards.finish(outputs)
     except Exception as error:
