@@ -46,8 +46,9 @@ _STORED = {
     "MetaflowExceptionWrapper": "exceptions",
     "IncludedFile": "authoring.parameters",
     "Parallel": "authoring.gangs",
+    **dict.fromkeys(("ForeachFrame", "ParallelUBF", "UnboundedForeachInput"), "authoring.splits"),
     **dict.fromkeys(("MetaflowEvent", "Trigger"), "client.events"),
-    **dict.fromkeys(("ForeachFrame", "Metadata"), "client.metadata"),
+    "Metadata": "client.metadata",
     "MetaflowData": "client.task",
     **dict.fromkeys(("S3Object", "S3Info", "RangeInfo"), "s3.objects"),
 }

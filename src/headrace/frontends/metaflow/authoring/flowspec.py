@@ -6,14 +6,14 @@ fetches them from the task's ``Artifacts``, which ``running.task`` puts on the i
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import FunctionType, MethodType
 from typing import Any
 
 from headrace.frontends.metaflow.authoring.configs import Config
 from headrace.frontends.metaflow.authoring.items import IMMUTABLE, Lent, lend
 from headrace.frontends.metaflow.authoring.parameters import Parameter
-from headrace.frontends.metaflow.authoring.splits import GANG, Frame, Transition
+from headrace.frontends.metaflow.authoring.splits import GANG, ForeachFrame, Frame, Transition, shown_value
 from headrace.frontends.metaflow.exceptions import (
     InvalidNextException,
     MetaflowException,
@@ -39,6 +39,8 @@ class Artifacts:
         self.stack = stack
         self.step = ""
         self.is_join = False
+        self.ended = False  # of a branch of a join
+        self.caught = False  # it ended with a failure that was caught
         self.transition: Transition | None = None
         self.loaded: dict[str, Any] = {}  # as first seen, to tell what was replaced
         self.fixed: dict[str, Any] = {}  # constants and parameters that were looked at
@@ -163,6 +165,8 @@ class FlowBase(metaclass=FlowSpecMeta):
         if state is not None and name in state.table and not name.startswith("__"):
             value = self.__dict__[name] = state.fetch(name)
             return value
+        if state is not None and name in _MADE:
+            return _MADE[name](self, state)
         raise AttributeError(f"Flow {type(self).__name__} has no attribute '{name}'")
 
     def __getstate__(self) -> Any:
@@ -366,6 +370,32 @@ def _agreed(
             if before.digest != packed.digest:
                 unhandled[name] = None
     return chosen, sorted(unhandled)
+
+
+def _frames(flow: FlowBase, state: Artifacts) -> list[ForeachFrame]:
+    shown = [None if one.is_gang else shown_value(flow._find_input(at)) for at, one in enumerate(state.stack)]
+    graph, found = flow._graph, []
+    for frame, value in zip(state.stack, shown, strict=True):
+        step = graph[frame.step].out_funcs[0] if frame.step in graph else frame.step
+        found.append(ForeachFrame(step, frame.var, None if frame.is_gang else frame.num_splits, frame.index, value))
+    return found
+
+
+def _graph_info(flow: FlowBase, _: Artifacts) -> dict[str, Any]:
+    from headrace.frontends.metaflow.authoring.graphinfo import graph_info
+
+    return graph_info(type(flow))
+
+
+#: What steps may look at that Metaflow itself makes, of ``self`` and of the branches of a join.
+_MADE: dict[str, Callable[[FlowBase, Artifacts], Any]] = {
+    "_current_step": lambda _, state: state.step,
+    "_foreach_stack": _frames,
+    "_graph_info": _graph_info,
+    "_task_ok": lambda _, state: state.ended,
+    "_success": lambda _, state: state.ended and not state.caught,
+    "_exception": lambda _flow, _state: None,
+}
 
 
 class Inputs:

@@ -2,10 +2,41 @@
 
 from __future__ import annotations
 
+import reprlib
+from collections import namedtuple
 from typing import Any
+
+from headrace.frontends.metaflow.names import stored
 
 #: The variable of the frame that a gang's tasks are in.
 GANG = "_parallel_ubf_iter"
+
+
+#: As much of a value as a foreach frame shows.
+_SHOWN = 30
+#: One foreach around a task as users see it; a class of typing's cannot have a field ``index``.
+ForeachFrame = namedtuple("ForeachFrame", "step var num_splits index value", module="headrace.metaflow")
+
+
+def shown_value(value: Any) -> str:
+    """An item of a foreach as its frame shows it."""
+    return str(value if isinstance(value, (str, int, float)) else reprlib.Repr().repr(value))[:_SHOWN]
+
+
+@stored
+class UnboundedForeachInput:
+    """What a foreach goes over whose branches are not counted by it: the nodes of a gang."""
+
+
+@stored
+class ParallelUBF(UnboundedForeachInput):
+    """What the frame of a gang goes over: ``num_parallel`` nodes."""
+
+    def __init__(self, num_parallel: int) -> None:
+        self.num_parallel = num_parallel
+
+    def __getitem__(self, node: int | None) -> int:
+        return node or 0
 
 
 class Transition:

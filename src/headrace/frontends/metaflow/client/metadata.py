@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections import namedtuple
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from headrace.frontends.metaflow.authoring.splits import GANG
 from headrace.frontends.metaflow.client.runfacts import facts_of
 from headrace.frontends.metaflow.names import stored
-
-#: One foreach around a task; a class of typing's cannot have a field ``index``.
-ForeachFrame = namedtuple("ForeachFrame", "step var num_splits index value", module="headrace.metaflow")
 
 
 @stored

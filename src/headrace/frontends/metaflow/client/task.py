@@ -15,9 +15,8 @@ from headrace.client.loading import load
 from headrace.frontends.metaflow.authoring.splits import Frame
 from headrace.frontends.metaflow.client.base import InRun, when
 from headrace.frontends.metaflow.client.code import MetaflowCode, code_of, environment_of
-from headrace.frontends.metaflow.client.metadata import ForeachFrame, Metadata, entries_of, target_of
+from headrace.frontends.metaflow.client.metadata import Metadata, entries_of
 from headrace.frontends.metaflow.client.providers import SPIN
-from headrace.frontends.metaflow.client.runfacts import facts_of
 from headrace.frontends.metaflow.names import ATTEMPT, CARD, FOREACH, INPUTS, SUCCESS, TRANSITION, is_artifact, stored
 from headrace.frontends.metaflow.taskids import shown, task_number, task_text
 from headrace.model.records import ArtifactRecord, AttemptRecord, TaskId, TaskRecord
@@ -28,8 +27,6 @@ from headrace.model.values import Packed
 _WITHOUT_EDGES = (TaskState.RUNNING, TaskState.FAILED, TaskState.CANCELLED)
 #: Failures after which the artifacts of an attempt were written down: its process lived.
 _ORDERLY = (Failure.ERROR, Failure.EXIT)
-#: As much of a value as a foreach frame shows.
-_SHOWN = 30
 _STREAMS = {"stdout": "out", "stderr": "err"}
 
 
@@ -119,14 +116,10 @@ class Task(InRun):
                 return [Frame(*frame) for frame in load(one.value, self._run)]
         return []
 
-    def _frames(self) -> list[ForeachFrame]:
-        found, steps = [], facts_of(self._run).graph.get("steps", {})
-        for one in self._stack():
-            packed = self._table().get(one.var)
-            value = None if packed is None else _item(load(packed, self._run), one.index)
-            splits = None if one.is_gang else one.num_splits
-            found.append(ForeachFrame(target_of(steps, one.step), one.var, splits, one.index, value))
-        return found
+    def _frames(self) -> list[Any]:
+        from headrace.frontends.metaflow.client.private import frames_of
+
+        return frames_of(self)
 
     @property
     def origin_pathspec(self) -> str | None:
@@ -159,12 +152,16 @@ class Task(InRun):
 
     def _derived(self) -> dict[str, Callable[[], Any]]:
         """Artifacts that nobody wrote, but that the real client has."""
-        return {
-            "_task_ok": lambda: self.finished,
-            "_success": lambda: self.successful,
-            "_foreach_stack": self._frames,
-            "_graph_info": lambda: facts_of(self._run).graph,
-        }
+        from headrace.frontends.metaflow.client.private import private_artifacts
+
+        return private_artifacts(self)
+
+    def _of_run(self, task: TaskId) -> Task:
+        """Another task of its run."""
+        record = self._run.metadata.task(self._run.id, task)
+        if record is None:
+            raise self._absent()
+        return task_of(self, record)
 
     def _card_rows(self) -> list[ArtifactRecord]:
         """The cards that were made of it."""
@@ -305,13 +302,6 @@ class Task(InRun):
 
 def _utc(seconds: float) -> datetime:
     return datetime.fromtimestamp(seconds, UTC).replace(tzinfo=None)
-
-
-def _item(values: Any, index: int) -> str | None:
-    try:
-        return str(values[index])[:_SHOWN]
-    except (TypeError, LookupError):  # an iterator, or not a sequence
-        return None
 
 
 def task_of(near: InRun, record: TaskRecord, ns: str | None = None) -> Task:

@@ -52,8 +52,7 @@ def dump_command(
     found: dict[str, dict[str, Any]] = {}
     for task in tasks_at(obj["cls"], input_path):
         title_of("output", task)
-        table = task._table()
-        names = [name for name in sorted(table) if (private or name[0] != "_") and (not wanted or name in wanted)]
+        names = [name for name in _names(task, private) if not wanted or name in wanted]
         values = found["/".join(task.path_components[1:])] = {}
         for name in names:
             artifact = task[name]
@@ -70,6 +69,13 @@ def dump_command(
             pickle.dump(found, file)
         click.echo(f"Artifacts written to {path}", err=True)
     return 0
+
+
+def _names(task: Task, private: bool) -> list[str]:
+    found = set(task._table())
+    if private and found:  # a task whose process died has none of either
+        found |= set(task._derived())
+    return sorted(name for name in found if private or name[0] != "_")
 
 
 # --- the graph ------------------------------------------------------------------------------------------------------

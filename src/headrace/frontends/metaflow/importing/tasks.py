@@ -70,14 +70,16 @@ class TaskWriter:
         self._task(task, folder, state, inputs, (created, finished), attempts)
         transition = self._transition(folder.step, objects) if state is TaskState.SUCCEEDED else None
         packed = codecs.pack(None if transition is None else transition.as_list(), self._store)
+        was_caught = state is TaskState.SUCCEEDED and self._plain(objects, "_success") is False
+        caught = _store_plain(False, self._store) if was_caught else None
         outputs = _changed(stored, expected)
         when = finished or created
         if state is TaskState.SUCCEEDED:
             for name, one in outputs.items():
                 self._artifact(task, name, one, when)
             self._artifact(task, TRANSITION, Stored(packed, Preview("list")), when)
-            if self._plain(objects, "_success") is False:
-                self._artifact(task, SUCCESS, _store_plain(False, self._store), when)
+            if caught is not None:
+                self._artifact(task, SUCCESS, caught, when)
         else:
             self._log_artifacts(task, "", outputs, objects, when)
         for attempt in range(current):
@@ -86,7 +88,8 @@ class TaskWriter:
             self._log_artifacts(task, mark, _changed(self._artifacts(failed, folder), expected), failed, when)
         self._cards(task, folder, current, when)
         self._logs(task, folder, current)
-        return Outcome(task, {name: one.value for name, one in outputs.items()}, transition, packed)
+        made = {name: one.value for name, one in outputs.items()}
+        return Outcome(task, made, transition, packed, caught.value if caught is not None else None)
 
     # --- artifacts ---------------------------------------------------------------------------------------------
 

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from headrace.frontends.metaflow.authoring.splits import Transition
 from headrace.frontends.metaflow.importing.folder import TaskFolder
-from headrace.frontends.metaflow.names import FOREACH, INPUTS, TRANSITION
+from headrace.frontends.metaflow.names import FOREACH, INPUTS, SUCCESS, TRANSITION
 from headrace.frontends.metaflow.running.joining import join_shape
 from headrace.model.records import Input, Source, TaskId
 from headrace.model.values import Packed
@@ -87,14 +87,15 @@ class Outcome(NamedTuple):
     outputs: Mapping[str, Packed]
     transition: Transition | None = None
     packed: Packed | None = None
+    caught: Packed | None = None  # the mark of a failure that was caught
 
 
 class Arrived(NamedTuple):
-    """A branch at a join."""
+    """A branch at a join. ``marks``: its outputs that are no artifacts."""
 
     expected: Expected
     table: Mapping[str, Where]
-    way: Made
+    marks: Mapping[str, Made]
 
 
 class Walk:
@@ -140,7 +141,10 @@ class Walk:
             for at, target in enumerate(to.targets):
                 self._queue.append(Expected(target, (*splits, Split(group, at, None)), table, first))
         elif to.targets[0] in self._joins and splits:
-            self._arrive(to.targets[0], splits, Arrived(expected, table, way))
+            marks = {TRANSITION: way}
+            if outcome.caught is not None:
+                marks[SUCCESS] = Made(outcome.task, SUCCESS, outcome.caught)
+            self._arrive(to.targets[0], splits, Arrived(expected, table, marks))
         else:
             self._queue.append(Expected(to.targets[0], splits, table, first))
 
@@ -154,7 +158,7 @@ class Walk:
         for at in sorted(group.arrived):
             one = group.arrived[at]
             mine: dict[str, tuple[TaskId, str] | None] = {}
-            for name, where in (*one.table.items(), (TRANSITION, one.way)):
+            for name, where in {**one.table, **one.marks}.items():
                 mine[name] = None
                 if isinstance(where, Made):
                     mine[name] = key = (where.task, where.name)

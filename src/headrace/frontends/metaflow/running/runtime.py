@@ -15,7 +15,7 @@ from headrace.engine.tasks import PendingInput, PendingSource, Problem, Task
 from headrace.frontends.metaflow.authoring.graph import FlowGraph
 from headrace.frontends.metaflow.authoring.splits import Transition
 from headrace.frontends.metaflow.exceptions import MetaflowException, StepFailed
-from headrace.frontends.metaflow.names import FOREACH, INPUTS, INTERNAL, TRANSITION
+from headrace.frontends.metaflow.names import FOREACH, INPUTS, INTERNAL, SUCCESS, TRANSITION
 from headrace.frontends.metaflow.running.console import Console
 from headrace.frontends.metaflow.running.joining import join_shape
 from headrace.frontends.metaflow.running.plan import StepPlan
@@ -307,6 +307,8 @@ class Runtime:
         tables: list[tuple[str, list[Any], dict[str, tuple[Task, str] | None]]] = []
         for branch in branches:
             table: dict[str, Where] = {**self.artifacts_of(branch), TRANSITION: (branch.task, TRANSITION)}
+            if any(output.name == SUCCESS for output in branch.task.outputs):  # a failure of it was caught
+                table[SUCCESS] = (branch.task, SUCCESS)
             made = {name: where if isinstance(where, tuple) else None for name, where in table.items()}
             tables.append((branch.step, branch.stack, made))
         shape, fills = join_shape(tables)

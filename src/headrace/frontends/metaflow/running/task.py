@@ -227,7 +227,8 @@ def _artifacts(spec: StepSpec, call: RawCall, cls: Any) -> tuple[Artifacts, Inpu
             if is_artifact(name):
                 branch[name] = argument.fills[hole] if type(hole) is int else arguments[hole].value
         flow = _instance(cls)
-        flow.__dict__[STATE] = Artifacts(call, branch, constants, [Frame(*frame) for frame in frames])
+        one = flow.__dict__[STATE] = Artifacts(call, branch, constants, [Frame(*frame) for frame in frames])
+        one.step, one.ended, one.caught = step, True, SUCCESS in holes
         flows.append((step, flow))
     return state, Inputs(flows)
 
