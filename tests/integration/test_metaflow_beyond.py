@@ -220,8 +220,12 @@ def test_wrong_calls_are_told(project: Project, call: str, said: str) -> None:
     ("text", "said"),
     [
         ('subflow("metatrain.py")()', "sub-flow TrainFlow was called outside of a run"),
-        ('subflow("absent.py")', "no such file"),
-        ('subflow("metatrain.py:Other")', "metatrain.py holds no flow Other"),
+        ('subflow("absent.py")', "Flow file not present at '"),
+        ('subflow("metatrain.py:Other")', "No FlowSpec class Other found in "),
+        (
+            'import types; sys.modules["metatrain"] = types.ModuleType("metatrain"); subflow("metatrain.py")',
+            "a module of its name is",
+        ),
         ("subflow(int)", "is no FlowSpec of Headrace"),
         ('import types; sys.modules["metaflow"] = types.ModuleType("metaflow"); subflow("metatrain.py")', "already"),
     ],

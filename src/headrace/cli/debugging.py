@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import os
+import pdb  # noqa: T100 - the debugger is what was asked for
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from types import FrameType, ModuleType, TracebackType
 from typing import Any, NamedTuple
 
 import click
 
+from headrace._base.frames import is_ours
+from headrace._base.usercode import is_user_file
 from headrace.cli.output import style
-from headrace.model.errors import NotFoundError
+from headrace.frontends.native.steps import Step
+from headrace.model.errors import FlowLoadError, NotFoundError
 from headrace.model.records import Input, RunRecord, TaskId, TaskRecord
 from headrace.stores import codecs
 from headrace.stores.artifacts.protocol import ArtifactStore
 from headrace.stores.metadata.protocol import MetadataStore
 from headrace.worker import context
-
-#: Where frames of ours are, which a debugger need not show.
-_OURS = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep  # noqa: PTH100, PTH120
 
 
 class Entered(NamedTuple):
@@ -38,18 +40,25 @@ def enter(metadata: MetadataStore, artifacts: ArtifactStore, run: RunRecord, tas
         NotLoadableError, BlobError: an input cannot be read.
     """
     if run.dialect == "metaflow":
-        from headrace.frontends.metaflow.programs.script import load_class
-
-        return _enter_metaflow(load_class(run.entry), metadata, artifacts, run, task)
+        return _enter_metaflow(_load_metaflow(run.entry), metadata, artifacts, run, task)
     found = _find_step(run, task.step)
-    if not hasattr(found, "__wrapped__"):  # of a Metaflow flow that is a part of this one
-        return _enter_metaflow(found.flow, metadata, artifacts, run, task)
+    if not isinstance(found, Step):
+        return _enter_metaflow(found, metadata, artifacts, run, task)
     args, kwargs = _load_inputs(metadata, artifacts, run, task)
     os.environ.update(found.policy.env_vars)
     bound = dict(zip(found.signature.names, args, strict=False)) | kwargs
     extra = args[len(found.signature.names) :]
     names = {found.__name__: found, **bound, **({"args": extra} if extra else {})}
     return Entered(found.__name__, names, lambda: _awaited(found.__wrapped__(*args, **kwargs)))
+
+
+def _load_metaflow(entry: str) -> Any:
+    from headrace.frontends.metaflow.programs.loading import load_flow
+
+    try:
+        return load_flow(entry, lasting=True)
+    except Exception as error:
+        raise FlowLoadError(f"{entry} cannot be loaded: {type(error).__name__}: {error}") from error
 
 
 def _enter_metaflow(
@@ -76,32 +85,30 @@ def describe(run: RunRecord, task: TaskRecord, *, shell: bool) -> str:
 
 
 def _find_step(run: RunRecord, name: str) -> Any:
-    """The step of that name, or the sub-flow it is of, from the flow's file or a module that it imports."""
+    """The step of that name; of a Metaflow flow that is a part of the run, that flow."""
     from headrace.cli.dialects import make_loadable
     from headrace.frontends.native.resume import flow_of
-    from headrace.frontends.native.steps import Step
 
     make_loadable(run.entry)
-    flow = flow_of(run)
-    home = sys.modules.get(flow.__module__)
-    modules = [home] if home is not None else []
-    modules += [module for module in list(sys.modules.values()) if module is not None and module is not home]
-    for module in modules:
-        for value in list(getattr(module, "__dict__", {}).values()):
-            if isinstance(value, Step) and name in (value.name, f"{value.__module__}.{value.__qualname__}"):
-                return value
-            if _is_subflow(value, name):
-                return value
+    home = sys.modules.get(flow_of(run).__module__)
+    for value in _at_the_top(home):
+        if isinstance(value, Step) and name in (value.name, f"{value.__module__}.{value.__qualname__}"):
+            return value
+    from headrace.frontends.metaflow.programs.subflow import Subflow
+
+    for value in _at_the_top(home):
+        if isinstance(value, Subflow) and name.startswith(f"{value.name}."):
+            return value.flow
     raise NotFoundError(
         f"step {name!r} is not at the top of {run.entry.rpartition(':')[0]} or of a module that it imports; "
         "one made inside a function can be looked at with `headrace debug --shell` only after moving it there"
     )
 
 
-def _is_subflow(value: object, step: str) -> bool:
-    return type(value).__module__ == "headrace.frontends.metaflow.programs.subflow" and step.startswith(
-        f"{getattr(value, 'name', '')}."
-    )
+def _at_the_top(home: ModuleType | None) -> Iterator[Any]:
+    """What modules hold: the flow's own first, then all that it imported."""
+    for module in (home, *list(sys.modules.values())):
+        yield from list(getattr(module, "__dict__", {}).values())
 
 
 def _load_inputs(
@@ -155,15 +162,28 @@ def _awaited(result: Any) -> Any:
 
 
 def _post_mortem(error: BaseException) -> None:
-    import pdb  # noqa: T100 - the debugger is what was asked for
     import traceback
 
     trace = error.__traceback__
-    while trace is not None and trace.tb_frame.f_code.co_filename.startswith(_OURS):
+    while trace is not None and is_ours(trace.tb_frame.f_code.co_filename):
         trace = trace.tb_next
     click.echo("".join(traceback.format_exception(type(error), error, trace)), nl=False)
     click.echo(style("pdb: p NAME prints, u and d move along the calls, q leaves", dim=True))
-    pdb.post_mortem(trace if trace is not None else error.__traceback__)
+    debugger = _Debugger()
+    debugger.reset()
+    debugger.interaction(None, trace if trace is not None else error.__traceback__)
+
+
+class _Debugger(pdb.Pdb):
+    """Opens in the innermost frame of the user's own code; those of libraries below it are where ``d`` leads."""
+
+    def setup(self, f: FrameType | None, tb: TracebackType | None) -> None:
+        super().setup(f, tb)
+        own = [at for at, (frame, _) in enumerate(self.stack) if is_user_file(frame.f_code.co_filename)]
+        if own:
+            self.curindex = own[-1]
+            self.curframe = self.stack[self.curindex][0]
+            self.curframe_locals = self.curframe.f_locals
 
 
 def open_prompt(entered: Entered, name: str) -> None:

@@ -216,6 +216,25 @@ def test_debug_takes_commands_from_a_pipe(folder: Path, call: Any) -> None:
     assert (told["task"], told["inputs"], told["state"]) == ("numbers/2/square/2", ["x", "bad"], "failed")
 
 
+def test_debug_opens_in_the_users_own_code_and_reaches_the_rest(folder: Path) -> None:
+    (folder / "parsing.py").write_text(
+        "import json\nfrom headrace import flow, step\n\n@step\ndef read(text: str) -> int:\n"
+        "    parts = [text]\n    return json.loads(parts[0])\n\n@flow\ndef parse() -> int:\n    return read('{')\n"
+    )
+    said = "p 'own', parts\nd\np 'json', s\nu\nu\nq\n"
+
+    def headrace(*argv: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "headrace", *argv]
+        return subprocess.run(command, input=said, cwd=folder, capture_output=True, text=True, timeout=60, check=False)
+
+    assert headrace("run", "parsing.py").returncode == 1
+    done = headrace("debug", "parse/1")
+    assert (done.returncode, done.stderr) == (0, "")
+    _, answers = done.stdout.split("pdb: p NAME")
+    assert "('own', ['{'])" in answers and "('json', '{')" in answers
+    assert answers.index("parsing.py(7)read") < answers.index("json/__init__.py") and "Oldest frame" in answers
+
+
 def test_every_command_has_help(runner: CliRunner) -> None:
     assert runner.invoke(headrace_command, ["--help"]).exit_code == 0
     for name in COMMANDS:

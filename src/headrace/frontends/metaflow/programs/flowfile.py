@@ -5,13 +5,10 @@ What a command takes is asked of the command line itself, so that the two cannot
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
-import sys
-from collections.abc import Iterator, Mapping
-from contextlib import chdir, contextmanager
-from types import ModuleType
+from collections.abc import Mapping
+from contextlib import chdir
 from typing import Any
 
 import click
@@ -20,10 +17,8 @@ from headrace.frontends.metaflow.authoring.configs import ConfigValue
 from headrace.frontends.metaflow.authoring.parameters import JSONType, Parameter
 from headrace.frontends.metaflow.authoring.prepare import prepare
 from headrace.frontends.metaflow.commands.cli import make_group
-from headrace.frontends.metaflow.exceptions import MetaflowException
-from headrace.frontends.metaflow.flow import FlowSpec
 from headrace.frontends.metaflow.identity import user_name
-from headrace.frontends.metaflow.programs.script import SHIM, find_first
+from headrace.frontends.metaflow.programs.loading import load_flow
 
 #: Keywords whose name is not that of the option's variable.
 _KEYWORDS = {"more_decospecs": "decospecs", "namespace": "user_namespace"}
@@ -43,7 +38,7 @@ class FlowFile:
         self.path = os.path.abspath(path)  # noqa: PTH100
         self._cwd = cwd
         self._env = env
-        self._fresh: Any = _load(self.path)
+        self._fresh: Any = load_flow(self.path, lasting=False)
         self.name: str = self._fresh.__name__
 
     def command(self, top: dict[str, Any], name: str, given: dict[str, Any]) -> list[str]:
@@ -53,7 +48,10 @@ class FlowFile:
             ValueError: a keyword is unknown, or one is missing.
             TypeError: a value is of another type than the option takes.
         """
-        cls, self._fresh = self._fresh or _load(self.path), None  # configs and mutators change a class for good
+        cls, self._fresh = (
+            self._fresh or load_flow(self.path, lasting=False),
+            None,
+        )  # configs and mutators change a class for good
         configs = {key: _Configs([f"--{key.replace('_', '-')}", key]) for key in _CONFIGS} if cls._configs() else {}
         for key in configs.keys() & top.keys():
             _check_type(key, configs[key], top[key])
@@ -73,58 +71,6 @@ class FlowFile:
         texts |= {key: _as_json(value) for key, value in top.get("config_value") or ()}
         with chdir(self._cwd):
             prepare(cls, files, texts, user_name())
-
-
-# --- the class ----------------------------------------------------------------------------------------------------
-
-
-def _load(path: str) -> Any:
-    if not os.path.exists(path):  # noqa: PTH110
-        raise FileNotFoundError(f"Flow file not present at '{path}'")
-    module = _execute(path)
-    found = {
-        one
-        for one in vars(module).values()
-        if isinstance(one, type) and issubclass(one, FlowSpec) and one.__module__ == module.__name__
-    }
-    if not found:
-        raise MetaflowException(f"No FlowSpec class found in {path}")
-    if len(found) > 1:
-        raise MetaflowException(
-            f"Multiple FlowSpec classes found in {path}: {', '.join(sorted(one.__name__ for one in found))}"
-        )
-    return found.pop()
-
-
-def _execute(path: str) -> ModuleType:
-    """The module of a file, which leaves no trace in this process but what it does itself."""
-    name = os.path.splitext(os.path.basename(path))[0]  # noqa: PTH119, PTH122
-    spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None or spec.loader is None:
-        raise MetaflowException(f"{path} is no Python file")
-    module = importlib.util.module_from_spec(spec)
-    with _importing(os.path.dirname(path)):  # noqa: PTH120
-        is_free = name not in sys.modules
-        if is_free:
-            sys.modules[name] = module
-        try:
-            spec.loader.exec_module(module)
-        finally:
-            if is_free:
-                sys.modules.pop(name, None)
-    return module
-
-
-@contextmanager
-def _importing(folder: str) -> Iterator[None]:
-    """Imports find what is beside the flow file, and our ``metaflow`` where none is loaded."""
-    added = find_first(folder, *([] if "metaflow" in sys.modules else [SHIM]))
-    try:
-        yield
-    finally:
-        for one in added:
-            if one in sys.path:
-                sys.path.remove(one)
 
 
 # --- keywords to words --------------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from headrace.frontends.metaflow.authoring.prepare import prepare
 from headrace.frontends.metaflow.exceptions import MetaflowException
 from headrace.frontends.metaflow.flow import FlowSpec
 from headrace.frontends.metaflow.identity import user_name
-from headrace.frontends.metaflow.programs.script import load_class
+from headrace.frontends.metaflow.programs.loading import load_flow
 from headrace.frontends.metaflow.running.console import Console
 from headrace.frontends.metaflow.running.launch import RunOptions, default_values, pack_base, run_facts
 from headrace.frontends.metaflow.running.plan import Ground, StepPlan, make_plans, slot_of
@@ -155,12 +155,13 @@ def subflow(
         cache: take what its steps made of the same inputs before, also in other runs.
 
     Raises:
-        UsageError: the file has no flow, several, or one of the metaflow package itself.
-        MetaflowException: the flow is not valid.
+        FileNotFoundError: there is no such file.
+        MetaflowException: the file has no flow or several, or the flow is not valid.
+        UsageError: it is a class of something else, such as the metaflow package itself.
     """
     if isinstance(flow, (str, os.PathLike)):
         folder = os.path.dirname(sys._getframe(1).f_code.co_filename)  # noqa: PTH120
-        flow = load_class(os.path.join(folder, os.fspath(flow)))  # noqa: PTH118
+        flow = load_flow(os.path.join(folder, os.fspath(flow)), lasting=True)  # noqa: PTH118
     if not (isinstance(flow, type) and issubclass(flow, FlowSpec)):
         raise UsageError(
             f"{flow!r} is no FlowSpec of Headrace: name the file it is in, or have that import from headrace.metaflow"
