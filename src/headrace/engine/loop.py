@@ -56,6 +56,8 @@ _TICK = 0.1
 _SLOW_TICK = 1.0
 #: How long our thread leaves the sockets to threads that wait, after one of them was at it.
 _NAP = 0.01
+#: Seconds after which a run whose workers were killed should have ended; after that an interrupt breaks in.
+_PATIENCE = 3.0
 #: Workers asked for before there is work, where there are as many cores.
 _WARM = 4
 #: Tasks submitted at once before the workers are heard again.
@@ -100,6 +102,7 @@ class Loop:
         self._leader = threading.Lock()
         self._leader_wanted = False
         self._thread_leads = False
+        self._resting = False  # whether the thread looks at things once in a second only
         self._led_at = 0.0
         self._timers: list[Timer] = []
         self._timer_order = 0
@@ -114,6 +117,7 @@ class Loop:
         self._next_slow_tick = 0.0
         self._last_signal = 0
         self._closed = False
+        self._hurried: float | None = None  # when the workers' time to stop cleanly was over
         self._idle_waiters: list[Any] = []
         #: Tasks that failed by themselves and whose failure the flow has not seen.
         self.failed: list[Task] = []
@@ -152,6 +156,8 @@ class Loop:
                 self._apply([Submit(task, now) for task in group])
                 if self.failure is not None:
                     raise self.failure
+            if self._resting:
+                self._wake()
             if at:  # many at once keep this thread busy: let it also hear the workers
                 self._lead(0.0)
 
@@ -177,10 +183,25 @@ class Loop:
         """What a thread hears that still asks for something when nothing can be had any more."""
         return self.failure or TaskCancelledError(f"run {self.run_name} has ended")
 
-    def kill_all(self) -> None:
-        """Stop every worker at once; what they had in hand ends as if it had crashed."""
+    def ending(self) -> None:
+        """From here on interrupts do not break in, so that the run is ended and recorded whole.
+
+        The next one takes the workers' time to stop cleanly away. Only those raise that come some seconds later.
+        """
+        self.section.instead = self._hurry
+
+    def _hurry(self) -> bool:
+        """Whether an interrupt is dealt with."""
+        if self._hurried is None:
+            self._hurried = time.monotonic()
+            # In a thread, for the code that the signal stopped may be in the section.
+            threading.Thread(target=self._kill_all, name="headrace-hurry", daemon=True).start()
+        return time.monotonic() - self._hurried < _PATIENCE
+
+    def _kill_all(self) -> None:
         with self.section:
-            self.crew.kill_all()
+            if not self._closed:
+                self.crew.kill_all()
 
     def _lead(self, longest: float) -> bool:
         """Do the thread's work in the thread that waits, which saves waking one to wake the other.
@@ -304,6 +325,7 @@ class Loop:
 
     def _main(self) -> None:
         """Hear the workers while no waiting thread does."""
+        idle = False
         while not self._closed:
             if self._leader_wanted or time.monotonic() - self._led_at < _NAP:
                 self._leader_wanted = False
@@ -313,9 +335,12 @@ class Loop:
                 continue
             self._thread_leads = True
             try:
-                self._poll_once(_TICK if self.state.live else _SLOW_TICK)
+                self._resting = idle  # before the look at what is live: who submits looks the other way round
+                idle = not self.state.live
+                self._resting = self._resting and idle
+                self._poll_once(_SLOW_TICK if self._resting else _TICK)
             finally:
-                self._thread_leads = False
+                self._thread_leads = self._resting = False
                 self._leader.release()
 
     def _poll_once(self, longest: float) -> None:
@@ -433,7 +458,7 @@ class Loop:
         elif kind is Later:
             self._later(command)  # type: ignore[arg-type]
         elif kind is Kill:
-            self.crew.kill(command.token, command.grace)  # type: ignore[union-attr]
+            self.crew.kill(command.token, command.grace if self._hurried is None else 0.0)  # type: ignore[union-attr]
 
     def _record(self, command: Record) -> None:
         self._writes += command.writes

@@ -6,18 +6,21 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 
 
 class Section:
     """Use as ``with section:``. Not reentrant."""
 
-    __slots__ = ("_depth", "_lock", "_main", "_pending")
+    __slots__ = ("_depth", "_lock", "_main", "_pending", "instead")
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._main = threading.main_thread().ident
         self._depth = 0  # touched by the main thread only
         self._pending: BaseException | None = None
+        #: Asked before an interrupt breaks in; True answers it, and nothing is raised.
+        self.instead: Callable[[], bool] | None = None
 
     def __enter__(self) -> None:
         if threading.get_ident() == self._main:
@@ -34,6 +37,8 @@ class Section:
 
     def interrupt(self, error: BaseException) -> None:
         """Raise ``error`` in the main thread, whose signal handler calls this: now, or when it leaves the section."""
+        if self.instead is not None and self.instead():
+            return
         if self._depth:
             self._pending = error
         else:

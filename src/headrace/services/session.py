@@ -137,6 +137,7 @@ class Session:
         Raises:
             NotStorableError: the result cannot be stored; the run is then recorded as failed.
         """
+        self.loop.ending()
         problem: Exception | None = None
         writes: list[Write] = []
         if result:

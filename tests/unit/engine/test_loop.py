@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from headrace.engine import loop as loop_module
 from headrace.engine.loop import LEASE_SECONDS
 from headrace.model.errors import LeaseLostError, StoreError, StoreFullError
 from headrace.model.policy import Resources, Retry
@@ -382,6 +383,39 @@ def test_a_stolen_lease_is_noticed_while_nothing_happens() -> None:
     assert states(rig) == before
     rig.close()
     assert rig.store.lease(f"run:{rig.run.id}") == stolen  # not given back by who lost it
+
+
+def test_a_run_that_rested_looks_at_what_comes_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loop_module, "_SLOW_TICK", 3600.0)
+    gate = threading.Event()
+    with Rig() as rig, within(20):
+        rig.call(rig.step(double), 1)  # from here on there is a worker that says nothing until it has something
+        while not rig.loop._resting:
+            time.sleep(0.01)
+        task = rig.submit(rig.step(lambda: gate.wait(20), name="slow"))
+        ended = threading.Event()
+        rig.loop.notify(task, ended.set)
+        rig.store.send(rig.run.id, "cancel", "", b"", "me", time.time())
+        assert ended.wait(15)  # nobody but the loop's own thread looks
+        assert task.state is TaskState.CANCELLED
+        gate.set()
+
+
+def test_interrupts_do_not_break_into_a_run_that_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    gate = threading.Event()
+    with Rig() as rig, within(20):
+        task = rig.submit(rig.step(lambda: gate.wait(20), name="slow"))
+        with pytest.raises(KeyboardInterrupt):
+            rig.loop.section.interrupt(KeyboardInterrupt())
+        rig.loop.ending()
+        rig.loop.section.interrupt(KeyboardInterrupt())  # takes the workers away
+        rig.loop.section.interrupt(KeyboardInterrupt())
+        rig.result(task)
+        assert task.problem is not None
+        monkeypatch.setattr(loop_module, "_PATIENCE", 0.0)
+        with pytest.raises(KeyboardInterrupt):  # whoever waits for ever can get out
+            rig.loop.section.interrupt(KeyboardInterrupt())
+        gate.set()
 
 
 def test_waiting_leaves_nothing_behind() -> None:

@@ -219,10 +219,13 @@ def _fail(session: Session, run: Running, log: RunLog, error: BaseException) -> 
         session.close()
         prune(error)
         return Ended(session.run, None, error)
+    kill = state is not RunState.FAILED or not session.keep_going
     try:
-        run.settle(kill=state is not RunState.FAILED or not session.keep_going)
-    except KeyboardInterrupt:  # the second one: no grace
-        session.loop.kill_all()
+        if kill:
+            session.loop.ending()
+        run.settle(kill=kill)
+    except KeyboardInterrupt:  # what was to go on has gone on long enough
+        session.loop.ending()
         run.settle(kill=True)
     if session.loop.failure is None:
         log.close()

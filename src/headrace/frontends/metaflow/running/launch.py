@@ -133,7 +133,8 @@ def launch(cls: Any, values: dict[str, Any], options: RunOptions) -> RunRecord:
     session.loop.crew.log_rules = LogRules(options.max_log_size << 20, _CUT, KILLED)
     _write_files(session, options)
     try:
-        record = _drive(session, runtime, console, cls)
+        with Interruptible(session.loop):
+            record = _drive(session, runtime, console, cls)
     except StepFailed:
         _call_hooks(cls, session, console, "on_error")
         raise
@@ -180,13 +181,12 @@ def _seed(options: RunOptions, stores: Stores) -> Resume | None:
 
 
 def _drive(session: Session, runtime: Runtime, console: Console, cls: Any) -> RunRecord:
-    console.say(f"Workflow starting (run-id {session.run.number}):")
-    for note in unsupported_notes(cls):
-        console.say(note)
     try:
+        console.say(f"Workflow starting (run-id {session.run.number}):")
+        for note in unsupported_notes(cls):
+            console.say(note)
         session.loop.crew.watch = runtime.watch
-        with Interruptible(session.loop):
-            runtime.run()
+        runtime.run()
     except BaseException as error:
         state = give_up(session, error)
         if isinstance(error, KeyboardInterrupt):
@@ -210,6 +210,7 @@ def _drive(session: Session, runtime: Runtime, console: Console, cls: Any) -> Ru
 
 def give_up(session: Session, error: BaseException) -> RunState:
     """End all tasks of a run that cannot go on, and record why; the state that it ended in."""
+    session.loop.ending()
     if session.loop.failure is None:
         session.loop.cancel()
     session.loop.wait_idle()

@@ -282,18 +282,18 @@ class _Spun:
     def run(self, task: Task) -> None:
         loop = self._session.loop
         loop.crew.watch = lambda _, pid, stream, data: self._seen.append((pid, stream, data))
-        try:
-            with Interruptible(loop):
+        with Interruptible(loop):
+            try:
                 loop.submit(task)
                 while not loop.wait(task, 0.02):
                     self._show(task)
-            self._show(task)
-            if loop.failure is not None:
-                raise loop.failure
-        except BaseException as error:
-            give_up(self._session, error)
-            self._console.flush()
-            raise
+                self._show(task)
+                if loop.failure is not None:
+                    raise loop.failure
+            except BaseException as error:
+                give_up(self._session, error)
+                self._console.flush()
+                raise
         self._finish(task)
 
     def _show(self, task: Task) -> None:
