@@ -99,7 +99,7 @@ class Subflow:
         try:
             runtime.run()
         except BaseException:
-            runtime.cancel()
+            runtime.tasks.cancel()
             raise
         for task in runtime.failed:
             run.seen(task)

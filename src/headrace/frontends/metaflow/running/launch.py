@@ -185,7 +185,7 @@ def _drive(session: Session, runtime: Runtime, console: Console, cls: Any) -> Ru
         console.say(f"Workflow starting (run-id {session.run.number}):")
         for note in unsupported_notes(cls):
             console.say(note)
-        session.loop.crew.watch = runtime.watch
+        session.loop.crew.watch = runtime.tasks.watch
         runtime.run()
     except BaseException as error:
         state = give_up(session, error)

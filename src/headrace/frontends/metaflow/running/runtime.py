@@ -7,8 +7,8 @@ The graph is not consulted: what a task says decides. Every task carries the spl
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
-from queue import SimpleQueue
+from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from headrace.engine.tasks import PendingInput, PendingSource, Problem, Task
@@ -18,6 +18,7 @@ from headrace.frontends.metaflow.exceptions import MetaflowException, StepFailed
 from headrace.frontends.metaflow.names import FOREACH, INPUTS, INTERNAL, SUCCESS, TRANSITION
 from headrace.frontends.metaflow.running.console import Console
 from headrace.frontends.metaflow.running.joining import join_shape
+from headrace.frontends.metaflow.running.livetasks import LiveTasks
 from headrace.frontends.metaflow.running.plan import StepPlan
 from headrace.frontends.metaflow.taskids import shown
 from headrace.model.states import TaskState
@@ -102,9 +103,7 @@ class Runtime:
         self._max_splits = max_splits
         #: The task that ended the flow, with all its artifacts.
         self.last: Node | None = None
-        self._queue: SimpleQueue[Callable[[], None]] = SimpleQueue()
-        self._open = 0
-        self._live: dict[int, Task] = {}
+        self.tasks = LiveTasks(session, plans, console)
         self._timer: threading.Timer | None = None
         self.failed: list[Task] = []
 
@@ -116,18 +115,10 @@ class Runtime:
         """
         try:
             self._submit([self._node(self._graph.start_step, dict(self._base), (), [])])
-            while self._open:
-                self._queue.get()()
-                if self._queue.empty():
-                    self._console.flush()
+            self.tasks.follow()
         finally:
             if self._timer is not None:
                 self._timer.cancel()
-
-    def cancel(self) -> None:
-        """Stop all tasks of it; returns at once."""
-        for task in list(self._live.values()):
-            self._loop.cancel(task)
 
     def artifacts_of(self, node: Node) -> dict[str, Where]:
         """Where the artifacts are that a finished task has, those it inherited included."""
@@ -139,30 +130,9 @@ class Runtime:
 
     # --- what happens ------------------------------------------------------------------------------------------
 
-    def watch(self, task: Task, pid: int, stream: int, data: bytes) -> None:
-        """Under the driver's lock: only remember it."""
-        name, tries = shown(str(task.id)), task.attempt - task.attempts_before
-        if stream < 0:
-            self._queue.put(lambda: self._started(name, pid, tries))
-        else:
-            self._queue.put(lambda: self._console.wrote(name, stream, data))
-
-    def _started(self, name: str, pid: int, tries: int) -> None:
-        if tries > 1 and self._console.has_started(name):
-            self._console.ended(name, "Task failed.", bad=True)
-        text = "Task is starting." if tries == 1 else "Task is starting (retry)."
-        if tries > self._plans[name.partition("/")[0]].spec.retries + 1:
-            text = "Task fallback is starting to handle the failure."
-        self._console.started(name, pid, text)
-
     def _ended(self, node: Node) -> None:
         task = node.task
         name = shown(str(task.id))
-        self._open -= 1
-        del self._live[id(task)]
-        if self._loop.failure is not None:
-            self._console.ended(name)
-            raise self._loop.failure
         if task.problem is not None:
             self._on_failure(task, task.problem, name)
             return
@@ -202,11 +172,11 @@ class Runtime:
 
     def _end_others(self) -> None:
         """Let running tasks finish if they are quick; start no more."""
-        running = [one for one in self._live.values() if one.state is TaskState.RUNNING]
-        for task in [one for one in self._live.values() if one.state is not TaskState.RUNNING]:
+        waiting = [one for one in self.tasks if one.state is not TaskState.RUNNING]
+        for task in waiting:
             self._loop.cancel(task)
-        self._console.say(f"Terminating {len(running)} active tasks...", bad=True)
-        timer = threading.Timer(_GRACE, self.cancel)
+        self._console.say(f"Terminating {len(self.tasks) - len(waiting)} active tasks...", bad=True)
+        timer = threading.Timer(_GRACE, self.tasks.cancel)
         timer.daemon = True
         timer.start()
         self._timer = timer
@@ -332,11 +302,4 @@ class Runtime:
         return Node(step, table, splits, Task(self._plans[step].info(self._session), tuple(pending)))
 
     def _submit(self, nodes: list[Node]) -> None:
-        self._open += len(nodes)
-        self._live.update((id(node.task), node.task) for node in nodes)
-        self._loop.submit(*[node.task for node in nodes])
-        for node in nodes:
-            self._notify(node)
-
-    def _notify(self, node: Node) -> None:
-        self._loop.notify(node.task, lambda: self._queue.put(lambda: self._ended(node)))
+        self.tasks.submit({node.task: partial(self._ended, node) for node in nodes})

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import importlib.util
 import json
-from collections import deque
 from typing import Any
 
 import msgspec
@@ -40,7 +39,8 @@ from headrace.frontends.metaflow.running.launch import (
     run_facts,
     write,
 )
-from headrace.frontends.metaflow.running.plan import Ground, make_plans
+from headrace.frontends.metaflow.running.livetasks import LiveTasks
+from headrace.frontends.metaflow.running.plan import Ground, StepPlan, make_plans
 from headrace.frontends.metaflow.running.runtime import FINISHED, failure_lines
 from headrace.frontends.metaflow.running.seeding import seeded
 from headrace.model.errors import NotFoundError, NotStorableError
@@ -265,61 +265,35 @@ def spin(cls: Any, step: str, origin: Any, options: SpinOptions) -> None:
     session = open_session(stores, executor, new)
     if options.run_id_file:
         write(options.run_id_file, str(session.run.number))
-    _Spun(session, Console(str(session.run.number), quiet=options.quiet)).run(Task(plan.info(session), pending))
+    _drive(session, plan, pending, Console(str(session.run.number), quiet=options.quiet))
     if options.attribute_file:
         facts = {"task_id": "1", "step_name": step, "run_id": str(session.run.number), "flow_name": cls.__name__}
         write(options.attribute_file, json.dumps({**facts, "metadata": f"spin@{get_metadata().partition('@')[2]}"}))
 
 
-class _Spun:
-    """A run of one task, and what is shown of it."""
+def _drive(session: Session, plan: StepPlan, pending: tuple[PendingInput, ...], console: Console) -> None:
+    task = Task(plan.info(session), pending)
+    tasks = LiveTasks(session, {plan.name: plan}, console)
+    session.loop.crew.watch = tasks.watch
+    with Interruptible(session.loop):
+        try:
+            tasks.submit({task: lambda: _show_end(task, console)})
+            tasks.follow()
+        except BaseException as error:
+            give_up(session, error)
+            console.flush()
+            raise
+    if task.problem is None:
+        session.finish(RunState.SUCCEEDED)
+        return
+    state = RunState.CANCELLED if task.problem.failure == "cancelled" else RunState.FAILED
+    session.finish(state, error=task.problem.error, failed_task=str(task.id))
+    raise StepFailed(f"Step {task.id.step} (task-id {task.id.number}) failed.")
 
-    def __init__(self, session: Session, console: Console) -> None:
-        self._session = session
-        self._console = console
-        self._seen: deque[tuple[int, int, bytes]] = deque()
 
-    def run(self, task: Task) -> None:
-        loop = self._session.loop
-        loop.crew.watch = lambda _, pid, stream, data: self._seen.append((pid, stream, data))
-        with Interruptible(loop):
-            try:
-                loop.submit(task)
-                while not loop.wait(task, 0.02):
-                    self._show(task)
-                self._show(task)
-                if loop.failure is not None:
-                    raise loop.failure
-            except BaseException as error:
-                give_up(self._session, error)
-                self._console.flush()
-                raise
-        self._finish(task)
-
-    def _show(self, task: Task) -> None:
-        name = str(task.id)
-        while self._seen:
-            pid, stream, data = self._seen.popleft()
-            if stream < 0:
-                self._console.started(name, pid, "Task is starting.")
-            else:
-                self._console.wrote(name, stream, data)
-        self._console.flush()
-
-    def _finish(self, task: Task) -> None:
-        name, problem = str(task.id), task.problem
-        if problem is None:
-            self._console.ended(name, FINISHED)
-            self._session.finish(RunState.SUCCEEDED)
-            self._console.flush()
-            return
-        self._console.ended(name, *failure_lines(problem), bad=True)
-        self._console.flush()
-        cancelled = problem.failure == "cancelled"
-        self._session.finish(
-            RunState.CANCELLED if cancelled else RunState.FAILED, error=problem.error, failed_task=name
-        )
-        raise StepFailed(f"Step {task.id.step} (task-id {task.id.number}) failed.")
+def _show_end(task: Task, console: Console) -> None:
+    lines = [FINISHED] if task.problem is None else failure_lines(task.problem)
+    console.ended(str(task.id), *lines, bad=task.problem is not None)
 
 
 __all__ = ["ALLOWED", "SpinOptions", "find_task", "ignored", "parse_pathspec", "spin"]

@@ -1,0 +1,79 @@
+"""Tasks of a run under way: what happens to them reaches one thread, in order, and the console."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from queue import SimpleQueue
+
+from headrace.engine.tasks import Task
+from headrace.frontends.metaflow.running.console import Console
+from headrace.frontends.metaflow.running.plan import StepPlan
+from headrace.frontends.metaflow.taskids import shown
+from headrace.services.session import Session
+
+
+class LiveTasks:
+    """The thread that calls ``follow`` shows what tasks print and is told of their ends; others only leave word.
+
+    ``plans`` are the steps of all tasks by name. What the console shows of an end is up to who is told.
+    """
+
+    def __init__(self, session: Session, plans: Mapping[str, StepPlan], console: Console) -> None:
+        self._loop = session.loop
+        self._plans = plans
+        self._console = console
+        self._queue: SimpleQueue[Callable[[], None]] = SimpleQueue()
+        self._live: dict[Task, None] = {}  # in the order of their calls
+
+    def __iter__(self) -> Iterator[Task]:
+        return iter(list(self._live))
+
+    def __len__(self) -> int:
+        return len(self._live)
+
+    def submit(self, tasks: Mapping[Task, Callable[[], None]]) -> None:
+        """Run ``tasks``; each is mapped to what is called once it is over."""
+        self._live.update(dict.fromkeys(tasks))
+        self._loop.submit(*tasks)
+        for task, then in tasks.items():
+            self._loop.notify(task, partial(self._queue.put, partial(self._ended, task, then)))
+
+    def follow(self) -> None:
+        """Return once no task is left, those included that are submitted meanwhile.
+
+        Raises:
+            LeaseLostError, StoreError: the run cannot go on; and what those raise that are told of an end.
+        """
+        while self._live:
+            self._queue.get()()
+            if self._queue.empty():
+                self._console.flush()
+
+    def cancel(self) -> None:
+        """Stop all of them; returns at once."""
+        for task in self:
+            self._loop.cancel(task)
+
+    def watch(self, task: Task, pid: int, stream: int, data: bytes) -> None:
+        """Take what ``Crew.watch`` tells. Under the driver's lock: only remember it."""
+        name, tries = shown(str(task.id)), task.attempt - task.attempts_before
+        if stream < 0:
+            self._queue.put(partial(self._started, name, pid, tries))
+        else:
+            self._queue.put(partial(self._console.wrote, name, stream, data))
+
+    def _started(self, name: str, pid: int, tries: int) -> None:
+        if tries > 1 and self._console.has_started(name):
+            self._console.ended(name, "Task failed.", bad=True)
+        text = "Task is starting." if tries == 1 else "Task is starting (retry)."
+        if tries > self._plans[name.partition("/")[0]].spec.retries + 1:
+            text = "Task fallback is starting to handle the failure."
+        self._console.started(name, pid, text)
+
+    def _ended(self, task: Task, then: Callable[[], None]) -> None:
+        del self._live[task]
+        if self._loop.failure is not None:
+            self._console.ended(shown(str(task.id)))
+            raise self._loop.failure
+        then()
