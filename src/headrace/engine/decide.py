@@ -122,6 +122,21 @@ def _identify(state: EngineState, task: Task, now: float, out: list[Command]) ->
     return False
 
 
+def was_finished(state: EngineState, task: Task) -> bool:
+    """Whether an earlier session finished a task that was not submitted yet, and its outputs would be taken.
+
+    All that it depends on must have finished. No lookup in the cache, which only running it would do.
+    """
+    step, digest = task.step, keys.inputs_digest(task.final_inputs())
+    key = keys.task_key(step.name, digest, state.occurrences.get((step.name, digest), 0))
+    before = state.recorded.get(key)
+    return (
+        before is not None
+        and before.outputs is not None
+        and (before.record.code == step.code or state.options.reuse_changed)
+    )
+
+
 def _reuse(
     state: EngineState, task: Task, before: Recorded, outputs: tuple[Output, ...], now: float, out: list[Command]
 ) -> None:

@@ -19,7 +19,7 @@ from typing import Any
 import msgspec
 
 from headrace.engine.crew import Crew
-from headrace.engine.decide import decide
+from headrace.engine.decide import decide, was_finished
 from headrace.engine.events import (
     AttemptFailed,
     CacheAnswer,
@@ -263,6 +263,11 @@ class Loop:
         """Commit ``writes`` with whatever is due next; for what need not be known before anything goes on."""
         with self.section:
             self._write(writes)
+
+    def was_finished(self, task: Task) -> bool:
+        """Whether submitting ``task`` would take what an earlier session made; all it depends on must have finished."""
+        with self.section:
+            return was_finished(self.state, task)
 
     def wait_idle(self) -> None:
         """Wait until no task is live, or the run cannot go on."""

@@ -274,8 +274,8 @@ _RUN_OPTIONS: list[Callable[[Any], Any]] = [
 ]
 
 
-#: Options that Metaflow does not have: flows may have parameters of these names.
-_ONLY_OURS = frozenset({"--cache", "--debug", "--same-run"})
+#: Options that Metaflow does not have, or not beside those of parameters: flows may have parameters of these names.
+_GIVE_WAY = frozenset({"--cache", "--debug", "--same-run", "--clone-only", "--reentrant", "--resume-identifier"})
 
 
 def _run_command(cls: Any) -> click.Command:
@@ -299,7 +299,7 @@ def _add_options(cls: Any, command: Any) -> None:
         option(command)
     parameters = [_parameter_option(one) for one in cls._parameters().values()]
     taken = {name for one in parameters for name in one.opts}
-    command.params = [*parameters, *(one for one in command.params if not (taken & set(one.opts) & _ONLY_OURS))]
+    command.params = [*parameters, *(one for one in command.params if not (taken & set(one.opts) & _GIVE_WAY))]
 
 
 def _parameter_option(parameter: Parameter) -> click.Option:
@@ -360,13 +360,17 @@ def _triggers(pathspecs: tuple[str, ...]) -> list[dict[str, Any]]:
 def _resume_command(cls: Any) -> click.Command:
     @click.command("resume", help="Resume execution of a previous run of this flow.")
     @click.option("--origin-run-id", default=None, help="ID of the run that should be resumed; default: the last.")
+    @click.option("--run-id", default=None, hidden=True, help="Refused: runs are numbered.")
+    @click.option("--clone-only/--no-clone-only", default=False, hidden=True, help="Run nothing, only take over.")
+    @click.option("--reentrant/--no-reentrant", default=False, hidden=True, help="Accepted with --resume-identifier.")
+    @click.option("--resume-identifier", default=None, hidden=True, help="Accepted: every call makes a run.")
     @click.option("--same-run", is_flag=True, hidden=True, help="Go on with that run itself.")
     @click.argument("step-to-rerun", required=False)
     @click.pass_obj
     def resume(
         obj: dict[str, Any], /, origin_run_id: str | None, same_run: bool, step_to_rerun: str | None, **given: Any
     ) -> int:
-        from headrace.frontends.metaflow.running.resuming import origin_of, values_of
+        from headrace.frontends.metaflow.running.resuming import check_resume, origin_of, values_of
 
         _check(cls, obj["quiet"])
         if step_to_rerun is not None and step_to_rerun not in graph_of(cls):
@@ -374,10 +378,13 @@ def _resume_command(cls: Any) -> click.Command:
                 f"invalid step name {step_to_rerun} specified as step-to-rerun, must be one of: {', '.join(cls._steps)}"
             )
         origin = origin_of(cls, origin_run_id)
+        check_resume(given["run_id"], bool(given.get("reentrant")), given.get("resume_identifier"))
         if not obj["quiet"]:
             click.echo(f"Gathering required information to resume run {origin.number} (this may take a bit of time)...")
         values = {**values_of(cls, origin), **_by_attribute(cls, _given(cls, given))}
-        launch(cls, values, _options(cls, obj, given, origin=origin, again=step_to_rerun or "", same_run=same_run))
+        only = bool(given.get("clone_only"))
+        how = {"origin": origin, "again": step_to_rerun or "", "same_run": same_run, "clone_only": only}
+        launch(cls, values, _options(cls, obj, given, **how))
         return 0
 
     _add_options(cls, resume)

@@ -60,6 +60,7 @@ class RunOptions(msgspec.Struct, frozen=True, kw_only=True):
     cache: bool = False
     debug: bool = False  # one task at a time, which keeps the terminal
     triggers: list[dict[str, Any]] = []
+    clone_only: bool = False  # run nothing, only take over what ``origin`` finished
     same_run: bool = False  # go on with ``origin`` itself, instead of taking over what it finished
 
 
@@ -130,6 +131,7 @@ def launch(cls: Any, values: dict[str, Any], options: RunOptions) -> RunRecord:
         session = open_session(stores, executor, new, seed)
     console = Console(str(session.run.number), quiet=options.quiet)
     runtime = Runtime(session, graph, plans, base, console, options.max_num_splits)
+    runtime.only_known = options.clone_only
     session.loop.crew.log_rules = LogRules(options.max_log_size << 20, _CUT, KILLED)
     _write_files(session, options)
     try:
@@ -138,7 +140,8 @@ def launch(cls: Any, values: dict[str, Any], options: RunOptions) -> RunRecord:
     except StepFailed:
         _call_hooks(cls, session, console, "on_error")
         raise
-    _call_hooks(cls, session, console, "on_success")
+    if not options.clone_only:
+        _call_hooks(cls, session, console, "on_success")
     return record
 
 
@@ -202,8 +205,12 @@ def _drive(session: Session, runtime: Runtime, console: Console, cls: Any) -> Ru
         session.finish(RunState.FAILED, error=f"step {step} failed", failed_task=f"{step}/{number}")
         console.flush()
         raise StepFailed(f"Step {step} (task-id {number}) failed.", session.run.name, f"{step}/{number}")
-    record = session.finish(RunState.SUCCEEDED)
-    console.say("Done!")
+    if runtime.only_known and runtime.last is None:  # as far as it could be taken over
+        record = session.finish(RunState.INTERRUPTED, error="nothing was to run, only to be taken over")
+        console.say(f"Taken over what was finished; nothing ran. `headrace resume {session.run.name}` goes on.")
+    else:
+        record = session.finish(RunState.SUCCEEDED)
+        console.say("Done!")
     console.flush()
     return record
 

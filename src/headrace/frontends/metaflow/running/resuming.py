@@ -37,6 +37,20 @@ def origin_of(cls: Any, run_id: str | None) -> RunRecord:
     raise CommandException("A previous run id was not found. Specify --origin-run-id.")
 
 
+def check_resume(run_id: str | None, reentrant: bool, identifier: str | None) -> None:
+    """Refuse what schedulers say of a resume that does not hold here, where every call of it makes a run of its own.
+
+    Raises:
+        CommandException: it says something wrong, or gives the new run a name.
+    """
+    if run_id is not None and run_id.isdigit():
+        raise CommandException(f"run-id {run_id} cannot be an integer")
+    if run_id is not None:
+        raise CommandException(f"--run-id {run_id}: runs are numbered here; leave it out and use --tag to find the run")
+    if reentrant and not identifier:
+        raise CommandException("--reentrant wants --resume-identifier: give it a name for this call")
+
+
 def values_of(cls: Any, origin: RunRecord) -> dict[str, Any]:
     """The parameters of a run, by attribute; those that it did not know are left out."""
     from headrace import wiring

@@ -106,6 +106,8 @@ class Runtime:
         self.tasks = LiveTasks(session, plans, console)
         self._timer: threading.Timer | None = None
         self.failed: list[Task] = []
+        #: Run nothing, only take over what the origin finished.
+        self.only_known = False
 
     def run(self) -> None:
         """Run to the end.
@@ -302,4 +304,6 @@ class Runtime:
         return Node(step, table, splits, Task(self._plans[step].info(self._session), tuple(pending)))
 
     def _submit(self, nodes: list[Node]) -> None:
+        if self.only_known:
+            nodes = [node for node in nodes if self._session.loop.was_finished(node.task)]
         self.tasks.submit({node.task: partial(self._ended, node) for node in nodes})
