@@ -98,3 +98,36 @@ def test_unknown_attributes_of_environments_are_refused(project: Project) -> Non
     done = run(project, "@conda_base(pakages={})")
     assert done.code == 1
     assert "pakages" in done.err
+
+
+SECRETS = """
+from metaflow import FlowSpec, secrets, step
+
+class Hush(FlowSpec):
+    @step
+    def start(self):
+        self.next(self.end)
+
+    @secrets(sources=[SOURCE])
+    @step
+    def end(self):
+        pass
+
+if __name__ == "__main__":
+    Hush()
+"""
+
+
+@pytest.mark.parametrize(
+    "source", ['"aws-secrets-manager.prod/db"', '{"type": "gcp-secret-manager", "id": "prod/db"}', '"prod/db"']
+)
+def test_secrets_of_clouds_are_refused_before_the_run(project: Project, source: str) -> None:
+    project.write(SECRETS.replace("SOURCE", source), "hush.py")
+    env = {"PYTHONPATH": environment({})["PYTHONPATH"], "METAFLOW_DEFAULT_SECRETS_BACKEND_TYPE": "az-key-vault"}
+
+    done = project.finish(project.start("hush.py", "run", **env))
+
+    assert done.code == 1
+    kind = re.search("aws-secrets-manager|gcp-secret-manager", source)
+    assert f"step end asks {kind[0] if kind else 'az-key-vault'} for 'prod/db'" in done.err
+    assert "Workflow starting" not in done.out

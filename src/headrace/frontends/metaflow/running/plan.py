@@ -147,6 +147,10 @@ def _policy(step: str, function: Any, retries: int, ground: Ground) -> StepPolic
     if timeout is not None and seconds <= 0:
         raise MetaflowException(f"Specify a duration for @timeout of step *{step}*.")
     environment = find(function, "environment")
+    if find(function, "secrets") is not None:
+        from headrace.frontends.metaflow.authoring.secrets import check_sources
+
+        check_sources(step, function)
     variables = _variables(step, environment.attributes["vars"]) if environment is not None else {}
     return StepPolicy(
         resources=_resources(step, function, ground.room, ground.workers),

@@ -397,7 +397,10 @@ def _call(spec: StepSpec, function: Any, flow: Any, inputs: Inputs | None) -> No
 
 def call_plainly(function: Any, flow: Any, inputs: Inputs | None) -> None:
     """The step's function within what users put around it, with its secrets."""
-    _set_secrets(function)
+    if find(function, "secrets") is not None:
+        from headrace.frontends.metaflow.authoring.secrets import set_secrets
+
+        set_secrets(function)
     place = current_module.facts().get("parallel")
     if place is not None:
         set_environment(function, place, current_module.facts()["run_id"])
@@ -443,28 +446,6 @@ def timeout_seconds(attributes: dict[str, Any]) -> int:
 
 def _in_words(attributes: dict[str, Any]) -> str:
     return f"{attributes['hours']} hours, {attributes['minutes']} minutes, {attributes['seconds']} seconds"
-
-
-def _set_secrets(function: Any) -> None:
-    secrets = find(function, "secrets")
-    if secrets is None:
-        return
-    import os
-
-    for source in secrets.attributes["sources"]:
-        if not isinstance(source, dict) or source.get("type") != "inline":
-            raise MetaflowException(f"@secrets: only sources of type 'inline' are supported here, not {source!r}")
-        if not isinstance(source.get("id"), str):
-            raise MetaflowException(
-                f"Bad @secrets specification - 'id' must be a string - found {type(source.get('id'))}"
-            )
-        values = source.get("options", {}).get("env_vars", {})
-        for name, value in values.items():
-            if not isinstance(value, str) or not name.isidentifier():
-                raise MetaflowException(f"@secrets: {name!r} cannot be set: names are letters, digits, _; values texts")
-            if name in os.environ and not secrets.attributes["allow_override"]:
-                raise MetaflowException(f"@secrets: {name} is set already; allow_override=True replaces it")
-            os.environ[name] = str(value)
 
 
 # --- artifacts out ------------------------------------------------------------------------------------------------
