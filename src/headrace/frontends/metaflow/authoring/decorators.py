@@ -41,7 +41,7 @@ _KUBERNETES |= {"hostname_resolution_timeout": 600, "qos": "burstable", "extende
 
 #: Step decorators with their attributes and defaults.
 STEP_DEFAULTS: dict[str, dict[str, Any]] = {
-    "retry": {"times": 3, "minutes_between_retries": 2},
+    "retry": {"times": "3", "minutes_between_retries": "2"},
     "catch": {"var": None, "print_exception": True},
     "timeout": {"seconds": 0, "minutes": 0, "hours": 0},
     "environment": {"vars": {}},
@@ -74,6 +74,29 @@ FLOW_DEFAULTS: dict[str, dict[str, Any]] = {
     "conda_base": {"packages": {}, "libraries": {}, "python": None, "disabled": None},
     "pypi_base": {"packages": {}, "python": None, "disabled": None},
 }
+#: Where Metaflow has the classes of decorators: their full names, by which mutators may know them.
+_CLASSES = {
+    "retry": "retry_decorator.RetryDecorator",
+    "catch": "catch_decorator.CatchDecorator",
+    "timeout": "timeout_decorator.TimeoutDecorator",
+    "environment": "environment_decorator.EnvironmentDecorator",
+    "resources": "resources_decorator.ResourcesDecorator",
+    "secrets": "secrets.secrets_decorator.SecretsDecorator",
+    "card": "cards.card_decorator.CardDecorator",
+    "parallel": "parallel_decorator.ParallelDecorator",
+    "pytorch_parallel": "frameworks.pytorch.PytorchParallelDecorator",
+    "conda": "pypi.conda_decorator.CondaStepDecorator",
+    "pypi": "pypi.pypi_decorator.PyPIStepDecorator",
+    "batch": "aws.batch.batch_decorator.BatchDecorator",
+    "kubernetes": "kubernetes.kubernetes_decorator.KubernetesDecorator",
+    "project": "project_decorator.ProjectDecorator",
+    "schedule": "aws.step_functions.schedule_decorator.ScheduleDecorator",
+    "trigger": "events_decorator.TriggerDecorator",
+    "trigger_on_finish": "events_decorator.TriggerOnFinishDecorator",
+    "exit_hook": "exit_hook.exit_hook_decorator.ExitHookDecorator",
+    "conda_base": "pypi.conda_decorator.CondaFlowDecorator",
+    "pypi_base": "pypi.pypi_decorator.PyPIFlowDecorator",
+}
 _REPEATABLE = frozenset({"card", "exit_hook"})
 
 
@@ -83,6 +106,7 @@ class Decorator:
     def __init__(self, name: str, attributes: Mapping[str, Any], *, defaults: dict[str, Any], static: bool = True):
         self.name = name
         self.statically_defined = static
+        self.inserted_by: list[str] | None = None
         self._defaults = defaults
         for one in attributes:
             if one not in defaults and not is_unpacked(one):
@@ -102,6 +126,11 @@ class Decorator:
             MetaflowException: the configs lack something.
         """
         self._take(evaluated(self.given, values))
+
+    @property
+    def full_name(self) -> str:
+        """Its name with that of the module that has it in Metaflow."""
+        return f"metaflow.plugins.{_CLASSES[self.name]}"
 
     def __str__(self) -> str:
         if not self.given:
@@ -198,28 +227,17 @@ def flow_decorator(name: str) -> Callable[..., Any]:
 
 
 def parse_spec(text: str) -> Decorator:
-    """What ``--with name:key=value,key=value`` means; values are JSON where they can be.
+    """What ``name:key=value,key=value`` means of a decorator that is no user's; values are JSON where they can be.
 
     Raises:
         UnknownStepDecoratorException: there is no such decorator; InvalidDecoratorAttribute: it has no such attribute.
     """
     name, _, rest = text.partition(":")
-    if "." in name:
-        _refuse_module(name)
     if name not in STEP_DEFAULTS:
         raise UnknownStepDecoratorException(
             f"Unknown step decorator '{name}'. The following decorators are supported: {', '.join(STEP_DEFAULTS)}"
         )
     return Decorator(name, parse_attributes(text, rest), defaults=STEP_DEFAULTS[name], static=False)
-
-
-def _refuse_module(name: str) -> None:
-    import importlib
-
-    try:
-        importlib.import_module(name.rpartition(".")[0])
-    except ImportError as error:
-        raise MetaflowException(f"Could not import user decorator {name}: {error}") from error
 
 
 def parse_attributes(text: str, rest: str) -> dict[str, Any]:
@@ -265,15 +283,6 @@ def _json_or_text(text: str) -> Any:
         return json.loads(text)
     except ValueError:
         return text.strip("'\"")
-
-
-def attach_dynamic(functions: list[Any], decorator_texts: tuple[str, ...]) -> None:
-    """Put what ``--with`` says on all steps; a decorator that the file has stays as it is there."""
-    for text in decorator_texts:
-        for function in functions:
-            one = parse_spec(text)
-            if one.allow_multiple or find(function, one.name) is None:
-                function.decorators.append(one)
 
 
 def keep_only(cls: Any, names: Sequence[str]) -> None:

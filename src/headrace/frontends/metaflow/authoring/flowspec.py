@@ -87,6 +87,12 @@ class FlowSpecMeta(type):
         cls._steps_by_name: dict[str, Any] | None = None
 
     @property
+    def _graph(cls) -> Any:
+        from headrace.frontends.metaflow.authoring.graph import graph_of
+
+        return graph_of(cls)
+
+    @property
     def _steps(cls) -> dict[str, Any]:
         """The step functions by name, in the order of definition, bases first."""
         if cls._steps_by_name is None:
@@ -153,12 +159,26 @@ class FlowBase(metaclass=FlowSpecMeta):
 
     @property
     def _graph(self) -> Any:
-        from headrace.frontends.metaflow.authoring.graph import graph_of
+        return type(self)._graph
 
-        return graph_of(type(self))
+    @classmethod
+    def _get_parameters(cls) -> Iterator[tuple[str, Any]]:
+        yield from sorted({**cls._parameters(), **cls._configs()}.items())
 
     def __iter__(self) -> Iterator[Any]:
-        return iter(type(self)._steps.values())
+        return iter(getattr(self, node.name) for node in self._graph)
+
+    def __str__(self) -> str:
+        state: Artifacts | None = self.__dict__.get(STATE)
+        if state is None or not state.step:
+            return f"<flow {self.name}>"
+        if not state.stack:
+            return f"<flow {self.name} step {state.step}>"
+        at = ",".join(str(frame.index) for frame in state.stack)
+        shown = str(self.input)
+        shown = f"{shown[:20]}..." if len(shown) > 20 else shown
+        given = "" if self.input is None else f" (input: {shown})"
+        return f"<flow {self.name} step {state.step}[{at}]{given}>"
 
     def __getattr__(self, name: str) -> Any:
         state: Artifacts | None = self.__dict__.get(STATE)

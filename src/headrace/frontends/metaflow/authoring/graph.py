@@ -11,7 +11,9 @@ import linecache
 from collections.abc import Iterator
 from typing import Any
 
+from headrace.frontends.metaflow.authoring.decorators import Decorator
 from headrace.frontends.metaflow.authoring.gangs import is_gang
+from headrace.frontends.metaflow.authoring.graphforms import dot, node_text, step_info, structure
 from headrace.frontends.metaflow.exceptions import LintWarn, MetaflowException
 
 _RESERVED_STEPS = frozenset({"name", "next", "input", "index", "cmd"})
@@ -27,53 +29,74 @@ class DAGNode:
         self.source_file: str = code.co_filename
         self.func_lineno: int = code.co_firstlineno
         self.num_args: int = code.co_argcount
-        self.doc = (function.__doc__ or "").strip()
-        self.decorators = list(function.decorators)
+        self.doc = plain_doc(function.__doc__)
+        self.is_start_step: bool = function.is_start
+        self.is_end_step: bool = function.is_end
+        self.node_info: dict[str, Any] = function.node_info
         self.parallel_step = is_gang(function)
         self.type = "linear"
         self.out_funcs: list[str] = []
         self.in_funcs: list[str] = []
         self.foreach_param: str | None = None
-        self.num_parallel = 0
+        self.num_parallel: Any = 0
         self.parallel_foreach = False
         self.condition: str | None = None
-        self.switch_cases: dict[str, str] = {}
+        self.switch_cases: dict[Any, str] = {}
         self.has_tail_next = False
-        self.invalid_tail_next = ""
+        self.tail_problem = ""
         self.tail_next_lineno = 0
         self.matching_join: str | None = None
         self.split_parents: list[str] = []
+        self.split_branches: list[str] = []
         self.is_inside_foreach = False
 
+    @property
+    def decorators(self) -> list[Decorator]:
+        """Those that it has now."""
+        return list(self.function.decorators)
+
+    @property
+    def wrappers(self) -> list[Any]:
+        """What users put around it, the outermost last."""
+        return list(self.function.wrappers)
+
+    @property
+    def config_decorators(self) -> list[Any]:
+        """The mutators of the step."""
+        return list(self.function.config_decorators)
+
+    @property
+    def invalid_tail_next(self) -> bool:
+        """Whether its ``self.next`` is none that works; ``tail_problem`` says why."""
+        return bool(self.tail_problem)
+
     def __str__(self) -> str:
-        return f"[{self.name} type={self.type} => {', '.join(self.out_funcs)}]"
+        return node_text(self)
 
 
 class FlowGraph:
-    """All steps of a flow by name, in the order of definition."""
+    """All steps of a flow by name. ``sorted_nodes``: names from the start on, splits before what they split into."""
 
     def __init__(self, cls: Any) -> None:
         self.name = cls.__name__
-        self.doc = (cls.__doc__ or "").strip()
+        self.doc = plain_doc(cls.__doc__)
         self.nodes: dict[str, DAGNode] = {}
-        for name, function in cls._steps.items():
+        for name, function in sorted(cls._steps.items()):
             node = self.nodes[name] = DAGNode(name, function)
             _read_tail(node)
-        self.start_step = self._endpoint("start", "is_start")
-        self.end_step = self._endpoint("end", "is_end")
-        for node in self.nodes.values():
-            for target in node.out_funcs:
-                if target in self.nodes:
-                    self.nodes[target].in_funcs.append(node.name)
+        self.start_step = self._endpoint("start", "is_start_step")
+        self.end_step = self._endpoint("end", "is_end_step")
         self._set_types()
+        self._connect()
         self._nest()
+        self.sorted_nodes = self._sorted()
 
     def _endpoint(self, name: str, mark: str) -> str:
-        marked = [node.name for node in self.nodes.values() if getattr(node.function, mark, False)]
+        marked = [node.name for node in self if getattr(node, mark)]
         return marked[0] if marked else name
 
     def _set_types(self) -> None:
-        for node in self.nodes.values():
+        for node in self:
             if node.name == self.end_step:
                 node.type = "end"
             elif node.foreach_param is not None or node.parallel_foreach:
@@ -87,24 +110,37 @@ class FlowGraph:
             elif node.name == self.start_step:
                 node.type = "start"
 
+    def _connect(self) -> None:
+        """Note which steps lead to each; one that repeats itself is not led to by itself."""
+        for node in self:
+            for target in node.out_funcs:
+                if target in self and (target != node.name or target == self.start_step):
+                    self[target].in_funcs.append(node.name)
+        for node in self:
+            node.in_funcs = sorted(set(node.in_funcs))
+
     def _nest(self) -> None:
         """Find the join of every split, walking each step once."""
+        todo: list[tuple[str, list[str], list[str]]] = [(self.start_step, [], [])]
         seen: set[str] = set()
-        todo: list[tuple[str, tuple[str, ...]]] = [(self.start_step, ())]
         while todo:
-            name, splits = todo.pop()
+            name, splits, branches = todo.pop()
             node = self.nodes.get(name)
             if node is None or name in seen:
                 continue
             seen.add(name)
-            if node.num_args > 1 and splits:
+            is_join = node.num_args > 1 and bool(splits)
+            if is_join:
                 self.nodes[splits[-1]].matching_join = name
+                branches = branches[:-1]
+            node.split_parents, node.split_branches = splits, branches
+            if is_join:
                 splits = splits[:-1]
-            node.split_parents = list(splits)
             node.is_inside_foreach = any(self.nodes[one].type == "foreach" for one in splits)
             if node.type in ("split", "foreach"):
-                splits = (*splits, name)
-            todo += [(target, splits) for target in reversed(node.out_funcs)]
+                todo += [(target, [*splits, name], [*branches, target]) for target in reversed(node.out_funcs)]
+            else:
+                todo += [(target, splits, branches) for target in reversed(node.out_funcs)]
 
     def __getitem__(self, name: str) -> DAGNode:
         return self.nodes[name]
@@ -115,24 +151,40 @@ class FlowGraph:
     def __iter__(self) -> Iterator[DAGNode]:
         return iter(self.nodes.values())
 
-    def sorted_nodes(self) -> list[DAGNode]:
-        """From the start on, splits before what they split into, joins after."""
-        order: list[DAGNode] = []
-        waiting = {name: sum(one != name for one in node.in_funcs) for name, node in self.nodes.items()}
+    def __str__(self) -> str:
+        return "\n".join(str(self[name]) for name in self.sorted_nodes)
+
+    def _sorted(self) -> list[str]:
+        order: list[str] = []
+        waiting = {node.name: sum(one != node.name for one in node.in_funcs) for node in self}
         todo = [self.start_step]
-        seen: set[str] = set()
         while todo:
             name = todo.pop()
-            if name in seen or name not in self.nodes:
+            if name in order or name not in self:
                 continue
-            seen.add(name)
-            order.append(self.nodes[name])
-            for target in reversed(self.nodes[name].out_funcs):
+            order.append(name)
+            for target in reversed(self[name].out_funcs):
                 if target in waiting and target != name:
                     waiting[target] -= 1
                     if waiting[target] <= 0:
                         todo.append(target)
-        return order + [node for node in self.nodes.values() if node.name not in seen]
+        return order
+
+    def output_dot(self) -> str:
+        """The graph in the language of Graphviz."""
+        return dot(self)
+
+    def output_steps(self) -> tuple[dict[str, Any], list[Any]]:
+        """All steps as plain values, and their names in the order of the graph, branches in lists of their own."""
+        return {name: step_info(self[name]) for name in self.sorted_nodes}, structure(self)
+
+
+def plain_doc(text: str | None) -> str:
+    """A docstring without the indentation of its lines."""
+    filled = [line for line in (text or "").splitlines() if line][:2]
+    indents = [line[: len(line) - len(line.lstrip(" \t"))] for line in filled]
+    indent = next((one for one in indents if one), "")
+    return (text or "").replace(f"\n{indent}", "\n").strip() if indent else text or ""
 
 
 def graph_of(cls: Any) -> FlowGraph:
@@ -178,7 +230,7 @@ def _read_tail(node: DAGNode) -> None:
     node.has_tail_next = True
     node.tail_next_lineno = last.lineno
     keywords = {one.arg: one.value for one in call.keywords}
-    node.invalid_tail_next = _read_next(node, call.args, keywords)
+    node.tail_problem = _read_next(node, call.args, keywords)
 
 
 def _is_next(value: ast.expr) -> bool:
@@ -211,8 +263,7 @@ def _read_next(node: DAGNode, args: list[ast.expr], keywords: dict[str | None, a
     if "num_parallel" in keywords:
         node.parallel_foreach = True
         value = keywords["num_parallel"]
-        if isinstance(value, ast.Constant) and isinstance(value.value, int):
-            node.num_parallel = value.value
+        node.num_parallel = value.value if isinstance(value, ast.Constant) else None
     unknown = [str(name) for name in keywords if name not in ("foreach", "num_parallel")]
     if unknown:
         return f"it has an unknown keyword argument {unknown[0]!r}"
@@ -230,9 +281,9 @@ def _read_switch(node: DAGNode, cases: ast.Dict, keywords: dict[str | None, ast.
     node.condition = condition.value
     for key, value in zip(cases.keys, cases.values, strict=True):
         if isinstance(key, ast.Constant):
-            name = str(key.value)
+            name: Any = key.value
         elif isinstance(key, ast.Attribute) and isinstance(key.value, ast.Attribute):  # self.config.key
-            name = ast.unparse(key).removeprefix("self.")
+            name = f"config:{ast.unparse(key).removeprefix('self.')}"
         else:
             return "the cases of a switch must be texts, numbers or self.config.name"
         if not (isinstance(value, ast.Attribute) and isinstance(value.value, ast.Name) and value.value.id == "self"):
@@ -305,13 +356,13 @@ def _check_twice(graph: FlowGraph) -> None:
 
 
 def _check_ends(graph: FlowGraph) -> None:
-    for name, what, mark in ((graph.start_step, "start", "is_start"), (graph.end_step, "end", "is_end")):
+    for name, what, mark in ((graph.start_step, "start", "is_start_step"), (graph.end_step, "end", "is_end_step")):
         if name not in graph:
             raise LintWarn(
                 f"There is no *{what}* step in {graph.name}. Add a step called *{what}*, or mark one with "
                 f"@step({what}=True)."
             )
-        marked = [node.name for node in graph if getattr(node.function, mark, False)]
+        marked = [node.name for node in graph if getattr(node, mark)]
         if len(marked) > 1:
             raise LintWarn(f"Several steps are marked as the {what} of the flow: {', '.join(marked)}.")
     if graph.end_step != graph.start_step and graph[graph.end_step].num_args > 1:
@@ -330,9 +381,9 @@ def _check_tails(graph: FlowGraph) -> None:
                 f"Step *{node.name}* is missing a self.next() transition: it must be the last statement of the step.",
                 node.func_lineno,
             )
-        elif node.invalid_tail_next:
+        elif node.tail_problem:
             raise LintWarn(
-                f"Step *{node.name}* specifies an invalid self.next() transition: {node.invalid_tail_next}.",
+                f"Step *{node.name}* specifies an invalid self.next() transition: {node.tail_problem}.",
                 node.tail_next_lineno,
             )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from types import GeneratorType
 from typing import Any
 
@@ -10,6 +10,7 @@ from headrace.frontends.metaflow.authoring.decorators import (
     FLOW_DEFAULTS,
     STEP_DEFAULTS,
     Decorator,
+    find,
     flow_decorators,
     parse_attributes,
     parse_spec,
@@ -29,12 +30,25 @@ from headrace.frontends.metaflow.exceptions import (
 USER_SKIP_STEP: dict[str, Any] = {}
 
 
+#: The classes that users defined, by their full names.
+_kinds: dict[str, type[Any]] = {}
+
+
+def _full_name(kind: type[Any]) -> str:
+    return f"{kind.__module__}.{kind.__qualname__}"
+
+
 class _UserBase:
     """Something of the user's that is put on a step or flow, bare or with arguments."""
 
     _args: tuple[Any, ...] = ()
     _kwargs: dict[str, Any] = {}  # noqa: RUF012 - replaced, never changed
     decorator_name = ""
+
+    def __init_subclass__(cls, **more: Any) -> None:
+        super().__init_subclass__(**more)
+        if not cls.__module__.startswith("headrace."):
+            _kinds[_full_name(cls)] = cls
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
         made = super().__new__(cls)
@@ -150,9 +164,8 @@ class _GeneratorDecorator(UserStepDecorator):
 
 def user_step_decorator(function: Any) -> Any:
     """Make a generator ``f(step_name, flow, inputs, attributes=None)`` a decorator of steps."""
-    kind = type(function.__name__, (_GeneratorDecorator,), {"_function": staticmethod(function)})
-    kind.__module__, kind.__qualname__, kind.__doc__ = function.__module__, function.__qualname__, function.__doc__
-    return kind
+    facts = {"__module__": function.__module__, "__qualname__": function.__qualname__, "__doc__": function.__doc__}
+    return type(function.__name__, (_GeneratorDecorator,), {"_function": staticmethod(function), **facts})
 
 
 def call_wrapped(
@@ -169,7 +182,7 @@ def call_wrapped(
     failure: Exception | None = None
     instead = wrapper.pre_step(step_name, flow, inputs)
     skip = wrapper.skip_step
-    if skip is not False:
+    if skip:
         go_on(skip if isinstance(skip, dict) else {})
     else:
         try:
@@ -264,11 +277,65 @@ class _Mutable(_Duplicates):
 
 
 def _spec(one: Decorator) -> Spec:
-    return one.name, one.name, [], dict(one.given)
+    return one.name, one.full_name, [], dict(one.attributes)
 
 
 def _user_spec(one: _UserBase) -> Spec:
-    return one.decorator_name, one.decorator_name, list(one._args), dict(one._kwargs)
+    return one.decorator_name, _full_name(type(one)), list(one._args), dict(one._kwargs)
+
+
+def user_kind(name: str) -> type[_UserBase] | None:
+    """What the user wrote for steps that goes by a name: ``wrap``, ``module.wrap``; None: there is none, or several do.
+
+    Raises:
+        MetaflowException: its module cannot be imported.
+    """
+    found: list[Any] = [kind for full, kind in _kinds.items() if full == name or full.endswith(f".{name}")]
+    if not found and "." in name:
+        import importlib
+
+        module, _, rest = name.rpartition(".")
+        try:
+            found = [getattr(importlib.import_module(module), rest, None)]
+        except ImportError as error:
+            raise MetaflowException(f"Could not import user decorator {name}: {error}") from error
+    kind = found[0] if len(found) == 1 else None
+    return kind if isinstance(kind, type) and issubclass(kind, (UserStepDecorator, StepMutator)) else None
+
+
+def parse_any_spec(text: str) -> Decorator | _UserBase:
+    """What ``--with name:key=value,key=value`` means; ``name`` may be that of a decorator or mutator of the user's.
+
+    Raises:
+        UnknownStepDecoratorException: there is no such decorator; InvalidDecoratorAttribute: it has no such attribute.
+    """
+    name, _, rest = text.partition(":")
+    kind = None if name in STEP_DEFAULTS else user_kind(name)
+    if kind is None:
+        return parse_spec(text)
+    return kind(**parse_attributes(text, rest))
+
+
+def added_names(texts: Iterable[str]) -> list[str]:
+    """The names of the decorators that ``--with`` gives; raises as ``parse_any_spec`` does."""
+    found = [parse_any_spec(text) for text in texts]
+    return [one.name if isinstance(one, Decorator) else one.decorator_name for one in found]
+
+
+def attach_dynamic(cls: Any, decorator_texts: tuple[str, ...]) -> None:
+    """Put what ``--with`` says on all steps; a decorator that the file has stays as it is there."""
+    values = vars(cls).get("_config_values", {})
+    for text in decorator_texts:
+        for name, function in cls._steps.items():
+            one = parse_any_spec(text)
+            if isinstance(one, Decorator):
+                if one.allow_multiple or find(function, one.name) is None:
+                    function.decorators.append(one)
+            elif not any(type(have) is type(one) for have in (*function.wrappers, *function.config_decorators)):
+                one.external_init(values)
+                one._attach(function)
+                if isinstance(one, StepMutator):
+                    one.mutate(MutableStep(MutableFlow(cls, values, early=False), cls._steps[name]))
 
 
 def _name_of(kind: Any) -> str:
@@ -291,7 +358,7 @@ class MutableStep(_Mutable):
     def decorator_specs(self) -> Iterator[Spec]:
         """``(name, full name, arguments, keyword arguments)`` of each decorator."""
         yield from map(_spec, self._function.decorators)
-        yield from map(_user_spec, self._function.wrappers)
+        yield from map(_user_spec, (*self._function.wrappers, *self._function.config_decorators))
 
     def add_decorator(
         self,
@@ -301,16 +368,18 @@ class MutableStep(_Mutable):
         duplicates: int = _Duplicates.IGNORE,
     ) -> Any:
         """Add a decorator, given as such, by its class, or as text; None when it was there and ``IGNORE`` is said."""
-        if isinstance(deco_type, type) and issubclass(deco_type, _UserBase):
-            made = deco_type(*(deco_args or ()), **(deco_kwargs or {}))
-            made.external_init(self._flow._values)
-            made._attach(self._function)
-            return made
-        if isinstance(deco_type, str) and ":" in deco_type:
-            if deco_args or deco_kwargs:
+        if isinstance(deco_type, str):
+            name, colon, rest = deco_type.partition(":")
+            if colon and (deco_args or deco_kwargs):
                 raise MetaflowException(
                     f"Arguments of the decorator {deco_type!r} are given twice: in it and beside it"
                 )
+            kind = None if name in STEP_DEFAULTS else user_kind(name)
+            if kind is not None:
+                deco_type, deco_kwargs = kind, parse_attributes(deco_type, rest) if colon else deco_kwargs
+        if isinstance(deco_type, type) and issubclass(deco_type, _UserBase):
+            return self._add_user(deco_type(*(deco_args or ()), **(deco_kwargs or {})), duplicates)
+        if isinstance(deco_type, str) and ":" in deco_type:
             one = parse_spec(deco_type)
         else:
             name = _name_of(deco_type)
@@ -330,21 +399,32 @@ class MutableStep(_Mutable):
         decorators.append(one)
         return one
 
+    def _add_user(self, made: _UserBase, duplicates: int) -> Any:
+        """Put on the step what the user wrote; None when it has it already, and that is to be so."""
+        if not isinstance(made, UserStepDecorator):
+            raise MetaflowException(f"{made.decorator_name} cannot be added by a mutator: it is no step decorator")
+        wrappers = self._function.wrappers
+        if any(type(have) is type(made) for have in wrappers):
+            if duplicates != self.OVERRIDE:
+                return None
+            wrappers[:] = [have for have in wrappers if type(have) is not type(made)]
+        made.external_init(self._flow._values)
+        made._attach(self._function)
+        return made
+
     def remove_decorator(
         self, deco_name: str, deco_args: list[Any] | None = None, deco_kwargs: dict[str, Any] | None = None
     ) -> bool:
         """Remove decorators of that name, and of these arguments when they are given; whether there was one."""
         function = self._function
+        asked = None if deco_args is None and deco_kwargs is None else (list(deco_args or []), deco_kwargs or {})
 
-        def stays(name: str, args: list[Any], kwargs: dict[str, Any]) -> bool:
-            same = deco_args is None and deco_kwargs is None
-            return name != deco_name or not (same or (list(deco_args or []) == args and (deco_kwargs or {}) == kwargs))
+        def stays(spec: Spec) -> bool:
+            return deco_name not in spec[:2] or (asked is not None and asked != spec[2:])
 
         before = len(function.decorators) + len(function.wrappers)
-        function.decorators[:] = [one for one in function.decorators if stays(one.name, [], one.given)]
-        function.wrappers[:] = [
-            one for one in function.wrappers if stays(one.decorator_name, list(one._args), one._kwargs)
-        ]
+        function.decorators[:] = [one for one in function.decorators if stays(_spec(one))]
+        function.wrappers[:] = [one for one in function.wrappers if stays(_user_spec(one))]
         return len(function.decorators) + len(function.wrappers) < before
 
 

@@ -6,15 +6,17 @@ import os
 import re
 import sys
 from collections.abc import Callable
+from textwrap import indent
 from typing import Any
 
 import click
 
-from headrace.frontends.metaflow.authoring.decorators import flow_decorators, parse_spec
+from headrace.frontends.metaflow.authoring.decorators import flow_decorators
 from headrace.frontends.metaflow.authoring.graph import graph_of, lint
 from headrace.frontends.metaflow.authoring.parameters import JSONType, Parameter
 from headrace.frontends.metaflow.authoring.prepare import prepare, split_configs
 from headrace.frontends.metaflow.authoring.projects import project_facts
+from headrace.frontends.metaflow.authoring.userdecorators import added_names
 from headrace.frontends.metaflow.commands.order import ANY_ORDER, CONFIGS, in_order, options_of_flow, words_of
 from headrace.frontends.metaflow.exceptions import (
     CommandException,
@@ -208,7 +210,7 @@ def _check_flow_decorators(cls: Any, options: dict[str, Any]) -> None:
     from headrace.frontends.metaflow.running.plan import check_environment
 
     check_flow_decorators(cls)
-    added = [parse_spec(text).name for text in options["decospecs"]]
+    added = added_names(options["decospecs"])
     check_environment(cls, options["environment"], added)
     facts = project_facts(cls, options.get("branch"), options.get("production", False), user_name())
     if facts and not options["quiet"]:
@@ -330,7 +332,7 @@ def _given(cls: Any, options: dict[str, Any]) -> dict[str, Any]:
 def _options(cls: Any, obj: dict[str, Any], given: dict[str, Any], **more: Any) -> RunOptions:
     from headrace.frontends.metaflow.running.plan import check_environment
 
-    check_environment(cls, obj["environment"], [parse_spec(text).name for text in given["more_decospecs"]])
+    check_environment(cls, obj["environment"], added_names(given["more_decospecs"]))
     return RunOptions(
         max_workers=given["max_workers"],
         max_num_splits=given["max_num_splits"],
@@ -457,11 +459,11 @@ def _show_command(obj: dict[str, Any], /) -> int:
     graph = graph_of(obj["cls"])
     if graph.doc:
         click.echo(f"\n{graph.doc}\n", err=True)
-    for node in graph.sorted_nodes():
-        for one in node.decorators:
-            click.echo(f"@{one.name}")
+    for node in map(graph.__getitem__, graph.sorted_nodes):
+        for name in (*(one.name for one in node.decorators), *(one.decorator_name for one in node.wrappers)):
+            click.echo(f"@{name}")
         click.echo(f"Step {node.name}")
-        click.echo(f"    {node.doc or '?'}")
+        click.echo(indent(node.doc or "?", "    "))
         if node.name != graph.end_step:
             click.echo(f"    => {', '.join(node.out_funcs)}")
     return 0
@@ -477,5 +479,5 @@ def _help_command(context: click.Context, /) -> int:
 
 @click.command("version", help="Display flow version.")
 def _version_command() -> int:
-    click.echo(VERSION)
+    click.echo(VERSION, err=True)
     return 0

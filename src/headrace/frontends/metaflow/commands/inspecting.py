@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import click
 
-from headrace.frontends.metaflow.authoring.decorators import Decorator
-from headrace.frontends.metaflow.authoring.graph import DAGNode, FlowGraph, graph_of
+from headrace.frontends.metaflow.authoring.graph import graph_of
 from headrace.frontends.metaflow.authoring.graphinfo import graph_info
 from headrace.frontends.metaflow.client.runs import Step, Task, namespace
 from headrace.frontends.metaflow.exceptions import CommandException, MetaflowNotFound
@@ -81,12 +81,6 @@ def _names(task: Task, private: bool) -> list[str]:
 # --- the graph ------------------------------------------------------------------------------------------------------
 
 
-_DOT = (
-    '"{name}"[ label = <<b>{name}</b> | <font point-size="10">{type}</font>>   fontname = "Helvetica"   '
-    'shape = "record" ];'
-)
-
-
 @click.command("output-dot", help="Visualize the flow with Graphviz.")
 @click.pass_obj
 def output_dot_command(obj: dict[str, Any], /) -> int:
@@ -94,11 +88,7 @@ def output_dot_command(obj: dict[str, Any], /) -> int:
     graph = graph_of(obj["cls"])
     click.echo("Visualizing the flow as a GraphViz graph", err=True)
     click.echo("    Try piping the output to 'dot -Tpng -o graph.png' to produce an actual image.", err=True)
-    lines = [f"digraph {graph.name} {{"]
-    nodes = sorted(graph, key=lambda node: node.name)
-    lines += [_DOT.format(name=node.name, type=node.type) for node in nodes]
-    lines += [f"{node.name} -> {target};" for node in nodes for target in node.out_funcs]
-    click.echo("\n".join([*lines, "}"]))
+    click.echo(graph.output_dot())
     return 0
 
 
@@ -114,58 +104,8 @@ def output_raw_command(obj: dict[str, Any], /, as_json: bool) -> int:
         click.echo(json.dumps(shown, indent=4))
         return 0
     click.echo("Internal representation of the flow:", err=True)
-    click.echo("\n".join(_raw(node, graph_of(obj["cls"])) for node in graph_of(obj["cls"])))
+    click.echo(re.sub(r"^\*(.*)\*$", r"\1", str(graph_of(obj["cls"])), flags=re.MULTILINE))  # stars would be bold type
     return 0
-
-
-def _raw(node: DAGNode, graph: FlowGraph) -> str:
-    """All that is known of a step."""
-    decorators = " ".join(_raw_decorator(one) for one in node.decorators)
-    inner = node.split_parents[-1] if node.split_parents and node.type != "join" else ""
-    branches = [name for name in graph[inner].out_funcs if _leads(graph, name, node.name)] if inner else []
-    facts = {
-        "in_funcs": _several(sorted(node.in_funcs)),
-        "out_funcs": _several(node.out_funcs),
-        "split_parents": _several(
-            [*node.split_parents, *[one.name for one in graph if one.matching_join == node.name]]
-        ),
-        "split_branches": _several(branches),
-        "matching_join": f"[{node.matching_join}]" if node.matching_join else None,
-        "is_inside_foreach": node.is_inside_foreach,
-        "decorators": decorators,
-        "num_args": node.num_args,
-        "has_tail_next": f"{node.has_tail_next} (line {node.tail_next_lineno})",
-        "invalid_tail_next": bool(node.invalid_tail_next),
-        "foreach_param": node.foreach_param,
-        "condition": node.condition,
-        "parallel_step": node.parallel_step,
-        "parallel_foreach": node.parallel_foreach,
-    }
-    lines = [f"[{node.name} {node.type} ({node.source_file} line {node.func_lineno})]"]
-    lines += [f"    {name}={value}" for name, value in facts.items()]
-    return "\n".join([*lines, f"    -> {_several(node.out_funcs)}"])
-
-
-def _several(names: list[str]) -> str:
-    return ", ".join(f"[{name}]" for name in names)
-
-
-def _raw_decorator(one: Decorator) -> str:
-    how = "static" if one.statically_defined else "cli"
-    return f"{one.name}<{' '.join([how, *(f'{key}={value}' for key, value in one.attributes.items())])}>"
-
-
-def _leads(graph: FlowGraph, start: str, goal: str) -> bool:
-    """Whether steps lead from one to another without a join of theirs in between."""
-    todo, seen = [start], set()
-    while todo:
-        name = todo.pop()
-        if name == goal:
-            return True
-        if name not in seen and name in graph:
-            seen.add(name)
-            todo += graph[name].out_funcs
-    return False
 
 
 COMMANDS: list[click.Command] = [dump_command, output_dot_command, output_raw_command]

@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from headrace.frontends.metaflow.authoring.graphinfo import plain
+from headrace.frontends.metaflow.authoring.graphforms import plain
 from headrace.frontends.metaflow.client.runfacts import keep_facts
 from headrace.frontends.metaflow.client.tags import IMPORTED, RESUMED, SYSTEM
 from headrace.frontends.metaflow.importing.folder import (

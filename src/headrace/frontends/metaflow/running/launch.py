@@ -11,10 +11,11 @@ import msgspec
 
 from headrace._base.usercode import is_user_file, module_file
 from headrace.engine.crew import LogRules
-from headrace.frontends.metaflow.authoring.configs import unwrap
-from headrace.frontends.metaflow.authoring.decorators import attach_dynamic, flow_decorators
+from headrace.frontends.metaflow.authoring.configs import ConfigValue, unwrap
+from headrace.frontends.metaflow.authoring.decorators import flow_decorators
 from headrace.frontends.metaflow.authoring.graph import graph_of
 from headrace.frontends.metaflow.authoring.parameters import Parameter, ParameterContext
+from headrace.frontends.metaflow.authoring.userdecorators import attach_dynamic
 from headrace.frontends.metaflow.client.providers import get_metadata
 from headrace.frontends.metaflow.client.runfacts import fact_input
 from headrace.frontends.metaflow.client.tags import RESUMED, check_count, check_tags, system_tags
@@ -87,7 +88,9 @@ def default_values(cls: Any, given: dict[str, Any]) -> dict[str, Any]:
 
 
 def _context(cls: Any, parameter: Parameter) -> ParameterContext:
-    return ParameterContext(cls.__name__, user_name(), parameter.name, print, "local", {})
+    values = vars(cls).get("_config_values", {})
+    configs = ConfigValue({config.name: values.get(attribute) for attribute, config in cls._configs().items()})
+    return ParameterContext(cls.__name__, user_name(), parameter.name, print, "local", configs)
 
 
 def launch(cls: Any, values: dict[str, Any], options: RunOptions) -> RunRecord:
@@ -101,7 +104,7 @@ def launch(cls: Any, values: dict[str, Any], options: RunOptions) -> RunRecord:
     tags = tuple(check_tags(list(options.tags)))
     check_count(len(tags))
     canonical_main()
-    attach_dynamic(list(cls._steps.values()), options.decorators)
+    attach_dynamic(cls, options.decorators)
     graph = graph_of(cls)
     project = wiring.project()
     stores = Stores(project.metadata, project.artifacts, project.name)

@@ -16,7 +16,7 @@ import msgspec
 
 from headrace.frontends.metaflow import current as current_module
 from headrace.frontends.metaflow.authoring.configs import wrap
-from headrace.frontends.metaflow.authoring.decorators import Decorator, attach_dynamic, find, keep_only
+from headrace.frontends.metaflow.authoring.decorators import Decorator, find, keep_only
 from headrace.frontends.metaflow.authoring.flowspec import STATE, Artifacts, FlowBase, Inputs
 from headrace.frontends.metaflow.authoring.gangs import place_of, set_environment
 from headrace.frontends.metaflow.authoring.graph import graph_of
@@ -24,6 +24,7 @@ from headrace.frontends.metaflow.authoring.graphinfo import graph_info
 from headrace.frontends.metaflow.authoring.parameters import IncludeFile, Parameter
 from headrace.frontends.metaflow.authoring.prepare import prepare
 from headrace.frontends.metaflow.authoring.splits import Frame, Transition
+from headrace.frontends.metaflow.authoring.userdecorators import attach_dynamic, call_wrapped
 from headrace.frontends.metaflow.exceptions import (
     FailureHandledByCatch,
     MetaflowException,
@@ -169,7 +170,7 @@ def _flow_class(spec: StepSpec) -> Any:
             for part in spec.qualname.split("."):
                 cls = getattr(cls, part)
             prepare(cls, {}, {}, spec.facts["username"], spec.configs)
-            attach_dynamic(list(cls._steps.values()), spec.decorators)
+            attach_dynamic(cls, spec.decorators)
             if spec.only is not None:
                 keep_only(cls, spec.only)
         graph_info(cls)
@@ -405,7 +406,6 @@ def call_plainly(function: Any, flow: Any, inputs: Inputs | None) -> None:
     if place is not None:
         set_environment(function, place, current_module.facts()["run_id"])
     if function.wrappers:
-        from headrace.frontends.metaflow.authoring.userdecorators import call_wrapped
 
         def go_on(arguments: dict[str, Any]) -> None:
             _go_on(flow, arguments)
@@ -425,18 +425,23 @@ def _go_on(flow: Any, arguments: dict[str, Any]) -> None:
         return
     flow.__dict__[STATE].transition = None
     if node.condition:
-        cases: dict[Any, Any] = {key: getattr(flow, name) for key, name in node.switch_cases.items()}
-        value = getattr(flow, node.condition, None)
-        if isinstance(value, (int, float)) and str(value) in cases:  # keys are known by their texts only
-            cases[value] = cases[str(value)]
+        cases = {_case(flow, key): getattr(flow, name) for key, name in node.switch_cases.items()}
         flow.next(cases, **{"condition": node.condition, **arguments})
         return
     how: dict[str, Any] = {}
     if node.foreach_param:
         how["foreach"] = node.foreach_param
     if node.parallel_foreach:
-        how["num_parallel"] = node.num_parallel
+        how["num_parallel"] = node.num_parallel or 0
     flow.next(*[getattr(flow, name) for name in node.out_funcs], **{**how, **arguments})
+
+
+def _case(flow: Any, key: Any) -> Any:
+    """The case of a switch: what its text means that was read as ``config:name.key``."""
+    if not isinstance(key, str) or not key.startswith("config:"):
+        return key
+    config, name = key.removeprefix("config:").split(".")
+    return getattr(getattr(flow, config), name)
 
 
 def timeout_seconds(attributes: dict[str, Any]) -> int:
