@@ -39,6 +39,7 @@ _WHERE = {
     **dict.fromkeys(("parallel_map", "parallel_imap_unordered", "profile", "namespaced_event_name"), "extras"),
     **dict.fromkeys(_CONFIGS, "authoring.configs"),
     **dict.fromkeys(_PARSERS, "authoring.parsers"),
+    "package_sources": "authoring.packaging",
     **dict.fromkeys((*_USER, "user_step_decorator", "USER_SKIP_STEP"), "authoring.userdecorators"),
 }
 #: Classes of artifacts that flows do not import by name.
@@ -62,7 +63,7 @@ _ABSENT = {
     "metaflow_ray": "the extension metaflow-ray",
     "slurm": "the extension metaflow-slurm",
     **dict.fromkeys(("airflow_s3_key_sensor", "airflow_external_task_sensor"), "Airflow"),
-    **dict.fromkeys(("package_sources", "R"), "Metaflow"),
+    "R": "Metaflow",
 }
 
 

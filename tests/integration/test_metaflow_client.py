@@ -118,3 +118,46 @@ def test_metadata_chooses_the_store_of_another_folder(project: Project) -> None:
     lines = out.splitlines()
     assert lines[:3] == ["MetaflowNotFound", "True True", "True topinside"]
     assert "Could not find directory .headrace" in lines[3]
+
+
+ADDED = """
+    from headrace.metaflow import FlowSpec, package_sources, step
+
+    @package_sources([("words", "kept")], suffixes=".txt")
+    class Added(FlowSpec):
+        @step
+        def start(self):
+            self.next(self.end)
+
+        @step
+        def end(self):
+            pass
+
+    if __name__ == "__main__":
+        Added()
+"""
+
+
+def test_code_holds_what_mutators_add_and_what_suffixes_ask_for(project: Project) -> None:
+    for name, text in {"words/a.txt": "a", "words/b.csv": "b", "c.yaml": "c", "d.R": "d"}.items():
+        (project.path / name).parent.mkdir(exist_ok=True)
+        (project.path / name).write_text(text)
+    project.succeed(ADDED, "run", name="added.py", METAFLOW_USER="tester")
+    project.succeed(ADDED, "--package-suffixes", ".yaml", "run", name="added.py", METAFLOW_USER="tester")
+    (project.path / "words/a.txt").write_text("edited")
+
+    out = project.succeed(
+        """
+    from headrace.metaflow import Flow, namespace
+    namespace(None)
+    for run in Flow("Added"):
+        print(sorted(run.code.tarball.getnames()), run.code.tarball.extractfile("kept/a.txt").read())
+    """,
+        name="ask.py",
+        METAFLOW_USER="tester",
+    )
+
+    assert out.splitlines() == [
+        "['INFO', 'added.py', 'c.yaml', 'kept/a.txt'] b'a'",
+        "['INFO', 'added.py', 'kept/a.txt'] b'a'",
+    ]

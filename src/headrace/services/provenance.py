@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from types import CodeType
 from typing import NamedTuple
 
@@ -42,18 +42,19 @@ class Snapshot(NamedTuple):
     git_commit: str
 
 
-def snapshot(root_file: str, store: ArtifactStore) -> Snapshot:
+def snapshot(root_file: str, store: ArtifactStore, more: Iterable[tuple[str, str]] = ()) -> Snapshot:
     """Look around, and keep the source files of the user's code in ``store``.
 
-    ``root_file`` is the file of the flow, ``""`` in a notebook or at a prompt. Files over 1 MiB, and files that
-    cannot be read, are left out.
+    ``root_file`` is the file of the flow, ``""`` in a notebook or at a prompt. ``more`` are files to keep as if they
+    were imported, each with the place that it is to have, seen from the folder of ``root_file``. Files over 1 MiB, and
+    files that cannot be read, are left out.
 
     Raises:
         StoreError: the store could not take a file.
     """
     root = project_root(root_file)
     details = RunDetails(
-        sources=_keep_sources(root, root_file, store),
+        sources=_keep_sources(root, root_file, store, more),
         root=root,
         python=python_version(),
         platform=_platform(),
@@ -114,16 +115,20 @@ def _mentioned(file: str) -> list[str]:
     return found
 
 
-def _keep_sources(root: str, root_file: str, store: ArtifactStore) -> dict[str, Blob]:
+def _keep_sources(root: str, root_file: str, store: ArtifactStore, more: Iterable[tuple[str, str]]) -> dict[str, Blob]:
     sources: dict[str, Blob] = {}
-    for path in source_files(root, root_file):
+    files = {path: path for path in source_files(root, root_file)}
+    home = os.path.dirname(os.path.abspath(root_file))
+    for place, path in more:
+        files.setdefault(os.path.normpath(os.path.join(home, place)), path)
+    for place, path in files.items():
         try:
             with open(path, "rb") as file:
                 content = file.read(SOURCE_LIMIT + 1)
         except OSError:
             continue
         if len(content) <= SOURCE_LIMIT:
-            sources[os.path.relpath(path, root)] = store.put([content])
+            sources[os.path.relpath(place, root)] = store.put([content])
     return sources
 
 

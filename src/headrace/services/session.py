@@ -57,6 +57,7 @@ class NewSession(msgspec.Struct, frozen=True, kw_only=True):
     max_parallel: int = 0
     use_cache: bool = True
     keep_going: bool = False
+    files: tuple[tuple[str, str], ...] = ()  # kept with the sources: a path from the entry's folder, the file's own
 
 
 class Resume(msgspec.Struct, frozen=True, kw_only=True):
@@ -102,14 +103,14 @@ class Session:
         if writes:
             self.loop.write(*writes)
         self._background = threading.Thread(
-            target=self._record_surroundings, args=(new.entry,), name="headrace-provenance", daemon=True
+            target=self._record_surroundings, args=(new,), name="headrace-provenance", daemon=True
         )
         self._background.start()
 
-    def _record_surroundings(self, entry: str) -> None:
+    def _record_surroundings(self, new: NewSession) -> None:
         artifacts = self.stores.artifacts
         try:
-            shot = provenance.snapshot(entry.rpartition(":")[0], artifacts)
+            shot = provenance.snapshot(new.entry.rpartition(":")[0], artifacts, new.files)
             diff = provenance.git_diff(shot.details.root) if shot.git_commit else None
             details = provenance.with_diff(shot.details, diff, artifacts)
             self.loop.write(

@@ -227,11 +227,14 @@ class StepMutator(_UserBase):
         """Called once the command line is read."""
 
     def add_to_package(self) -> Any:
-        """Not used: nothing is packaged."""
+        """Files for the package, as ``(path, its place there, ContentType)``; ``authoring.packaging`` asks for them."""
+        return ()
 
 
 class FlowMutator(_UserBase):
     """Changes a flow: its parameters, its decorators, those of its steps."""
+
+    _flow_cls: Any = None
 
     def _attach(self, target: Any) -> Any:
         if not isinstance(target, type) or not hasattr(target, "_flow_decorators"):
@@ -240,6 +243,7 @@ class FlowMutator(_UserBase):
         if "_flow_mutators" not in vars(flow):
             flow._flow_mutators = []
         flow._flow_mutators.append(self)
+        self._flow_cls = flow
         return flow
 
     def pre_mutate(self, mutable_flow: MutableFlow) -> None:
@@ -249,7 +253,8 @@ class FlowMutator(_UserBase):
         """Called once the command line is read."""
 
     def add_to_package(self) -> Any:
-        """Not used: nothing is packaged."""
+        """Files for the package, as ``(path, its place there, ContentType)``; ``authoring.packaging`` asks for them."""
+        return ()
 
 
 Spec = tuple[str, str, list[Any], dict[str, Any]]

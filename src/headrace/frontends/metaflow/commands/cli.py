@@ -151,7 +151,7 @@ def make_group(cls: Any) -> click.Group:
     @click.option("--environment", type=_ENVIRONMENT, default="local", help="Accepted; tasks run in this environment.")
     @click.option("--datastore", type=_DATASTORE, default="local", help="Accepted; Headrace has its own store.")
     @click.option("--datastore-root", default=None, help="Accepted and not used.")
-    @click.option("--package-suffixes", default=".py,.R,.RDS", help="Suffixes of the files that `package` takes.")
+    @click.option("--package-suffixes", default="", help="More suffixes of files to package, beside .py, .R and .RDS.")
     @click.option("--with", "decospecs", multiple=True, help=_WITH_HELP)
     @click.option("--pylint/--no-pylint", default=True, help="Accepted and not used.")
     @click.option("--event-logger", type=_LOGGER, default="nullSidecarLogger", help="Accepted and not used.")
@@ -345,6 +345,7 @@ def _options(cls: Any, obj: dict[str, Any], given: dict[str, Any], **more: Any) 
         debug=bool(given.get("debug")),
         namespace=given.get("namespace"),
         quiet=obj["quiet"],
+        suffixes=obj["package_suffixes"],
         project=project_facts(cls, obj.get("branch"), bool(obj.get("production")), user_name()),
         triggers=_triggers(obj.get("triggers") or ()),
         **more,

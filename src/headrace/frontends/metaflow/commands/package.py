@@ -1,17 +1,24 @@
-"""``package info``, ``list`` and ``save``: the files of the flow's folder that are code, by their suffixes.
+"""``package info``, ``list`` and ``save``: the files of the flow's folder by their suffixes, and what mutators add.
 
-Runs do not need a package: they keep the files of the user's that they import (``Run.code``).
+Runs do not need a package: they keep the files of the user's that they import, with what mutators add (``Run.code``).
 """
 
 from __future__ import annotations
 
 import json
 import os
-import sys
 from typing import Any
 
 import click
 
+from headrace.frontends.metaflow.authoring.packaging import (
+    contributed,
+    default_suffixes,
+    folder_of,
+    split_suffixes,
+    walk,
+    with_suffixes,
+)
 from headrace.frontends.metaflow.client.code import make_archive
 from headrace.frontends.metaflow.exceptions import CommandException
 from headrace.frontends.metaflow.version import VERSION
@@ -21,27 +28,19 @@ class _Package:
     """The files that belong to a flow, by their path from its folder."""
 
     def __init__(self, cls: Any, suffixes: str) -> None:
-        file = os.path.abspath(getattr(sys.modules[cls.__module__], "__file__", "") or sys.argv[0])  # noqa: PTH100
         self.name = cls.__name__
-        self.folder, self.script = os.path.split(file)
-        self.suffixes = [one.strip() for one in suffixes.split(",") if one.strip()]
-        self.paths = self._find()
-
-    def _find(self) -> list[str]:
-        found = {self.script}
-        for folder, below, files in os.walk(self.folder):
-            below[:] = [one for one in below if not one.startswith(".") and one != "__pycache__"]
-            for file in files:
-                if file.endswith(tuple(self.suffixes)) and not file.startswith("."):
-                    found.add(os.path.relpath(os.path.join(folder, file), self.folder))  # noqa: PTH118
-        return sorted(found)
+        self.folder, self.script = folder_of(cls)
+        self.suffixes = list(dict.fromkeys([*default_suffixes(), *split_suffixes(suffixes)]))
+        found = {name: path for path, name in walk(self.folder, with_suffixes(self.suffixes))}
+        found = {**contributed(cls), **found, self.script: os.path.join(self.folder, self.script)}  # noqa: PTH118
+        self.paths = dict(sorted(found.items()))
 
     def archive(self) -> bytes:
         """All files as one archive."""
         files = {}
-        for path in self.paths:
-            with open(os.path.join(self.folder, path), "rb") as file:  # noqa: PTH118, PTH123
-                files[path] = file.read()
+        for name, path in self.paths.items():
+            with open(path, "rb") as file:  # noqa: PTH123
+                files[name] = file.read()
         info = {"script": self.script, "metaflow_version": VERSION}
         return make_archive({**files, "INFO": json.dumps(info).encode()})
 
@@ -83,8 +82,8 @@ def package_list_command(obj: dict[str, Any], /, archive: bool) -> int:
     package: _Package = obj["package"]
     if not obj["quiet"]:
         click.echo("Files included in the code package (change with --package-suffixes):", err=True)
-    for path in package.paths:
-        click.echo(path if archive else os.path.join(package.folder, path), err=True)  # noqa: PTH118
+    for name, path in package.paths.items():
+        click.echo(name if archive else path, err=True)
     return 0
 
 

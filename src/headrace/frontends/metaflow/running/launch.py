@@ -32,6 +32,7 @@ from headrace.frontends.metaflow.running.console import Console
 from headrace.frontends.metaflow.running.plan import Ground, make_plans, unsupported_notes
 from headrace.frontends.metaflow.running.runtime import KILLED, Runtime
 from headrace.frontends.metaflow.running.seeding import seeded
+from headrace.frontends.metaflow.settings import setting
 from headrace.model.records import Input, RunRecord
 from headrace.model.states import RunState
 from headrace.model.values import Packed
@@ -61,6 +62,7 @@ class RunOptions(msgspec.Struct, frozen=True, kw_only=True):
     cache: bool = False
     debug: bool = False  # one task at a time, which keeps the terminal
     triggers: list[dict[str, Any]] = []
+    suffixes: str = ""  # of files that the run is to keep
     clone_only: bool = False  # run nothing, only take over what ``origin`` finished
     same_run: bool = False  # go on with ``origin`` itself, instead of taking over what it finished
 
@@ -126,6 +128,7 @@ def launch(cls: Any, values: dict[str, Any], options: RunOptions) -> RunRecord:
         params=tuple((name, _shown(value)) for name, value in {**values, **_configs(cls)}.items()),
         tags=(*system_tags(user_name(), options.project), *_origin_tag(options), *((tag, "") for tag in tags)),
         max_parallel=workers,
+        files=_files(cls, options.suffixes),
     )
     seed = _seed(options, stores)
     if seed is not None and options.same_run:
@@ -146,6 +149,21 @@ def launch(cls: Any, values: dict[str, Any], options: RunOptions) -> RunRecord:
     if not options.clone_only:
         _call_hooks(cls, session, console, "on_success")
     return record
+
+
+def _files(cls: Any, suffixes: str) -> tuple[tuple[str, str], ...]:
+    """What the run keeps beside the files it imports; what cannot be had is no reason not to run."""
+    mutated = any("_flow_mutators" in vars(kind) for kind in cls.__mro__)
+    mutated |= any(function.config_decorators for function in cls._steps.values())
+    if not (mutated or suffixes or setting("DEFAULT_PACKAGE_SUFFIXES")):
+        return ()
+    from headrace.frontends.metaflow.authoring.packaging import kept_files
+
+    try:
+        return tuple(kept_files(cls, suffixes).items())
+    except Exception as error:
+        print(f"Package creation failed for {cls.__name__}: {error}", file=sys.stderr)
+        return ()
 
 
 def _origin_tag(options: RunOptions) -> list[tuple[str, str]]:
