@@ -22,7 +22,6 @@ from headrace.model.messages import (
     Done,
     Execute,
     Failed,
-    Frames,
     Ready,
     Stop,
     ToDriver,
@@ -96,7 +95,7 @@ class _Worker:
     def __init__(self, link: WorkerLink, isolated: bool) -> None:
         self.link = link
         self.fd = link.sock.fileno()
-        self.frames: Frames = frames_from_worker()
+        self.frames = frames_from_worker()
         self.queue: deque[_Attempt] = deque()
         self.known: set[int] = set()
         self.out = bytearray()
@@ -262,24 +261,23 @@ class Crew:
             self._stop(worker, 0.0)
             return
         for message in messages:
-            self._on_message(worker, message, now, events)  # type: ignore[arg-type]
+            self._on_message(worker, message, now, events)
 
     def _on_message(self, worker: _Worker, message: ToDriver, now: float, events: list[Event]) -> None:
-        kind = type(message)
-        if kind is Done or kind is Failed:
-            self._on_finished(worker, message, now, events)  # type: ignore[arg-type]
-        elif kind is Track:
-            self._on_track(worker, message, now)  # type: ignore[arg-type]
-        elif kind is HandbackMessage:
-            back = message.tokens  # type: ignore[union-attr]
-            for token in back:
-                self._at.pop(token, None)
-            worker.queue = deque(a for a in worker.queue if a.token not in back)
-            events.append(Handback(back, now))
-        elif kind is Ready:
-            worker.where = (message.host, message.pid)  # type: ignore[union-attr]
-            worker.link.pid = message.pid  # type: ignore[union-attr]
-            self._tell_begin(worker)
+        match message:
+            case Done() | Failed():
+                self._on_finished(worker, message, now, events)
+            case Track():
+                self._on_track(worker, message, now)
+            case HandbackMessage(tokens=back):
+                for token in back:
+                    self._at.pop(token, None)
+                worker.queue = deque(a for a in worker.queue if a.token not in back)
+                events.append(Handback(back, now))
+            case Ready():
+                worker.where = (message.host, message.pid)
+                worker.link.pid = message.pid
+                self._tell_begin(worker)
 
     def _on_finished(self, worker: _Worker, message: Done | Failed, now: float, events: list[Event]) -> None:
         attempt = self._current(worker, message.token)

@@ -453,21 +453,18 @@ class Loop:
             self._feed(event)
 
     def _obey(self, command: Command) -> None:
-        kind = type(command)
-        if kind is Record:
-            self._record(command)  # type: ignore[arg-type]
-        elif kind is Resolve:
-            self._resolves.append(command.task)  # type: ignore[union-attr]
-        elif kind is Start:
-            self._starts.append(command)  # type: ignore[arg-type]
-        elif kind is Later:
-            self._later(command)  # type: ignore[arg-type]
-        elif kind is Kill:
-            self.crew.kill(command.token, command.grace if self._hurried is None else 0.0)  # type: ignore[union-attr]
-
-    def _record(self, command: Record) -> None:
-        self._writes += command.writes
-        self._urgent = self._urgent or command.urgent
+        match command:
+            case Record():
+                self._writes += command.writes
+                self._urgent = self._urgent or command.urgent
+            case Resolve():
+                self._resolves.append(command.task)
+            case Start():
+                self._starts.append(command)
+            case Later():
+                self._later(command)
+            case Kill():
+                self.crew.kill(command.token, command.grace if self._hurried is None else 0.0)
 
     def _write(self, writes: Iterable[Write]) -> None:
         before = len(self._writes)

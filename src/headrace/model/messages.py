@@ -7,7 +7,7 @@ ignores tokens it no longer holds a lease for.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import msgspec
 
@@ -160,8 +160,9 @@ class Track(msgspec.Struct, frozen=True, array_like=True, tag=20):
 ToDriver = Ready | Done | Failed | Handback | Track
 
 _encoder = msgspec.msgpack.Encoder()
-_to_worker = msgspec.msgpack.Decoder(ToWorker)
-_to_driver = msgspec.msgpack.Decoder(ToDriver)
+_to_worker: msgspec.msgpack.Decoder[ToWorker] = msgspec.msgpack.Decoder(ToWorker)
+_to_driver: msgspec.msgpack.Decoder[ToDriver] = msgspec.msgpack.Decoder(ToDriver)
+M = TypeVar("M", ToWorker, ToDriver)
 
 
 def frame(message: ToWorker | ToDriver) -> bytes:
@@ -183,16 +184,16 @@ def _writable(value: Any) -> Any:
     return value
 
 
-class Frames:
+class Frames(Generic[M]):
     """Cuts a byte stream into frames. Feed it what arrives; take whole messages out."""
 
     __slots__ = ("_decoder", "_rest")
 
-    def __init__(self, decoder: msgspec.msgpack.Decoder[ToWorker] | msgspec.msgpack.Decoder[ToDriver]) -> None:
+    def __init__(self, decoder: msgspec.msgpack.Decoder[M]) -> None:
         self._rest = bytearray()
-        self._decoder = decoder
+        self._decoder: msgspec.msgpack.Decoder[M] = decoder
 
-    def feed(self, data: bytes) -> list[ToWorker | ToDriver]:
+    def feed(self, data: bytes) -> list[M]:
         """The messages that ``data`` completes.
 
         Raises:
@@ -202,7 +203,7 @@ class Frames:
         if self._rest:
             self._rest += data
             whole = self._rest
-        messages = []
+        messages: list[M] = []
         at, end = 0, len(whole)
         view = memoryview(whole)
         while end - at >= _HEADER:
@@ -222,11 +223,11 @@ class Frames:
         return messages
 
 
-def frames_from_driver() -> Frames:
+def frames_from_driver() -> Frames[ToWorker]:
     """For a worker's end of the socket."""
     return Frames(_to_worker)
 
 
-def frames_from_worker() -> Frames:
+def frames_from_worker() -> Frames[ToDriver]:
     """For a driver's end of the socket."""
     return Frames(_to_driver)

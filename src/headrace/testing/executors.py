@@ -160,7 +160,7 @@ class Talk:
                 data = b""
             if not data:
                 return None
-            self.heard += self.frames.feed(data)  # type: ignore[arg-type]
+            self.heard += self.frames.feed(data)
         message = self.heard.pop(0)
         if isinstance(message, Ready):
             self.link.pid = message.pid

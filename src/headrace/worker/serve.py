@@ -98,7 +98,7 @@ class _Worker:
             if not data:
                 return None
             with self._inbox_lock:
-                self._inbox.extend(self._frames.feed(data))  # type: ignore[arg-type]
+                self._inbox.extend(self._frames.feed(data))
 
     def _send(self, message: ToDriver) -> None:
         with self._send_lock:
@@ -175,7 +175,7 @@ class _Worker:
             except OSError:
                 data = b""
             if data:
-                self._inbox.extend(self._frames.feed(data))  # type: ignore[arg-type]
+                self._inbox.extend(self._frames.feed(data))
             tokens = tuple(m.token for m in self._inbox if isinstance(m, Execute))
             if not tokens:
                 return
