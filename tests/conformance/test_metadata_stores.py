@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from msgspec import UNSET, structs
 
@@ -194,6 +194,7 @@ def _agree(store: MetadataStore) -> None:
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
     )
     @given(st.lists(st.lists(_writes, max_size=12), max_size=3))
+    @example([[MetricChunk(run_id=0, step="fit", number=1, name="auc", values=(-0.0,), steps=(0,), times=(0.0,))]])
     def check(commits: list[list[Write]]) -> None:
         runs = [new_run(one) for one in (store, model)]
         assert runs[0] == runs[1]

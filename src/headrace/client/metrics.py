@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, overload
 
 from headrace.client.html import html_table, text_table
 from headrace.client.source import RunReader
 from headrace.client.views import missing
-from headrace.model.records import MetricChunk, MetricSummary, TaskId
+from headrace.model.records import MetricChunk, MetricSummary, TaskId, summed_up
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -118,7 +117,7 @@ class Metrics(Mapping[str, Metric]):
             summaries = run.metadata.metric_summaries([run.id])
         else:
             chunks = [chunk for chunk in run.metadata.metrics(run.id) if (chunk.step, chunk.number) == task]
-            summaries = _summed_up(run.id, chunks)
+            summaries = summed_up(chunks)
         self._metrics = {one.name: Metric(run, one, task) for one in summaries}
 
     def __getitem__(self, name: str) -> Metric:
@@ -151,28 +150,3 @@ class Metrics(Mapping[str, Metric]):
 
     def _repr_html_(self) -> str:
         return html_table(f"metrics of {self._owner}", _HEADER, [metric._row() for metric in self._metrics.values()])
-
-
-def _summed_up(run_id: int, chunks: list[MetricChunk]) -> list[MetricSummary]:
-    """Summaries of points of one task; the store keeps only those of runs."""
-    by_name: dict[str, list[MetricChunk]] = {}
-    for chunk in chunks:
-        if chunk.values:
-            by_name.setdefault(chunk.name, []).append(chunk)
-    found = []
-    for name, group in sorted(by_name.items()):
-        values = [value for chunk in group for value in chunk.values]
-        numbers = [value for value in values if not math.isnan(value)] or [math.nan]
-        last = group[-1]
-        found.append(
-            MetricSummary(
-                run_id=run_id,
-                name=name,
-                last=values[-1],
-                min=min(numbers),
-                max=max(numbers),
-                count=len(values),
-                step=last.steps[-1],
-            )
-        )
-    return found

@@ -6,6 +6,8 @@ A task is named by ``(run_id, step, number)`` inside a store and ``flow/number/s
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import msgspec
@@ -206,6 +208,30 @@ class MetricSummary(msgspec.Struct, frozen=True, kw_only=True):
     max: float
     count: int
     step: int  # of the last point
+
+
+def summed_up(chunks: Iterable[MetricChunk]) -> list[MetricSummary]:
+    """Summaries of points, in the order of their arrival; by run and name. As databases do, they know one zero only."""
+    by_name: dict[tuple[int, str], list[MetricChunk]] = {}
+    for chunk in chunks:
+        if chunk.values:
+            by_name.setdefault((chunk.run_id, chunk.name), []).append(chunk)
+    found = []
+    for (run_id, name), group in sorted(by_name.items()):
+        values = [value + 0.0 for chunk in group for value in chunk.values]
+        numbers = [value for value in values if not math.isnan(value)] or [math.nan]
+        found.append(
+            MetricSummary(
+                run_id=run_id,
+                name=name,
+                last=values[-1],
+                min=min(numbers),
+                max=max(numbers),
+                count=len(values),
+                step=group[-1].steps[-1],
+            )
+        )
+    return found
 
 
 class Tag(msgspec.Struct, frozen=True, array_like=True):

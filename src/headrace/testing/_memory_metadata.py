@@ -32,6 +32,7 @@ from headrace.model.records import (
     TaskId,
     TaskRecord,
     Wait,
+    summed_up,
 )
 from headrace.model.states import RunState
 from headrace.stores.metadata import _rows, _transfer
@@ -382,26 +383,7 @@ class MemoryMetadata:
 
     def metric_summaries(self, run_ids: Sequence[int]) -> list[MetricSummary]:
         """See ``MetadataStore``."""
-        chunks: dict[tuple[int, str], list[MetricChunk]] = {}
-        for chunk in self._all.metrics:
-            if chunk.run_id in run_ids and chunk.values:
-                chunks.setdefault((chunk.run_id, chunk.name), []).append(chunk)
-        found = []
-        for (run_id, name), members in sorted(chunks.items()):
-            values = [value for chunk in members for value in chunk.values]
-            numbers = [value for value in values if not math.isnan(value)] or [math.nan]
-            found.append(
-                MetricSummary(
-                    run_id=run_id,
-                    name=name,
-                    last=values[-1],
-                    min=min(numbers),
-                    max=max(numbers),
-                    count=len(values),
-                    step=members[-1].steps[-1],
-                )
-            )
-        return found
+        return summed_up(chunk for chunk in self._all.metrics if chunk.run_id in run_ids)
 
     def tags(self, run_ids: Sequence[int]) -> list[Tag]:
         """See ``MetadataStore``."""

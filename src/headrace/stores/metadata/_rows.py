@@ -373,16 +373,9 @@ def summary_rows(chunks: Iterable[MetricChunk]) -> list[Row]:
 @_checked
 def summary_of(row: Row) -> MetricSummary:
     """A row of ``summary_columns``."""
-    nan = math.nan
-    return MetricSummary(
-        run_id=row[0],
-        name=row[1],
-        last=nan if row[2] is None else row[2],
-        min=nan if row[3] is None else row[3],
-        max=nan if row[4] is None else row[4],
-        count=row[5],
-        step=row[6],
-    )
+    run_id, name, *values, count, step = row
+    last, low, high = (math.nan if value is None else value + 0.0 for value in values)  # one zero: see ``summed_up``
+    return MetricSummary(run_id=run_id, name=name, last=last, min=low, max=high, count=count, step=step)
 
 
 # --- what describes a run ---------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ import os
 import sqlite3
 import threading
 import time
+import weakref
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -181,8 +182,18 @@ class _Writer:
             self._connection.close()
 
 
+def _close_all(connections: list[sqlite3.Connection], pid: int) -> None:
+    """What is left to do for a database that nobody has any more; in a forked child, nothing."""
+    if os.getpid() == pid:
+        for connection in connections:
+            connection.close()
+
+
 class SqliteDatabase:
-    """A database file. ``synchronous`` is SQLite's word: ``OFF`` or ``FULL``."""
+    """A database file, closed at the latest when nobody has it any more.
+
+    ``synchronous`` is SQLite's word: ``OFF`` or ``FULL``.
+    """
 
     def __init__(self, path: Path, synchronous: str) -> None:
         self.path = str(path)
@@ -204,6 +215,8 @@ class SqliteDatabase:
         except sqlite3.Error as error:
             raise _explained(error, self.path) from error
         self._writer = _Writer(self, connection)
+        self._connections = [connection]
+        weakref.finalize(self, _close_all, self._connections, self._pid).atexit = False
 
     def _prepare(self, connection: sqlite3.Connection) -> None:
         """Make the schema when there is none; check its version, and migrate, when there is."""
@@ -287,6 +300,7 @@ class SqliteDatabase:
             try:
                 if self._reader is None:
                     self._reader = self._open()
+                    self._connections.append(self._reader)
                 return self._reader.execute(text, params).fetchall()
             except _OF_THE_DRIVER as error:
                 raise _explained(error, self.path) from error
