@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from typing import Any
@@ -77,7 +76,9 @@ class Current:
         if name == "is_running_flow":
             return bool(known)
         if name == "tempdir":
-            return os.environ.get("METAFLOW_TEMPDIR", ".")
+            from headrace.frontends.metaflow.settings import setting
+
+            return setting("TEMPDIR", ".")
         if name == "graph":
             raise RuntimeError("Graph is not available: no flow is running here")
         if name == "tags":

@@ -99,6 +99,7 @@ def profile(label: str, stats_dict: dict[str, float] | None = None) -> Iterator[
 def namespaced_event_name(name: str) -> str:
     """``name`` within the flow's project and branch."""
     from headrace.frontends.metaflow.current import current
+    from headrace.frontends.metaflow.settings import from_conf
 
     facts = [current.get("project_name"), current.get("branch_name")]
-    return ".".join(["mfns", *[str(one) for one in facts if one], name])
+    return ".".join([from_conf("NAMESPACED_EVENTS_PREFIX", "mfns"), *[str(one) for one in facts if one], name])

@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 
 from headrace.frontends.metaflow.exceptions import MetaflowUnknownUser
+from headrace.frontends.metaflow.settings import setting
 
 
 def user_name() -> str:
     """Who runs flows here."""
-    for name in ("METAFLOW_USER", "SUDO_USER", "USERNAME", "USER"):
-        user = os.environ.get(name)
+    for user in (setting("USER"), *(os.environ.get(name) for name in ("SUDO_USER", "USERNAME", "USER"))):
         if user and user != "root":
-            return user
+            return str(user)
     from headrace.services.provenance import user_name as system_user
 
     user = system_user()

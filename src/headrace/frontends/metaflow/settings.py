@@ -1,9 +1,10 @@
-"""Settings of Metaflow that have a meaning here: from the environment, else from its configuration file."""
+"""Settings of Metaflow that have a meaning here: from the environment, else from its configuration files."""
 
 from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,28 @@ DEFAULTS: dict[str, Any] = {
     "MAXIMUM_FOREACH_VALUE_CHARS": 30,
     "DEFAULT_RUNTIME_LIMIT": 5 * 24 * 60 * 60,
     "SPIN_PERSIST": False,
+    "DEFAULT_DECOSPECS": "",
+    "INCLUDE_FOREACH_STACK": True,
+    "NAMESPACED_EVENTS_PREFIX": "mfns",
+    "CARD_NO_WARNING": False,
+    "CARD_LOCALROOT": None,
+    "RUNTIME_CARD_RENDER_INTERVAL": 60,
+    "CLIENT_CACHE_PATH": "/tmp/metaflow_client",
+    "CLIENT_CACHE_MAX_SIZE": 10000,
+    "DATASTORE_SYSROOT_SPIN": None,
+    "SERVICE_AUTH_KEY": None,
+    "SERVICE_RETRY_COUNT": 5,
+    "S3_RETRY_COUNT": 7,
+    "S3_WORKER_COUNT": 64,
+    "KUBERNETES_IMAGE_PULL_POLICY": None,
+    "KUBERNETES_NODE_SELECTOR": "",
+    "KUBERNETES_SECRETS": "",
+    "DEFAULT_CONTAINER_REGISTRY": None,
+    "BATCH_CONTAINER_REGISTRY": None,
+    "KUBERNETES_CONTAINER_REGISTRY": None,
+    "DEFAULT_AWS_CLIENT_PROVIDER": "boto3",
+    "DEFAULT_GCP_CLIENT_PROVIDER": "gcp-default",
+    "FEAT_ALWAYS_UPLOAD_CODE_PACKAGE": False,
 }
 
 
@@ -76,8 +99,10 @@ def from_conf(name: str, default: Any = None) -> Any:
     found = setting(name, default)
     if not isinstance(found, str) or default is None or isinstance(default, str):
         return found
+    if isinstance(default, bool):
+        return found.lower() not in ("0", "false", "")
     try:
-        value = json.loads(found.lower() if isinstance(default, bool) else found)
+        value = json.loads(found)
     except ValueError:
         value = None
     if not isinstance(value, type(default)):
@@ -86,29 +111,49 @@ def from_conf(name: str, default: Any = None) -> Any:
     return value
 
 
-def setting(name: str, default: Any = None) -> Any:
-    """``METAFLOW_<name>`` of the environment, else of the configuration file of the profile, else ``default``.
+def setting(name: str, default: Any = None, environ: Mapping[str, str] | None = None) -> Any:
+    """A setting, from the first place that has it, else ``default``.
+
+    The places are ``METAFLOW_<name>`` of the environment, ``config.json`` of the nearest ``.metaflow`` upward, and that
+    of ``~/.metaflowconfig`` or METAFLOW_HOME, of the profile that METAFLOW_PROFILE names.
 
     Raises:
-        MetaflowException: the file cannot be read.
+        MetaflowException: a file cannot be read, or the profile has none.
     """
+    environ = os.environ if environ is None else environ
     key = f"METAFLOW_{name}"
-    if os.environ.get(key):
-        return os.environ[key]
-    home = os.environ.get("METAFLOW_HOME", "~/.metaflowconfig")
-    found = _file(home, os.environ.get("METAFLOW_PROFILE", "")).get(key)
+    if environ.get(key):
+        return environ[key]
+    home = environ.get("METAFLOW_HOME", "~/.metaflowconfig")
+    found = _of_folder(os.getcwd()).get(key)  # noqa: PTH109 - a text is quicker
+    found = _file(home, environ.get("METAFLOW_PROFILE", "")).get(key) if found is None else found
     return default if found is None else found
+
+
+@lru_cache
+def _of_folder(start: str) -> dict[str, Any]:
+    for folder in (Path(start), *Path(start).parents):
+        if (folder / ".metaflow").is_dir():
+            file = folder / ".metaflow/config.json"
+            return _read(file) if file.exists() else {}
+    return {}
 
 
 @lru_cache
 def _file(home: str, profile: str) -> dict[str, Any]:
     file = Path(home).expanduser() / (f"config_{profile}.json" if profile else "config.json")
+    if file.exists():
+        return _read(file)
+    if profile:
+        raise MetaflowException(f"Unable to locate METAFLOW_PROFILE '{profile}': {file} does not exist")
+    return {}
+
+
+def _read(file: Path) -> dict[str, Any]:
     try:
         found = json.loads(file.read_text())
-    except FileNotFoundError:
-        if profile:
-            raise MetaflowException(f"There is no profile {profile}: {file} does not exist") from None
-        return {}
     except (OSError, ValueError) as error:
         raise MetaflowException(f"{file} cannot be read: {error}") from None
-    return found if isinstance(found, dict) else {}
+    if not isinstance(found, dict):
+        raise MetaflowException(f'{file} must hold a JSON object, such as {{"METAFLOW_USER": "me"}}')
+    return found

@@ -7,20 +7,20 @@ from collections import namedtuple
 from typing import Any
 
 from headrace.frontends.metaflow.names import stored
+from headrace.frontends.metaflow.settings import from_conf
 
 #: The variable of the frame that a gang's tasks are in.
 GANG = "_parallel_ubf_iter"
 
 
-#: As much of a value as a foreach frame shows.
-_SHOWN = 30
 #: One foreach around a task as users see it; a class of typing's cannot have a field ``index``.
 ForeachFrame = namedtuple("ForeachFrame", "step var num_splits index value", module="headrace.metaflow")
 
 
 def shown_value(value: Any) -> str:
     """An item of a foreach as its frame shows it."""
-    return str(value if isinstance(value, (str, int, float)) else reprlib.Repr().repr(value))[:_SHOWN]
+    text = str(value if isinstance(value, (str, int, float)) else reprlib.Repr().repr(value))
+    return text[: from_conf("MAXIMUM_FOREACH_VALUE_CHARS", 30)]
 
 
 @stored

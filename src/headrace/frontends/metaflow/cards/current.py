@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import time
 import uuid
@@ -19,6 +18,7 @@ from headrace.frontends.metaflow.cards.base import (
 )
 from headrace.frontends.metaflow.cards.errors import ComponentOverwriteNotSupportedException
 from headrace.frontends.metaflow.cards.parts import SectionComponent, WarningComponent
+from headrace.frontends.metaflow.settings import from_conf
 
 #: What ids and types of cards may be.
 CARD_WORD = re.compile(r"^[a-zA-Z0-9_]+$")
@@ -212,7 +212,7 @@ class CurrentCard:
     def __init__(self, cards: list[OneCard], warn: Warn) -> None:
         self.cards = cards
         self._warn = warn
-        self._quiet = bool(os.environ.get("METAFLOW_CARD_NO_WARNING"))
+        self._quiet = bool(from_conf("CARD_NO_WARNING", False))
         self._warned: set[str] = set()
         self._by_id: dict[str, OneCard] = {}
         self._default = self._choose()

@@ -27,6 +27,7 @@ from headrace.frontends.metaflow.exceptions import (
 )
 from headrace.frontends.metaflow.identity import user_name
 from headrace.frontends.metaflow.running.launch import RunOptions, default_values, launch
+from headrace.frontends.metaflow.settings import from_conf
 from headrace.frontends.metaflow.version import VERSION
 from headrace.model.errors import HeadraceError, UsageError
 
@@ -115,6 +116,12 @@ _DATASTORE = click.Choice(["local", "s3", "azure", "gs", "spin"])
 _LOGGER = click.Choice(["nullSidecarLogger", "debugLogger"])
 _MONITOR = click.Choice(["nullSidecarMonitor", "debugMonitor"])
 _MODE = click.Choice(["spin"])
+
+
+def _default_environment() -> str:
+    return str(from_conf("DEFAULT_ENVIRONMENT", "local"))
+
+
 _WITH_HELP = "Add a decorator to all steps. May be repeated."
 #: Modules with commands that most runs of a flow file do not need.
 _MORE_COMMANDS = ("inspecting", "logs", "tags", "package", "cards")
@@ -148,7 +155,12 @@ def make_group(cls: Any) -> click.Group:
     @click.group(cls=_Commands, invoke_without_command=True, context_settings={"help_option_names": ["--help"]})
     @click.option("--quiet/--not-quiet", default=False, help="Suppress unnecessary messages.")
     @click.option("--metadata", type=_METADATA, default="local", help="Accepted; Headrace has its own store.")
-    @click.option("--environment", type=_ENVIRONMENT, default="local", help="Accepted; tasks run in this environment.")
+    @click.option(
+        "--environment",
+        type=_ENVIRONMENT,
+        default=_default_environment,
+        help="Accepted; tasks run in this environment.",
+    )
     @click.option("--datastore", type=_DATASTORE, default="local", help="Accepted; Headrace has its own store.")
     @click.option("--datastore-root", default=None, help="Accepted and not used.")
     @click.option("--package-suffixes", default="", help="More suffixes of files to package, beside .py, .R and .RDS.")
@@ -332,13 +344,14 @@ def _given(cls: Any, options: dict[str, Any]) -> dict[str, Any]:
 def _options(cls: Any, obj: dict[str, Any], given: dict[str, Any], **more: Any) -> RunOptions:
     from headrace.frontends.metaflow.running.plan import check_environment
 
-    check_environment(cls, obj["environment"], added_names(given["more_decospecs"]))
+    added = (*given["more_decospecs"], *from_conf("DEFAULT_DECOSPECS", "").split())
+    check_environment(cls, obj["environment"], added_names(added))
     return RunOptions(
         max_workers=given["max_workers"],
         max_num_splits=given["max_num_splits"],
         max_log_size=given["max_log_size"],
         tags=given["tags"],
-        decorators=(*obj["decospecs"], *given["more_decospecs"]),
+        decorators=(*obj["decospecs"], *added),
         run_id_file=given["run_id_file"],
         attribute_file=given["runner_attribute_file"],
         cache=bool(given.get("cache")),
@@ -407,7 +420,9 @@ def _by_attribute(cls: Any, given: dict[str, Any]) -> dict[str, Any]:
     "--skip-decorators/--no-skip-decorators", default=False, help="Leave out all decorators of step and flow."
 )
 @click.option("--artifacts-module", default=None, help="A Python file whose ARTIFACTS replace inputs, by name.")
-@click.option("--persist/--no-persist", default=False, show_default=True, help="Keep the artifacts of the step.")
+@click.option(
+    "--persist/--no-persist", default=lambda: from_conf("SPIN_PERSIST", False), help="Keep the artifacts of the step."
+)
 @click.option("--max-log-size", default=10, show_default=True, help="Accepted: 10 MiB per stream and attempt.")
 @click.option("--run-id-file", default="", help="Write the ID of this run to the file specified.")
 @click.option("--runner-attribute-file", default="", help="Write facts on the task to the file specified.")
