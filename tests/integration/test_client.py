@@ -509,6 +509,8 @@ def test_a_run_whose_process_was_killed_has_crashed(place: Place) -> None:
     assert [one.name for one in headrace.runs(status="crashed")] == [run.name]
     assert not headrace.runs(status="running")
     assert headrace.runs(where="state = crashed").to_pandas()["state"].tolist() == ["crashed"]
+    assert [one.name for one in headrace.runs(where="number > 99 or state in (crashed, running)")] == [run.name]
+    assert run.name not in [one.name for one in headrace.runs(where="state != crashed")]
     assert run.duration is None
     with pytest.raises(RunFailedError, match="it crashed"):
         _ = run.result

@@ -14,7 +14,7 @@ from headrace.client.runs import Run
 from headrace.client.source import RunReader, Source, moment, source_here
 from headrace.client.views import missing
 from headrace.model.errors import NotFoundError, UsageError
-from headrace.services.listing import RunRow, is_among, parse_states, recorded_states, rows_of
+from headrace.services.listing import RunRow, as_recorded, parse_states, rows_of
 from headrace.services.query import parse_query
 from headrace.stores.metadata.protocol import RunFilter
 
@@ -39,63 +39,57 @@ def runs(
         flow: of this flow only.
         tag: with this tag, ``"name"`` or ``"name=value"``; of several, with all of them.
         status: in this state, such as ``"failed"`` or ``"crashed"``; of several, in one of them.
-        where: comparisons joined by ``and``, such as ``"metrics.accuracy > 0.9 and params.depth = 4"``. Subjects are
+        where: comparisons joined by ``and``, ``or`` and parentheses, such as
+            ``"metrics.accuracy > 0.9 and (params.depth = 4 or state in (failed, crashed))"``. Subjects are
             ``metrics.NAME`` (the last value), ``params.NAME``, ``tags.NAME``, ``state``, ``flow``, ``number``,
-            ``created`` (a date) and ``duration``; operators ``= == != < <= > >=``.
+            ``created`` (a date) and ``duration``; operators ``= == != < <= > >=``, ``in`` and ``not in``.
         limit: no more than this many.
 
     Raises:
         UsageError: ``where`` or ``status`` make no sense; NotFoundError: nothing was ever run here.
     """
-    query = parse_query(where)
+    conditions = parse_query(where)
     if limit is not None and limit < 0:
         raise UsageError(f"limit is {limit}, it cannot be negative")
-    states = query.states & parse_states((status,) if isinstance(status, str) else status)
+    states = parse_states((status,) if isinstance(status, str) else status)
     source = source_here()
     condition = RunFilter(
         project=source.project,
         flow=str(flow) if flow is not None else None,
         tags=(tag,) if isinstance(tag, str) else tuple(tag),
-        where=query.where,
-        states=recorded_states(states),
+        where=conditions,
     )
-    return Runs(source, condition, states, limit)
+    return Runs(source, as_recorded(source.metadata, condition, states, time.time()), limit)
 
 
 class Runs:
     """Some runs, newest first, loaded as they are looked at. Slices are ``Runs`` again, ``runs[0]`` is the newest."""
 
-    def __init__(self, source: Source, want: RunFilter, states: frozenset[str], limit: int | None) -> None:
+    def __init__(self, source: Source, want: RunFilter, limit: int | None) -> None:
         self._source = source
         self._want = want
-        self._states = states
         self._left = limit
         self._loaded: list[RunReader] = []
-        self._complete = not states
+        self._complete = limit == 0
 
     @classmethod
     def _of(cls, source: Source, readers: list[RunReader]) -> Runs:
-        made = cls(source, RunFilter(), frozenset(), None)
+        made = cls(source, RunFilter(), 0)
         made._loaded = readers
         return made
 
     def _load(self, count: int | None) -> list[RunReader]:
         """Load until there are ``count`` runs, or all."""
         while not self._complete and (count is None or len(self._loaded) < count):
-            if self._left is not None and self._left <= 0:
-                self._complete = True
-                break
             size = _PAGE if count is None else min(_PAGE, count - len(self._loaded))
+            size = size if self._left is None else min(size, self._left)
             page = self._source.metadata.runs(msgspec.structs.replace(self._want, limit=size))
-            self._complete = len(page) < size
             if page:
                 self._want = msgspec.structs.replace(self._want, before_id=page[-1].id)
-            now = time.time()
-            found = [record for record in page if is_among(self._source.metadata, record, self._states, now)]
             if self._left is not None:
-                found = found[: self._left]
-                self._left -= len(found)
-            self._loaded += [RunReader(self._source, record, complete=False) for record in found]
+                self._left -= len(page)
+            self._complete = len(page) < size or self._left == 0
+            self._loaded += [RunReader(self._source, record, complete=False) for record in page]
         return self._loaded
 
     def __len__(self) -> int:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+import functools
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import msgspec
@@ -12,7 +13,7 @@ from headrace.model.errors import UsageError
 from headrace.model.params import from_text
 from headrace.model.records import RunRecord
 from headrace.model.states import RunState
-from headrace.stores.metadata.protocol import MetadataStore, RunFilter
+from headrace.stores.metadata.protocol import AnyOf, MetadataStore, RunFilter, Where
 
 #: State of a run that is recorded as running although the process that drove it is gone.
 CRASHED = "crashed"
@@ -122,37 +123,45 @@ def duration_of(run: RunRecord, now: float) -> float | None:
     return max(0.0, now - run.started) if run.state is RunState.RUNNING else None
 
 
-def match_runs(metadata: MetadataStore, want: RunFilter, states: frozenset[str], now: float) -> Iterator[RunRecord]:
-    """Runs that match ``want`` and are in one of ``states``, newest first; at most ``want.limit``."""
-    if not states:
-        return
-    left, size = want.limit, want.limit
-    want = msgspec.structs.replace(want, states=recorded_states(states))
-    while True:
-        page = metadata.runs(want)
-        for run in page:
-            if is_among(metadata, run, states, now):
-                yield run
-                left = None if left is None else left - 1
-                if left == 0:
-                    return
-        if size is None or len(page) < size:
-            return
-        want = msgspec.structs.replace(want, before_id=page[-1].id)
+def as_recorded(metadata: MetadataStore, want: RunFilter, states: frozenset[str], now: float) -> RunFilter:
+    """A filter for runs that match ``want`` and are in one of ``states``; both speak of states as listings show them.
+
+    Which runs crashed is found out now.
+    """
+    where = want.where
+    if states != frozenset(STATES):
+        where = (*where, AnyOf(tuple((("state", "=", str(state)),) for state in sorted(states))))
+    return msgspec.structs.replace(want, where=_Shown(metadata, want, now).where(where))
 
 
-def is_among(metadata: MetadataStore, run: RunRecord, states: frozenset[str], now: float) -> bool:
-    """Whether a run found by ``recorded_states(states)`` is in one of ``states``."""
-    if run.state is not RunState.RUNNING or {RunState.RUNNING, CRASHED} <= states:
-        return True
-    return state_of(metadata, run, now) in states
+class _Shown:
+    """Conditions on states as they are shown, put in terms of what is recorded."""
 
+    def __init__(self, metadata: MetadataStore, want: RunFilter, now: float) -> None:
+        self._metadata = metadata
+        self._want = msgspec.structs.replace(want, where=(), states=(RunState.RUNNING,), limit=None)
+        self._now = now
 
-def recorded_states(states: frozenset[str]) -> tuple[RunState, ...]:
-    """What runs in ``states`` may be recorded as, for a ``RunFilter``; empty for no condition."""
-    if states == frozenset(STATES):
-        return ()
-    return tuple(sorted({RunState.RUNNING if state == CRASHED else RunState(state) for state in states}))
+    @functools.cached_property
+    def _crashed(self) -> list[int]:
+        running = self._metadata.runs(self._want)
+        return [run.id for run in running if state_of(self._metadata, run, self._now) == CRASHED]
+
+    def where(self, where: Iterable[Where]) -> tuple[Where, ...]:
+        return tuple(
+            AnyOf(tuple(map(self.where, one.alternatives))) if isinstance(one, AnyOf) else self._comparison(*one)
+            for one in where
+        )
+
+    def _comparison(self, subject: str, operator: str, value: float | str) -> Where:
+        if subject != "state" or value not in (CRASHED, RunState.RUNNING):
+            return subject, operator, value
+        crashed: list[tuple[Where, ...]] = [(("id", "=", number),) for number in self._crashed]
+        others: tuple[Where, ...] = tuple(("id", "!=", number) for number in self._crashed)
+        if value == CRASHED:
+            return AnyOf(tuple(crashed) if operator == "=" else (others,))
+        recorded = (subject, operator, value)
+        return AnyOf(((recorded, *others),) if operator == "=" else ((recorded,), *crashed))
 
 
 def parse_states(names: Iterable[str]) -> frozenset[str]:

@@ -1,16 +1,17 @@
 """The small language of ``headrace.runs(where=...)`` and ``headrace runs --where``.
 
-    metrics.accuracy > 0.9 and params.depth = 4 and tags.team != "vision lab" and created >= 2026-01-31
+    metrics.accuracy > 0.9 and (tags.team != "vision lab" or params.depth in (4, 8)) and created >= 2026-01-31
 
-    query      = comparison {"and" comparison}
-    comparison = subject operator value
+    query      = all {"or" all}
+    all        = condition {"and" condition}
+    condition  = "(" query ")" | subject operator value | subject ["not"] "in" "(" value {"," value} ")"
     subject    = "metrics." NAME | "params." NAME | "tags." NAME | "state" | "flow" | "number" | "created" | "duration"
     operator   = "=" | "==" | "!=" | "<" | "<=" | ">" | ">="
     value      = "quoted" | 'quoted' | number | date | duration | word
 
-A NAME with spaces or operators in it is quoted: ``metrics."top-5 error, %" < 3``. In quotes, a backslash stands
-before a quote or a backslash that is meant. Of ``created``, values are dates, with a time or without, in local time
-unless they say otherwise; of ``duration``, seconds or a text such as ``10m``.
+A NAME with spaces, operators or parentheses in it is quoted: ``metrics."top-5 error, %" < 3``. In quotes, a backslash
+stands before a quote or a backslash that is meant. Of ``created``, values are dates, with a time or without, in local
+time unless they say otherwise; of ``duration``, seconds or a text such as ``10m``.
 """
 
 from __future__ import annotations
@@ -18,36 +19,31 @@ from __future__ import annotations
 import re
 from datetime import datetime
 
-import msgspec
-
 from headrace._base.sizes import parse_duration
 from headrace.model.errors import UsageError
 from headrace.services.listing import STATES
+from headrace.stores.metadata.protocol import AnyOf, Where
 
 OPERATORS = ("==", "=", "!=", "<=", "<", ">=", ">")
 GROUPS = ("metrics", "params", "tags")
 COLUMNS = ("state", "flow", "number", "created", "duration")
 
-_BARE = r"[^\s=!<>\"']+"
+_BARE = r"[^\s=!<>\"'()]+"
+_LISTED = r"[^\s=!<>\"'(),]+"
+#: Parentheses in parentheses.
+_DEEPEST = 50
 _WORDS = {"True": "true", "False": "false", "None": "null"}  # parameters are kept as JSON
 
-Condition = tuple[str, str, float | str]
 
+def parse_query(text: str) -> tuple[Where, ...]:
+    """The meaning of ``text``, as ``where`` of a ``RunFilter``; states are those that listings show.
 
-class Query(msgspec.Struct, frozen=True):
-    """What a text asks for: conditions of a ``RunFilter``, and the states that runs may be in."""
-
-    where: tuple[Condition, ...] = ()
-    states: frozenset[str] = frozenset(STATES)
-
-
-def parse_query(text: str) -> Query:
-    """The meaning of ``text``; empty text asks for everything.
+    Empty text asks for everything.
 
     Raises:
         UsageError: it is no query; the message shows where it stops to be one.
     """
-    return _Parser(text).query()
+    return _Parser(text).everything()
 
 
 class _Parser:
@@ -55,25 +51,73 @@ class _Parser:
         self._text = text
         self._at = 0
 
-    def query(self) -> Query:
-        where: list[Condition] = []
-        states = frozenset(STATES)
+    def everything(self) -> tuple[Where, ...]:
         self._skip()
-        while self._at < len(self._text) or where:
-            subject, operator = self._subject(), self._operator()
-            if subject == "state":
-                states &= self._states(operator)
-            else:
-                where.append((subject, operator, self._value(subject, operator)))
+        if self._at >= len(self._text):
+            return ()
+        where = self._query(0)
+        if self._at < len(self._text):
+            closing = self._text[self._at] == ")"
+            raise self._error("this ) closes nothing" if closing else "expected `and` or `or`", self._at)
+        return where
+
+    def _query(self, depth: int) -> tuple[Where, ...]:
+        alternatives = [self._all(depth)]
+        while self._keyword("or"):
+            alternatives.append(self._all(depth))
+        return alternatives[0] if len(alternatives) == 1 else (AnyOf(tuple(alternatives)),)
+
+    def _all(self, depth: int) -> tuple[Where, ...]:
+        where = self._condition(depth)
+        while self._keyword("and"):
+            where += self._condition(depth)
+        return where
+
+    def _condition(self, depth: int) -> tuple[Where, ...]:
+        start = self._start()
+        if self._take(r"\("):
+            if depth == _DEEPEST:
+                raise self._error(f"more than {_DEEPEST} parentheses in each other", start)
+            where = self._query(depth + 1)
+            self._close(start)
+            return where
+        subject = self._subject()
+        self._skip()
+        listed = self._take(r"(?i:not\s+in|in)(?=[\s(])")
+        if listed is None:
+            operator = self._operator()
+            return ((subject, operator, self._value(subject, operator)),)
+        if listed.lower() == "in":
+            return (AnyOf(tuple(((subject, "=", value),) for value in self._values(subject))),)
+        return tuple((subject, "!=", value) for value in self._values(subject))
+
+    def _values(self, subject: str) -> list[float | str]:
+        start = self._start()
+        if not self._take(r"\("):
+            raise self._error("expected ( and values after `in`", start)
+        values = [self._value(subject, "=", _LISTED)]
+        self._skip()
+        while self._take(","):
+            values.append(self._value(subject, "=", _LISTED))
             self._skip()
-            if self._at >= len(self._text):
-                break
-            if self._word().lower() != "and":
-                raise self._error("expected `and` between two comparisons", self._at)
-            self._take(_BARE)
-            if self._at >= len(self._text.rstrip()):
-                raise self._error("expected a comparison after `and`", len(self._text))
-        return Query(tuple(where), states)
+        self._close(start)
+        return values
+
+    def _close(self, start: int) -> None:
+        self._skip()
+        if not self._take(r"\)"):
+            at_end = self._at >= len(self._text)
+            raise self._error("this ( is never closed" if at_end else "expected )", start if at_end else self._at)
+
+    def _keyword(self, word: str) -> bool:
+        """Whether ``word`` comes next; then a condition must follow."""
+        self._skip()
+        if not self._take(rf"(?i:{word})(?=[\s(]|$)"):
+            return False
+        self._skip()
+        if self._at >= len(self._text):
+            raise self._error(f"expected a comparison after `{word}`", self._at)
+        return True
 
     # --- parts ------------------------------------------------------------------------------------------------
 
@@ -105,18 +149,14 @@ class _Parser:
                 return "=" if operator == "==" else operator
         raise self._error("expected one of = == != < <= > >=", self._at)
 
-    def _states(self, operator: str) -> frozenset[str]:
+    def _value(self, subject: str, operator: str, bare: str = _BARE) -> float | str:
         start = self._start()
-        state = str(self._raw())
-        if operator not in ("=", "!="):
-            raise self._error("a state is compared with = or !=", start)
-        if state not in STATES:
-            raise self._error(f"{state!r} is no state; there are {', '.join(STATES)}", start)
-        return frozenset((state,)) if operator == "=" else frozenset(STATES) - {state}
-
-    def _value(self, subject: str, operator: str) -> float | str:
-        start = self._start()
-        raw = self._raw()
+        raw = self._raw(bare)
+        if subject == "state":
+            if operator not in ("=", "!="):
+                raise self._error("a state is compared with = or !=", start)
+            if raw not in STATES:
+                raise self._error(f"{str(raw)!r} is no state; there are {', '.join(STATES)}", start)
         if subject == "created":
             return self._date(raw, start)
         if subject == "duration":
@@ -131,19 +171,19 @@ class _Parser:
     def _date(self, raw: float | str, start: int) -> float:
         if isinstance(raw, float):
             return raw
-        clock = self._take(r"\s+\d\d?:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:?\d\d)?(?!\S)")
+        clock = self._take(r"\s+\d\d?:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:?\d\d)?(?![^\s),])")
         try:
             return datetime.fromisoformat(f"{raw}{'T' + clock.strip() if clock else ''}").timestamp()
         except (ValueError, OverflowError, OSError):
             raise self._error(f"{raw!r} is no date; write one such as 2026-01-31 or 2026-01-31T12:00", start) from None
 
-    def _raw(self) -> float | str:
+    def _raw(self, bare: str) -> float | str:
         """A value; numbers that stand without quotes become numbers."""
         quoted = self._quoted()
         if quoted is not None:
             return quoted
         start = self._at
-        word = self._take(_BARE)
+        word = self._take(bare)
         if not word:
             raise self._error("expected a value", start)
         try:
@@ -170,10 +210,6 @@ class _Parser:
     def _start(self) -> int:
         self._skip()
         return self._at
-
-    def _word(self) -> str:
-        found = re.compile(_BARE).match(self._text, self._at)
-        return found[0] if found else ""
 
     def _take(self, pattern: str) -> str | None:
         found = re.compile(pattern, re.DOTALL).match(self._text, self._at)

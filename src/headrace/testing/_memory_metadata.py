@@ -38,6 +38,7 @@ from headrace.model.states import RunState
 from headrace.stores.metadata import _rows, _transfer
 from headrace.stores.metadata._sql import Row
 from headrace.stores.metadata.protocol import (
+    AnyOf,
     CacheEntry,
     DropLog,
     DropOutputs,
@@ -46,6 +47,7 @@ from headrace.stores.metadata.protocol import (
     RunFilter,
     StepCount,
     Untag,
+    Where,
     Write,
 )
 
@@ -229,8 +231,7 @@ class MemoryMetadata:
 
     def runs(self, want: RunFilter) -> list[RunRecord]:
         """See ``MetadataStore``."""
-        for condition in want.where:
-            _check(*condition)
+        _check(want.where)
         found = [run for run in self._all.runs.values() if self._wanted(run, want)]
         found.sort(key=lambda run: -run.id)
         found = found if want.limit is None else found[: want.limit]
@@ -247,7 +248,15 @@ class MemoryMetadata:
             and want.flow in (None, run.flow)
             and (not want.states or run.state in want.states)
             and (want.before_id is None or run.id < want.before_id)
-            and all(self._holds(run, *condition) for condition in want.where)
+            and self._all_hold(run, want.where)
+        )
+
+    def _all_hold(self, run: RunRecord, where: Sequence[Where]) -> bool:
+        return all(
+            any(self._all_hold(run, alternative) for alternative in one.alternatives)
+            if isinstance(one, AnyOf)
+            else self._holds(run, *one)
+            for one in where
         )
 
     def _holds(self, run: RunRecord, subject: str, sign: str, operand: float | str) -> bool:
@@ -499,11 +508,20 @@ def _of(items: Iterable[tuple[tuple[Any, ...], _R]], run_id: int, task: TaskId |
     return [record for key, record in sorted(items, key=lambda item: item[0]) if key[: len(chosen)] == chosen]
 
 
-def _check(subject: str, sign: str, operand: float | str) -> None:
+def _check(where: Sequence[Where]) -> None:
+    for one in where:
+        if isinstance(one, AnyOf):
+            for alternative in one.alternatives:
+                _check(alternative)
+        else:
+            _check_one(*one)
+
+
+def _check_one(subject: str, sign: str, operand: float | str) -> None:
     group, _, name = subject.partition(".")
-    plain = subject in ("state", "flow", "number", "created", "duration")
+    plain = subject in ("state", "flow", "id", "number", "created", "duration")
     if sign not in _OPERATORS or not (plain or (group in ("metrics", "params", "tags") and name)):
         raise UsageError(f"{subject!r} {sign!r} is nothing a filter can ask for")
-    numeric = group == "metrics" or subject in ("number", "created", "duration")
+    numeric = group == "metrics" or subject in ("id", "number", "created", "duration")
     if numeric and isinstance(operand, str) and _rows.number_of(operand) is None:
         raise UsageError(f"{subject} is a number, so it cannot be compared with {operand!r}")

@@ -22,6 +22,7 @@ from headrace.model.records import (
 from headrace.model.states import RunState
 from headrace.model.values import Blob, Packed
 from headrace.stores.metadata.protocol import (
+    AnyOf,
     CacheEntry,
     MetadataStore,
     NewRun,
@@ -29,6 +30,8 @@ from headrace.stores.metadata.protocol import (
     RunFilter,
 )
 from headrace.testing._metadata_samples import artifact, attempt, digest, line, new_run, points, task
+
+N = "number"
 
 
 class HouseSuite:
@@ -105,6 +108,13 @@ class HouseSuite:
             (RunFilter(where=(("duration", "<=", 20),)), [3, 2]),
             (RunFilter(where=(("number", "<", 3), ("flow", "=", "train"))), [2, 1]),
             (RunFilter(where=(("created", ">=", 3),)), [5, 4]),
+            (RunFilter(where=(AnyOf((((N, "=", 2),), ((N, ">", 2), (N, "<", 5)))), (N, "!=", 3))), [4, 2]),
+            (RunFilter(where=(AnyOf((((N, "=", 2),), (AnyOf((((N, "=", 1),),)),))),), flow="train", limit=1), [2]),
+            (RunFilter(where=(AnyOf(tuple(((N, "=", one),) for one in range(4, 2000))),)), [5, 4]),
+            (RunFilter(where=tuple((N, "!=", one) for one in range(4, 2000)), flow="train"), [3, 2, 1]),
+            (RunFilter(where=(AnyOf(()),)), []),
+            (RunFilter(where=(AnyOf(((),)),), flow="other"), [1]),
+            (RunFilter(where=(("id", ">", 0), ("id", "<", 0))), []),
             (RunFilter(where=(("params.'; DROP TABLE runs --", "=", 1),)), []),
         ],
     )
@@ -124,9 +134,10 @@ class HouseSuite:
         ],
     )
     def test_filters_that_make_no_sense(self, store: MetadataStore, condition: tuple[str, str, float | str]) -> None:
-        """A wrong subject, operator or value is the caller's mistake."""
-        with pytest.raises(UsageError):
-            store.runs(RunFilter(where=(condition,)))
+        """A wrong subject, operator or value is the caller's mistake, wherever it stands."""
+        for where in (condition, AnyOf(((condition,),))):
+            with pytest.raises(UsageError):
+                store.runs(RunFilter(where=(where,)))
 
     # --- keeping house ---
 

@@ -44,13 +44,14 @@ def runs_command(
     """List runs, newest first.
 
     Conditions of --where compare metrics.NAME (the last value), params.NAME, tags.NAME, state, flow, number, created
-    or duration with = != < <= > >=; join them by `and`. A run whose process was killed is in the state `crashed`.
+    or duration with = != < <= > >= or `in (A, B)`; join them by `and`, `or` and parentheses. A run whose process was
+    killed is in the state `crashed`.
 
     With --json: a list of objects with the keys name, flow, number, state, driver, created, started, finished,
     duration, session, user, host, params, metrics, tags, failed_task, error; times in seconds since 1970.
     """
     from headrace.model.errors import NotFoundError
-    from headrace.services.listing import match_runs, parse_states, rows_of
+    from headrace.services.listing import as_recorded, parse_states, rows_of
     from headrace.stores.metadata.protocol import RunFilter
 
     wanted = parse_states(states)
@@ -58,9 +59,7 @@ def runs_command(
     if where:
         from headrace.services.query import parse_query
 
-        queries = [parse_query(one) for one in where]
-        conditions = tuple(condition for query in queries for condition in query.where)
-        wanted = wanted.intersection(*(query.states for query in queries))
+        conditions = tuple(condition for one in where for condition in parse_query(one))
     try:
         project = open_existing()
     except NotFoundError as error:
@@ -71,7 +70,8 @@ def runs_command(
         return
     want = RunFilter(project=project.name, flow=flow, tags=tags, where=conditions, limit=limit + 1 if limit else None)
     now = time.time()
-    rows = rows_of(project.metadata, list(match_runs(project.metadata, want, wanted, now)), now)
+    found = project.metadata.runs(as_recorded(project.metadata, want, wanted, now))
+    rows = rows_of(project.metadata, found, now)
     more = bool(limit) and len(rows) > limit
     rows = rows[:limit] if limit else rows
     if json:

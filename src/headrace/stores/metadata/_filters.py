@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from headrace.model.errors import UsageError
 from headrace.stores.metadata._rows import number_of
-from headrace.stores.metadata.protocol import RunFilter
+from headrace.stores.metadata.protocol import AnyOf, RunFilter, Where
 
 _OPERATORS = frozenset({"=", "!=", "<", "<=", ">", ">="})
 
@@ -12,6 +14,7 @@ _OPERATORS = frozenset({"=", "!=", "<", "<=", ">", ">="})
 _COLUMNS = {
     "state": ("r.state", False),
     "flow": ("r.flow", False),
+    "id": ("r.id", True),
     "number": ("r.number", True),
     "created": ("r.created", True),
     "duration": ("(r.finished - r.started)", True),
@@ -48,8 +51,8 @@ def conditions(want: RunFilter) -> tuple[str, list[object]]:
         name, valued, value = tag.partition("=")
         parts.append(f"r.id IN (SELECT run_id FROM tags WHERE name = :value{' AND value = :value' if valued else ''})")
         values += [name, value] if valued else [name]
-    for subject, operator, operand in want.where:
-        part, used = _condition(subject, operator, operand)
+    if want.where:
+        part, used = _all(want.where)
         parts.append(part)
         values += used
     text = f" WHERE {' AND '.join(parts)}" if parts else ""
@@ -58,6 +61,24 @@ def conditions(want: RunFilter) -> tuple[str, list[object]]:
         text += " LIMIT :value"
         values.append(max(0, want.limit))
     return text, values
+
+
+def _all(where: Sequence[Where]) -> tuple[str, list[object]]:
+    made = [_any(one) if isinstance(one, AnyOf) else _condition(*one) for one in where]
+    return _joined([text for text, _ in made], "AND") or "1 = 1", [value for _, used in made for value in used]
+
+
+def _any(condition: AnyOf) -> tuple[str, list[object]]:
+    made = [_all(one) for one in condition.alternatives]
+    return _joined([text for text, _ in made], "OR") or "1 = 0", [value for _, used in made for value in used]
+
+
+def _joined(parts: Sequence[str], word: str) -> str:
+    """Halves of halves, because databases bound how deep an expression may be."""
+    if len(parts) < 2:
+        return "".join(parts)
+    middle = len(parts) // 2
+    return f"({_joined(parts[:middle], word)} {word} {_joined(parts[middle:], word)})"
 
 
 def _condition(subject: str, operator: str, operand: float | str) -> tuple[str, list[object]]:

@@ -121,20 +121,33 @@ Write = (
 )
 
 
+Comparison = tuple[str, str, float | str]
+
+
+class AnyOf(msgspec.Struct, frozen=True):
+    """A condition that holds where all conditions of one of ``alternatives`` do; where there are none, nowhere."""
+
+    alternatives: tuple[tuple[Where, ...], ...]
+
+
+Where = Comparison | AnyOf
+
+
 class RunFilter(msgspec.Struct, frozen=True, kw_only=True):
     """Which runs a listing wants, newest first. All given conditions must hold.
 
-    ``tags``: each a name or ``name=value``. ``where``: a list of ``(subject, operator, value)`` with subject
-    ``metrics.NAME`` (the last value), ``params.NAME``, ``tags.NAME``, ``state``, ``flow``, ``number``, ``created`` or
-    ``duration``, operator one of ``= != < <= > >=``. Both sides are compared as numbers when both are numbers, else as
-    texts. A run that lacks the subject, or whose metric is not a number, does not match, whatever the operator.
+    ``tags``: each a name or ``name=value``. ``where``: comparisons ``(subject, operator, value)`` with subject
+    ``metrics.NAME`` (the last value), ``params.NAME``, ``tags.NAME``, ``state``, ``flow``, ``number``, ``created``,
+    ``duration`` or ``id``, operator one of ``= != < <= > >=``. Both sides are compared as numbers when both are
+    numbers, else as texts. A run that lacks the subject, or whose metric is not a number, does not match, whatever the
+    operator.
     """
 
     project: str | None = None
     flow: str | None = None
     states: tuple[RunState, ...] = ()
     tags: tuple[str, ...] = ()
-    where: tuple[tuple[str, str, float | str], ...] = ()
+    where: tuple[Where, ...] = ()
     before_id: int | None = None
     limit: int | None = None
 
