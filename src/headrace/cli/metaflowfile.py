@@ -63,12 +63,12 @@ def _with_json(path: str, words: list[str]) -> int:
 
 
 def _summary(facts: dict[str, Any]) -> Any:
-    from headrace.cli.opening import open_existing
+    from headrace.frontends.metaflow.client.providers import chosen_project
     from headrace.services.describe import steps_of
     from headrace.services.names import find_run
     from headrace.services.summary import summarize
 
-    project = open_existing()
+    project = chosen_project()
     run = find_run(project.metadata, project.name, f"{facts['flow_name']}/{facts['run_id']}")
     steps = steps_of(project.metadata, run, time.time())
     counts = {one.step: one.counts for one in steps}

@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any, Self
 
 from headrace.client.source import RunReader, Source
-from headrace.frontends.metaflow.client.providers import chosen_project, project_at, spin_settings
+from headrace.frontends.metaflow.client.providers import chosen_project, project_at, settings_here, spin_settings
 from headrace.frontends.metaflow.client.tags import RunTags, tags_of
 from headrace.frontends.metaflow.current import NAMESPACE, SPUN_FACT, choices, facts
 from headrace.frontends.metaflow.exceptions import (
@@ -60,9 +60,7 @@ def of_this_run(kind: type[MetaflowObject], pathspec: str) -> Any:
     """An object of the run that this process runs a task of; a spun one is not where other runs are."""
     if not facts().get(SPUN_FACT):
         return not_looked_for(kind, pathspec)
-    from headrace import wiring
-
-    return found_elsewhere(kind, pathspec, spin_settings(wiring.read_settings()))
+    return found_elsewhere(kind, pathspec, spin_settings(settings_here()))
 
 
 def when(seconds: float | None) -> datetime | None:

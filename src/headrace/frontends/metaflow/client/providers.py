@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
@@ -12,13 +13,15 @@ import msgspec
 from headrace import wiring
 from headrace.frontends.metaflow.current import choices
 from headrace.frontends.metaflow.exceptions import NotSupportedException
+from headrace.frontends.metaflow.settings import setting
 from headrace.wiring import Project, Settings
 
 #: Spun tasks are runs of a project of their own, named so after that of the flow's runs.
 SPIN = ".spin"
 
+_HOME = "HEADRACE_HOME"
 #: Variables that say where the stores of the working directory are, which another folder has nothing to do with.
-_PLACES = ("HEADRACE_HOME", "HEADRACE_DATABASE", "HEADRACE_ARTIFACTS")
+_PLACES = (_HOME, "HEADRACE_DATABASE", "HEADRACE_ARTIFACTS")
 
 
 #: What ``metadata`` chose, as settings.
@@ -31,7 +34,40 @@ _projects: dict[tuple[int, Settings], Project] = {}
 def chosen_project() -> Project:
     """The stores that the Client API reads."""
     settings = choices().get(_CHOICE)
-    return wiring.project() if settings is None else project_at(settings)
+    if settings is None and not _named_place(os.environ):
+        return wiring.project()
+    return project_at(settings or settings_here())
+
+
+def settings_here(environ: Mapping[str, str] | None = None, start: Path | None = None) -> Settings:
+    """The settings in a folder and an environment, with the place that Metaflow's own settings name, if they do."""
+    environ = os.environ if environ is None else environ
+    home = _named_place(environ)
+    return wiring.read_settings({**environ, _HOME: home} if home else environ, start)
+
+
+def keep_runs_at(folder: str) -> str:
+    """Have this process, and those that it starts, keep runs in ``folder``, else where Metaflow's settings say.
+
+    An address of object storage is no folder: it is left to Headrace's settings. Returns the home that was set.
+    """
+    home = home_in(folder) if folder and "://" not in folder else _named_place(os.environ)
+    if home:
+        os.environ[_HOME] = home
+    return home
+
+
+def _named_place(environ: Mapping[str, str]) -> str:
+    """What METAFLOW_DATASTORE_SYSROOT_LOCAL says, unless a setting of Headrace's says where runs are."""
+    if any(environ.get(name) for name in _PLACES):
+        return ""
+    root = setting("DATASTORE_SYSROOT_LOCAL", None, environ)
+    return home_in(root) if root else ""
+
+
+def home_in(folder: str) -> str:
+    """Where runs are that are kept in a folder."""
+    return str(Path(folder).expanduser().absolute() / wiring.HOME)
 
 
 def project_at(settings: Settings) -> Project:

@@ -17,6 +17,7 @@ from headrace.frontends.metaflow.authoring.parameters import JSONType, Parameter
 from headrace.frontends.metaflow.authoring.prepare import prepare, split_configs
 from headrace.frontends.metaflow.authoring.projects import project_facts
 from headrace.frontends.metaflow.authoring.userdecorators import added_names
+from headrace.frontends.metaflow.client.providers import keep_runs_at
 from headrace.frontends.metaflow.commands.order import ANY_ORDER, CONFIGS, in_order, options_of_flow, words_of
 from headrace.frontends.metaflow.exceptions import (
     CommandException,
@@ -40,10 +41,11 @@ def main(cls: Any, argv: list[str] | None = None) -> None:
 def call(cls: Any, argv: list[str]) -> int:
     """Run the command line for a flow; the exit code."""
     name = os.path.basename(sys.argv[0])  # noqa: PTH119
-    ours = argv[:1] == [ANY_ORDER]
+    ours, home = argv[:1] == [ANY_ORDER], ""
     try:
         if ours:
             argv = in_order(argv[1:], CONFIGS, {f"--{one.name}": 1 for one in cls._parameters().values()})
+        home = keep_runs_at(_given_to("--datastore-root", argv) or os.environ.get("METAFLOW_DATASTORE_ROOT", ""))
         argv, files, texts = split_configs(argv)
         resumed = "resume" in argv
         if resumed and (files or texts):
@@ -62,14 +64,14 @@ def call(cls: Any, argv: list[str]) -> int:
         return error.exit_code
     except (click.exceptions.Abort, KeyboardInterrupt) as error:
         click.echo("\nAborted!", err=True)
-        _say_next(error.__cause__ or error, ours)  # click makes an Abort of an interrupt
+        _say_next(error.__cause__ or error, ours, home)  # click makes an Abort of an interrupt
         return 130 if ours else 1
     except click.ClickException as error:
         error.show()
         return error.exit_code
     except MetaflowException as error:
         complain(error.headline, str(error))
-        _say_next(error, ours)
+        _say_next(error, ours, home)
         return 2 if isinstance(error, CommandUsageException) else 1
     except HeadraceError as error:
         complain("Usage error" if isinstance(error, UsageError) else "Headrace error", str(error))
@@ -86,20 +88,28 @@ def _arranged(cls: Any, group: click.Group, argv: list[str]) -> list[str]:
     return in_order(argv, words_of(group), words_of(command))
 
 
-def _say_next(error: BaseException, ours: bool) -> None:
-    """Which commands go on from a run that failed or was stopped, where somebody looks for them."""
+def _say_next(error: BaseException, ours: bool, home: str) -> None:
+    """Which commands go on from a run that failed or was stopped, where somebody looks for them.
+
+    ``home`` is where its runs are, if a setting or option of Metaflow's chose that.
+    """
     if isinstance(error, (StepFailed, Interrupted)) and error.run and (ours or sys.stderr.isatty()):
         debug = [f"headrace debug {error.run}/{error.task}"] if isinstance(error, StepFailed) and error.task else []
         for label, line in zip(("next", "    "), [*debug, f"headrace resume {error.run}"], strict=False):
-            click.echo(f"  {label}  {line}", err=True)
+            click.echo(f"  {label}  {f'HEADRACE_HOME={home} ' if home else ''}{line}", err=True)
 
 
 def _configs_of_origin(cls: Any, argv: list[str]) -> dict[str, Any]:
     from headrace.frontends.metaflow.running.resuming import configs_of, origin_of
 
-    named = [argv[at + 1] for at, one in enumerate(argv[:-1]) if one == "--origin-run-id"]
-    named += [one.partition("=")[2] for one in argv if one.startswith("--origin-run-id=")]
-    return configs_of(cls, origin_of(cls, named[0] if named else None)) if cls._configs() else {}
+    return configs_of(cls, origin_of(cls, _given_to("--origin-run-id", argv) or None)) if cls._configs() else {}
+
+
+def _given_to(option: str, argv: list[str]) -> str:
+    """What an option is given, before the words are read as a whole."""
+    named = [argv[at + 1] for at, one in enumerate(argv[:-1]) if one == option]
+    named += [one.partition("=")[2] for one in argv if one.startswith(f"{option}=")]
+    return named[0] if named else ""
 
 
 def complain(headline: str, text: str) -> None:
@@ -162,7 +172,7 @@ def make_group(cls: Any) -> click.Group:
         help="Accepted; tasks run in this environment.",
     )
     @click.option("--datastore", type=_DATASTORE, default="local", help="Accepted; Headrace has its own store.")
-    @click.option("--datastore-root", default=None, help="Accepted and not used.")
+    @click.option("--datastore-root", default=None, help="Folder whose .headrace keeps the runs.")
     @click.option("--package-suffixes", default="", help="More suffixes of files to package, beside .py, .R and .RDS.")
     @click.option("--with", "decospecs", multiple=True, help=_WITH_HELP)
     @click.option("--pylint/--no-pylint", default=True, help="Accepted and not used.")

@@ -214,12 +214,13 @@ class Runner:
 
     def _found(self, kind: str, facts: dict[str, str]) -> Any:
         """The object of the Client API, read where the process wrote: its folder and environment may be others."""
-        from headrace import wiring
         from headrace.frontends.metaflow.client import runs as client
         from headrace.frontends.metaflow.client.base import found_elsewhere
-        from headrace.frontends.metaflow.client.providers import spin_settings
+        from headrace.frontends.metaflow.client.providers import home_in, settings_here, spin_settings
 
-        settings = wiring.read_settings(self.env_vars, Path(self.cwd))
+        root = self.top_level_kwargs.get("datastore_root")
+        place = {"HEADRACE_HOME": home_in(str(Path(self.cwd, root)))} if root else {}
+        settings = settings_here({**self.env_vars, **place}, Path(self.cwd))
         names = ("flow_name", "run_id", "step_name", "task_id")[: 2 if kind == "Run" else 4]
         pathspec = "/".join(facts[name] for name in names)
         if kind == "Task":
