@@ -5,9 +5,12 @@ from __future__ import annotations
 import os
 import sys
 import threading
+import time
 
 #: Threads of libraries that prepare themselves for a fork (``pthread_atfork``).
 _HARMLESS = ("jemalloc_bg_thd",)
+#: How often, and how many seconds apart, to look for threads that have been joined but are not quite gone.
+_LOOKS, _BETWEEN = 20, 0.001
 
 
 def may_fork() -> bool:
@@ -23,8 +26,18 @@ def may_fork() -> bool:
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_initialized():
         return False
-    others = [name for name in _thread_names() if name not in _HARMLESS]
-    return len(others) <= 1 or len(others) - 1 <= _blas_threads()
+    return _only_harmless_threads()
+
+
+def _only_harmless_threads() -> bool:
+    """Python says that a thread has ended a moment before the system does."""
+    for look in range(_LOOKS):
+        if look:
+            time.sleep(_BETWEEN)
+        others = [name for name in _thread_names() if name not in _HARMLESS]
+        if len(others) <= 1 or len(others) - 1 <= _blas_threads():
+            return True
+    return False
 
 
 def _thread_names() -> list[str]:

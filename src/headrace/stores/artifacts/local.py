@@ -112,7 +112,9 @@ class LocalStore:
                 _unlink(temporary)
             raise failure[0]
         blob = Blob(hasher.digest(), size)
-        if temporary:
+        if temporary and self._present(blob):  # keep the file whose pages are in memory
+            _unlink(temporary)
+        elif temporary:
             self._publish(temporary, blob)
         return blob
 
