@@ -25,6 +25,7 @@ _WHERE = {
     "FlowSpec": "flow",
     "current": "client.live",
     "Parameter": "authoring.parameters",
+    "JSONTypeClass": "authoring.parameters",
     "JSONType": "authoring.parameters",
     "IncludeFile": "authoring.parameters",
     "__version__": "version",

@@ -8,6 +8,10 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 
+class MulticoreException(Exception):
+    """A process of a parallel map failed."""
+
+
 def parallel_map(
     func: Callable[[Any], Any],
     iterator: Iterable[Any],
@@ -34,7 +38,7 @@ def _forked(func: Callable[[Any], Any], items: Iterable[Any], workers: int | Non
     """``(place, result)`` of each item. A process per item, so that closures work and nothing is pickled but results.
 
     Raises:
-        Exception: one of the processes failed.
+        MulticoreException: one of the processes failed.
     """
     import os
     import pickle
@@ -58,7 +62,7 @@ def _forked(func: Callable[[Any], Any], items: Iterable[Any], workers: int | Non
             os.close(ready)
             _, status = os.waitpid(pid, 0)
             if status:
-                raise RuntimeError("parallel_map: a process failed; its traceback is above")
+                raise MulticoreException("parallel_map: a process failed; its traceback is above")
             file.seek(0)
             with file:
                 yield place, pickle.load(file)

@@ -78,6 +78,8 @@ def config(name: str) -> Any:
         AttributeError: it is none of those that Headrace knows.
     """
     if name not in DEFAULTS:
+        if name.isupper() and (found := setting(name)) is not None:  # of another part of Metaflow, or an extension
+            return found
         raise AttributeError(f"module 'metaflow.metaflow_config' has no setting {name!r} here; see docs/metaflow.md")
     if name == "DATATOOLS_S3ROOT":
         return datatools_root()

@@ -34,7 +34,7 @@ RESERVED = frozenset(
 )
 
 
-class _JSONType:
+class JSONTypeClass:
     """The type of a parameter whose value is JSON."""
 
     name = "JSON"
@@ -43,7 +43,7 @@ class _JSONType:
         return "JSON"
 
 
-JSONType = _JSONType()
+JSONType = JSONTypeClass()
 
 
 class ParameterContext(NamedTuple):

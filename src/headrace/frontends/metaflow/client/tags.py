@@ -11,7 +11,7 @@ from headrace.model.records import Tag
 from headrace.stores.metadata.protocol import MetadataStore, Untag, Write
 
 MAX_USER_TAGS = 50
-_MAX_TAG = 500
+MAX_TAG = 500
 #: Names of the tags that say where a run comes from.
 SYSTEM = frozenset(
     {"user", "runtime", "python_version", "metaflow_version", "project", "project_branch", "production", "date"}
@@ -73,13 +73,40 @@ def check_tags(tags: list[str]) -> list[str]:
     for tag in tags:
         if not isinstance(tag, str):
             raise MetaflowTaggingError(f"Tags must be strings, not {tag!r}")
-        if not tag or len(tag) > _MAX_TAG:
-            raise MetaflowTaggingError(f"Tags must have 1 to {_MAX_TAG} characters, which {tag[:40]!r} has not")
+        if not tag or len(tag) > MAX_TAG:
+            raise MetaflowTaggingError(f"Tags must have 1 to {MAX_TAG} characters, which {tag[:40]!r} has not")
         try:
             tag.encode()
         except UnicodeEncodeError:
             raise MetaflowTaggingError("Tags must be valid UTF-8") from None
     return list(dict.fromkeys(tags))
+
+
+def validate_tag(tag: Any) -> None:
+    """Refuse what can be no tag; bytes are taken for UTF-8.
+
+    Raises:
+        MetaflowTaggingError: it can be none.
+    """
+    if isinstance(tag, bytes):
+        try:
+            tag = tag.decode()
+        except UnicodeDecodeError:
+            raise MetaflowTaggingError("Tags must be valid UTF-8") from None
+    check_tags([tag])
+
+
+def validate_tags(tags: Any, existing_tags: Any = None) -> None:
+    """Refuse tags of which one can be none, and more than a run may have, unless it has as many already.
+
+    Raises:
+        MetaflowTaggingError: so it is.
+    """
+    several = frozenset(tags)
+    if existing_tags is None or len(frozenset(existing_tags)) < len(several):
+        check_count(len(several))
+    for tag in several:
+        validate_tag(tag)
 
 
 def check_count(tags: int) -> None:

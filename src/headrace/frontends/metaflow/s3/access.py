@@ -306,14 +306,48 @@ class _Unclosed(io.RawIOBase):
         return int(self._file.tell())
 
 
-def _client(session: dict[str, Any], params: dict[str, Any]) -> Any:
+def get_aws_client(
+    module: str,
+    with_error: bool = False,
+    role_arn: str | None = None,
+    session_vars: dict[str, Any] | None = None,
+    client_params: dict[str, Any] | None = None,
+) -> Any:
+    """A client of boto3 for a service; ``with_error``: and the class of its errors.
+
+    Raises:
+        NotSupportedException: boto3 is not installed, or a role is asked for.
+    """
+    if role_arn:
+        raise NotSupportedException(
+            "get_aws_client(role_arn=...) is not supported; let the AWS profile assume the role"
+        )
+    boto3 = _boto3()
+    if module == "s3":
+        client = _client(session_vars or {}, client_params or {})
+    else:
+        client = boto3.session.Session(**(session_vars or {})).client(module, **(client_params or {}))
+    if not with_error:
+        return client
+    from botocore.exceptions import ClientError
+
+    return client, ClientError
+
+
+def _boto3() -> Any:
     try:
         import boto3
-        from botocore.config import Config
     except ImportError:
         raise NotSupportedException(
             "metaflow.S3 needs the package boto3: pip install 'headrace[s3]'; see docs/metaflow.md"
         ) from None
+    return boto3
+
+
+def _client(session: dict[str, Any], params: dict[str, Any]) -> Any:
+    boto3 = _boto3()
+    from botocore.config import Config
+
     options: dict[str, Any] = {"config": Config(retries={"max_attempts": 7, "mode": "standard"})}
     if setting("S3_ENDPOINT_URL"):
         options["endpoint_url"] = setting("S3_ENDPOINT_URL")

@@ -1,5 +1,5 @@
 """The graph of a flow."""
 
-from headrace.frontends.metaflow.authoring.graph import FlowGraph
+from headrace.frontends.metaflow.authoring.graph import DAGNode, FlowGraph
 
-__all__ = ["FlowGraph"]
+__all__ = ["DAGNode", "FlowGraph"]

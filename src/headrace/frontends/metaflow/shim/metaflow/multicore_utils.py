@@ -1,5 +1,5 @@
 """Parallel maps."""
 
-from headrace.frontends.metaflow.extras import parallel_imap_unordered, parallel_map
+from headrace.frontends.metaflow.extras import MulticoreException, parallel_imap_unordered, parallel_map
 
-__all__ = ["parallel_imap_unordered", "parallel_map"]
+__all__ = ["MulticoreException", "parallel_imap_unordered", "parallel_map"]

@@ -1,5 +1,5 @@
 """Parameters."""
 
-from headrace.frontends.metaflow.authoring.parameters import JSONType, Parameter
+from headrace.frontends.metaflow.authoring.parameters import JSONType, JSONTypeClass, Parameter, ParameterContext
 
-__all__ = ["JSONType", "Parameter"]
+__all__ = ["JSONType", "JSONTypeClass", "Parameter", "ParameterContext"]

@@ -1,1 +1,3 @@
 """What steps work with."""
+
+from headrace.frontends.metaflow.authoring.flowspec import Inputs as Inputs
