@@ -15,6 +15,7 @@ import msgspec
 
 from headrace.engine.events import AttemptFailed, Event, Handback, Promote, Start, Succeeded
 from headrace.engine.ports import Executor, WorkerExit, WorkerLink
+from headrace.engine.rows import tracked
 from headrace.engine.state import CANCELLED, Slot
 from headrace.engine.tasks import Task
 from headrace.model.messages import (
@@ -30,7 +31,7 @@ from headrace.model.messages import (
     frames_from_worker,
 )
 from headrace.model.messages import Handback as HandbackMessage
-from headrace.model.records import ArtifactRecord, LogChunk, MetricChunk, Param, Tag, TaskId
+from headrace.model.records import LogChunk, TaskId
 from headrace.model.states import Failure
 from headrace.stores.metadata.protocol import Write
 
@@ -446,31 +447,7 @@ class Crew:
         attempt = next((a for a in worker.queue if a.token == message.token), None)
         if attempt is None:
             return
-        run_id, (step, number) = self._run_id, attempt.task.id
-        add = self._writes.append
-        for m in message.metrics:
-            add(
-                MetricChunk(
-                    run_id=run_id, step=step, number=number, name=m.name, values=m.values, steps=m.steps, times=m.times
-                )
-            )
-        for name, text in message.params:
-            add(Param(run_id, name, text, logged=True))
-        for name, value in message.tags:
-            add(Tag(run_id, name, value))
-        for one in message.artifacts:
-            add(
-                ArtifactRecord(
-                    run_id=run_id,
-                    step=step,
-                    number=number,
-                    name=one.name,
-                    value=one.value,
-                    preview=one.preview,
-                    created=now,
-                    kind="logged",
-                )
-            )
+        self._writes += tracked(self._run_id, attempt.task.id, message, now)
 
     def take_writes(self, now: float) -> list[Write]:
         """Output and tracking that arrived and is not written yet."""

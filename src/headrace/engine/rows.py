@@ -1,4 +1,4 @@
-"""What the engine knows, as rows of the metadata store. Plain functions of the state; called by ``decide``."""
+"""What the engine knows and hears, as rows of the metadata store: plain functions."""
 
 from __future__ import annotations
 
@@ -6,9 +6,19 @@ from headrace.engine import keys
 from headrace.engine.events import AttemptFailed, Succeeded
 from headrace.engine.state import EngineState, Slot
 from headrace.engine.tasks import Task
-from headrace.model.records import ArtifactRecord, AttemptRecord, Edge, TaskRecord
+from headrace.model.messages import Track
+from headrace.model.records import (
+    ArtifactRecord,
+    AttemptRecord,
+    Edge,
+    MetricChunk,
+    Param,
+    Tag,
+    TaskId,
+    TaskRecord,
+)
 from headrace.model.states import AttemptState, TaskState
-from headrace.stores.metadata.protocol import CacheEntry, DropOutputs
+from headrace.stores.metadata.protocol import CacheEntry, DropOutputs, Write
 
 
 def running_records(state: EngineState) -> list[TaskRecord]:
@@ -87,18 +97,22 @@ def forget_outputs(state: EngineState, task: Task) -> tuple[DropOutputs, ...]:
 
 def artifact_records(state: EngineState, task: Task, now: float) -> list[ArtifactRecord]:
     """The outputs of a task."""
-    run_id, (step, number) = state.options.run_id, task.id
+    return [one.recorded(state.options.run_id, task.id, now) for one in task.outputs]
+
+
+def tracked(run_id: int, task: TaskId, message: Track, now: float) -> list[Write]:
+    """What a task or the flow function logged."""
+    step, number = task
     return [
-        ArtifactRecord(
-            run_id=run_id,
-            step=step,
-            number=number,
-            name=one.name,
-            value=one.value,
-            preview=one.preview,
-            created=now,
-        )
-        for one in task.outputs
+        *[
+            MetricChunk(
+                run_id=run_id, step=step, number=number, name=m.name, values=m.values, steps=m.steps, times=m.times
+            )
+            for m in message.metrics
+        ],
+        *[Param(run_id, name, text, logged=True) for name, text in message.params],
+        *[Tag(run_id, name, value) for name, value in message.tags],
+        *[one.recorded(run_id, task, now, "logged") for one in message.artifacts],
     ]
 
 

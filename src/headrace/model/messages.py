@@ -11,6 +11,7 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
+from headrace.model.records import ArtifactRecord, TaskId
 from headrace.model.values import Packed, Preview
 
 _HEADER = 4
@@ -100,6 +101,19 @@ class Output(msgspec.Struct, frozen=True, array_like=True):
     name: str
     value: Packed
     preview: Preview
+
+    def recorded(self, run_id: int, task: TaskId, created: float, kind: str = "output") -> ArtifactRecord:
+        """The row that says it is of ``task``."""
+        return ArtifactRecord(
+            run_id=run_id,
+            step=task.step,
+            number=task.number,
+            name=self.name,
+            value=self.value,
+            preview=self.preview,
+            created=created,
+            kind=kind,
+        )
 
 
 class Done(msgspec.Struct, frozen=True, array_like=True, tag=17):

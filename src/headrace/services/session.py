@@ -172,15 +172,8 @@ class Session:
 
     def _result(self, value: Any) -> ArtifactRecord:
         packed = codecs.pack(value, self.stores.artifacts)
-        return ArtifactRecord(
-            run_id=self.run.id,
-            step=FLOW_TASK.step,
-            number=FLOW_TASK.number,
-            name="result",
-            value=packed,
-            preview=codecs.preview(value, packed),
-            created=time.time(),
-        )
+        made = Output("result", packed, codecs.preview(value, packed))
+        return made.recorded(self.run.id, FLOW_TASK, time.time())
 
     def _stale(self) -> list[Write]:
         """Tasks of earlier sessions that this one did not come across: they are no part of the result."""

@@ -15,9 +15,10 @@ from contextvars import ContextVar
 import msgspec
 
 from headrace._base.process import host_name, process_owner
+from headrace.engine.rows import tracked
 from headrace.model.errors import HeadraceError, RunBusyError, StoreError, UsageError
 from headrace.model.messages import Output, Track
-from headrace.model.records import FLOW_TASK, ArtifactRecord, Lease, MetricChunk, Param, RunRecord, Tag
+from headrace.model.records import FLOW_TASK, Lease, RunRecord
 from headrace.model.states import RunState
 from headrace.services import provenance
 from headrace.services.session import Stores, lease_name
@@ -105,7 +106,7 @@ class RunLog(TrackBuffer):
         with self._lock:
             while self._kept or self._points or self._params or self._tags or self._artifacts:
                 if not self._kept:
-                    self._kept = writes_of(self._take(), self.run.id, time.time())
+                    self._kept = tracked(self.run.id, FLOW_TASK, self._take(), time.time())
                 self._write(*self._kept)
                 self._kept = []
 
@@ -125,31 +126,6 @@ class RunLog(TrackBuffer):
 
 def _refuse(_: Track) -> None:
     raise AssertionError("a RunLog writes; it sends nothing")
-
-
-def writes_of(message: Track, run_id: int, now: float) -> list[Write]:
-    """What the flow function of a run logged, as rows."""
-    step, number = FLOW_TASK
-    writes: list[Write] = [
-        MetricChunk(run_id=run_id, step=step, number=number, name=m.name, values=m.values, steps=m.steps, times=m.times)
-        for m in message.metrics
-    ]
-    writes += [Param(run_id, name, text, logged=True) for name, text in message.params]
-    writes += [Tag(run_id, name, value) for name, value in message.tags]
-    writes += [
-        ArtifactRecord(
-            run_id=run_id,
-            step=step,
-            number=number,
-            name=one.name,
-            value=one.value,
-            preview=one.preview,
-            created=now,
-            kind="logged",
-        )
-        for one in message.artifacts
-    ]
-    return writes
 
 
 # --- which log --------------------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator, Sequence
 from types import TracebackType
@@ -47,6 +48,33 @@ class Transaction(Protocol):
 
         Whoever follows a table by id would otherwise miss a row whose transaction ended after that of a greater id.
         """
+
+
+class InOneProcess:
+    """A database as one process opened it. In a child that it forks, locks and connections would be shared."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._pid = os.getpid()
+        self._closed = False
+
+    def check_process(self) -> None:
+        """Refuse use after ``close`` and in a forked child."""
+        if os.getpid() != self._pid:
+            raise StoreError(
+                f"{self._name} was opened before a fork and cannot be used in the child process. Open the store again."
+            )
+        if self._closed:
+            raise StoreError(f"{self._name} is closed")
+
+    def close(self) -> None:
+        """Release connections; calling twice is the same as once."""
+        if not self._closed and os.getpid() == self._pid:
+            self._closed = True
+            self._disconnect()
+
+    def _disconnect(self) -> None:
+        raise NotImplementedError
 
 
 class Write(Protocol):

@@ -6,7 +6,6 @@ shared. How durable a commit is, is the server's setting.
 
 from __future__ import annotations
 
-import os
 import select
 import threading
 import time
@@ -22,7 +21,7 @@ from headrace.model.errors import (
     StoreReadOnlyError,
     UsageError,
 )
-from headrace.stores.metadata._database import LOCK_SECONDS, ConflictError, UnfitTextError, hidden
+from headrace.stores.metadata._database import LOCK_SECONDS, ConflictError, InOneProcess, UnfitTextError, hidden
 from headrace.stores.metadata._schema import check
 from headrace.stores.metadata._sql import POSTGRES, Params, Row, Statements, schema_text
 
@@ -213,16 +212,15 @@ class _Writer:
             self._drop()
 
 
-class PostgresDatabase:
+class PostgresDatabase(InOneProcess):
     """A schema of a PostgreSQL database."""
 
     def __init__(self, url: str) -> None:
+        super().__init__(hidden(url))
         self.url = hidden(url)
         self._target, self.schema = _split(url)
         self.statements = Statements(POSTGRES)
         self.one_writer = False
-        self._pid = os.getpid()
-        self._closed = False
         self._writer = _Writer(self)
         self._read_lock = threading.Lock()
         self._reader: psycopg.Connection[Row] | None = None
@@ -264,15 +262,6 @@ class PostgresDatabase:
 
             migrate_postgres(self.connect, self.url)
 
-    def check_process(self) -> None:
-        """Refuse use after ``close`` and in a forked child, which would talk on its parent's connection."""
-        if os.getpid() != self._pid:
-            raise StoreError(
-                f"{self.url} was opened before a fork and cannot be used in the child process. Open the store again."
-            )
-        if self._closed:
-            raise StoreError(f"{self.url} is closed")
-
     def write(self) -> _Writer:
         return self._writer
 
@@ -313,10 +302,7 @@ class PostgresDatabase:
         """The server's autovacuum does that."""
         return 0
 
-    def close(self) -> None:
-        if self._closed or os.getpid() != self._pid:
-            return
-        self._closed = True
+    def _disconnect(self) -> None:
         with self._read_lock:
             if self._reader is not None:
                 self._reader.close()

@@ -23,7 +23,7 @@ from headrace.model.errors import (
     StoreFullError,
     StoreReadOnlyError,
 )
-from headrace.stores.metadata._database import LOCK_SECONDS, UnfitTextError
+from headrace.stores.metadata._database import LOCK_SECONDS, InOneProcess, UnfitTextError
 from headrace.stores.metadata._schema import check
 from headrace.stores.metadata._sql import SQLITE, Params, Row, Statements, schema_text
 
@@ -189,22 +189,21 @@ def _close_all(connections: list[sqlite3.Connection], pid: int) -> None:
             connection.close()
 
 
-class SqliteDatabase:
+class SqliteDatabase(InOneProcess):
     """A database file, closed at the latest when nobody has it any more.
 
     ``synchronous`` is SQLite's word: ``OFF`` or ``FULL``.
     """
 
     def __init__(self, path: Path, synchronous: str) -> None:
+        super().__init__(str(path))
         self.path = str(path)
         self.url = f"sqlite:///{path}"
         self.statements = Statements(SQLITE)
         self.one_writer = True
         self._synchronous = synchronous
-        self._pid = os.getpid()
         self._read_lock = threading.Lock()
         self._reader: sqlite3.Connection | None = None
-        self._closed = False
         try:
             connection = self._open()
             try:
@@ -282,15 +281,6 @@ class SqliteDatabase:
             raise
         return connection
 
-    def check_process(self) -> None:
-        """Refuse use after ``close`` and in a forked child, where SQLite's locks would no longer hold."""
-        if os.getpid() != self._pid:
-            raise StoreError(
-                f"{self.path} was opened before a fork and cannot be used in the child process. Open the store again."
-            )
-        if self._closed:
-            raise StoreError(f"{self.path} is closed")
-
     def write(self) -> _Writer:
         return self._writer
 
@@ -332,10 +322,7 @@ class SqliteDatabase:
     def _size(self) -> int:
         return sum([file.stat().st_size for file in map(Path, (self.path, self.path + "-wal")) if file.exists()])
 
-    def close(self) -> None:
-        if self._closed or os.getpid() != self._pid:
-            return
-        self._closed = True
+    def _disconnect(self) -> None:
         with self._read_lock:
             if self._reader is not None:
                 self._reader.close()

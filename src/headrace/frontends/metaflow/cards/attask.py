@@ -139,13 +139,8 @@ class CardMaker:
         now = time.time()
         ended = None if state is TaskState.RUNNING else now
         task._row = msgspec.structs.replace(record, state=state, finished=ended, attempts=self._call.attempt)
-        place = {"run_id": record.run_id, "step": record.step, "number": record.number, "created": now}
-        task._made = {
-            one.name: ArtifactRecord(name=one.name, value=one.value, preview=one.preview, **place)  # type: ignore[arg-type]
-            for one in made
-        }
-        if caught:
-            task._made.update(_caught(place))
+        success = [Output(SUCCESS, _NOTHING, Preview(""))] if caught else []
+        task._made = {one.name: one.recorded(record.run_id, record.id, now) for one in (*made, *success)}
         task._inherited = self._inherited
         task._values = {
             name: value
@@ -193,10 +188,6 @@ def _trace(error: BaseException) -> str:
     ):
         place = place.tb_next
     return "".join(traceback.format_exception(type(error), error, place))
-
-
-def _caught(place: dict[str, Any]) -> dict[str, ArtifactRecord]:
-    return {SUCCESS: ArtifactRecord(name=SUCCESS, value=_NOTHING, preview=Preview(""), **place)}
 
 
 def _warn(text: str) -> None:

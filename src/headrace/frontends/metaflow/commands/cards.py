@@ -289,21 +289,10 @@ def _keep(task: Task, page: str, stem: str) -> None:
     import time
 
     from headrace.frontends.metaflow.cards.making import kept
-    from headrace.model.records import ArtifactRecord
 
-    run, record = task._run, task._record
+    run = task._run
     made = kept(page, stem, (task.current_attempt, 1000), run.artifacts)
-    row = ArtifactRecord(
-        run_id=run.id,
-        step=record.step,
-        number=record.number,
-        name=made.name,
-        value=made.value,
-        preview=made.preview,
-        created=time.time(),
-        kind="logged",
-    )
-    run.metadata.commit([row])
+    run.metadata.commit([made.recorded(run.id, task._id, time.time(), "logged")])
 
 
 # --- server ---------------------------------------------------------------------------------------------------------

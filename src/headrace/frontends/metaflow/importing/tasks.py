@@ -15,7 +15,8 @@ from headrace.frontends.metaflow.importing.values import Stored, Values
 from headrace.frontends.metaflow.importing.walk import Expected, Outcome
 from headrace.frontends.metaflow.names import ATTEMPT, CARD, SUCCESS, TRANSITION
 from headrace.frontends.metaflow.taskids import task_number
-from headrace.model.records import ArtifactRecord, AttemptRecord, Edge, Input, LogChunk, TaskId, TaskRecord
+from headrace.model.messages import Output
+from headrace.model.records import AttemptRecord, Edge, Input, LogChunk, TaskId, TaskRecord
 from headrace.model.states import AttemptState, Failure, TaskState
 from headrace.model.values import Packed, Preview
 from headrace.stores import codecs
@@ -124,18 +125,7 @@ class TaskWriter:
         return stored
 
     def _artifact(self, task: TaskId, name: str, one: Stored, when: float, kind: str = "output") -> None:
-        self.writes.append(
-            ArtifactRecord(
-                run_id=self._run_id,
-                step=task.step,
-                number=task.number,
-                name=name,
-                value=one.value,
-                preview=one.preview,
-                created=when,
-                kind=kind,
-            )
-        )
+        self.writes.append(Output(name, one.value, one.preview).recorded(self._run_id, task, when, kind))
 
     def _log_artifacts(
         self, task: TaskId, mark: str, made: Mapping[str, Stored], objects: Objects, when: float
