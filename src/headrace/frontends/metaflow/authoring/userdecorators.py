@@ -211,7 +211,21 @@ def _call(function: Callable[..., Any], flow: Any, inputs: Any) -> Any:
 # --- mutators -------------------------------------------------------------------------------------------------------
 
 
-class StepMutator(_UserBase):
+class _Mutator(_UserBase):
+    """Changes what it is put on, or adds to it, twice before a run."""
+
+    def pre_mutate(self, mutable: Any) -> None:
+        """Called once configs are read; parameters and flow decorators may be changed here only."""
+
+    def mutate(self, mutable: Any) -> None:
+        """Called once the command line is read."""
+
+    def add_to_package(self) -> Any:
+        """Files for the package, as ``(path, its place there, ContentType)``; ``authoring.packaging`` asks for them."""
+        return ()
+
+
+class StepMutator(_Mutator):
     """Changes the decorators of a step: ``pre_mutate``, ``mutate``."""
 
     def _attach(self, target: Any) -> Any:
@@ -220,18 +234,8 @@ class StepMutator(_UserBase):
         target.config_decorators.append(self)
         return target
 
-    def pre_mutate(self, mutable_step: MutableStep) -> None:
-        """Called once configs are read."""
 
-    def mutate(self, mutable_step: MutableStep) -> None:
-        """Called once the command line is read."""
-
-    def add_to_package(self) -> Any:
-        """Files for the package, as ``(path, its place there, ContentType)``; ``authoring.packaging`` asks for them."""
-        return ()
-
-
-class FlowMutator(_UserBase):
+class FlowMutator(_Mutator):
     """Changes a flow: its parameters, its decorators, those of its steps."""
 
     _flow_cls: Any = None
@@ -245,16 +249,6 @@ class FlowMutator(_UserBase):
         flow._flow_mutators.append(self)
         self._flow_cls = flow
         return flow
-
-    def pre_mutate(self, mutable_flow: MutableFlow) -> None:
-        """Called once configs are read; parameters and flow decorators may be changed here only."""
-
-    def mutate(self, mutable_flow: MutableFlow) -> None:
-        """Called once the command line is read."""
-
-    def add_to_package(self) -> Any:
-        """Files for the package, as ``(path, its place there, ContentType)``; ``authoring.packaging`` asks for them."""
-        return ()
 
 
 Spec = tuple[str, str, list[Any], dict[str, Any]]

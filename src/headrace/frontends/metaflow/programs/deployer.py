@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping
 from typing import Any, NoReturn
 
 from headrace.frontends.metaflow.exceptions import NotSupportedException
-from headrace.frontends.metaflow.programs.flowfile import FlowFile
+from headrace.frontends.metaflow.programs.flowfile import OfFlowFile
 
 _SCHEDULERS = {"argo_workflows": "Argo Workflows", "step_functions": "AWS Step Functions"}
 
@@ -19,32 +17,13 @@ def _refuse(what: str, scheduler: str = "other schedulers") -> NoReturn:
     )
 
 
-class Deployer:
+class Deployer(OfFlowFile):
     """A flow file that is to be deployed.
 
     Raises:
         FileNotFoundError: there is no such file.
         MetaflowException: it holds no flow, or several.
     """
-
-    def __init__(
-        self,
-        flow_file: str,
-        show_output: bool = True,
-        profile: str | None = None,
-        env: Mapping[str, str] | None = None,
-        cwd: str | None = None,
-        file_read_timeout: int = 3600,
-        **kwargs: Any,
-    ) -> None:
-        self.flow_file = os.path.abspath(flow_file)  # noqa: PTH100
-        self.show_output = show_output
-        self.profile = profile
-        self.env = env
-        self.cwd = cwd
-        self.file_read_timeout = file_read_timeout
-        self.top_level_kwargs = kwargs
-        FlowFile(self.flow_file, cwd or os.getcwd(), {**os.environ, **(env or {})})  # noqa: PTH109
 
     def argo_workflows(self, **deployer_kwargs: Any) -> NoReturn:
         """Not supported.

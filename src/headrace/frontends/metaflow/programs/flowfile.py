@@ -73,6 +73,36 @@ class FlowFile:
             prepare(cls, files, texts, user_name())
 
 
+class OfFlowFile:
+    """What drives a flow file from a program: in folder ``cwd``, with ``env`` beside the environment.
+
+    Other keywords are options before the command.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        MetaflowException: it holds no flow, or several.
+    """
+
+    def __init__(
+        self,
+        flow_file: str,
+        show_output: bool = True,
+        profile: str | None = None,
+        env: Mapping[str, str] | None = None,
+        cwd: str | None = None,
+        file_read_timeout: int = 3600,
+        **kwargs: Any,
+    ) -> None:
+        self.flow_file = os.path.abspath(flow_file)  # noqa: PTH100
+        self.show_output = show_output
+        self.profile, self.env = profile, env
+        self.env_vars = {**os.environ, **(env or {}), **({"METAFLOW_PROFILE": profile} if profile else {})}
+        self.cwd = cwd or os.getcwd()  # noqa: PTH109
+        self.file_read_timeout = file_read_timeout
+        self.top_level_kwargs = kwargs
+        self._flow = FlowFile(self.flow_file, self.cwd, self.env_vars)
+
+
 # --- keywords to words --------------------------------------------------------------------------------------------
 
 

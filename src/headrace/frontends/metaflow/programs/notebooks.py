@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from headrace.frontends.metaflow.programs.deployer import Deployer
+from headrace.frontends.metaflow.programs.flowfile import OfFlowFile
 from headrace.frontends.metaflow.programs.runner import ExecutingRun, ExecutingTask, Runner
 
 
@@ -74,16 +75,15 @@ def _write_cell(flow: Any, folder: str, who: str, error: type[Exception]) -> str
     return path
 
 
-def _environment(env: Mapping[str, str] | None) -> dict[str, str]:
-    return {**(env or {}), "JPY_PARENT_PID": ""}
-
-
-class NBRunner:
-    """Runs the flow that the current cell holds; to be made on the last line of the cell. Keywords are ``Runner``'s.
+class _OfCell:
+    """What drives the flow of the current cell. Other keywords are those of the class that drives a file.
 
     Raises:
-        NBRunnerInitializationError: there is no notebook here; ModuleNotFoundError: the cell has no flow.
+        MetaflowException: there is no notebook here; ModuleNotFoundError: the cell has no flow.
     """
+
+    _driver: type[OfFlowFile]
+    _error: type[Exception]
 
     def __init__(
         self,
@@ -97,22 +97,39 @@ class NBRunner:
     ) -> None:
         self.flow = flow
         self.base_dir = base_dir if base_dir is not None else os.getcwd()  # noqa: PTH109
-        self._file = _write_cell(flow, self.base_dir, "NBRunner", NBRunnerInitializationError)
+        self._file = _write_cell(flow, self.base_dir, type(self).__name__, self._error)
+        environment = {**(env or {}), "JPY_PARENT_PID": ""}
+        driver: Any = self._driver
         try:
-            self.runner = Runner(
-                self._file,
-                show_output=show_output,
-                profile=profile,
-                env=_environment(env),
-                cwd=self.base_dir,
-                file_read_timeout=file_read_timeout,
-                **kwargs,
+            self._made: Any = driver(
+                self._file, show_output, profile, environment, self.base_dir, file_read_timeout, **kwargs
             )
         except BaseException as error:
             os.remove(self._file)  # noqa: PTH107
             if isinstance(error, NameError):
                 error.add_note(_ALONE)
             raise
+
+    def cleanup(self) -> None:
+        """Remove the file of the cell; may be called again."""
+        if os.path.exists(self._file):  # noqa: PTH110
+            os.remove(self._file)  # noqa: PTH107
+
+
+class NBRunner(_OfCell):
+    """Runs the flow that the current cell holds; to be made on the last line of the cell. Keywords are ``Runner``'s.
+
+    Raises:
+        NBRunnerInitializationError: there is no notebook here; ModuleNotFoundError: the cell has no flow.
+    """
+
+    _driver, _error = Runner, NBRunnerInitializationError
+
+    @property
+    def runner(self) -> Runner:
+        """What runs the file of the cell."""
+        made: Runner = self._made
+        return made
 
     def nbrun(self, **kwargs: Any) -> Any:
         """Run the flow, wait for its end and clean up; the run."""
@@ -154,47 +171,20 @@ class NBRunner:
 
     def cleanup(self) -> None:
         """Remove the file of the cell and those of outputs; may be called again."""
-        if os.path.exists(self._file):  # noqa: PTH110
-            os.remove(self._file)  # noqa: PTH107
+        super().cleanup()
         self.runner.cleanup()
 
 
-class NBDeployer:
+class NBDeployer(_OfCell):
     """A ``Deployer`` of the flow that the current cell holds; all else is that one's.
 
     Raises:
         NBDeployerInitializationError: there is no notebook here; ModuleNotFoundError: the cell has no flow.
     """
 
-    def __init__(
-        self,
-        flow: Any,
-        show_output: bool = True,
-        profile: str | None = None,
-        env: Mapping[str, str] | None = None,
-        base_dir: str | None = None,
-        file_read_timeout: int = 3600,
-        **kwargs: Any,
-    ) -> None:
-        self.flow = flow
-        self.cwd = base_dir if base_dir is not None else os.getcwd()  # noqa: PTH109
-        self.flow_file = _write_cell(flow, self.cwd, "NBDeployer", NBDeployerInitializationError)
-        self.deployer = Deployer(
-            self.flow_file,
-            show_output=show_output,
-            profile=profile,
-            env=_environment(env),
-            cwd=self.cwd,
-            file_read_timeout=file_read_timeout,
-            **kwargs,
-        )
+    _driver, _error = Deployer, NBDeployerInitializationError
 
     def __getattr__(self, name: str) -> Any:
-        if name == "deployer":
+        if name == "_made":
             raise AttributeError(name)
-        return getattr(self.deployer, name)
-
-    def cleanup(self) -> None:
-        """Remove the file of the cell."""
-        if os.path.exists(self.flow_file):  # noqa: PTH110
-            os.remove(self.flow_file)  # noqa: PTH107
+        return self._made if name == "deployer" else getattr(self._made, name)

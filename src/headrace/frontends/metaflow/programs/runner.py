@@ -8,12 +8,13 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
-from headrace.frontends.metaflow.programs.flowfile import FlowFile
+from headrace.frontends.metaflow.programs.flowfile import OfFlowFile
 from headrace.frontends.metaflow.programs.processes import CommandManager, SubprocessManager
 
 #: Seconds between two looks for the file in which a flow says what it has begun.
@@ -92,7 +93,7 @@ class ExecutingTask(ExecutingProcess):
         self.task = task_obj
 
 
-class Runner:
+class Runner(OfFlowFile):
     """Runs ``flow_file`` in processes of their own, in folder ``cwd``. Other keywords are options before the command.
 
     Raises:
@@ -100,24 +101,10 @@ class Runner:
         MetaflowException: it holds no flow, or several.
     """
 
-    def __init__(
-        self,
-        flow_file: str,
-        show_output: bool = True,
-        profile: str | None = None,
-        env: Mapping[str, str] | None = None,
-        cwd: str | None = None,
-        file_read_timeout: int = 3600,
-        **kwargs: Any,
-    ) -> None:
-        self.flow_file = os.path.abspath(flow_file)  # noqa: PTH100
-        self.show_output = show_output
-        self.env_vars = {**os.environ, **(env or {}), **({"METAFLOW_PROFILE": profile} if profile else {})}
-        self.cwd = cwd or os.getcwd()  # noqa: PTH109
-        self.file_read_timeout = file_read_timeout
-        self.top_level_kwargs = kwargs
-        self.spm = SubprocessManager()
-        self._flow = FlowFile(self.flow_file, self.cwd, self.env_vars)
+    @cached_property
+    def spm(self) -> SubprocessManager:
+        """The processes that it started."""
+        return SubprocessManager()
 
     def __enter__(self) -> Self:
         return self
