@@ -68,6 +68,7 @@ def _without_ours(trace: TracebackType | None) -> TracebackType | None:
         trace = trace.tb_next
     following = None
     for one in reversed(kept):
-        one.tb_next = following
+        if one.tb_next is not following:  # setting it walks the rest, to find loops: quadratic
+            one.tb_next = following
         following = one
     return following

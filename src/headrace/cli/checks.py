@@ -40,6 +40,7 @@ def all_checks() -> list[Check]:
     checks += _guarded("disk", lambda: _disk(settings))
     checks += _guarded("runs", lambda: _runs(settings))
     checks.append(_workers())
+    checks.append(_metaflow())
     return checks
 
 
@@ -180,3 +181,20 @@ def _workers() -> Check:
     here = wiring.machine()
     text = f"forked from a warm server, else from a fresh interpreter; {here.cpu:g} cores, {format_size(here.memory)}"
     return Check(name="workers", ok=True, text=f"{text}, {here.gpu} GPUs")
+
+
+def _metaflow() -> Check:
+    """What ``python flow.py run`` of a Metaflow file would meet; ``headrace run flow.py`` works in any case."""
+    from importlib.machinery import PathFinder
+
+    from headrace.frontends.metaflow.programs.script import SHIM
+
+    found = PathFinder.find_spec("metaflow", [one for one in sys.path if one])
+    place = "" if found is None or found.origin is None else str(Path(found.origin).parent)
+    if place.startswith(SHIM):
+        text = "`import metaflow` finds Headrace"
+    elif place:
+        text = f"`import metaflow` finds the package itself, in {place}; `headrace run FILE.py` runs flows here"
+    else:
+        text = "`import metaflow` finds nothing; headrace run FILE.py runs flows, or see `headrace dialect`"
+    return Check(name="metaflow", ok=True, text=text)

@@ -121,6 +121,14 @@ def cut(text: str, width: int) -> str:
     return "".join(kept) + "…"
 
 
+def brief(value: object, most: int = 200) -> str:
+    """How ``value`` begins, on one line, where it is too long to be shown: an included file may be a parameter."""
+    text = value if isinstance(value, str) else repr(value)
+    if len(text) <= most:
+        return text
+    return f"{cut(clean(text[:most]), most - 1).rstrip('…')}… ({len(text):,} characters)"
+
+
 def paragraph(text: str) -> str:
     """``text`` broken into lines where somebody looks, one line elsewhere."""
     width = terminal_width()

@@ -33,7 +33,10 @@ class MetricChange(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StepChange(msgspec.Struct, frozen=True, kw_only=True):
-    """A step: tasks on both sides, those called with equal inputs, and which of these made different outputs."""
+    """A step: tasks on both sides, those called with equal inputs, and which of these made different outputs.
+
+    ``code_changed`` is None where the code of a side is not known, as that of imported runs is not.
+    """
 
     step: str
     left: int
@@ -41,7 +44,7 @@ class StepChange(msgspec.Struct, frozen=True, kw_only=True):
     equal_inputs: int
     equal_outputs: int
     different: list[str]
-    code_changed: bool
+    code_changed: bool | None
 
 
 class RunDiff(msgspec.Struct, frozen=True, kw_only=True):
@@ -82,8 +85,8 @@ def compare_runs(metadata: MetadataStore, left: RunRecord, right: RunRecord) -> 
         right=right.name,
         facts=_changes(_facts(left, before), _facts(right, after)),
         params=_changes(*params),
-        files=_changes(_files(before), _files(after)),
-        packages=_changes(before.packages, after.packages),
+        files=_known(_files(before), _files(after)),
+        packages=_known(before.packages, after.packages),
         metrics=_metrics(metadata, left.id, right.id),
         steps=_steps(sides, [_digests(one) for one in made], right),
         outputs=_outputs(sides, made),
@@ -103,6 +106,17 @@ def _facts(run: RunRecord, details: RunDetails) -> dict[str, str]:
 
 def _files(details: RunDetails) -> dict[str, str]:
     return {name: blob.hex[:12] for name, blob in details.sources.items()}
+
+
+def _code_changed(left: set[bytes], right: set[bytes]) -> bool | None:
+    if not left or not right:
+        return False
+    return None if b"" in left | right else left != right
+
+
+def _known(left: Mapping[str, str], right: Mapping[str, str]) -> list[Change]:
+    """Changes, where it is known of both sides what they had."""
+    return _changes(left, right) if left and right else []
 
 
 def _changes(left: Mapping[str, str], right: Mapping[str, str]) -> list[Change]:
@@ -141,7 +155,7 @@ def _steps(sides: list[_Tasks], digests: list[_Digests], right: RunRecord) -> li
                 equal_inputs=len(common),
                 equal_outputs=len(common) - len(different),
                 different=different,
-                code_changed=bool(a and b) and {one.code for one in a.values()} != {one.code for one in b.values()},
+                code_changed=_code_changed({one.code for one in a.values()}, {one.code for one in b.values()}),
             )
         )
     return found

@@ -189,7 +189,7 @@ def failure_of(metadata: MetadataStore, run: RunRecord) -> FailureView | None:
     """Why the run failed; of a failed task, the traceback of its last attempt."""
     if not run.error:
         return None
-    traceback, failure, count = run.traceback, "", 0
+    error, traceback, failure, count = run.error, run.traceback, "", 0
     if run.failed_task:
         step, _, number = run.failed_task.rpartition("/")
         task = TaskId(step, int(number)) if number.isdigit() else FLOW_TASK
@@ -198,9 +198,10 @@ def failure_of(metadata: MetadataStore, run: RunRecord) -> FailureView | None:
         if attempts:
             traceback = attempts[-1].traceback or traceback
             failure = attempts[-1].failure
+            error = attempts[-1].error or error
     return FailureView(
         task=f"{run.name}/{run.failed_task}" if run.failed_task else "",
-        error=run.error,
+        error=error,
         traceback=users_frames(traceback),
         failure=failure,
         attempts=count,

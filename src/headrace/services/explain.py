@@ -209,6 +209,8 @@ def _compare(where: _Sources, run: RunRecord, other: TaskRecord, own_run: RunRec
     )
     details = _package_details(run, own_run) if other.environment != task.environment else []
     parts.append(_part("environment", other.environment.hex()[:12], task.environment.hex()[:12], details))
+    if task.cache_key:
+        parts.append(_part("cache", "on" if other.cache_key else "off", "on"))
     return Comparison(task=task_name(run, other.id), parts=parts)
 
 

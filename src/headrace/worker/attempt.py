@@ -202,10 +202,24 @@ def _failed(
     if isinstance(error, SystemExit):
         summary = f"the step called sys.exit({error.code!r}); return a value or raise an exception instead"
     else:
-        summary = "".join(traceback.format_exception_only(type(error), error)).strip().splitlines()[-1]
+        summary = _summary(error)
     classes = tuple(f"{c.__module__}.{c.__qualname__}" for c in type(error).__mro__ if c is not object)
     exception = None if _would_steer(error) else _keep(error, store)
     return Failed(message.token, failure, summary, text, exception, classes, meter.read(), bad_blob)
+
+
+def _summary(error: BaseException) -> str:
+    """The error on one line: what it is and how its message begins, without its notes."""
+    import traceback
+
+    parts = traceback.format_exception_only(type(error), error)
+    at = len(parts) - 1 - len(getattr(error, "__notes__", ())) if isinstance(error, SyntaxError) else 0
+    lines = [line.strip() for line in parts[at].splitlines() if line.strip()]
+    first = " ".join(lines[:2]) if lines[0].endswith(":") else lines[0]
+    kind = type(error)
+    if kind.__module__.startswith("headrace."):  # where a class of ours is to be found does not help
+        first = first.replace(f"{kind.__module__}.{kind.__qualname__}", kind.__qualname__, 1)
+    return first
 
 
 def _is_deliberate(error: BaseException) -> bool:

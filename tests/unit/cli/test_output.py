@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from headrace.cli import output
-from headrace.cli.output import Column, bar, clean, clean_lines, cut, print_table, width_of
+from headrace.cli.output import Column, bar, brief, clean, clean_lines, cut, print_table, width_of
 
 
 def test_control_characters_are_shown_not_obeyed() -> None:
@@ -18,6 +18,15 @@ def test_wide_characters_take_two_columns() -> None:
     assert width_of("日本") == 4
     assert cut("日本語", 5) == "日本…"
     assert cut("abc", 3) == "abc"
+
+
+def test_what_is_too_long_to_be_shown_says_how_long_it_is() -> None:
+    assert brief("short") == "short"
+    assert brief(["a", 1]) == "['a', 1]"
+    shown = brief("line\n" * 40_000, 50)
+    assert shown.startswith("line line line")
+    assert shown.endswith("… (200,000 characters)")
+    assert width_of(shown.partition("…")[0]) < 50
 
 
 @pytest.mark.parametrize("width", [40, 80, 120])

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from headrace.cli.opening import RunName, as_json, open_existing
-from headrace.cli.output import Column, colours, heading, number, print_json, print_table, style
+from headrace.cli.output import Column, brief, colours, heading, number, print_json, print_table, style
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -87,7 +87,7 @@ def _print_steps(view: RunDiff) -> None:
             str(one.right),
             str(one.equal_inputs),
             str(one.equal_outputs),
-            "changed" if one.code_changed else "",
+            "not known" if one.code_changed is None else "changed" if one.code_changed else "",
         )
         for one in view.steps
     ]
@@ -109,7 +109,7 @@ def _print_changes(title: str, view: RunDiff, changes: Sequence[Change]) -> None
 
 
 def _side(text: str | None) -> str:
-    return "-" if text is None else text
+    return "-" if text is None else brief(text)
 
 
 def _number(value: float | None) -> str:

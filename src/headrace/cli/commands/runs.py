@@ -8,7 +8,18 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from headrace.cli.opening import as_json, complete_flow, complete_state, open_existing
-from headrace.cli.output import Column, cut, is_terminal, moment, number, print_json, print_table, tags_apart, tags_text
+from headrace.cli.output import (
+    Column,
+    brief,
+    cut,
+    is_terminal,
+    moment,
+    number,
+    print_json,
+    print_table,
+    tags_apart,
+    tags_text,
+)
 
 if TYPE_CHECKING:
     from headrace.services.listing import RunRow
@@ -101,5 +112,4 @@ def _cells(row: RunRow) -> tuple[str, ...]:
 
 
 def _short(value: Any) -> str:
-    text = value if isinstance(value, str) else str(value)
-    return cut(text, 40) if is_terminal() else text
+    return cut(brief(value, 100), 40) if is_terminal() else brief(value, 100)

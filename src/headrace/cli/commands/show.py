@@ -11,6 +11,7 @@ from headrace.cli.opening import RunName, as_json, open_existing
 from headrace.cli.output import (
     Column,
     bar,
+    brief,
     clean_lines,
     cut,
     heading,
@@ -83,18 +84,13 @@ def _print_run(view: RunView) -> None:
             ("file", where.entry.removesuffix(":")),
             ("command", " ".join(where.command)),
             ("by", f"{run.user}@{run.host}" if run.host else run.user),
-            (
-                "python",
-                f"{where.python} with {where.packages} package{'s' * (where.packages != 1)}" if where.python else "",
-            ),
+            ("python", where.python + (f" with {where.packages} packages" if where.packages else "")),
             ("git", commit if where.git_commit else ""),
         ]
     )
     if run.params:
         heading("\nParameters")
-        print_facts(
-            [(key, value if isinstance(value, str) else repr(value)) for key, value in run.params.items()], "  "
-        )
+        print_facts([(key, brief(value)) for key, value in run.params.items()], "  ")
     if view.steps:
         heading("\nSteps")
         _print_steps(view.steps)
@@ -289,13 +285,41 @@ def _source(sources: list[str], run: str) -> str:
 def _print_output(one: ArtifactView) -> None:
     from headrace._base.sizes import format_size
 
-    facts = "".join(f", {label} {fact}" for label, fact in one.facts.items())
+    of_columns = _of_columns(one)
+    facts = "".join(f", {label} {fact}" for label, fact in one.facts.items() if not of_columns or " " not in label)
     click.echo(f"  {one.name}: {one.type.removeprefix('builtins.')}, {format_size(one.size)}{clean_lines(facts)}")
+    if of_columns:
+        print_table((Column("COLUMN", flex=True), Column("DTYPE"), Column("RANGE", flex=True)), of_columns, "    ")
     if one.table:
-        print_table([Column(name, flex=True) for name in one.table[0]], one.table[1:], "    ")
+        click.echo()
+        print_table(
+            [Column(name, flex=True) for name in one.table[0]],
+            [[_tidy(cell) for cell in row] for row in one.table[1:]],
+            "    ",
+        )
     elif one.text:
         for line in clean_lines(one.text).splitlines()[:_FEW]:
             click.echo(f"    {line}")
+
+
+def _of_columns(one: ArtifactView) -> list[tuple[str, str, str]]:
+    """What is known of each column of a frame: its name, its type, the range of its numbers."""
+    found = []
+    for label, fact in one.facts.items():
+        kind, _, name = label.partition(" ")
+        if kind == "dtype" and name:
+            found.append((name, fact, one.facts.get(f"range {name}", "")))
+    return found
+
+
+def _tidy(cell: str) -> str:
+    """A number of a frame with as many digits as one reads."""
+    if len(cell) < 10 or "." not in cell:
+        return cell
+    try:
+        return f"{float(cell):.6g}"
+    except ValueError:
+        return cell
 
 
 def _print_attempts(task: TaskView) -> None:

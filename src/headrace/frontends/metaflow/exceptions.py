@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+import os
+import re
+
 from headrace.frontends.metaflow.names import stored
 
 #: The exit code of a task that must not be tried again.
 METAFLOW_EXIT_DISALLOW_RETRY = 202
 #: That of one that may, as any other but 0 is.
 METAFLOW_EXIT_ALLOW_RETRY = 203
+
+
+#: Names in texts of errors stand between stars.
+STARRED = re.compile(r"\*([^*\n]+)\*")
+
+
+def without_stars(text: str) -> str:
+    """``text`` without the stars that mark names in it."""
+    return STARRED.sub(r"\1", text)
 
 
 class MetaflowException(Exception):
@@ -210,9 +222,25 @@ class DuplicateFlowDecoratorException(MetaflowException):
 
 
 class LintWarn(MetaflowException):
-    """The flow's graph cannot work."""
+    """The flow's graph cannot work; ``source_file`` is where, as a step may be of a class in another module."""
 
     headline = "Validity checker found an issue"
+
+    def __init__(self, msg: str = "", lineno: int | None = None, source_file: str | None = None) -> None:
+        super().__init__(msg, lineno)
+        self.source_file = source_file
+
+    def __str__(self) -> str:
+        if not self.line_no or not self.source_file:
+            return super().__str__()
+        shown = os.path.relpath(self.source_file)
+        return f"{self.source_file if shown.startswith('..') else shown}:{self.line_no}: {self.message}"
+
+
+class ArtifactNotStorable(MetaflowException):
+    """A step ended with an artifact that cannot be pickled."""
+
+    headline = "Cannot store artifact"
 
 
 class NotSupportedException(MetaflowException):

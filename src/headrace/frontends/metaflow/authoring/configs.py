@@ -29,7 +29,7 @@ class ConfigValue(dict[str, Any]):
 
     def __getattr__(self, key: str) -> Any:
         if key.startswith("__") or key not in self:
-            raise AttributeError(key)
+            raise AttributeError(key, name=key, obj=self)
         return self[key]
 
     def _refuse(self, *_: Any, **__: Any) -> Any:

@@ -187,7 +187,7 @@ class FlowBase(metaclass=FlowSpecMeta):
             return value
         if state is not None and name in _MADE:
             return _MADE[name](self, state)
-        raise AttributeError(f"Flow {type(self).__name__} has no attribute '{name}'")
+        raise AttributeError(f"Flow {type(self).__name__} has no attribute '{name}'", name=name, obj=self)
 
     def __getstate__(self) -> Any:
         raise MetaflowException(
@@ -315,9 +315,13 @@ class FlowBase(metaclass=FlowSpecMeta):
     def _target(self, step: str, dst: Any) -> str:
         name = getattr(getattr(dst, "__func__", None), "__name__", None)
         if name is None or name not in type(self)._steps:
-            shown = name or repr(dst)
+            if name is None and (own := next((key for key in type(self)._steps if vars(self).get(key) is dst), None)):
+                raise InvalidNextException(
+                    f"Step *{step}* goes on to {repr(dst)[:60]}, which is no step: *self.{own}* was given that value. "
+                    "Call the artifact something else than the step."
+                )
             raise InvalidNextException(
-                f"Step *{step}* specifies a self.next() transition to an unknown step, *{shown}*."
+                f"Step *{step}* specifies a self.next() transition to an unknown step, *{name or repr(dst)}*."
             )
         return str(name)
 

@@ -70,6 +70,16 @@ class DAGNode:
         """Whether its ``self.next`` is none that works; ``tail_problem`` says why."""
         return bool(self.tail_problem)
 
+    @property
+    def here(self) -> tuple[int, str]:
+        """Line and file of the step."""
+        return self.func_lineno, self.source_file
+
+    @property
+    def tail(self) -> tuple[int, str]:
+        """Line and file of its ``self.next``."""
+        return self.tail_next_lineno, self.source_file
+
     def __str__(self) -> str:
         return node_text(self)
 
@@ -325,17 +335,17 @@ def lint(graph: FlowGraph) -> None:
 def _check_names(graph: FlowGraph) -> None:
     for node in graph:
         if node.name in _RESERVED_STEPS or node.name.startswith("_"):
-            raise LintWarn(f"Step name *{node.name}* is reserved. Choose another name.", node.func_lineno)
+            raise LintWarn(f"Step name *{node.name}* is reserved. Choose another name.", *node.here)
         if not all(char.isdigit() or char == "_" or "a" <= char <= "z" for char in node.name):
             raise LintWarn(
                 f"Step name *{node.name}* is not valid: use lower-case letters, digits and underscores.",
-                node.func_lineno,
+                *node.here,
             )
         if node.num_args not in (1, 2):
             raise LintWarn(
                 f"Step *{node.name}* takes {node.num_args} arguments. A step takes *self*; a join takes *self* and "
                 "*inputs*.",
-                node.func_lineno,
+                *node.here,
             )
 
 
@@ -345,14 +355,14 @@ def _check_joins(graph: FlowGraph) -> None:
             raise LintWarn(
                 f"Step *{node.name}* is both a join step (it takes an extra argument) and a split step (it goes on to "
                 "several). This is not allowed. Add a new step so that split and join become separate steps.",
-                node.func_lineno,
+                *node.here,
             )
 
 
 def _check_twice(graph: FlowGraph) -> None:
     for node in graph:
         if not node.condition and len(set(node.out_funcs)) < len(node.out_funcs):
-            raise LintWarn(f"Step *{node.name}* goes on to the same step twice.", node.tail_next_lineno)
+            raise LintWarn(f"Step *{node.name}* goes on to the same step twice.", *node.tail)
 
 
 def _check_ends(graph: FlowGraph) -> None:
@@ -366,25 +376,31 @@ def _check_ends(graph: FlowGraph) -> None:
         if len(marked) > 1:
             raise LintWarn(f"Several steps are marked as the {what} of the flow: {', '.join(marked)}.")
     if graph.end_step != graph.start_step and graph[graph.end_step].num_args > 1:
-        raise LintWarn("The end step cannot be a join: add a join before it.", graph[graph.end_step].func_lineno)
+        raise LintWarn(
+            "The end step cannot be a join: add a join before it.",
+            *graph[graph.end_step].here,
+        )
     if graph[graph.start_step].num_args > 1:
-        raise LintWarn("The start step cannot be a join: it takes *self* only.", graph[graph.start_step].func_lineno)
+        raise LintWarn(
+            "The start step cannot be a join: it takes *self* only.",
+            *graph[graph.start_step].here,
+        )
 
 
 def _check_tails(graph: FlowGraph) -> None:
     for node in graph:
         if node.name == graph.end_step:
             if node.has_tail_next:
-                raise LintWarn(f"The end step *{node.name}* cannot have a self.next().", node.tail_next_lineno)
+                raise LintWarn(f"The end step *{node.name}* cannot have a self.next().", *node.tail)
         elif not node.has_tail_next:
             raise LintWarn(
                 f"Step *{node.name}* is missing a self.next() transition: it must be the last statement of the step.",
-                node.func_lineno,
+                *node.here,
             )
         elif node.tail_problem:
             raise LintWarn(
                 f"Step *{node.name}* specifies an invalid self.next() transition: {node.tail_problem}.",
-                node.tail_next_lineno,
+                *node.tail,
             )
 
 
@@ -394,7 +410,7 @@ def _check_targets(graph: FlowGraph) -> None:
             if target not in graph:
                 raise LintWarn(
                     f"Step *{node.name}* specifies a self.next() transition to an unknown step, *{target}*.",
-                    node.tail_next_lineno,
+                    *node.tail,
                 )
 
 
@@ -411,7 +427,7 @@ def _check_reachable(graph: FlowGraph) -> None:
         names = ", ".join(node.name for node in orphans)
         raise LintWarn(
             f"Step *{names}* is unreachable from the start step. Add self.next({names}) in another step or remove it.",
-            orphans[0].func_lineno,
+            *orphans[0].here,
         )
 
 
@@ -429,10 +445,13 @@ def _check_cycles(graph: FlowGraph) -> None:
                 stack.pop()
             elif target == name:
                 if graph[name].type != "split-switch":
-                    raise LintWarn(_loop(f"{name}->{name}"), graph[name].func_lineno)
+                    raise LintWarn(_loop(f"{name}->{name}"), *graph[name].here)
             elif state.get(target) == 1:
                 path = [one for one, _ in stack]
-                raise LintWarn(_loop("->".join([*path[path.index(target) :], target])), graph[target].func_lineno)
+                raise LintWarn(
+                    _loop("->".join([*path[path.index(target) :], target])),
+                    *graph[target].here,
+                )
             elif target not in state:
                 state[target] = 1
                 stack.append((target, iter(graph[target].out_funcs)))
@@ -453,14 +472,14 @@ def _check_nesting(graph: FlowGraph) -> None:
         known = within.get(name)
         if known is not None:
             if known != splits:
-                raise LintWarn(_crossing(graph, node, known, splits), node.func_lineno)
+                raise LintWarn(_crossing(graph, node, known, splits), *node.here)
             continue
         within[name] = splits
         if node.num_args > 1 and splits and joins.setdefault(splits[-1], name) != name:
             raise LintWarn(
                 f"The branches of the split *{splits[-1]}* end in several joins, *{joins[splits[-1]]}* and *{name}*. "
                 "All of them must lead to one.",
-                node.func_lineno,
+                *node.here,
             )
         todo += _enter(graph, node, splits)
 
@@ -471,27 +490,41 @@ def _enter(graph: FlowGraph, node: DAGNode, splits: tuple[str, ...]) -> list[tup
             raise LintWarn(
                 f"Step *{node.name}* seems like a join step (it takes an extra input argument) but an incorrect number "
                 "of steps lead to it: there is no split before it.",
-                node.func_lineno,
+                *node.here,
             )
         if splits[-1] in node.in_funcs:
             raise LintWarn(
                 f"Step *{node.name}* joins directly after the split *{splits[-1]}*. Put a step between them.",
-                node.func_lineno,
+                *node.here,
             )
         if any(graph[one].type == "split-switch" for one in node.in_funcs):
             raise LintWarn(
-                f"Step *{node.name}* is a join and the target of a switch. Put a step between them.", node.func_lineno
+                f"Step *{node.name}* is a join and the target of a switch. Put a step between them.",
+                *node.here,
             )
         splits = splits[:-1]
     if node.name == graph.end_step and splits:
         raise LintWarn(
-            f"Step *{node.name}* reached before a split started at step *{splits[-1]}* was joined. Add a join step "
-            "before it.",
-            node.func_lineno,
+            f"Step *{node.name}* reached before a split started at step *{splits[-1]}* was joined. "
+            + _missing_join(graph),
+            *node.here,
         )
     if node.type in ("split", "foreach"):
         splits = (*splits, node.name)
     return [(target, splits) for target in node.out_funcs if not (target == node.name and node.condition)]
+
+
+def _missing_join(graph: FlowGraph) -> str:
+    """What to do about a split that nothing joins."""
+    for node in graph:
+        before = [graph[one] for one in node.in_funcs]
+        chosen = any(one.type == "split-switch" for one in before)
+        if len(before) > 1 and node.num_args == 1 and node.name != graph.end_step and not chosen:
+            return (
+                f"Step *{node.name}*, to which {' and '.join(node.in_funcs)} lead, does not join them: it needs "
+                f"another argument, def {node.name}(self, inputs)."
+            )
+    return "Add a join step before it, one with another argument: def join(self, inputs)."
 
 
 def _crossing(graph: FlowGraph, node: DAGNode, known: tuple[str, ...], splits: tuple[str, ...]) -> str:
@@ -518,11 +551,12 @@ def _check_decorators(graph: FlowGraph) -> None:
             parents = [graph[one] for one in node.in_funcs]
             if not any(parent.parallel_foreach for parent in parents):
                 raise LintWarn(
-                    f"Step *{node.name}* has @parallel, but no step leads to it with num_parallel.", node.func_lineno
+                    f"Step *{node.name}* has @parallel, but no step leads to it with num_parallel.",
+                    *node.here,
                 )
         for target in node.out_funcs if node.parallel_foreach else ():
             if not graph[target].parallel_step:
                 raise LintWarn(
                     f"Step *{target}* is reached with num_parallel: decorate it with @parallel.",
-                    graph[target].func_lineno,
+                    *graph[target].here,
                 )

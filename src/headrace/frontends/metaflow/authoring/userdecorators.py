@@ -34,7 +34,8 @@ USER_SKIP_STEP: dict[str, Any] = {}
 _kinds: dict[str, type[Any]] = {}
 
 
-def _full_name(kind: type[Any]) -> str:
+def full_name(kind: type[Any]) -> str:
+    """``module.Class``, by which users know a decorator of theirs."""
     return f"{kind.__module__}.{kind.__qualname__}"
 
 
@@ -48,7 +49,7 @@ class _UserBase:
     def __init_subclass__(cls, **more: Any) -> None:
         super().__init_subclass__(**more)
         if not cls.__module__.startswith("headrace."):
-            _kinds[_full_name(cls)] = cls
+            _kinds[full_name(cls)] = cls
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
         made = super().__new__(cls)
@@ -280,7 +281,7 @@ def _spec(one: Decorator) -> Spec:
 
 
 def _user_spec(one: _UserBase) -> Spec:
-    return one.decorator_name, _full_name(type(one)), list(one._args), dict(one._kwargs)
+    return one.decorator_name, full_name(type(one)), list(one._args), dict(one._kwargs)
 
 
 def user_kind(name: str) -> type[_UserBase] | None:

@@ -25,6 +25,8 @@ class CardNotPresentException(MetaflowException):
         asked = (("hash", card_hash), ("type", card_type), ("id", card_id))
         what = next((f" with {name} '{value}'" for name, value in asked if value is not None), "")
         hint = " A hash is given in full, or by its first characters." if card_hash is not None else ""
+        if not what:
+            hint = " Tasks have cards whose step has @card, or that ran with `run --with card`."
         super().__init__(f"Card{what} not found for pathspec {pathspec}.{hint}")
 
 

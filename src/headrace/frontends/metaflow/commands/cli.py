@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-import re
 import sys
+import warnings
 from collections.abc import Callable
 from textwrap import indent
 from typing import Any
@@ -16,17 +16,20 @@ from headrace.frontends.metaflow.authoring.graph import graph_of, lint
 from headrace.frontends.metaflow.authoring.parameters import JSONType, Parameter
 from headrace.frontends.metaflow.authoring.prepare import prepare, split_configs
 from headrace.frontends.metaflow.authoring.projects import project_facts
-from headrace.frontends.metaflow.authoring.userdecorators import added_names
+from headrace.frontends.metaflow.authoring.userdecorators import added_names, full_name
 from headrace.frontends.metaflow.client.providers import keep_runs_at
 from headrace.frontends.metaflow.commands.order import ANY_ORDER, CONFIGS, in_order, options_of_flow, words_of
 from headrace.frontends.metaflow.exceptions import (
+    STARRED,
     CommandException,
     CommandUsageException,
     Interrupted,
     MetaflowException,
     StepFailed,
+    without_stars,
 )
 from headrace.frontends.metaflow.identity import user_name
+from headrace.frontends.metaflow.running.console import has_colours
 from headrace.frontends.metaflow.running.launch import RunOptions, default_values, launch
 from headrace.frontends.metaflow.settings import from_conf
 from headrace.frontends.metaflow.version import VERSION
@@ -35,6 +38,8 @@ from headrace.model.errors import HeadraceError, UsageError
 
 def main(cls: Any, argv: list[str] | None = None) -> None:
     """Run the command line for a flow, and leave the process."""
+    if not sys.warnoptions:  # as in Metaflow, steps show no warnings; here -W and PYTHONWARNINGS may say otherwise
+        warnings.simplefilter("ignore")
     sys.exit(call(cls, sys.argv[1:] if argv is None else argv))
 
 
@@ -113,9 +118,14 @@ def _given_to(option: str, argv: list[str]) -> str:
 
 
 def complain(headline: str, text: str) -> None:
-    """An error, as the command line shows it: without the stars around names."""
+    """An error, as the command line shows it: without the stars around names, which are in colour on a terminal."""
     sys.stdout.flush()
-    lines = "\n".join(f"    {line}" for line in re.sub(r"\*([^*\n]+)\*", r"\1", text).splitlines())
+    if has_colours(sys.stderr):
+        headline, text = (
+            click.style(headline, bold=True),
+            STARRED.sub(click.style(r"\1", fg="red", bold=True), text),
+        )
+    lines = "\n".join(f"    {line}" for line in without_stars(text).splitlines())
     click.echo(f"    {headline}:\n{lines}\n", err=True)
 
 
@@ -134,7 +144,7 @@ def _default_environment() -> str:
 
 _WITH_HELP = "Add a decorator to all steps. May be repeated."
 #: Modules with commands that most runs of a flow file do not need.
-_MORE_COMMANDS = ("inspecting", "logs", "tags", "package", "cards")
+_MORE_COMMANDS = ("inspecting", "logs", "tags", "package", "cards", "elsewhere")
 
 
 class _Commands(click.Group):
@@ -445,7 +455,7 @@ def _spin_command(obj: dict[str, Any], /, pathspec: str, **given: Any) -> int:
     step, address = spin.parse_pathspec(pathspec, cls.__name__)
     _check(cls, obj["quiet"])
     if not obj["quiet"]:
-        click.echo(f"Spinning up step *{step}* locally for flow *{cls.__name__}*", err=True)
+        click.echo(f"Spinning up step {step} locally for flow {cls.__name__}", err=True)
     if step not in cls._steps:
         raise CommandException(
             f"Step '{step}' not found in flow '{cls.__name__}'. It has {', '.join(cls._steps)}; give one of them."
@@ -486,7 +496,7 @@ def _show_command(obj: dict[str, Any], /) -> int:
     if graph.doc:
         click.echo(f"\n{graph.doc}\n", err=True)
     for node in map(graph.__getitem__, graph.sorted_nodes):
-        for name in (*(one.name for one in node.decorators), *(one.decorator_name for one in node.wrappers)):
+        for name in (*(one.name for one in node.decorators), *(full_name(type(one)) for one in node.wrappers)):
             click.echo(f"@{name}")
         click.echo(f"Step {node.name}")
         click.echo(indent(node.doc or "?", "    "))

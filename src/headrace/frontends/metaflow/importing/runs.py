@@ -282,8 +282,7 @@ class _Run:
             state, failed = RunState.FAILED, str(writer.failed[0][0])
             error = writer.failed[0][1]
         versions = dict(text.partition(":")[::2] for text in map(str, self._facts.get("system_tags") or ()))
-        packages = {"metaflow": versions["metaflow_version"]} if "metaflow_version" in versions else {}
-        details = RunDetails(python=versions.get("python_version", ""), packages=packages)
+        details = RunDetails(python=versions.get("python_version", ""))
         return RunChange(
             run_id=run_id,
             state=state,

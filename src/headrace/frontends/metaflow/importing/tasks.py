@@ -156,18 +156,19 @@ class TaskWriter:
         targets = [str(one) for one in read[0]]
         var = read[1] if len(read) > 1 else None
         if var is None:
-            kind = self._kind_of(step, objects)
-            return Transition(targets, "switch" if kind == "split-switch" else "")
+            condition = self._condition_of(step, objects)
+            return Transition(targets) if condition is None else Transition(targets, "switch", condition)
         splits = self._plain(objects, "_foreach_num_splits")
         if isinstance(splits, int):
             return Transition(targets, "foreach", str(var), splits)
         gang = getattr(self._plain(objects, str(var)), "num_parallel", 0)
         return Transition(targets, "parallel", str(var), int(gang))
 
-    def _kind_of(self, step: str, objects: Objects) -> str:
+    def _condition_of(self, step: str, objects: Objects) -> str | None:
+        """What a switch decides by; None of a step that is none."""
         graph = self._plain(objects, "_graph_info")
         known = graph.get("steps", {}).get(step, {}) if isinstance(graph, dict) else {}
-        return str(known.get("type", ""))
+        return str(known.get("condition") or "") if known.get("type") == "split-switch" else None
 
     # --- the task and its attempts -----------------------------------------------------------------------------
 

@@ -2,8 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
+from typing import TextIO
+
+#: How lines look on a terminal that are no user's: bold, and red when something went wrong.
+_OURS, _BAD = "1", "1;31"
+
+
+def has_colours(stream: TextIO) -> bool:
+    """Whether somebody who wants colours looks at ``stream``."""
+    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
 class Console:
@@ -19,12 +29,12 @@ class Console:
         self._out = sys.stdout
         self._partial: dict[tuple[str, int], bytes] = {}
         self._pids: dict[str, int] = {}
-        self._color = self._out.isatty()
+        self._color = has_colours(self._out)
 
     def say(self, text: str, *, bad: bool = False) -> None:
         """A line of the run."""
         if not self._quiet or bad:
-            self._line(text, bad=bad)
+            self._line(text, style=_BAD if bad else _OURS)
 
     def started(self, task: str, pid: int, text: str) -> None:
         """A task, such as ``start/1``, runs in a process from now on."""
@@ -42,7 +52,7 @@ class Console:
         if rest:
             self._partial[key] = rest
         for line in lines:
-            self._line(self._mark(task) + line.decode(errors="replace"))
+            self._line(line.decode(errors="replace"), mark=self._mark(task))
 
     def ended(self, task: str, *lines: str, bad: bool = False) -> None:
         """The task writes no more: print what it wrote without an end of line, then ``lines``."""
@@ -59,17 +69,18 @@ class Console:
 
     def _say_of(self, task: str, text: str, *, bad: bool = False) -> None:
         if not self._quiet or bad:
-            self._line(self._mark(task) + text, bad=bad)
+            self._line(text, mark=self._mark(task), style=_BAD if bad else _OURS)
 
     def _mark(self, task: str) -> str:
         return f"[{self.run}/{task} (pid {self._pids.get(task, 0)})] "
 
-    def _line(self, text: str, *, bad: bool = False) -> None:
+    def _line(self, text: str, *, mark: str = "", style: str = "") -> None:
         if self._silent:
             return
         now = time.time()
         stamp = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(now)) + f".{int(now * 1000) % 1000:03d}"
         if self._color:
-            text = f"\x1b[31m{text}\x1b[0m" if bad else text
+            text = f"\x1b[{style}m{text}\x1b[0m" if style else text
+            mark = f"\x1b[32m{mark}\x1b[0m" if mark else ""
             stamp = f"\x1b[35m{stamp}\x1b[0m"
-        self._out.write(f"{stamp} {text}\n")
+        self._out.write(f"{stamp} {mark}{text}\n")

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import msgspec
 
+from headrace._base.frames import is_ours
 from headrace.frontends.metaflow import current as current_module
-from headrace.frontends.metaflow.authoring.configs import wrap
+from headrace.frontends.metaflow.authoring.configs import ConfigValue, wrap
 from headrace.frontends.metaflow.authoring.decorators import Decorator, find, keep_only
 from headrace.frontends.metaflow.authoring.flowspec import STATE, Artifacts, FlowBase, Inputs
 from headrace.frontends.metaflow.authoring.gangs import place_of, set_environment
@@ -26,10 +27,13 @@ from headrace.frontends.metaflow.authoring.prepare import prepare
 from headrace.frontends.metaflow.authoring.splits import Frame, Transition
 from headrace.frontends.metaflow.authoring.userdecorators import attach_dynamic, call_wrapped
 from headrace.frontends.metaflow.exceptions import (
+    ArtifactNotStorable,
     FailureHandledByCatch,
     MetaflowException,
     MetaflowExceptionWrapper,
     TimeoutException,
+    public_name,
+    without_stars,
 )
 from headrace.frontends.metaflow.names import ATTEMPT, FOREACH, INPUTS, SUCCESS, TRANSITION, is_artifact
 from headrace.frontends.metaflow.running.footprint import Footprint
@@ -38,6 +42,7 @@ from headrace.frontends.metaflow.running.seeding import seed_again
 from headrace.model.errors import BlobError, NotStorableError
 from headrace.model.messages import Output
 from headrace.model.values import Packed
+from headrace.services.tracebacks import users_frames
 from headrace.worker import context, registry
 from headrace.worker.raw import RawCall
 
@@ -75,6 +80,7 @@ class StepSpec(msgspec.Struct, frozen=True, kw_only=True):
             raise
         except Exception as error:
             if isinstance(error, MetaflowException) and error is not _told.get("error"):
+                error.message = without_stars(error.message)
                 print(f"{error.headline}:\n    {error}", file=sys.stderr)
             elif error is not _told.get("error"):  # not the step itself: what comes before it or after
                 _report(self, error)
@@ -281,7 +287,8 @@ def _run_caught(spec: StepSpec, function: Any, flow: Any, inputs: Inputs | None,
     except Exception as error:
         _leave_out_ours(error)
         if catch is None or tries <= spec.retries:
-            _report(spec, error)
+            _advise(error, flow, inputs)
+            _report(spec, error, flow)
             _keep_what_failed(spec, flow, state, error, last=tries > spec.retries)
             raise
         _catch(spec, catch, flow, error, trace=True)
@@ -344,18 +351,48 @@ def _keep_what_failed(spec: StepSpec, flow: Any, state: Artifacts, error: BaseEx
 _told: dict[str, BaseException] = {}
 
 
-def _report(spec: StepSpec, error: BaseException) -> None:
+def _report(spec: StepSpec, error: BaseException, flow: Any = None) -> None:
     """Write to the log what ended the attempt."""
     _told["error"] = error
-    print(f"<flow {spec.flow} step {spec.step}> failed:", file=sys.stderr)
+    if isinstance(error, MetaflowException):
+        error.message = without_stars(error.message)
+    try:
+        who = FlowBase.__str__(flow)
+    except Exception:  # there is no flow yet, or its input cannot be loaded
+        who = f"<flow {spec.flow} step {spec.step}>"
+    print(who, "failed:", file=sys.stderr)
     _print_trace(spec, error, "    ", sys.stderr)
 
 
 def _print_trace(spec: StepSpec, error: BaseException, indent: str, out: TextIO) -> None:
     import traceback
 
-    for line in _of_main(spec, "".join(traceback.format_exception(error))).splitlines():
+    text = users_frames(_of_main(spec, "".join(traceback.format_exception(error))))
+    if isinstance(error, MetaflowException):
+        text = text.replace(f"{type(error).__module__}.{type(error).__qualname__}", public_name(type(error)))
+    for line in text.splitlines():
         print(indent + line, file=out)
+
+
+def _advise(error: Exception, flow: Any, inputs: Inputs | None) -> None:
+    """Add to an attribute that is not there where it may be, or what is."""
+    if isinstance(error, AttributeError) and isinstance(error.obj, ConfigValue):
+        error.add_note(f"The config has {', '.join(map(str, error.obj)) or 'nothing'} there.")
+    if not isinstance(error, AttributeError) or error.obj is not flow or not isinstance(error.name, str):
+        return
+    from difflib import get_close_matches
+
+    state: Artifacts = flow.__dict__[STATE]
+    known = [name for name in {*state.table, *vars(flow), *state.constants} if not name.startswith("_")]
+    if inputs is not None and any(error.name in one.__dict__[STATE].table for one in inputs):
+        error.add_note(
+            f"The branches have it: inputs[0].{error.name}, [one.{error.name} for one in inputs], or "
+            "self.merge_artifacts(inputs) where they agree."
+        )
+    elif close := get_close_matches(error.name, known, 1):
+        error.add_note(f"Did you mean '{close[0]}'?")
+    elif any(node.num_args > 1 for node in graph_of(type(flow))):
+        error.add_note("A join passes on only what it sets itself or takes over with self.merge_artifacts(inputs).")
 
 
 def _leave_out_ours(error: BaseException) -> None:
@@ -383,7 +420,9 @@ def _call(spec: StepSpec, function: Any, flow: Any, inputs: Inputs | None) -> No
         from datetime import datetime
 
         print(f"{datetime.now():%Y-%m-%d %H:%M:%S.%f}"[:-3], message)
-        stack = "".join(traceback.format_stack(frame)).splitlines()
+        frames = traceback.extract_stack(frame)
+        begin = max((at for at, one in enumerate(frames) if is_ours(one.filename)), default=-1) + 1
+        stack = "".join(traceback.format_list(frames[begin:])).splitlines()
         raise TimeoutException(
             "\n".join([message, "Stack when the timeout was raised:", *(f">  {one}" for one in stack)])
         )
@@ -460,7 +499,7 @@ def _outputs(flow: Any, state: Artifacts) -> dict[str, Any]:
     """What the task adds to the artifacts it inherited, packed.
 
     Raises:
-        MetaflowException: an artifact cannot be stored; the message names it.
+        ArtifactNotStorable: the message names it.
     """
     for (name, _), lent in state.lent.items():
         if lent.changed and name not in state.constants:
@@ -475,7 +514,7 @@ def _outputs(flow: Any, state: Artifacts) -> dict[str, Any]:
         try:
             output = state.call.pack(name, value)
         except NotStorableError as error:
-            raise MetaflowException(f"The artifact *{name}* cannot be stored: {error}") from error
+            raise ArtifactNotStorable(f"The artifact *{name}* cannot be stored: {error}") from error
         before = state.table.get(name)
         if before is None or before.digest != output.value.digest or state.is_join:
             outputs[name] = output
