@@ -55,61 +55,26 @@ if TYPE_CHECKING:
     from headrace.model.policy import Retry
     from headrace.stores.codecs.files import File, Folder
 
-_CATALOG = "headrace.client.catalog"
-_CLIENT = "headrace.client.runs"
-_ERRORS = "headrace.model.errors"
-_FILES = "headrace.stores.codecs.files"
-_TRACKING = "headrace.client.tracking"
-_WHERE = {
-    "flow": "headrace.frontends.native.flows",
-    "step": "headrace.frontends.native.steps",
-    "Step": "headrace.frontends.native.steps",
-    "do_not_cache": "headrace.frontends.native.steps",
-    "Future": "headrace.frontends.native.futures",
-    "wait": "headrace.frontends.native.futures",
-    "as_completed": "headrace.frontends.native.futures",
-    "resume": "headrace.frontends.native.resume",
-    "sleep": "headrace.frontends.native.waits",
-    "wait_for": "headrace.frontends.native.waits",
-    "Retry": "headrace.model.policy",
-    "File": _FILES,
-    "Folder": _FILES,
-    "Artifact": _CLIENT,
-    "Run": _CLIENT,
-    "Task": _CLIENT,
-    "Flow": _CATALOG,
-    "Runs": _CATALOG,
-    "runs": _CATALOG,
-    "log_artifact": _TRACKING,
-    "log_figure": _TRACKING,
-    "log_metric": _TRACKING,
-    "log_metrics": _TRACKING,
-    "log_params": _TRACKING,
-    "log_table": _TRACKING,
-    "log_text": _TRACKING,
-    "set_tag": _TRACKING,
-    "track": _TRACKING,
-    "CallError": _ERRORS,
-    "DefinitionError": _ERRORS,
-    "FlowLoadError": _ERRORS,
-    "HeadraceError": _ERRORS,
-    "NotFoundError": _ERRORS,
-    "NotLoadableError": _ERRORS,
-    "NotStorableError": _ERRORS,
-    "ParameterError": _ERRORS,
-    "RemoteTraceback": _ERRORS,
-    "ResourceError": _ERRORS,
-    "RunBusyError": _ERRORS,
-    "RunFailedError": _ERRORS,
-    "StoreError": _ERRORS,
-    "TaskCancelledError": _ERRORS,
-    "TaskCrashedError": _ERRORS,
-    "TaskError": _ERRORS,
-    "TaskOutOfMemoryError": _ERRORS,
-    "TaskTimeoutError": _ERRORS,
-    "UpstreamFailedError": _ERRORS,
-    "UsageError": _ERRORS,
+_NAMES = {
+    "headrace.frontends.native.flows": "flow",
+    "headrace.frontends.native.steps": "step Step do_not_cache",
+    "headrace.frontends.native.futures": "Future wait as_completed",
+    "headrace.frontends.native.resume": "resume",
+    "headrace.frontends.native.waits": "sleep wait_for",
+    "headrace.model.policy": "Retry",
+    "headrace.stores.codecs.files": "File Folder",
+    "headrace.client.runs": "Artifact Run Task",
+    "headrace.client.catalog": "Flow Runs runs",
+    "headrace.client.tracking": (
+        "log_artifact log_figure log_metric log_metrics log_params log_table log_text set_tag track"
+    ),
+    "headrace.model.errors": (
+        "CallError DefinitionError FlowLoadError HeadraceError NotFoundError NotLoadableError NotStorableError "
+        "ParameterError RemoteTraceback ResourceError RunBusyError RunFailedError StoreError TaskCancelledError "
+        "TaskCrashedError TaskError TaskOutOfMemoryError TaskTimeoutError UpstreamFailedError UsageError"
+    ),
 }
+_WHERE = {name: module for module, names in _NAMES.items() for name in names.split()}
 
 
 def __getattr__(name: str) -> Any:

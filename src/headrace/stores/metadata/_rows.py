@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import functools
 import math
+import operator
 import sys
 from array import array
 from collections.abc import Callable, Iterable
-from typing import Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import msgspec
 
@@ -79,60 +80,46 @@ def _checked(read: Callable[Concatenate[Row, P], R]) -> Callable[Concatenate[Row
     return checked
 
 
+def _named(names: tuple[str, ...], values: Iterable[Any]) -> dict[str, Any]:
+    return dict(zip(names, values, strict=True))
+
+
+# Fields of records, in the order of their columns.
+_RUN = (
+    *("id", "project", "flow", "number", "state", "dialect", "entry", "created", "started", "finished", "session"),
+    *("user", "host", "pid", "git_commit", "git_dirty", "failed_task", "error", "traceback"),
+)
+_OF_TASK = ("run_id", "step", "number")
+_TASK = (
+    *(*_OF_TASK, "state", "attempts", "session", "occurrence", "created", "started", "finished", "key", "code"),
+    *("environment", "cache_key", "reused_from", "error", "tags", "inputs"),
+)
+_ATTEMPT = (
+    *(*_OF_TASK, "attempt", "state", "started", "finished", "host", "pid", "cpu_seconds", "peak_memory", "failure"),
+    *("exit_code", "error", "traceback", "exception"),
+)
+_ARTIFACT = (*_OF_TASK, "name", "kind", "created")
+_LOG = (*_OF_TASK, "attempt", "seq", "stream", "time", "data")
+_METRIC = (*_OF_TASK, "name")
+_WAIT = ("run_id", "key", "kind", "name", "prompt", "created", "until", "done", "value")
+
+
 # --- runs -------------------------------------------------------------------------------------------------------
 
 
 @_checked
 def run_of(row: Row, inputs: bytes = b"", details: bytes = b"") -> RunRecord:
     """A row of ``run_columns``, with the large columns of ``run_details`` when they were asked for."""
-    return RunRecord(
-        id=row[0],
-        project=row[1],
-        flow=row[2],
-        number=row[3],
-        state=_RUN_STATES[row[4]],
-        dialect=row[5],
-        entry=row[6],
-        created=row[7],
-        started=row[8],
-        finished=row[9],
-        session=row[10],
-        user=row[11],
-        host=row[12],
-        pid=row[13],
-        git_commit=row[14],
-        git_dirty=bool(row[15]),
-        failed_task=row[16],
-        error=row[17],
-        traceback=row[18],
-        inputs=decode_inputs(inputs) if inputs else (),
-        details=details,
-    )
+    values = _named(_RUN, row)
+    values["state"] = _RUN_STATES[values["state"]]
+    values["git_dirty"] = bool(values["git_dirty"])
+    return RunRecord(**values, inputs=decode_inputs(inputs) if inputs else (), details=details)
 
 
 def run_row(run: RunRecord) -> Row:
     """The row that ``run_of`` reads, without what is in ``run_details``."""
-    return (
-        run.id,
-        run.project,
-        run.flow,
-        run.number,
-        run.state.value,
-        run.dialect,
-        run.entry,
-        run.created,
-        run.started,
-        run.finished,
-        run.session,
-        run.user,
-        run.host,
-        run.pid,
-        run.git_commit,
-        int(run.git_dirty),
-        run.failed_task,
-        run.error,
-        run.traceback,
-    )
+    values = {name: getattr(run, name) for name in _RUN}
+    return tuple({**values, "state": run.state.value, "git_dirty": int(run.git_dirty)}.values())
 
 
 # --- tasks, attempts, artifacts: the hot path -------------------------------------------------------------------
@@ -166,26 +153,11 @@ def task_row(task: TaskRecord) -> Row:
 @_checked
 def task_of(row: Row) -> TaskRecord:
     """A row of ``task_columns``."""
-    return TaskRecord(
-        run_id=row[0],
-        step=row[1],
-        number=row[2],
-        state=_TASK_STATES[row[3]],
-        attempts=row[4],
-        session=row[5],
-        occurrence=row[6],
-        created=row[7],
-        started=row[8],
-        finished=row[9],
-        key=row[10],
-        code=row[11],
-        environment=row[12],
-        cache_key=row[13],
-        reused_from=row[14],
-        error=row[15],
-        tags=decode_tags(row[16]) if row[16] else (),
-        inputs=decode_inputs(row[17]) if row[17] else (),
-    )
+    values = _named(_TASK, row)
+    values["state"] = _TASK_STATES[values["state"]]
+    values["tags"] = decode_tags(values["tags"]) if values["tags"] else ()
+    values["inputs"] = decode_inputs(values["inputs"]) if values["inputs"] else ()
+    return TaskRecord(**values)
 
 
 def attempt_row(attempt: AttemptRecord) -> Row:
@@ -214,24 +186,10 @@ def attempt_row(attempt: AttemptRecord) -> Row:
 @_checked
 def attempt_of(row: Row) -> AttemptRecord:
     """A row of ``attempt_columns``."""
-    return AttemptRecord(
-        run_id=row[0],
-        step=row[1],
-        number=row[2],
-        attempt=row[3],
-        state=_ATTEMPT_STATES[row[4]],
-        started=row[5],
-        finished=row[6],
-        host=row[7],
-        pid=row[8],
-        cpu_seconds=row[9],
-        peak_memory=row[10],
-        failure=row[11],
-        exit_code=row[12],
-        error=row[13],
-        traceback=row[14],
-        exception=None if row[15] is None else decode_packed(row[15]),
-    )
+    values = _named(_ATTEMPT, row)
+    values["state"] = _ATTEMPT_STATES[values["state"]]
+    values["exception"] = None if values["exception"] is None else decode_packed(values["exception"])
+    return AttemptRecord(**values)
 
 
 def artifact_row(artifact: ArtifactRecord) -> Row:
@@ -251,16 +209,8 @@ def artifact_row(artifact: ArtifactRecord) -> Row:
 @_checked
 def artifact_of(row: Row) -> ArtifactRecord:
     """A row of ``artifact_columns``."""
-    return ArtifactRecord(
-        run_id=row[0],
-        step=row[1],
-        number=row[2],
-        name=row[3],
-        kind=row[4],
-        created=row[5],
-        preview=decode_preview(row[6]),
-        value=decode_packed(row[7]),
-    )
+    *names, preview, value = row
+    return ArtifactRecord(**_named(_ARTIFACT, names), preview=decode_preview(preview), value=decode_packed(value))
 
 
 def edge_row(edge: Edge) -> Row:
@@ -271,33 +221,14 @@ def edge_row(edge: Edge) -> Row:
 # --- logs and metrics -------------------------------------------------------------------------------------------
 
 
-def log_row(chunk: LogChunk) -> Row:
-    """Values for ``put_log``."""
-    return (
-        chunk.run_id,
-        chunk.step,
-        chunk.number,
-        chunk.attempt,
-        chunk.seq,
-        chunk.stream,
-        chunk.time,
-        chunk.data,
-    )
+#: Values for ``put_log``.
+log_row: Callable[[LogChunk], Row] = operator.attrgetter(*_LOG)
 
 
 @_checked
 def log_of(row: Row) -> LogChunk:
     """A row of ``log_columns``."""
-    return LogChunk(
-        run_id=row[0],
-        step=row[1],
-        number=row[2],
-        attempt=row[3],
-        seq=row[4],
-        stream=row[5],
-        time=row[6],
-        data=row[7],
-    )
+    return LogChunk(**_named(_LOG, row))
 
 
 def _packed(column: array[float] | array[int]) -> bytes:
@@ -336,15 +267,8 @@ def metric_row(chunk: MetricChunk) -> Row:
 @_checked
 def metric_of(row: Row) -> MetricChunk:
     """A row of ``metrics``."""
-    return MetricChunk(
-        run_id=row[0],
-        step=row[1],
-        number=row[2],
-        name=row[3],
-        values=_floats(row[4]),
-        steps=_integers(row[5]),
-        times=_floats(row[6]),
-    )
+    *names, values, steps, times = row
+    return MetricChunk(**_named(_METRIC, names), values=_floats(values), steps=_integers(steps), times=_floats(times))
 
 
 def summary_rows(chunks: Iterable[MetricChunk]) -> list[Row]:
@@ -404,33 +328,14 @@ def param_of(row: Row) -> Param:
 
 def wait_row(wait: Wait) -> Row:
     """Values for ``put_wait``."""
-    return (
-        wait.run_id,
-        wait.key,
-        wait.kind,
-        wait.name,
-        wait.prompt,
-        wait.created,
-        wait.until,
-        int(wait.done),
-        wait.value,
-    )
+    return tuple({**{name: getattr(wait, name) for name in _WAIT}, "done": int(wait.done)}.values())
 
 
 @_checked
 def wait_of(row: Row) -> Wait:
     """A row of ``waits``."""
-    return Wait(
-        run_id=row[0],
-        key=row[1],
-        kind=row[2],
-        name=row[3],
-        prompt=row[4],
-        created=row[5],
-        until=row[6],
-        done=bool(row[7]),
-        value=row[8],
-    )
+    values = _named(_WAIT, row)
+    return Wait(**{**values, "done": bool(values["done"])})
 
 
 def cache_row(entry: CacheEntry) -> Row:
@@ -441,7 +346,7 @@ def cache_row(entry: CacheEntry) -> Row:
 @_checked
 def signal_of(row: Row) -> Signal:
     """A row of ``signals``."""
-    return Signal(id=row[0], run_id=row[1], kind=row[2], name=row[3], value=row[4], sender=row[5], created=row[6])
+    return Signal(**_named(("id", "run_id", "kind", "name", "value", "sender", "created"), row))
 
 
 def task_id_of(row: Row) -> TaskId:

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
+from msgspec.structs import replace
+
 from headrace.client.source import RunReader
 from headrace.frontends.metaflow.client.base import (
     InRun,
@@ -84,13 +86,10 @@ class Flow(MetaflowObject):
         return when(records[-1].created) if records else None
 
     def _records(self) -> Iterator[RunRecord]:
-        source, have = self._source, 0
-        while True:
-            page = source.metadata.runs(RunFilter(project=source.project, flow=self.id, limit=have + _PAGE))[have:]
+        want = RunFilter(project=self._source.project, flow=self.id, limit=_PAGE)
+        while page := self._source.metadata.runs(want):
             yield from page
-            have += len(page)
-            if len(page) < _PAGE:
-                return
+            want = replace(want, before_id=page[-1].id)
 
     def _runs_in(self, ns: str | None) -> Iterator[Run]:
         for record in self._records():
