@@ -141,9 +141,15 @@ def _of_folder(start: str) -> dict[str, Any]:
     return {}
 
 
+def config_file(profile: str = "", home: str | None = None) -> Path:
+    """The configuration file of a profile, whether or not it exists."""
+    folder = Path(home or os.environ.get("METAFLOW_HOME", "~/.metaflowconfig")).expanduser()
+    return folder / (f"config_{profile}.json" if profile else "config.json")
+
+
 @lru_cache
 def _file(home: str, profile: str) -> dict[str, Any]:
-    file = Path(home).expanduser() / (f"config_{profile}.json" if profile else "config.json")
+    file = config_file(profile, home)
     if file.exists():
         return _read(file)
     if profile:

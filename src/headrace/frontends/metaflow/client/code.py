@@ -26,7 +26,8 @@ class MetaflowCode:
         self._run = run
 
     @cached_property
-    def _files(self) -> dict[str, bytes]:
+    def files(self) -> dict[str, bytes]:
+        """All files by their path."""
         details = self._run.details()
         home = os.path.dirname(self._file())  # noqa: PTH120
         found = {}
@@ -57,7 +58,7 @@ class MetaflowCode:
         Raises:
             StoreError: the run did not keep it: it is larger than a megabyte, or was not readable.
         """
-        content = self._files.get(self.script_name)
+        content = self.files.get(self.script_name)
         if content is None:
             raise StoreError(f"{self._run.name} did not keep its flow file {self.script_name}")
         return content.decode(errors="replace")
@@ -83,7 +84,7 @@ class MetaflowCode:
 
     @cached_property
     def _archive(self) -> bytes:
-        return make_archive({**self._files, _INFO: json.dumps(self.info).encode()})
+        return make_archive({**self.files, _INFO: json.dumps(self.info).encode()})
 
     @property
     def tarball(self) -> TarFile:
@@ -97,7 +98,7 @@ class MetaflowCode:
         from tempfile import TemporaryDirectory
 
         folder = TemporaryDirectory()
-        for name, content in self._files.items():
+        for name, content in self.files.items():
             target = os.path.join(folder.name, name)  # noqa: PTH118
             os.makedirs(os.path.dirname(target), exist_ok=True)  # noqa: PTH103, PTH120
             with open(target, "wb") as file:  # noqa: PTH123

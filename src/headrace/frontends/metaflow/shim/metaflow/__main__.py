@@ -1,0 +1,5 @@
+"""``python -m metaflow``."""
+
+from headrace.frontends.metaflow.commands.tool import start
+
+start()
