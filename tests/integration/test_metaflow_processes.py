@@ -146,7 +146,7 @@ def test_a_step_that_closes_what_is_not_its_own_is_told_so(project: Project) -> 
 @pytest.mark.parametrize(
     ("body", "said"),
     [
-        ("import threading; self.lock = threading.Lock()", "*lock* cannot be stored"),
+        ("import threading; self.lock = threading.Lock()", "lock cannot be stored"),
         ("raise ValueError('own words')", "ValueError: own words"),
     ],
 )
