@@ -6,11 +6,11 @@ import asyncio
 import dataclasses
 import datetime
 import threading
-import time
 from collections.abc import AsyncIterator, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict
 
 import pytest
+from tests.integration.steps import add, explode, later, total
 
 import headrace
 from headrace import as_completed, flow, step, wait
@@ -18,36 +18,6 @@ from headrace.model.errors import DefinitionError
 
 if TYPE_CHECKING:
     from tests.integration.conftest import Project
-
-# --- the steps that the tests share ----------------------------------------------------------------------------------
-
-
-@step
-def add(a: int, b: int = 1) -> int:
-    """Add."""
-    return a + b
-
-
-@step(cpu=0.5, tags=("slow",))
-def nap(seconds: float, value: Any = None) -> Any:
-    time.sleep(seconds)
-    return seconds if value is None else value
-
-
-@step
-def total(values: Any) -> int:
-    return sum(values)
-
-
-@step
-def explode(message: str = "no") -> int:
-    raise ValueError(message)
-
-
-@step
-async def later(value: int) -> int:
-    await asyncio.sleep(0.01)
-    return value * 10
 
 
 def itself(value: Any) -> Any:
@@ -533,5 +503,5 @@ def test_unknown_and_impossible_flow_options_are_refused() -> None:
 
 
 def test_a_decorated_function_keeps_its_face() -> None:
-    assert add.__doc__ == "Add." and add.__name__ == "add" and add.__module__ == __name__
+    assert add.__doc__ == "Add." and add.__name__ == "add" and add.__module__ == "tests.integration.steps"
     assert repr(add) == "<step add>"

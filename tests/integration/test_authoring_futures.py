@@ -7,6 +7,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from tests.integration.steps import add, explode, later, nap, total
 
 import headrace
 from headrace import Future, as_completed, flow, step, wait
@@ -14,34 +15,6 @@ from headrace.model.errors import UsageError
 
 if TYPE_CHECKING:
     from tests.integration.conftest import Project
-
-
-@step
-def add(a: int, b: int = 1) -> int:
-    """Add."""
-    return a + b
-
-
-@step(cpu=0.5, tags=("slow",))
-def nap(seconds: float, value: Any = None) -> Any:
-    time.sleep(seconds)
-    return seconds if value is None else value
-
-
-@step
-def total(values: Any) -> int:
-    return sum(values)
-
-
-@step
-def explode(message: str = "no") -> int:
-    raise ValueError(message)
-
-
-@step
-async def later(value: int) -> int:
-    await asyncio.sleep(0.01)
-    return value * 10
 
 
 # --- async -----------------------------------------------------------------------------------------------------------

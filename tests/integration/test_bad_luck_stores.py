@@ -8,32 +8,18 @@ import resource
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
+from tests.integration.steps import make, size
 
 import headrace
-from headrace import flow, step
+from headrace import flow
 
 if TYPE_CHECKING:
     from tests.integration.conftest import Project
 
 BIG = 40_000
-
-
-@step
-def make(n: int) -> bytes:
-    return b"x" * n
-
-
-@step
-def size(data: Any) -> int:
-    return len(data)
-
-
-@step
-def give(value: Any) -> Any:
-    return value
 
 
 # --- the artifact store -----------------------------------------------------------------------------------------------

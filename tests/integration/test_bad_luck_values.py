@@ -6,6 +6,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from tests.integration.steps import give, make
 
 from headrace import flow, step
 from headrace.model.errors import NotStorableError
@@ -14,21 +15,6 @@ if TYPE_CHECKING:
     from tests.integration.conftest import Project
 
 BIG = 40_000
-
-
-@step
-def make(n: int) -> bytes:
-    return b"x" * n
-
-
-@step
-def size(data: Any) -> int:
-    return len(data)
-
-
-@step
-def give(value: Any) -> Any:
-    return value
 
 
 class WithLock:

@@ -32,7 +32,6 @@ from headrace.model.records import (
 from headrace.model.states import AttemptState, RunState, TaskState
 from headrace.model.values import Packed, Preview
 from headrace.stores.metadata._sql import Row
-from headrace.stores.metadata.protocol import CacheEntry
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -336,11 +335,6 @@ def wait_of(row: Row) -> Wait:
     """A row of ``waits``."""
     values = _named(_WAIT, row)
     return Wait(**{**values, "done": bool(values["done"])})
-
-
-def cache_row(entry: CacheEntry) -> Row:
-    """Values for ``put_cache``."""
-    return (entry.key, entry.run_id, entry.step, entry.number, entry.created)
 
 
 @_checked

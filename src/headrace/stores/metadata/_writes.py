@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
+from msgspec.structs import astuple
 
 from headrace.model.records import (
     ArtifactRecord,
@@ -23,34 +24,21 @@ from headrace.stores.metadata._database import Transaction
 from headrace.stores.metadata._sql import Row, Statements
 from headrace.stores.metadata.protocol import CacheEntry, DropLog, DropOutputs, RunChange, Untag, Write
 
-
-def _drop_row(drop: DropOutputs) -> Row:
-    return (drop.run_id, drop.step, drop.number)
-
-
-def _drop_log_row(drop: DropLog) -> Row:
-    return (drop.run_id, drop.step, drop.number, drop.attempt, drop.stream)
-
-
-def _untag_row(untag: Untag) -> Row:
-    return (untag.run_id, untag.name)
-
-
 #: kind of write -> (statement, its values)
 _PLAIN: dict[type, tuple[str, Callable[[Any], Row]]] = {
     TaskRecord: ("put_task", _rows.task_row),
     AttemptRecord: ("put_attempt", _rows.attempt_row),
     ArtifactRecord: ("put_artifact", _rows.artifact_row),
-    DropOutputs: ("drop_outputs", _drop_row),
+    DropOutputs: ("drop_outputs", astuple),
     Edge: ("put_edge", _rows.edge_row),
     LogChunk: ("put_log", _rows.log_row),
-    DropLog: ("drop_log", _drop_log_row),
+    DropLog: ("drop_log", astuple),
     MetricChunk: ("put_metric", _rows.metric_row),
     Tag: ("put_tag", _rows.tag_row),
-    Untag: ("drop_tag", _untag_row),
+    Untag: ("drop_tag", astuple),
     Param: ("put_param", _rows.param_row),
     Wait: ("put_wait", _rows.wait_row),
-    CacheEntry: ("put_cache", _rows.cache_row),
+    CacheEntry: ("put_cache", astuple),
 }
 
 #: Kinds that touch the rows of others: the order between these must be kept.
