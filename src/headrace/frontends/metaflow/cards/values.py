@@ -26,8 +26,25 @@ def is_frame(value: Any) -> bool:
     return type_name(value) == _FRAMES[0]
 
 
+class _Short(reprlib.Repr):
+    """Cuts long reprs short in their middle; those of several lines, such as a series has, between lines."""
+
+    def repr_instance(self, x: Any, level: int) -> str:
+        text = super().repr_instance(x, level)
+        if level < self.maxlevel or len(text) < self.maxother:
+            return text
+        try:
+            lines = repr(x).splitlines()
+        except Exception:
+            return text
+        if len(lines) == 1:
+            return text
+        kept = lines if len(lines) <= _HEAD + 2 else [*lines[:_HEAD], "...", lines[-1]]
+        return "\n".join(line if len(line) <= self.maxother else line[: self.maxother] + "..." for line in kept)
+
+
 def _short() -> reprlib.Repr:
-    short = reprlib.Repr()
+    short = _Short()
     short.maxarray = short.maxstring = short.maxother = short.maxtuple = short.maxlist = 100
     short.maxdict = short.maxset = short.maxfrozenset = 100
     short.maxlevel = 3
