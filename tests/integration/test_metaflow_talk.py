@@ -131,3 +131,12 @@ def test_a_join_that_takes_no_inputs_is_named_with_its_file(project: Project) ->
     assert done.code == 1
     assert re.search(r"^    wrong.py:\d+: Step end reached before", done.err, re.M)
     assert "Step join, to which left and right lead, does not join them" in done.err
+
+
+def test_what_a_resume_took_over_is_not_said_to_come_from_the_cache(project: Project) -> None:
+    assert start(project, "run", "--how", "typo").code == 1
+    project.write(FLOW.replace("self.modle", "self.model"), "talk.py")
+    done = project.finish(project.start("talk.py", "resume", PYTHONPATH=environment({})["PYTHONPATH"]))
+    assert done.code == 0, done.err
+    assert "Talk/2/start/1 was reused: Talk/1/start/1 had finished it" in headrace(project, "explain", "Talk/2/start/1")
+    assert "Talk/2/right/1 ran" in headrace(project, "explain", "Talk/2/right/1")

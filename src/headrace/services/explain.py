@@ -133,6 +133,9 @@ def _verdict(
 ) -> tuple[str, str]:
     if task.state is TaskState.STALE:
         return "stale", f"the last session of {run.name} did not call it, so its outputs are no part of the result"
+    if task.reused_from and not task.cache_key:
+        reason = "had finished it with the same inputs; resuming that run as a new one took it over, edited or not"
+        return "reused", f"{task.reused_from} {reason}"
     if task.reused_from:
         return "cached", f"{task.reused_from} had the same step, code, inputs and environment; its outputs were taken"
     if was_reused(run, task):

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
+from time import monotonic
 
 from headrace.engine.tasks import Task
 from headrace.frontends.metaflow.running.console import Console
 from headrace.frontends.metaflow.running.plan import StepPlan
 from headrace.frontends.metaflow.taskids import shown
 from headrace.services.session import Session
+
+#: Seconds between two lines that say how far the run is.
+_EVERY = 300.0
 
 
 class LiveTasks:
@@ -25,6 +30,7 @@ class LiveTasks:
         self._console = console
         self._queue: SimpleQueue[Callable[[], None]] = SimpleQueue()
         self._live: dict[Task, None] = {}  # in the order of their calls
+        self._done: Counter[str] = Counter()
 
     def __iter__(self) -> Iterator[Task]:
         return iter(list(self._live))
@@ -45,8 +51,17 @@ class LiveTasks:
         Raises:
             LeaseLostError, StoreError: the run cannot go on; and what those raise that are told of an end.
         """
+        due = monotonic() + _EVERY
         while self._live:
-            self._queue.get()()
+            try:
+                happened = self._queue.get(timeout=max(0.0, due - monotonic()))
+            except Empty:
+                pass
+            else:
+                happened()
+            if self._live and monotonic() >= due:
+                self._console.say(self._progress())
+                due = monotonic() + _EVERY
             if self._queue.empty():
                 self._console.flush()
 
@@ -63,6 +78,18 @@ class LiveTasks:
         else:
             self._queue.put(partial(self._console.wrote, name, stream, data))
 
+    def _progress(self) -> str:
+        """How far the steps are that have tasks under way."""
+        steps: dict[str, list[bool]] = {}
+        for task in self._live:
+            name = shown(str(task.id))
+            steps.setdefault(name.partition("/")[0], []).append(self._console.has_started(name))
+        told = []
+        for step, started in steps.items():
+            running, done = sum(started), self._done[step]
+            told.append(f"{step}: {done} of {done + len(started)} done, {running} running")
+        return f"Still at it. {'; '.join(told)}."
+
     def _started(self, name: str, pid: int, tries: int) -> None:
         if tries > 1 and self._console.has_started(name):
             self._console.ended(name, "Task failed.", bad=True)
@@ -73,6 +100,7 @@ class LiveTasks:
 
     def _ended(self, task: Task, then: Callable[[], None]) -> None:
         del self._live[task]
+        self._done[shown(str(task.id)).partition("/")[0]] += 1
         if self._loop.failure is not None:
             self._console.ended(shown(str(task.id)))
             raise self._loop.failure
