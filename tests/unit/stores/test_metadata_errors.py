@@ -28,7 +28,8 @@ from headrace.testing.metadata import attempt, new_run, task
 
 
 @pytest.fixture
-def path(tmp_path: Path) -> Path:
+def path(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    tmp_path_factory.getbasetemp().chmod(0o755)  # for ``as_nobody``; private when it was chosen on the command line
     return tmp_path / "headrace.db"
 
 
