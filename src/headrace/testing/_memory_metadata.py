@@ -187,23 +187,9 @@ class MemoryMetadata:
                 number = self._all.numbers.get((run.project, run.flow), 0) + 1
             elif self.run(run.flow, number, run.project) is not None:
                 raise UsageError(f"there is a run {run.flow}/{number} already")
-            return self._add_run(
-                RunRecord(
-                    id=0,
-                    project=run.project,
-                    flow=run.flow,
-                    number=number,
-                    state=RunState.RUNNING,
-                    dialect=run.dialect,
-                    entry=run.entry,
-                    created=run.created,
-                    started=run.created,
-                    inputs=_rows.decode_inputs(run.inputs) if run.inputs else (),
-                    user=run.user,
-                    host=run.host,
-                    pid=run.pid,
-                )
-            )
+            inputs = _rows.decode_inputs(run.inputs) if run.inputs else ()
+            given = {**msgspec.structs.asdict(run), "number": number, "inputs": inputs}
+            return self._add_run(RunRecord(id=0, state=RunState.RUNNING, started=run.created, **given))
 
     def _add_run(self, run: RunRecord) -> RunRecord:
         self._last_run += 1

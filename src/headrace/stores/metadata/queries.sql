@@ -39,7 +39,7 @@ WHERE flows.last_number < excluded.last_number
 -- name: insert_run
 INSERT INTO runs (project, flow, number, state, dialect, entry, created, started, finished, session, user_name,
     host, pid, git_commit, git_dirty, failed_task, error, traceback)
-VALUES (:project, :flow, :number, 'running', :dialect, :entry, :created, :created, NULL, 1, :user_name,
+VALUES (:project, :flow, :number, 'running', :dialect, :entry, :created, :created, NULL, 1, :user,
     :host, :pid, '', 0, '', '', '')
 RETURNING id
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+from msgspec.structs import asdict
+
 from headrace.model.errors import LeaseLostError, StoreError, UsageError
 from headrace.model.records import (
     FOREIGN_NUMBERS,
@@ -126,21 +128,10 @@ class SqlMetadata:
     def create_run(self, run: NewRun) -> RunRecord:
         """See ``MetadataStore``."""
         with self._database.write() as transaction:
-            number = self._number_for(transaction, run)
-            run_id = self._within(
-                transaction,
-                "insert_run",
-                project=run.project,
-                flow=run.flow,
-                number=number,
-                dialect=run.dialect,
-                entry=run.entry,
-                created=run.created,
-                user_name=run.user,
-                host=run.host,
-                pid=run.pid,
-            )[0][0]
-            self._change(transaction, "insert_details", run_id=run_id, inputs=run.inputs, details=b"")
+            given = {**asdict(run), "number": self._number_for(transaction, run)}
+            inputs = given.pop("inputs")
+            run_id = self._within(transaction, "insert_run", **given)[0][0]
+            self._change(transaction, "insert_details", run_id=run_id, inputs=inputs, details=b"")
             row = self._within(transaction, "run_columns", "run_by_id", run_id=run_id)[0]
         return _rows.run_of(row, run.inputs)
 
