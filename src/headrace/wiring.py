@@ -172,16 +172,8 @@ def read_settings(environ: Mapping[str, str] | None = None, start: Path | None =
     Raises:
         UsageError: a setting is unknown or has an impossible value.
     """
-    environ = os.environ if environ is None else environ
     start = Path.cwd() if start is None else start
-    values: dict[str, object] = {}
-    file = _find(start, "pyproject.toml")
-    if file is not None:
-        values.update(_from_pyproject(file))
-    for name in _NAMES:
-        text = environ.get(f"HEADRACE_{name.upper()}")
-        if text:
-            values[name] = text
+    values = _given(environ, start)
     if not values.get("home"):
         found = _find(start, HOME)
         values["home"] = str(found if found is not None else start / HOME)
@@ -191,6 +183,24 @@ def read_settings(environ: Mapping[str, str] | None = None, start: Path | None =
         raise UsageError(f"settings ({_PLACES}): {error}") from None
     _check(settings)
     return settings
+
+
+def names_place(environ: Mapping[str, str] | None = None, start: Path | None = None) -> bool:
+    """Whether a setting says where things are kept, instead of the nearest ``.headrace``; raises UsageError."""
+    given = _given(environ, Path.cwd() if start is None else start)
+    return any(given.get(name) for name in ("home", "database", "artifacts"))
+
+
+def _given(environ: Mapping[str, str] | None, start: Path) -> dict[str, object]:
+    """The settings that somebody made."""
+    environ = os.environ if environ is None else environ
+    file = _find(start, "pyproject.toml")
+    values = _from_pyproject(file) if file is not None else {}
+    for name in _NAMES:
+        text = environ.get(f"HEADRACE_{name.upper()}")
+        if text:
+            values[name] = text
+    return values
 
 
 def _check(settings: Settings) -> None:

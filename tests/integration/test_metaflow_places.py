@@ -55,11 +55,13 @@ def test_runs_are_where_the_option_says(project: Project) -> None:
 def test_a_setting_of_headrace_goes_before_one_of_metaflow(project: Project) -> None:
     project.write(FLOW, "kept.py")
     (project.path / "fixed").touch()
-    env = {"METAFLOW_DATASTORE_SYSROOT_LOCAL": "there", "HEADRACE_HOME": str(project.home)}
+    there = {"METAFLOW_DATASTORE_SYSROOT_LOCAL": "there"}
 
-    assert call(project, "kept.py", "run", **env).code == 0
+    assert call(project, "kept.py", "run", HEADRACE_HOME=str(project.home), **there).code == 0
+    (project.path / "pyproject.toml").write_text('[tool.headrace]\nhome = ".headrace"\n')
+    assert call(project, "kept.py", "run", **there).code == 0
 
-    assert project.last().number == 1
+    assert project.last().number == 2
     assert not (project.path / "there").exists()
 
 

@@ -34,7 +34,7 @@ _projects: dict[tuple[int, Settings], Project] = {}
 def chosen_project() -> Project:
     """The stores that the Client API reads."""
     settings = choices().get(_CHOICE)
-    if settings is None and not _named_place(os.environ):
+    if settings is None and not _named_place(os.environ, None):
         return wiring.project()
     return project_at(settings or settings_here())
 
@@ -42,7 +42,7 @@ def chosen_project() -> Project:
 def settings_here(environ: Mapping[str, str] | None = None, start: Path | None = None) -> Settings:
     """The settings in a folder and an environment, with the place that Metaflow's own settings name, if they do."""
     environ = os.environ if environ is None else environ
-    home = _named_place(environ)
+    home = _named_place(environ, start)
     return wiring.read_settings({**environ, _HOME: home} if home else environ, start)
 
 
@@ -51,18 +51,16 @@ def keep_runs_at(folder: str) -> str:
 
     An address of object storage is no folder: it is left to Headrace's settings. Returns the home that was set.
     """
-    home = home_in(folder) if folder and "://" not in folder else _named_place(os.environ)
+    home = home_in(folder) if folder and "://" not in folder else _named_place(os.environ, None)
     if home:
         os.environ[_HOME] = home
     return home
 
 
-def _named_place(environ: Mapping[str, str]) -> str:
+def _named_place(environ: Mapping[str, str], start: Path | None) -> str:
     """What METAFLOW_DATASTORE_SYSROOT_LOCAL says, unless a setting of Headrace's says where runs are."""
-    if any(environ.get(name) for name in _PLACES):
-        return ""
     root = setting("DATASTORE_SYSROOT_LOCAL", None, environ)
-    return home_in(root) if root else ""
+    return home_in(root) if root and not wiring.names_place(environ, start) else ""
 
 
 def home_in(folder: str) -> str:
