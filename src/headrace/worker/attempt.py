@@ -200,7 +200,7 @@ def _failed(
     prune(error, _is_deliberate)
     text = "".join(traceback.format_exception(error))
     if isinstance(error, SystemExit):
-        summary = f"the step called sys.exit({error.code!r}); return a value or raise an exception instead"
+        summary = f"the step called sys.exit({error.code!r}); a step ends by returning, or by raising an exception"
     else:
         summary = _summary(error)
     classes = tuple(f"{c.__module__}.{c.__qualname__}" for c in type(error).__mro__ if c is not object)
@@ -213,10 +213,12 @@ def _summary(error: BaseException) -> str:
     import traceback
 
     parts = traceback.format_exception_only(type(error), error)
-    at = len(parts) - 1 - len(getattr(error, "__notes__", ())) if isinstance(error, SyntaxError) else 0
-    lines = [line.strip() for line in parts[at].splitlines() if line.strip()]
-    first = " ".join(lines[:2]) if lines[0].endswith(":") else lines[0]
     kind = type(error)
+    at = 0
+    if isinstance(error, SyntaxError):  # what is wrong stands below the line that is
+        at = next((n for n, part in enumerate(parts) if part.partition(":")[0].endswith(kind.__qualname__)), 0)
+    lines = [line.strip() for line in parts[at].splitlines() if line.strip()] or [kind.__qualname__]
+    first = " ".join(lines[:2]) if lines[0].endswith(":") else lines[0]
     if kind.__module__.startswith("headrace."):  # where a class of ours is to be found does not help
         first = first.replace(f"{kind.__module__}.{kind.__qualname__}", kind.__qualname__, 1)
     return first

@@ -52,7 +52,10 @@ def flow_source(cell: str, name: str) -> str:
     classes = [one for one in ast.parse("\n".join(lines)).body if isinstance(one, ast.ClassDef)]
     found = [one for one in classes if one.name == name] or [one for one in classes if _is_flow(one)]
     if not found:
-        raise ModuleNotFoundError("The cell doesn't contain any class that inherits from 'FlowSpec'")
+        raise ModuleNotFoundError(
+            "The cell doesn't contain any class that inherits from 'FlowSpec': NBRunner runs the cell in which it is "
+            "called, so that imports, class and NBRunner(...) belong into one"
+        )
     head = lines[: found[0].end_lineno]
     return "\n".join([*head, "", 'if __name__ == "__main__":', f"    {found[0].name}()", ""])
 
