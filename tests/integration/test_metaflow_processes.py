@@ -148,6 +148,7 @@ def test_a_step_that_closes_what_is_not_its_own_is_told_so(project: Project) -> 
     [
         ("import threading; self.lock = threading.Lock()", "lock cannot be stored"),
         ("raise ValueError('own words')", "ValueError: own words"),
+        ("raise GeneratorExit('own words')", "GeneratorExit: own words"),
     ],
 )
 def test_what_ended_a_task_is_said_once(project: Project, body: str, said: str) -> None:
@@ -156,6 +157,18 @@ def test_what_ended_a_task_is_said_once(project: Project, body: str, said: str) 
     texts = [line for line in (done.out + done.err).splitlines() if "[1/body/1 " in line and said in line]
     assert len(texts) == 1, done.out + done.err
     assert os.path.join("headrace", "stores") not in done.out + done.err
+
+
+def test_a_caught_failure_whose_text_no_stream_takes_is_shown(project: Project) -> None:
+    text = FLOW.replace("HEAD", "from metaflow import catch").replace(
+        "    @step\n    def body", "    @catch\n    @step\n    def body"
+    )
+    file = project.write(
+        text.replace("BODY", 'raise ValueError("half " + chr(0xDC80))').replace("noted[name]", "index")
+    )
+    done = project.finish(project.start(str(file), "run", PYTHONPATH=environment({})["PYTHONPATH"]))
+    assert r"ValueError: half \udc80" in done.out + done.err
+    assert "UnicodeEncodeError" not in done.out + done.err and "fallback" not in done.out + done.err
 
 
 def test_a_constructor_that_fails_in_a_task_is_said(project: Project) -> None:

@@ -14,6 +14,8 @@ _outside: dict[str, Any] = {}
 
 #: A fact that only a spun task knows.
 SPUN_FACT = "_spun"
+#: Whether the flow has a gang: then ``parallel`` is known in all its steps.
+GANGS = "_gangs"
 #: The namespace that the Client API looks in, once one is set.
 NAMESPACE = "_namespace"
 
@@ -85,8 +87,10 @@ class Current:
             return frozenset()
         if name in makers:
             return makers[name](known["pathspec"]) if known else None
-        if name in ("parallel", "is_parallel"):
-            return False if name == "is_parallel" else None
+        if name == "parallel" and GANGS in known:
+            from headrace.frontends.metaflow.authoring.gangs import ALONE
+
+            return ALONE
         if name in _NAMES:
             return None
         raise AttributeError(f"current has no attribute '{name}' here")
@@ -97,6 +101,10 @@ class Current:
     def get(self, key: str, default: Any = None) -> Any:
         """The value under ``key``; ``default`` where there is no such name."""
         return getattr(self, key, default)
+
+    def __dir__(self) -> list[str]:
+        known = (*_NAMES, *makers, "graph", "get", *(("parallel",) if GANGS in facts() else ()))
+        return sorted({*object.__dir__(self), *known, *self})
 
     def __iter__(self) -> Iterator[str]:
         return (name for name in facts() if not name.startswith("_"))

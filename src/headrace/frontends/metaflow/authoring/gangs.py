@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import Any
-
-import msgspec
+from typing import Any, NamedTuple
 
 from headrace.frontends.metaflow.authoring.splits import Frame
 from headrace.frontends.metaflow.names import stored
@@ -16,13 +14,17 @@ _ADDRESS = "127.0.0.1"
 
 
 @stored
-class Parallel(msgspec.Struct, frozen=True):
-    """``current.parallel`` of a task in a gang."""
+class Parallel(NamedTuple):
+    """``current.parallel``: the place of a task in a gang."""
 
     main_ip: str
     num_nodes: int
     node_index: int
-    control_task_id: str
+    control_task_id: str | None
+
+
+#: The place of a task that is in no gang.
+ALONE = Parallel(_ADDRESS, 1, 0, None)
 
 
 def is_gang(function: Any) -> bool:
@@ -44,7 +46,7 @@ def set_environment(function: Any, place: Parallel, run: str) -> None:
     os.environ["MF_PARALLEL_MAIN_IP"] = place.main_ip
     os.environ["MF_PARALLEL_NUM_NODES"] = str(place.num_nodes)
     os.environ["MF_PARALLEL_NODE_INDEX"] = str(place.node_index)
-    os.environ["MF_PARALLEL_CONTROL_TASK_ID"] = place.control_task_id
+    os.environ["MF_PARALLEL_CONTROL_TASK_ID"] = place.control_task_id or ""
     for one in function.decorators:
         if one.name == "pytorch_parallel":
             os.environ["MASTER_ADDR"] = place.main_ip

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -13,13 +14,14 @@ from headrace._base.usercode import is_user_file, module_file
 from headrace.engine.crew import LogRules
 from headrace.frontends.metaflow.authoring.configs import ConfigValue, unwrap
 from headrace.frontends.metaflow.authoring.decorators import flow_decorators
-from headrace.frontends.metaflow.authoring.graph import graph_of
+from headrace.frontends.metaflow.authoring.gangs import is_gang
+from headrace.frontends.metaflow.authoring.graph import FlowGraph, graph_of
 from headrace.frontends.metaflow.authoring.parameters import Parameter, ParameterContext
 from headrace.frontends.metaflow.authoring.userdecorators import attach_dynamic
 from headrace.frontends.metaflow.client.providers import get_metadata
 from headrace.frontends.metaflow.client.runfacts import fact_input
 from headrace.frontends.metaflow.client.tags import RESUMED, check_count, check_tags, system_tags
-from headrace.frontends.metaflow.current import NAMESPACE
+from headrace.frontends.metaflow.current import GANGS, NAMESPACE
 from headrace.frontends.metaflow.exceptions import (
     CommandException,
     CommandUsageException,
@@ -130,7 +132,7 @@ def launch(cls: Any, values: dict[str, Any], options: RunOptions) -> RunRecord:
         max_parallel=workers,
         files=_files(cls, options.suffixes),
     )
-    seed = _seed(options, stores)
+    seed = _seed(options, graph, stores)
     if seed is not None and options.same_run:
         session = reopen_session(stores, executor, new, seed)
     else:
@@ -196,12 +198,26 @@ def _hook(cls: Any, name: str) -> Any:
     return getattr(importlib.import_module(module) if module else sys.modules[cls.__module__], function)
 
 
-def _seed(options: RunOptions, stores: Stores) -> Resume | None:
+def _seed(options: RunOptions, graph: FlowGraph, stores: Stores) -> Resume | None:
     if options.origin is None:
         return None
     ran = {one.step for one in stores.metadata.step_counts(options.origin.id)}
-    again = (options.again,) if options.again in ran else ()
+    again = tuple(_first_that_ran(graph, options.again, ran)) if options.again else ()
     return Resume(run=options.origin, again=again, reuse_changed=True)
+
+
+def _first_that_ran(graph: FlowGraph, step: str, ran: set[str]) -> Iterator[str]:
+    """The step itself, else those behind it that a run came to first by another way."""
+    todo, seen = [step], {step}
+    while todo:
+        name = todo.pop()
+        if name in ran:
+            yield name
+            continue
+        for target in graph[name].out_funcs:
+            if target not in seen:
+                seen.add(target)
+                todo.append(target)
 
 
 def _drive(session: Session, runtime: Runtime, console: Console, cls: Any) -> RunRecord:
@@ -276,6 +292,7 @@ def run_facts(cls: Any, options: RunOptions, tags: tuple[str, ...]) -> dict[str,
         "tags": list(tags),
         **({NAMESPACE: options.namespace or None} if options.namespace is not None else {}),
         **options.project,
+        **({GANGS: True} if any(is_gang(one) for one in cls._steps.values()) else {}),
         **({"triggers": options.triggers} if options.triggers else {}),
     }
 

@@ -140,7 +140,7 @@ def _times(function: Any) -> int:
 
 def _policy(step: str, function: Any, retries: int, ground: Ground) -> StepPolicy:
     retry = find(function, "retry")
-    wait = float(retry.attributes["minutes_between_retries"]) * 60 if retry is not None else 0.0
+    wait = float(retry.attributes["minutes_between_retries"]) * 60 if retries and retry is not None else 0.0
     count = retries + (_FALLBACKS if find(function, "catch") is not None else 0)
     timeout = find(function, "timeout")
     seconds = timeout_seconds(timeout.attributes) if timeout is not None else 0

@@ -6,6 +6,7 @@ changed; what it inherits and leaves alone is not written again. ``_transition``
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from collections.abc import Callable
@@ -293,7 +294,8 @@ def _run_caught(spec: StepSpec, function: Any, flow: Any, inputs: Inputs | None,
             raise
         _catch(spec, catch, flow, error, trace=True)
         return True
-    except BaseException:  # SystemExit and the like are no failures that @catch catches
+    except BaseException as error:  # SystemExit and the like are no failures that @catch catches
+        _tell(spec, error)
         _keep_what_failed(spec, flow, state, None, last=tries > spec.retries)
         raise
     if var:
@@ -304,7 +306,7 @@ def _run_caught(spec: StepSpec, function: Any, flow: Any, inputs: Inputs | None,
 def _catch(spec: StepSpec, catch: Decorator, flow: Any, error: BaseException, *, trace: bool) -> None:
     """Say what was caught, keep it as an artifact, and go on as the graph has it."""
     if catch.attributes["print_exception"]:
-        print(f"@catch caught an exception from <flow {spec.flow} step {spec.step}>")
+        print(f"@catch caught an exception from {_shown(spec, flow)}")
         if trace:
             _print_trace(spec, error, ">  ", sys.stdout)
     if catch.attributes["var"]:
@@ -356,12 +358,31 @@ def _report(spec: StepSpec, error: BaseException, flow: Any = None) -> None:
     _told["error"] = error
     if isinstance(error, MetaflowException):
         error.message = without_stars(error.message)
-    try:
-        who = FlowBase.__str__(flow)
-    except Exception:  # there is no flow yet, or its input cannot be loaded
-        who = f"<flow {spec.flow} step {spec.step}>"
-    print(who, "failed:", file=sys.stderr)
+    print(f"{_shown(spec, flow)} failed:", file=sys.stderr)
     _print_trace(spec, error, "    ", sys.stderr)
+
+
+def _tell(spec: StepSpec, error: BaseException) -> None:
+    """Write to the log what ends a process: what ``sys.exit`` was given to say, else a traceback."""
+    if isinstance(error, SystemExit):
+        if not isinstance(error.code, int | None):
+            print(_printable(str(error.code)), file=sys.stderr)
+    elif not isinstance(error, KeyboardInterrupt):
+        _leave_out_ours(error)
+        _print_trace(spec, error, "", sys.stderr)
+
+
+def _shown(spec: StepSpec, flow: Any) -> str:
+    """The step with its place in foreach, unless there is none yet or what it is for cannot be shown."""
+    with contextlib.suppress(Exception):
+        if flow is not None:
+            return _printable(FlowBase.__str__(flow))
+    return f"<flow {spec.flow} step {spec.step}>"
+
+
+def _printable(text: str) -> str:
+    """A text that every stream takes: what is no character, as half a surrogate pair is none, by its number."""
+    return text.encode(errors="backslashreplace").decode()
 
 
 def _print_trace(spec: StepSpec, error: BaseException, indent: str, out: TextIO) -> None:
@@ -371,7 +392,7 @@ def _print_trace(spec: StepSpec, error: BaseException, indent: str, out: TextIO)
     if isinstance(error, MetaflowException):
         text = text.replace(f"{type(error).__module__}.{type(error).__qualname__}", public_name(type(error)))
     for line in text.splitlines():
-        print(indent + line, file=out)
+        print(indent + _printable(line), file=out)
 
 
 def _advise(error: Exception, flow: Any, inputs: Inputs | None) -> None:
