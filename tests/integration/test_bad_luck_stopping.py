@@ -47,7 +47,7 @@ def started(project: Project, text: str, count: int = 3) -> Any:
     return process
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_to_the_driver_stops_cleanly(project: Project, number: int) -> None:
     process = started(project, LONG)
     process.send_signal(number)

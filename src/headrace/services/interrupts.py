@@ -1,4 +1,4 @@
-"""Ctrl-C, SIGTERM and ``headrace cancel``, for a process that drives a run."""
+"""Ctrl-C, SIGTERM, a terminal that closes and ``headrace cancel``, for a process that drives a run."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from headrace.engine.loop import Loop
 
 
 class Interruptible:
-    """Ctrl-C and SIGTERM stop the run cleanly while this is entered in the main thread.
+    """Ctrl-C, SIGTERM and SIGHUP stop the run cleanly while this is entered in the main thread.
 
     They never break into the engine: while it is at work they wait for it, a moment at most.
     """
@@ -27,6 +27,8 @@ class Interruptible:
         self._before[signal.SIGTERM] = signal.signal(signal.SIGTERM, self._terminate)
         if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
             self._before[signal.SIGINT] = signal.signal(signal.SIGINT, self._interrupt)
+        if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:  # else ``nohup``: it is to go on
+            self._before[signal.SIGHUP] = signal.signal(signal.SIGHUP, self._hang_up)
         self._loop.on_cancel = self._cancelled
 
     def __exit__(self, *_: object) -> None:
@@ -45,6 +47,9 @@ class Interruptible:
 
     def _interrupt(self, *_: object) -> None:
         self._section.interrupt(KeyboardInterrupt())
+
+    def _hang_up(self, *_: object) -> None:
+        self._section.interrupt(KeyboardInterrupt("SIGHUP"))
 
     def _terminate(self, *_: object) -> None:
         self._section.interrupt(KeyboardInterrupt("SIGTERM"))
