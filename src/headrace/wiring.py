@@ -19,10 +19,12 @@ from headrace.model.errors import NotFoundError, UsageError
 from headrace.model.policy import Resources
 from headrace.stores.artifacts.protocol import ArtifactStore
 from headrace.stores.metadata.protocol import MetadataStore
+from headrace.worker import context
 
 HOME = ".headrace"
 _PLACES = "HEADRACE_* or [tool.headrace] in pyproject.toml"
 _OBJECTS = ("s3", "s3a", "gs", "az", "azure", "abfs", "abfss", "adl", "file", "memory")
+_PLACED = ("home", "artifacts", "database")
 _NAMES = ("database", "artifacts", "home", "project", "durability", "max_parallel")
 
 
@@ -125,37 +127,45 @@ def _count_gpus() -> int:
         return 0
 
 
-_opened: tuple[int, Settings, Project] | None = None
+#: How many projects a process keeps open for whoever asks again; others live as long as they are used.
+_KEPT = 8
+_projects: dict[tuple[int, Settings], Project] = {}
 
 
 def project() -> Project:
-    """The project of this process's working directory and environment; the same object while these stay the same."""
-    global _opened
-    settings = read_settings()
-    if _opened is not None and _opened[:2] == (os.getpid(), settings):
-        return _opened[2]
-    opened = Project(settings)
-    _opened = (os.getpid(), settings, opened)
-    return opened
+    """The project of this process's working directory and environment; the same object while these stay the same.
+
+    In a worker it is that of the run, wherever a step went.
+    """
+    return project_at(read_settings())
 
 
-def existing_project() -> Project:
-    """As ``project``, for reading: a place where nothing was ever run is left as it is.
+def project_at(settings: Settings) -> Project:
+    """The project that ``settings`` say; mostly the same object for the same settings. A forked child has its own."""
+    key = os.getpid(), settings
+    found = _projects.get(key)
+    if found is None:
+        found = _projects.setdefault(key, Project(settings))
+        for oldest in list(_projects)[:-_KEPT]:
+            _projects.pop(oldest, None)
+    return found
+
+
+def existing_project(settings: Settings | None = None) -> Project:
+    """As ``project``, or ``project_at``, for reading: a place where nothing was ever run is left as it is.
 
     Raises:
         NotFoundError: it is such a place.
     """
-    settings = read_settings()
+    settings = settings or read_settings()
     file = database_file(settings)
     if file is not None and not file.exists():
-        missing = (
-            f"{file} does not exist" if settings.database else f"no {HOME} folder with any in {Path.cwd()} or above"
-        )
+        missing = f"{file} does not exist" if settings.database else f"no {HOME} folder with any in {_here()} or above"
         raise NotFoundError(
             f"there are no runs yet: {missing}; start one with `headrace run FILE.py`, or name a place with "
             "HEADRACE_HOME"
         )
-    return project()
+    return project_at(settings)
 
 
 def database_file(settings: Settings) -> Path | None:
@@ -170,9 +180,9 @@ def read_settings(environ: Mapping[str, str] | None = None, start: Path | None =
     """Settings as they hold in folder ``start``.
 
     Raises:
-        UsageError: a setting is unknown or has an impossible value.
+        UsageError: a setting is unknown or has an impossible value, or there is no folder.
     """
-    start = Path.cwd() if start is None else start
+    start = _here() if start is None else start
     values = _given(environ, start)
     if not values.get("home"):
         found = _find(start, HOME)
@@ -187,7 +197,7 @@ def read_settings(environ: Mapping[str, str] | None = None, start: Path | None =
 
 def names_place(environ: Mapping[str, str] | None = None, start: Path | None = None) -> bool:
     """Whether a setting says where things are kept, instead of the nearest ``.headrace``; raises UsageError."""
-    given = _given(environ, Path.cwd() if start is None else start)
+    given = _given(environ, _here() if start is None else start)
     return any(given.get(name) for name in ("home", "database", "artifacts"))
 
 
@@ -199,7 +209,7 @@ def _given(environ: Mapping[str, str] | None, start: Path) -> dict[str, object]:
     for name in _NAMES:
         text = environ.get(f"HEADRACE_{name.upper()}")
         if text:
-            values[name] = text
+            values[name] = _placed(text, name, start)
     return values
 
 
@@ -233,12 +243,27 @@ def _from_pyproject(file: Path) -> dict[str, object]:
         raise UsageError(
             f"{file}: [tool.headrace] has no setting {', '.join(sorted(unknown))}; there are {', '.join(_NAMES)}"
         )
-    for name in ("home", "artifacts", "database"):
+    for name in _PLACED:
         place = table.get(name)
         if isinstance(place, str) and place:
-            place = place.removeprefix("sqlite:///") if name == "database" else place
-            table[name] = place if "://" in place else str(file.parent / Path(place).expanduser())
+            table[name] = _placed(str(Path(place).expanduser()) if place.startswith("~") else place, name, file.parent)
     return dict(table)
+
+
+def _placed(text: str, name: str, folder: Path) -> str:
+    """The setting ``name``, where it is a place from ``folder`` on."""
+    if name not in _PLACED:
+        return text
+    place = text.removeprefix("sqlite:///") if name == "database" else text
+    return place if "://" in place else str(folder / place)
+
+
+def _here() -> Path:
+    """The folder that counts as the working directory: in a worker that of its run, wherever a step went."""
+    try:
+        return Path(context.folder or os.getcwd())  # noqa: PTH109
+    except FileNotFoundError:
+        raise UsageError("the current folder was removed; go to one that is there") from None
 
 
 def _find(start: Path, name: str) -> Path | None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
 from headrace import wiring
 from headrace.model.errors import NotFoundError, UsageError
+from headrace.worker import context
 
 
 @pytest.fixture
@@ -39,6 +41,39 @@ def test_places_that_are_absolute_or_elsewhere_stay(folder: Path) -> None:
     write(folder, 'database = "postgresql://me@host/runs"')
     found = wiring.read_settings({})
     assert (found.database, wiring.database_file(found)) == ("postgresql://me@host/runs", None)
+
+
+def test_relative_places_of_the_environment_start_in_the_folder(folder: Path) -> None:
+    given = {"HEADRACE_HOME": "kept", "HEADRACE_DATABASE": "sqlite:///runs.db", "HEADRACE_ARTIFACTS": "../blobs"}
+    found = wiring.read_settings(given, folder)
+    assert wiring.database_file(found) == folder / "runs.db"
+    assert (found.home, found.artifacts) == (str(folder / "kept"), str(folder / "../blobs"))
+
+
+def test_in_a_worker_the_folder_is_that_of_its_run(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(context, "folder", str(folder / "run"))
+    assert wiring.read_settings({}).home == str(folder / "run/.headrace")
+
+
+def test_a_folder_that_was_removed(folder: Path) -> None:
+    (folder / "gone").mkdir()
+    os.chdir(folder / "gone")
+    (folder / "gone").rmdir()
+    with pytest.raises(UsageError, match="the current folder was removed"):
+        wiring.read_settings({})
+
+
+def test_a_process_that_goes_to_and_fro_opens_a_project_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "other").mkdir()
+    (folder / "other/.headrace").mkdir()
+    first = wiring.project()
+    monkeypatch.chdir(folder / "other")
+    assert wiring.project() is not first
+    monkeypatch.chdir(folder)
+    assert wiring.project() is first
+    for number in range(20):
+        wiring.project_at(wiring.Settings(home=str(folder / str(number))))
+    assert wiring.project() is not first  # not for ever: a process may see many
 
 
 def test_the_environment_wins(folder: Path) -> None:

@@ -164,6 +164,9 @@ class Reading(threading.local):
 
 reading = Reading()
 
+#: Of a worker and what a step forks: the working directory of the run, where relative places begin. Else empty.
+folder = ""
+
 _current: AttemptContext | None = None
 
 

@@ -73,6 +73,7 @@ class _Worker:
 
     def main(self) -> None:
         refresh(forked=True)
+        context.folder = self._surroundings.directory
         self._send(Ready(self._pid, socket.gethostname()))
         threading.Thread(target=self._steward, name="headrace-steward", daemon=True).start()
         while True:

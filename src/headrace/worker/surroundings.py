@@ -13,10 +13,10 @@ _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGALRM, signal.SIGCHLD)
 class Surroundings:
     """Working directory, file mode mask and signal handlers as they are now; variables attempt by attempt."""
 
-    __slots__ = ("_directory", "_handlers", "_mask", "_variables")
+    __slots__ = ("_handlers", "_mask", "_variables", "directory")
 
     def __init__(self) -> None:
-        self._directory = _directory()
+        self.directory = _directory()
         self._handlers = [signal.getsignal(number) for number in _SIGNALS]
         self._mask = os.umask(0o077)
         os.umask(self._mask)
@@ -39,11 +39,11 @@ class Surroundings:
             if signal.getsignal(number) != handler and handler is not None:
                 signal.signal(number, handler)
         os.umask(self._mask)
-        if self._directory and _directory() != self._directory:
+        if self.directory and _directory() != self.directory:
             try:
-                os.chdir(self._directory)
+                os.chdir(self.directory)
             except OSError:  # somebody removed it: there is no way back
-                self._directory = ""
+                self.directory = ""
         now, before = _table(), self._variables
         if now != before:
             for name in now.keys() - before.keys():

@@ -27,16 +27,21 @@ _PLACES = (_HOME, "HEADRACE_DATABASE", "HEADRACE_ARTIFACTS")
 #: What ``metadata`` chose, as settings.
 _CHOICE = "_metadata"
 
-#: Stores that are open, by process (a forked one opens its own) and settings.
-_projects: dict[tuple[int, Settings], Project] = {}
+
+def chosen_settings() -> Settings:
+    """Where the Client API reads."""
+    chosen: Settings | None = choices().get(_CHOICE)
+    return settings_here() if chosen is None else chosen
 
 
 def chosen_project() -> Project:
-    """The stores that the Client API reads."""
-    settings = choices().get(_CHOICE)
-    if settings is None and not _named_place(os.environ, None):
-        return wiring.project()
-    return project_at(settings or settings_here())
+    """The stores that the Client API reads.
+
+    Raises:
+        NotFoundError: nothing was ever run here.
+    """
+    chosen = choices().get(_CHOICE)
+    return wiring.existing_project(settings_here()) if chosen is None else wiring.project_at(chosen)
 
 
 def settings_here(environ: Mapping[str, str] | None = None, start: Path | None = None) -> Settings:
@@ -68,14 +73,6 @@ def home_in(folder: str) -> str:
     return str(Path(folder).expanduser().absolute() / wiring.HOME)
 
 
-def project_at(settings: Settings) -> Project:
-    """The stores that ``settings`` say."""
-    key = os.getpid(), settings
-    if key not in _projects:
-        _projects[key] = Project(settings)
-    return _projects[key]
-
-
 def _choose(settings: Settings | None) -> str:
     choices()[_CHOICE] = settings
     return get_metadata()
@@ -90,7 +87,7 @@ def spin_settings(settings: Settings) -> Settings:
 
 def get_metadata() -> str:
     """What is in use, such as ``local@/work/.headrace`` or, after ``inspect_spin``, ``spin@/work/.headrace``."""
-    settings = chosen_project().settings
+    settings = chosen_settings()
     return f"{'spin' if settings.project.endswith(SPIN) else 'local'}@{settings.database or settings.home}"
 
 
