@@ -27,6 +27,8 @@ from headrace.worker import context
 
 #: ``sys.modules`` belongs to the whole process.
 _lock = threading.RLock()
+# A child that is forked in another thread gets modules and import system as they are when nothing is lent.
+os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release)
 
 #: Modules made from runs' sources, by name and content, so that a class loaded twice is the same class.
 _made: dict[tuple[str, bytes], ModuleType] = {}

@@ -7,6 +7,7 @@ import random
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -143,4 +144,27 @@ def test_child_that_exits_leaves_the_parent_alone(tmp_path: Path) -> None:
         os._exit(0)
     os.waitpid(child, 0)
     assert store.task(run.id, TaskId("x", 1)) is None
+    store.close()
+
+
+def test_a_fork_waits_for_what_other_threads_do_with_the_database(tmp_path: Path) -> None:
+    """SQLite's own locks, which a child would inherit held by a thread that it does not have."""
+    store = open_metadata(str(tmp_path / "headrace.db"))
+    inside, over = threading.Event(), []
+
+    def write() -> None:
+        with store._database.write():
+            inside.set()
+            time.sleep(0.2)
+            over.append(True)
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    assert inside.wait(30)
+    child = os.fork()
+    if child == 0:
+        os._exit(0 if over else 1)
+    assert os.waitpid(child, 0)[1] == 0
+    thread.join()
+    new_run(store)  # nothing is left locked here
     store.close()

@@ -24,6 +24,7 @@ from headrace.model.errors import (
     StoreReadOnlyError,
 )
 from headrace.stores.metadata._database import LOCK_SECONDS, InOneProcess, UnfitTextError
+from headrace.stores.metadata._forking import guard
 from headrace.stores.metadata._schema import check
 from headrace.stores.metadata._sql import SQLITE, Params, Row, Statements, schema_text
 
@@ -97,10 +98,10 @@ def _use_wal(connection: sqlite3.Connection) -> None:
 class _Writer:
     """The writing connection with its lock; both the transaction and what opens and closes it."""
 
-    def __init__(self, database: SqliteDatabase, connection: sqlite3.Connection) -> None:
+    def __init__(self, database: SqliteDatabase, connection: sqlite3.Connection, lock: threading.Lock) -> None:
         self._database = database
         self._connection = connection
-        self._lock = threading.Lock()
+        self._lock = lock
         self._file = Path(database.path).stat().st_ino
         self._looked = time.monotonic()
         self.execute = connection.execute
@@ -204,16 +205,20 @@ class SqliteDatabase(InOneProcess):
         self._synchronous = synchronous
         self._read_lock = threading.Lock()
         self._reader: sqlite3.Connection | None = None
+        writing = threading.Lock()
+        self.locks = (writing, self._read_lock)
+        guard(self)
         try:
-            connection = self._open()
-            try:
-                self._prepare(connection)
-            except BaseException:
-                connection.close()
-                raise
+            with writing:
+                connection = self._open()
+                try:
+                    self._prepare(connection)
+                except BaseException:
+                    connection.close()
+                    raise
         except sqlite3.Error as error:
             raise _explained(error, self.path) from error
-        self._writer = _Writer(self, connection)
+        self._writer = _Writer(self, connection, writing)
         self._connections = [connection]
         weakref.finalize(self, _close_all, self._connections, self._pid).atexit = False
 
