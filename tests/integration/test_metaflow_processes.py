@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from headrace.frontends.metaflow.programs.script import environment
+from headrace.stores.metadata.protocol import RunFilter
 
 if TYPE_CHECKING:
     from tests.integration.conftest import Finished, Project
@@ -232,3 +233,13 @@ def test_text_that_cannot_be_encoded_is_shown_written_out(project: Project) -> N
     done = project.finish(project.start(str(file)))
     assert r"'half \ud800'" in done.out, done.out + done.err
     assert r"half \ud800" in done.err and "UnicodeEncodeError" not in done.err
+
+
+def test_processes_that_a_step_spawns_do_not_start_a_file_without_a_guard_again(project: Project) -> None:
+    body = "noted['pool'] = multiprocessing.get_context('spawn').Pool(1).map(twice, [self.input])"
+    head = "import multiprocessing\n\ndef twice(number):\n    return 2 * number"
+    flow = FLOW.replace("range(6)", "range(2)").replace('if __name__ == "__main__":\n    Six()', "Six()")
+    file = project.write(flow.replace("HEAD", head).replace("BODY", body), "sixfold.py")
+    done = project.finish(project.start(str(file), "run", PYTHONPATH=environment({})["PYTHONPATH"]))
+    assert noted(done)["pool"] == 2
+    assert len(project.metadata.runs(RunFilter())) == 1

@@ -1,4 +1,4 @@
-"""Who a process is, so that another one can tell whether it still lives: ``"host:pid:start"``.
+"""Who a process is, so that another one can tell whether it still lives: ``"host:pid:start"``; and its streams.
 
 ``start`` is the time the kernel started it, with a mark of the boot and the process namespace: host names are not
 unique (containers, ``localhost``), process ids are used again.
@@ -6,7 +6,12 @@ unique (containers, ``localhost``), process ids are used again.
 
 from __future__ import annotations
 
+import errno
 import os
+import sys
+
+#: What writing to a stream fails with where it cannot be written to, whatever is written.
+_UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EBADF, errno.EPIPE)
 
 _cached: dict[int, str] = {}
 
@@ -59,3 +64,33 @@ def _realm() -> str:
         return f"{boot}{os.stat('/proc/self/ns/pid').st_ino:x}"  # noqa: PTH116
     except OSError:
         return ""
+
+
+def claim_standard_descriptors() -> None:
+    """Open what the process was started without, before a database or a socket gets one of these numbers."""
+    for fd in (0, 1, 2):
+        try:
+            os.fstat(fd)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
+
+
+def claim_standard_streams() -> None:
+    """The same, and streams of Python's that lead there, for code that prints without asking."""
+    claim_standard_descriptors()
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115, PTH123
+
+
+def output_failed(error: BaseException) -> str:
+    """Why nothing can be printed any more, where that is what ``error`` means; what is printed from now on is lost."""
+    if not isinstance(error, OSError) or error.errno not in _UNWRITABLE or error.filename is not None:
+        return ""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        try:
+            stream.flush()
+        except (OSError, ValueError, AttributeError):  # so that the interpreter does not try it again at its end
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115, PTH123
+    return f"the output cannot be written: {error.strerror}"

@@ -113,7 +113,13 @@ def _on_error(error: Exception) -> int:
         _complain(f"the store holds something that cannot be read: {error}; `headrace doctor` looks closer")
         return 1
     if not isinstance(error, HeadraceError):
-        raise error
+        from headrace._base.process import output_failed
+
+        problem = output_failed(error)
+        if not problem:
+            raise error
+        _complain(problem)
+        return 1
     _complain(str(error))
     return 2 if isinstance(error, UsageError) else 1
 

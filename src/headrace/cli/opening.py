@@ -84,7 +84,7 @@ def _complete(incomplete: str, parts: bool) -> list[tuple[str, str]]:
     if len(pieces) == 2:
         runs = metadata.runs(RunFilter(project=project.name, flow=pieces[0], limit=50))
         return [(run.name, str(run.state)) for run in runs]
-    if not parts or not pieces[1].isdigit():
+    if not parts or not pieces[1].isdecimal():
         return []
     run = metadata.run(pieces[0], int(pieces[1][:18]), project.name)
     if run is None:

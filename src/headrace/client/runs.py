@@ -27,7 +27,7 @@ from headrace.model.records import FLOW_TASK, ArtifactRecord, RunRecord, TaskId,
 from headrace.model.states import FINAL_TASK_STATES, TaskState
 from headrace.model.values import Preview
 from headrace.services.listing import CRASHED
-from headrace.services.names import Name, find_task, parse_name, task_name
+from headrace.services.names import Name, find_task, is_number, parse_name, task_name
 
 _PAGE = 1000
 _SHOWN = 20
@@ -109,7 +109,7 @@ class Run(RunFacts):
     def failed_task(self) -> Task | None:
         """The task whose failure ended the run, when one did."""
         step, _, number = self._reader.record().failed_task.rpartition("/")
-        record = self._reader.metadata.task(self._reader.id, TaskId(step, int(number))) if number.isdigit() else None
+        record = self._reader.metadata.task(self._reader.id, TaskId(step, int(number))) if is_number(number) else None
         return None if record is None else Task._of(self._reader, record)
 
     def wait(self, timeout: float | None = None) -> Run:

@@ -30,19 +30,24 @@ def parse_name(text: str) -> Name:
     parts = text.strip().strip("/").split("/")
     if parts == [""]:
         return Name()
-    if not all(parts) or parts[0].isdigit():
+    if not all(parts) or is_number(parts[0]):
         raise NotFoundError(f"{text!r} names no run: {_FORMS}")
     flow, rest = parts[0], parts[1:]
-    number = _int(rest.pop(0)) if rest and rest[0].isdigit() else None
+    number = _int(rest.pop(0)) if rest and is_number(rest[0]) else None
     step = rest.pop(0) if rest else ""
     task = None
     if rest:
-        if not rest[0].isdigit():
+        if not is_number(rest[0]):
             raise NotFoundError(f"{text!r}: {rest[0]!r} is no number of a task; {_FORMS}")
         task = _int(rest.pop(0))
     if len(rest) > 1:
         raise NotFoundError(f"{text!r} has too many parts; {_FORMS}")
     return Name(flow, number, step, task, rest[0] if rest else "")
+
+
+def is_number(text: str) -> bool:
+    """Whether ``text`` is a whole number in plain digits."""
+    return text.isascii() and text.isdigit()
 
 
 def _int(text: str) -> int:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from types import FrameType
+
 from headrace.frontends.metaflow.authoring.flowspec import FlowBase
 from headrace.frontends.metaflow.running import seeding  # noqa: F401 - before flows seed anything
 
@@ -10,7 +13,18 @@ class FlowSpec(FlowBase):
     """A flow: methods marked with ``@step`` are its steps, attributes of ``self`` its artifacts."""
 
     def __init__(self, use_cli: bool = True) -> None:
-        if use_cli:
+        if use_cli and not _is_only_imported(sys._getframe(1)):
             from headrace.frontends.metaflow.commands.cli import main
 
             main(type(self))
+
+
+def _is_only_imported(caller: FrameType) -> bool:
+    """Whether a process that a step spawned by ``multiprocessing`` reads the file to know its functions."""
+    multiprocessing = sys.modules.get("multiprocessing.process")
+    if multiprocessing is None:
+        return False
+    beginning = getattr(multiprocessing.current_process(), "_inheriting", False)
+    if not beginning and multiprocessing.parent_process() is None:
+        return False
+    return caller.f_code.co_name == "<module>" and caller.f_globals.get("__name__") != "__main__"

@@ -1,9 +1,17 @@
-"""Ids of tasks as Metaflow writes them, and as numbers. ``2_node_1``, a task of a gang, is the number 1000000002."""
+"""Ids of runs and tasks as Metaflow writes them, and as numbers.
+
+``2_node_1``, a task of a gang, is the number 1000000002.
+"""
 
 from __future__ import annotations
 
 _NODE = "_node_"
 _NODES = 10**9
+
+
+def run_number(text: str) -> int | None:
+    """The number of the run with this id; None when it can be none."""
+    return int(text) if _is_number(text, 18) else None
 
 
 def task_number(text: str) -> int | None:
@@ -25,5 +33,5 @@ def shown(path: str) -> str:
     return f"{front}{slash}{task_text(int(number))}" if number.isdigit() else path
 
 
-def _is_number(text: str) -> bool:
-    return text.isascii() and text.isdigit() and len(text) <= 9
+def _is_number(text: str, longest: int = 9) -> bool:
+    return text.isascii() and text.isdigit() and len(text) <= longest

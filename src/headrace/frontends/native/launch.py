@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from headrace._base.process import claim_standard_descriptors
 from headrace.frontends.native.futures import results_of
 from headrace.frontends.native.load import canonical_main
 from headrace.frontends.native.options import Runnable
@@ -75,7 +76,7 @@ def run_flow(
             interrupts.
     """
     show_well()
-    _claim_standard_descriptors()
+    claim_standard_descriptors()
     session = _open(flow, values, how or Launch())
     if began is not None:
         began(session)
@@ -88,15 +89,6 @@ def run_flow(
         advise(ended.error, ended.run)
         raise ended.error
     return ended
-
-
-def _claim_standard_descriptors() -> None:
-    """Open what the process was started without, before a database or a socket gets one of these numbers."""
-    for fd in (0, 1, 2):
-        try:
-            os.fstat(fd)
-        except OSError:
-            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
 
 
 async def run_flow_async(flow: Runnable, values: dict[str, Any]) -> Any:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from datetime import datetime
-from functools import cached_property
 from typing import Any, Self
 
+from headrace._base.lazy import lazy
 from headrace.client.source import RunReader, Source
-from headrace.frontends.metaflow.client.providers import chosen_project, project_at, settings_here, spin_settings
+from headrace.frontends.metaflow.client.providers import chosen_project, settings_here, spin_settings
 from headrace.frontends.metaflow.client.tags import RunTags, tags_of
 from headrace.frontends.metaflow.current import NAMESPACE, SPUN_FACT, choices, facts
 from headrace.frontends.metaflow.exceptions import (
@@ -17,7 +18,14 @@ from headrace.frontends.metaflow.exceptions import (
     MetaflowNotFound,
 )
 from headrace.frontends.metaflow.identity import user_name
-from headrace.wiring import Settings
+from headrace.frontends.metaflow.taskids import run_number
+from headrace.model.errors import NotFoundError
+from headrace.model.records import RunRecord, TaskId
+from headrace.model.states import RunState
+from headrace.wiring import Settings, project_at
+
+#: How long a task waits for its own row, in seconds.
+_PATIENCE = 3.0
 
 
 def default_namespace() -> str | None:
@@ -38,7 +46,11 @@ def namespace(ns: str | None) -> str | None:
 
 
 def open_source() -> Source:
-    """The stores that ``metadata`` chose, else those of the working directory."""
+    """The stores that ``metadata`` chose, else those of the working directory.
+
+    Raises:
+        NotFoundError: nothing was ever run here.
+    """
     return Source(chosen_project())
 
 
@@ -128,9 +140,12 @@ class MetaflowObject:
         self._open()
         return self
 
-    @cached_property
+    @lazy
     def _source(self) -> Source:
-        return open_source()
+        try:
+            return open_source()
+        except NotFoundError:
+            raise self._absent() from None
 
     def _open(self) -> None:
         raise NotImplementedError
@@ -228,20 +243,66 @@ def _checked_attempt(parts: int, attempt: Any) -> int | None:
     return number
 
 
+def _is_own(source: Source, run: RunRecord) -> bool:
+    """Whether the calling code is a task of the run; one of the same name may be elsewhere."""
+    if not facts().get("pathspec", "").startswith(f"{run.name}/"):
+        return False
+    here = settings_here()
+    return source.settings == (spin_settings(here) if facts().get(SPUN_FACT) else here)
+
+
+class FoundRun(RunReader):
+    """A run that was there when it was looked for."""
+
+    def __init__(self, source: Source, record: RunRecord) -> None:
+        super().__init__(source, record, complete=False)
+        self._memory: tuple[int, dict[Any, Any]] = (0, {})
+        self._is_own = _is_own(source, record)
+
+    def record(self, *, complete: bool = False, fresh: bool = False) -> RunRecord:
+        """As of any run.
+
+        Raises:
+            MetaflowNotFound: it was deleted since.
+        """
+        try:
+            return super().record(complete=complete, fresh=fresh)
+        except NotFoundError as error:
+            raise MetaflowNotFound(str(error)) from None
+
+    def await_own_task(self) -> None:
+        """Let a task that looks around in its own run find itself: its row is on its way when it begins."""
+        if self._is_own:
+            step, number = facts()["pathspec"].split("/")[2:]
+            until = time.monotonic() + _PATIENCE
+            while self.metadata.task(self.id, TaskId(step, int(number))) is None and time.monotonic() < until:
+                time.sleep(0.005)
+            self._is_own = False
+
+    def memory(self) -> dict[Any, Any]:
+        """For what is known of its tasks: kept as long as the run is over and not resumed, else forgotten at once."""
+        record = self.record()
+        if record.state is RunState.RUNNING:
+            return {}
+        if self._memory[0] != record.session:
+            self._memory = (record.session, {})
+        return self._memory[1]
+
+
 class InRun(MetaflowObject):
     """Something of a run."""
 
     def _open(self) -> None:
         assert self._run
 
-    @cached_property
-    def _run(self) -> RunReader:
+    @lazy
+    def _run(self) -> FoundRun:
         source = self._source
-        flow, number = self.path_components[:2]
-        record = source.metadata.run(flow, int(number), source.project) if number.isdigit() else None
+        flow, number = self.path_components[0], run_number(self.path_components[1])
+        record = source.metadata.run(flow, number, source.project) if number is not None else None
         if record is None:
             raise self._absent()
-        return RunReader(source, record, complete=False)
+        return FoundRun(source, record)
 
     @property
     def _tags(self) -> RunTags:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import io
 import json
 import os
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from headrace._base.lazy import lazy
 from headrace.client.source import RunReader
 from headrace.frontends.metaflow.version import VERSION
 from headrace.model.errors import StoreError
@@ -25,7 +25,7 @@ class MetaflowCode:
     def __init__(self, run: RunReader) -> None:
         self._run = run
 
-    @cached_property
+    @lazy
     def files(self) -> dict[str, bytes]:
         """All files by their path."""
         details = self._run.details()
@@ -82,7 +82,7 @@ class MetaflowCode:
             found |= {"commit_sha": record.git_commit, "has_uncommitted_changes": record.git_dirty}
         return found
 
-    @cached_property
+    @lazy
     def _archive(self) -> bytes:
         return make_archive({**self.files, _INFO: json.dumps(self.info).encode()})
 

@@ -11,8 +11,8 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from headrace.client.source import RunReader
 from headrace.frontends.metaflow.client.base import (
+    FoundRun,
     InRun,
     MetaflowObject,
     default_namespace,
@@ -26,10 +26,12 @@ from headrace.frontends.metaflow.client.events import Trigger
 from headrace.frontends.metaflow.client.metadata import Metadata
 from headrace.frontends.metaflow.client.providers import default_metadata, get_metadata, inspect_spin, metadata
 from headrace.frontends.metaflow.client.runfacts import RunFacts, facts_of
+from headrace.frontends.metaflow.client.tags import tags_of_runs
 from headrace.frontends.metaflow.client.task import DataArtifact, MetaflowData, Task, last_task, task_of
 from headrace.frontends.metaflow.exceptions import MetaflowNotFound
 from headrace.frontends.metaflow.names import stored
 from headrace.frontends.metaflow.taskids import task_number
+from headrace.model.errors import NotFoundError
 from headrace.model.records import RunRecord, TaskId, TaskRecord
 from headrace.stores.metadata.protocol import RunFilter
 
@@ -46,7 +48,10 @@ class Metaflow:
         return list(self)
 
     def __iter__(self) -> Iterator[Flow]:
-        source, ns = open_source(), get_namespace()
+        try:
+            source, ns = open_source(), get_namespace()
+        except NotFoundError:
+            return
         for name, _, _ in sorted(source.metadata.flows(source.project), key=lambda one: -one[2]):
             flow = Flow(name, _namespace_check=False)
             flow._namespace = ns
@@ -82,20 +87,24 @@ class Flow(MetaflowObject):
     @property
     def created_at(self) -> datetime | None:
         """When its first run began."""
-        records = list(self._records())
+        records = [record for page in self._pages() for record in page[-1:]]
         return when(records[-1].created) if records else None
 
-    def _records(self) -> Iterator[RunRecord]:
+    def _pages(self) -> Iterator[list[RunRecord]]:
         want = RunFilter(project=self._source.project, flow=self.id, limit=_PAGE)
         while page := self._source.metadata.runs(want):
-            yield from page
+            yield page
             want = replace(want, before_id=page[-1].id)
 
-    def _runs_in(self, ns: str | None) -> Iterator[Run]:
-        for record in self._records():
-            run = Run._near(f"{self.id}/{record.number}", self, ns=self._namespace)
-            run.__dict__["_run"] = RunReader(self._source, record, complete=False)
-            if run._is_in(ns):
+    def _runs_in(self, ns: str | None, tags: tuple[str, ...] = ()) -> Iterator[Run]:
+        wanted = {*tags, *([] if ns is None else [ns])}
+        for page in self._pages():
+            found = tags_of_runs(self._source.metadata, [record.id for record in page]) if wanted else {}
+            for record in page:
+                if wanted and not wanted <= found[record.id].all:
+                    continue
+                run = Run._near(f"{self.id}/{record.number}", self, ns=self._namespace)
+                run.__dict__["_run"] = FoundRun(self._source, record)
                 yield run
 
     def __iter__(self) -> Iterator[Run]:
@@ -103,7 +112,7 @@ class Flow(MetaflowObject):
 
     def runs(self, *tags: str) -> Iterator[Run]:
         """Runs in the namespace that have all ``tags``, newest first."""
-        return self._filtered(tags)
+        return self._runs_in(self._namespace, tags)
 
     @property
     def latest_run(self) -> Run | None:
@@ -234,14 +243,15 @@ class Run(InRun):
         """
         from headrace.frontends.metaflow.client.tags import change_tags
 
-        change_tags(self._run.metadata, self._run.id, tags_to_add, tags_to_remove)
+        change_tags(self._run.metadata, self._run.record(fresh=True).id, tags_to_add, tags_to_remove)
 
 
 def _several(tag: Any) -> Any:
     return tag if isinstance(tag, (list, tuple, set, frozenset)) else [tag]
 
 
-def _step_names(run: RunReader) -> list[str]:
+def _step_names(run: FoundRun) -> list[str]:
+    run.await_own_task()
     return list(dict.fromkeys(one.step for one in run.metadata.step_counts(run.id)))
 
 
@@ -257,6 +267,7 @@ class Step(InRun):
             raise self._absent()
 
     def _records(self) -> list[TaskRecord]:
+        self._run.await_own_task()
         return self._run.metadata.tasks(self._run.id, self.id)
 
     def __iter__(self) -> Iterator[Task]:

@@ -33,11 +33,28 @@ class RunTags(NamedTuple):
     origin: str
     is_bare: bool = False
 
+    @property
+    def all(self) -> frozenset[str]:
+        """Those of users and system."""
+        return self.user | self.system
+
 
 def tags_of(metadata: MetadataStore, run_id: int) -> RunTags:
     """The tags of a run as they are now."""
+    return tags_of_runs(metadata, [run_id])[run_id]
+
+
+def tags_of_runs(metadata: MetadataStore, run_ids: list[int]) -> dict[int, RunTags]:
+    """The tags of runs by their ids."""
+    found: dict[int, list[Tag]] = {run_id: [] for run_id in run_ids}
+    for tag in metadata.tags(run_ids):
+        found[tag.run_id].append(tag)
+    return {run_id: _sorted(tags) for run_id, tags in found.items()}
+
+
+def _sorted(tags: list[Tag]) -> RunTags:
     user, system, origin, is_bare = set(), set(), "", False
-    for tag in metadata.tags([run_id]):
+    for tag in tags:
         if tag.name == RESUMED:
             origin = tag.value
         elif tag.name == IMPORTED:

@@ -6,11 +6,11 @@ import pickle
 from collections import namedtuple
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
-from functools import cached_property
 from typing import Any
 
 from blake3 import blake3
 
+from headrace._base.lazy import lazy
 from headrace.client.loading import load
 from headrace.frontends.metaflow.authoring.splits import Frame
 from headrace.frontends.metaflow.client.base import InRun, when
@@ -47,6 +47,7 @@ class Task(InRun):
         if self._found is None or self._found.state not in FINAL_TASK_STATES:
             step, name = self.path_components[2:]
             number = task_number(name)
+            self._run.await_own_task()
             record = None if number is None else self._run.metadata.task(self._run.id, TaskId(step, number))
             if record is None:
                 raise self._absent()
@@ -205,11 +206,23 @@ class Task(InRun):
         return list(found)
 
     def _children(self) -> list[TaskId]:
-        run, metadata = self._run, self._run.metadata
-        records = [metadata.task(run.id, child) for child in metadata.children(run.id, self._id)]
-        records += metadata.tasks(run.id, states=_WITHOUT_EDGES)
-        found = {one.id: None for one in records if one is not None and self._id in task_of(self, one)._parents()}
-        return sorted(found)
+        run, memory = self._run, self._run.memory()
+        open_ends = memory.get("open ends")
+        if open_ends is None:
+            open_ends = memory["open ends"] = {}
+            for one in run.metadata.tasks(run.id, states=_WITHOUT_EDGES):
+                for parent in task_of(self, one)._parents():
+                    open_ends.setdefault(parent, []).append(one.id)
+        found = [one for one in run.metadata.children(run.id, self._id) if self._id in self._parents_of(one, memory)]
+        return sorted({*found, *open_ends.get(self._id, ())})
+
+    def _parents_of(self, task: TaskId, memory: dict[Any, Any]) -> frozenset[TaskId]:
+        """The parents of another task. Many may share a child, such as a join, that has them all to read."""
+        known: frozenset[TaskId] | None = memory.get(task)
+        if known is None:
+            record = self._run.metadata.task(self._run.id, task)
+            known = memory[task] = frozenset() if record is None else frozenset(task_of(self, record)._parents())
+        return known
 
     def _addresses(self, tasks: list[TaskId]) -> Iterator[str]:
         run = "/".join(self.path_components[:2])
@@ -289,12 +302,12 @@ class Task(InRun):
         names = [tag.partition(":")[2] for tag in self.system_tags if tag.startswith("runtime:")]
         return names[0] if names else None
 
-    @cached_property
+    @lazy
     def code(self) -> MetaflowCode | None:
         """The code of its run; None when the run kept none."""
         return code_of(self._run)
 
-    @cached_property
+    @lazy
     def environment_info(self) -> dict[str, Any] | None:
         """The interpreter, platform and packages that it ran with."""
         return environment_of(self._run)
@@ -314,6 +327,7 @@ def task_of(near: InRun, record: TaskRecord, ns: str | None = None) -> Task:
 
 def last_task(near: InRun, step: str) -> TaskRecord | None:
     """The newest task of a step."""
+    near._run.await_own_task()
     records = near._run.metadata.tasks(near._run.id, step)
     return records[-1] if records else None
 
@@ -329,7 +343,7 @@ class DataArtifact(InRun):
         if self.id not in self.parent._table() and self.id not in self.parent._derived():
             raise self._absent()
 
-    @cached_property
+    @lazy
     def parent(self) -> Task:
         """Its task."""
         return Task._near("/".join(self.path_components[:4]), self, attempt=self._attempt)

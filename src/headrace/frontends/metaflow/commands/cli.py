@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from headrace._base.process import claim_standard_streams, output_failed
 from headrace.frontends.metaflow.authoring.decorators import flow_decorators
 from headrace.frontends.metaflow.authoring.graph import graph_of, lint
 from headrace.frontends.metaflow.authoring.parameters import JSONType, Parameter
@@ -45,6 +46,7 @@ def main(cls: Any, argv: list[str] | None = None) -> None:
 
 def call(cls: Any, argv: list[str]) -> int:
     """Run the command line for a flow; the exit code."""
+    claim_standard_streams()
     name = os.path.basename(sys.argv[0])  # noqa: PTH119
     ours, home = argv[:1] == [ANY_ORDER], ""
     try:
@@ -81,6 +83,12 @@ def call(cls: Any, argv: list[str]) -> int:
     except HeadraceError as error:
         complain("Usage error" if isinstance(error, UsageError) else "Headrace error", str(error))
         return 2 if isinstance(error, UsageError) else 1
+    except OSError as error:
+        problem = output_failed(error)
+        if not problem:
+            raise
+        complain("Output error", problem)
+        return 1
     return result if isinstance(result, int) else 0
 
 

@@ -19,7 +19,8 @@ def has_colours(stream: TextIO) -> bool:
 class Console:
     """Prints lines of a run. Lines of tasks may come in pieces; each stream of a task is put together by itself.
 
-    ``quiet`` leaves what tasks print and what goes wrong, ``silent`` nothing.
+    ``quiet`` leaves what tasks print and what goes wrong, ``silent`` nothing. Where it cannot print, it says so once,
+    with the OSError, and is silent from then on: how the run ends is recorded all the same.
     """
 
     def __init__(self, run: str, *, quiet: bool = False, silent: bool = False) -> None:
@@ -65,7 +66,8 @@ class Console:
 
     def flush(self) -> None:
         """Let everything be seen."""
-        self._out.flush()
+        if not self._silent:
+            self._print("", flush=True)
 
     def _say_of(self, task: str, text: str, *, bad: bool = False) -> None:
         if not self._quiet or bad:
@@ -83,4 +85,13 @@ class Console:
             text = f"\x1b[{style}m{text}\x1b[0m" if style else text
             mark = f"\x1b[32m{mark}\x1b[0m" if mark else ""
             stamp = f"\x1b[35m{stamp}\x1b[0m"
-        self._out.write(f"{stamp} {mark}{text}\n")
+        self._print(f"{stamp} {mark}{text}\n")
+
+    def _print(self, text: str, *, flush: bool = False) -> None:
+        try:
+            self._out.write(text)
+            if flush:
+                self._out.flush()
+        except OSError:
+            self._silent = True
+            raise

@@ -141,10 +141,9 @@ def launch(cls: Any, values: dict[str, Any], options: RunOptions) -> RunRecord:
     runtime = Runtime(session, graph, plans, base, console, options.max_num_splits)
     runtime.only_known = options.clone_only
     session.loop.crew.log_rules = LogRules(options.max_log_size << 20, _CUT, KILLED)
-    _write_files(session, options)
     try:
         with Interruptible(session.loop):
-            record = _drive(session, runtime, console, cls)
+            record = _drive(session, runtime, console, [*unsupported_notes(cls)], options)
     except StepFailed:
         _call_hooks(cls, session, console, "on_error")
         raise
@@ -220,11 +219,11 @@ def _first_that_ran(graph: FlowGraph, step: str, ran: set[str]) -> Iterator[str]
                 todo.append(target)
 
 
-def _drive(session: Session, runtime: Runtime, console: Console, cls: Any) -> RunRecord:
+def _drive(session: Session, runtime: Runtime, console: Console, notes: list[str], options: RunOptions) -> RunRecord:
     try:
-        console.say(f"Workflow starting (run-id {session.run.number}):")
-        for note in unsupported_notes(cls):
-            console.say(note)
+        _write_files(session, options)
+        for line in (f"Workflow starting (run-id {session.run.number}):", *notes):
+            console.say(line)
         session.loop.crew.watch = runtime.tasks.watch
         runtime.run()
     except BaseException as error:
@@ -327,9 +326,16 @@ def _write_files(session: Session, options: RunOptions) -> None:
 
 
 def write(path: str, text: str) -> None:
-    """Write a small file, in a folder that is made if need be."""
-    folder = os.path.dirname(path)  # noqa: PTH120
-    if folder:
-        os.makedirs(folder, exist_ok=True)  # noqa: PTH103
-    with open(path, "w") as file:  # noqa: PTH123
-        file.write(text)
+    """Write a small file, in a folder that is made if need be.
+
+    Raises:
+        MetaflowException: it cannot be written.
+    """
+    try:
+        folder = os.path.dirname(path)  # noqa: PTH120
+        if folder:
+            os.makedirs(folder, exist_ok=True)  # noqa: PTH103
+        with open(path, "w") as file:  # noqa: PTH123
+            file.write(text)
+    except OSError as error:
+        raise MetaflowException(f"The file *{path}* cannot be written: {error.strerror}.") from None

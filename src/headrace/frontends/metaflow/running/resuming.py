@@ -7,6 +7,8 @@ from typing import Any
 from headrace.frontends.metaflow.authoring.configs import wrap
 from headrace.frontends.metaflow.client.tags import RESUMED
 from headrace.frontends.metaflow.exceptions import CommandException, MetaflowException
+from headrace.frontends.metaflow.taskids import run_number
+from headrace.model.errors import NotFoundError
 from headrace.model.records import RunRecord
 from headrace.stores import codecs
 from headrace.stores.metadata.protocol import RunFilter
@@ -20,10 +22,14 @@ def origin_of(cls: Any, run_id: str | None) -> RunRecord:
     """
     from headrace import wiring
 
-    project = wiring.project()
+    try:
+        project = wiring.existing_project()
+    except NotFoundError as error:
+        raise CommandException(f"There is nothing to resume: {error}") from None
     metadata, flow = project.metadata, cls.__name__
     if run_id is not None:
-        found = metadata.run(flow, int(run_id), project.name) if run_id.isdigit() else None
+        number = run_number(run_id)
+        found = metadata.run(flow, number, project.name) if number is not None else None
         if found is None:
             raise MetaflowException(
                 f"Could not find the run *{run_id}* of flow *{flow}* to resume. See `headrace runs --flow {flow}`."

@@ -263,8 +263,12 @@ def spin(cls: Any, step: str, origin: Any, options: SpinOptions) -> None:
         max_parallel=1,
     )
     session = open_session(stores, executor, new)
-    if options.run_id_file:
-        write(options.run_id_file, str(session.run.number))
+    try:
+        if options.run_id_file:
+            write(options.run_id_file, str(session.run.number))
+    except MetaflowException as error:
+        give_up(session, error)
+        raise
     _drive(session, plan, pending, Console(str(session.run.number), quiet=options.quiet))
     if options.attribute_file:
         facts = {"task_id": "1", "step_name": step, "run_id": str(session.run.number), "flow_name": cls.__name__}

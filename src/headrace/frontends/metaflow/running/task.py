@@ -113,9 +113,11 @@ def run_step(spec: StepSpec, call: RawCall) -> dict[str, Any]:
             cards.fail(error)
         raise
     finally:
-        current_module.leave()
-        del flow.__dict__[STATE]
-        _leave(footprint)
+        try:
+            _leave(footprint)  # what runs until then, and at the exit, is part of the task yet
+        finally:
+            current_module.leave()
+            del flow.__dict__[STATE]
     if not spec.persist:
         return {}
     transition = state.transition
