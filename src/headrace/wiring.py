@@ -268,6 +268,6 @@ def _here() -> Path:
 
 def _find(start: Path, name: str) -> Path | None:
     for folder in (start, *start.parents):
-        if (folder / name).exists():
+        if os.path.exists(folder / name):  # noqa: PTH110 - in folders that may not be entered, too
             return folder / name
     return None

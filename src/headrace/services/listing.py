@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 import msgspec
 
+from headrace._base.lazy import lazy
 from headrace._base.process import owner_alive
 from headrace.model.errors import UsageError
 from headrace.model.params import from_text
@@ -142,7 +142,7 @@ class _Shown:
         self._want = msgspec.structs.replace(want, where=(), states=(RunState.RUNNING,), limit=None)
         self._now = now
 
-    @functools.cached_property
+    @lazy
     def _crashed(self) -> list[int]:
         running = self._metadata.runs(self._want)
         return [run.id for run in running if state_of(self._metadata, run, self._now) == CRASHED]

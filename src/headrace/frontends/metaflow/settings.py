@@ -127,30 +127,42 @@ def setting(name: str, default: Any = None, environ: Mapping[str, str] | None = 
     if environ.get(key):
         return environ[key]
     home = environ.get("METAFLOW_HOME", "~/.metaflowconfig")
-    found = _of_folder(os.getcwd()).get(key)  # noqa: PTH109 - a text is quicker
+    found = _of_folder(_folder()).get(key)
     found = _file(home, environ.get("METAFLOW_PROFILE", "")).get(key) if found is None else found
     return default if found is None else found
 
 
+def _folder() -> str:
+    try:
+        return os.getcwd()  # noqa: PTH109 - a text is quicker
+    except FileNotFoundError:  # removed; what needs it will say so
+        return ""
+
+
 @lru_cache
 def _of_folder(start: str) -> dict[str, Any]:
-    for folder in (Path(start), *Path(start).parents):
-        if (folder / ".metaflow").is_dir():
+    for folder in (Path(start), *Path(start).parents) if start else ():
+        if _is_there(folder / ".metaflow"):
             file = folder / ".metaflow/config.json"
-            return _read(file) if file.exists() else {}
+            return _read(file) if _is_there(file) else {}
     return {}
 
 
 def config_file(profile: str = "", home: str | None = None) -> Path:
     """The configuration file of a profile, whether or not it exists."""
-    folder = Path(home or os.environ.get("METAFLOW_HOME", "~/.metaflowconfig")).expanduser()
-    return folder / (f"config_{profile}.json" if profile else "config.json")
+    folder = os.path.expanduser(home or os.environ.get("METAFLOW_HOME", "~/.metaflowconfig"))  # noqa: PTH111
+    return Path(folder, f"config_{profile}.json" if profile else "config.json")
+
+
+def _is_there(path: Path) -> bool:
+    """Whether there is such a file or folder, as far as this user may know."""
+    return os.path.exists(path)  # noqa: PTH110 - unlike pathlib's, it raises nothing
 
 
 @lru_cache
 def _file(home: str, profile: str) -> dict[str, Any]:
     file = config_file(profile, home)
-    if file.exists():
+    if _is_there(file):
         return _read(file)
     if profile:
         raise MetaflowException(f"Unable to locate METAFLOW_PROFILE '{profile}': {file} does not exist")
