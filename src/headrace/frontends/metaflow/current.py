@@ -14,7 +14,7 @@ _outside: dict[str, Any] = {}
 
 #: A fact that only a spun task knows.
 SPUN_FACT = "_spun"
-#: Whether the flow has a gang: then ``parallel`` is known in all its steps.
+#: In flows that have a gang: what ``parallel`` is in the steps beside it.
 GANGS = "_gangs"
 #: The namespace that the Client API looks in, once one is set.
 NAMESPACE = "_namespace"
@@ -88,9 +88,7 @@ class Current:
         if name in makers:
             return makers[name](known["pathspec"]) if known else None
         if name == "parallel" and GANGS in known:
-            from headrace.frontends.metaflow.authoring.gangs import ALONE
-
-            return ALONE
+            return known[GANGS]
         if name in _NAMES:
             return None
         raise AttributeError(f"current has no attribute '{name}' here")

@@ -20,7 +20,7 @@ from headrace.frontends.metaflow import current as current_module
 from headrace.frontends.metaflow.authoring.configs import ConfigValue, wrap
 from headrace.frontends.metaflow.authoring.decorators import Decorator, find, keep_only
 from headrace.frontends.metaflow.authoring.flowspec import STATE, Artifacts, FlowBase, Inputs
-from headrace.frontends.metaflow.authoring.gangs import place_of, set_environment
+from headrace.frontends.metaflow.authoring.gangs import ALONE, place_of, set_environment
 from headrace.frontends.metaflow.authoring.graph import graph_of
 from headrace.frontends.metaflow.authoring.graphinfo import graph_info
 from headrace.frontends.metaflow.authoring.parameters import IncludeFile, Parameter
@@ -263,6 +263,8 @@ def task_facts(spec: StepSpec, call: RawCall, state: Artifacts) -> dict[str, Any
     place = place_of(state.stack, call.task)
     if place is not None:
         facts["parallel"], facts["is_parallel"] = place, True
+    if current_module.GANGS in facts:
+        facts[current_module.GANGS] = ALONE
     return facts
 
 
