@@ -263,8 +263,6 @@ def task_facts(spec: StepSpec, call: RawCall, state: Artifacts) -> dict[str, Any
     place = place_of(state.stack, call.task)
     if place is not None:
         facts["parallel"], facts["is_parallel"] = place, True
-    elif current_module.GANGS in facts:
-        facts["parallel"] = ALONE
     if current_module.GANGS in facts:
         facts[current_module.GANGS] = ALONE
     return facts
