@@ -7,6 +7,7 @@ workers, then wake who waits. Commits of one batch of events are one transaction
 
 from __future__ import annotations
 
+import _thread
 import contextlib
 import heapq
 import os
@@ -194,8 +195,9 @@ class Loop:
         """Whether an interrupt is dealt with."""
         if self._hurried is None:
             self._hurried = time.monotonic()
-            # In a thread, for the code that the signal stopped may be in the section.
-            threading.Thread(target=self._kill_all, name="headrace-hurry", daemon=True).start()
+            # In a thread, for the code that the signal stopped may be in the section; made without the locks of
+            # ``threading``, which it may hold as well.
+            _thread.start_new_thread(self._kill_all, ())
         return time.monotonic() - self._hurried < _PATIENCE
 
     def _kill_all(self) -> None:
@@ -208,19 +210,23 @@ class Loop:
 
         False when some thread is at it already; ours is then asked to make room.
         """
-        if not self._leader.acquire(blocking=False):
-            if not self._thread_leads or not longest:
-                return False
-            self._leader_wanted = True
-            self._wake()
-            if not self._leader.acquire(timeout=_NAP):
-                return False
+        self.section.hold_off()  # an interrupt after ``acquire`` would leave the lock taken
         try:
-            self._led_at = time.monotonic()
-            self._poll_once(longest)
+            if not self._leader.acquire(blocking=False):
+                if not self._thread_leads or not longest:
+                    return False
+                self._leader_wanted = True
+                self._wake()
+                if not self._leader.acquire(timeout=_NAP):
+                    return False
+            try:
+                self._led_at = time.monotonic()
+                self._poll_once(longest)
+            finally:
+                self._leader.release()
+            return True
         finally:
-            self._leader.release()
-        return True
+            self.section.let_in()
 
     def _follow(self, handle: Handle, longest: float) -> None:
         waiter = threading.Lock()

@@ -23,12 +23,20 @@ class Section:
         self.instead: Callable[[], bool] | None = None
 
     def __enter__(self) -> None:
-        if threading.get_ident() == self._main:
-            self._depth += 1
+        self.hold_off()
         self._lock.acquire()
 
     def __exit__(self, *_: object) -> None:
         self._lock.release()
+        self.let_in()
+
+    def hold_off(self) -> None:
+        """Let interrupts wait until ``let_in`` was called as often as this."""
+        if threading.get_ident() == self._main:
+            self._depth += 1
+
+    def let_in(self) -> None:
+        """Raise the interrupt that came meanwhile."""
         if threading.get_ident() == self._main:
             self._depth -= 1
             if self._pending is not None and not self._depth:

@@ -401,6 +401,26 @@ def test_a_run_that_rested_looks_at_what_comes_at_once(monkeypatch: pytest.Monke
         gate.set()
 
 
+def test_an_interrupt_leaves_the_sockets_to_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    with Rig() as rig, within(20):
+        poll, heard = rig.loop._poll_once, []
+
+        def interrupted(longest: float) -> None:
+            if not heard and threading.current_thread() is threading.main_thread():
+                rig.loop.section.interrupt(KeyboardInterrupt())
+                heard.append(rig.loop._leader.locked())
+            poll(longest)
+
+        gate = threading.Event()
+        task = rig.submit(rig.step(lambda: gate.wait(20), name="slow"))
+        monkeypatch.setattr(rig.loop, "_poll_once", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            rig.loop.wait(task)
+        assert heard == [True]  # it waited until the turn was over
+        gate.set()
+        assert rig.result(task) is True  # nobody holds what is needed for that
+
+
 def test_interrupts_do_not_break_into_a_run_that_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     gate = threading.Event()
     with Rig() as rig, within(20):
