@@ -91,7 +91,7 @@ class OwnBase(BaseException):
 
 
 def test_sys_exit_is_a_crash_with_advice(here: Project) -> None:
-    with pytest.raises(headrace.TaskCrashedError, match=r"call_sys_exit/1.*sys\.exit\(3\).*return a value"):
+    with pytest.raises(headrace.TaskCrashedError, match=r"call_sys_exit/1.*sys\.exit\(3\).*a step ends by returning"):
         run_in_flow(call_sys_exit, 3)
     with pytest.raises(headrace.TaskCrashedError, match=r"sys\.exit\(None\)"):
         run_in_flow(call_sys_exit, None)
