@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import random
 import signal
@@ -14,6 +15,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from headrace.model.states import AttemptState, RunState, TaskState
+from headrace.stores import codecs
+from headrace.stores.artifacts.local import LocalStore
 
 if TYPE_CHECKING:
     from tests.integration.conftest import Project
@@ -78,8 +81,11 @@ class Watched:
             time.sleep(0.002)
 
     def recorded(self) -> set[int]:
-        """The inputs of tasks whose success is committed; they are numbered in the order of their calls."""
-        return {task.number - 1 for task in self.project.tasks("work") if task.state is TaskState.SUCCEEDED}
+        """The inputs of tasks whose success is committed, worked out from what they made."""
+        done = {task.number for task in self.project.tasks("work") if task.state is TaskState.SUCCEEDED}
+        made = [one for one in self.project.metadata.artifacts(self.project.last().id) if one.step == "work"]
+        store = LocalStore(self.project.home / "artifacts")
+        return {math.isqrt(codecs.unpack(one.value, store)) for one in made if one.number in done}  # type: ignore[arg-type]
 
     def let_it_end(self) -> None:
         (self.project.path / "go").touch()
@@ -93,10 +99,11 @@ class Watched:
         workers = [pid for server in servers for pid in children(server)]
         return workers if kind == "workers" else [driver, *servers, *workers]
 
-    def kill_a_worker(self, process: subprocess.Popen[str], dice: random.Random) -> None:
-        """One that is at work; an idle one would be missed by nobody."""
+    def kill_until_missed(self, kind: str, process: subprocess.Popen[str], dice: random.Random) -> None:
+        """Kill a worker or the server until the flow fails; an idle one is missed by nobody."""
         while process.poll() is None:
-            kill(dice.sample(victims := self.victims("workers", process.pid), min(1, len(victims))))
+            victims = self.victims(kind, process.pid)
+            kill(dice.sample(victims, min(1, len(victims))))
             try:
                 process.wait(0.5)
             except subprocess.TimeoutExpired:
@@ -108,9 +115,6 @@ class Watched:
     def check_end(self) -> None:
         run = self.project.last()
         assert (run.name, run.state) == ("squares/1", RunState.SUCCEEDED)
-        from headrace.stores import codecs
-        from headrace.stores.artifacts.local import LocalStore
-
         artifacts = {a.step: a for a in self.project.metadata.artifacts(run.id) if a.step in ("", "total")}
         store = LocalStore(self.project.home / "artifacts")
         expected = sum(n * n for n in range(COUNT))
@@ -149,8 +153,8 @@ def test_ten_kills_at_random_moments(project: Project, seed: int) -> None:
     for kind in kinds[:10]:
         watched.wait_for(watched.ended() + dice.randint(1, 4), process)
         time.sleep(dice.random() * 0.02)
-        if kind == "worker":
-            watched.kill_a_worker(process, dice)
+        if kind in ("worker", "server"):
+            watched.kill_until_missed("workers" if kind == "worker" else "server", process, dice)
         else:
             kill(watched.victims(kind, process.pid))
         code = watched.finish(process)
