@@ -95,7 +95,7 @@ def _print_run(view: RunView) -> None:
         heading("\nSteps")
         _print_steps(view.steps)
     _print_metrics(view.metrics)
-    _print_artifacts(view.artifacts, view.artifacts_size, run.name)
+    _print_artifacts(view.artifacts, run.name, all_of_it=view.artifacts_size is not None)
     _print_cards(view.artifacts, where.entry)
     for question in view.questions:
         heading("\nWaiting for an answer")
@@ -148,19 +148,19 @@ def _print_metrics(metrics: list[MetricView]) -> None:
     print_table(columns, rows, "  ")
 
 
-def _print_artifacts(artifacts: list[ArtifactView], size: int | None, run: str) -> None:
+def _print_artifacts(artifacts: list[ArtifactView], run: str, *, all_of_it: bool) -> None:
     from headrace._base.sizes import format_size
 
     artifacts = [one for one in artifacts if is_for_people(one)]
     if not artifacts:
         return
-    total = f", {format_size(size)}" if size is not None else ""
+    total = f", {format_size(sum(one.size for one in artifacts))}" if all_of_it else ""
     heading(f"\nArtifacts ({len(artifacts)}{total})")
     shown = artifacts[:_FEW]
     print_table(ARTIFACT_COLUMNS, [artifact_cells(one, run) for one in shown], "  ")
     if len(artifacts) > len(shown):
         click.echo(f"  ... and {len(artifacts) - len(shown)} more: headrace artifacts {run}")
-    elif size is None:
+    elif not all_of_it:
         click.echo(f"  ... and the outputs of its tasks: headrace artifacts {run}")
 
 

@@ -144,7 +144,7 @@ def _of_folder(start: str) -> dict[str, Any]:
     for folder in (Path(start), *Path(start).parents) if start else ():
         if _is_there(folder / ".metaflow"):
             file = folder / ".metaflow/config.json"
-            return _read(file) if _is_there(file) else {}
+            return read_config(file) if _is_there(file) else {}
     return {}
 
 
@@ -163,13 +163,20 @@ def _is_there(path: Path) -> bool:
 def _file(home: str, profile: str) -> dict[str, Any]:
     file = config_file(profile, home)
     if _is_there(file):
-        return _read(file)
+        return read_config(file)
     if profile:
-        raise MetaflowException(f"Unable to locate METAFLOW_PROFILE '{profile}': {file} does not exist")
+        raise MetaflowException(
+            f"Unable to locate METAFLOW_PROFILE '{profile}': {file} does not exist; make it, or name another profile"
+        )
     return {}
 
 
-def _read(file: Path) -> dict[str, Any]:
+def read_config(file: Path) -> dict[str, Any]:
+    """What a configuration file says.
+
+    Raises:
+        MetaflowException: it cannot be read, or is none.
+    """
     try:
         found = json.loads(file.read_text())
     except (OSError, ValueError) as error:

@@ -15,7 +15,7 @@ import click
 from headrace.frontends.metaflow.client.providers import chosen_project
 from headrace.frontends.metaflow.client.runs import Metaflow, Run, namespace
 from headrace.frontends.metaflow.exceptions import CommandException, MetaflowException
-from headrace.frontends.metaflow.settings import config_file
+from headrace.frontends.metaflow.settings import config_file, read_config
 from headrace.frontends.metaflow.version import VERSION
 from headrace.model.errors import HeadraceError
 
@@ -72,20 +72,10 @@ _profile = click.option("--profile", "-p", default=lambda: os.environ.get("METAF
 def _read(profile: str, *, create: bool = False) -> tuple[Path, dict[str, Any]]:
     file = config_file(profile)
     if file.exists():
-        return file, _parsed(file)
+        return file, read_config(file)
     if profile and not create:
         raise CommandException(f"There is no configuration for profile {profile}: {file} does not exist")
     return file, {}
-
-
-def _parsed(file: Path) -> dict[str, Any]:
-    try:
-        found = json.loads(file.read_text())
-    except (OSError, ValueError) as error:
-        raise CommandException(f"{file} cannot be read: {error}") from None
-    if not isinstance(found, dict):
-        raise CommandException(f"{file} holds no JSON object")
-    return found
 
 
 def _write(file: Path, values: dict[str, Any]) -> None:
@@ -119,7 +109,7 @@ def configure_export(profile: str, output_filename: str) -> None:
 @click.argument("input_filename", type=click.Path(exists=True))
 def configure_import(profile: str, input_filename: str) -> None:
     """Take the configuration from a file."""
-    _write(_read(profile, create=True)[0], _parsed(Path(input_filename)))
+    _write(_read(profile, create=True)[0], read_config(Path(input_filename)))
 
 
 @configure.command("reset")
