@@ -180,10 +180,11 @@ def _ready(state: EngineState, task: Task, now: float, *, front: bool = False) -
     if task.state is not TaskState.READY:
         _move(state, task, TaskState.READY)
     task.ready_at = now
-    own_lane = task.step.name if task.step.policy.max_parallel else ""
-    lane = state.lanes.get((task.resources, own_lane))
+    limit = task.step.policy.max_parallel
+    shape = (task.resources, task.step.name if limit else "", limit)
+    lane = state.lanes.get(shape)
     if lane is None:
-        lane = state.lanes[(task.resources, own_lane)] = Lane()
+        lane = state.lanes[shape] = Lane()
     if front:
         lane.tasks.appendleft(task)
     else:
@@ -194,10 +195,10 @@ def _ready(state: EngineState, task: Task, now: float, *, front: bool = False) -
 
 
 def _schedule(state: EngineState, event: Schedule, out: list[Command]) -> None:
-    if not any(lane.tasks for lane in state.lanes.values()):
+    if not state.lanes:
         return
     room = _Room(state)
-    for lane in sorted((n for n in state.lanes.values() if n.tasks), key=lambda n: n.tasks[0].ready_at):
+    for shape, lane in sorted(state.lanes.items(), key=lambda item: item[1].tasks[0].ready_at):
         blocked = False
         while lane.tasks:
             task = lane.tasks[0]
@@ -213,6 +214,8 @@ def _schedule(state: EngineState, event: Schedule, out: list[Command]) -> None:
             lane.tasks.popleft()
             room.take(task, ahead)
             _start(state, task, event.now, ahead, out)
+        if not lane.tasks:
+            del state.lanes[shape]
         if blocked:
             return
 
@@ -248,20 +251,20 @@ class _Room:
         return need.cpu <= self.cpu + 1e-9 and need.memory <= self.memory and need.gpu <= self.gpu
 
     def held_by_policy(self, task: Task) -> bool:
-        """Whether its step runs as many tasks as it may; what is free then is for others."""
+        """Whether its step runs as many tasks as this call allows; what is free then is for others."""
         policy = task.step.policy
-        return bool(policy.max_parallel) and task.step.running >= policy.max_parallel
+        return bool(policy.max_parallel) and task.step.load.running >= policy.max_parallel
 
     def may_go_ahead(self, task: Task) -> bool:
         """Whether ``task`` is so short that a busy worker may hold it in hand."""
-        step, policy = task.step, task.step.policy
-        if step.seconds is None or policy.isolated or policy.timeout or policy.max_parallel:
+        load, policy = task.step.load, task.step.policy
+        if load.seconds is None or policy.isolated or policy.timeout or policy.max_parallel:
             return False
         if policy.resources.gpu or policy.resources.memory:
             return False
         if policy.resources.cpu > self.smallest:  # it will have what the one before it leaves
             return False
-        depth = min(AHEAD_DEPTH, int(AHEAD_SECONDS / max(step.seconds, 1e-6)))
+        depth = min(AHEAD_DEPTH, int(AHEAD_SECONDS / max(load.seconds, 1e-6)))
         return self.ahead < depth * self.hosts
 
     def take(self, task: Task, ahead: bool) -> None:
@@ -283,7 +286,7 @@ def _start(state: EngineState, task: Task, now: float, ahead: bool, out: list[Co
     need = task.resources
     gpus = tuple(state.free_gpus()[: need.gpu]) if need.gpu else ()
     state.slots[task.token] = Slot(task, need, gpus, ahead, now)
-    task.step.running += 1
+    task.step.load.running += 1
     out.append(Start(task, task.token, ahead, gpus))
     if task.step.policy.timeout:
         out.append(Later(now + task.step.policy.timeout, TimedOut(task.token, now)))
@@ -316,7 +319,7 @@ def _release(state: EngineState, token: int) -> Slot | None:
     """End a lease. None: it ended before, so whoever speaks for it has nothing to say any more."""
     slot = state.slots.pop(token, None)
     if slot is not None:
-        slot.task.step.running -= 1
+        slot.task.step.load.running -= 1
     return slot
 
 
@@ -329,8 +332,8 @@ def _succeeded(state: EngineState, event: Succeeded, out: list[Command]) -> None
         return
     task, usage = slot.task, event.usage
     seconds = usage.finished - usage.started
-    step = task.step
-    step.seconds = seconds if step.seconds is None else max(seconds, 0.7 * step.seconds + 0.3 * seconds)
+    load = task.step.load
+    load.seconds = seconds if load.seconds is None else max(seconds, 0.7 * load.seconds + 0.3 * seconds)
     task.outputs = described(task, event.outputs)
     writes: tuple[Written, ...] = (
         *rows.forget_outputs(state, task),

@@ -56,8 +56,12 @@ class RunOptions(msgspec.Struct, frozen=True, kw_only=True):
     reuse_changed: bool = False
 
 
+#: What the tasks of a lane need, and their step and its limit where it has one.
+LaneShape = tuple[Resources, str, int]
+
+
 class Lane(msgspec.Struct):
-    """Ready tasks of equal shape, first come first served: when the head does not fit, none does."""
+    """Ready tasks of equal shape, first come first served: when the head does not fit, none does. Never empty."""
 
     tasks: deque[Task] = msgspec.field(default_factory=deque)
 
@@ -71,7 +75,7 @@ class EngineState:
         self.occurrences: dict[tuple[str, bytes], int] = {}
         self.next_number: dict[str, int] = {}
         self.live: set[Task] = set()
-        self.lanes: dict[tuple[Resources, str], Lane] = {}
+        self.lanes: dict[LaneShape, Lane] = {}
         self.slots: dict[int, Slot] = {}
         self.next_token = 1
         self.cancelling = False

@@ -12,10 +12,21 @@ from headrace.model.states import TASK_TRANSITIONS, TaskState, advance
 from headrace.model.values import Packed, Preview
 
 
-class StepInfo(msgspec.Struct, eq=False):
-    """A step as the engine knows it. ``id`` is its number in this process, ``code`` its fingerprint.
+class StepLoad(msgspec.Struct, eq=False):
+    """What all calls of a step share, whatever their options are.
 
-    ``seconds`` is the smoothed duration of its recent attempts, None before the first.
+    ``running`` counts its attempts that run now; ``seconds`` is the smoothed duration of recent ones, None before the
+    first.
+    """
+
+    running: int = 0
+    seconds: float | None = None
+
+
+class StepInfo(msgspec.Struct, eq=False):
+    """A step with one policy as the engine knows it. ``id`` is the number of its definition, ``code`` its fingerprint.
+
+    ``load`` is that of the step's name: limits hold for all calls of a step together.
     """
 
     id: int
@@ -24,8 +35,7 @@ class StepInfo(msgspec.Struct, eq=False):
     define: Define
     code: bytes = b""
     environment: bytes = b""
-    running: int = 0
-    seconds: float | None = None
+    load: StepLoad = msgspec.field(default_factory=StepLoad)
 
 
 class PendingSource(msgspec.Struct, array_like=True):

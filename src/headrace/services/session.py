@@ -91,8 +91,26 @@ class Session:
         _check_fits(name, policy.resources, self.loop.state.options.capacity)
         self._step_ids += 1
         info = StepInfo(self._step_ids, name, policy, define(self._step_ids), code, self.environment)
+        known = self.loop.steps.get(name)
+        if known is not None:  # the same function under two objects: its limits hold for both together
+            info.load = known.load
         self.loop.steps[name] = info
         return info
+
+    def variant(self, step: StepInfo, policy: StepPolicy) -> StepInfo:
+        """``step`` for calls with another policy: code, limits and measured times are shared.
+
+        Workers are told of it again only where ``policy`` changes what they do.
+
+        Raises:
+            ResourceError: it asks for more than the machine has.
+        """
+        _check_fits(step.name, policy.resources, self.loop.state.options.capacity)
+        define, threads = step.define, max(1, int(policy.resources.cpu))
+        if (define.env, define.threads) != (policy.env, threads):
+            self._step_ids += 1
+            define = msgspec.structs.replace(define, step=self._step_ids, env=policy.env, threads=threads)
+        return msgspec.structs.replace(step, id=define.step, policy=policy, define=define)
 
     def record_start(self, new: NewSession) -> None:
         """Write down parameters and surroundings; what takes long is done beside the run."""

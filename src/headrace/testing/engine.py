@@ -34,7 +34,7 @@ from headrace.engine.events import (
 from headrace.engine.loop import LEASE_SECONDS, Loop
 from headrace.engine.ports import WorkerExit, WorkerLink
 from headrace.engine.state import EngineState, Recorded, RunOptions
-from headrace.engine.tasks import PendingInput, PendingSource, StepInfo, Task
+from headrace.engine.tasks import PendingInput, PendingSource, StepInfo, StepLoad, Task
 from headrace.model.messages import (
     Define,
     Done,
@@ -114,7 +114,7 @@ class Bench:
         if resources:
             policy["resources"] = Resources(**resources)
         define = Define(self._steps, name)
-        return StepInfo(self._steps, name, StepPolicy(**policy), define, code, seconds=seconds)
+        return StepInfo(self._steps, name, StepPolicy(**policy), define, code, load=StepLoad(seconds=seconds))
 
     def feed(self, event: Event) -> list[Command]:
         """Apply one event."""

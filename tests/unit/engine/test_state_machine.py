@@ -41,7 +41,7 @@ from headrace.engine.events import (
 from headrace.engine.recall import rebuild
 from headrace.engine.rows import running_records, task_cache_key
 from headrace.engine.state import EngineState, RunOptions
-from headrace.engine.tasks import PendingInput, PendingSource, StepInfo, Task
+from headrace.engine.tasks import PendingInput, PendingSource, StepInfo, StepLoad, Task
 from headrace.model.messages import Define, Output
 from headrace.model.policy import Resources, Retry, StepPolicy
 from headrace.model.records import AttemptRecord, TaskId, TaskRecord
@@ -123,7 +123,7 @@ class World:
                 policy,
                 Define(n, name),
                 f"{name} {self.versions[name]}".encode(),
-                seconds=QUICK.get(name),
+                load=StepLoad(seconds=QUICK.get(name)),
             )
             for n, (name, policy) in enumerate(POLICIES.items())
         }
@@ -487,7 +487,7 @@ class Crashes(RuleBasedStateMachine):
         assert {id(slot.task) for slot in state.slots.values()} == set(running)
         assert all(slot.task.token == token for token, slot in state.slots.items())
         for step in self.world.steps.values():
-            assert step.running == sum(slot.task.step is step for slot in state.slots.values())
+            assert step.load.running == sum(slot.task.step is step for slot in state.slots.values())
 
     @invariant()
     def who_is_not_over_is_live_and_the_others_were_resolved(self) -> None:

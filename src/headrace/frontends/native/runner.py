@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from headrace.frontends.native.signature import item_call
 from headrace.frontends.native.steps import Step
 from headrace.model.errors import DefinitionError, NotStorableError
 from headrace.model.messages import Define
+from headrace.model.policy import StepPolicy
 from headrace.model.values import Packed
 from headrace.services.codeparts import code_record
 from headrace.services.failures import exception_of
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
 
 #: Results whose digests are remembered, to know them again when the flow passes them on by value.
 _REMEMBERED = 10_000
+#: ``Step`` objects that are known by identity.
+_KNOWN_STEPS = 1_000
 #: Smaller values are too common to say where one came from.
 _TELLING = 64
 
@@ -38,6 +42,8 @@ class Running:
         self.name = session.run.name
         self.store = session.stores.artifacts
         self._steps: dict[int, tuple[Step[..., Any], StepInfo]] = {}
+        self._infos: dict[tuple[int, str, StepPolicy | None], StepInfo] = {}
+        self._lock = threading.Lock()
         self._names: dict[str, Any] = {}
         self.waits: dict[tuple[str, str], int] = {}
         self._made: dict[bytes, tuple[Task, str]] = {}
@@ -98,11 +104,25 @@ class Running:
         known = self._steps.get(id(step))
         if known is not None:
             return known[1]
+        with self._lock:
+            base = self._infos.get((step.slot, step.name, None))
+            if base is None:
+                base = self._infos[(step.slot, step.name, None)] = self._introduce(step)
+                self._infos[(step.slot, step.name, step.policy)] = base
+            info = self._infos.get((step.slot, step.name, step.policy))
+            if info is None:
+                info = self._infos[(step.slot, step.name, step.policy)] = self.session.variant(base, step.policy)
+            if len(self._steps) >= _KNOWN_STEPS:  # made by ``options`` in a loop; they are found again by what they say
+                self._steps.clear()
+            self._steps[id(step)] = (step, info)
+        return info
+
+    def _introduce(self, step: Step[..., Any]) -> StepInfo:
+        """Make a step known to the run; other policies are variants of what this returns."""
         name = self._unique(step)
         code = _code_of(step)
         info = self.session.step(name, step.policy, code.digest, lambda number: _define(step, name, number))
         self.loop.write_soon(code_record(self.session.run.id, name, code.digest, code.parts, self.store))
-        self._steps[id(step)] = (step, info)
         return info
 
     def _unique(self, step: Step[..., Any]) -> str:

@@ -36,6 +36,9 @@ if TYPE_CHECKING:
         max_parallel: int
 
 
+#: Policies of one step that are remembered, so that ``options`` in a loop makes each once.
+_VARIANTS = 1_000
+
 P = ParamSpec("P")
 R = TypeVar("R", covariant=True)
 T = TypeVar("T")
@@ -59,6 +62,8 @@ class Step(Generic[P, R]):
         self.signature = Signature(function)
         self.slot = register(function)
         self._fields: tuple[str, ...] | None = None
+        self._declared = (self.name, self.policy)
+        self._variants: dict[tuple[str, StepPolicy], Step[P, R]] = {}
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Run it as a task and return its result; outside a run, call the function."""
@@ -130,8 +135,23 @@ class Step(Generic[P, R]):
         return futures
 
     def options(self, **options: Unpack[Options]) -> Step[P, R]:
-        """The same step with another policy, for some of its calls: ``fit.options(memory="16GiB")(...)``."""
-        return Step(self.__wrapped__, options.get("name", self.name), _policy(self.policy, options))
+        """The same step with another policy, for some of its calls: ``fit.options(memory="16GiB")(...)``.
+
+        Limits hold for all calls of a step together, whatever their options; with another ``name`` it is another step.
+        """
+        return self._variant(options.get("name", self.name) or self.__name__, _policy(self.policy, options))
+
+    def _variant(self, name: str, policy: StepPolicy) -> Step[P, R]:
+        found = self._variants.get((name, policy))
+        if found is None:
+            _check_name(name)
+            found = object.__new__(type(self))
+            found.__dict__.update(self.__dict__)  # the function, its slot and the variants are shared
+            found.name, found.policy = name, policy
+            if len(self._variants) >= _VARIANTS:
+                self._variants.clear()
+            found = self._variants.setdefault((name, policy), found)
+        return found
 
     @property
     def is_async(self) -> bool:
@@ -157,6 +177,8 @@ class Step(Generic[P, R]):
         # By name: a worker has the same module. Steps made inside functions or in a notebook have no name to go by.
         if "<locals>" in self.__qualname__ or _is_interactive(self.__module__):
             return Step, (self.__wrapped__, self.name, self.policy)
+        if (self.name, self.policy) != self._declared:
+            return _variant, (self.__module__, self.__qualname__, self.name, self.policy)
         return _by_name, (self.__module__, self.__qualname__)
 
     def __repr__(self) -> str:
@@ -174,6 +196,11 @@ def _resolved(value: Any) -> Any:
         pairs = {key: _resolved(item) for key, item in value.items()}
         return pairs if any(pairs[key] is not item for key, item in value.items()) else value
     return value
+
+
+def _variant(module: str, qualname: str, name: str, policy: StepPolicy) -> Any:
+    step = _by_name(module, qualname)
+    return step._variant(name, policy) if isinstance(step, Step) else step
 
 
 def _is_interactive(module: str) -> bool:
@@ -362,6 +389,10 @@ def _refuse(function: Any, name: str) -> None:
             f"step {name!r} is a generator: its values would be made one by one, but a task's result is stored whole. "
             "Return a list, or make a step of what handles one item and use step.map(...)"
         )
+    _check_name(name)
+
+
+def _check_name(name: str) -> None:
     if not name or "/" in name or name == "<lambda>":
         raise wrong(f"a step needs a name without '/', {name!r} is none; use @step(name=...) on a function")
 
