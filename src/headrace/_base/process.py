@@ -83,9 +83,16 @@ def claim_standard_streams() -> None:
             setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115, PTH123
 
 
+def is_unwritable(error: BaseException) -> bool:
+    """Whether ``error`` says that a stream takes nothing any more: its reader has gone, the disk is full, it is closed."""
+    if isinstance(error, ValueError):
+        return "closed file" in str(error)
+    return isinstance(error, OSError) and error.errno in _UNWRITABLE and error.filename is None
+
+
 def output_failed(error: BaseException) -> str:
     """Why nothing can be printed any more, where that is what ``error`` means; what is printed from now on is lost."""
-    if not isinstance(error, OSError) or error.errno not in _UNWRITABLE or error.filename is not None:
+    if not isinstance(error, OSError) or not is_unwritable(error):
         return ""
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)

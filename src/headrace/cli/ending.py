@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 
 import click
 
+from headrace._base.process import output_failed
 from headrace.cli.flowargs import Options
 from headrace.cli.live import Watch, make_watch
-from headrace.cli.output import clean, clean_lines, print_facts, print_json, style
+from headrace.cli.output import clean, print_facts, print_json, print_traceback, style
 
 if TYPE_CHECKING:
     from headrace.frontends.native.launch import Ended
@@ -76,17 +77,28 @@ def _conclude(watch: Watch, error: BaseException | None, options: Options, *, in
         click.echo(f"headrace: {session.run.name} was removed while it ran", err=True)
         return FAILED
     summary = summarize(session.stores.metadata, run, session.loop.snapshot(), session.loop.state.reused)
+    try:
+        _print_ending(summary, options, interrupted=interrupted)
+    except OSError as problem:  # the exit code says how the run ended, also where nobody reads the rest
+        if not (unwritable := output_failed(problem)):
+            raise
+        if not isinstance(problem, BrokenPipeError):
+            click.echo(f"headrace: {unwritable}", err=True)
+    if interrupted or run.state == "interrupted":
+        return INTERRUPTED
+    if error is not None and isinstance(error, HeadraceError) and summary.failure is None:
+        click.echo(f"headrace: {error}", err=True)
+    return SUCCESS if run.state == "succeeded" else FAILED
+
+
+def _print_ending(summary: Summary, options: Options, *, interrupted: bool) -> None:
     if options.json:
         print_json(summary)
     elif "quiet" not in options.flags:
         print_summary(summary)
     elif summary.failure is not None and not interrupted:
         _print_failure(summary, err=True)
-    if interrupted or run.state == "interrupted":
-        return INTERRUPTED
-    if error is not None and isinstance(error, HeadraceError) and summary.failure is None:
-        click.echo(f"headrace: {error}", err=True)
-    return SUCCESS if run.state == "succeeded" else FAILED
+    sys.stdout.flush()
 
 
 def print_summary(summary: Summary) -> None:
@@ -130,7 +142,7 @@ def _print_failure(summary: Summary, *, err: bool = False) -> None:
     failure = summary.failure
     assert failure is not None
     if failure.traceback:
-        click.echo(clean_lines(failure.traceback) + "\n", err=err)
+        print_traceback(failure.traceback, failure.task or summary.run, err=err)
     tries = f" after {failure.attempts} attempts" if failure.attempts > 1 else ""
     line = f"{failure.task or summary.run} failed{tries}: {clean(failure.error)}"
     click.echo(style(line, fg="red", bold=True), err=err)

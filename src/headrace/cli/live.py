@@ -6,12 +6,15 @@ run.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import threading
 import time
 from typing import TYPE_CHECKING, Any, TextIO
 
+from headrace._base.process import is_unwritable
+from headrace.cli.failure_lines import FailureLines
 from headrace.cli.progress import Progress
 
 if TYPE_CHECKING:
@@ -36,6 +39,7 @@ class Watch:
         self._thread: threading.Thread | None = None
         self._codes: dict[str, set[bytes]] = {}
         self._told: set[str] = set()
+        self._failures = FailureLines()
 
     def begin(self, session: Session) -> None:
         """Called as an observer, in the thread that will run the flow, before what it prints is copied to its log.
@@ -66,9 +70,13 @@ class Watch:
             while not self._stop.wait(_EVERY):
                 self._look()
             self._look()
+            self.finish()
         except HeadraceError:
-            pass  # the store is gone: the run itself will say so, and better
-        self.finish()
+            self.abandon()  # the store is gone: the run itself will say so, and better
+        except (OSError, ValueError) as error:
+            if not is_unwritable(error):
+                raise
+            self.abandon()
 
     def _look(self) -> None:
         session = self.session
@@ -88,18 +96,11 @@ class Watch:
         self.update(now)
 
     def new_failures(self) -> list[str]:
-        """A line for each task that failed since the last call."""
-        failed = sum(step.failed for step in self.steps.values())
-        known = sum(1 for one in self._told if "/" in one)
-        if failed <= known or self.session is None:
+        """Lines about tasks that failed since the last call."""
+        session = self.session
+        if session is None:
             return []
-        lines = []
-        for task in self.session.stores.metadata.tasks(self.session.run.id, states=("failed",)):
-            name = f"{task.step}/{task.number}"
-            if name not in self._told and task.session == self.session.run.session:
-                self._told.add(name)
-                lines.append(f"{name} failed: {task.error}")
-        return lines
+        return self._failures.new(session.stores.metadata, session.run, self.steps)
 
     # --- for subclasses -------------------------------------------------------------------------------------------
 
@@ -111,6 +112,9 @@ class Watch:
 
     def finish(self) -> None:
         """Nothing will change any more."""
+
+    def abandon(self) -> None:
+        """Nothing can be shown any more; the run goes on unseen."""
 
 
 class Lines(Watch):
@@ -244,6 +248,13 @@ class Display(Watch):
             live.update(frame, refresh=True)
             self._live = None
             live.stop()
+
+    def abandon(self) -> None:
+        """See ``Watch``."""
+        live, self._live = self._live, None
+        if live is not None:
+            with contextlib.suppress(OSError, ValueError):  # it says good-bye to the terminal that is gone
+                live.stop()
 
     def _open(self) -> None:
         if self._live is None:

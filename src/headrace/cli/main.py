@@ -11,6 +11,7 @@ import sys
 
 import click
 
+from headrace._base.process import claim_standard_streams
 from headrace._version import __version__
 
 #: Command -> (module under ``commands``, its line in ``headrace --help``), in the order of the help.
@@ -85,6 +86,7 @@ def headrace_command() -> None:
 
 def main(argv: list[str] | None = None) -> int:
     """Run the program and return its exit code; everything a user can do wrong ends in one message on stderr."""
+    claim_standard_streams()
     try:
         result = headrace_command.main(argv, prog_name="headrace", standalone_mode=False)
     except click.exceptions.Abort:

@@ -14,8 +14,12 @@ from typing import Any, NamedTuple
 
 import click
 
+from headrace._base.texts import shorten
+
 _GAP = "  "
 _NARROWEST = 8
+#: Characters of one line of a traceback on a terminal.
+_LONGEST = 2_000
 _STATE_COLOURS = {
     "succeeded": "green",
     "reused": "green",
@@ -97,6 +101,15 @@ def clean_lines(text: str) -> str:
     return "\n".join(clean(line.expandtabs()) for line in text.splitlines())
 
 
+def print_traceback(text: str, name: str, *, err: bool = False) -> None:
+    """Print the traceback of ``name`` and an empty line: whole for a pipe, with long lines shortened on a terminal."""
+    lines = clean_lines(text).splitlines()
+    shown = [shorten(line, _LONGEST) for line in lines] if is_terminal() else lines
+    click.echo("\n".join(shown) + "\n", err=err)
+    if shown != lines:
+        click.echo(f"Lines were cut; to read all of it: headrace show {name} | less\n", err=err)
+
+
 def width_of(text: str) -> int:
     """Columns of the terminal that ``text`` takes."""
     if text.isascii():
@@ -124,9 +137,7 @@ def cut(text: str, width: int) -> str:
 def brief(value: object, most: int = 200) -> str:
     """How ``value`` begins, on one line, where it is too long to be shown: an included file may be a parameter."""
     text = value if isinstance(value, str) else repr(value)
-    if len(text) <= most:
-        return text
-    return f"{cut(clean(text[:most]), most - 1).rstrip('…')}… ({len(text):,} characters)"
+    return text if len(text) <= most else clean(shorten(text, most))
 
 
 def paragraph(text: str) -> str:

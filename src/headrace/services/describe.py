@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from headrace._base.texts import ERROR_LINE, shorten
 from headrace.model.errors import StoreDamagedError
 from headrace.model.records import FLOW_TASK, ArtifactRecord, RunDetails, RunRecord, TaskId, TaskRecord
 from headrace.model.states import TaskState
@@ -201,7 +202,7 @@ def failure_of(metadata: MetadataStore, run: RunRecord) -> FailureView | None:
             error = attempts[-1].error or error
     return FailureView(
         task=f"{run.name}/{run.failed_task}" if run.failed_task else "",
-        error=error,
+        error=shorten(error, ERROR_LINE),
         traceback=users_frames(traceback),
         failure=failure,
         attempts=count,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from headrace._base.texts import ERROR_LINE, shorten
 from headrace.engine.tasks import Problem, Task
 from headrace.model import errors
 from headrace.model.states import Failure
@@ -38,12 +39,24 @@ def exception_of(task: Task, run: str, store: ArtifactStore) -> BaseException:
 
 
 def _exception(problem: Problem, name: str, store: ArtifactStore) -> BaseException:
-    exception = _own(problem, store)
+    exception, traceback = _own(problem, store), problem.traceback
     if exception is None:
         exception = _TYPES.get(problem.failure, errors.TaskError)(f"task {name}: {problem.error}")
-    if problem.traceback:
-        exception.__cause__ = errors.RemoteTraceback(problem.traceback)
+    else:
+        traceback = _without_message(traceback, exception)
+    if traceback:
+        exception.__cause__ = errors.RemoteTraceback(traceback)
     return exception
+
+
+def _without_message(traceback: str, exception: BaseException) -> str:
+    """``traceback`` with a long message shortened: the exception itself, which is shown with it, has the whole one."""
+    import traceback as formats
+
+    last = "".join(formats.format_exception_only(exception))
+    if len(last) <= ERROR_LINE or not traceback.endswith(last):
+        return traceback
+    return traceback.removesuffix(last) + shorten(last, ERROR_LINE) + "\n"
 
 
 def _own(problem: Problem, store: ArtifactStore) -> BaseException | None:

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from headrace._base.process import host_name, owner_alive, process_owner
+from headrace._base.texts import ERROR_LINE, shorten
 from headrace.engine.loop import LEASE_SECONDS, Loop
 from headrace.engine.ports import Executor
 from headrace.engine.state import EngineState, Recorded, RunOptions
@@ -173,7 +174,7 @@ class Session:
                 run_id=self.run.id,
                 state=state,
                 finished=time.time(),
-                error=error,
+                error=shorten(error, ERROR_LINE),
                 traceback=traceback,
                 failed_task=failed_task,
             )

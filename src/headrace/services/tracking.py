@@ -15,6 +15,7 @@ from contextvars import ContextVar
 import msgspec
 
 from headrace._base.process import host_name, process_owner
+from headrace._base.texts import ERROR_LINE, shorten
 from headrace.engine.rows import tracked
 from headrace.model.errors import HeadraceError, RunBusyError, StoreError, UsageError
 from headrace.model.messages import Output, Track
@@ -216,8 +217,9 @@ class TrackedRun:
             if self._background is not None:
                 self._background.join()
             self.log.close()
+            line = shorten(error, ERROR_LINE)
             self.write(
-                RunChange(run_id=self.run.id, state=state, finished=time.time(), error=error, traceback=traceback)
+                RunChange(run_id=self.run.id, state=state, finished=time.time(), error=line, traceback=traceback)
             )
         finally:
             with contextlib.suppress(StoreError):

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from headrace._base.frames import prune
+from headrace._base.texts import ERROR_LINE, shorten
 from headrace.model.errors import BlobError, HeadraceError, NotStorableError, StoreError
 from headrace.model.messages import Define, Done, Execute, Failed, Output, Usage
 from headrace.model.states import Failure
@@ -200,7 +201,8 @@ def _failed(
     prune(error, _is_deliberate)
     text = "".join(traceback.format_exception(error))
     if isinstance(error, SystemExit):
-        summary = f"the step called sys.exit({error.code!r}); a step ends by returning, or by raising an exception"
+        code = shorten(repr(error.code), ERROR_LINE)
+        summary = f"the step called sys.exit({code}); a step ends by returning, or by raising an exception"
     else:
         summary = _summary(error)
     classes = tuple(f"{c.__module__}.{c.__qualname__}" for c in type(error).__mro__ if c is not object)
@@ -221,7 +223,7 @@ def _summary(error: BaseException) -> str:
     first = " ".join(lines[:2]) if lines[0].endswith(":") else lines[0]
     if kind.__module__.startswith("headrace."):  # where a class of ours is to be found does not help
         first = first.replace(f"{kind.__module__}.{kind.__qualname__}", kind.__qualname__, 1)
-    return first
+    return shorten(first, ERROR_LINE)
 
 
 def _is_deliberate(error: BaseException) -> bool:

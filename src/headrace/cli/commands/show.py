@@ -21,6 +21,7 @@ from headrace.cli.output import (
     print_facts,
     print_json,
     print_table,
+    print_traceback,
     style,
     tags_apart,
     tags_text,
@@ -109,8 +110,7 @@ def _print_failure(view: RunView) -> None:
     failure = view.failure
     assert failure is not None
     if failure.traceback:
-        click.echo(clean_lines(failure.traceback))
-        click.echo()
+        print_traceback(failure.traceback, failure.task or view.run.name)
     of = f"{failure.task} failed" if failure.task else f"{view.run.name} {view.run.state}"
     tries = f" after {failure.attempts} attempts" if failure.attempts > 1 else ""
     click.echo(style(f"{of}{tries}: {clean_lines(failure.error)}", fg="red", bold=True))
@@ -242,7 +242,7 @@ def _print_task(task: TaskView, entry: str) -> None:
     from headrace._base.sizes import format_duration, format_size
 
     if task.error and task.attempts and task.attempts[-1].traceback:
-        click.echo(clean_lines(task.attempts[-1].traceback) + "\n")
+        print_traceback(task.attempts[-1].traceback, task.name)
     origin = f" from {task.reused_from}" if task.reused_from else " from an earlier session" if task.reused else ""
     print_facts(
         [
