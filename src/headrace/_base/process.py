@@ -84,7 +84,7 @@ def claim_standard_streams() -> None:
 
 
 def is_unwritable(error: BaseException) -> bool:
-    """Whether ``error`` says that a stream takes nothing any more: its reader has gone, the disk is full, it is closed."""
+    """Whether ``error`` says that a stream takes nothing any more: no reader, a full disk, closed."""
     if isinstance(error, ValueError):
         return "closed file" in str(error)
     return isinstance(error, OSError) and error.errno in _UNWRITABLE and error.filename is None

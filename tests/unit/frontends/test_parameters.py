@@ -1,8 +1,14 @@
 from __future__ import annotations
 
 import datetime
+import decimal
 import enum
+import fractions
+import ipaddress
 import math
+import shlex
+import uuid
+import zoneinfo
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -24,6 +30,7 @@ from headrace.frontends.native.parameters import (
     parse_arguments,
     usage,
 )
+from headrace.frontends.native.text_forms import format_timedelta, parse_timedelta
 from headrace.model.errors import DefinitionError, ParameterError
 from headrace.model.params import to_text
 
@@ -538,6 +545,152 @@ def test_usage_has_a_line_for_each_parameter() -> None:
         "'a' | 1",
         "tuple[int, ...]",
     ]
+
+
+class Version:
+    def __init__(self, text: str) -> None:
+        self.parts = tuple(int(part) for part in text.split("."))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Version) and other.parts == self.parts
+
+    def __str__(self) -> str:
+        return ".".join(map(str, self.parts))
+
+
+class Name(str):
+    __slots__ = ()
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "value"),
+    [
+        (uuid.UUID, "00000000-0000-0000-0000-000000000000", uuid.UUID(int=0)),
+        (decimal.Decimal, "-0", decimal.Decimal("-0")),
+        (decimal.Decimal, "1e5", decimal.Decimal("1e5")),
+        (fractions.Fraction, "1/3", fractions.Fraction(1, 3)),
+        (ipaddress.IPv4Address, "127.0.0.1", ipaddress.IPv4Address("127.0.0.1")),
+        (ipaddress.IPv6Network, "::/64", ipaddress.IPv6Network("::/64")),
+        (zoneinfo.ZoneInfo, "UTC", zoneinfo.ZoneInfo("UTC")),
+        (Version, "1.2.3", Version("1.2.3")),
+        (Name, "ana", Name("ana")),
+        (list[decimal.Decimal], "0.10,-0", [decimal.Decimal("0.10"), decimal.Decimal("-0")]),
+        (uuid.UUID | None, "none", None),
+    ],
+    ids=str,
+)
+def test_a_class_with_a_constructor_of_a_text_takes_one(kind: Any, text: str, value: object) -> None:
+    found = parse(kind, f"--x={text}")
+    assert found == value and type(found) is type(value)
+    assert str(found) == str(value)  # -0 and 0 are equal
+
+
+@pytest.mark.parametrize(
+    ("kind", "text"),
+    [
+        (uuid.UUID, "zz"),
+        (decimal.Decimal, "ten"),
+        (fractions.Fraction, "1/0"),
+        (ipaddress.IPv4Address, "1.2.3"),
+        (zoneinfo.ZoneInfo, "Nowhere/Else"),
+        (Version, "one"),
+        (list[uuid.UUID], "zz"),
+    ],
+    ids=str,
+)
+def test_a_text_that_a_constructor_refuses_is_not_said_to_have_no_form(kind: Any, text: str) -> None:
+    with pytest.raises(ParameterError, match="expected") as caught:
+        parse(kind, f"--x={text}")
+    assert "text form" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("90", 90),
+        ("-5m", -300),
+        ("1:30:00", 5400),
+        ("0:05", 300),
+        ("-1:30:00.5", -5400.5),
+        ("2 days, 1:00:00", 176_400),
+        ("1 day, 0:00", 86_400),
+        ("P1D", 86_400),
+        ("-P1DT1H", -90_000),
+        ("pt1.5s", 1.5),
+        ("1h30m", 5400),
+    ],
+)
+def test_durations_are_understood_in_the_common_forms(text: str, seconds: float) -> None:
+    assert parse(datetime.timedelta, "--x", text) == datetime.timedelta(seconds=seconds)
+
+
+@pytest.mark.parametrize("text", ["soon", "", "-", "1:99:00", "P", "1:2:3:4", "1h:30", "9999999999d"])
+def test_a_wrong_duration_names_the_forms_that_are_understood(text: str) -> None:
+    with pytest.raises(ParameterError, match="90s, 10m, 1h30m, 1:30:00 or P1D"):
+        parse(datetime.timedelta, f"--x={text}")
+
+
+@pytest.mark.parametrize(
+    ("choices", "text", "value"),
+    [
+        (Literal["a", True], "true", True),
+        (Literal["a", True, False], "off", False),
+        (Literal[True, "yes"], "yes", "yes"),
+        (Literal[1, True], "1", 1),
+        (Literal[b"raw", None], "raw", b"raw"),
+        (Literal[Colour.RED, "other"], "RED", Colour.RED),
+    ],
+    ids=str,
+)
+def test_choices_are_recognised_as_they_are_typed(choices: Any, text: str, value: object) -> None:
+    found = parse(choices, f"--x={text}")
+    assert found == value and type(found) is type(value)
+
+
+@pytest.mark.parametrize("name", ["x.json", "x.toml", "x.txt"])
+def test_a_byte_order_mark_does_not_matter(name: str, tmp_path: Path) -> None:
+    texts = {"x.json": '{"x": 4}', "x.toml": "x = 4", "x.txt": "4"}
+    (tmp_path / name).write_bytes(b"\xef\xbb\xbf" + texts[name].encode())
+    argv = ["--x", f"@{tmp_path / name}"] if name == "x.txt" else ["--params-file", str(tmp_path / name)]
+    assert parse(int, *argv) == 4
+
+
+@pytest.mark.parametrize(
+    ("kind", "default", "shown"),
+    [
+        (Colour, Colour.RED, "RED"),
+        (list[Colour], [Colour.RED, Colour.BLUE], '["RED","BLUE"]'),
+        (dict[str, Colour], {"a": Colour.BLUE}, '{"a":"BLUE"}'),
+        (datetime.timedelta, datetime.timedelta(days=1, hours=2), "1d2h"),
+        (datetime.timedelta, -datetime.timedelta(minutes=5), "-5m"),
+        (datetime.date, datetime.date(2026, 1, 2), "2026-01-02"),
+        (decimal.Decimal, decimal.Decimal("0.10"), "0.10"),
+        (uuid.UUID, uuid.UUID(int=0), str(uuid.UUID(int=0))),
+        (bytes, b"abc", "abc"),
+        (complex, 1 + 2j, "(1+2j)"),
+        (Path, Path("a/b"), "a/b"),
+        (str, "a b", "'a b'"),
+        (str, "", "''"),
+        (str, "@here", "@@here"),
+        (Literal["mse", "mae"], "mse", "mse"),
+        (bool, True, "true"),
+        (float, math.inf, "inf"),
+        (int | None, None, "null"),
+        (list[int], [2, 4], "[2,4]"),
+        (Plain, None, "null"),
+    ],
+    ids=str,
+)
+def test_help_shows_a_default_as_it_is_typed(kind: Any, default: object, shown: str) -> None:
+    [line] = usage(one(kind, default=default))
+    assert line.default == shown
+    if default is not None:
+        assert parse(kind, "--x", *shlex.split(shown) if shown[0] not in "[{" else [shown]) == default
+
+
+@given(st.timedeltas())
+def test_durations_are_written_as_they_are_read(value: datetime.timedelta) -> None:
+    assert parse_timedelta(format_timedelta(value)) == value
 
 
 def test_a_docstring_without_arguments_says_nothing() -> None:

@@ -17,6 +17,8 @@ from typing import Any, Literal, Union
 
 import msgspec
 
+from headrace.frontends.native.text_forms import DURATIONS, is_made_from_text, parse_timedelta
+
 _TRUE = frozenset({"true", "yes", "on", "1"})
 _FALSE = frozenset({"false", "no", "off", "0"})
 _PLAIN = frozenset({bool, int, float, str, bytes, type(None), Any})
@@ -65,10 +67,7 @@ def from_text(text: str, kind: Any) -> Any:
     if _is_union(origin):
         return _text_union(text, arguments, kind)
     if origin is Literal:
-        for choice in arguments:
-            if text == str(choice) or (choice is None and text.lower() in ("none", "null")):
-                return choice
-        raise _mismatch(text, kind)
+        return _text_literal(text, arguments, kind)
     if origin in _LISTS or origin is tuple:
         return _text_items(text, origin, arguments, kind)
     if origin in _DICTS:
@@ -377,6 +376,21 @@ _TEXT: dict[type, Callable[[str], object]] = {
 }
 
 
+def _text_literal(text: str, choices: tuple[Any, ...], kind: Any) -> Any:
+    for choice in choices:
+        if text == (choice.name if isinstance(choice, enum.Enum) else str(choice)):
+            return choice
+    word = text.strip().lower()
+    for choice in choices:
+        if (choice is None and word in ("none", "null")) or (
+            isinstance(choice, bool) and word in (_FALSE, _TRUE)[choice]
+        ):
+            return choice
+        if isinstance(choice, bytes) and text == choice.decode(errors="replace"):
+            return choice
+    raise _mismatch(text, kind)
+
+
 def is_flag_word(text: str) -> bool:
     """Whether ``text`` may be the value of a flag."""
     return text.strip().lower() in _TRUE | _FALSE
@@ -429,7 +443,7 @@ def _text_dict(text: str, arguments: tuple[Any, ...], kind: Any) -> Any:
     return result
 
 
-def _text_class(text: str, origin: type, kind: Any) -> Any:
+def _text_class(text: str, origin: Any, kind: Any) -> Any:
     if issubclass(origin, enum.Enum):
         if text in origin.__members__:
             return origin[text]
@@ -440,17 +454,33 @@ def _text_class(text: str, origin: type, kind: Any) -> Any:
     if issubclass(origin, os.PathLike):
         return _made(origin, text, kind)
     if origin.__module__ == "datetime":
-        if origin.__name__ == "timedelta":
-            from headrace._base.sizes import parse_duration
-
-            return origin(seconds=parse_duration(text))  # type: ignore[call-arg]
-        return origin.fromisoformat(text)  # type: ignore[attr-defined]
+        return _text_moment(text, origin, kind)
+    if is_made_from_text(origin):
+        try:
+            return convert(origin(text), kind)
+        except (TypeError, ValueError, ArithmeticError, LookupError) as error:
+            raise _mismatch(text, kind, _reason(error, text)) from None
     if text.lstrip()[:1] in ("{", "["):
         return convert(_json(text, kind), kind)
     try:
-        return msgspec.convert(text, kind, strict=False)  # Decimal, UUID
+        return msgspec.convert(text, kind, strict=False)
     except (msgspec.ValidationError, TypeError):
         raise _mismatch(text, kind, _advice(origin)) from None
+
+
+def _text_moment(text: str, origin: Any, kind: Any) -> Any:
+    """A duration, date, time or both."""
+    try:
+        return parse_timedelta(text) if origin.__name__ == "timedelta" else origin.fromisoformat(text)
+    except (ValueError, OverflowError, AttributeError):
+        forms = {"timedelta": DURATIONS, "date": "write 2026-11-28", "time": "write 13:30:00"}
+        raise _mismatch(text, kind, forms.get(origin.__name__, "write 2026-11-28T13:30:00+01:00")) from None
+
+
+def _reason(error: Exception, text: str) -> str:
+    """What a constructor says of a text that it refuses, unless that says nothing."""
+    said = str(error)
+    return "" if type(error).__module__ == "decimal" or said in ("", text, repr(text)) else said
 
 
 def _advice(origin: type) -> str:

@@ -6,6 +6,7 @@ that names each parameter, what was given and what is expected.
 
 from __future__ import annotations
 
+import codecs
 import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -16,6 +17,7 @@ import msgspec
 
 from headrace.frontends.native import conversion
 from headrace.frontends.native.conversion import Mismatch
+from headrace.frontends.native.text_forms import typed_text
 from headrace.model.errors import DefinitionError, ParameterError
 from headrace.model.params import to_text
 
@@ -220,7 +222,7 @@ def _from_file(name: str, kind: Any) -> object:
             return conversion.from_data(_load(path), kind)
         if bytes in conversion.members(kind):
             return path.read_bytes()
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except OSError as error:
         raise Mismatch(f"cannot read {name!r}: {error.strerror} (write @@ for a value that starts with @)") from None
     except UnicodeDecodeError:
@@ -236,8 +238,8 @@ def _load(path: Path) -> object:
         if path.suffix == ".toml":
             import tomllib
 
-            return tomllib.loads(content.decode())
-        return msgspec.json.decode(content)
+            return tomllib.loads(content.decode("utf-8-sig"))
+        return msgspec.json.decode(content.removeprefix(codecs.BOM_UTF8))
     except (msgspec.DecodeError, ValueError) as error:
         raise Mismatch(f"{str(path)!r} is not valid {path.suffix[1:].upper()}: {error}") from None
 
@@ -360,9 +362,23 @@ def usage(specs: Sequence[ParameterSpec]) -> list[Usage]:
         option = f"--{_dashed(spec.name)}"
         if conversion.is_bool(kind):
             option += f" / --no-{_dashed(spec.name)}"
-        default = "required" if spec.required else to_text(spec.default)
+        default = "required" if spec.required else _default_text(spec.default, kind)
         lines.append(Usage(option, conversion.type_text(kind), default, spec.help))
     return lines
+
+
+def _default_text(value: object, kind: Any) -> str:
+    """What to type to get the default ``value``; of an object that cannot be typed, how it is recorded."""
+    import shlex
+
+    try:
+        text = typed_text(value)
+        if conversion.from_text(text, kind) == value:
+            text = f"@{text}" if text.startswith("@") else text
+            return text if text.split() == [text] or text[:1] in ("[", "{") else shlex.quote(text)
+    except Exception:  # a comparison or a repr of the user's may raise anything
+        pass
+    return to_text(value)
 
 
 def docstring_args(docstring: str) -> dict[str, str]:
