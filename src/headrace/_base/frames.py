@@ -9,9 +9,18 @@ from types import TracebackType
 _OURS = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep  # noqa: PTH100, PTH120 - strings, see usercode
 
 
+#: Beside ``os`` in the standard library.
+_ASYNCIO = os.path.join(os.path.dirname(os.__file__), "asyncio") + os.sep  # noqa: PTH118, PTH120
+
+
 def is_ours(path: str) -> bool:
     """Whether ``path`` is a file of this package."""
     return path.startswith(_OURS)
+
+
+def is_asyncio(path: str) -> bool:
+    """Whether ``path`` is a file of the standard library's event loop."""
+    return path.startswith(_ASYNCIO)
 
 
 def prune(error: BaseException, deliberate: Callable[[BaseException], bool]) -> None:
@@ -61,9 +70,11 @@ def _only_ours(error: BaseException) -> bool:
 
 
 def _without_ours(trace: TracebackType | None) -> TracebackType | None:
-    kept = []
+    kept: list[TracebackType] = []
     while trace is not None:
-        if not is_ours(trace.tb_frame.f_code.co_filename):
+        path = trace.tb_frame.f_code.co_filename
+        # Frames of asyncio above the first one of the user's: an event loop of ours was driving the coroutine.
+        if not is_ours(path) and (kept or not is_asyncio(path)):
             kept.append(trace)
         trace = trace.tb_next
     following = None

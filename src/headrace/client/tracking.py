@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from headrace.client.names import check_name, check_tag
 from headrace.model.errors import UsageError
-from headrace.model.params import to_text
+from headrace.model.params import is_cut, to_text
 from headrace.worker import context
 
 if TYPE_CHECKING:
@@ -110,6 +110,9 @@ def _time(name: str, time: Any) -> float:
 def log_params(params: Mapping[str, Any]) -> None:
     """Log parameters of the run, to show, compare and filter by: ``log_params({"depth": 4})``.
 
+    Plain values are kept as JSON up to 65,536 characters, other objects as their repr up to 2,000; a longer one is cut
+    with a warning. ``log_artifact`` keeps anything whole.
+
     Raises:
         UsageError: not a dictionary with names as keys, or the code runs in no run.
     """
@@ -119,7 +122,20 @@ def log_params(params: Mapping[str, Any]) -> None:
     for name in params:
         check_name("parameter", name)
     for name, value in params.items():
-        target.param(name, to_text(value))
+        target.param(name, _param_text(name, value))
+
+
+def _param_text(name: str, value: object) -> str:
+    text = to_text(value)
+    if is_cut(text):
+        import warnings
+
+        warnings.warn(
+            f"parameter {name!r} is too long and was cut to {len(text):,} characters; keep it whole with "
+            f"headrace.log_artifact({name!r}, ...)",
+            stacklevel=3,
+        )
+    return text
 
 
 def set_tag(name: str, value: object = "") -> None:
@@ -276,7 +292,7 @@ class track:
         self._name = name
         for key in params or ():
             check_name("parameter", key)
-        self._params = {key: to_text(value) for key, value in (params or {}).items()}
+        self._params = {key: _param_text(key, value) for key, value in (params or {}).items()}
         self._tags = list(_tags(tags))
         self._tracked: TrackedRun | None = None
         self._pid = 0

@@ -19,6 +19,7 @@ from headrace.engine.rows import tracked
 from headrace.engine.state import CANCELLED, Slot
 from headrace.engine.tasks import Task
 from headrace.model.messages import (
+    OWN_FILES_CLOSED,
     Argument,
     Done,
     Execute,
@@ -521,6 +522,8 @@ def _cause(ended: WorkerExit, slot: Slot | None, attempt: _Attempt) -> tuple[str
     if reason:
         return Failure.KILLED, reason
     code = ended.code
+    if code == OWN_FILES_CLOSED:
+        return Failure.EXIT, "closed files that are not its own (file descriptors), and with them its way to the run"
     if code >= 0:
         return Failure.EXIT, f"ended its process with os._exit({code})"
     if ended.out_of_memory:

@@ -17,6 +17,8 @@ from headrace.model.values import Packed, Preview
 _HEADER = 4
 #: A longer frame than this is a broken or hostile peer, not a message.
 MAX_FRAME = 1 << 30
+#: The exit code of a worker whose step closed the worker's own files, its socket among them.
+OWN_FILES_CLOSED = 233
 
 
 # --- driver to worker -------------------------------------------------------------------------------------------

@@ -6,23 +6,34 @@ from typing import Any
 
 import msgspec
 
-_JSON_LIMIT = 2000
-_REPR_LIMIT = 200
+from headrace._base.texts import shorten
+
+#: Characters of a parameter's text that are kept.
+LIMIT = 65_536
+_REPR_LIMIT = 2_000
 
 
 def to_text(value: object) -> str:
-    """JSON where ``value`` is plain, at most 2,000 characters of it; else a short repr on one line."""
+    """JSON where ``value`` is plain, else its repr on one line; the beginning of either if it exceeds ``LIMIT``.
+
+    Of a repr at most 2,000 characters are kept. A text that was cut ends with its length: ``… (70,000 characters)``.
+    """
     if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
         return repr(value)  # JSON has no word for these
     try:
-        return _cut(msgspec.json.encode(value, enc_hook=_plain).decode(), _JSON_LIMIT)
+        return shorten(msgspec.json.encode(value, enc_hook=_plain).decode(), LIMIT)
     except (TypeError, ValueError, msgspec.MsgspecError, RecursionError):
         pass
     try:
         text = repr(value)
     except Exception:  # a repr of the user's may raise anything
         text = f"<{type(value).__name__}>"
-    return _cut(" ".join(text.split()), _REPR_LIMIT)
+    return shorten(" ".join(text.split()), _REPR_LIMIT)
+
+
+def is_cut(text: str) -> bool:
+    """Whether ``to_text`` returned ``text`` for a longer value."""
+    return len(text) >= _REPR_LIMIT and text.endswith(" characters)") and "… (" in text[-40:]
 
 
 def from_text(text: str) -> Any:
@@ -31,10 +42,6 @@ def from_text(text: str) -> Any:
         return msgspec.json.decode(text)
     except (msgspec.DecodeError, UnicodeError):
         return text
-
-
-def _cut(text: str, limit: int) -> str:
-    return text if len(text) <= limit else text[: limit - 3] + "..."
 
 
 def _plain(value: Any) -> object:

@@ -6,6 +6,7 @@ process becomes a ``Failed`` message.
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -23,6 +24,9 @@ from headrace.stores.codecs.exceptions import pack_exception
 
 #: (stdout, stderr) ends of the log files.
 LogEnds = Callable[[], tuple[int, int]]
+
+
+_DEBUG = "`headrace run --debug FILE` runs one task at a time and gives it yours"
 
 
 def run_attempt(
@@ -198,6 +202,7 @@ def _failed(
 ) -> Failed:
     import traceback
 
+    _name_the_debugger(error)
     prune(error, _is_deliberate)
     text = "".join(traceback.format_exception(error))
     if isinstance(error, SystemExit):
@@ -208,6 +213,16 @@ def _failed(
     classes = tuple(f"{c.__module__}.{c.__qualname__}" for c in type(error).__mro__ if c is not object)
     exception = None if _would_steer(error) else _keep(error, store)
     return Failed(message.token, failure, summary, text, exception, classes, meter.read(), bad_blob)
+
+
+def _name_the_debugger(error: BaseException) -> None:
+    """Say what to do in an error that only means that a step has no terminal: of ``input()``, of ``breakpoint()``."""
+    kind = type(error)
+    from_input = kind is EOFError and error.args == ("EOF when reading a line",)
+    if not from_input and not (kind.__name__ == "BdbQuit" and kind.__module__ == "bdb" and not error.args):
+        return
+    if os.path.samestat(os.fstat(0), os.stat(os.devnull)):  # noqa: PTH116 - not under --debug
+        error.args = (f"{''.join(error.args) or 'breakpoint()'}: a step has no terminal; {_DEBUG}",)
 
 
 def _summary(error: BaseException) -> str:

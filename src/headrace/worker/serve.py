@@ -21,6 +21,7 @@ from typing import Any
 import msgspec
 
 from headrace.model.messages import (
+    OWN_FILES_CLOSED,
     Define,
     Done,
     Execute,
@@ -105,8 +106,8 @@ class _Worker:
         with self._send_lock:
             try:
                 self._sock.sendall(frame(message))
-            except OSError:  # the driver is gone, and so is our reason to live
-                os._exit(0)
+            except OSError as error:  # the driver is gone, and so is our reason to live
+                os._exit(OWN_FILES_CLOSED if error.errno == errno.EBADF else 0)
 
     # --- working ----------------------------------------------------------------------------------------------
 
@@ -201,9 +202,10 @@ def run_worker(sock: socket.socket, store: ArtifactStore, capture: Capture) -> N
 
         if isinstance(error, OSError) and error.errno == errno.EBADF:
             print("the step closed files that are not its own, and with them its way to the run", file=sys.stderr)
+            code = OWN_FILES_CLOSED
         else:
             traceback.print_exc()
-        code = 70
+            code = 70
     finally:
         try:
             sys.stdout.flush()

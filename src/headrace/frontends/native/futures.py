@@ -8,7 +8,8 @@ import time
 from collections.abc import Generator, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeVar
 
-from headrace.model.errors import BlobError, UsageError
+from headrace.frontends.native.value_guard import ValueGuard
+from headrace.model.errors import BlobError, CallError, UsageError
 from headrace.stores import codecs
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ class Owner(Protocol):
 _UNREAD: Any = object()
 
 
-class Future(Generic[T]):
+class Future(ValueGuard, Generic[T]):
     """What ``step.submit(...)`` returns at once: a task of the run, and its result when it is there.
 
     Passed to another step, itself or inside any container, it is a dependency, and its value never travels through
@@ -198,7 +199,7 @@ class Waited(NamedTuple, Generic[T]):
 
 def wait(futures: Iterable[Future[T]], timeout: float | None = None, *, first: bool = False) -> Waited[T]:
     """Wait until all ``futures`` are over, or with ``first`` any of them, or ``timeout`` seconds have passed."""
-    futures = list(futures)
+    futures = _futures(futures, "wait")
     deadline = None if timeout is None else time.monotonic() + timeout
     if first:
         for _ in _in_order_of_end(futures, deadline):
@@ -219,7 +220,7 @@ def as_completed(futures: Iterable[Future[T]], timeout: float | None = None) -> 
     Raises:
         TimeoutError: not all were over after ``timeout`` seconds.
     """
-    futures = list(futures)
+    futures = _futures(futures, "as_completed")
     deadline = None if timeout is None else time.monotonic() + timeout
     seen = 0
     for future in _in_order_of_end(futures, deadline):
@@ -227,6 +228,25 @@ def as_completed(futures: Iterable[Future[T]], timeout: float | None = None) -> 
         yield future
     if seen < len(futures):
         raise TimeoutError(f"{len(futures) - seen} of {len(futures)} tasks have not finished after {timeout:g} s")
+
+
+def _futures(given: Any, caller: str) -> list[Future[Any]]:
+    """``given`` as a list.
+
+    Raises:
+        CallError: it is not a collection of futures.
+    """
+    wrong_item = not isinstance(given, (Future, str, bytes)) and isinstance(given, Iterable)
+    if wrong_item:
+        futures = list(given)
+        others = [one for one in futures if not isinstance(one, Future)]
+        if not others:
+            return futures
+        given = others[0]
+    raise CallError(
+        f"headrace.{caller} takes a list of futures, such as step.map(...) returns; "
+        f"{type(given).__name__!r} is not a {'future' if wrong_item else 'list of futures'}"
+    )
 
 
 def _in_order_of_end(futures: list[Future[T]], deadline: float | None) -> Iterator[Future[T]]:

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from headrace._base.frames import is_asyncio, is_ours
 from headrace._base.process import claim_standard_descriptors
 from headrace.frontends.native.futures import results_of
 from headrace.frontends.native.load import canonical_main
@@ -234,8 +235,9 @@ def describe(error: BaseException) -> tuple[str, str]:
     """The traceback of an exception without our own frames, and its last line."""
     import traceback
 
-    here = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))  # noqa: PTH100, PTH120
-    frames = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith(os.path.dirname(here))]  # noqa: PTH120
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not is_ours(frame.filename)]
+    while frames and is_asyncio(frames[0].filename):  # our event loop, which drove the flow's coroutine
+        del frames[0]
     cause = ""
     if isinstance(error.__cause__, RemoteTraceback):
         cause = f"{error.__cause__}\n\n"

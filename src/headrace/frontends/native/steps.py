@@ -168,8 +168,9 @@ class Step(Generic[P, R]):
     def __get__(self, instance: object, owner: type | None = None) -> Any:
         if instance is None or self._static:
             return self
+        kind, of = ("a class method", "class") if isinstance(instance, type) else ("an instance method", "instance")
         raise wrong(
-            f"step {self.name!r} is an instance method: a task has no instance. Make it a function or a "
+            f"step {self.name!r} is {kind}: a task has no {of}. Make it a function or a "
             "@staticmethod, and pass what it needs as arguments"
         )
 
