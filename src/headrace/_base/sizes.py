@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from headrace._base.attributes import on_type
+
 if TYPE_CHECKING:
     from datetime import timedelta
 
@@ -78,7 +80,7 @@ def parse_duration(value: str | float | timedelta) -> float:
         raise ValueError(f"{value!r} is not a duration: {_DURATION_HINT}")
     if isinstance(value, (int, float)):
         seconds = float(value)
-    elif hasattr(value, "total_seconds"):
+    elif on_type(value, "total_seconds") is not None:
         seconds = float(value.total_seconds())
     else:
         raise ValueError(f"{value!r} is not a duration: {_DURATION_HINT}")

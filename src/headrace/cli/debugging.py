@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import click
 
+from headrace._base.attributes import on_type
 from headrace._base.frames import is_ours
 from headrace._base.usercode import is_user_file
 from headrace.cli.output import style
@@ -151,7 +152,7 @@ def call(entered: Entered, name: str) -> int:
 
 
 def _awaited(result: Any) -> Any:
-    if hasattr(result, "__await__"):
+    if on_type(result, "__await__") is not None:
         import asyncio
 
         async def wait() -> Any:

@@ -12,17 +12,18 @@ from typing import Any
 
 import click
 
+from headrace._base.attributes import on_type, own
 from headrace.model.errors import UsageError
 
 _PICKLES = (".pkl", ".pickle")
 _FIGURES = (".png", ".svg", ".pdf", ".jpg")
 
 
-def show_object(value: object) -> None:
+def show_object(value: Any) -> None:
     """Print texts as they are, files as their path, everything else as its repr."""
     if isinstance(value, str):
         click.echo(value)
-    elif type(value).__name__ in ("File", "Folder") and hasattr(value, "path"):
+    elif type(value).__name__ in ("File", "Folder") and own(value, "path") is not None:
         click.echo(str(value.path))
     else:
         click.echo(repr(value))
@@ -98,7 +99,7 @@ def _writer(value: Any, suffix: str) -> Callable[[Path], Any]:
         return lambda path: _save_array(value, path)
     if suffix == ".npy":
         raise UsageError(f"a {type(value).__name__} is no array for .npy")
-    if hasattr(value, "savefig") and suffix in _FIGURES:
+    if on_type(value, "savefig") and suffix in _FIGURES:
         return lambda path: value.savefig(path, format=suffix[1:])
     if suffix == ".json":
         return _json_writer(value)

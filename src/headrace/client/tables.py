@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from headrace._base.attributes import on_type
 from headrace.model.errors import UsageError
 from headrace.model.values import Preview
 
@@ -20,7 +21,7 @@ def preview_rows(name: str, rows: Sequence[Any] | Mapping[str, Any]) -> Preview:
     if isinstance(rows, Mapping):
         columns = [str(column) for column in rows]
         sequences = list(rows.values())
-        if not all(isinstance(values, Sequence) or hasattr(values, "__array__") for values in sequences) or not columns:
+        if not all(isinstance(values, Sequence) or on_type(values, "__array__") for values in sequences) or not columns:
             raise UsageError(f"artifact {name!r}: a table as a dictionary has a list of values for each column")
         lengths = {len(values) for values in sequences}
         if len(lengths) > 1 or any(isinstance(values, (str, bytes)) for values in sequences):

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from headrace._base.attributes import on_type, own
 from headrace.client.names import check_name, check_tag
 from headrace.model.errors import UsageError
 from headrace.model.params import is_cut, to_text
@@ -71,12 +72,12 @@ def log_metrics(metrics: Mapping[str, Any], step: SupportsIndex | None = None) -
 def _number(name: object, value: Any) -> float:
     if type(value) in (float, int, bool):
         kind = value
-    elif isinstance(value, (str, bytes, bytearray)) or getattr(value, "ndim", 0) != 0:
-        shape = getattr(value, "shape", None)
+    elif isinstance(value, (str, bytes, bytearray)) or own(value, "ndim", 0) != 0:
+        shape = own(value, "shape")
         what = f"a {type(value).__name__} of shape {tuple(shape)}" if shape is not None else repr(value)[:100]
         raise UsageError(f"metric {name!r}: {what} is no number; log one number at a time")
     else:
-        item = getattr(value, "item", None)  # of numpy and torch, on any device and with a gradient too
+        item = own(value, "item")  # of numpy and torch, on any device and with a gradient too
         kind = item() if callable(item) else value
     try:
         return float(kind)
@@ -99,7 +100,7 @@ def _step(name: str, step: Any) -> int:
 def _time(name: str, time: Any) -> float:
     if isinstance(time, (int, float)) and not isinstance(time, bool):
         return float(time)
-    if hasattr(time, "timestamp"):
+    if on_type(time, "timestamp") is not None:
         return float(time.timestamp())
     raise UsageError(f"metric {name!r}: time is {time!r}, it must be seconds since the epoch or a datetime")
 
@@ -180,8 +181,8 @@ def log_figure(name: str, figure: Any) -> None:
         UsageError: it is no figure, or as ``log_artifact``.
     """
     target = _target("log_figure")
-    figure = figure.figure if hasattr(figure, "figure") and not hasattr(figure, "savefig") else figure
-    if not any(hasattr(figure, method) for method in ("savefig", "to_html", "to_dict")):
+    figure = figure if on_type(figure, "savefig") else own(figure, "figure", figure)
+    if not any(on_type(figure, method) for method in ("savefig", "to_html", "to_dict")):
         raise UsageError(
             f"artifact {name!r}: a {type(figure).__name__} is no figure; use log_artifact for other objects"
         )
@@ -200,7 +201,7 @@ def log_table(name: str, frame: Any) -> None:
         from headrace.client.tables import preview_rows
 
         preview = preview_rows(name, frame)
-    elif not hasattr(frame, "columns") and not hasattr(frame, "column_names") and not hasattr(frame, "dtype"):
+    elif all(own(frame, name) is None for name in ("columns", "column_names", "dtype")):
         raise UsageError(f"artifact {name!r}: a {type(frame).__name__} is no table; use log_artifact for other objects")
     _keep(target, name, frame, preview)
 

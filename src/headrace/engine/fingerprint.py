@@ -22,6 +22,7 @@ from weakref import WeakKeyDictionary
 
 from blake3 import blake3
 
+from headrace._base.attributes import own
 from headrace._base.usercode import canonical_name, find_user_module, is_user_module, module_file
 from headrace.engine.bytecode import Import, Reading, read_code
 
@@ -137,7 +138,7 @@ def _frame(pieces: list[bytes]) -> bytes:
 def _wrapped(value: object) -> object:
     """The function or class behind a step, ``functools.lru_cache``, ``staticmethod`` and the like; else None."""
     try:
-        inner = getattr(value, "__wrapped__", None)
+        inner = own(value, "__wrapped__")
     except Exception:  # any code may stand behind an attribute: a proxy without an object raises what it likes
         return None
     return inner if isinstance(inner, (FunctionType, type)) or callable(inner) else None

@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from headrace._base.attributes import on_type, own
 from headrace._base.texts import shorten
 
 #: Characters of a parameter's text that are kept.
@@ -45,8 +46,9 @@ def from_text(text: str) -> Any:
 
 
 def _plain(value: Any) -> object:
-    if hasattr(value, "__fspath__"):
-        return value.__fspath__()
-    if getattr(value, "ndim", None) == 0 and callable(getattr(value, "item", None)):
+    path = on_type(value, "__fspath__")
+    if path is not None:
+        return path(value)
+    if own(value, "ndim") == 0 and callable(own(value, "item")):
         return value.item()  # a number of numpy or torch
     raise TypeError(type(value).__name__)

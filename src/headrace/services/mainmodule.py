@@ -6,6 +6,7 @@ import sys
 from types import FunctionType, ModuleType
 from typing import Any
 
+from headrace._base.attributes import instance_dict
 from headrace._base.usercode import is_user_file, main_name, module_file
 
 
@@ -48,12 +49,9 @@ def _rename(value: object, name: str) -> None:
 
 def _rename_wrapper(value: Any, name: str) -> None:
     """A flow, a step, or anything else that stands for a function."""
-    try:
-        inner = getattr(value, "__wrapped__", None)
-        own = getattr(value, "__dict__", None)
-    except Exception:  # a proxy may raise anything when it is touched; it stands for nothing of ours
-        return
+    kept = instance_dict(value)
+    inner = kept.get("__wrapped__")
     if isinstance(inner, (FunctionType, type)):
-        if isinstance(own, dict) and own.get("__module__") == "__main__":
-            own["__module__"] = name
+        if kept.get("__module__") == "__main__":
+            kept["__module__"] = name
         _rename(inner, name)

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from headrace._base.attributes import on_type
 from headrace._base.frames import prune
 from headrace._base.texts import ERROR_LINE, shorten
 from headrace.model.errors import BlobError, HeadraceError, NotStorableError, StoreError
@@ -44,7 +45,7 @@ def run_attempt(
         return _failed(message, failure, error, store, meter, bad)
     try:
         result = function(*args, **kwargs)
-        if hasattr(result, "__await__"):
+        if on_type(result, "__await__") is not None:
             result = _await(result)
         _refuse_generators(result)
         del args, kwargs

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+from headrace._base.attributes import own
 from headrace.model.messages import Define
 from headrace.worker.registry import registered
 
@@ -26,5 +27,5 @@ def find_function(define: Define) -> Callable[..., Any]:
         found = module
         for part in define.qualname.split("."):
             found = getattr(found, part)
-    function: Callable[..., Any] = getattr(found, "__wrapped__", found)
+    function: Callable[..., Any] = own(found, "__wrapped__", found)
     return function

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
 
 import msgspec
 
+from headrace._base.attributes import own
 from headrace.frontends.native.options import FlowOptions
 from headrace.frontends.native.script import show_well, wrong
 from headrace.services.current import running
@@ -36,7 +37,7 @@ class Flow(Generic[P, R]):
         self.__module__ = function.__module__
         self.name = name or self.__name__
         self.settings = options or FlowOptions()
-        code = getattr(function, "__code__", None)
+        code = own(function, "__code__")
         if code is None:
             raise wrong(f"@flow is for Python functions, {function!r} is not one")
         if code.co_flags & (0x20 | 0x200):

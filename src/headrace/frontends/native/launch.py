@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from headrace._base.attributes import own
 from headrace._base.frames import is_asyncio, is_ours
 from headrace._base.process import claim_standard_descriptors
 from headrace.frontends.native.futures import results_of
@@ -226,7 +227,7 @@ def _fail(session: Session, run: Running, log: RunLog, error: BaseException) -> 
     text, summary = describe(error)
     if isinstance(error, UpstreamFailedError) and error.__cause__ is not None:
         summary = describe(error.__cause__)[1]  # of the task that is to blame, as ``failed_task`` is
-    failed_task = getattr(error, "headrace_task", "").removeprefix(session.run.name + "/")
+    failed_task = own(error, "headrace_task", "").removeprefix(session.run.name + "/")
     ended = session.finish(state, error=summary, traceback=text, failed_task=failed_task)
     return Ended(ended, None, error)
 

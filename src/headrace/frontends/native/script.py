@@ -7,6 +7,7 @@ import sys
 from types import TracebackType
 
 from headrace._base import frames
+from headrace._base.attributes import own
 from headrace.model.errors import DefinitionError, HeadraceError
 from headrace.model.records import RunRecord
 
@@ -18,7 +19,7 @@ def prune(error: BaseException) -> None:
 
 def _is_deliberate(error: BaseException) -> bool:
     known = isinstance(error, (HeadraceError, KeyboardInterrupt, TimeoutError, BrokenPipeError))
-    return known or hasattr(error, "headrace_task")  # a step's own exception, raised again in the flow
+    return known or own(error, "headrace_task") is not None  # a step's own exception, raised again in the flow
 
 
 def advise(error: BaseException, run: RunRecord) -> None:
@@ -46,7 +47,7 @@ def show_well() -> None:
 def _show(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
     error.__traceback__ = trace
     prune(error)
-    advice = getattr(error, "headrace_advice", "")
+    advice = own(error, "headrace_advice", "")
     if not (isinstance(error, KeyboardInterrupt) and advice):  # where it was stopped says nothing
         sys.__excepthook__(kind, error, error.__traceback__)
     if advice:

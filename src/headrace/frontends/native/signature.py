@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from headrace._base.attributes import own
 from headrace.model.errors import CallError
 
 _VARARGS = 0x04
@@ -18,7 +19,7 @@ class Signature:
     """The parameters of a function. Values of positional-only ones and ``*args`` are named ``/name``, ``*args[i]``."""
 
     def __init__(self, function: Callable[..., Any]) -> None:
-        code = getattr(function, "__code__", None)
+        code = own(function, "__code__")
         if code is None:
             raise TypeError(f"{function!r} is not a Python function; wrap it in one: def name(...): return ...")
         names = code.co_varnames

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
 
+from headrace._base.attributes import own
 from headrace._base.sizes import parse_duration, parse_size
 from headrace.frontends.native.futures import Future
 from headrace.frontends.native.script import wrong
@@ -382,7 +383,7 @@ def _refuse(function: Any, name: str) -> None:
         raise wrong(f"@step is for functions, {name} is a class")
     if isinstance(function, classmethod):
         raise wrong(f"step {name!r} is a class method: a task has no class; make it a @staticmethod")
-    code = getattr(function, "__code__", None)
+    code = own(function, "__code__")
     if code is None:
         raise wrong(f"@step is for Python functions, {function!r} is not one; wrap it in one")
     if code.co_flags & (0x20 | 0x200):

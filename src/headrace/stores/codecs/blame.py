@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 
+from headrace._base.attributes import instance_dict, own
+
 _SECONDS = 2.0
 _DEPTH = 12
 _ITEMS = 1000
@@ -65,7 +67,7 @@ def _children(value: object) -> Iterator[tuple[str, object]]:
             yield f"[{_short(key)}]", item
             yield f".keys()[{number}]", key
     if isinstance(value, (list, tuple, set, frozenset)):
-        names = getattr(value, "_fields", ())
+        names = own(value, "_fields", ())
         for number, item in enumerate(value):
             if number >= _ITEMS:
                 return
@@ -77,7 +79,7 @@ def _children(value: object) -> Iterator[tuple[str, object]]:
 
 
 def _state(value: object) -> Iterator[tuple[str, object]]:
-    function_cells = getattr(value, "__closure__", None)
+    function_cells = own(value, "__closure__")
     if function_cells:
         for name, cell in zip(value.__code__.co_freevars, function_cells, strict=False):  # type: ignore[attr-defined]
             try:
@@ -89,7 +91,7 @@ def _state(value: object) -> Iterator[tuple[str, object]]:
     try:
         state = value.__getstate__()  # type: ignore[attr-defined,unused-ignore]
     except Exception:
-        state = getattr(value, "__dict__", None)
+        state = instance_dict(value)
     parts = state if isinstance(state, tuple) and len(state) == 2 else (state,)
     for part in parts:
         if isinstance(part, dict):

@@ -89,7 +89,7 @@ def _slots(error: BaseException) -> dict[str, Any]:
         names = kind.__dict__.get("__slots__", ())
         for name in (names,) if isinstance(names, str) else names:
             with contextlib.suppress(AttributeError):
-                found[name] = getattr(error, name)
+                found[name] = kind.__dict__[name].__get__(error)
     return found
 
 

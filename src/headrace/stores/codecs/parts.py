@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from headrace._base.attributes import instance_dict, on_type, own
 from headrace.model.values import Packed
 from headrace.stores.codecs.context import fill_hole
 
@@ -41,12 +42,12 @@ def skeleton_of(value: Any, names: Mapping[str, object]) -> Any | None:
     kind: Any = type(value)
     plain: Any = object
     if isinstance(value, tuple):
-        if getattr(value, "_fields", None) != tuple(names) or getattr(value, "__dict__", None):
+        if own(value, "_fields") != tuple(names) or instance_dict(value):
             return None
         return tuple.__new__(kind, holes.values())
     if not hasattr(kind, "__dataclass_fields__") or kind.__reduce_ex__ is not plain.__reduce_ex__:
         return None
-    if kind.__getstate__ is not plain.__getstate__ or not hasattr(value, "__dict__"):
+    if kind.__getstate__ is not plain.__getstate__ or on_type(value, "__dict__") is None:
         return None  # its own idea of its state, or slots: then it is stored in one piece
     copy = object.__new__(kind)
     vars(copy).update({**vars(value), **holes})

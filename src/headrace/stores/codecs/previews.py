@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
+from headrace._base.attributes import instance_dict, on_type, own
 from headrace.model.values import Packed, Preview
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def _describe(value: object, kind: str) -> Preview:
         return Preview(kind, f"<{type(value).__qualname__} of {value.bit_length():,} bits>")
     own = type(value).__repr__
     if own is object.__repr__:
-        names = sorted(getattr(value, "__dict__", ()))
+        names = sorted(instance_dict(value))
         return Preview(kind, f"<{type(value).__qualname__}>", (("attributes", _cut(", ".join(names), 200)),))
     fields = getattr(type(value), "__dataclass_fields__", None)
     if fields is not None and hasattr(own, "__wrapped__"):  # the one that a dataclass gets, which prints everything
@@ -74,8 +75,8 @@ def _of_text(value: str | bytes | bytearray, kind: str) -> Preview:
 
 def _items(value: Any, limit: int) -> str:
     """A container as Python would write it, with no more than ``limit`` items."""
-    if isinstance(value, tuple) and hasattr(value, "_fields"):
-        return _fields(value, value._fields)
+    if isinstance(value, tuple) and on_type(value, "_fields"):
+        return _fields(value, on_type(value, "_fields"))
     inside = _ITEMS_INSIDE if limit > _ITEMS_INSIDE else 0
     shown = []
     for number, item in enumerate(value.items() if isinstance(value, dict) else value):
@@ -106,9 +107,9 @@ def _brief(item: object, inside: int = 0) -> str:
     if isinstance(item, (str, bytes)):
         return _cut(repr(item[:_CELL]), _CELL)
     name = type(item).__qualname__
-    shape = getattr(item, "shape", None)
+    shape = own(item, "shape")
     if isinstance(shape, tuple):
-        dtype = getattr(item, "dtype", None)
+        dtype = own(item, "dtype")
         return f"<{name} {_array_line(dtype, shape)}>" if dtype is not None else f"<{name} {_dimensions(shape)}>"
     if isinstance(item, (list, tuple, dict, set, frozenset)):
         return _items(item, inside) if len(item) <= inside else f"<{name} of {len(item)}>"

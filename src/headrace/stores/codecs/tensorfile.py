@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from headrace._base.attributes import instance_dict
 from headrace.stores.artifacts.protocol import Buffer
 from headrace.stores.codecs.tensors import memory_of
 
@@ -61,7 +62,7 @@ def encode_tensors(value: object) -> tuple[bytes, list[Buffer]] | None:
         tensors: _Tensors = {_ALONE: value}
     elif (kind is dict or kind is collections.OrderedDict) and value:
         tensors = value  # type: ignore[assignment]
-        state = getattr(value, "__dict__", None)
+        state = instance_dict(value)
         if state:
             versions = _versions(state)
             if versions is None:
@@ -82,7 +83,7 @@ def encode_tensors(value: object) -> tuple[bytes, list[Buffer]] | None:
 def _versions(state: dict[str, Any]) -> dict[str, dict[str, int]] | None:
     """The attribute that ``state_dict()`` gives its result, when it is as torch makes it."""
     versions = state.get("_metadata")
-    if len(state) != 1 or type(versions) is not collections.OrderedDict or getattr(versions, "__dict__", None):
+    if len(state) != 1 or type(versions) is not collections.OrderedDict or instance_dict(versions):
         return None
     for name, entry in versions.items():
         if type(name) is not str or type(entry) is not dict:

@@ -157,6 +157,19 @@ def step(f: Callable[..., Any] | None = None, *, start: bool = False, end: bool 
     return function
 
 
+def is_step(value: object) -> bool:
+    """Whether ``value`` is marked as a step, also by a wrapper that answers for the function it wraps.
+
+    Only what can be called is asked: a dot dictionary would answer as well.
+    """
+    if not callable(value):
+        return False
+    try:
+        return getattr(value, "is_step", False) is True
+    except Exception:  # any code may stand behind an attribute
+        return False
+
+
 def attach(function: Any, decorator: Decorator) -> Any:
     """Put a decorator on a step.
 

@@ -10,7 +10,9 @@ from collections.abc import Callable, Iterator
 from types import FunctionType, MethodType
 from typing import Any
 
+from headrace._base.attributes import on_type, own
 from headrace.frontends.metaflow.authoring.configs import Config
+from headrace.frontends.metaflow.authoring.decorators import is_step
 from headrace.frontends.metaflow.authoring.items import IMMUTABLE, Lent, lend
 from headrace.frontends.metaflow.authoring.parameters import Parameter
 from headrace.frontends.metaflow.authoring.splits import GANG, ForeachFrame, Frame, Transition, shown_value
@@ -99,10 +101,10 @@ class FlowSpecMeta(type):
             found: dict[str, Any] = {}
             for kind in reversed(cls.__mro__):
                 for name, value in vars(kind).items():
-                    if getattr(value, "is_step", False) is True:
+                    if is_step(value):
                         found.setdefault(name, None)
             steps = {name: getattr(cls, name) for name in found}
-            cls._steps_by_name = {name: f for name, f in steps.items() if getattr(f, "is_step", False) is True}
+            cls._steps_by_name = {name: f for name, f in steps.items() if is_step(f)}
         return cls._steps_by_name
 
     def _parameters(cls) -> dict[str, Parameter]:
@@ -313,11 +315,11 @@ class FlowBase(metaclass=FlowSpecMeta):
             state.transition = Transition(names)
 
     def _target(self, step: str, dst: Any) -> str:
-        name = getattr(getattr(dst, "__func__", None), "__name__", None)
+        name = own(own(dst, "__func__"), "__name__")
         if name is None or name not in type(self)._steps:
-            if name is None and (own := next((key for key in type(self)._steps if vars(self).get(key) is dst), None)):
+            if name is None and (held := next((key for key in type(self)._steps if vars(self).get(key) is dst), None)):
                 raise InvalidNextException(
-                    f"Step *{step}* goes on to {repr(dst)[:60]}, which is no step: *self.{own}* was given that value. "
+                    f"Step *{step}* goes on to {repr(dst)[:60]}, which is no step: *self.{held}* was given that value. "
                     "Call the artifact something else than the step."
                 )
             raise InvalidNextException(
@@ -356,7 +358,7 @@ class FlowBase(metaclass=FlowSpecMeta):
                 f"Foreach variable *self.{var}* in step *{step}* does not exist. Check your variable."
             ) from None
         try:
-            count = len(values) if hasattr(values, "__len__") else sum(1 for _ in values)
+            count = len(values) if on_type(values, "__len__") else sum(1 for _ in values)
         except TypeError:
             raise InvalidNextException(
                 f"Foreach variable *self.{var}* in step *{step}* is not iterable. Check your variable."

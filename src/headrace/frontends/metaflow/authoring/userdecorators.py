@@ -12,6 +12,7 @@ from headrace.frontends.metaflow.authoring.decorators import (
     Decorator,
     find,
     flow_decorators,
+    is_step,
     parse_attributes,
     parse_spec,
 )
@@ -84,7 +85,7 @@ class _UserBase:
 
 
 def _is_target(value: Any) -> bool:
-    return getattr(value, "is_step", False) is True or (isinstance(value, type) and hasattr(value, "_flow_decorators"))
+    return is_step(value) or (isinstance(value, type) and hasattr(value, "_flow_decorators"))
 
 
 # --- around steps ---------------------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ from __future__ import annotations
 import textwrap
 from typing import Any
 
+from headrace._base.attributes import on_type
 from headrace.frontends.metaflow.cards.base import UserComponent, safely
 from headrace.frontends.metaflow.cards.charts import VegaChart
 from headrace.frontends.metaflow.cards.parts import (
@@ -204,7 +205,7 @@ class Image(UserComponent):
 def _from_pillow(image: Any) -> bytes:
     import io
 
-    if not type_name(image).startswith("PIL") or not hasattr(image, "save"):
+    if not type_name(image).startswith("PIL") or on_type(image, "save") is None:
         raise TypeError(f"first argument for `Image` should be of type PIL.Image.Image, not {type_name(image)}")
     data = io.BytesIO()
     image.save(data, format="PNG")
@@ -216,7 +217,7 @@ def _from_figure(plot: Any) -> bytes:
 
     figure = plot if type_name(plot) == "matplotlib.figure.Figure" else None
     if figure is None:
-        if not hasattr(plot, "get_figure"):
+        if on_type(plot, "get_figure") is None:
             raise TypeError(f"Invalid Type. Object {type(plot)} is not from `matplotlib`")
         figure = plot.get_figure()
     data = io.BytesIO()

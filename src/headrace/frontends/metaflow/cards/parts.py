@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from headrace._base.attributes import on_type, own
 from headrace.frontends.metaflow.cards.base import MetaflowCardComponent, failed, new_component_id
 
 #: What a cell of a table may hold as it is.
@@ -103,7 +104,7 @@ def render_row(row: Sequence[Any]) -> list[Any]:
 
 def _cell_text(value: Any) -> Any:
     """A value of another type in a table: a number of numpy is a number, all else a short text."""
-    if hasattr(value, "item") and getattr(value, "ndim", None) == 0:
+    if on_type(value, "item") is not None and own(value, "ndim") == 0:
         plain = value.item()
         if type(plain) in _PLAIN:
             return plain
