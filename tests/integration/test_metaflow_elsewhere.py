@@ -131,3 +131,79 @@ def test_secrets_of_clouds_are_refused_before_the_run(project: Project, source: 
     kind = re.search("aws-secrets-manager|gcp-secret-manager", source)
     assert f"step end asks {kind[0] if kind else 'az-key-vault'} for 'prod/db'" in done.err
     assert "Workflow starting" not in done.out
+
+
+LARGE = """
+import time
+from metaflow import FlowSpec, batch, kubernetes, resources, step
+
+class Large(FlowSpec):
+    DECORATOR
+    @step
+    def start(self):
+        block = bytearray(150 << 20)
+        for position in range(0, len(block), 4096):
+            block[position] = 1
+        time.sleep(1.5)  # it is looked at four times a second
+        self.next(self.end)
+
+    @step
+    def end(self):
+        pass
+
+if __name__ == "__main__":
+    Large()
+"""
+
+
+@pytest.mark.parametrize(
+    ("decorator", "argv"),
+    [
+        ("@resources(memory=100)", ()),
+        ("@resources(memory='100', cpu=1)", ()),
+        ("@kubernetes(memory=100)", ()),
+        ("@batch(memory=100)", ()),
+        ("", ("--with", "resources:memory=100")),
+    ],
+)
+def test_a_step_may_use_more_memory_than_it_asks_for(project: Project, decorator: str, argv: tuple[str, ...]) -> None:
+    (project.path / "large.py").write_text(LARGE.replace("DECORATOR", decorator))
+    done = project.finish(project.start("large.py", "run", *argv, PYTHONPATH=environment({})["PYTHONPATH"]))
+    assert done.code == 0, done.out + done.err
+
+
+ALONE = """
+import os, time
+from metaflow import FlowSpec, resources, step
+
+class Alone(FlowSpec):
+    @step
+    def start(self):
+        self.items = list(range(3))
+        self.next(self.fit, foreach="items")
+
+    @resources(memory=100_000_000)
+    @step
+    def fit(self):
+        os.mkdir("running")  # fails when another one does
+        time.sleep(0.1)
+        os.rmdir("running")
+        self.next(self.join)
+
+    @step
+    def join(self, inputs):
+        self.next(self.end)
+
+    @step
+    def end(self):
+        pass
+
+if __name__ == "__main__":
+    Alone()
+"""
+
+
+def test_steps_that_ask_for_more_memory_than_there_is_run_one_by_one(project: Project) -> None:
+    (project.path / "alone.py").write_text(ALONE)
+    done = project.finish(project.start("alone.py", "run", PYTHONPATH=environment({})["PYTHONPATH"]))
+    assert done.code == 0, done.out + done.err

@@ -470,9 +470,10 @@ class Crew:
             if worker.queue:
                 token = worker.queue[0].token
                 slot = slots.get(token)
-                if slot is not None and slot.resources.memory and not slot.reason:
+                asked = slot.resources if slot is not None and not slot.reason else None
+                if asked is not None and asked.memory and asked.enforced:
                     used = worker.link.memory()
-                    if used > slot.resources.memory:
+                    if used > asked.memory:
                         worker.queue[0].memory = used
                         over.append((token, used))
         return over

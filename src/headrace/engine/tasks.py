@@ -128,7 +128,7 @@ class Task:
     def resources(self) -> Resources:
         """What its next attempt occupies."""
         asked = self.step.policy.resources
-        return asked if self.memory == asked.memory else Resources(asked.cpu, self.memory, asked.gpu)
+        return asked if self.memory == asked.memory else msgspec.structs.replace(asked, memory=self.memory)
 
     def output(self, name: str) -> Packed:
         """The manifest of a named output of a succeeded task."""

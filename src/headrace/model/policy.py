@@ -12,11 +12,15 @@ from headrace.model.errors import DefinitionError
 
 
 class Resources(msgspec.Struct, frozen=True, array_like=True):
-    """What one attempt occupies while it runs: ``cpu`` cores, ``memory`` bytes (0: not bounded), ``gpu`` devices."""
+    """What one attempt occupies while it runs: ``cpu`` cores, ``memory`` bytes (0: not bounded), ``gpu`` devices.
+
+    An attempt that uses more memory is ended if it is ``enforced``; else the figure only decides what runs at once.
+    """
 
     cpu: float = 1.0
     memory: int = 0
     gpu: int = 0
+    enforced: bool = True
 
     def __post_init__(self) -> None:
         if self.cpu < 0 or self.memory < 0 or self.gpu < 0:

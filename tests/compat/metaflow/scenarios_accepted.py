@@ -1,4 +1,4 @@
-"""What acts beside a run or not at all: exit hooks, schedules."""
+"""What acts beside a run or not at all: exit hooks, schedules; flows that are made in ways of their own."""
 
 from __future__ import annotations
 
@@ -11,7 +11,11 @@ def scenarios(Scenario: Any, run: Any) -> list[Any]:
     """All of this file; see ``harness.Scenario``."""
     kinds = ("hourly", "weekly", "off", "cron", "several", "nothing", "odd-cron")
     again = {"ignore": ("parents", "children")}
+    inits = ("rich", "plain", "early", "typed", "levels", "silent")
     return [
+        *[run(f"own-init-{kind}", "own_init", env={"KIND": kind}) for kind in inits],
+        Scenario("own-init-resumed", "own_init", (("run",), ("resume", "body")), env={"KIND": "rich"}, **again),
+        Scenario("own-init-check", "own_init", (("check",), ("!show",), ("run", "--beta")), env={"KIND": "levels"}),
         *[run(f"schedule-{kind}", "scheduled", env={"KIND": kind}) for kind in kinds],
         Scenario("schedule-check", "scheduled", (("check",), ("!show",)), env={"KIND": "cron"}),
         Scenario("hooks-fail", "hooked_badly", (("run", "--tag", "mine"), _HOOKS)),

@@ -13,6 +13,7 @@ class FlowSpec(FlowBase):
     """A flow: methods marked with ``@step`` are its steps, attributes of ``self`` its artifacts."""
 
     def __init__(self, use_cli: bool = True) -> None:
+        super().__init__()
         if use_cli and not _is_only_imported(sys._getframe(1)):
             from headrace.frontends.metaflow.commands.cli import main
 

@@ -27,6 +27,8 @@ from headrace.worker.raw import RawCall
 
 #: Attributes of an instance that are ours, not artifacts.
 STATE = "_headrace"
+#: Marks an instance that a task makes.
+_MAKING = "_headrace_making"
 #: Attributes of a flow that are no parameters, configs or constants, whatever a class puts there.
 _NOT_VALUES = frozenset(["cmd", "foreach_stack", "index", "input", "script_name", "name"])
 
@@ -88,6 +90,11 @@ class FlowSpecMeta(type):
         super().__init__(name, bases, namespace, **more)
         cls._steps_by_name: dict[str, Any] | None = None
 
+    def __call__(cls, *args: Any, **kwargs: Any) -> Any:
+        """Make a flow, as its file does to start it, and remember with what: tasks do it again."""
+        cls._called = args, kwargs
+        return super().__call__(*args, **kwargs)
+
     @property
     def _graph(cls) -> Any:
         from headrace.frontends.metaflow.authoring.graph import graph_of
@@ -138,10 +145,59 @@ class FlowSpecMeta(type):
         return iter(seen.items())
 
 
+class _Made(BaseException):
+    """Leaves the ``__init__`` of a flow in a task: under Metaflow, that of ``FlowSpec`` runs the step, and exits."""
+
+
+def make(cls: Any, called: tuple[tuple[Any, ...], dict[str, Any]] | None) -> Any:
+    """A flow as its own ``__init__``, if it has one, leaves it where that calls the one of ``FlowSpec``.
+
+    ``called`` are the arguments that its file calls it with; None: it was not run, only loaded.
+    """
+    flow = cls.__new__(cls)
+    if cls.__init__.__module__.startswith("headrace."):
+        return flow
+    args, kwargs = called or ((), {})
+    flow.__dict__[_MAKING] = True
+    try:
+        cls.__init__(flow, *args, **kwargs)
+    except _Made:
+        pass
+    finally:
+        flow.__dict__.pop(_MAKING, None)
+    return flow
+
+
+def check_needs_no_arguments(cls: Any) -> None:
+    """Refuse a class that only its own file can call.
+
+    Raises:
+        MetaflowException: its ``__init__`` wants arguments.
+    """
+    import inspect
+
+    try:
+        inspect.signature(cls.__init__).bind(None)
+    except TypeError as error:
+        raise MetaflowException(
+            f"{cls.__name__}.__init__ cannot be called without arguments ({error}), and only its own file gives them: "
+            "run that by itself, or give them defaults."
+        ) from None
+
+
+def bare(cls: Any) -> Any:
+    """A flow whose own ``__init__`` was not called: all that it has are the artifacts of a task."""
+    return cls.__new__(cls)
+
+
 class FlowBase(metaclass=FlowSpecMeta):
     """Methods marked with ``@step`` are steps, attributes of ``self`` artifacts. ``flow.FlowSpec`` adds the start."""
 
     _flow_decorators: dict[str, Any] = {}  # noqa: RUF012 - each class with decorators has its own
+
+    def __init__(self) -> None:
+        if _MAKING in self.__dict__:
+            raise _Made
 
     # --- what flows look at -----------------------------------------------------------------------------------
 

@@ -9,6 +9,7 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from headrace.frontends.metaflow.authoring.configs import unwrap
+from headrace.frontends.metaflow.authoring.flowspec import check_needs_no_arguments
 from headrace.frontends.metaflow.authoring.graph import graph_of, lint
 from headrace.frontends.metaflow.authoring.prepare import prepare
 from headrace.frontends.metaflow.exceptions import MetaflowException
@@ -66,6 +67,7 @@ class Subflow:
         files = {name: value for name, value in configs.items() if isinstance(value, (str, os.PathLike))}
         texts = {name: unwrap(value) for name, value in configs.items() if name not in files}
         prepare(flow, {name: os.fspath(one) for name, one in files.items()}, texts, user_name())
+        check_needs_no_arguments(flow)
         lint(graph_of(flow))
         slot_of(flow)  # before workers are forked
         self.name: str = cls.__name__

@@ -116,7 +116,7 @@ def launch(cls: Any, values: dict[str, Any], options: RunOptions) -> RunRecord:
     executor = project.executor(module_of(cls), debug=options.debug)
     workers = 1 if options.debug else max(1, options.max_workers)
     facts = run_facts(cls, options, tags)
-    ground = Ground(executor.capacity, workers, options.cache, seeds=seeded())
+    ground = Ground(executor.capacity, workers, options.cache, seeds=seeded(), called=pack_call(cls, stores))
     plans = make_plans(cls, tuple(base), facts, options.decorators, ground)
     inputs = (
         *(Input(name, packed) for name, packed in base.items()),
@@ -274,6 +274,21 @@ def pack_base(cls: Any, values: dict[str, Any], stores: Stores) -> dict[str, Pac
         except TypeError as error:
             raise MetaflowException(f"The class attribute *{name}* cannot be stored: {error}") from error
     return packed
+
+
+def pack_call(cls: Any, stores: Stores) -> Packed | None:
+    """What the file calls the flow with, if that matters to a task.
+
+    Raises:
+        MetaflowException: it cannot be stored.
+    """
+    called = vars(cls).get("_called")
+    if called is None or cls.__init__.__module__.startswith("headrace."):
+        return None
+    try:
+        return codecs.pack(called, stores.artifacts)
+    except TypeError as error:
+        raise MetaflowException(f"{cls.__name__} is called with what cannot be stored: {error}") from error
 
 
 def _configs(cls: Any) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from headrace.frontends.metaflow.exceptions import (
 from headrace.frontends.metaflow.running.task import StepSpec, timeout_seconds
 from headrace.model.messages import Define
 from headrace.model.policy import Resources, Retry, StepPolicy
+from headrace.model.values import Packed
 from headrace.worker import registry
 
 if TYPE_CHECKING:
@@ -42,13 +43,14 @@ _PACKAGED = frozenset(["conda", "pypi", "uv"])
 class Ground(NamedTuple):
     """What a flow runs on: what the machine has, how many tasks may run at once, whether results are taken from the
     cache; ``within`` stands before the names of its steps when it is part of another run; ``seeds`` is what its file
-    seeded."""
+    seeded, ``called`` what it calls the class with."""
 
     room: Resources
     workers: int
     cache: bool = False
     within: str = ""
     seeds: dict[str, Any] = {}  # noqa: RUF012 - never changed
+    called: Packed | None = None
 
 
 class StepPlan:
@@ -93,7 +95,7 @@ def make_plans(
     """
     graph = graph_of(cls)
     slot = slot_of(cls)
-    share = codes_of(cls)
+    share = codes_of(cls, ground.called)
     main = main_name() if sys.modules.get(main_name()) is sys.modules["__main__"] else ""
     plans = {}
     for node in graph:
@@ -114,6 +116,7 @@ def make_plans(
             configs=vars(cls).get("_config_values", {}),
             main=main,
             seeds=ground.seeds,
+            called=ground.called,
         )
         policy = _policy(node.name, function, retries, ground)
         plans[node.name] = StepPlan(ground.within + node.name, spec, policy, share(function))
@@ -178,7 +181,10 @@ def _variables(step: str, given: Any) -> dict[str, str]:
 
 
 def _resources(step: str, function: Any, room: Resources, workers: int) -> Resources:
-    """What a step occupies: what it asks for, as far as the machine has it; else its share among ``workers``."""
+    """What a step occupies: what it asks for, as far as the machine has it; else its share among ``workers``.
+
+    Flows write what a machine in a cloud is to have: memory decides what runs at once, and no step is ended for it.
+    """
     asked = find(function, "resources")
     given = asked.given if asked is not None else {}
     if is_gang(function):  # what one node asks for of a machine of its own; here all of them run at once
@@ -193,11 +199,14 @@ def _resources(step: str, function: Any, room: Resources, workers: int) -> Resou
         raise NotSupportedException(
             f"Step *{step}* asks for {gpu} GPUs with @resources, but this machine has {room.gpu}."
         )
-    return Resources(min(cpu, room.cpu), 0 if memory >= room.memory else memory, gpu)
+    return Resources(min(cpu, room.cpu), min(memory, room.memory), gpu, enforced=False)
 
 
-def codes_of(cls: Any) -> Any:
-    """A function from a step's function to the fingerprint of its code, that of the flow's other methods included."""
+def codes_of(cls: Any, called: Packed | None = None) -> Any:
+    """A function from a step's function to the fingerprint of its code, that of the flow's other methods included.
+
+    What the file calls the class with counts as code of it.
+    """
     from types import FunctionType
 
     from headrace.engine.fingerprint import fingerprint
@@ -209,6 +218,8 @@ def codes_of(cls: Any) -> Any:
             if value.__module__.startswith("headrace."):
                 continue
             shared.update(name.encode() + fingerprint(value).digest)
+    if called is not None:
+        shared.update(called.digest)
     base = shared.digest()
 
     def code(function: Any) -> bytes:

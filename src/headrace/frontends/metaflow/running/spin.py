@@ -36,6 +36,7 @@ from headrace.frontends.metaflow.running.launch import (
     give_up,
     module_of,
     pack_base,
+    pack_call,
     run_facts,
     write,
 )
@@ -248,7 +249,8 @@ def spin(cls: Any, step: str, origin: Any, options: SpinOptions) -> None:
         **run_facts(cls, RunOptions(project={} if options.skip_decorators else options.project), ()),
         SPUN_FACT: True,
     }
-    plan = make_plans(cls, tuple(base), facts, (), Ground(executor.capacity, 1, seeds=seeded()))[step]
+    ground = Ground(executor.capacity, 1, seeds=seeded(), called=pack_call(cls, stores))
+    plan = make_plans(cls, tuple(base), facts, (), ground)[step]
     plan.spec = msgspec.structs.replace(plan.spec, only=only, persist=options.persist)
     new = NewSession(
         flow=cls.__name__,

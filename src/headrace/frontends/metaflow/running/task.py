@@ -19,7 +19,7 @@ from headrace._base.frames import is_ours
 from headrace.frontends.metaflow import current as current_module
 from headrace.frontends.metaflow.authoring.configs import ConfigValue, wrap
 from headrace.frontends.metaflow.authoring.decorators import Decorator, find, keep_only
-from headrace.frontends.metaflow.authoring.flowspec import STATE, Artifacts, FlowBase, Inputs
+from headrace.frontends.metaflow.authoring.flowspec import STATE, Artifacts, FlowBase, Inputs, bare, make
 from headrace.frontends.metaflow.authoring.gangs import ALONE, place_of, set_environment
 from headrace.frontends.metaflow.authoring.graph import graph_of
 from headrace.frontends.metaflow.authoring.graphinfo import graph_info
@@ -71,6 +71,7 @@ class StepSpec(msgspec.Struct, frozen=True, kw_only=True):
     only: tuple[str, ...] | None = None  # decorators that count; None: all
     persist: bool = True
     seeds: dict[str, Any] = {}  # see ``seeding``
+    called: Packed | None = None  # what the file calls the class with; None: the class was not called
     main: str = ""  # the module that is the running script: users know it as ``__main__``
 
     def __call__(self, call: RawCall) -> dict[str, Any]:
@@ -149,9 +150,11 @@ def _leave(footprint: Footprint) -> None:
 def open_flow(spec: StepSpec, call: RawCall) -> tuple[Any, Inputs | None]:
     """``self`` and ``inputs`` of the step, as they are before it runs; ``self`` is to lose ``STATE`` after that."""
     cls = _flow_class(spec)
-    flow = _instance(cls)
+    flow = make(cls, call.load(spec.called) if spec.called is not None else None)
     state, inputs = _artifacts(spec, call, cls)
     state.step = spec.step
+    for name in spec.constants:  # set in an ``__init__``, which does not change them
+        flow.__dict__.pop(name, None)
     flow.__dict__[STATE] = state
     return flow, inputs
 
@@ -184,7 +187,7 @@ def _flow_class(spec: StepSpec) -> Any:
                 keep_only(cls, spec.only)
         graph_info(cls)
         for name in spec.constants:
-            setattr(cls, name, _fixed(name, _form(cls, name, spec)))
+            setattr(cls, name, _fixed(name, getattr(cls, name, None), _form(cls, name, spec)))
         _classes[key] = cls
     return cls
 
@@ -197,23 +200,24 @@ def _form(cls: Any, name: str, spec: StepSpec) -> Callable[[Any], Any] | None:
     return parameter.look if isinstance(parameter, IncludeFile) else None
 
 
-def _fixed(name: str, form: Callable[[Any], Any] | None) -> property:
-    """A parameter or constant as steps see it: the value that the run began with, which cannot be set."""
+def _fixed(name: str, declared: Any, form: Callable[[Any], Any] | None) -> property:
+    """A parameter or constant as steps see it: the value that the run began with, which cannot be set.
+
+    In the ``__init__`` of a flow it is what the class ``declared``; to set it there has no effect.
+    """
 
     def get(self: FlowBase) -> Any:
+        if STATE not in self.__dict__:
+            return self.__dict__.get(name, declared)
         value = self.__dict__[STATE].constant(name)
         return value if form is None else form(value)
 
-    def refuse(self: FlowBase, _: Any) -> None:
-        raise AttributeError("Flow level attributes and Parameters are not modifiable")
+    def refuse(self: FlowBase, value: Any) -> None:
+        if STATE in self.__dict__:
+            raise AttributeError("Flow level attributes and Parameters are not modifiable")
+        self.__dict__[name] = value
 
     return property(get, refuse)
-
-
-def _instance(cls: Any) -> Any:
-    if cls.__init__.__module__.startswith("headrace."):
-        return cls.__new__(cls)
-    return cls(use_cli=False)
 
 
 # --- artifacts in -------------------------------------------------------------------------------------------------
@@ -236,7 +240,7 @@ def _artifacts(spec: StepSpec, call: RawCall, cls: Any) -> tuple[Artifacts, Inpu
         for name, hole in holes.items():  # of a spun join, an artifact of a branch is an input by itself
             if is_artifact(name):
                 branch[name] = argument.fills[hole] if type(hole) is int else arguments[hole].value
-        flow = _instance(cls)
+        flow = bare(cls)
         one = flow.__dict__[STATE] = Artifacts(call, branch, constants, [Frame(*frame) for frame in frames])
         one.step, one.ended, one.caught = step, True, SUCCESS in holes
         flows.append((step, flow))
@@ -289,19 +293,19 @@ def _run_caught(spec: StepSpec, function: Any, flow: Any, inputs: Inputs | None,
         _call(spec, function, flow, inputs)
     except BlobError:
         raise
-    except Exception as error:
+    except BaseException as error:  # SystemExit and the like are caught as well
         _leave_out_ours(error)
         if catch is None or tries <= spec.retries:
-            _advise(error, flow, inputs)
-            _report(spec, error, flow)
-            _keep_what_failed(spec, flow, state, error, last=tries > spec.retries)
+            raised = error if isinstance(error, Exception) else None
+            if raised is not None:
+                _advise(raised, flow, inputs)
+                _report(spec, raised, flow)
+            else:
+                _tell(spec, error)
+            _keep_what_failed(spec, flow, state, raised, last=tries > spec.retries)
             raise
         _catch(spec, catch, flow, error, trace=True)
         return True
-    except BaseException as error:  # SystemExit and the like are no failures that @catch catches
-        _tell(spec, error)
-        _keep_what_failed(spec, flow, state, None, last=tries > spec.retries)
-        raise
     if var:
         setattr(flow, var, None)
     return False
@@ -372,7 +376,6 @@ def _tell(spec: StepSpec, error: BaseException) -> None:
         if not isinstance(error.code, int | None):
             print(_printable(str(error.code)), file=sys.stderr)
     elif not isinstance(error, KeyboardInterrupt):
-        _leave_out_ours(error)
         _print_trace(spec, error, "", sys.stderr)
 
 
