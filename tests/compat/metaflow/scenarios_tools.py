@@ -20,6 +20,7 @@ def scenarios(Scenario: Any, run: Any) -> list[Any]:
         run("tools-with-own-wrong", "added", "--with", "Nothing", ignore=_ONCE),
         run("tools-with-own-flow-mutator", "added", "--with", "Looks", ignore=_ONCE),
         run("leaves", "leaves"),
+        run("leaves-exit", "leaves", env={"WAYS": "exit base"}),
         run("gang-beside", "gang_beside", ignore=("stdout", "prints", "parents", "children")),
         run("gang-absent", "gang_absent"),
         Scenario("passed-by", "passed_by", (("run",), ("resume", "right"), ("resume", "left"))),

@@ -65,7 +65,7 @@ class Catches(FlowSpec):
     @step
     def exits(self):
         print(self.last.type, self.last.exception, self.attempt)
-        sys.exit(3)
+        raise StopIteration(3)
         self.next(self.a, self.b)
 
     @step

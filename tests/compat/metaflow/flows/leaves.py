@@ -1,3 +1,4 @@
+import os
 import sys
 
 from metaflow import FlowSpec, catch, retry, step
@@ -12,7 +13,7 @@ class Leaves(FlowSpec):
 
     @step
     def start(self):
-        self.ways = ["exit", "base", "chained", "a text that is longer than twenty"]
+        self.ways = ["chained", "a text that is longer than twenty", *os.environ.get("WAYS", "").split()]
         self.next(self.leave, foreach="ways")
 
     @catch(var="failed")

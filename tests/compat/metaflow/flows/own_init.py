@@ -28,10 +28,7 @@ class Rich(Mixin, FlowSpec):
         self.alpha = 50
         self.constant = 70
         print("made with", more)
-        try:
-            super().__init__(use_cli=use_cli)
-        finally:
-            print("left")
+        super().__init__(use_cli=use_cli)
         self.after = 1
 
 
