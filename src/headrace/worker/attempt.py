@@ -201,11 +201,9 @@ def _failed(
     meter: _Meter,
     bad_blob: bytes = b"",
 ) -> Failed:
-    import traceback
-
     _name_the_debugger(error)
     prune(error, _is_deliberate)
-    text = "".join(traceback.format_exception(error))
+    text = _traceback(error)
     if isinstance(error, SystemExit):
         code = shorten(repr(error.code), ERROR_LINE)
         summary = f"the step called sys.exit({code}); a step ends by returning, or by raising an exception"
@@ -214,6 +212,19 @@ def _failed(
     classes = tuple(f"{c.__module__}.{c.__qualname__}" for c in type(error).__mro__ if c is not object)
     exception = None if _would_steer(error) else _keep(error, store)
     return Failed(message.token, failure, summary, text, exception, classes, meter.read(), bad_blob)
+
+
+def _traceback(error: BaseException, depth: int = 0) -> str:
+    """The traceback as Python prints it; of a group, equal members once."""
+    import traceback
+
+    if not isinstance(error, BaseExceptionGroup):
+        return "".join(traceback.format_exception(error))
+    from headrace._base.groups import members_text
+
+    whole = traceback.TracebackException.from_exception(error)
+    whole.exceptions = None
+    return "".join(whole.format()) + members_text(error, lambda one: _traceback(one, depth + 1), depth)
 
 
 def _name_the_debugger(error: BaseException) -> None:
@@ -239,6 +250,10 @@ def _summary(error: BaseException) -> str:
     first = " ".join(lines[:2]) if lines[0].endswith(":") else lines[0]
     if kind.__module__.startswith("headrace."):  # where a class of ours is to be found does not help
         first = first.replace(f"{kind.__module__}.{kind.__qualname__}", kind.__qualname__, 1)
+    if isinstance(error, BaseExceptionGroup):
+        from headrace._base.groups import members_line
+
+        first = f"{first}: {members_line(error)}"
     return shorten(first, ERROR_LINE)
 
 

@@ -32,7 +32,10 @@ def _syntax() -> Exception:
         (_syntax(), "SyntaxError: '(' was never closed"),
         (ValueError(), "ValueError"),
         (ValueError(" \n "), "ValueError:"),
-        (ExceptionGroup("two", [ValueError("a"), TypeError("b")]), "ExceptionGroup: two (2 sub-exceptions)"),
+        (
+            ExceptionGroup("two", [ValueError("a"), TypeError("b")]),
+            "ExceptionGroup: two (2 sub-exceptions): ValueError: a; TypeError: b",
+        ),
         (UsageError("of ours"), "headrace.UsageError: of ours"),
     ],
     ids=lambda one: repr(one)[:30],

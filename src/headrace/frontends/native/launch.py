@@ -232,8 +232,8 @@ def _fail(session: Session, run: Running, log: RunLog, error: BaseException) -> 
     return Ended(ended, None, error)
 
 
-def describe(error: BaseException) -> tuple[str, str]:
-    """The traceback of an exception without our own frames, and its last line."""
+def describe(error: BaseException, depth: int = 0) -> tuple[str, str]:
+    """The traceback of an exception without our own frames, and its last line; ``depth`` counts groups around it."""
     import traceback
 
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not is_ours(frame.filename)]
@@ -243,12 +243,18 @@ def describe(error: BaseException) -> tuple[str, str]:
     if isinstance(error.__cause__, RemoteTraceback):
         cause = f"{error.__cause__}\n\n"
     elif error.__cause__ is not None:
-        cause = (
-            f"{describe(error.__cause__)[0]}\nThe above exception was the direct cause of the following exception:\n\n"
-        )
+        cause = describe(error.__cause__, depth)[0]
+        cause += "\nThe above exception was the direct cause of the following exception:\n\n"
     text = "Traceback (most recent call last):\n" + "".join(traceback.format_list(frames)) if frames else ""
     last = "".join(traceback.format_exception_only(type(error), error))
-    return cause + text + last, last.strip().splitlines()[-1] if last.strip() else type(error).__name__
+    summary = last.strip().splitlines()[-1] if last.strip() else type(error).__name__
+    if isinstance(error, BaseExceptionGroup):
+        from headrace._base.groups import members_line, members_text
+
+        if not isinstance(error.__cause__, RemoteTraceback):  # which shows them already
+            last += members_text(error, lambda one: describe(one, depth + 1)[0], depth)
+        summary = f"{summary}: {members_line(error)}"
+    return cause + text + last, summary
 
 
 def _call_hook(flow: Runnable, ended: Ended) -> None:
