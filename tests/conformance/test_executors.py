@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import re
+import select
+import signal
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,7 +20,7 @@ from headrace.executors.local import LocalExecutor
 from headrace.model.policy import Resources
 from headrace.stores.artifacts.memory import MemoryStore
 from headrace.testing.engine import FakeExecutor
-from headrace.testing.executors import ExecutorSuite, ProcessExecutorSuite, Talk, pid
+from headrace.testing.executors import ExecutorSuite, ProcessExecutorSuite, Talk, double, pid
 
 CAPACITY = Resources(cpu=2.0)
 TESTS_OF_THE_SUITE = len([name for name in dir(ProcessExecutorSuite) if name.startswith("test_")])
@@ -46,6 +52,54 @@ class TestStartedWorkers(ProcessExecutorSuite):
     def test_workers_come_from_a_fresh_interpreter(self, started: LocalExecutor, talk: Talk) -> None:
         worker = int(str(talk.call(pid)))
         assert "headrace.worker.server" in Path(f"/proc/{worker}/cmdline").read_text()
+
+
+def test_a_worker_that_serves_once_is_ready_before_it_is_asked_for() -> None:
+    executor = LocalExecutor(CAPACITY, MemoryStore())
+    executor.start()
+    links: list[Any] = []
+    try:
+        for _ in range(5):
+            time.sleep(0.5)  # as a task may take
+            links.append(executor.provide(once=True))
+            assert select.select([links[-1].sock], [], [], 0.0)[0], "it is not up yet"
+    finally:
+        executor.close()
+        for link in links:
+            link.sock.close()
+
+
+def test_a_spare_worker_that_dies_is_not_handed_out() -> None:
+    executor = LocalExecutor(CAPACITY, MemoryStore())
+    executor.start()
+    try:
+        first = Talk(executor, executor.provide(once=True))
+        worker = int(str(first.call(pid)))
+        for spare in siblings(worker):
+            os.kill(spare, signal.SIGKILL)
+        time.sleep(0.5)
+        assert executor.exits() == []
+        second = Talk(executor, executor.provide(once=True))
+        assert second.call(double, 4) == 8
+        first.link.sock.close()
+        second.link.sock.close()
+    finally:
+        executor.close()
+
+
+def siblings(process: int) -> list[int]:
+    """The other processes with the same parent."""
+
+    def parent(of: str) -> str:
+        return Path(f"/proc/{of}/stat").read_text().rpartition(")")[2].split()[1]
+
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and int(entry.name) != process:
+            with contextlib.suppress(OSError):
+                if parent(entry.name) == parent(str(process)):
+                    found.append(int(entry.name))
+    return found
 
 
 class TestFakeExecutor(ExecutorSuite):

@@ -85,16 +85,16 @@ class _Worker:
         "fd",
         "frames",
         "garbled",
-        "isolated",
         "known",
         "link",
         "offsets",
+        "once",
         "out",
         "queue",
         "where",
     )
 
-    def __init__(self, link: WorkerLink, isolated: bool) -> None:
+    def __init__(self, link: WorkerLink, once: bool) -> None:
         self.link = link
         self.fd = link.sock.fileno()
         self.frames = frames_from_worker()
@@ -103,7 +103,7 @@ class _Worker:
         self.out = bytearray()
         self.blocked = False
         self.offsets = [0, 0]
-        self.isolated = isolated
+        self.once = once  # takes a single attempt, and leaves after it
         self.dying = False
         self.where = ("", 0)  # host and process, once it is up
         self.condemned = 0  # the attempt because of which it is being stopped
@@ -129,14 +129,8 @@ class Crew:
         self.watch: Callable[[Task, int, int, bytes], None] | None = None
         self.log_rules = LogRules()
 
-    def warm_up(self, count: int) -> None:
-        """See to it that there are ``count`` workers before there is work, so that the first tasks find them."""
-        there = sum(not worker.isolated and not worker.dying for worker in self._workers.values())
-        for _ in range(count - there):
-            self._idle.append(self._hire(isolated=False))
-
-    def _hire(self, *, isolated: bool) -> _Worker:
-        worker = _Worker(self._executor.provide(), isolated)
+    def _hire(self, *, once: bool) -> _Worker:
+        worker = _Worker(self._executor.provide(once=once), once)
         self._workers[worker.fd] = worker
         self._epoll.register(worker.fd, select.EPOLLIN)
         return worker
@@ -161,6 +155,8 @@ class Crew:
             start.token, task.step.id, name, task.attempt, _arguments(task), start.gpus, task.attempts_before
         )
         parts.append(frame(message))
+        if worker.once:
+            parts.append(frame(Stop()))
         self._send(worker, b"".join(parts))
         self._tell_begin(worker)
         return []
@@ -172,14 +168,14 @@ class Crew:
             self.watch(worker.queue[0].task, worker.link.pid, -1, b"")
 
     def _choose(self, start: Start) -> _Worker | None:
-        isolated = start.task.step.policy.isolated
+        once = start.task.step.policy.isolated
         if start.ahead:
-            busy = [w for w in self._workers.values() if w.queue and not w.isolated and not w.dying]
+            busy = [w for w in self._workers.values() if w.queue and not w.once and not w.dying]
             # All gone since it was decided: there is no room for one more worker.
             return min(busy, key=lambda w: len(w.queue)) if busy else None
-        if not isolated and self._idle:
+        if not once and self._idle:
             return self._idle.pop()
-        return self._hire(isolated=isolated)
+        return self._hire(once=once)
 
     def _send(self, worker: _Worker, data: bytes) -> None:
         if not worker.out:
@@ -307,16 +303,10 @@ class Crew:
                     where=worker.where,
                 )
             )
-        if message.spent:
-            worker.isolated = True
-            if worker.queue:
-                events.append(self._take_back(worker, now))
         if worker.queue:
             self._tell_begin(worker)
             events.append(Promote(worker.queue[0].token, now))
-        elif worker.isolated:
-            self._send(worker, frame(Stop()))
-        elif not worker.dying:
+        elif not worker.once and not worker.dying:
             self._idle.append(worker)
 
     def _current(self, worker: _Worker, token: int) -> _Attempt | None:

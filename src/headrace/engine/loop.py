@@ -59,8 +59,6 @@ _SLOW_TICK = 1.0
 _NAP = 0.01
 #: Seconds after which a run whose workers were killed should have ended; after that an interrupt breaks in.
 _PATIENCE = 3.0
-#: Workers asked for before there is work, where there are as many cores.
-_WARM = 4
 #: Tasks submitted at once before the workers are heard again.
 _GROUP = 32
 
@@ -115,7 +113,6 @@ class Loop:
         self._last_commit = time.monotonic()
         self._extended = float("-inf")
         self._next_tick = 0.0
-        self._next_slow_tick = 0.0
         self._last_signal = 0
         self._closed = False
         self._hurried: float | None = None  # when the workers' time to stop cleanly was over
@@ -135,7 +132,6 @@ class Loop:
     def start(self) -> None:
         """Begin. The executor must have been started."""
         self._epoll.register(self._executor.fileno(), select.EPOLLIN)
-        self.crew.warm_up(min(_WARM, int(self.state.options.capacity.cpu)))
         for signal in self.metadata.signals(self.state.options.run_id):
             self._last_signal = signal.id  # what was said to an earlier session is not meant for us
         self._thread.start()
@@ -410,9 +406,6 @@ class Loop:
         self._writes += running_records(self.state)
         for token, used in self.crew.over_memory(self.state.slots):
             self._feed(Exceeded(token, used, now))
-        if clock >= self._next_slow_tick:
-            self._next_slow_tick = clock + _SLOW_TICK
-            self.crew.warm_up(min(_WARM, int(self.state.options.capacity.cpu)))
         for signal in self.metadata.signals(self.state.options.run_id, self._last_signal):
             self._last_signal = signal.id
             self._on_signal(signal, now)

@@ -10,6 +10,7 @@ import socket
 import sys
 import threading
 import time
+from collections import deque
 
 from headrace.engine.ports import Executor, WorkerExit, WorkerLink
 from headrace.model.policy import Resources
@@ -17,6 +18,8 @@ from headrace.stores.artifacts.protocol import ArtifactStore
 from headrace.worker.forking import may_fork
 from headrace.worker.server import fork_request, kill_request, parse_report, run_server
 
+#: Workers that are kept ready, where there are as many cores.
+_SPARES = 4
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _PUNCH_HOLE_KEEP_SIZE = 0x03
 
@@ -72,6 +75,7 @@ class LocalExecutor:
         self._debug = debug
         self._links: dict[int, LocalLink] = {}
         self._finished: list[LocalLink] = []
+        self._spares: deque[LocalLink] = deque()
         self._number = 0
         self._deadlines: dict[int, threading.Timer] = {}
         self._oom_kills = _oom_kills()
@@ -95,6 +99,12 @@ class LocalExecutor:
         theirs.close()
         ours.setblocking(False)
         self._control = ours
+        self._make_spares()
+
+    def _make_spares(self) -> None:
+        """Have workers ready before anybody asks: while others run, or while nothing is to do."""
+        for _ in range(min(_SPARES, max(1, int(self.capacity.cpu))) - len(self._spares)):
+            self._spares.append(self._fork())
 
     def _spawn(self, theirs: socket.socket) -> None:
         prelude = {
@@ -111,8 +121,15 @@ class LocalExecutor:
         self._server_pid = os.posix_spawn(sys.executable, argv, os.environ)
         os.close(loading)
 
-    def provide(self) -> LocalLink:
-        """Ask the server for a worker; it is not up yet when this returns."""
+    def provide(self, *, once: bool = False) -> LocalLink:
+        """A spare worker, or one that is not up yet when this returns."""
+        link = self._spares.popleft() if self._spares else self._fork()
+        if once:  # and so will be the next ones
+            self._make_spares()
+        return link
+
+    def _fork(self) -> LocalLink:
+        """Ask the server for a worker."""
         assert self._control is not None
         self._number += 1
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -167,10 +184,15 @@ class LocalExecutor:
             if kind == b"S" and number in self._links:
                 self._links[number].pid = value
             elif kind == b"X" and number in self._links:
-                ended.append(self._ended(number, os.waitstatus_to_exitcode(value)))
+                ended += self._ended(number, os.waitstatus_to_exitcode(value))
 
-    def _ended(self, number: int, code: int) -> WorkerExit:
+    def _ended(self, number: int, code: int) -> list[WorkerExit]:
         link = self._links.pop(number)
+        if link in self._spares:  # nobody has heard of it
+            self._spares.remove(link)
+            link.sock.close()
+            link.close_logs()
+            return []
         timer = self._deadlines.pop(number, None)
         if timer is not None:
             timer.cancel()
@@ -179,11 +201,11 @@ class LocalExecutor:
         if code == -signal.SIGKILL:
             before, self._oom_kills = self._oom_kills, _oom_kills()
             out_of_memory = self._oom_kills > before
-        return WorkerExit(link, code, out_of_memory)
+        return [WorkerExit(link, code, out_of_memory)]
 
     def _server_died(self) -> list[WorkerExit]:
         """Its workers go with it. Start another, so that the run goes on."""
-        lost: list[WorkerExit] = [self._ended(number, -signal.SIGKILL) for number in list(self._links)]
+        lost = [one for number in list(self._links) for one in self._ended(number, -signal.SIGKILL)]
         assert self._control is not None
         control = self._control
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -193,6 +215,7 @@ class LocalExecutor:
         os.dup2(ours.fileno(), control.fileno(), inheritable=False)
         ours.close()
         control.setblocking(False)
+        self._make_spares()
         return lost
 
     def _forget_finished(self) -> None:
@@ -207,6 +230,9 @@ class LocalExecutor:
         if self._control is not None:
             self._control.close()
             self._reap()
+        for link in self._spares:
+            link.sock.close()
+        self._spares.clear()
         self._finished += self._links.values()
         self._links.clear()
         self._forget_finished()

@@ -240,7 +240,7 @@ class FakeExecutor:
         """See ``Executor``."""
         self._news = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
 
-    def provide(self) -> FakeLink:
+    def provide(self, *, once: bool = False) -> FakeLink:
         """See ``Executor``."""
         ours, theirs = socket.socketpair()
         ours.setblocking(False)

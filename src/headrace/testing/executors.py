@@ -105,6 +105,15 @@ def with_child(seconds: float) -> int:
     return subprocess.Popen(["sleep", str(seconds)]).pid
 
 
+def with_daemon(seconds: float) -> int:
+    """Start a process that leaves its parent and its session, as daemons do."""
+    import subprocess
+
+    start = "import subprocess; print(subprocess.Popen(['sleep', '{}'], start_new_session=True, stdout=2).pid)"
+    done = subprocess.run([sys.executable, "-c", start.format(seconds)], stdout=subprocess.PIPE, check=True)
+    return int(done.stdout)
+
+
 def hold(size: int, seconds: float) -> None:
     """Hold that many bytes for so long."""
     held = bytearray(b"x") * size
@@ -114,7 +123,7 @@ def hold(size: int, seconds: float) -> None:
 
 FUNCTIONS: tuple[Callable[..., object], ...] = (
     double, fail, nap, pid, leave, die, say, say_and_die, deaf, with_child, hold,
-    keep_to_itself,
+    keep_to_itself, with_daemon,
 )  # fmt: skip
 
 
@@ -223,8 +232,8 @@ class ExecutorSuite:
         links: list[WorkerLink] = []
         provide = executor.provide
 
-        def remember() -> WorkerLink:
-            links.append(provide())
+        def remember(*, once: bool = False) -> WorkerLink:
+            links.append(provide(once=once))
             return links[-1]
 
         executor.provide = remember  # type: ignore[method-assign]
@@ -373,6 +382,20 @@ class ProcessExecutorSuite(ExecutorSuite):
         started.stop(talk.link, 0.0)
         ends(started)
         assert gone(child)
+
+    def test_what_left_its_session_ends_with_the_executor(self, started: Executor, talk: Talk) -> None:
+        daemons = [int(str(talk.call(with_daemon, 60.0))) for _ in range(2)]
+        assert all(map(alive, daemons))
+        started.close()
+        assert gone(*daemons)
+
+    def test_workers_that_serve_once_are_different_processes(self, started: Executor) -> None:
+        talks = [Talk(started, started.provide(once=True)) for _ in range(4)]
+        pids = {int(str(talk.call(pid))) for talk in talks}
+        assert len(pids) == 4
+        for talk in talks:
+            talk.send(Stop())
+        assert {id(one.link) for one in ends(started, 4)} == {id(talk.link) for talk in talks}
 
     def test_an_attempt_says_whether_its_result_may_be_used_again(self, talk: Talk) -> None:
         answers = [talk.answer() for function in (double, keep_to_itself, double) if talk.begin(function, 1)]

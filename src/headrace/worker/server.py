@@ -1,7 +1,8 @@
 """The process that workers are forked from: everything is imported once, and a new worker costs milliseconds.
 
-It has one thread, runs none of the user's steps, and ends all its workers when the driver is gone. It is forked from
-the driver while that has one thread, or started afresh (``python -m headrace.worker.server``) and told what to import.
+It has one thread, runs none of the user's steps, and ends all its workers when the driver is gone, with every process
+that any of them, or an import, started. It is forked from the driver while that has one thread, or started afresh
+(``python -m headrace.worker.server``) and told what to import.
 
 Over a ``SOCK_SEQPACKET`` the driver asks ``F<id>`` (fork; three descriptors come along: socket, stdout, stderr) and
 ``K<id><signal>`` (signal the worker's process group); the server tells ``S<id><pid>`` and ``X<id><status>``. Numbers
@@ -18,15 +19,20 @@ import signal
 import socket
 import struct
 import sys
+import time
 
 from headrace.stores.artifacts.protocol import ArtifactStore
 from headrace.worker import context
 from headrace.worker.forking import may_fork
 from headrace.worker.output import Capture
 from headrace.worker.serve import run_worker
+from headrace.worker.threads import limit_threads
 
 #: Milliseconds between looks whether the driver is still there.
 _LOOK = 1000
+#: Seconds to wait at the end for processes that were killed to be gone, and between two looks.
+_PATIENCE, _BETWEEN = 3.0, 0.001
+_SET_CHILD_SUBREAPER = 36
 _ONE = struct.Struct("<cq")
 _TWO = struct.Struct("<cqq")
 
@@ -65,6 +71,7 @@ class _Server:
         self._store = store
         self._pids: dict[int, int] = {}  # number -> pid of workers not yet reaped
         self._numbers: dict[int, int] = {}
+        self._adopts = False
 
     def main(self) -> None:
         with contextlib.suppress(OSError):  # a leader already, when started afresh
@@ -77,6 +84,7 @@ class _Server:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         signal.signal(signal.SIGCHLD, lambda *_: None)
         signal.set_wakeup_fd(write, warn_on_full_buffer=False)
+        limit_threads(1)  # as most steps have it, so that most workers need not
         gc.freeze()  # no collection here or in a worker shall touch, and so copy, what came from the driver
         poll = select.poll()
         poll.register(self._control, select.POLLIN)
@@ -96,7 +104,10 @@ class _Server:
                 return
 
     def _obey(self, pipe: tuple[int, int]) -> bool:
-        data, fds, _, _ = socket.recv_fds(self._control, 64, 3)
+        try:
+            data, fds, _, _ = socket.recv_fds(self._control, 64, 3)
+        except OSError:  # the driver left without reading all that it was told
+            return False
         if not data:
             return False
         if data[:1] == b"F":
@@ -118,6 +129,9 @@ class _Server:
         self._pids[number] = pid
         self._numbers[pid] = number
         self._tell(_TWO.pack(b"S", number, pid))
+        if not self._adopts:  # here, because the first worker does not wait for it
+            self._adopts = True
+            adopt_orphans()
 
     def _become_worker(self, fds: list[int], pipe: tuple[int, int]) -> None:
         if not self._debug:
@@ -152,8 +166,39 @@ class _Server:
             self._control.send(data)
 
     def _end_all(self) -> None:
+        """Kill the workers, then what is left of all that they and imports started: orphans are our children."""
         for pid in self._pids.values():
             _signal_group(pid, signal.SIGKILL)
+        deadline = time.monotonic() + _PATIENCE
+        while time.monotonic() < deadline:
+            try:
+                pid, _ = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if not pid:
+                for child in _children():
+                    if child not in self._numbers:
+                        _signal_group(child, signal.SIGKILL)
+                time.sleep(_BETWEEN)
+
+
+def adopt_orphans() -> None:
+    """Make this process the parent of every descendant whose own parent ends, in whatever session it is."""
+    import ctypes
+
+    ctypes.CDLL(None).prctl(_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def _children() -> list[int]:
+    """The processes whose parent this one is."""
+    me = str(os.getpid()).encode()
+    found = []
+    for name in os.listdir("/proc"):  # noqa: PTH208
+        if name.isdigit():
+            with contextlib.suppress(OSError), open(f"/proc/{name}/stat", "rb") as file:  # noqa: PTH123
+                if file.read().rpartition(b")")[2].split()[1] == me:
+                    found.append(int(name))
+    return found
 
 
 def _signal_group(pid: int, signum: int) -> None:
@@ -173,6 +218,7 @@ def main(argv: list[str]) -> None:
     with open(loading, "rb", closefd=False) as file:
         prelude = pickle.load(file)  # from the driver that started us
     sys.path[:] = prelude["path"]
+    adopt_orphans()  # before an import starts something
     context.Reading.active = True  # in all threads: a script that calls its flow when imported would run it here
     store = pickle.loads(prelude["store"])
     for name in prelude["modules"] if len(argv) == 2 else ():
