@@ -28,6 +28,7 @@ from headrace.engine.events import (
     Command,
     Event,
     Exceeded,
+    Handback,
     InputLost,
     Kill,
     Later,
@@ -39,43 +40,38 @@ from headrace.engine.events import (
     Start,
     Submit,
 )
+from headrace.engine.handles import Handle, wake
+from headrace.engine.journal import Journal
+from headrace.engine.lookup import look_up
 from headrace.engine.ports import Executor
 from headrace.engine.recall import rebuild
-from headrace.engine.rows import running_records, task_cache_key
+from headrace.engine.rows import running_records
 from headrace.engine.section import Section
 from headrace.engine.state import EngineState, Timer
 from headrace.engine.tasks import StepInfo, Task
-from headrace.model.errors import BlobMissingError, TaskCancelledError
-from headrace.model.messages import Output
+from headrace.model.errors import BlobMissingError, StoreAwayError, TaskCancelledError
 from headrace.model.records import Lease, Signal, TaskId
 from headrace.model.states import Failure
 from headrace.stores.artifacts.protocol import ArtifactStore
 from headrace.stores.metadata.protocol import MetadataStore, Write
 
-LEASE_SECONDS = 10.0
 _TICK = 0.1
 _SLOW_TICK = 1.0
 #: How long our thread leaves the sockets to threads that wait, after one of them was at it.
 _NAP = 0.01
 #: Seconds after which a run whose workers were killed should have ended; after that an interrupt breaks in.
 _PATIENCE = 3.0
+#: How long the last commit of a run is tried.
+_CLOSING = 60.0
 #: Tasks submitted at once before the workers are heard again.
 _GROUP = 32
 
 
-class Handle:
-    """Who waits for a task. ``callbacks`` run under the driver's lock: they must be quick and not call back."""
-
-    __slots__ = ("callbacks", "done", "locks")
-
-    def __init__(self) -> None:
-        self.done = False
-        self.locks: list[Any] = []
-        self.callbacks: list[Callable[[], None]] = []
-
-
 class Loop:
-    """Drives one run. ``failure`` is set when the run can no longer be driven at all (lease lost, store gone)."""
+    """Drives one run. ``failure`` is set when the run can no longer be driven at all (lease lost, store gone).
+
+    ``metadata`` is a hasty one: a store that does not answer is waited for here, without deafness to the workers.
+    """
 
     def __init__(
         self,
@@ -94,9 +90,11 @@ class Loop:
         self.cancel_requested = ""
         #: Called when somebody asked for the run's end, from our thread or a waiting one.
         self.on_cancel: Callable[[], None] | None = None
+        #: Called with what the user should know of the run, from any thread.
+        self.on_notice: Callable[[str], None] = lambda text: None
         self.steps: dict[str, StepInfo] = {}
         self._executor = executor
-        self._lease = lease
+        self._journal = Journal(metadata, lease)
         self.section = Section()
         self._leader = threading.Lock()
         self._leader_wanted = False
@@ -105,13 +103,12 @@ class Loop:
         self._led_at = 0.0
         self._timers: list[Timer] = []
         self._timer_order = 0
-        self._writes: list[Write] = []  # in the order in which they came to be
-        self._urgent = False  # whether somebody waits for them
         self._starts: list[Start] = []
         self._resolves: list[Task] = []
+        #: What waits for a store that does not answer: look-ups in the cache, and inputs to be made again.
+        self._lookups: list[Task] = []
+        self._lost: list[tuple[TaskId, int, str]] = []
         # What is measured here is never the time of day, which may be set back.
-        self._last_commit = time.monotonic()
-        self._extended = float("-inf")
         self._next_tick = 0.0
         self._last_signal = 0
         self._closed = False
@@ -252,14 +249,33 @@ class Loop:
                 self._apply([Cancel(task, time.time())])
 
     def write(self, *writes: Write) -> None:
-        """Commit ``writes`` under the run's lease, with whatever else is due."""
+        """Commit ``writes`` under the run's lease, with whatever else is due; waits while the store does not answer."""
         with self.section:
             if self.failure is not None:
                 raise self.failure
             self._write(writes)
             self._apply([])
-            if self.failure is not None:
-                raise self.failure
+        self._await_store()
+
+    def wait_for_store(self, error: StoreAwayError) -> bool:
+        """Wait until the store answers again, which it did not do with ``error``. False: this loop is over.
+
+        Raises:
+            LeaseLostError, StoreError: the run cannot go on.
+        """
+        with self.section:
+            if self.failure is not None or self._closed:
+                return False
+            self._journal.note_away(error)
+        self._await_store()
+        return not self._closed
+
+    def _await_store(self) -> None:
+        while self._journal.away_since is not None and self.failure is None and not self._closed:
+            if not self._lead(_TICK):
+                time.sleep(_NAP)
+        if self.failure is not None:
+            raise self.failure
 
     def write_soon(self, *writes: Write) -> None:
         """Commit ``writes`` with whatever is due next; for what need not be known before anything goes on."""
@@ -293,14 +309,20 @@ class Loop:
             BlobMissingError: this session does not know its step, so nobody can.
             LeaseLostError, StoreError: the run cannot go on.
         """
-        with self.section:
-            if self.failure is not None:
-                raise self.failure
-            task = self._recall(lost)
-            self._apply([])
-            if self.failure is not None:
-                raise self.failure
-        return task
+        while True:
+            with self.section:
+                if self.failure is not None:
+                    raise self.failure
+                try:
+                    task = self._recall(lost)
+                except StoreAwayError as error:
+                    self._journal.note_away(error)
+                else:
+                    self._apply([])
+                    if self.failure is not None:
+                        raise self.failure
+                    return task
+            self._await_store()
 
     def close(self) -> None:
         """Stop the thread and end the workers; everything decided so far is written first.
@@ -308,14 +330,14 @@ class Loop:
         Raises:
             LeaseLostError, StoreError: it could not be written. All is closed nevertheless.
         """
-        problem: Exception | None = None
+        problem: BaseException | None = None
+        try:
+            self._write_rest()
+        except BaseException as error:  # also an interrupt, while it waits for the store
+            problem = error
         with self.section:
-            if self.failure is None:
-                try:
-                    self._commit(everything=True)
-                except Exception as error:
-                    problem = error
-                    self._break(error)
+            if problem is not None:
+                self._break(problem)
             self._closed = True
             self._wake()
         if self._thread.is_alive():
@@ -327,6 +349,29 @@ class Loop:
             os.close(self._wake_fd)
         if problem is not None:
             raise problem
+
+    def _write_rest(self) -> None:
+        """Write what was decided, printed and logged; a store that does not answer is waited for."""
+        until = time.monotonic() + _CLOSING
+        while not self._write_all():
+            self._tell()
+            if time.monotonic() > until:
+                raise StoreAwayError(f"the last of run {self.run_name} could not be written: its store does not answer")
+            time.sleep(_TICK)
+
+    def _write_all(self) -> bool:
+        with self.section:
+            if self.failure is not None:
+                return True
+            self._take_sources(time.time())
+            return self._journal.commit()
+
+    def _tell(self) -> None:
+        """Hand notices on, outside of the lock: whoever shows them may be slow."""
+        with self.section:
+            notices = self._journal.take_notices()
+        for text in notices:
+            self.on_notice(text)
 
     # --- the thread -------------------------------------------------------------------------------------------
 
@@ -364,6 +409,8 @@ class Loop:
                 self._turn(ready)
             except Exception as error:  # a defect of ours must end the run, never hang it
                 self._break(error)
+        if self._journal.has_notices:
+            self._tell()
 
     def _turn(self, ready: list[tuple[int, int]]) -> None:
         now = time.time()
@@ -380,15 +427,31 @@ class Loop:
                 self._feed_all(self.crew.on_exit(ended, self.state.slots, now))
             with contextlib.suppress(FileExistsError):  # a new server has a new socket
                 self._epoll.register(self._executor.fileno(), select.EPOLLIN)
-        for lost in self.crew.take_lost_inputs():
-            self._on_lost_input(*lost, now)
+        self._lost += self.crew.take_lost_inputs()
         clock = time.monotonic()
         while self._timers and self._timers[0].at <= clock:
             due = heapq.heappop(self._timers).event
             self._feed(msgspec.structs.replace(due, now=now))
         if clock >= self._next_tick:
             self._tick(now, clock)
+        if self._lost or self._lookups:
+            self._ask_again(now)
         self._settle()
+
+    def _ask_again(self, now: float) -> None:
+        """Go on with what a store that did not answer held up."""
+        lookups, self._lookups = self._lookups, []
+        for task in lookups:
+            answer = self._look_up_when_there(task)
+            if answer is not None:
+                self._feed(answer)
+        while self._lost and self._journal.away_since is None:
+            try:
+                self._on_lost_input(*self._lost[0], now)
+            except StoreAwayError as error:
+                self._journal.note_away(error)
+                return
+            self._lost.pop(0)
 
     def _on_lost_input(self, producer: TaskId, token: int, output: str, now: float) -> None:
         try:
@@ -401,16 +464,29 @@ class Loop:
 
     def _tick(self, now: float, clock: float) -> None:
         self._next_tick = clock + _TICK
-        for source in self.sources:
-            self._write(source(now))
-        self._writes += running_records(self.state)
+        if self._journal.away_since is None:  # what was printed stays where it is until then
+            self._take_sources(now)
+        self._journal.add(running_records(self.state))
         for token, used in self.crew.over_memory(self.state.slots):
             self._feed(Exceeded(token, used, now))
-        for signal in self.metadata.signals(self.state.options.run_id, self._last_signal):
+        if self._journal.is_due():
+            self._journal.commit()
+        if self._journal.away_since is None:
+            self._hear_signals(now)
+
+    def _hear_signals(self, now: float) -> None:
+        try:
+            signals = self.metadata.signals(self.state.options.run_id, self._last_signal)
+        except StoreAwayError as error:
+            self._journal.note_away(error)
+            return
+        for signal in signals:
             self._last_signal = signal.id
             self._on_signal(signal, now)
-        if self._writes or clock - self._last_commit > LEASE_SECONDS / 4:
-            self._commit()
+
+    def _take_sources(self, now: float) -> None:
+        for source in self.sources:
+            self._journal.add(source(now))
 
     def _on_signal(self, signal: Signal, now: float) -> None:
         if signal.kind == "cancel":
@@ -443,7 +519,9 @@ class Loop:
         for one in events:  # a loop, because answers of the cache may follow one from the other
             for command in decide(self.state, one):
                 if type(command) is Lookup:
-                    events.append(self._look_up(command.task))
+                    answer = self._look_up_when_there(command.task)
+                    if answer is not None:
+                        events.append(answer)
                 else:
                     self._obey(command)
 
@@ -454,8 +532,7 @@ class Loop:
     def _obey(self, command: Command) -> None:
         match command:
             case Record():
-                self._writes += command.writes
-                self._urgent = self._urgent or command.urgent
+                self._journal.add(command.writes, urgent=command.urgent)
             case Resolve():
                 self._resolves.append(command.task)
             case Start():
@@ -466,9 +543,8 @@ class Loop:
                 self.crew.kill(command.token, command.grace if self._hurried is None else 0.0)
 
     def _write(self, writes: Iterable[Write]) -> None:
-        before = len(self._writes)
-        self._writes += writes
-        self._urgent = self._urgent or len(self._writes) > before
+        writes = list(writes)
+        self._journal.add(writes, urgent=bool(writes))
 
     def _later(self, command: Later) -> None:
         self._timer_order += 1
@@ -478,11 +554,18 @@ class Loop:
             self._wake()
 
     def _settle(self) -> None:
-        """Carry out what the events led to: commit, send, wake."""
-        self._feed(Schedule(time.time()))
-        while self._starts or self._urgent:
-            if self._urgent:
-                self._commit()
+        """Carry out what the events led to: commit, send, wake. A store that does not answer holds up all three."""
+        away = self._journal.away_since is not None
+        if not away:
+            self._feed(Schedule(time.time()))
+        while self._starts or self._journal.urgent:
+            if self._journal.urgent and not self._journal.commit():
+                starts, self._starts = self._starts, []
+                self._feed(Handback(tuple(start.token for start in starts), time.time()))
+                return
+            if away:
+                away = False
+                self._feed(Schedule(time.time()))
             starts, self._starts = self._starts, []
             for start in starts:
                 self._feed_all(self.crew.dispatch(start, time.time()))
@@ -490,7 +573,7 @@ class Loop:
         for task in resolves:
             if task.problem is not None and task.problem.failure not in ("cancelled", "upstream"):
                 self.failed.append(task)
-            _wake(task)
+            wake(task)
         if self._idle_waiters and not self.state.live:
             self._wake_idle()
 
@@ -499,27 +582,13 @@ class Loop:
         for waiter in waiters:
             waiter.release()
 
-    def _commit(self, *, everything: bool = False) -> None:
-        """Write what was decided, in that order; with ``everything`` also what was printed and logged since."""
-        if everything:
-            now = time.time()
-            for source in self.sources:
-                self._writes += source(now)
-        writes, self._writes, self._urgent = self._writes, [], False
-        clock = time.monotonic()
-        if clock - self._extended > _SLOW_TICK:
-            self._extended = clock
-            self._lease = msgspec.structs.replace(self._lease, expires=time.time() + LEASE_SECONDS)
-        self.metadata.commit(writes, self._lease)
-        self._last_commit = clock
-
     def _break(self, error: BaseException) -> None:
         """The run cannot be driven any more: let everybody know, and leave no worker running."""
         self.failure = self.failure or error
         with contextlib.suppress(OSError):  # a worker that ended meanwhile; whatever happens, those who wait hear of it
             self.crew.kill_all()
         for task in list(self.state.live) + self._resolves:
-            _wake(task, done=False)
+            wake(task, done=False)
         self._wake_idle()
 
     def _wake(self) -> None:
@@ -528,27 +597,15 @@ class Loop:
 
     # --- cache and recall -------------------------------------------------------------------------------------
 
-    def _look_up(self, task: Task) -> CacheAnswer:
-        now = time.time()
-        key = task_cache_key(task)
-        entry = self.metadata.cached(key)
-        if entry is None:
-            return CacheAnswer(task, None, "", now)
-        task_id = TaskId(entry.step, entry.number)
-        made = self.metadata.task(entry.run_id, task_id)
-        records = list(self.metadata.outputs(entry.run_id, [task_id]).get(task_id, {}).values())
-        origin = self.metadata.run_by_id(entry.run_id)
-        valid = made is not None and made.cache_key == key  # else it ran again, from other code, when its run went on
-        if (
-            not valid
-            or not records
-            or origin is None
-            or self.artifacts.missing(b for r in records for b in r.value.blobs)
-        ):
-            self.metadata.forget_cached(key)
-            return CacheAnswer(task, None, "", now)
-        outputs = tuple(Output(r.name, r.value, r.preview) for r in records)
-        return CacheAnswer(task, outputs, f"{origin.name}/{entry.step}/{entry.number}", now)
+    def _look_up_when_there(self, task: Task) -> CacheAnswer | None:
+        """The answer of the cache; None when the store does not answer, which is then asked again later."""
+        if self._journal.away_since is None:
+            try:
+                return look_up(task, self.metadata, self.artifacts, time.time())
+            except StoreAwayError as error:
+                self._journal.note_away(error)
+        self._lookups.append(task)
+        return None
 
     def _recall(self, lost: TaskId) -> Task:
         for live in self.state.live:
@@ -558,14 +615,3 @@ class Loop:
         task.handle = Handle()
         self._feed(Recall(task, record, time.time()))
         return task
-
-
-def _wake(task: Task, *, done: bool = True) -> None:
-    handle: Handle = task.handle  # type: ignore[assignment]
-    handle.done = handle.done or done
-    locks, handle.locks = handle.locks, []
-    for lock in locks:
-        lock.release()
-    callbacks, handle.callbacks = handle.callbacks, []
-    for callback in callbacks:
-        callback()

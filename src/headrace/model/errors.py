@@ -58,6 +58,10 @@ class StoreError(HeadraceError):
     """A metadata or artifact store cannot do its work."""
 
 
+class StoreAwayError(StoreError):
+    """The store does not answer now: locked by another process, restarting, out of reach. The same again may work."""
+
+
 class StoreReadOnlyError(StoreError):
     """The store cannot be written to."""
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -12,7 +14,8 @@ import msgspec
 
 from headrace._base.process import host_name, owner_alive, process_owner
 from headrace._base.texts import ERROR_LINE, shorten
-from headrace.engine.loop import LEASE_SECONDS, Loop
+from headrace.engine.journal import LEASE_SECONDS
+from headrace.engine.loop import Loop
 from headrace.engine.ports import Executor
 from headrace.engine.state import EngineState, Recorded, RunOptions
 from headrace.engine.tasks import StepInfo, Task
@@ -33,6 +36,7 @@ from headrace.model.records import (
 )
 from headrace.model.states import AttemptState, RunState, TaskState
 from headrace.services import provenance
+from headrace.services.driverstore import driver_store
 from headrace.stores import codecs
 from headrace.stores.artifacts.protocol import ArtifactStore
 from headrace.stores.metadata.protocol import MetadataStore, NewRun, RunChange, Write
@@ -320,11 +324,19 @@ def _begin(
         reuse_changed=reuse_changed,
     )
     executor.start()
-    loop = Loop(EngineState(options, recorded), stores.metadata, stores.artifacts, executor, lease, run.name)
+    loop = Loop(EngineState(options, recorded), stores.metadata.hasty(), stores.artifacts, executor, lease, run.name)
+    loop.on_notice = _tell
     loop.start()
+    stores = msgspec.structs.replace(stores, metadata=driver_store(stores.metadata, loop))
     session = Session(stores, run, lease, loop, new)
     session.record_start(new)
     return session
+
+
+def _tell(text: str) -> None:
+    """Say something about the run where its user looks, which is not what the flow prints to standard output."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):  # closed, or never there
+        print(f"headrace: {text}", file=sys.stderr, flush=True)
 
 
 def lease_name(run: RunRecord) -> str:

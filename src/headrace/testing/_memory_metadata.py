@@ -94,6 +94,10 @@ class MemoryMetadata:
         self._last_run = 0
         self._arrived = 0
 
+    def hasty(self) -> MemoryMetadata:
+        """See ``MetadataStore``."""
+        return self
+
     # --- leases and writing ---
 
     def acquire(self, name: str, owner: str, seconds: float, now: float, *, dead: str = "") -> Lease | None:

@@ -31,7 +31,8 @@ from headrace.engine.events import (
     Succeeded,
     Written,
 )
-from headrace.engine.loop import LEASE_SECONDS, Loop
+from headrace.engine.journal import LEASE_SECONDS
+from headrace.engine.loop import Loop
 from headrace.engine.ports import WorkerExit, WorkerLink
 from headrace.engine.state import EngineState, Recorded, RunOptions
 from headrace.engine.tasks import PendingInput, PendingSource, StepInfo, StepLoad, Task

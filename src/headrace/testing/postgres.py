@@ -50,6 +50,13 @@ def postgres_server() -> Iterator[str]:
     Raises:
         RuntimeError: no PostgreSQL is installed, or it does not start; with what it printed.
     """
+    with restartable_postgres() as server:
+        yield server.url
+
+
+@contextlib.contextmanager
+def restartable_postgres() -> Iterator[PostgresServer]:
+    """The same, as a server that the test may stop and start again."""
     programs = find_programs()
     if programs is None:
         raise RuntimeError("no PostgreSQL found: pip install pgserver")
@@ -60,8 +67,13 @@ def postgres_server() -> Iterator[str]:
         if user is not None:
             os.chown(folder, *user)
             programs = _reachable(programs, user, folder)
-        with _running(programs, folder, user):
-            yield f"postgresql://postgres@/postgres?host={folder}"
+        server = PostgresServer(programs, folder, user)
+        server.prepare()
+        server.start()
+        try:
+            yield server
+        finally:
+            server.stop()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -100,42 +112,59 @@ def _reachable(programs: Path, user: tuple[int, int], folder: Path) -> Path:
     return copy / "pgserver" / "pginstall" / "bin"
 
 
-@contextlib.contextmanager
-def _running(programs: Path, folder: Path, user: tuple[int, int] | None) -> Iterator[None]:
-    data = folder / "data"
-    made = subprocess.run(
-        [
-            *(str(programs / "initdb"), "-D", str(data), "-U", "postgres"),
-            *("--auth=trust", "--encoding=utf8", "--no-locale", "--no-sync"),
-        ],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        check=False,
-        cwd="/",
-        **_as(user),  # type: ignore[call-overload]
-    )
-    if made.returncode != 0:
-        raise RuntimeError(f"initdb failed:\n{made.stdout.decode(errors='replace')}")
-    command = [str(programs / "postgres"), "-D", str(data), "-k", str(folder)]
-    for setting in _SETTINGS:
-        command += ["-c", setting]
-    with (folder / "log").open("wb") as log:
-        server = subprocess.Popen(
-            ["/bin/sh", "-c", _GUARD, "sh", *command],
-            stdin=subprocess.PIPE,
-            stdout=log,
+class PostgresServer:
+    """A server in a folder of its own, which may be stopped and started again; its URL stays."""
+
+    def __init__(self, programs: Path, folder: Path, user: tuple[int, int] | None) -> None:
+        self.url = f"postgresql://postgres@/postgres?host={folder}"
+        self._programs, self._folder, self._user = programs, folder, user
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def prepare(self) -> None:
+        """Make its empty database; raises RuntimeError with what ``initdb`` printed."""
+        made = subprocess.run(
+            [
+                *(str(self._programs / "initdb"), "-D", str(self._folder / "data"), "-U", "postgres"),
+                *("--auth=trust", "--encoding=utf8", "--no-locale", "--no-sync"),
+            ],
+            stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
+            check=False,
             cwd="/",
-            start_new_session=True,  # Ctrl-C is for the tests; they stop it
-            **_as(user),  # type: ignore[call-overload]
+            **_as(self._user),  # type: ignore[call-overload]
         )
-    try:
-        _wait_until_ready(server, data, folder / "log")
-        yield
-    finally:
-        assert server.stdin is not None
-        server.stdin.close()
-        server.wait(timeout=_START_SECONDS)
+        if made.returncode != 0:
+            raise RuntimeError(f"initdb failed:\n{made.stdout.decode(errors='replace')}")
+
+    def start(self) -> None:
+        """Start it, and wait until it accepts connections."""
+        data, log = self._folder / "data", self._folder / "log"
+        command = [str(self._programs / "postgres"), "-D", str(data), "-k", str(self._folder)]
+        for setting in _SETTINGS:
+            command += ["-c", setting]
+        with log.open("wb") as output:
+            self._process = subprocess.Popen(
+                ["/bin/sh", "-c", _GUARD, "sh", *command],
+                stdin=subprocess.PIPE,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                cwd="/",
+                start_new_session=True,  # Ctrl-C is for the tests; they stop it
+                **_as(self._user),  # type: ignore[call-overload]
+            )
+        try:
+            _wait_until_ready(self._process, data, log)
+        except BaseException:
+            self.stop()
+            raise
+
+    def stop(self) -> None:
+        """Cut all connections and end it; nothing happens when it has ended."""
+        process, self._process = self._process, None
+        if process is not None:
+            assert process.stdin is not None
+            process.stdin.close()
+            process.wait(timeout=_START_SECONDS)
 
 
 def _wait_until_ready(server: subprocess.Popen[bytes], data: Path, log: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -12,12 +12,13 @@ import pytest
 from msgspec.structs import replace
 
 from headrace.engine import loop as loop_module
-from headrace.engine.loop import LEASE_SECONDS
-from headrace.model.errors import LeaseLostError, StoreError, StoreFullError
+from headrace.engine.journal import LEASE_SECONDS
+from headrace.model.errors import LeaseLostError, StoreAwayError, StoreError, StoreFullError
 from headrace.model.policy import Resources, Retry
-from headrace.model.records import TaskId
+from headrace.model.records import Tag, TaskId
 from headrace.model.states import AttemptState, Failure, TaskState
 from headrace.stores.artifacts.memory import MemoryStore
+from headrace.stores.metadata.protocol import MetadataStore
 from headrace.testing.engine import FailingCommits, Rig, resume
 from headrace.testing.metadata import MemoryMetadata
 
@@ -264,6 +265,160 @@ def test_nobody_hangs_and_nothing_unrecorded_is_seen_when_a_commit_fails(
         recorded = states(rig)
         assert all(recorded.get(task) == "succeeded" for task in seen)
         assert not any(link.alive for link in rig.executor.links)
+
+
+class AwayStore:
+    """A store that does not answer while ``away`` is set; ``written``: what it was told is written all the same."""
+
+    def __init__(self, store: MetadataStore) -> None:
+        self._store = store
+        self.away = False
+        self.asked = 0
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self._store, name)
+
+        def call(*args: Any, **named: Any) -> Any:
+            if self.away:
+                self.asked += 1
+                raise StoreAwayError("it is locked")
+            return method(*args, **named)
+
+        return call
+
+
+class AwayRig(Rig):
+    """A rig whose store may be away, with what was told to the user."""
+
+    def __init__(self, **options: Any) -> None:
+        stores: list[AwayStore] = []
+
+        def wrap(store: MetadataStore) -> AwayStore:
+            stores.append(AwayStore(store))
+            return stores[0]
+
+        super().__init__(wrap=wrap, **options)
+        self.away = stores[0]
+        self.told: list[str] = []
+        self.loop.on_notice = self.told.append
+
+    def leave(self) -> None:
+        """Let the store be away from here on, and wait until the loop has met it so."""
+        self.away.away = True
+        self.eventually(lambda: self.told)
+
+    @staticmethod
+    def eventually(condition: Callable[[], object]) -> None:
+        until = time.monotonic() + 30
+        while not condition():
+            assert time.monotonic() < until
+            time.sleep(0.01)
+
+
+def test_results_that_arrive_while_the_store_is_away_are_recorded_when_it_is_back() -> None:
+    gate = threading.Event()
+    with AwayRig() as rig:
+        slow = rig.step(lambda n: gate.wait(30) and n, name="slow")
+        doubled = rig.step(double)
+        one = rig.submit(slow, 7)
+        rig.eventually(lambda: states(rig))  # it is recorded as running
+        rig.leave()
+        started = len(rig.executor.executed)
+        gate.set()
+        later = rig.submit(doubled, one)
+        other = rig.submit(doubled, 4)
+        assert not rig.loop.wait(one, 1.5)  # it ended, but who waits may not see what is not on record
+        assert len(rig.executor.executed) == started
+        rig.away.away = False
+        assert rig.result(later) == 14
+        assert rig.result(other) == 8
+    assert set(states(rig).values()) == {"succeeded"}
+    assert {task.attempts for task in rig.store.tasks(rig.run.id)} == {1}
+    assert [text.partition(" since ")[0].partition(", after")[0] for text in rig.told] == [
+        "the metadata store does not answer",
+        "the metadata store answers again",
+    ]
+
+
+def test_cache_is_asked_again_when_the_store_is_back() -> None:
+    with AwayRig() as rig:
+        rig.call(rig.step(double), 1)
+        rig.leave()
+        task = rig.submit(rig.step(add, cache=True), 1, 2)
+        assert not rig.loop.wait(task, 0.5)
+        rig.away.away = False
+        assert rig.result(task) == 3
+
+
+def test_cancelled_while_the_store_is_away() -> None:
+    with AwayRig() as rig:
+        rig.leave()
+        tasks = [rig.submit(rig.step(double, cache=cached, name=f"d{cached}"), 1) for cached in (False, True)]
+        rig.loop.cancel()
+        rig.away.away = False
+        rig.loop.wait_idle()
+        assert {task.state for task in tasks} == {TaskState.CANCELLED}
+
+
+def test_lost_input_is_made_again_when_the_store_is_back() -> None:
+    gate = threading.Event()
+    with AwayRig() as rig:
+        made = rig.submit(rig.step(big), 7)
+        rig.result(made)
+        (blob,) = made.output("result").blobs
+        held = rig.step(lambda value: gate.wait(30) and len(value), name="held")
+        rig.artifacts.delete([blob.digest])
+        task = rig.submit(held, made)
+        rig.leave()
+        gate.set()
+        rig.away.away = False
+        assert rig.result(task) == BIG
+
+
+def test_writing_waits_for_a_store_that_is_away() -> None:
+    with AwayRig() as rig:
+        rig.leave()
+        writer = threading.Thread(target=rig.loop.write, args=(Tag(rig.run.id, "written"),))
+        writer.start()
+        asked = rig.away.asked
+        rig.eventually(lambda: rig.away.asked > asked + 1)
+        assert writer.is_alive()
+        assert rig.store.tags([rig.run.id]) == []
+        rig.away.away = False
+        writer.join(30)
+        assert rig.store.tags([rig.run.id]) == [Tag(rig.run.id, "written")]
+
+
+def test_lease_that_was_taken_while_the_store_was_away_ends_the_run() -> None:
+    rig = AwayRig()
+    rig.leave()
+    task = rig.submit(rig.step(double), 1)
+    assert rig.store.acquire(rig.lease.name, "other", LEASE_SECONDS, time.time() + 60) is not None
+    rig.away.away = False
+    with pytest.raises(LeaseLostError):
+        rig.result(task)
+    rig.close()
+
+
+def test_lease_that_expired_while_the_store_was_away_is_held_again() -> None:
+    with AwayRig() as rig:
+        rig.leave()
+        expired = replace(rig.lease, expires=time.time() - 5)
+        rig.store._all.leases[rig.lease.name] = expired  # type: ignore[attr-defined]
+        rig.away.away = False
+        assert rig.call(rig.step(double), 2) == 4
+        held = rig.store.lease(rig.lease.name)
+        assert held is not None
+        assert held.expires > time.time()
+
+
+def test_closing_waits_for_the_store() -> None:
+    rig = AwayRig()
+    rig.leave()
+    rig.loop.write_soon(Tag(rig.run.id, "last"))
+    threading.Timer(0.5, lambda: setattr(rig.away, "away", False)).start()
+    rig.close()
+    assert rig.store.tags([rig.run.id]) == [Tag(rig.run.id, "last")]
 
 
 def test_futures_and_callbacks_are_told_of_the_end() -> None:

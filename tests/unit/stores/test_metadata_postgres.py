@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Iterator
 
 import psycopg
 import pytest
+from msgspec.structs import asdict
 
-from headrace.model.errors import LeaseLostError, StoreDamagedError, StoreError, StoreReadOnlyError
+from headrace.model.errors import LeaseLostError, StoreAwayError, StoreDamagedError, StoreError, StoreReadOnlyError
+from headrace.model.records import MetricChunk
 from headrace.stores.metadata._pipeline import Pipeline
 from headrace.stores.metadata.open import open_metadata
 from headrace.stores.metadata.protocol import RunFilter
@@ -24,7 +27,7 @@ def server() -> Iterator[str]:
 
 
 def url_of(server: str, request: pytest.FixtureRequest) -> str:
-    return f"{server}&schema={request.node.name.lower()}"
+    return f"{server}&schema={re.sub(r'[^a-z0-9]+', '_', request.node.name.lower()).strip('_')[:60]}"
 
 
 @pytest.fixture
@@ -67,6 +70,41 @@ def test_a_server_that_went_away_in_the_middle(store: SqlMetadata, server: str) 
         transaction.change(statement.text, (run_id, "lost too", "", None))
     assert store.tags([run_id]) == []
     store.commit([task(run_id)])
+
+
+@pytest.mark.parametrize("made", [True, False])
+@pytest.mark.parametrize("losses", [1, 2])
+def test_commit_whose_answer_was_lost_is_made_once(
+    store: SqlMetadata, monkeypatch: pytest.MonkeyPatch, made: bool, losses: int
+) -> None:
+    run_id = new_run(store).id
+    lease = store.acquire("run/1", "me", 30.0, 0.0)
+    assert lease is not None
+    store.commit([task(run_id)], lease)
+    run = Pipeline.run
+    left = losses
+
+    def lose_answer(self: Pipeline, statements: list[tuple[str, tuple[object, ...]]]) -> None:
+        nonlocal left
+        commits = any(text == "COMMIT" for text, _ in statements)
+        if not commits or not left or made:
+            run(self, statements)
+        if commits and left:
+            left -= 1
+            raise psycopg.OperationalError("server closed the connection unexpectedly")
+
+    monkeypatch.setattr(Pipeline, "run", lose_answer)
+    chunk = MetricChunk(run_id=run_id, step="fit", number=1, name="loss", values=(1.0,), steps=(0,), times=(0.0,))
+    writes = [chunk]
+    driver = store.hasty()
+    for _ in range(losses):
+        with pytest.raises(StoreAwayError):
+            driver.commit(writes, lease)
+    driver.commit(writes, lease)
+    driver.commit([MetricChunk(**{**asdict(chunk), "steps": (1,)})], lease)
+    assert [one.steps for one in store.metrics(run_id)] == [(0,), (1,)]
+    [summary] = store.metric_summaries([run_id])
+    assert summary.count == 2
 
 
 def test_a_commit_is_one_round_trip(store: SqlMetadata, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,18 +8,24 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from types import TracebackType
-from typing import Protocol
+from typing import Protocol, TypeVar
 
-from headrace.model.errors import HeadraceError, StoreError
+from headrace.model.errors import HeadraceError, StoreAwayError, StoreError
 from headrace.stores.metadata._sql import Params, Row, Statements
 
-#: How long a writer waits for others before it gives up.
-LOCK_SECONDS = 30.0
+R = TypeVar("R")
+
+#: How long a writer waits for a lock in one try. Shorter than a lease, so that a driver that waits can renew its own.
+LOCK_SECONDS = 3.0
+#: How long calls try again while the database does not answer, unless the caller wants to hear of it at once.
+PATIENCE_SECONDS = 30.0
+_PAUSE = 0.05
 
 
-class ConflictError(StoreError):
+class ConflictError(StoreAwayError):
     """The transaction lost against another; the same again will do."""
 
 
@@ -87,6 +93,33 @@ class Write(Protocol):
         self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
     ) -> None:
         """Commit or roll back, and let the next one in."""
+
+
+class PatientWrite:
+    """A ``Write`` that goes on trying to begin for ``PATIENCE_SECONDS``."""
+
+    def __init__(self, write: Write) -> None:
+        self._write = write
+
+    def __enter__(self) -> Transaction:
+        return patiently(self._write.__enter__)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
+    ) -> None:
+        self._write.__exit__(kind, error, where)
+
+
+def patiently(call: Callable[[], R]) -> R:
+    """What ``call`` returns, tried again for ``PATIENCE_SECONDS`` while the database does not answer."""
+    until = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        try:
+            return call()
+        except StoreAwayError:
+            if time.monotonic() > until:
+                raise
+        time.sleep(_PAUSE)
 
 
 class Database(Protocol):

@@ -15,6 +15,7 @@ from typing import Any
 
 from headrace.model.errors import (
     HeadraceError,
+    StoreAwayError,
     StoreDamagedError,
     StoreError,
     StoreFullError,
@@ -37,8 +38,8 @@ _MAKING = 0x68656164
 
 #: A server that does not answer is given up, unless the URL says otherwise: never wait for a machine that is gone.
 _PATIENCE = {
-    "connect_timeout": 10,
-    "tcp_user_timeout": 60_000,
+    "connect_timeout": 5,
+    "tcp_user_timeout": 20_000,
     "keepalives_idle": 30,
     "keepalives_interval": 10,
     "keepalives_count": 3,
@@ -52,6 +53,8 @@ _READ_ONLY = frozenset({"25006", "42501"})
 _DAMAGED = frozenset({"42P01", "42703", "XX001", "XX002"})
 _CONFLICT = frozenset({"40001", "40P01"})
 _LOCKED = frozenset({"55P03", "57014"})
+#: The server shuts down, starts up, recovers, or has no connection left.
+_AWAY = frozenset({"57P01", "57P02", "57P03", "57P05", "53300"})
 _REFUSED = frozenset({"28000", "28P01", "3D000"})
 
 
@@ -72,9 +75,11 @@ def _explained(error: Exception, url: str) -> StoreError:
             f"{url} does not hold a whole Headrace database ({text}). Restore it, or use another schema: ?schema=NAME"
         )
     if code in _LOCKED:
-        return StoreError(f"{url} was locked by another session for more than {LOCK_SECONDS:.0f} s ({text})")
+        return StoreAwayError(f"{url} was locked by another session for more than {LOCK_SECONDS:.0f} s ({text})")
+    if code in _AWAY or (code or "").startswith("08"):
+        return StoreAwayError(f"{url} does not answer ({text})")
     if code in _REFUSED or (code is None and isinstance(error, psycopg.OperationalError)):
-        return StoreError(
+        return (StoreError if code in _REFUSED else StoreAwayError)(
             f"cannot connect to {url} ({text}). Check that the server runs, that the database exists, and the user."
         )
     return StoreError(f"{url}: {text}")

@@ -18,6 +18,7 @@ from types import TracebackType
 
 from headrace.model.errors import (
     HeadraceError,
+    StoreAwayError,
     StoreDamagedError,
     StoreError,
     StoreFullError,
@@ -67,8 +68,8 @@ def _explained(error: Exception, path: str) -> StoreError:
     if code == sqlite3.SQLITE_CANTOPEN:
         return StoreError(f"{path} cannot be opened ({error}). Check that its folder exists and may be entered.")
     if code in _BUSY:
-        return StoreError(
-            f"{path} was locked by another process for more than {LOCK_SECONDS:.0f} s ({error}). "
+        return StoreAwayError(
+            f"{path} is locked by another process ({error}). "
             "Whatever holds it open in a transaction, such as a database browser, must let go."
         )
     return StoreError(f"{path}: {error}")

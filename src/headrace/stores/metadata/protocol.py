@@ -167,11 +167,16 @@ class MetadataStore(Protocol):
     the same store open. Atomicity: ``commit`` writes all or nothing, and what it has returned from survives the death
     of the process. Records handed out are frozen. A store opened before a ``fork`` must not be used in the child.
 
-    Raises everywhere: ``StoreReadOnlyError``, ``StoreFullError``, ``StoreDamagedError`` or plain ``StoreError`` with
+    Raises everywhere: ``StoreAwayError`` when the store does not answer now and the same again may work,
+    ``StoreReadOnlyError``, ``StoreFullError``, ``StoreDamagedError`` or plain ``StoreError`` with
     the path or URL in the message; ``StoreVersionError`` on opening a store of a newer version.
     """
 
     url: str
+
+    def hasty(self) -> MetadataStore:
+        """The same open store for a driver, which must hear its workers: calls give up after seconds, with
+        ``StoreAwayError``, where this one goes on trying for half a minute. Closing either closes both."""
 
     # --- leases and writing ---
     def acquire(self, name: str, owner: str, seconds: float, now: float, *, dead: str = "") -> Lease | None:
@@ -193,6 +198,9 @@ class MetadataStore(Protocol):
         With a ``lease``, extends it to ``lease.expires`` (never back) in the same transaction and refuses everything
         when its token is no longer the current one. Texts that a database cannot keep (lone surrogates, NUL) are
         written with those characters replaced.
+
+        After a ``StoreAwayError`` it may be unknown whether the writes were made: call again with the same list, under
+        the same lease, before any other commit; what was made is then not made twice.
 
         Raises:
             LeaseLostError: nothing was written.

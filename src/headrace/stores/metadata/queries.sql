@@ -23,6 +23,9 @@ SELECT 1 FROM leases WHERE name = :name AND token = :token AND owner = :owner AN
 UPDATE leases SET expires = CASE WHEN expires < :expires THEN :expires ELSE expires END
 WHERE name = :name AND token = :token AND owner = :owner
 
+-- name: lock_lease
+UPDATE leases SET owner = owner WHERE name = :name AND token = :token AND owner = :owner RETURNING expires
+
 -- name: release
 DELETE FROM leases WHERE name = :name AND token = :token AND owner = :owner
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple
 
-from msgspec.structs import asdict
+from msgspec.structs import asdict, replace
 
-from headrace.model.errors import LeaseLostError, StoreError, UsageError
+from headrace.model.errors import LeaseLostError, StoreAwayError, StoreError, UsageError
 from headrace.model.records import (
     FOREIGN_NUMBERS,
     ArtifactRecord,
@@ -26,9 +28,18 @@ from headrace.model.records import (
     Wait,
 )
 from headrace.stores.metadata import _filters, _rows, _transfer, _writes
-from headrace.stores.metadata._database import ConflictError, Database, Transaction, UnfitTextError
+from headrace.stores.metadata._database import (
+    ConflictError,
+    Database,
+    PatientWrite,
+    Transaction,
+    UnfitTextError,
+    Write,
+    patiently,
+)
 from headrace.stores.metadata._sql import Row, Statements
-from headrace.stores.metadata.protocol import CacheEntry, NewRun, RunFilter, StepCount, Write
+from headrace.stores.metadata.protocol import CacheEntry, NewRun, RunFilter, StepCount
+from headrace.stores.metadata.protocol import Write as Written
 
 #: How many keys one statement asks for; longer lists are asked in parts.
 _PART = 500
@@ -37,21 +48,46 @@ _PART = 500
 _CHANCES = 5
 
 
+class _Doubt(NamedTuple):
+    """A commit that the database did not confirm."""
+
+    writes: Sequence[Written]
+    lease: Lease
+
+
 class SqlMetadata:
     """A ``MetadataStore`` in SQLite or PostgreSQL; made by ``open_metadata``."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, *, patient: bool = True) -> None:
         self.url = database.url
         self._database = database
         self._statements: Statements = database.statements
+        self._patient = patient
+        #: By token of a lease: the expiry that this process wrote last.
+        self._expiries: dict[int, float] = {}
+        self._in_doubt: _Doubt | None = None
+
+    def hasty(self) -> SqlMetadata:
+        """See ``MetadataStore``."""
+        store = SqlMetadata(self._database, patient=False)
+        store._expiries = self._expiries
+        return store
+
+    def _writing(self) -> Write:
+        return PatientWrite(self._database.write()) if self._patient else self._database.write()
+
+    def _rows(self, text: str, params: Row = ()) -> list[Row]:
+        if self._patient:
+            return patiently(lambda: self._database.rows(text, params))
+        return self._database.rows(text, params)
 
     def _select(self, *names: str, **values: object) -> list[Row]:
         statement = self._statements(*names)
-        return self._database.rows(statement.text, statement.bind(values))
+        return self._rows(statement.text, statement.bind(values))
 
     def _ask(self, text: str, **values: object) -> list[Row]:
         statement = self._statements.compile(text)
-        return self._database.rows(statement.text, statement.bind(values))
+        return self._rows(statement.text, statement.bind(values))
 
     def _within(self, transaction: Transaction, /, *names: str, **values: object) -> list[Row]:
         statement = self._statements(*names)
@@ -66,7 +102,7 @@ class SqlMetadata:
     def acquire(self, name: str, owner: str, seconds: float, now: float, *, dead: str = "") -> Lease | None:
         """See ``MetadataStore``."""
         expires = now + seconds
-        with self._database.write() as transaction:
+        with self._writing() as transaction:
             token = self._within(transaction, "next_token")[0][0]
             taken = self._within(
                 transaction,
@@ -78,7 +114,10 @@ class SqlMetadata:
                 now=now,
                 dead=dead,
             )
-        return Lease(name=name, owner=owner, token=token, expires=expires) if taken else None
+        if not taken:
+            return None
+        self._expiries[token] = expires
+        return Lease(name=name, owner=owner, token=token, expires=expires)
 
     def lease(self, name: str) -> Lease | None:
         """See ``MetadataStore``."""
@@ -89,28 +128,56 @@ class SqlMetadata:
 
     def release(self, lease: Lease) -> None:
         """See ``MetadataStore``."""
-        with self._database.write() as transaction:
+        self._expiries.pop(lease.token, None)
+        with self._writing() as transaction:
             self._change(transaction, "release", name=lease.name, token=lease.token, owner=lease.owner)
 
-    def commit(self, writes: Sequence[Write], lease: Lease | None = None) -> None:
+    def commit(self, writes: Sequence[Written], lease: Lease | None = None) -> None:
         """See ``MetadataStore``."""
+        if lease is not None and not self._database.one_writer:
+            lease = self._marked(lease)
         for chance in range(_CHANCES):
             try:
                 self._commit(writes, lease, fit=False)
-                return
+                break
             except UnfitTextError:
                 self._commit(writes, lease, fit=True)
-                return
+                break
             except ConflictError:
                 if chance == _CHANCES - 1:
                     raise
                 time.sleep(0.01 * (chance + 1))
+            except StoreAwayError:
+                if lease is not None and not self._database.one_writer and not self._is_doubted(writes):
+                    self._in_doubt = _Doubt(writes, lease)
+                raise
+        self._in_doubt = None
 
-    def _commit(self, writes: Sequence[Write], lease: Lease | None, fit: bool) -> None:
-        with self._database.write() as transaction:
+    def _marked(self, lease: Lease) -> Lease:
+        """``lease`` with an expiry that no commit before had, so that a server's row tells whether this one was made.
+
+        Only where the connection may break between a commit and its answer.
+        """
+        last = self._expiries.get(lease.token, lease.expires)
+        expires = self._expiries[lease.token] = max(lease.expires, math.nextafter(last, math.inf))
+        return replace(lease, expires=expires)
+
+    def _is_doubted(self, writes: Sequence[Written]) -> bool:
+        return self._in_doubt is not None and self._in_doubt.writes is writes
+
+    def _commit(self, writes: Sequence[Written], lease: Lease | None, fit: bool) -> None:
+        with self._writing() as transaction:
+            if self._in_doubt is not None and self._is_doubted(writes) and self._was_made(transaction, self._in_doubt):
+                return
             if lease is not None:
                 self._hold(transaction, lease)
             _writes.apply(writes, transaction, self._statements, fit=fit)
+
+    def _was_made(self, transaction: Transaction, doubt: _Doubt) -> bool:
+        """Whether the server made a commit that it did not confirm; waits for it where it is still at work."""
+        lease = doubt.lease
+        rows = self._within(transaction, "lock_lease", name=lease.name, token=lease.token, owner=lease.owner)
+        return bool(rows) and rows[0][0] >= lease.expires
 
     def _hold(self, transaction: Transaction, lease: Lease) -> None:
         """See to it that ``lease`` is held, and long enough; a row is only written when it changes."""
@@ -127,7 +194,7 @@ class SqlMetadata:
 
     def create_run(self, run: NewRun) -> RunRecord:
         """See ``MetadataStore``."""
-        with self._database.write() as transaction:
+        with self._writing() as transaction:
             given = {**asdict(run), "number": self._number_for(transaction, run)}
             inputs = given.pop("inputs")
             run_id = self._within(transaction, "insert_run", **given)[0][0]
@@ -172,7 +239,7 @@ class SqlMetadata:
         """See ``MetadataStore``."""
         text, values = _filters.conditions(want)
         statement = self._statements.compile(self._statements.source("run_columns") + text)
-        return [_rows.run_of(row) for row in self._database.rows(statement.text, tuple(values))]
+        return [_rows.run_of(row) for row in self._rows(statement.text, tuple(values))]
 
     def flows(self, project: str = "default") -> list[tuple[str, int, float]]:
         """See ``MetadataStore``."""
@@ -180,7 +247,7 @@ class SqlMetadata:
 
     def delete_run(self, run_id: int) -> None:
         """See ``MetadataStore``."""
-        with self._database.write() as transaction:
+        with self._writing() as transaction:
             _transfer.delete(transaction, self._database, run_id)
 
     # --- what belongs to a run ---
@@ -246,7 +313,7 @@ class SqlMetadata:
             for part, marks in _parts(numbers):
                 statement = self._statements.compile(text + marks)
                 params = (run_id, step, *part)
-                for row in self._database.rows(statement.text, params):
+                for row in self._rows(statement.text, params):
                     found[TaskId(row[1], row[2])][row[3]] = _rows.artifact_of(row)
         return found
 
@@ -292,7 +359,7 @@ class SqlMetadata:
         rows: list[Row] = []
         for part, marks in _parts(run_ids):
             text = self._statements.source(columns) + f" WHERE run_id IN {marks} ORDER BY run_id, name"
-            rows += self._database.rows(self._statements.compile(text).text, tuple(part))
+            rows += self._rows(self._statements.compile(text).text, tuple(part))
         return rows
 
     def metric_summaries(self, run_ids: Sequence[int]) -> list[MetricSummary]:
@@ -320,12 +387,12 @@ class SqlMetadata:
 
     def forget_cached(self, key: bytes) -> None:
         """See ``MetadataStore``."""
-        with self._database.write() as transaction:
+        with self._writing() as transaction:
             self._change(transaction, "forget_cached", cache_key=key)
 
     def send(self, run_id: int, kind: str, name: str, value: bytes, sender: str, now: float) -> None:
         """See ``MetadataStore``."""
-        with self._database.write() as transaction:
+        with self._writing() as transaction:
             transaction.in_order(run_id)
             self._change(
                 transaction,
@@ -355,7 +422,7 @@ class SqlMetadata:
     def import_rows(self, rows: Mapping[str, Iterable[bytes]], project: str) -> RunRecord:
         """See ``MetadataStore``."""
         read = _transfer.read_export(rows)
-        with self._database.write() as transaction:
+        with self._writing() as transaction:
             run_id = _transfer.bring_in(transaction, self._database, read, project)
         run = self.run_by_id(run_id)
         if run is None:
@@ -364,7 +431,7 @@ class SqlMetadata:
 
     def compact(self) -> int:
         """See ``MetadataStore``."""
-        with self._database.write() as transaction:
+        with self._writing() as transaction:
             _transfer.delete_orphans(transaction)
         return self._database.compact()
 

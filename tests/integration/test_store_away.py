@@ -1,0 +1,196 @@
+"""A metadata store that does not answer for a while costs a run time and nothing else."""
+
+from __future__ import annotations
+
+import sqlite3
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from headrace.engine.journal import LEASE_SECONDS
+from headrace.model.records import TaskId
+from headrace.model.states import RunState
+from headrace.stores.metadata.open import open_metadata
+from headrace.testing.postgres import restartable_postgres
+
+if TYPE_CHECKING:
+    from tests.integration.conftest import Finished, Project
+
+FLOW = """
+from pathlib import Path
+
+@step
+def part(n):
+    with open("started", "a") as file:
+        file.write(f"{n} {time.time()}\\n")
+    print("part", n)
+    headrace.log_metric("n", n)
+    time.sleep(0.2)
+    return n
+
+@step(cache=True)
+def total(numbers):
+    return sum(numbers)
+
+@flow
+def train():
+    first = part(0)
+    Path("begun").touch()
+    return total(part.map(range(1, COUNT)))
+
+if __name__ == "__main__":
+    print("value", train())
+"""
+
+
+def started(project: Project) -> list[tuple[int, float]]:
+    """Which parts began, and when."""
+    lines = (project.path / "started").read_text().splitlines()
+    return [(int(number), float(when)) for number, when in map(str.split, lines)]
+
+
+def assert_told_once(done: Finished) -> None:
+    assert done.err.count("the metadata store does not answer since") == 1, done.err
+    assert done.err.count("the metadata store answers again") == 1, done.err
+
+
+HOLD = """
+import sqlite3, sys, time
+connection = sqlite3.connect(sys.argv[1], isolation_level=None, timeout=60)
+connection.execute("BEGIN IMMEDIATE")
+print("held", flush=True)
+time.sleep(float(sys.argv[2]))
+connection.execute("ROLLBACK")
+"""
+
+
+def test_run_outlives_a_database_that_another_process_locks_for_longer_than_a_lease(project: Project) -> None:
+    held = LEASE_SECONDS + 3
+    process = project.start(str(project.write(FLOW.replace("COUNT", "12"))))
+    project.eventually((project.path / "begun").exists, 30)
+    command = [sys.executable, "-c", HOLD, str(project.home / "metadata.db"), str(held)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == b"held\n"
+        locked = time.time()
+        done = project.finish(process, 90)
+    assert done.code == 0, done.err
+    assert done.out.endswith(f"value {sum(range(12))}\n")
+    assert_told_once(done)
+    assert sorted(number for number, _ in started(project)) == list(range(12))  # each ran once
+    # A moment passes until the driver first meets the lock; from then on nothing starts.
+    assert not [when for _, when in started(project) if locked + 4 < when < locked + held - 0.5]
+    assert {task.state.value for task in project.tasks()} == {"succeeded"}
+    assert {task.attempts for task in project.tasks()} == {1}
+    [summary] = project.metadata.metric_summaries([project.last().id])
+    assert summary.count == 12
+    assert b"".join(project.log("part", n) for n in range(1, 13)).count(b"part") == 12
+
+
+def test_locked_database_delays_the_end_of_a_run(project: Project) -> None:
+    """The lock is taken when only the last word is missing."""
+    process = project.start(
+        str(
+            project.write(
+                """
+                from pathlib import Path
+
+                @flow
+                def train():
+                    Path("begun").touch()
+                    while not Path("locked").exists():
+                        time.sleep(0.01)
+                    return 7
+
+                if __name__ == "__main__":
+                    print("value", train())
+                """
+            )
+        )
+    )
+    project.eventually((project.path / "begun").exists, 30)
+    connection = sqlite3.connect(project.home / "metadata.db", isolation_level=None, timeout=60)
+    connection.execute("BEGIN IMMEDIATE")
+    (project.path / "locked").touch()
+    time.sleep(6)
+    assert process.poll() is None
+    connection.execute("ROLLBACK")
+    connection.close()
+    done = project.finish(process)
+    assert done.code == 0, done.err
+    assert done.out == "value 7\n"
+    assert project.last().state is RunState.SUCCEEDED
+
+
+def test_run_that_was_taken_over_while_its_store_was_away_ends(project: Project) -> None:
+    process = project.start(str(project.write(FLOW.replace("COUNT", "40"))))
+    project.eventually((project.path / "begun").exists, 30)
+    connection = sqlite3.connect(project.home / "metadata.db", isolation_level=None, timeout=60)
+    connection.execute("BEGIN IMMEDIATE")
+    connection.execute("UPDATE leases SET owner = 'other:1:1', token = token + 1000, expires = expires + 1000")
+    time.sleep(5)
+    connection.execute("COMMIT")
+    connection.close()
+    done = project.finish(process)
+    assert done.code == 1
+    assert "another process has taken it over" in done.err
+    project.assert_nothing_left(10)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("down", [0.0, LEASE_SECONDS + 3])
+def test_run_outlives_a_restart_of_postgresql(project: Project, down: float) -> None:
+    with restartable_postgres() as server:
+        file = project.write(FLOW.replace("COUNT", "24"))
+        process = project.start(str(file), HEADRACE_DATABASE=server.url)
+        project.eventually((project.path / "begun").exists, 30)
+        server.stop()
+        time.sleep(down)
+        server.start()
+        done = project.finish(process, 120)
+        assert done.code == 0, done.err
+        assert done.out.endswith(f"value {sum(range(24))}\n")
+        if down:
+            assert_told_once(done)
+        assert sorted(number for number, _ in started(project)) == list(range(24))
+        store = open_metadata(server.url)
+        run = store.run("train", 1)
+        assert run is not None
+        assert run.state is RunState.SUCCEEDED
+        [summary] = store.metric_summaries([run.id])
+        assert summary.count == 24
+        assert store.task(run.id, TaskId("total", 1)) is not None
+        store.close()
+
+
+@pytest.mark.slow
+def test_cut_connections_to_postgresql_write_nothing_twice(project: Project) -> None:
+    import psycopg
+
+    with restartable_postgres() as server:
+        file = project.write(FLOW.replace("COUNT", "40").replace("time.sleep(0.2)", "time.sleep(0.05)"))
+        process = project.start(str(file), HEADRACE_DATABASE=server.url)
+        project.eventually((project.path / "begun").exists, 30)
+        while process.poll() is None:
+            with psycopg.connect(server.url, autocommit=True) as connection:
+                connection.execute(
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                    "WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()"
+                )
+            time.sleep(0.05)
+            if Path(project.path / "started").read_text().count("\n") == 40:
+                break
+        done = project.finish(process, 120)
+        assert done.code == 0, done.err
+        store = open_metadata(server.url)
+        run = store.run("train", 1)
+        assert run is not None
+        [summary] = store.metric_summaries([run.id])
+        assert summary.count == 40
+        assert sum(len(chunk.values) for chunk in store.metrics(run.id)) == 40
+        assert {task.attempts for task in store.tasks(run.id)} == {1}
+        store.close()
