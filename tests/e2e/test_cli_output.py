@@ -182,6 +182,35 @@ def test_many_failures_of_a_step_are_summed_up(tmp_path: Path) -> None:
     assert listed.count("ValueError: item") == 100
 
 
+def test_the_tasks_of_a_step_come_in_pages(tmp_path: Path) -> None:
+    (tmp_path / "f.py").write_text(ALIKE)
+    call(tmp_path, "run", "f.py")
+    first = call(tmp_path, "show", "f/1/alike").stdout.splitlines()
+    assert len(first) == 102  # with its header
+    assert first[-1] == ("... 300 tasks in all (300 failed); next page: headrace show f/1/alike --after 100")
+    page = call(tmp_path, "show", "f/1/alike", "--after", "290", "--limit", "5").stdout
+    assert [line.split()[0] for line in page.splitlines()[1:6]] == [f"f/1/alike/{n}" for n in range(291, 296)]
+    assert len(call(tmp_path, "show", "f/1/alike", "--limit", "0").stdout.splitlines()) == 301
+    assert len(json.loads(call(tmp_path, "show", "f/1/alike", "--json").stdout)) == 300
+    assert call(tmp_path, "show", "f/1/alike", "--state", "succeeded").stderr == "No tasks of f/1/alike match.\n"
+
+
+@pytest.mark.parametrize(
+    ("argv", "said"),
+    [
+        (("f/1/alike", "--state", "faild"), "no task is ever in the state 'faild'; the states are waiting"),
+        (("f/1", "--after", "3"), "are for the tasks of a step: headrace show f/1/STEP"),
+        (("f/1/alike/1", "--state", "failed"), "are for the tasks of a step"),
+        (("f/1/none", "--after", "3"), "f/1 has no step 'none'; it has alike"),
+    ],
+)
+def test_pages_of_what_has_none_are_refused(argv: tuple[str, ...], said: str, tmp_path: Path) -> None:
+    (tmp_path / "f.py").write_text(ALIKE)
+    call(tmp_path, "run", "f.py")
+    done = call(tmp_path, "show", *argv)
+    assert done.returncode == 2 and said in done.stderr
+
+
 MISTAKES = """
 import asyncio, os
 import headrace

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from headrace.model.errors import NotFoundError
@@ -109,14 +110,24 @@ def find_task(metadata: MetadataStore, run: RunRecord, name: Name) -> TaskRecord
     raise NotFoundError(f"{run.name} has no task {name.step}/{name.task}; step {name.step!r} has {total}")
 
 
-def find_step(metadata: MetadataStore, run: RunRecord, step: str, limit: int = 0) -> list[TaskRecord]:
-    """The tasks of a step.
+def find_step(
+    metadata: MetadataStore,
+    run: RunRecord,
+    step: str,
+    *,
+    states: Sequence[str] = (),
+    after: int = 0,
+    limit: int = 0,
+) -> list[TaskRecord]:
+    """The tasks of a step by number: those in ``states`` (none: in any), with numbers above ``after``.
+
+    At most ``limit`` tasks are returned; 0: all.
 
     Raises:
-        NotFoundError: the run has no task of it.
+        NotFoundError: the run has no task of the step.
     """
-    tasks = metadata.tasks(run.id, step, limit=limit)
-    if not tasks:
+    tasks = metadata.tasks(run.id, step, states=states, after=after, limit=limit)
+    if not tasks and not metadata.tasks(run.id, step, limit=1):
         steps = list(dict.fromkeys(one.step for one in metadata.step_counts(run.id) if one.step))
         there = f"; it has {', '.join(steps)}" if steps else "; it has no tasks"
         raise NotFoundError(f"{run.name} has no step {step!r}{there}")

@@ -11,14 +11,15 @@ from headrace.cli.output import print_json, print_table
 
 @click.command(name="artifacts")
 @click.argument("name", type=RunName(parts=True), default="", metavar="[RUN[/STEP[/N]]]")
+@click.option("--limit", type=click.IntRange(0), default=200, show_default=True, help="At most so many rows; 0: all.")
 @as_json
-def artifacts_command(name: str, json: bool) -> None:
+def artifacts_command(name: str, limit: int, json: bool) -> None:
     """List the artifacts of a run (default: the newest), a step or a task.
 
     Names that begin with _ are notes of the flow's dialect, and only in --json.
 
-    With --json: a list of objects with the keys name, task, kind, type, text, facts, table, codec, size, digest,
-    created.
+    With --json: all of them, as a list of objects with the keys name, task, kind, type, text, facts, table, codec,
+    size, digest, created.
     """
     from headrace.services.names import find_run, parse_name
     from headrace.services.objects import list_artifacts
@@ -30,6 +31,11 @@ def artifacts_command(name: str, json: bool) -> None:
     if json:
         print_json(found)
     elif shown := [one for one in found if is_for_people(one)]:
-        print_table(ARTIFACT_COLUMNS, [artifact_cells(one, run.name) for one in shown])
+        rows = shown[:limit] if limit else shown
+        print_table(ARTIFACT_COLUMNS, [artifact_cells(one, run.name) for one in rows])
+        if len(rows) < len(shown):
+            click.echo(
+                f"... and {len(shown) - len(rows):,} more; --limit 0 shows all, RUN/STEP those of a step.", err=True
+            )
     else:
         click.echo(f"{name or run.name} has no artifacts.", err=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
@@ -28,22 +28,33 @@ from headrace.cli.output import (
 )
 
 if TYPE_CHECKING:
+    from headrace.model.records import RunRecord
     from headrace.services.describe import ArtifactView, MetricView, RunView, StepView
-    from headrace.services.tasks import TaskView
+    from headrace.services.tasks import TaskRow, TaskView
+    from headrace.wiring import Project
 
 _FEW = 20
+#: Tasks of a step on one page.
+_PAGE = 100
 
 
 @click.command(name="show")
 @click.argument("name", type=RunName(parts=True), default="", metavar="[RUN[/STEP[/N]]]")
+@click.option("--state", "states", multiple=True, metavar="S", help="Of a step: only tasks in this state; repeatable.")
+@click.option("--after", type=click.IntRange(0), default=0, metavar="N", help="Of a step: only tasks above number N.")
+@click.option("--limit", type=click.IntRange(0), metavar="N", help="Of a step: at most N tasks; 0: all.  [100]")
 @as_json
-def show_command(name: str, json: bool) -> None:
+def show_command(name: str, states: tuple[str, ...], after: int, limit: int | None, json: bool) -> None:
     """Show a run (default: the newest), a step's tasks or a task.
+
+    Of a step with many tasks the first 100 are shown, with --json all; --after goes on from there, --state failed
+    picks those that failed.
 
     With --json, a run is an object with the keys run, steps, metrics, artifacts, artifacts_size, failure, questions,
     surroundings; a step is a list of tasks; a task an object with name, run, step, number, state, reused, inputs,
     outputs, attempts, parents, children, key and more.
     """
+    from headrace.model.errors import UsageError
     from headrace.services.describe import describe_run
     from headrace.services.names import find_run, find_task, parse_name
     from headrace.services.tasks import describe_task
@@ -52,11 +63,14 @@ def show_command(name: str, json: bool) -> None:
     project = open_existing()
     metadata = project.metadata
     run = find_run(metadata, project.name, name)
+    if (states or after or limit is not None) and (not parsed.step or parsed.task is not None):
+        raise UsageError(f"--state, --after and --limit are for the tasks of a step: headrace show {run.name}/STEP")
     if not parsed.step:
         view = describe_run(metadata, run, time.time())
         print_json(view) if json else _print_run(view)
     elif parsed.task is None:
-        _show_step(project, run, parsed.step, json=json)
+        page = _Page(_known_states(states), after, (0 if json else _PAGE) if limit is None else limit)
+        _show_step(project, run, parsed.step, page, json=json)
     else:
         task = describe_task(metadata, project.artifacts, run, find_task(metadata, run, parsed))
         print_json(task) if json else _print_task(task, run.entry)
@@ -204,15 +218,51 @@ def artifact_cells(one: ArtifactView, run: str) -> tuple[str, ...]:
 # --- a step -------------------------------------------------------------------------------------------------------
 
 
-def _show_step(project, run, step: str, *, json: bool) -> None:  # type: ignore[no-untyped-def]
-    from headrace._base.sizes import format_duration
+class _Page(NamedTuple):
+    """Which tasks of a step to show: in ``states`` (none: any), above number ``after``, ``limit`` of them (0: all)."""
+
+    states: tuple[str, ...]
+    after: int
+    limit: int
+
+
+def _known_states(states: tuple[str, ...]) -> tuple[str, ...]:
+    from headrace.model.errors import UsageError
+    from headrace.model.states import TaskState
+
+    for state in states:
+        if state not in list(TaskState):
+            raise UsageError(f"no task is ever in the state {state!r}; the states are {', '.join(TaskState)}")
+    return states
+
+
+def _show_step(project: Project, run: RunRecord, step: str, page: _Page, *, json: bool) -> None:
     from headrace.services.names import find_step
     from headrace.services.tasks import task_rows
 
-    rows = task_rows(run, find_step(project.metadata, run, step))
+    limit = page.limit + 1 if page.limit else 0  # one more tells whether there are more
+    found = find_step(project.metadata, run, step, states=page.states, after=page.after, limit=limit)
+    more = bool(page.limit) and len(found) > page.limit
+    rows = task_rows(run, found[: page.limit] if more else found)
     if json:
         print_json(rows)
         return
+    if not rows:
+        click.echo(f"No tasks of {run.name}/{step} match.", err=True)
+        return
+    _print_rows(rows)
+    if more:
+        counts = {one.state: one.count for one in project.metadata.step_counts(run.id) if one.step == step}
+        listed = ", ".join(f"{count:,} {state}" for state, count in counts.items())
+        again = f"headrace show {run.name}/{step}" + "".join(f" --state {state}" for state in page.states)
+        click.echo(
+            f"... {sum(counts.values()):,} tasks in all ({listed}); next page: {again} --after {rows[-1].number}"
+        )
+
+
+def _print_rows(rows: list[TaskRow]) -> None:
+    from headrace._base.sizes import format_duration
+
     columns = (
         Column("TASK"),
         Column("STATE", state=True),

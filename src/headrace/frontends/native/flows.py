@@ -34,7 +34,7 @@ class Flow(Generic[P, R]):
         self.__doc__ = function.__doc__
         self.__name__ = getattr(function, "__name__", "")
         self.__qualname__ = getattr(function, "__qualname__", "")
-        self.__module__ = function.__module__
+        self.__module__ = function.__module__ or ""  # code that `exec` runs may have none
         self.name = name or self.__name__
         self.settings = options or FlowOptions()
         code = own(function, "__code__")

@@ -195,7 +195,7 @@ def _code_of(step: Step[..., Any]) -> Fingerprint:
 def _define(step: Step[..., Any], name: str, number: int) -> Define:
     """How a worker finds the function: in its own memory when it was forked from here, else by name or by value."""
     function = step.__wrapped__
-    module, qualname = function.__module__, function.__qualname__
+    module, qualname = step.__module__, step.__qualname__
     return Define(
         step=number,
         name=name,
