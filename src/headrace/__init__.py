@@ -35,6 +35,7 @@ if TYPE_CHECKING:
         DefinitionError,
         FlowLoadError,
         HeadraceError,
+        MissingSecretError,
         NotFoundError,
         NotLoadableError,
         NotStorableError,
@@ -54,6 +55,7 @@ if TYPE_CHECKING:
     )
     from headrace.model.policy import Retry
     from headrace.stores.codecs.files import File, Folder
+    from headrace.worker.secrets import Secret
 
 _NAMES = {
     "headrace.frontends.native.flows": "flow",
@@ -63,15 +65,17 @@ _NAMES = {
     "headrace.frontends.native.waits": "sleep wait_for",
     "headrace.model.policy": "Retry",
     "headrace.stores.codecs.files": "File Folder",
+    "headrace.worker.secrets": "Secret",
     "headrace.client.runs": "Artifact Run Task",
     "headrace.client.catalog": "Flow Runs runs",
     "headrace.client.tracking": (
         "log_artifact log_figure log_metric log_metrics log_params log_table log_text set_tag track"
     ),
     "headrace.model.errors": (
-        "CallError DefinitionError FlowLoadError HeadraceError NotFoundError NotLoadableError NotStorableError "
-        "ParameterError RemoteTraceback ResourceError RunBusyError RunFailedError StoreError TaskCancelledError "
-        "TaskCrashedError TaskError TaskOutOfMemoryError TaskTimeoutError UpstreamFailedError UsageError"
+        "CallError DefinitionError FlowLoadError HeadraceError MissingSecretError NotFoundError NotLoadableError "
+        "NotStorableError ParameterError RemoteTraceback ResourceError RunBusyError RunFailedError StoreError "
+        "TaskCancelledError TaskCrashedError TaskError TaskOutOfMemoryError TaskTimeoutError "
+        "UpstreamFailedError UsageError"
     ),
 }
 _WHERE = {name: module for module, names in _NAMES.items() for name in names.split()}
@@ -102,6 +106,7 @@ __all__ = [
     "Folder",
     "Future",
     "HeadraceError",
+    "MissingSecretError",
     "NotFoundError",
     "NotLoadableError",
     "NotStorableError",
@@ -113,6 +118,7 @@ __all__ = [
     "RunBusyError",
     "RunFailedError",
     "Runs",
+    "Secret",
     "Step",
     "StoreError",
     "Task",

@@ -25,6 +25,7 @@ from headrace.model.messages import (
     Execute,
     Failed,
     Ready,
+    Secrets,
     Stop,
     ToDriver,
     Track,
@@ -91,6 +92,7 @@ class _Worker:
         "once",
         "out",
         "queue",
+        "secrets",
         "where",
     )
 
@@ -108,6 +110,7 @@ class _Worker:
         self.where = ("", 0)  # host and process, once it is up
         self.condemned = 0  # the attempt because of which it is being stopped
         self.garbled = False
+        self.secrets = 0  # how many it was sent
 
 
 class Crew:
@@ -128,6 +131,8 @@ class Crew:
         #: ``(task, pid, stream, data)``.
         self.watch: Callable[[Task, int, int, bytes], None] | None = None
         self.log_rules = LogRules()
+        #: Values of secrets by name; each worker gets them before its next attempt.
+        self.secrets: dict[str, str] = {}
 
     def _hire(self, *, once: bool) -> _Worker:
         worker = _Worker(self._executor.provide(once=once), once)
@@ -147,6 +152,9 @@ class Crew:
         worker.queue.append(attempt)
         self._at[start.token] = worker
         parts = []
+        if worker.secrets != len(self.secrets):
+            worker.secrets = len(self.secrets)
+            parts.append(frame(Secrets(tuple(self.secrets.items()))))
         if task.step.id not in worker.known:
             worker.known.add(task.step.id)
             parts.append(frame(task.step.define))

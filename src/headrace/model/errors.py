@@ -31,6 +31,10 @@ class FlowLoadError(UsageError):
     """A file holds no flow, several flows, or cannot be imported."""
 
 
+class MissingSecretError(UsageError):
+    """The value of a secret is not here; the message says where it was looked for."""
+
+
 class NotFoundError(UsageError):
     """A run, task or artifact of that name does not exist."""
 

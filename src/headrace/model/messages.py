@@ -74,7 +74,16 @@ class Stop(msgspec.Struct, frozen=True, array_like=True, tag=3):
     """Leave after what is at hand."""
 
 
-ToWorker = Define | Execute | Stop
+class Secrets(msgspec.Struct, frozen=True, array_like=True, tag=4):
+    """Names and values of secrets that arguments of later attempts refer to. Never recorded."""
+
+    values: tuple[tuple[str, str], ...]
+
+    def __repr__(self) -> str:
+        return f"Secrets({', '.join(name for name, _ in self.values)})"
+
+
+ToWorker = Define | Execute | Stop | Secrets
 
 
 # --- worker to driver -------------------------------------------------------------------------------------------

@@ -19,10 +19,12 @@ import msgspec
 from blake3 import blake3
 
 from headrace._base.process import host_name
+from headrace._base.redaction import redact, redact_arguments
 from headrace._base.usercode import is_user_file, module_file
 from headrace.model.records import RunDetails
 from headrace.model.values import Blob
 from headrace.stores.artifacts.protocol import ArtifactStore
+from headrace.worker import secrets
 
 SOURCE_LIMIT = 1 << 20
 DIFF_LIMIT = 8 << 20
@@ -59,7 +61,7 @@ def snapshot(root_file: str, store: ArtifactStore, more: Iterable[tuple[str, str
         python=python_version(),
         platform=_platform(),
         packages=installed_packages(),
-        argv=tuple(sys.argv),
+        argv=redact_arguments(sys.argv, secrets.known_values),
         cwd=_cwd(),
     )
     return Snapshot(details, user_name(), host_name(), os.getpid(), git_commit(root))
@@ -217,6 +219,8 @@ def git_diff(root: str) -> bytes | None:
 
 def with_diff(details: RunDetails, diff: bytes | None, store: ArtifactStore) -> RunDetails:
     """``details`` with the answer of ``git_diff`` kept in ``store``; raises StoreError."""
+    if diff:
+        diff = redact(diff.decode(errors="surrogateescape")).encode(errors="surrogateescape")
     if not diff:
         return details
     return msgspec.structs.replace(details, git_diff=store.put([diff]))

@@ -22,6 +22,7 @@ from headrace.model.values import Packed
 from headrace.stores import codecs
 from headrace.stores.artifacts.protocol import ArtifactStore
 from headrace.stores.codecs.exceptions import pack_exception
+from headrace.worker import secrets
 
 #: (stdout, stderr) ends of the log files.
 LogEnds = Callable[[], tuple[int, int]]
@@ -209,6 +210,7 @@ def _failed(
         summary = f"the step called sys.exit({code}); a step ends by returning, or by raising an exception"
     else:
         summary = _summary(error)
+    summary, text = secrets.hide(summary), secrets.hide(text)
     classes = tuple(f"{c.__module__}.{c.__qualname__}" for c in type(error).__mro__ if c is not object)
     exception = None if _would_steer(error) else _keep(error, store)
     return Failed(message.token, failure, summary, text, exception, classes, meter.read(), bad_blob)

@@ -28,6 +28,7 @@ from headrace.model.messages import (
     Failed,
     Handback,
     Ready,
+    Secrets,
     Stop,
     ToDriver,
     ToWorker,
@@ -35,7 +36,7 @@ from headrace.model.messages import (
     frames_from_driver,
 )
 from headrace.stores.artifacts.protocol import ArtifactStore
-from headrace.worker import context
+from headrace.worker import context, secrets
 from headrace.worker.attempt import run_attempt
 from headrace.worker.functions import find_function
 from headrace.worker.output import Capture
@@ -83,6 +84,8 @@ class _Worker:
                 return
             if isinstance(message, Define):
                 self._define(message)
+            elif isinstance(message, Secrets):
+                secrets.receive(message.values)
             elif isinstance(message, Execute) and not self._spent:  # else the driver has not heard of it yet
                 self._execute(message)
 

@@ -18,6 +18,8 @@ from typing import Any, Literal, Union
 import msgspec
 
 from headrace.frontends.native.text_forms import DURATIONS, is_made_from_text, parse_timedelta
+from headrace.model.errors import UsageError
+from headrace.worker.secrets import Secret
 
 _TRUE = frozenset({"true", "yes", "on", "1"})
 _FALSE = frozenset({"false", "no", "off", "0"})
@@ -103,7 +105,7 @@ def from_texts(texts: list[str], kind: Any) -> Any:
 
 def from_data(value: object, kind: Any) -> Any:
     """As ``convert`` for a value read from a JSON or TOML file, where a text may stand for anything that has one."""
-    if isinstance(value, str):
+    if isinstance(value, str) and _parts(kind)[0] is not Secret:
         try:
             return convert(value, kind)
         except Mismatch:
@@ -266,6 +268,11 @@ def _convert_class(value: object, origin: type, kind: Any) -> Any:
         return _by_msgspec(value, kind, kind)
     if getattr(origin, "_is_protocol", False) or isinstance(value, origin):
         return value
+    if origin is Secret:
+        try:
+            return Secret(value)  # type: ignore[arg-type]
+        except UsageError as error:
+            raise Mismatch(str(error)) from None
     if isinstance(value, (str, os.PathLike)) and issubclass(origin, os.PathLike):
         return _made(origin, os.fspath(value), kind)
     if isinstance(value, collections.abc.Mapping):
@@ -444,6 +451,8 @@ def _text_dict(text: str, arguments: tuple[Any, ...], kind: Any) -> Any:
 
 
 def _text_class(text: str, origin: Any, kind: Any) -> Any:
+    if origin is Secret:
+        return convert(Secret.parse(text) if text else text, kind)
     if issubclass(origin, enum.Enum):
         if text in origin.__members__:
             return origin[text]

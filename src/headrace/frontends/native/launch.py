@@ -13,6 +13,7 @@ import msgspec
 from headrace._base.attributes import own
 from headrace._base.frames import is_asyncio, is_ours
 from headrace._base.process import claim_standard_descriptors
+from headrace._base.redaction import looks_secret, redact
 from headrace.frontends.native.futures import results_of
 from headrace.frontends.native.load import canonical_main
 from headrace.frontends.native.options import Runnable
@@ -21,6 +22,7 @@ from headrace.frontends.native.script import advise, prune, show_well
 from headrace.model.errors import (
     HeadraceError,
     LeaseLostError,
+    MissingSecretError,
     NotStorableError,
     ParameterError,
     RemoteTraceback,
@@ -39,6 +41,7 @@ from headrace.services.session import NewSession, Resume, Session, Stores, open_
 from headrace.services.tracking import RunLog, logging_to
 from headrace.stores import codecs
 from headrace.worker.context import reading
+from headrace.worker.secrets import Secret, hide, known_to_run
 
 #: Called with each session that this process begins; the command line shows its progress.
 observers: list[Callable[[Session], None]] = []
@@ -79,12 +82,19 @@ def run_flow(
     """
     show_well()
     claim_standard_descriptors()
+    values = _with_secrets(values)
     session = _open(flow, values, how or Launch())
     if began is not None:
         began(session)
     run = Running(session)
     log = RunLog(session.run, session.stores, session.loop.write)
-    with Interruptible(session.loop), inside(run), logging_to(log), FlowOutput(session):
+    with (
+        Interruptible(session.loop),
+        known_to_run(session.loop.crew.secrets),
+        inside(run),
+        logging_to(log),
+        FlowOutput(session),
+    ):
         ended = _drive(flow, values, session, run, log)
     _call_hook(flow, ended)
     if ended.error is not None and (reraise or isinstance(ended.error, (KeyboardInterrupt, SystemExit))):
@@ -130,7 +140,7 @@ def _open(flow: Runnable, values: dict[str, Any], how: Launch) -> Session:
         flow=flow.name,
         entry=entry_of(flow),
         inputs=tuple(_input(name, value, stores) for name, value in values.items()),
-        params=tuple((name, to_text(value)) for name, value in values.items()),
+        params=tuple((name, redact(to_text(value))) for name, value in values.items()),
         tags=(*(tag.partition("=")[::2] for tag in flow.settings.tags), *how.tags),
         max_parallel=1
         if how.debug
@@ -148,6 +158,29 @@ def _open(flow: Runnable, values: dict[str, Any], how: Launch) -> Session:
     for observer in observers:
         observer(session)
     return session
+
+
+def _with_secrets(values: dict[str, Any]) -> dict[str, Any]:
+    """``values`` with secrets named after their parameters; warns of a text that should have been a secret.
+
+    Raises:
+        ParameterError: the value of a secret is not there.
+    """
+    found = dict(values)
+    for name, value in values.items():
+        if isinstance(value, Secret):
+            found[name] = value.named(name)
+            try:
+                value.reveal()
+            except MissingSecretError as error:
+                raise ParameterError(f"parameter {name!r}: {error}") from None
+        elif type(value) is str and looks_secret(value):
+            print(
+                f"headrace: parameter {name!r} looks like a secret, and its value is stored with the run; "
+                f"declare it as `{name}: headrace.Secret` to keep it out of the store",
+                file=sys.stderr,
+            )
+    return found
 
 
 def _input(name: str, value: Any, stores: Stores) -> Input:
@@ -228,7 +261,7 @@ def _fail(session: Session, run: Running, log: RunLog, error: BaseException) -> 
     if isinstance(error, UpstreamFailedError) and error.__cause__ is not None:
         summary = describe(error.__cause__)[1]  # of the task that is to blame, as ``failed_task`` is
     failed_task = own(error, "headrace_task", "").removeprefix(session.run.name + "/")
-    ended = session.finish(state, error=summary, traceback=text, failed_task=failed_task)
+    ended = session.finish(state, error=hide(summary), traceback=hide(text), failed_task=failed_task)
     return Ended(ended, None, error)
 
 

@@ -12,7 +12,7 @@ from headrace.engine.tasks import PendingInput, PendingSource, StepInfo, Task
 from headrace.frontends.native.futures import Future, refuse_foreign
 from headrace.frontends.native.signature import item_call
 from headrace.frontends.native.steps import Step
-from headrace.model.errors import DefinitionError, NotStorableError
+from headrace.model.errors import DefinitionError, NotStorableError, UsageError
 from headrace.model.messages import Define
 from headrace.model.policy import StepPolicy
 from headrace.model.values import Packed
@@ -20,7 +20,7 @@ from headrace.services.codeparts import code_record
 from headrace.services.failures import exception_of
 from headrace.services.session import Session
 from headrace.stores import codecs
-from headrace.worker import registry
+from headrace.worker import registry, secrets
 
 if TYPE_CHECKING:
     from headrace.engine.fingerprint import Fingerprint
@@ -86,6 +86,8 @@ class Running:
             packed, holes = codecs.pack_template(value, self.store)
         except NotStorableError as error:
             raise NotStorableError(f"argument {name.lstrip('/*')!r} of step {step.name!r}: {error}") from None
+        if secrets.packing.met:
+            self._share_secrets()
         if holes:
             sources = []
             for hole in holes:
@@ -97,6 +99,17 @@ class Running:
         if made is not None:  # a result that the flow has read and passes on as it was
             return PendingInput(name, None, (PendingSource(*made),))
         return PendingInput(name, packed)
+
+    def _share_secrets(self) -> None:
+        """Let the workers know the secrets that were packed.
+
+        Raises:
+            UsageError: two secrets of the run have one name and different values.
+        """
+        shared = self.loop.crew.secrets
+        for name, value in secrets.take_packed().items():
+            if shared.setdefault(name, value) != value:
+                raise UsageError(f"two secrets with different values are called {name!r}; give one another name")
 
     # --- steps ------------------------------------------------------------------------------------------------
 

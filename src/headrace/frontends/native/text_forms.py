@@ -14,7 +14,9 @@ from typing import Any
 
 import msgspec
 
+from headrace._base.redaction import HIDDEN
 from headrace._base.sizes import parse_duration
+from headrace.worker.secrets import Secret
 
 DURATIONS = "write 90s, 10m, 1h30m, 1:30:00 or P1DT2H, with a - before it if it is negative"
 #: Modules of the standard library whose classes are made from the text that ``str`` gives of them.
@@ -88,6 +90,8 @@ def _plain(value: Any) -> Any:
         return format_timedelta(value)
     if isinstance(value, (datetime.date, datetime.time)):
         return value.isoformat()
+    if isinstance(value, Secret):
+        return value.source or HIDDEN
     if isinstance(value, os.PathLike):
         return os.fsdecode(value)
     if isinstance(value, bytes):
