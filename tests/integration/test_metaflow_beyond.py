@@ -116,7 +116,7 @@ def test_what_it_hands_over_is_known_to_come_from_it(project: Project) -> None:
     report = json.loads(headrace(project, "show", "pipeline/1/report/1", "--json").out)
 
     sources = {one["name"]: one["sources"] for one in report["inputs"]}
-    assert sources["model"] == ["pipeline/1/TrainFlow.join/1/model"]
+    assert sources["model"] == ["pipeline/1/TrainFlow.join/6/model"]
 
 
 def test_a_step_that_fails_raises_its_exception_in_the_native_flow(project: Project) -> None:
@@ -140,7 +140,7 @@ def test_a_step_that_fails_raises_its_exception_in_the_native_flow(project: Proj
         """
     )
 
-    assert (done.code, done.out.strip()) == (0, "caught 'no fold 2' of careful/1/TrainFlow.fit/3"), done.err
+    assert (done.code, done.out.strip()) == (0, "caught 'no fold 2' of careful/1/TrainFlow.fit/4"), done.err
 
 
 def test_it_is_resumed_with_the_run_around_it(project: Project) -> None:
@@ -253,9 +253,9 @@ def test_with_cache_the_second_run_takes_all_from_the_first(project: Project) ->
 
     assert [one.code for one in (first, second, other, plain)] == [0, 0, 0, 0]
     assert len(before) == 5
-    assert "[2/join/1] Cloned from 1/join/1." in second.out
+    assert "[2/join/6] Cloned from 1/join/6." in second.out
     assert len(ran(project)) == 5 + 5 + 5  # the first, the one with another parameter, the one without the option
-    got = headrace(project, "get", "TrainFlow/2/end/1/best")
+    got = headrace(project, "get", "TrainFlow/2/end/8/best")
     assert got.out.strip() == "15.0"
 
 
@@ -291,7 +291,7 @@ def test_what_catch_caught_is_no_result_to_keep(project: Project) -> None:
     assert [careful(), careful()] == [1, 2]
     (project.path / "mended").touch()
     assert [careful(), careful()] == [3, 3]
-    assert headrace(project, "get", "TrainFlow/4/careful/1/oops").out.strip() == "None"
+    assert headrace(project, "get", "TrainFlow/4/careful/7/oops").out.strip() == "None"
 
 
 def test_a_parameter_named_cache_is_the_flows_own(project: Project) -> None:
@@ -318,7 +318,7 @@ def test_with_json_the_end_of_a_run_is_one_document(project: Project) -> None:
     assert (failed.code, resumed.code) == (1, 0), resumed.err
     first, second = json.loads(failed.out), json.loads(resumed.out)
     assert (first["run"], first["state"], first["failed"]) == ("TrainFlow/1", "failed", 1)
-    assert first["failure"]["task"] == "TrainFlow/1/fit/4"
+    assert first["failure"]["task"] == "TrainFlow/1/fit/5"
     assert (second["run"], second["state"], second["reused"]) == ("TrainFlow/1", "succeeded", 4)
     assert "Task is starting." in failed.err
 
@@ -354,7 +354,7 @@ def test_debug_opens_where_a_step_raises(project: Project) -> None:
 
     out = piped(project, "p 'here', here, self.alpha\nq\n", "debug")
 
-    assert "Calling fit with the inputs of TrainFlow/1/fit/4" in out
+    assert "Calling fit with the inputs of TrainFlow/1/fit/5" in out
     assert "('here', 3, 0.5)" in out
     assert "headrace/frontends" not in out
 
@@ -363,7 +363,7 @@ def test_debug_has_a_prompt_with_self_and_inputs(project: Project) -> None:
     metaflow_file(project)
     headrace(project, "run", "metatrain.py")
 
-    out = piped(project, "print([one.score for one in inputs], self.scale)\n", "debug", "--shell", "TrainFlow/1/join/1")
+    out = piped(project, "print([one.score for one in inputs], self.scale)\n", "debug", "--shell", "TrainFlow/1/join/6")
 
     assert "[0.0, 5.0, 10.0, 15.0] 10" in out
 
@@ -372,7 +372,7 @@ def test_debug_knows_the_tasks_of_a_subflow(project: Project) -> None:
     metaflow_file(project, "here = self.input; assert here < 3")
     assert project.run(PIPELINE).code == 1
 
-    out = piped(project, "p 'here', here\nq\n", "debug", "pipeline/1/TrainFlow.fit/4")
+    out = piped(project, "p 'here', here\nq\n", "debug", "pipeline/1/TrainFlow.fit/5")
 
     assert "('here', 3)" in out
 
@@ -452,12 +452,12 @@ def test_what_a_task_took_can_be_had_by_name(project: Project) -> None:
 
     got = {
         name: headrace(project, "get", f"pipeline/1/{name}").out.strip()[:20]
-        for name in ("TrainFlow.end/1/scores", "TrainFlow.fit/2/alpha", "report/1/model", "report/2/best")
+        for name in ("TrainFlow.end/8/scores", "TrainFlow.fit/3/alpha", "report/1/model", "report/2/best")
     }
 
     assert got == {
-        "TrainFlow.end/1/scores": "[0.0, 5.0, 10.0, 15.",
-        "TrainFlow.fit/2/alpha": "0.5",
+        "TrainFlow.end/8/scores": "[0.0, 5.0, 10.0, 15.",
+        "TrainFlow.fit/3/alpha": "0.5",
         "report/1/model": "model model model mo",
         "report/2/best": "20.0",
     }
@@ -620,7 +620,7 @@ def looks(project: Project) -> Project:
 
 
 def test_a_merged_artifact_is_shown_as_what_it_is(looks: Project) -> None:
-    made = {one["name"]: one for one in json.loads(headrace(looks, "artifacts", "LooksFlow/1/join/1", "--json").out)}
+    made = {one["name"]: one for one in json.loads(headrace(looks, "artifacts", "LooksFlow/1/join/4", "--json").out)}
     assert (made["table"]["type"], made["sum"]["text"]) == ("list", "6")
     assert made["table"]["text"].startswith("[0, 1, 2")
 
@@ -649,18 +649,18 @@ def test_tags_of_people_are_apart_from_those_that_every_run_has(looks: Project) 
 
 
 def test_notes_of_the_dialect_are_in_no_listing(looks: Project) -> None:
-    for words in (("artifacts", "LooksFlow/1"), ("get", "LooksFlow/1/join/1")):
+    for words in (("artifacts", "LooksFlow/1"), ("get", "LooksFlow/1/join/4")):
         done = headrace(looks, *words)
-        assert "join/1/table" in done.out + done.err
+        assert "join/4/table" in done.out + done.err
         assert "_transition" not in done.out + done.err
     assert "headrace artifacts LooksFlow/1" in headrace(looks, "get", "LooksFlow/1").err
-    outputs = headrace(looks, "show", "LooksFlow/1/join/1").out.partition("Outputs")[2]
+    outputs = headrace(looks, "show", "LooksFlow/1/join/4").out.partition("Outputs")[2]
     assert "table: list" in outputs
     assert "_transition" not in outputs
 
 
 def test_explain_speaks_of_the_cache_as_the_flow_has_it(looks: Project) -> None:
-    said = headrace(looks, "explain", "LooksFlow/1/end/1").out
+    said = headrace(looks, "explain", "LooksFlow/1/end/5").out
     assert "`run --cache` would" in said
     assert "cache=True" not in said
 
@@ -668,12 +668,12 @@ def test_explain_speaks_of_the_cache_as_the_flow_has_it(looks: Project) -> None:
 def test_resume_of_the_very_run_says_what_was_finished(looks: Project) -> None:
     done = headrace(looks, "resume", "LooksFlow/1", "--from", "end")
     assert done.code == 0, done.err
-    assert "[1/join/1] Was finished already." in done.out
+    assert "[1/join/4] Was finished already." in done.out
     assert "pid 0" not in done.out
 
 
 def test_what_catch_caught_begins_at_the_step(looks: Project) -> None:
-    made = json.loads(headrace(looks, "artifacts", "LooksFlow/1/right/1", "--json").out)
+    made = json.loads(headrace(looks, "artifacts", "LooksFlow/1/right/3", "--json").out)
     text = next(one["text"] for one in made if one["name"] == "problem")
     assert "ZeroDivisionError" in text
     assert "looks.py" in text
@@ -681,16 +681,16 @@ def test_what_catch_caught_begins_at_the_step(looks: Project) -> None:
 
 
 def test_show_says_which_cards_there_are_and_how_to_open_them(looks: Project) -> None:
-    for name in ("LooksFlow/1", "LooksFlow/1/end/1"):
+    for name in ("LooksFlow/1", "LooksFlow/1/end/5"):
         shown = headrace(looks, "show", name).out
         assert "Cards (2)" in shown
-        assert "blank-mine, default: python looks.py card view 1/end/1" in shown or (
-            "default, blank-mine: python looks.py card view 1/end/1" in shown
+        assert "blank-mine, default: python looks.py card view 1/end/5" in shown or (
+            "default, blank-mine: python looks.py card view 1/end/5" in shown
         ), shown
     path = headrace(looks, "dialect", "metaflow").out.strip()
-    got = looks.finish(looks.start("looks.py", "card", "get", "1/end/1", "--id", "mine", PYTHONPATH=path))
+    got = looks.finish(looks.start("looks.py", "card", "get", "1/end/5", "--id", "mine", PYTHONPATH=path))
     assert got.out.startswith("<!doctype html>"), got.err
-    assert "Cards" not in headrace(looks, "show", "LooksFlow/1/join/1").out
+    assert "Cards" not in headrace(looks, "show", "LooksFlow/1/join/4").out
 
 
 # --- resume after the graph was edited ------------------------------------------------------------------------------
@@ -736,8 +736,8 @@ def test_a_step_that_was_put_between_runs_and_what_was_before_it_does_not(projec
     assert done.code == 0, done.out + done.err
     again = ran(project)
     assert [one for one in again if one != "careful"] == [one for one in before if one != "careful"]
-    number = 1 if how == "headrace" else 2
-    assert headrace(project, "get", f"TrainFlow/{number}/added/1/model").out.strip().endswith("!")
+    added = "1/added/9" if how == "headrace" else "2/added/7"
+    assert headrace(project, "get", f"TrainFlow/{added}/model").out.strip().endswith("!")
 
 
 def test_where_only_the_step_itself_can_tell_it_says_which_to_run_again(project: Project) -> None:

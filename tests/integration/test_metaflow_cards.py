@@ -129,7 +129,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
 def test_a_type_of_the_flow_file_sees_the_task_as_it_will_be(place: Place) -> None:
     place.call("run", "--tag", "mine")
 
-    (page,) = place.pages("1/work/1")
+    (page,) = place.pages("1/work/2")
     seen = json.loads(page)
     components = seen.pop("components")
 
@@ -158,19 +158,19 @@ def test_a_running_task_shows_what_it_refreshed(place: Place) -> None:
         until = time.monotonic() + 30
         while True:
             try:
-                (page,) = place.pages("1/work/1")
+                (page,) = place.pages("1/work/2")
                 break
             except Exception as error:  # no such flow, run, task or card yet
                 assert time.monotonic() < until, error
                 time.sleep(0.05)
-        before = get_cards("Cards/1/work/1")[0].hash
+        before = get_cards("Cards/1/work/2")[0].hash
     finally:
         (place.folder / "wait").unlink()
         text, _ = run.communicate(timeout=60)
 
     assert run.returncode == 0, text
     assert json.loads(page) == {"finished": False, "data": {"n": 1}, "ended": False}
-    (card,) = get_cards("Cards/1/work/1")
+    (card,) = get_cards("Cards/1/work/2")
     assert card.hash == before
     assert json.loads(card.get())["finished"]
 
@@ -178,7 +178,7 @@ def test_a_running_task_shows_what_it_refreshed(place: Place) -> None:
 def test_a_task_that_failed_has_a_card_that_says_why_and_a_resume_makes_its_own(place: Place) -> None:
     place.call("run", "--fail", "true", code=1)
 
-    (failed,) = get_cards("Cards/1/shaky/1")
+    (failed,) = get_cards("Cards/1/shaky/3")
     assert (failed.type, failed.id) == ("default", None)
     for words in (
         "why &lt;it&gt; failed",
@@ -194,14 +194,14 @@ def test_a_task_that_failed_has_a_card_that_says_why_and_a_resume_makes_its_own(
     (place.folder / "fine").touch()
     place.call("resume")
 
-    assert [one.type for one in get_cards("Cards/2/shaky/1")] == ["default", "report"]
-    resumed, alone = get_cards("Cards/2/work/1"), Run("Cards/2")["work"].task
-    assert (resumed.from_resumed, resumed.origin_pathspec) == (True, "Cards/1/work/1")
-    assert [one.hash for one in resumed] == [one.hash for one in get_cards("Cards/1/work/1")]
-    with pytest.raises(Exception, match="not found for pathspec Cards/2/work/1"):
+    assert [one.type for one in get_cards("Cards/2/shaky/3")] == ["default", "report"]
+    resumed, alone = get_cards("Cards/2/work/2"), Run("Cards/2")["work"].task
+    assert (resumed.from_resumed, resumed.origin_pathspec) == (True, "Cards/1/work/2")
+    assert [one.hash for one in resumed] == [one.hash for one in get_cards("Cards/1/work/2")]
+    with pytest.raises(Exception, match="not found for pathspec Cards/2/work/2"):
         get_cards(alone, follow_resumed=False)
     assert "Card not found" in place.call("card", "list", "2/work", "--no-follow-resumed", code=1)
-    assert "Cards/1/work/1" in place.call("card", "list", "2/work")
+    assert "Cards/1/work/2" in place.call("card", "list", "2/work")
 
 
 def test_cards_are_no_artifacts_of_the_task(place: Place) -> None:
@@ -218,10 +218,10 @@ def test_a_card_that_is_created_later_is_beside_the_others(place: Place) -> None
     (place.folder / "parts.json").write_text(json.dumps([{"type": "text", "text": "added <later>"}]))
     how = ("--type", "blank", "--id", "more", "--options", '{"title": "Later"}', "--component-file", "parts.json")
 
-    place.call("card", "create", "1/end/1", *how)
+    place.call("card", "create", "1/end/4", *how)
 
-    assert [(one.type, one.id) for one in get_cards("Cards/1/end/1")] == [("default", None), ("blank", "more")]
-    (page,) = place.pages("1/end/1", id="more")
+    assert [(one.type, one.id) for one in get_cards("Cards/1/end/4")] == [("default", None), ("blank", "more")]
+    (page,) = place.pages("1/end/4", id="more")
     assert "added &lt;later&gt;" in page
     assert "<h1>Later</h1>" in page
 
@@ -242,12 +242,12 @@ class Cards("""
 
     assert "Card render failed with error: ZeroDivisionError: in the card" in text
     assert "Card render failed with error: ValueError" in text
-    assert [one.type for one in get_cards("Cards/1/end/1")] == ["default"]
+    assert [one.type for one in get_cards("Cards/1/end/4")] == ["default"]
 
 
 def test_only_pages_made_here_by_built_in_types_are_inert(place: Place) -> None:
     place.call("run")
-    (ended,), (worked,) = get_cards("Cards/1/end/1"), get_cards("Cards/1/work/1")
+    (ended,), (worked,) = get_cards("Cards/1/end/4"), get_cards("Cards/1/work/2")
     record = ended._record
     brought_in = msgspec.structs.replace(record, preview=Preview("card", "", record.preview.facts[:2]))
 
@@ -258,7 +258,7 @@ def test_only_pages_made_here_by_built_in_types_are_inert(place: Place) -> None:
 
 def test_a_card_in_a_notebook_is_in_a_frame(place: Place) -> None:
     place.call("run")
-    cards = get_cards("Cards/1/end/1")
+    cards = get_cards("Cards/1/end/4")
 
     shown = cards[0]._repr_html_()
 
@@ -267,7 +267,7 @@ def test_a_card_in_a_notebook_is_in_a_frame(place: Place) -> None:
     assert "<main>" not in shown
     assert shown in cards._repr_html_()
     assert len(cards) == 1
-    assert str(cards[0]).startswith("<Card at 'Cards/runs/1/steps/end/tasks/1/cards/default-")
+    assert str(cards[0]).startswith("<Card at 'Cards/runs/1/steps/end/tasks/4/cards/default-")
 
 
 def test_view_opens_the_browser(place: Place) -> None:
@@ -285,5 +285,5 @@ def test_view_opens_the_browser(place: Place) -> None:
         assert time.monotonic() < until
         time.sleep(0.02)
     file = Path(opened.read_text().strip().removeprefix("file://"))
-    assert file.read_text() == get_cards("Cards/1/end/1")[0].get()
+    assert file.read_text() == get_cards("Cards/1/end/4")[0].get()
     file.unlink()

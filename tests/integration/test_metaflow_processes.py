@@ -155,7 +155,7 @@ def test_a_step_that_closes_what_is_not_its_own_is_told_so(project: Project) -> 
 def test_what_ended_a_task_is_said_once(project: Project, body: str, said: str) -> None:
     done = run(project, "", body, "--max-workers=1")
     assert done.code == 1
-    texts = [line for line in (done.out + done.err).splitlines() if "[1/body/1 " in line and said in line]
+    texts = [line for line in (done.out + done.err).splitlines() if "[1/body/2 " in line and said in line]
     assert len(texts) == 1, done.out + done.err
     assert os.path.join("headrace", "stores") not in done.out + done.err
 

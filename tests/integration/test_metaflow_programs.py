@@ -120,7 +120,7 @@ if __name__ == "__main__":
 def test_a_turn_of_a_loop_is_spun_with_what_it_was_given(flow: Flow) -> None:
     flow.call("loops.py", "run")
 
-    done = flow.call("loops.py", "spin", "1/again/2")
+    done = flow.call("loops.py", "spin", "1/again/3")
 
     assert done.code == 0, done.err
     assert "count 2 mine.user.tester.LoopFlow LoopFlow/1/again/1 1 100000" in done.out
@@ -146,13 +146,13 @@ def test_spun_tasks_are_in_no_listing_and_resume_does_not_find_them(flow: Flow) 
 def test_what_leads_up_and_down_from_a_spun_task_is_spun_too(flow: Flow) -> None:
     flow.call("loops.py", "run")
     flow.call("loops.py", "run")
-    flow.call("loops.py", "spin", "1/again/3", "--persist")
+    flow.call("loops.py", "spin", "1/again/4", "--persist")
 
     said = flow.ask(
         """
 import pickle
 with Runner("loops.py", show_output=False) as runner:
-    task = runner.spin("2/again/1", persist=True).task
+    task = runner.spin("2/again/2", persist=True).task
     print(task.pathspec, task.parent.parent, list(task.parent), task.parent.parent.parent.latest_run.id)
     same = pickle.loads(pickle.dumps(task))
     print(same["count"].data, same.data.way, [one.id for one in same.artifacts], same.origin_pathspec)

@@ -51,7 +51,7 @@ def shell(project: Project, command: str) -> subprocess.CompletedProcess[str]:
 def test_a_run_without_standard_streams(project: Project, closed: str) -> None:
     assert shell(project, f"{write(project)} run {closed}").returncode == 0
     assert project.last().state == "succeeded"
-    assert project.log("end") == b"ended\n"
+    assert project.log("end", 2) == b"ended\n"
 
 
 def test_an_output_that_takes_nothing_fails_the_run_and_is_said_once(project: Project) -> None:

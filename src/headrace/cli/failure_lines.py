@@ -52,7 +52,7 @@ class FailureLines:
             step.errors[task.error] += 1
             if step.errors[task.error] <= _EQUAL and step.lines < _MOST:
                 step.lines += 1
-                lines.append(f"{name}/{task.number} failed: {task.error}")
+                lines.append(f"{task.id} failed: {task.error}")
             elif not step.hidden:
                 step.hidden = True
                 lines.append(f"{name}: more tasks failed like these; `headrace show {run.name}/{name}` lists all")

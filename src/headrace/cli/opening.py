@@ -92,4 +92,4 @@ def _complete(incomplete: str, parts: bool) -> list[tuple[str, str]]:
     if len(pieces) == 3:
         steps = dict.fromkeys(one.step for one in metadata.step_counts(run.id) if one.step)
         return [(f"{run.name}/{step}", "step") for step in steps]
-    return [(f"{run.name}/{t.step}/{t.number}", str(t.state)) for t in metadata.tasks(run.id, pieces[2], limit=200)]
+    return [(f"{run.name}/{t.id}", str(t.state)) for t in metadata.tasks(run.id, pieces[2], limit=200)]

@@ -93,7 +93,7 @@ class Attempt:
 
     @property
     def _name(self) -> str:
-        return f"{self._run.name}/{self._record.step}/{self._record.number}, attempt {self.number}"
+        return f"{self._run.name}/{TaskId(self._record.step, self._record.number)}, attempt {self.number}"
 
     def __repr__(self) -> str:
         return f"<{self._name}: {', '.join(value for _, value in self._facts())}>"

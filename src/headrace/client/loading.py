@@ -54,7 +54,7 @@ def load_input(one: Input, run: RunReader) -> Any:
     for source, fill in zip(one.sources, fills, strict=True):
         if fill is None:
             raise StoreError(
-                f"argument {one.name!r} is made of {run.name}/{source.step}/{source.number}, whose output "
+                f"argument {one.name!r} is made of {run.name}/{TaskId(source.step, source.number)}, whose output "
                 f"{source.output!r} is not recorded any more"
             )
     values = [load(fill.value, run) for fill in fills if fill is not None]

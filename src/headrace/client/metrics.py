@@ -74,7 +74,8 @@ class Metric:
         """A frame with columns ``step``, ``value``, ``time`` and ``task`` (empty for what the flow itself logged)."""
         import pandas as pd
 
-        tasks = [f"{chunk.step}/{chunk.number}" if chunk.step else "" for chunk in self._points() for _ in chunk.values]
+        names = [(str(TaskId(one.step, one.number)) if one.step else "", len(one.values)) for one in self._points()]
+        tasks = [name for name, count in names for _ in range(count)]
         times = pd.to_datetime(self.times, unit="s", utc=True)
         return pd.DataFrame({"step": self.steps, "value": self.values, "time": times, "task": tasks})
 

@@ -27,7 +27,7 @@ from headrace.model.records import FLOW_TASK, ArtifactRecord, RunRecord, TaskId,
 from headrace.model.states import FINAL_TASK_STATES, TaskState
 from headrace.model.values import Preview
 from headrace.services.listing import CRASHED
-from headrace.services.names import Name, find_task, is_number, parse_name, task_name
+from headrace.services.names import Name, find_task, parse_name, read_task, task_name
 
 _PAGE = 1000
 _SHOWN = 20
@@ -109,7 +109,8 @@ class Run(RunFacts):
     def failed_task(self) -> Task | None:
         """The task whose failure ended the run, when one did."""
         step, _, number = self._reader.record().failed_task.rpartition("/")
-        record = self._reader.metadata.task(self._reader.id, TaskId(step, int(number))) if is_number(number) else None
+        known = read_task(number)
+        record = None if known is None else self._reader.metadata.task(self._reader.id, TaskId(step, known))
         return None if record is None else Task._of(self._reader, record)
 
     def wait(self, timeout: float | None = None) -> Run:
@@ -184,7 +185,7 @@ class Task:
     @property
     def name(self) -> str:
         """``train/42/fit/3``."""
-        return f"{self._reader.name}/{self._record.step}/{self._record.number}"
+        return f"{self._reader.name}/{self._record.id}"
 
     @property
     def step(self) -> str:

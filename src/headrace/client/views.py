@@ -10,7 +10,7 @@ from headrace.client.html import html_table, html_text, text_table
 from headrace.client.loading import load_input
 from headrace.client.source import RunReader
 from headrace.model.errors import NotFoundError
-from headrace.model.records import Input
+from headrace.model.records import Input, TaskId
 
 V = TypeVar("V")
 
@@ -95,7 +95,7 @@ class Inputs(Mapping[str, Any]):
         """The outputs that an argument is, or is made of: ``["train/42/load/1/result"]``; empty for a plain value."""
         one = self._inputs.get(name)
         found = one.sources if one is not None else ()
-        return [f"{self._run.name}/{s.step}/{s.number}/{s.output}" for s in found]
+        return [f"{self._run.name}/{TaskId(s.step, s.number)}/{s.output}" for s in found]
 
     def _rows(self) -> list[tuple[str, str]]:
         rows = []

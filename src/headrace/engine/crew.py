@@ -49,12 +49,13 @@ class LogRules(NamedTuple):
     """How logs of attempts are kept.
 
     ``cut`` stands where the rest was dropped (empty: a line of Headrace's); ``killed`` ends the stderr of an attempt
-    that was cancelled (empty: nothing does).
+    that was cancelled (empty: nothing does), and what ``failed`` says that of one that failed.
     """
 
     limit: int = LOG_LIMIT
     cut: str = ""
     killed: str = ""
+    failed: Callable[[AttemptFailed], str] | None = None
 
     @property
     def cut_line(self) -> bytes:
@@ -65,13 +66,14 @@ class LogRules(NamedTuple):
 class _Attempt:
     """An attempt in a worker's hands."""
 
-    __slots__ = ("kept", "lost", "memory", "number", "seq", "task", "token", "told")
+    __slots__ = ("broken_off", "kept", "lost", "memory", "number", "seq", "task", "token", "told")
 
     def __init__(self, task: Task, token: int) -> None:
         self.task = task
         self.token = token
         self.number = task.attempt
         self.seq = 0
+        self.broken_off = False  # its stderr does not end with a whole line
         self.kept = [0, 0]
         self.lost = [False, False]
         self.memory = 0  # when it was last found to use more than it may
@@ -127,8 +129,8 @@ class Crew:
         self._writes: list[Write] = []
         self._lost: list[tuple[TaskId, int, str]] = []
         self.last_line: tuple[str, str] = ("", "")
-        #: Told, under the driver's lock, of every attempt that begins (stream -1) and of all that it prints:
-        #: ``(task, pid, stream, data)``.
+        #: Told, under the driver's lock, of every attempt that begins (stream -1), of all that it prints, and of what
+        #: ends the log of one that failed (stream -2): ``(task, pid, stream, data)``.
         self.watch: Callable[[Task, int, int, bytes], None] | None = None
         self.log_rules = LogRules()
         #: Values of secrets by name; each worker gets them before its next attempt.
@@ -158,7 +160,7 @@ class Crew:
         if task.step.id not in worker.known:
             worker.known.add(task.step.id)
             parts.append(frame(task.step.define))
-        name = f"{self._run_name}/{task.id.step}/{task.id.number}"
+        name = f"{self._run_name}/{task.id}"
         message = Execute(
             start.token, task.step.id, name, task.attempt, _arguments(task), start.gpus, task.attempts_before
         )
@@ -298,19 +300,19 @@ class Crew:
         elif message.bad_blob and (source := _source_of(attempt.task, message.bad_blob)):
             self._lost.append((source[0], message.token, source[1]))
         else:
-            events.append(
-                AttemptFailed(
-                    message.token,
-                    message.failure,
-                    message.error,
-                    now,
-                    message.traceback,
-                    message.exception,
-                    message.classes,
-                    message.usage,
-                    where=worker.where,
-                )
+            failed = AttemptFailed(
+                message.token,
+                message.failure,
+                message.error,
+                now,
+                message.traceback,
+                message.exception,
+                message.classes,
+                message.usage,
+                where=worker.where,
             )
+            self._end_log(worker, attempt, failed)
+            events.append(failed)
         if worker.queue:
             self._tell_begin(worker)
             events.append(Promote(worker.queue[0].token, now))
@@ -342,9 +344,12 @@ class Crew:
             self._at.pop(current.token, None)
             slot = slots.get(current.token)
             self._pump(worker, current, now, None)
-            if self.log_rules.killed and slot is not None and slot.reason == CANCELLED:
-                self._keep(worker, current, 1, f"{self.log_rules.killed}\n".encode(), now)
-            events.append(self._post_mortem(worker, current, slot, ended, now))
+            failed = self._post_mortem(worker, current, slot, ended, now)
+            if slot is None or slot.reason != CANCELLED:
+                self._end_log(worker, current, failed)
+            elif self.log_rules.killed:
+                self._keep(current, 1, f"{self.log_rules.killed}\n".encode(), now)
+            events.append(failed)
         if worker.queue:
             events.append(self._take_back(worker, now))
         worker.link.sock.close()
@@ -421,9 +426,18 @@ class Crew:
         if data:
             if self.watch is not None:
                 self.watch(attempt.task, worker.link.pid, stream, data)
-            self._keep(worker, attempt, stream, data, now)
+            self._keep(attempt, stream, data, now)
 
-    def _keep(self, worker: _Worker, attempt: _Attempt, stream: int, data: bytes, now: float) -> None:
+    def _end_log(self, worker: _Worker, attempt: _Attempt, failed: AttemptFailed) -> None:
+        """Let the log of an attempt that failed end as the rules say."""
+        if self.log_rules.failed is None:
+            return
+        data = f"{self.log_rules.failed(failed)}\n".encode()
+        self._keep(attempt, 1, b"\n" + data if attempt.broken_off else data, failed.now)
+        if self.watch is not None:
+            self.watch(attempt.task, worker.link.pid, -2, data)
+
+    def _keep(self, attempt: _Attempt, stream: int, data: bytes, now: float) -> None:
         step, number = attempt.task.id
         self._writes.append(
             LogChunk(
@@ -438,6 +452,8 @@ class Crew:
             )
         )
         attempt.seq += 1
+        if stream == 1:
+            attempt.broken_off = not data.endswith(b"\n")
         last = data.rstrip().rpartition(b"\n")[2]
         if last:
             self.last_line = (str(attempt.task.id), last[:500].decode(errors="replace"))

@@ -41,7 +41,7 @@ from headrace.engine.events import (
 from headrace.engine.state import CANCELLED, EngineState, Lane, Recorded, Slot
 from headrace.engine.tasks import PendingInput, PendingSource, Problem, Task, described
 from headrace.model.messages import Output
-from headrace.model.records import AttemptRecord, TaskId
+from headrace.model.records import AttemptRecord, TaskId, node_number
 from headrace.model.states import AttemptState, Failure, TaskState
 
 #: An attempt expected to take less than this many seconds in all may be sent ahead of its turn.
@@ -104,22 +104,33 @@ def _identify(state: EngineState, task: Task, now: float, out: list[Command]) ->
     state.occurrences[same] = task.occurrence + 1
     task.key = keys.task_key(step.name, digest, task.occurrence)
     before = state.recorded.pop(task.key, None)
-    if before is not None:
+    if before is None or (before.origin and step.counter):
+        task.id = TaskId(step.name, _number(state, task))
+    else:
         task.id = before.record.id
+    if before is not None:
         task.attempt = task.attempts_before = 0 if before.origin else before.record.attempts
         unchanged = before.record.code == step.code or state.options.reuse_changed
         if before.outputs is not None and unchanged:
             _reuse(state, task, before, before.outputs, now, out)
             return True
-    else:
-        number = state.next_number.get(step.name, 1)
-        state.next_number[step.name] = number + 1
-        task.id = TaskId(step.name, number)
     if step.policy.cache and state.options.use_cache:
         out.append(Lookup(task))
     else:
         _ready(state, task, now)
     return False
+
+
+def _number(state: EngineState, task: Task) -> int:
+    """The number of a task that the run did not know yet."""
+    if task.beside is not None:
+        first, node = task.beside
+        return node_number(first.id.number, node)
+    step = task.step
+    counter = step.counter or step.name
+    number = state.next_number.get(counter, state.highest + 1 if step.counter else 1)
+    state.next_number[counter] = number + 1
+    return number
 
 
 def was_finished(state: EngineState, task: Task) -> bool:

@@ -26,4 +26,4 @@ def look_up(task: Task, metadata: MetadataStore, artifacts: ArtifactStore, now: 
         metadata.forget_cached(key)
         return CacheAnswer(task, None, "", now)
     outputs = tuple(Output(r.name, r.value, r.preview) for r in records)
-    return CacheAnswer(task, outputs, f"{origin.name}/{entry.step}/{entry.number}", now)
+    return CacheAnswer(task, outputs, f"{origin.name}/{task_id}", now)

@@ -15,7 +15,7 @@ from headrace.engine.events import Event
 from headrace.engine.tasks import Task
 from headrace.model.messages import Output
 from headrace.model.policy import Resources
-from headrace.model.records import TaskRecord
+from headrace.model.records import NODES, TaskRecord
 from headrace.model.states import TaskState
 
 #: Why an attempt is killed that nobody wants any more.
@@ -74,6 +74,7 @@ class EngineState:
         self.recorded: dict[bytes, Recorded] = dict(recorded or {})
         self.occurrences: dict[tuple[str, bytes], int] = {}
         self.next_number: dict[str, int] = {}
+        self.highest = 0  # of all tasks that earlier sessions of the run left
         self.live: set[Task] = set()
         self.lanes: dict[LaneShape, Lane] = {}
         self.slots: dict[int, Slot] = {}
@@ -84,6 +85,8 @@ class EngineState:
         for one in self.recorded.values():
             record = one.record
             self.next_number[record.step] = max(self.next_number.get(record.step, 1), record.number + 1)
+            if not one.origin:
+                self.highest = max(self.highest, record.number % NODES)
 
     def used(self) -> tuple[float, int, int]:
         """Cores, bytes and devices under lease; slots sent ahead wait their turn and use nothing."""

@@ -26,7 +26,8 @@ class StepLoad(msgspec.Struct, eq=False):
 class StepInfo(msgspec.Struct, eq=False):
     """A step with one policy as the engine knows it. ``id`` is the number of its definition, ``code`` its fingerprint.
 
-    ``load`` is that of the step's name: limits hold for all calls of a step together.
+    ``load`` is that of the step's name: limits hold for all calls of a step together. Tasks of steps with the same
+    ``counter`` are numbered together; without one, a step's tasks are numbered by themselves.
     """
 
     id: int
@@ -36,6 +37,7 @@ class StepInfo(msgspec.Struct, eq=False):
     code: bytes = b""
     environment: bytes = b""
     load: StepLoad = msgspec.field(default_factory=StepLoad)
+    counter: str = ""
 
 
 class PendingSource(msgspec.Struct, array_like=True):
@@ -76,6 +78,7 @@ class Task:
         "__weakref__",
         "attempt",
         "attempts_before",
+        "beside",
         "created",
         "dependents",
         "handle",
@@ -103,6 +106,7 @@ class Task:
         self.inputs: tuple[Input, ...] = ()
         self.state = TaskState.WAITING
         self.id = NO_ID
+        self.beside: tuple[Task, int] | None = None  # the first task of a gang, and which node of it this one is
         self.key = b""
         self.occurrence = 0
         self.attempt = 0

@@ -15,6 +15,33 @@ import msgspec
 from headrace.model.states import AttemptState, RunState, TaskState
 from headrace.model.values import Blob, Packed, Preview
 
+#: Numbers of tasks from here on are those of nodes of a gang: node 1 of the gang whose first task is 2 is 1000000002,
+#: and is written ``2_node_1``.
+NODES = 10**9
+_NODE = "_node_"
+
+
+def node_number(first: int, node: int) -> int:
+    """The number of a node of the gang whose first task is number ``first``."""
+    return first + node * NODES
+
+
+def task_text(number: int) -> str:
+    """The number of a task as people write it."""
+    return f"{number % NODES}{_NODE}{number // NODES}" if number >= NODES else str(number)
+
+
+def task_number(text: str) -> int | None:
+    """The number of the task that people write so; None when it can be none."""
+    first, node, index = text.partition(_NODE)
+    if not _is_short_number(first) or (node and not _is_short_number(index)):
+        return None
+    return node_number(int(first), int(index) if node else 0)
+
+
+def _is_short_number(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) <= 9
+
 
 class TaskId(NamedTuple):
     """A task within a run."""
@@ -23,7 +50,7 @@ class TaskId(NamedTuple):
     number: int
 
     def __str__(self) -> str:
-        return f"{self.step}/{self.number}"
+        return f"{self.step}/{task_text(self.number)}"
 
 
 #: Numbers of runs from here on are those of another system, such as times in microseconds: a run that came from there

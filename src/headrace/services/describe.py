@@ -9,7 +9,7 @@ from headrace.model.errors import StoreDamagedError
 from headrace.model.records import FLOW_TASK, ArtifactRecord, RunDetails, RunRecord, TaskId, TaskRecord
 from headrace.model.states import TaskState
 from headrace.services.listing import RunRow, rows_of
-from headrace.services.names import is_number, task_name
+from headrace.services.names import read_task, task_name
 from headrace.services.tracebacks import users_frames
 from headrace.stores.metadata.protocol import MetadataStore
 
@@ -193,7 +193,7 @@ def failure_of(metadata: MetadataStore, run: RunRecord) -> FailureView | None:
     error, traceback, failure, count = run.error, run.traceback, "", 0
     if run.failed_task:
         step, _, number = run.failed_task.rpartition("/")
-        task = TaskId(step, int(number)) if is_number(number) else FLOW_TASK
+        task = FLOW_TASK if (known := read_task(number)) is None else TaskId(step, known)
         attempts = metadata.attempts(run.id, task)
         count = len(attempts)
         if attempts:

@@ -10,6 +10,7 @@ import msgspec
 from headrace.model.records import LogChunk, RunRecord, TaskId
 from headrace.model.states import RunState
 from headrace.services.listing import driver_of
+from headrace.services.names import task_name
 from headrace.stores.metadata.protocol import MetadataStore
 
 
@@ -79,6 +80,6 @@ class LogView(msgspec.Struct, frozen=True, kw_only=True):
 
 def view_chunk(run: RunRecord, chunk: LogChunk) -> LogView:
     """A chunk for showing."""
-    name = f"{run.name}/{chunk.step}/{chunk.number}" if chunk.step else run.name
+    name = task_name(run, TaskId(chunk.step, chunk.number))
     text = chunk.data.decode(errors="replace")
     return LogView(task=name, attempt=chunk.attempt, stream=chunk.stream, time=chunk.time, text=text)

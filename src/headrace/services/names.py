@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from headrace.model.errors import NotFoundError
-from headrace.model.records import RunRecord, TaskId, TaskRecord
+from headrace.model.records import RunRecord, TaskId, TaskRecord, task_number
 from headrace.stores.metadata.protocol import MetadataStore
 
 _FORMS = "names look like train/42 (a run), train (its newest run), train/42/fit/3 (a task)"
@@ -38,9 +38,10 @@ def parse_name(text: str) -> Name:
     step = rest.pop(0) if rest else ""
     task = None
     if rest:
-        if not is_number(rest[0]):
+        task = read_task(rest[0])
+        if task is None:
             raise NotFoundError(f"{text!r}: {rest[0]!r} is no number of a task; {_FORMS}")
-        task = _int(rest.pop(0))
+        rest = rest[1:]
     if len(rest) > 1:
         raise NotFoundError(f"{text!r} has too many parts; {_FORMS}")
     return Name(flow, number, step, task, rest[0] if rest else "")
@@ -49,6 +50,11 @@ def parse_name(text: str) -> Name:
 def is_number(text: str) -> bool:
     """Whether ``text`` is a whole number in plain digits."""
     return text.isascii() and text.isdigit()
+
+
+def read_task(text: str) -> int | None:
+    """The number of a task, as ``3`` or, of a node of a gang, ``2_node_1``; None when it can be none."""
+    return _int(text) if is_number(text) else task_number(text)
 
 
 def _int(text: str) -> int:
@@ -104,10 +110,11 @@ def find_task(metadata: MetadataStore, run: RunRecord, name: Name) -> TaskRecord
     if name.task is None and len(tasks) == 1:
         return tasks[0]
     if name.task is None:
-        raise NotFoundError(f"step {name.step!r} of {run.name} has several tasks; name one: {run.name}/{name.step}/1")
+        raise NotFoundError(f"step {name.step!r} of {run.name} has several tasks; name one: {run.name}/{tasks[0].id}")
     counts = [one for one in metadata.step_counts(run.id) if one.step == name.step]
     total = sum(one.count for one in counts)
-    raise NotFoundError(f"{run.name} has no task {name.step}/{name.task}; step {name.step!r} has {total}")
+    there = f"it is {tasks[0].id}" if total == 1 else f"step {name.step!r} has {total}, the first is {tasks[0].id}"
+    raise NotFoundError(f"{run.name} has no task {TaskId(name.step, name.task)}; {there}")
 
 
 def find_step(
@@ -136,4 +143,4 @@ def find_step(
 
 def task_name(run: RunRecord, task: TaskId) -> str:
     """``train/42/fit/3``; the run's own name for the flow function."""
-    return f"{run.name}/{task.step}/{task.number}" if task.step else run.name
+    return f"{run.name}/{task}" if task.step else run.name

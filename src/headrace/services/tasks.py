@@ -162,7 +162,7 @@ def view_inputs(
 def _view_input(
     run: RunRecord, one: Input, outputs: dict[TaskId, dict[str, ArtifactRecord]], artifacts: ArtifactStore
 ) -> InputView:
-    sources = [f"{run.name}/{s.step}/{s.number}/{s.output}" for s in one.sources]
+    sources = [f"{run.name}/{TaskId(s.step, s.number)}/{s.output}" for s in one.sources]
     text, kind = plain_text(one.value, artifacts), ""
     if one.template:
         count = len(one.sources)

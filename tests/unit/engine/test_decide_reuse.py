@@ -5,11 +5,13 @@ from __future__ import annotations
 import msgspec
 import pytest
 
+from headrace.engine.events import Submit
 from headrace.engine.state import Recorded
+from headrace.engine.tasks import StepInfo, Task
 from headrace.model.policy import Retry
-from headrace.model.records import TaskId, TaskRecord
+from headrace.model.records import TaskId, TaskRecord, task_number
 from headrace.model.states import TaskState
-from headrace.testing.engine import Bench, output, resolved, written
+from headrace.testing.engine import Bench, argument, output, resolved, written
 
 
 def first_session() -> dict[bytes, Recorded]:
@@ -148,3 +150,67 @@ def test_a_reused_cached_result_keeps_its_origin() -> None:
     }
     bench = Bench(left, session=2)
     assert bench.submit(bench.step("load"), "x").origin == "train/1/load/7"
+
+
+def counted(bench: Bench, name: str) -> StepInfo:
+    """A step whose tasks are numbered with those of all others of its kind."""
+    step = bench.step(name)
+    step.counter = "*"
+    return step
+
+
+def test_steps_with_one_counter_are_numbered_together() -> None:
+    bench = Bench()
+    load, fit, alone = counted(bench, "load"), counted(bench, "fit"), bench.step("alone")
+    calls = [(load, "a"), (fit, "a"), (alone, "a"), (load, "b"), (alone, "b"), (fit, "b")]
+    found = [str(bench.submit(step, value).id) for step, value in calls]
+    assert found == ["load/1", "fit/2", "alone/1", "load/3", "alone/2", "fit/4"]
+
+
+def test_nodes_of_a_gang_share_the_number_of_the_first() -> None:
+    bench = Bench()
+    step = counted(bench, "train")
+    first = bench.submit(step, "0")
+    nodes = []
+    for node in (1, 2):
+        task = Task(step, (argument("arg0", str(node)),))
+        task.beside = (first, node)
+        bench.feed(Submit(task, bench.clock.now))
+        nodes.append(str(task.id))
+    assert (str(first.id), nodes, str(bench.submit(step, "3").id)) == (
+        "train/1",
+        ["train/1_node_1", "train/1_node_2"],
+        "train/2",
+    )
+    assert [task_number(text) for text in ("1_node_2", "7", "_node_1", "1_node_", "x")] == [
+        2_000_000_001,
+        7,
+        *[None] * 3,
+    ]
+
+
+def test_a_later_session_counts_on_from_the_highest_number() -> None:
+    bench = Bench()
+    load, fit = counted(bench, "load"), counted(bench, "fit")
+    bench.start()
+    first, second = bench.submit(load, "x"), bench.submit(fit, "x")
+    bench.start()
+    bench.run(first, output("data"))
+    bench.run(second, output("model"))
+    again = Bench(bench.recorded(), session=2)
+    load, fit, late = counted(again, "load"), counted(again, "fit"), counted(again, "late")
+    found = [str(again.submit(step, value).id) for step, value in ((late, "x"), (load, "x"), (fit, "y"), (fit, "x"))]
+    assert found == ["late/3", "load/1", "fit/4", "fit/2"]
+
+
+def test_what_another_run_finished_is_counted_anew() -> None:
+    recorded = {
+        key: msgspec.structs.replace(one, origin=f"other/1/{one.record.id}") for key, one in first_session().items()
+    }
+    bench = Bench(recorded)
+    load, fit = counted(bench, "load"), counted(bench, "fit")
+    late = bench.submit(load, "new")
+    first = bench.submit(load, "x")
+    then = bench.submit(fit, first)
+    assert [str(one.id) for one in (late, first, then)] == ["load/1", "load/2", "fit/3"]
+    assert (first.origin, then.origin) == ("other/1/load/1", "other/1/fit/1")

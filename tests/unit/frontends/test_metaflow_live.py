@@ -11,6 +11,8 @@ import pytest
 from headrace.frontends.metaflow.running import livetasks
 from headrace.frontends.metaflow.running.console import Console
 from headrace.frontends.metaflow.running.livetasks import LiveTasks
+from headrace.model.policy import StepPolicy
+from headrace.model.records import TaskId
 
 
 class _Loop:
@@ -32,7 +34,7 @@ class _Task:
     attempt, attempts_before = 1, 0
 
     def __init__(self, number: int) -> None:
-        self.id = f"fit/{number}"
+        self.id = TaskId("fit", number)
 
 
 class _Told(Console):
@@ -51,7 +53,7 @@ class _Told(Console):
 def test_a_long_run_says_from_time_to_time_how_far_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(livetasks, "_EVERY", 0.01)
     loop, console = _Loop(), _Told()
-    plans: Any = {"fit": SimpleNamespace(spec=SimpleNamespace(retries=0))}
+    plans: Any = {"fit": SimpleNamespace(spec=SimpleNamespace(retries=0), policy=StepPolicy())}
     live = LiveTasks(SimpleNamespace(loop=loop), plans, console)  # type: ignore[arg-type]
     tasks: list[Any] = [_Task(1), _Task(2), _Task(3)]
     live.submit({task: lambda: None for task in tasks})

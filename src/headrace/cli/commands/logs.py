@@ -57,6 +57,12 @@ def logs_command(
         click.echo(f"{name or run.name}: nothing was written.", err=True)
 
 
+def _name(step: str, number: int) -> str:
+    from headrace.model.records import TaskId
+
+    return str(TaskId(step, number))
+
+
 class _Json:
     def __init__(self, run: RunRecord) -> None:
         self._run = run
@@ -104,7 +110,7 @@ class _Lines:
             whole = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(chunk.time))
             head += f"{whole}.{int(chunk.time % 1 * 1000):03d} "
         if self._prefix:
-            task = f"{chunk.step}/{chunk.number}" if chunk.step else "flow"
+            task = _name(chunk.step, chunk.number) if chunk.step else "flow"
             head += f"{task} "
             if colours():
                 head = click.style(head, fg="red" if chunk.stream == "err" else "cyan")
@@ -112,7 +118,7 @@ class _Lines:
 
     def close(self) -> None:
         for (step, number, _, _), rest in self._open.items():
-            task = f"{step}/{number} " if self._prefix else ""
+            task = f"{_name(step, number)} " if self._prefix else ""
             _emit(task.encode() + rest + b"\n")
 
 

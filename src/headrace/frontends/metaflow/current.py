@@ -11,6 +11,8 @@ _facts: ContextVar[dict[str, Any] | None] = ContextVar("headrace_metaflow_curren
 _process: list[dict[str, Any]] = []
 #: What was chosen outside of tasks; see ``choices``.
 _outside: dict[str, Any] = {}
+#: What is known of a flow before it runs; see ``define``.
+_defined: dict[str, Any] = {}
 
 #: A fact that only a spun task knows.
 SPUN_FACT = "_spun"
@@ -31,6 +33,12 @@ def facts() -> dict[str, Any]:
 def choices() -> dict[str, Any]:
     """What code here chose for itself: a task's choices end with it, though its process goes on to other tasks."""
     return facts() or _outside
+
+
+def define(known: dict[str, Any]) -> None:
+    """Say what ``current`` knows before any task: of the flow whose parameters and mutators are being called."""
+    _defined.clear()
+    _defined.update(known)
 
 
 def enter(new: dict[str, Any]) -> None:
@@ -62,7 +70,7 @@ _NAMES = (
     "tempdir",
     "is_running_flow",
 )
-_MADE_ON_DEMAND = ("graph", "trigger")
+_MADE_ON_DEMAND = ("graph", "graph_info", "trigger")
 
 
 class Current:
@@ -72,6 +80,8 @@ class Current:
         if name.startswith("__"):
             raise AttributeError(name)
         known = facts()
+        if not known and name in _defined:
+            return _defined[name]
         if name in known:
             value = known[name]
             return value() if name in _MADE_ON_DEMAND else value
@@ -84,7 +94,7 @@ class Current:
         if name == "graph":
             raise RuntimeError("Graph is not available: no flow is running here")
         if name == "tags":
-            return frozenset()
+            return set()
         if name in makers:
             return makers[name](known["pathspec"]) if known else None
         if name == "parallel" and GANGS in known:
@@ -105,7 +115,7 @@ class Current:
         return sorted({*object.__dir__(self), *known, *self})
 
     def __iter__(self) -> Iterator[str]:
-        return (name for name in facts() if not name.startswith("_"))
+        return (name for name in facts() or _defined if not name.startswith("_"))
 
 
 current = Current()

@@ -66,7 +66,7 @@ STEP_DEFAULTS: dict[str, dict[str, Any]] = {
     "kubernetes": _KUBERNETES,
 }
 FLOW_DEFAULTS: dict[str, dict[str, Any]] = {
-    "project": {"name": None, "branch": None, "production": False},
+    "project": {"name": None, "production": False, "branch": None},
     "schedule": {"cron": None, "weekly": False, "daily": True, "hourly": False, "timezone": None},
     "trigger": {"event": None, "events": [], "options": {}},
     "trigger_on_finish": {"flow": None, "flows": [], "options": {}},

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from headrace.frontends.metaflow.authoring.splits import Frame
 from headrace.frontends.metaflow.names import stored
+from headrace.model.records import NODES, task_number
 
 #: Decorators that make a step one of a gang's.
 GANG_DECORATORS = ("parallel", "pytorch_parallel")
@@ -37,7 +38,7 @@ def place_of(stack: list[Frame], task: str) -> Parallel | None:
     if not stack or not stack[-1].is_gang:
         return None
     frame = stack[-1]
-    control = int(task.rpartition("/")[2]) - frame.index  # nodes are numbered in one go
+    control = (task_number(task.rpartition("/")[2]) or 0) % NODES
     return Parallel(_ADDRESS, frame.num_splits, frame.index, str(control))
 
 

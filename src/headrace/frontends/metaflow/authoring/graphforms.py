@@ -89,6 +89,15 @@ def decorator_info(one: Decorator) -> dict[str, Any]:
     }
 
 
+def _user_decorator_info(one: Any) -> dict[str, Any]:
+    return {
+        "name": f"{type(one).__module__}.{type(one).__qualname__}",
+        "attributes": plain({"_args": one._args, **one._kwargs}),
+        "statically_defined": one.statically_defined,
+        "inserted_by": one.inserted_by,
+    }
+
+
 def step_info(node: Any) -> dict[str, Any]:
     """A step as plain values."""
     kind = "split-parallel" if node.parallel_foreach else _TYPES.get(node.type, node.type)
@@ -98,7 +107,10 @@ def step_info(node: Any) -> dict[str, Any]:
         "line": node.func_lineno,
         "source_file": node.source_file,
         "doc": node.doc,
-        "decorators": [decorator_info(one) for one in node.decorators],
+        "decorators": [
+            *(decorator_info(one) for one in node.decorators),
+            *(_user_decorator_info(one) for one in (*node.wrappers, *node.function.config_decorators)),
+        ],
         "next": list(node.out_funcs),
         "node_info": plain(node.node_info),
     }

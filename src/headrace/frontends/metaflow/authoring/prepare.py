@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+from collections.abc import Callable
 from typing import Any
 
 from headrace.frontends.metaflow.authoring.configs import Config, evaluated, unwrap
 from headrace.frontends.metaflow.authoring.decorators import flow_decorators
 from headrace.frontends.metaflow.authoring.parameters import ParameterContext
+from headrace.frontends.metaflow.authoring.projects import Naming, project_facts
 from headrace.frontends.metaflow.authoring.userdecorators import MutableFlow, MutableStep
+from headrace.frontends.metaflow.current import define
 from headrace.frontends.metaflow.exceptions import CommandUsageException, MetaflowException
 
 #: Options before the command that take no value.
@@ -59,11 +63,17 @@ def _from_variable(name: str) -> dict[str, Any]:
 
 
 def prepare(
-    cls: Any, files: dict[str, Any], texts: dict[str, Any], user: str, given: dict[str, Any] | None = None
+    cls: Any,
+    files: dict[str, Any],
+    texts: dict[str, Any],
+    user: str,
+    given: dict[str, Any] | None = None,
+    naming: Naming | None = None,
 ) -> None:
     """Make ``cls`` ready to be looked at: afterwards it holds no expression over configs.
 
-    ``given`` are values of configs that are known already, as those of a run that is resumed.
+    ``given`` are values of configs that are known already, as those of a run that is resumed; ``naming`` is what the
+    command line says of its project.
 
     Raises:
         MetaflowException: a config cannot be had, an expression cannot be evaluated, or a mutator raised.
@@ -83,8 +93,16 @@ def prepare(
         values[attribute] = values[name] = config.resolve(context, files.get(name), texts.get(name))
     cls._config_values = {attribute: values[attribute] for attribute in configs}
     _evaluate(cls, values)
-    _mutate(cls, values)
+    _mutate(cls, values, lambda: define_flow(cls, naming or Naming(), user))
     _check_parameters(cls, values)
+
+
+def define_flow(cls: Any, naming: Naming, user: str) -> None:
+    """Let ``current`` know the flow and its project; one that is named wrongly is refused when the flow is checked."""
+    cls._headrace_known = {"flow_name": cls.__name__}
+    with contextlib.suppress(MetaflowException):
+        cls._headrace_known |= project_facts(cls, naming.branch, naming.production, user)
+    define(cls._headrace_known)
 
 
 def _refuse_unknown(configs: dict[str, Config], names: list[str]) -> None:
@@ -129,7 +147,7 @@ def _check_parameters(cls: Any, values: dict[str, Any]) -> None:
         seen.add(parameter.name.lower())
 
 
-def _mutate(cls: Any, values: dict[str, Any]) -> None:
+def _mutate(cls: Any, values: dict[str, Any], between: Callable[[], None]) -> None:
     for function in cls._steps.values():
         for one in (*function.wrappers, *function.config_decorators):
             one.external_init(values)
@@ -143,6 +161,7 @@ def _mutate(cls: Any, values: dict[str, Any]) -> None:
     for function in list(cls._steps.values()):
         for one in list(function.config_decorators):
             one.pre_mutate(MutableStep(early, function))
+    between()  # decorators are settled: their flow has its names from here on
     late = MutableFlow(cls, named, early=False)
     for mutator in mutators:
         mutator.mutate(late)

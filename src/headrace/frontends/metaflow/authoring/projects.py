@@ -2,13 +2,33 @@
 
 from __future__ import annotations
 
-from typing import Any
+import itertools
+import os
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 from headrace.frontends.metaflow.authoring.decorators import flow_decorators
 from headrace.frontends.metaflow.exceptions import MetaflowException
 
 _NAME = frozenset("abcdefghijklmnopqrstuvwxyz0123456789_")
 _LONGEST = 128
+#: Words of an environment variable that mean yes, as click has them.
+_YES = frozenset(["1", "true", "t", "yes", "y", "on"])
+
+
+class Naming(NamedTuple):
+    """What is said of the project beside its decorator."""
+
+    branch: str | None = None
+    production: bool = False
+
+
+def naming_of(argv: Sequence[str]) -> Naming:
+    """What a command's words, or the environment, say of the project, before it is known which options there are."""
+    branch = next((value for option, value in itertools.pairwise(argv) if option == "--branch"), None)
+    branch = next((one.partition("=")[2] for one in argv if one.startswith("--branch=")), branch)
+    production = "--production" in argv or os.environ.get("METAFLOW_PRODUCTION", "").lower() in _YES
+    return Naming(branch or os.environ.get("METAFLOW_BRANCH") or None, production)
 
 
 def _chosen(what: str, given: dict[str, Any], option: Any, default: Any) -> Any:

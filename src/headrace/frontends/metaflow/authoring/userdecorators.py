@@ -46,6 +46,8 @@ class _UserBase:
     _args: tuple[Any, ...] = ()
     _kwargs: dict[str, Any] = {}  # noqa: RUF012 - replaced, never changed
     decorator_name = ""
+    statically_defined = True
+    inserted_by: list[str] | None = None
 
     def __init_subclass__(cls, **more: Any) -> None:
         super().__init_subclass__(**more)
@@ -440,17 +442,18 @@ class MutableFlow(_Mutable):
     @property
     def configs(self) -> Iterator[tuple[str, Any]]:
         """The configs by name."""
-        return iter(self._values.items())
+        yield from self._values.items()
 
     @property
     def parameters(self) -> Iterator[tuple[str, Parameter]]:
         """The parameters by name."""
-        return iter(sorted(self._cls._parameters().items()))
+        yield from sorted(self._cls._parameters().items())
 
     @property
     def steps(self) -> Iterator[tuple[str, MutableStep]]:
         """The steps by name."""
-        return iter([(name, MutableStep(self, function)) for name, function in sorted(self._cls._steps.items())])
+        for name, function in sorted(self._cls._steps.items()):
+            yield name, MutableStep(self, function)
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):

@@ -18,7 +18,7 @@ from headrace.frontends.metaflow.exceptions import (
     MetaflowNotFound,
 )
 from headrace.frontends.metaflow.identity import user_name
-from headrace.frontends.metaflow.taskids import run_number
+from headrace.frontends.metaflow.taskids import run_number, task_number
 from headrace.model.errors import NotFoundError
 from headrace.model.records import RunRecord, TaskId
 from headrace.model.states import RunState
@@ -274,8 +274,9 @@ class FoundRun(RunReader):
         """Let a task that looks around in its own run find itself: its row is on its way when it begins."""
         if self._is_own:
             step, number = facts()["pathspec"].split("/")[2:]
+            own = TaskId(step, task_number(number) or 0)
             until = time.monotonic() + _PATIENCE
-            while self.metadata.task(self.id, TaskId(step, int(number))) is None and time.monotonic() < until:
+            while self.metadata.task(self.id, own) is None and time.monotonic() < until:
                 time.sleep(0.005)
             self._is_own = False
 

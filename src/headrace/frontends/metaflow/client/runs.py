@@ -338,7 +338,7 @@ class Step(InRun):
 
     def _related(self, steps: Iterator[str]) -> Iterator[Step]:
         run, there = "/".join(self.path_components[:2]), _step_names(self._run)
-        return iter([Step._near(f"{run}/{name}", self) for name in dict.fromkeys(steps) if name in there])
+        return (Step._near(f"{run}/{name}", self) for name in dict.fromkeys(steps) if name in there)
 
 
 __all__ = [

@@ -18,7 +18,7 @@ from headrace.frontends.metaflow.client.code import MetaflowCode, code_of, envir
 from headrace.frontends.metaflow.client.metadata import Metadata, entries_of
 from headrace.frontends.metaflow.client.providers import SPIN
 from headrace.frontends.metaflow.names import ATTEMPT, CARD, FOREACH, INPUTS, SUCCESS, TRANSITION, is_artifact, stored
-from headrace.frontends.metaflow.taskids import shown, task_number, task_text
+from headrace.frontends.metaflow.taskids import shown, task_number
 from headrace.model.records import ArtifactRecord, AttemptRecord, TaskId, TaskRecord
 from headrace.model.states import FINAL_TASK_STATES, Failure, TaskState
 from headrace.model.values import Packed
@@ -226,7 +226,7 @@ class Task(InRun):
 
     def _addresses(self, tasks: list[TaskId]) -> Iterator[str]:
         run = "/".join(self.path_components[:2])
-        return iter([f"{run}/{one.step}/{task_text(one.number)}" for one in tasks])
+        return (f"{run}/{one}" for one in tasks)
 
     @property
     def parent_task_pathspecs(self) -> Iterator[str]:
@@ -320,7 +320,7 @@ def _utc(seconds: float) -> datetime:
 def task_of(near: InRun, record: TaskRecord, ns: str | None = None) -> Task:
     """The task of a record, without looking for it."""
     run = near._run
-    task = Task._near(f"{run.flow}/{run.number}/{record.step}/{task_text(record.number)}", near, ns=ns)
+    task = Task._near(f"{run.flow}/{run.number}/{record.id}", near, ns=ns)
     task._found = record
     return task
 

@@ -16,7 +16,7 @@ from headrace.frontends.metaflow.authoring.decorators import flow_decorators
 from headrace.frontends.metaflow.authoring.graph import graph_of, lint
 from headrace.frontends.metaflow.authoring.parameters import JSONType, Parameter
 from headrace.frontends.metaflow.authoring.prepare import prepare, split_configs
-from headrace.frontends.metaflow.authoring.projects import project_facts
+from headrace.frontends.metaflow.authoring.projects import naming_of, project_facts
 from headrace.frontends.metaflow.authoring.userdecorators import added_names, full_name
 from headrace.frontends.metaflow.client.providers import keep_runs_at
 from headrace.frontends.metaflow.commands.order import ANY_ORDER, CONFIGS, in_order, options_of_flow, words_of
@@ -58,7 +58,8 @@ def call(cls: Any, argv: list[str]) -> int:
         if resumed and (files or texts):
             raise CommandUsageException("Cannot specify configurations when resuming: they are those of the origin run")
         try:
-            prepare(cls, files, texts, user_name(), _configs_of_origin(cls, argv) if resumed else None)
+            known = _configs_of_origin(cls, argv) if resumed else None
+            prepare(cls, files, texts, user_name(), known, naming_of(argv))
         except MetaflowException:
             if argv[:1] != ["--help"]:  # help is there for those who do something wrong, too
                 raise

@@ -21,7 +21,7 @@ from headrace.frontends.metaflow.authoring.userdecorators import attach_dynamic
 from headrace.frontends.metaflow.client.providers import get_metadata
 from headrace.frontends.metaflow.client.runfacts import fact_input
 from headrace.frontends.metaflow.client.tags import RESUMED, check_count, check_tags, system_tags
-from headrace.frontends.metaflow.current import GANGS, NAMESPACE
+from headrace.frontends.metaflow.current import GANGS, NAMESPACE, define
 from headrace.frontends.metaflow.exceptions import (
     CommandException,
     CommandUsageException,
@@ -32,10 +32,10 @@ from headrace.frontends.metaflow.exceptions import (
 from headrace.frontends.metaflow.identity import user_name
 from headrace.frontends.metaflow.running.console import Console
 from headrace.frontends.metaflow.running.plan import Ground, make_plans, unsupported_notes
-from headrace.frontends.metaflow.running.runtime import KILLED, Runtime
+from headrace.frontends.metaflow.running.runtime import KILLED, Runtime, last_words
 from headrace.frontends.metaflow.running.seeding import seeded
 from headrace.frontends.metaflow.settings import setting
-from headrace.model.records import Input, RunRecord
+from headrace.model.records import Input, RunRecord, task_text
 from headrace.model.states import RunState
 from headrace.model.values import Packed
 from headrace.services.interrupts import Interruptible
@@ -75,6 +75,7 @@ def default_values(cls: Any, given: dict[str, Any]) -> dict[str, Any]:
     Raises:
         MetaflowException: a default cannot be had; CommandException: a required one is missing.
     """
+    define(vars(cls).get("_headrace_known", {}))
     values = {}
     for attribute, parameter in cls._parameters().items():
         if parameter.name in given:
@@ -140,7 +141,7 @@ def launch(cls: Any, values: dict[str, Any], options: RunOptions) -> RunRecord:
     console = Console(str(session.run.number), quiet=options.quiet)
     runtime = Runtime(session, graph, plans, base, console, options.max_num_splits)
     runtime.only_known = options.clone_only
-    session.loop.crew.log_rules = LogRules(options.max_log_size << 20, _CUT, KILLED)
+    session.loop.crew.log_rules = LogRules(options.max_log_size << 20, _CUT, KILLED, last_words)
     try:
         with Interruptible(session.loop):
             record = _drive(session, runtime, console, [*unsupported_notes(cls)], options)
@@ -238,9 +239,10 @@ def _drive(session: Session, runtime: Runtime, console: Console, notes: list[str
         raise
     if runtime.failed:
         step, number = runtime.failed[0].id
-        session.finish(RunState.FAILED, error=f"step {step} failed", failed_task=f"{step}/{number}")
+        failed = str(runtime.failed[0].id)
+        session.finish(RunState.FAILED, error=f"step {step} failed", failed_task=failed)
         console.flush()
-        raise StepFailed(f"Step {step} (task-id {number}) failed.", session.run.name, f"{step}/{number}")
+        raise StepFailed(f"Step {step} (task-id {task_text(number)}) failed.", session.run.name, failed)
     if runtime.only_known and runtime.last is None:  # as far as it could be taken over
         record = session.finish(RunState.INTERRUPTED, error="nothing was to run, only to be taken over")
         console.say(f"Taken over what was finished; nothing ran. `headrace resume {session.run.name}` goes on.")
@@ -302,7 +304,7 @@ def run_facts(cls: Any, options: RunOptions, tags: tuple[str, ...]) -> dict[str,
         "username": user,
         "namespace": f"user:{user}",
         "origin_run_id": str(options.origin.number) if options.origin is not None and not options.same_run else None,
-        "parameter_names": sorted(cls._parameters()),
+        "parameter_names": sorted([*cls._parameters(), *cls._configs()]),
         "tags": list(tags),
         **({NAMESPACE: options.namespace or None} if options.namespace is not None else {}),
         **options.project,

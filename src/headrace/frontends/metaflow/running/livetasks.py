@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from queue import Empty, SimpleQueue
-from time import monotonic
 
 from headrace.engine.tasks import Task
 from headrace.frontends.metaflow.running.console import Console
 from headrace.frontends.metaflow.running.plan import StepPlan
-from headrace.frontends.metaflow.taskids import shown
 from headrace.services.session import Session
 
 #: Seconds between two lines that say how far the run is.
@@ -51,17 +50,17 @@ class LiveTasks:
         Raises:
             LeaseLostError, StoreError: the run cannot go on; and what those raise that are told of an end.
         """
-        due = monotonic() + _EVERY
+        due = time.monotonic() + _EVERY
         while self._live:
             try:
-                happened = self._queue.get(timeout=max(0.0, due - monotonic()))
+                happened = self._queue.get(timeout=max(0.0, due - time.monotonic()))
             except Empty:
                 pass
             else:
                 happened()
-            if self._live and monotonic() >= due:
+            if self._live and time.monotonic() >= due:
                 self._console.say(self._progress())
-                due = monotonic() + _EVERY
+                due = time.monotonic() + _EVERY
             if self._queue.empty():
                 self._console.flush()
 
@@ -72,9 +71,11 @@ class LiveTasks:
 
     def watch(self, task: Task, pid: int, stream: int, data: bytes) -> None:
         """Take what ``Crew.watch`` tells. Under the driver's lock: only remember it."""
-        name, tries = shown(str(task.id)), task.attempt - task.attempts_before
-        if stream < 0:
+        name, tries = str(task.id), task.attempt - task.attempts_before
+        if stream == -1:
             self._queue.put(partial(self._started, name, pid, tries))
+        elif stream == -2:
+            self._queue.put(partial(self._failed, name, tries, data.decode(), time.time()))
         else:
             self._queue.put(partial(self._console.wrote, name, stream, data))
 
@@ -82,7 +83,7 @@ class LiveTasks:
         """How far the steps are that have tasks under way."""
         steps: dict[str, list[bool]] = {}
         for task in self._live:
-            name = shown(str(task.id))
+            name = str(task.id)
             steps.setdefault(name.partition("/")[0], []).append(self._console.has_started(name))
         told = []
         for step, started in steps.items():
@@ -90,9 +91,14 @@ class LiveTasks:
             told.append(f"{step}: {done} of {done + len(started)} done, {running} running")
         return f"Still at it. {'; '.join(told)}."
 
+    def _failed(self, name: str, tries: int, words: str, now: float) -> None:
+        retry = self._plans[name.partition("/")[0]].policy.retry
+        wait = retry.delay if tries <= retry.count else 0.0
+        due = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(now + wait))
+        more = [f"The next try waits until {due}, as minutes_between_retries says."] if wait else []
+        self._console.ended(name, *words.splitlines(), *more, bad=True)
+
     def _started(self, name: str, pid: int, tries: int) -> None:
-        if tries > 1 and self._console.has_started(name):
-            self._console.ended(name, "Task failed.", bad=True)
         text = "Task is starting." if tries == 1 else "Task is starting (retry)."
         if tries > self._plans[name.partition("/")[0]].spec.retries + 1:
             text = "Task fallback is starting to handle the failure."
@@ -100,8 +106,8 @@ class LiveTasks:
 
     def _ended(self, task: Task, then: Callable[[], None]) -> None:
         del self._live[task]
-        self._done[shown(str(task.id)).partition("/")[0]] += 1
+        self._done[task.id.step] += 1
         if self._loop.failure is not None:
-            self._console.ended(shown(str(task.id)))
+            self._console.ended(str(task.id))
             raise self._loop.failure
         then()

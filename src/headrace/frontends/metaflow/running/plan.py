@@ -56,8 +56,9 @@ class Ground(NamedTuple):
 class StepPlan:
     """One step of a run, as the runtime submits it."""
 
-    def __init__(self, name: str, spec: StepSpec, policy: StepPolicy, code: bytes) -> None:
+    def __init__(self, name: str, spec: StepSpec, policy: StepPolicy, code: bytes, within: str = "") -> None:
         self.name = name
+        self.counter = f"{within}*"  # tasks are numbered over the run
         self.spec = spec
         self.policy = policy
         self.code = code
@@ -67,6 +68,7 @@ class StepPlan:
         """The step as the engine knows it in the run of this plan."""
         if self._info is None:
             self._info = session.step(self.name, self.policy, self.code, self._define)
+            self._info.counter = self.counter
         return self._info
 
     def _define(self, number: int) -> Define:
@@ -119,7 +121,7 @@ def make_plans(
             called=ground.called,
         )
         policy = _policy(node.name, function, retries, ground)
-        plans[node.name] = StepPlan(ground.within + node.name, spec, policy, share(function))
+        plans[node.name] = StepPlan(ground.within + node.name, spec, policy, share(function), ground.within)
     return plans
 
 
@@ -143,7 +145,8 @@ def _times(function: Any) -> int:
 
 def _policy(step: str, function: Any, retries: int, ground: Ground) -> StepPolicy:
     retry = find(function, "retry")
-    wait = float(retry.attributes["minutes_between_retries"]) * 60 if retries and retry is not None else 0.0
+    # Only what the file or --with says: Metaflow has a default of two minutes, and does not wait on one machine.
+    wait = float(retry.given.get("minutes_between_retries") or 0) * 60 if retries and retry is not None else 0.0
     count = retries + (_FALLBACKS if find(function, "catch") is not None else 0)
     timeout = find(function, "timeout")
     seconds = timeout_seconds(timeout.attributes) if timeout is not None else 0

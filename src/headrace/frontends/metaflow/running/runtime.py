@@ -6,14 +6,16 @@ The graph is not consulted: what a task says decides. Every task carries the spl
 
 from __future__ import annotations
 
+import signal
 import threading
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
+from headrace.engine.events import AttemptFailed
 from headrace.engine.tasks import PendingInput, PendingSource, Problem, Task
 from headrace.frontends.metaflow.authoring.graph import FlowGraph
-from headrace.frontends.metaflow.authoring.splits import Transition
+from headrace.frontends.metaflow.authoring.splits import GANG, Transition
 from headrace.frontends.metaflow.exceptions import MetaflowException, StepFailed
 from headrace.frontends.metaflow.names import FOREACH, INPUTS, INTERNAL, SUCCESS, TRANSITION
 from headrace.frontends.metaflow.running.console import Console
@@ -21,7 +23,7 @@ from headrace.frontends.metaflow.running.joining import join_shape
 from headrace.frontends.metaflow.running.livetasks import LiveTasks
 from headrace.frontends.metaflow.running.plan import StepPlan
 from headrace.frontends.metaflow.taskids import shown
-from headrace.model.states import TaskState
+from headrace.model.states import Failure, TaskState
 from headrace.model.values import Packed
 from headrace.services.session import Session
 from headrace.stores import codecs
@@ -37,9 +39,11 @@ _GRACE = 5.0
 FINISHED = "Task finished successfully."
 
 
-def failure_lines(problem: Problem) -> list[str]:
-    """What the console says of a task that failed; what the step raised is in its own log."""
-    return [*([problem.error] if problem.failure != "error" else []), "Task failed."]
+def last_words(failed: AttemptFailed) -> str:
+    """What the log of a failed attempt ends with, and the console shows; what the step raised stands there already."""
+    if failed.exit_code == -signal.SIGSEGV:
+        return "Task failed with a segmentation fault."
+    return "Task failed." if failed.failure == Failure.ERROR else f"{failed.error}\nTask failed."
 
 
 class Group:
@@ -134,14 +138,14 @@ class Runtime:
 
     def _ended(self, node: Node) -> None:
         task = node.task
-        name = shown(str(task.id))
+        name = str(task.id)
         if task.problem is not None:
             self._on_failure(task, task.problem, name)
             return
         if self.failed:
             self._console.ended(name)
             return
-        transition = self._transition(task)
+        transition = self._from_gang(node) or self._transition(task)
         if task.origin:
             origin = shown(task.origin.partition("/")[2])
             self._console.say(f"[{self._console.run}/{name}] Cloned from {origin}.")
@@ -166,7 +170,8 @@ class Runtime:
         if problem.failure == "cancelled":
             self._console.ended(name, *([KILLED] if self._console.has_started(name) else []), bad=True)
             return
-        self._console.ended(name, *failure_lines(problem), bad=True)
+        never_ran = (problem.error, "Task failed.") if problem.failure == Failure.INPUT else ()
+        self._console.ended(name, *never_ran, bad=True)
         if not self.failed:
             self._console.say("Workflow failed.", bad=True)
             self._end_others()
@@ -182,6 +187,12 @@ class Runtime:
         timer.daemon = True
         timer.start()
         self._timer = timer
+
+    def _from_gang(self, node: Node) -> Transition | None:
+        """Where a node of a gang leads, whatever it says: to the join, which follows the step of the gang."""
+        frame = node.splits[-1].frame if node.splits else None
+        is_node = frame is not None and frame[1] == GANG and frame[0] in self._graph[node.step].in_funcs
+        return Transition(list(self._graph[node.step].out_funcs)) if is_node else None
 
     def _transition(self, task: Task) -> Transition | None:
         read: Any = codecs.unpack(task.output(TRANSITION), self._store)
@@ -255,10 +266,13 @@ class Runtime:
                 "may run at once. You can raise the maximum with the --max-workers option."
             )
         group = Group(to.splits)
-        children = []
+        children: list[Node] = []
         for index in range(to.splits):
             split = Split(group, index, [node.step, to.var, to.splits, index])
-            children.append(self._node(to.targets[0], table, (*node.splits, split), parents))
+            child = self._node(to.targets[0], table, (*node.splits, split), parents)
+            if to.kind == "parallel" and index:
+                child.task.beside = (children[0].task, index)
+            children.append(child)
         self._submit(children)
 
     def _arrive(self, node: Node, join: str) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from headrace.engine.crew import LogRules
 from headrace.engine.tasks import PendingInput, Task
 from headrace.frontends.metaflow.authoring.decorators import FLOW_DEFAULTS, flow_decorators, keep_only
 from headrace.frontends.metaflow.authoring.gangs import GANG_DECORATORS
@@ -42,10 +43,10 @@ from headrace.frontends.metaflow.running.launch import (
 )
 from headrace.frontends.metaflow.running.livetasks import LiveTasks
 from headrace.frontends.metaflow.running.plan import Ground, StepPlan, make_plans
-from headrace.frontends.metaflow.running.runtime import FINISHED, failure_lines
+from headrace.frontends.metaflow.running.runtime import FINISHED, last_words
 from headrace.frontends.metaflow.running.seeding import seeded
 from headrace.model.errors import NotFoundError, NotStorableError
-from headrace.model.records import Input, TaskId
+from headrace.model.records import Input, TaskId, task_text
 from headrace.model.states import RunState
 from headrace.model.values import Packed
 from headrace.services.interrupts import Interruptible
@@ -187,7 +188,8 @@ def _branches(origin: Any, joined: Input, given: dict[str, Any], stores: Stores)
     for step, frames, holes in branches:
         parent = joined.sources[holes[TRANSITION]]
         names = {name: branch_input(hole) for name, hole in holes.items()}
-        for name, value in given.get(f"{origin.path_components[1]}/{parent.step}/{parent.number}", {}).items():
+        branch = f"{origin.path_components[1]}/{TaskId(parent.step, parent.number)}"
+        for name, value in given.get(branch, {}).items():
             names[name] = branch_input(len(values))
             values[names[name]] = _pack(name, value, stores)
         shape.append([step, frames, names])
@@ -281,6 +283,7 @@ def _drive(session: Session, plan: StepPlan, pending: tuple[PendingInput, ...], 
     task = Task(plan.info(session), pending)
     tasks = LiveTasks(session, {plan.name: plan}, console)
     session.loop.crew.watch = tasks.watch
+    session.loop.crew.log_rules = LogRules(failed=last_words)
     with Interruptible(session.loop):
         try:
             tasks.submit({task: lambda: _show_end(task, console)})
@@ -294,12 +297,11 @@ def _drive(session: Session, plan: StepPlan, pending: tuple[PendingInput, ...], 
         return
     state = RunState.CANCELLED if task.problem.failure == "cancelled" else RunState.FAILED
     session.finish(state, error=task.problem.error, failed_task=str(task.id))
-    raise StepFailed(f"Step {task.id.step} (task-id {task.id.number}) failed.")
+    raise StepFailed(f"Step {task.id.step} (task-id {task_text(task.id.number)}) failed.")
 
 
 def _show_end(task: Task, console: Console) -> None:
-    lines = [FINISHED] if task.problem is None else failure_lines(task.problem)
-    console.ended(str(task.id), *lines, bad=task.problem is not None)
+    console.ended(str(task.id), *([FINISHED] if task.problem is None else ()))
 
 
 __all__ = ["ALLOWED", "SpinOptions", "find_task", "ignored", "parse_pathspec", "spin"]

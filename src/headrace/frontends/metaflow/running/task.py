@@ -25,6 +25,7 @@ from headrace.frontends.metaflow.authoring.graph import graph_of
 from headrace.frontends.metaflow.authoring.graphinfo import graph_info
 from headrace.frontends.metaflow.authoring.parameters import IncludeFile, Parameter
 from headrace.frontends.metaflow.authoring.prepare import prepare
+from headrace.frontends.metaflow.authoring.projects import Naming
 from headrace.frontends.metaflow.authoring.splits import Frame, Transition
 from headrace.frontends.metaflow.authoring.userdecorators import attach_dynamic, call_wrapped
 from headrace.frontends.metaflow.exceptions import (
@@ -181,7 +182,7 @@ def _flow_class(spec: StepSpec) -> Any:
             cls = sys.modules.get(spec.module) or importlib.import_module(spec.module)
             for part in spec.qualname.split("."):
                 cls = getattr(cls, part)
-            prepare(cls, {}, {}, spec.facts["username"], spec.configs)
+            prepare(cls, {}, {}, spec.facts["username"], spec.configs, _naming(spec))
             attach_dynamic(cls, spec.decorators)
             if spec.only is not None:
                 keep_only(cls, spec.only)
@@ -190,6 +191,12 @@ def _flow_class(spec: StepSpec) -> Any:
             setattr(cls, name, _fixed(name, getattr(cls, name, None), _form(cls, name, spec)))
         _classes[key] = cls
     return cls
+
+
+def _naming(spec: StepSpec) -> Naming:
+    """What the command line said of the project of the run."""
+    kind, _, branch = spec.facts.get("branch_name", "").partition(".")
+    return Naming(branch if kind != "user" and branch else None, kind == "prod")
 
 
 def _form(cls: Any, name: str, spec: StepSpec) -> Callable[[Any], Any] | None:
@@ -260,7 +267,8 @@ def task_facts(spec: StepSpec, call: RawCall, state: Artifacts) -> dict[str, Any
         "pathspec": call.task,
         "is_running_flow": True,
         "graph": lambda: graph_info(_flow_class(spec)),
-        "tags": frozenset(spec.facts.get("tags", ())),
+        "graph_info": lambda: graph_info(_flow_class(spec)),
+        "tags": set(spec.facts.get("tags", ())),
     }
     if "triggers" in spec.facts:
         facts["trigger"] = lambda: _trigger(spec)
