@@ -1,4 +1,4 @@
-"""A task of Metaflow is a process; ours share workers. What one leaves in its worker is not seen by the next."""
+"""A task of Metaflow is a process, and so is one of ours: nothing that one leaves is seen by the next."""
 
 from __future__ import annotations
 
@@ -63,12 +63,17 @@ def noted(done: Finished) -> dict[str, int]:
     return {name: int(count) for name, count in lines}
 
 
-def test_tasks_that_leave_nothing_share_a_worker(project: Project) -> None:
+def test_every_attempt_has_a_process_of_its_own(project: Project) -> None:
     body = 'noted["sum"] = len(TABLE) + self.counts["class"]; self.result = [1]'
-    assert noted(run(project, "import json, logging\nTABLE = [1, 2]", body, "--max-workers=1")) == {
-        "sum": 1,
-        "process": 1,
-    }
+    head = "import json, logging\nTABLE = [1, 2]"
+    assert noted(run(project, head, body, "--max-workers=1")) == {"sum": 1, "process": 6}
+
+
+def test_warm_tasks_share_processes_with_what_others_left(project: Project) -> None:
+    body = 'noted["what"] = len(SEEN); SEEN.append(1); atexit.register(print, "said at the end")'
+    done = run(project, "import atexit\nSEEN = []", body, "--max-workers=1", "--warm")
+    assert noted(done) == {"what": 6, "process": 1}
+    assert done.out.count("said at the end") == 6
 
 
 @pytest.mark.parametrize(
@@ -87,6 +92,30 @@ def test_tasks_that_leave_nothing_share_a_worker(project: Project) -> None:
         ),
         ("", "import matplotlib; matplotlib.use('Agg'); import matplotlib.pyplot as plt; "
              'noted["what"] = plt.rcParams["lines.linewidth"]; plt.rcParams["lines.linewidth"] = 9'),
+        ("import logging", 'log = logging.getLogger("app"); noted["what"] = len(log.handlers), log.level; '
+                           'log.addHandler(logging.NullHandler()); log.setLevel(10)'),
+        ("import decimal", 'noted["what"] = decimal.getcontext().prec; decimal.getcontext().prec = 50'),
+        ("import numpy as np", 'noted["what"] = np.geterr()["divide"]; np.seterr(all="raise")'),
+        ("import pandas as pd", 'noted["what"] = pd.get_option("display.width"); pd.set_option("display.width", 9)'),
+        ("import copyreg, fractions",
+         'noted["what"] = fractions.Fraction in copyreg.dispatch_table; '
+         'copyreg.pickle(fractions.Fraction, lambda one: (fractions.Fraction, (1, 2)))'),
+        ("import json", 'noted["what"] = json.dumps.__module__; json.dumps = print'),
+        ("import warnings", 'noted["what"] = len(warnings.filters); warnings.simplefilter("error")'),
+        ("import re", 'noted["what"] = getattr(re, "left", None); re.left = ["a+"]'),
+        ("import threading",
+         'noted["what"] = threading.active_count(); '
+         'threading.Thread(target=threading.Event().wait, daemon=True).start()'),
+        ("import functools\n@functools.cache\ndef known():\n    return 1",
+         'noted["what"] = known.cache_info().currsize; known()'),
+        ("import socket", 'noted["what"] = socket.getdefaulttimeout(); socket.setdefaulttimeout(3)'),
+        ("import sys", 'noted["what"] = len(sys.path), os.environ.get("LEFT"), os.path.basename(os.getcwd()); '
+                       'sys.path.append("left"); os.environ["LEFT"] = "1"; os.chdir("/")'),
+        ("import signal", 'noted["what"] = str(signal.getsignal(signal.SIGUSR1)); '
+                          'signal.signal(signal.SIGUSR1, signal.SIG_IGN)'),
+        ("import sqlite3",
+         'noted["what"] = getattr(sqlite3, "held", None); sqlite3.held = sqlite3.connect(":memory:")'),
+        ("", 'import colorsys; noted["what"] = hasattr(colorsys, "left"); colorsys.left = 1'),
     ],
 )  # fmt: skip
 def test_what_a_task_leaves_is_not_there_for_the_next(project: Project, head: str, body: str) -> None:
@@ -108,7 +137,7 @@ def test_a_seed_of_one_task_is_not_the_next_ones(project: Project) -> None:
         noted["seeded"] = random.random(), np.random.rand()
     """
     found = noted(run(project, "import random\nimport numpy as np", body, "--max-workers=1"))
-    assert found == {"numpy": 6, "python": 6, "seeded": 1, "process": 1}
+    assert found == {"numpy": 6, "python": 6, "seeded": 1, "process": 6}
 
 
 @pytest.mark.parametrize("before", ["", "random.random(), np.random.rand()\n"])

@@ -15,7 +15,7 @@ from headrace.model.errors import UsageError
 
 #: Our options that take a value, and our flags.
 _VALUED = frozenset({"max-parallel", "tag", "from"})
-_FLAGS = frozenset({"no-cache", "keep-going", "json", "quiet", "reuse-changed", "debug", "help"})
+_FLAGS = frozenset({"no-cache", "keep-going", "json", "quiet", "reuse-changed", "debug", "warm", "help"})
 
 
 class Options:

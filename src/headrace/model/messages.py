@@ -128,7 +128,7 @@ class Output(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Done(msgspec.Struct, frozen=True, array_like=True, tag=17):
-    """The attempt succeeded and its outputs are in the store. ``spent``: the worker takes no other attempt.
+    """The attempt succeeded and its outputs are in the store.
 
     What is not ``reusable`` is this run's result, and nothing to answer other calls with from the cache.
     """
@@ -136,14 +136,12 @@ class Done(msgspec.Struct, frozen=True, array_like=True, tag=17):
     token: int
     outputs: tuple[Output, ...]
     usage: Usage
-    spent: bool = False
     reusable: bool = True
 
 
 class Failed(msgspec.Struct, frozen=True, array_like=True, tag=18):
     """The attempt failed. ``failure`` is a ``model.states.Failure``; ``classes`` the qualified names of the
-    exception's class and its bases; ``bad_blob`` the blob that could not be read, for failure ``input``; ``spent`` as
-    for ``Done``.
+    exception's class and its bases; ``bad_blob`` the blob that could not be read, for failure ``input``.
     """
 
     token: int
@@ -154,7 +152,6 @@ class Failed(msgspec.Struct, frozen=True, array_like=True, tag=18):
     classes: tuple[str, ...]
     usage: Usage
     bad_blob: bytes = b""
-    spent: bool = False
 
 
 class Handback(msgspec.Struct, frozen=True, array_like=True, tag=19):

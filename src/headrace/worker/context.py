@@ -97,7 +97,7 @@ def _emptied(kept: deque[T]) -> tuple[T, ...]:
 class AttemptContext(TrackBuffer):
     """Who is running, and a buffer for what it logs. ``send`` puts a message on the way to the driver."""
 
-    __slots__ = ("attempt", "reusable", "spent", "task")
+    __slots__ = ("attempt", "reusable", "task")
 
     def __init__(
         self, task: str, attempt: int, token: int, send: Callable[[Track], None], store: ArtifactStore | None = None
@@ -105,8 +105,6 @@ class AttemptContext(TrackBuffer):
         super().__init__(token, send, store)
         self.task = task
         self.attempt = attempt
-        #: Set it where the process is not fit for another attempt.
-        self.spent = False
         self.reusable = True
 
 

@@ -71,7 +71,6 @@ class _Worker:
         self._since: float | None = None  # when the current attempt began
         self._busy = threading.Event()
         self._surroundings = Surroundings()
-        self._spent = False
 
     def main(self) -> None:
         refresh(forked=True)
@@ -86,7 +85,7 @@ class _Worker:
                 self._define(message)
             elif isinstance(message, Secrets):
                 secrets.receive(message.values)
-            elif isinstance(message, Execute) and not self._spent:  # else the driver has not heard of it yet
+            elif isinstance(message, Execute):
                 self._execute(message)
 
     # --- talking ----------------------------------------------------------------------------------------------
@@ -148,9 +147,6 @@ class _Worker:
         self._capture.repair()
         if not current.reusable and isinstance(answer, Done):
             answer = msgspec.structs.replace(answer, reusable=False)
-        if current.spent:
-            self._spent = True
-            answer = msgspec.structs.replace(answer, spent=True)
         self._send(answer)
 
     # --- the steward ------------------------------------------------------------------------------------------

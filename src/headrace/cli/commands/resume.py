@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from headrace.model.records import RunRecord
 
 _OURS = frozenset(
-    {"from", "reuse-changed", "max-parallel", "no-cache", "keep-going", "tag", "json", "quiet", "debug", "help"}
+    {"from", "reuse-changed", "max-parallel", "no-cache", "keep-going", "tag", "json", "quiet", "debug", "warm", "help"}
 )
 
 
@@ -36,7 +36,8 @@ def resume_command(context: click.Context, arguments: tuple[str, ...]) -> int:
     Options:
       --from STEP       Run the tasks of this step again, and all that depends on them; may be repeated.
       --reuse-changed   Reuse results of steps whose code changed, too.
-      --max-parallel N, --no-cache, --keep-going, --tag T, --json, --quiet, --debug: as in `headrace run`.
+      --max-parallel N, --no-cache, --keep-going, --tag T, --json, --quiet, --debug, --warm: as in
+                        `headrace run`.
 
     Exit codes: 0 succeeded, 1 failed, 2 wrong usage, 130 interrupted.
     """

@@ -6,7 +6,7 @@ import click
 
 from headrace.cli.flowargs import Options, print_parameters, split
 
-_OURS = frozenset({"max-parallel", "no-cache", "keep-going", "tag", "json", "quiet", "debug", "help"})
+_OURS = frozenset({"max-parallel", "no-cache", "keep-going", "tag", "json", "quiet", "debug", "warm", "help"})
 
 
 @click.command(
@@ -21,6 +21,7 @@ _OURS = frozenset({"max-parallel", "no-cache", "keep-going", "tag", "json", "qui
 @click.option("--json", "json", is_flag=True, help="End with one JSON document on stdout; the flow prints to stderr.")
 @click.option("--quiet", is_flag=True, help="Print nothing of ours, except why the run failed.")
 @click.option("--debug", is_flag=True, help="One task at a time, with the terminal: for breakpoint() in a step.")
+@click.option("--warm", is_flag=True, help="Let tasks of a Metaflow file share processes, as those of native flows do.")
 @click.argument("target", metavar="FILE[:FLOW]", type=click.Path())
 @click.argument("arguments", metavar="[PARAMETERS]...", nargs=-1, type=click.UNPROCESSED)
 def run_command(
@@ -31,6 +32,7 @@ def run_command(
     json: bool,
     quiet: bool,
     debug: bool,
+    warm: bool,
     target: str,
     arguments: tuple[str, ...],
 ) -> int:
@@ -54,7 +56,7 @@ def run_command(
         options.take("max-parallel", max_parallel)
     for tag in tags:
         options.take("tag", tag)
-    given = {"no-cache": no_cache, "keep-going": keep_going, "json": json, "quiet": quiet, "debug": debug}
+    given = {"no-cache": no_cache, "keep-going": keep_going, "json": json, "quiet": quiet, "debug": debug, "warm": warm}
     options.flags |= {name for name, on in given.items() if on}
     return _run(target, arguments, options)
 

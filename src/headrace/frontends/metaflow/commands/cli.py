@@ -314,11 +314,14 @@ _RUN_OPTIONS: list[Callable[[Any], Any]] = [
     click.option("--runner-attribute-file", default="", help="Write facts on this run to the file specified."),
     click.option("--cache/--no-cache", default=False, help="Take what steps made of the same inputs before."),
     click.option("--debug/--no-debug", default=False, help="One task at a time, with the terminal: for breakpoint()."),
+    click.option("--warm/--no-warm", default=False, help="Let tasks share processes, with what others left."),
 ]
 
 
 #: Options that Metaflow does not have, or not beside those of parameters: flows may have parameters of these names.
-_GIVE_WAY = frozenset({"--cache", "--debug", "--same-run", "--clone-only", "--reentrant", "--resume-identifier"})
+_GIVE_WAY = frozenset(
+    {"--cache", "--debug", "--warm", "--same-run", "--clone-only", "--reentrant", "--resume-identifier"}
+)
 
 
 def _run_command(cls: Any) -> click.Command:
@@ -385,6 +388,7 @@ def _options(cls: Any, obj: dict[str, Any], given: dict[str, Any], **more: Any) 
         attribute_file=given["runner_attribute_file"],
         cache=bool(given.get("cache")),
         debug=bool(given.get("debug")),
+        warm=bool(given.get("warm")),
         namespace=given.get("namespace"),
         quiet=obj["quiet"],
         suffixes=obj["package_suffixes"],

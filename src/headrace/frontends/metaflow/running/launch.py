@@ -63,6 +63,7 @@ class RunOptions(msgspec.Struct, frozen=True, kw_only=True):
     again: str = ""
     cache: bool = False
     debug: bool = False  # one task at a time, which keeps the terminal
+    warm: bool = False  # tasks share processes
     triggers: list[dict[str, Any]] = []
     suffixes: str = ""  # of files that the run is to keep
     clone_only: bool = False  # run nothing, only take over what ``origin`` finished
@@ -117,7 +118,9 @@ def launch(cls: Any, values: dict[str, Any], options: RunOptions) -> RunRecord:
     executor = project.executor(module_of(cls), debug=options.debug)
     workers = 1 if options.debug else max(1, options.max_workers)
     facts = run_facts(cls, options, tags)
-    ground = Ground(executor.capacity, workers, options.cache, seeds=seeded(), called=pack_call(cls, stores))
+    ground = Ground(
+        executor.capacity, workers, options.cache, seeds=seeded(), called=pack_call(cls, stores), warm=options.warm
+    )
     plans = make_plans(cls, tuple(base), facts, options.decorators, ground)
     inputs = (
         *(Input(name, packed) for name, packed in base.items()),

@@ -1,7 +1,8 @@
 """What Python does when a process ends, done when a task ends: its threads are waited for, ``atexit`` is heeded.
 
-Under Metaflow a task is a process. What its threads print until they end is of that task, and files that they write
-are there before the next one starts.
+It is done before the task is reported, so that what is printed until then is of that task, and files that are written
+are there before the next one starts. A task that has its process ``alone`` heeds all that was asked for in it; in a
+process that takes further tasks, what libraries asked for is left out, for they are to be used again.
 """
 
 from __future__ import annotations
@@ -18,7 +19,27 @@ from headrace._base.usercode import is_user_module
 _asked: list[tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]] = []
 
 
-def listen() -> None:
+def begin(alone: bool) -> None:
+    """Get ready for the end of the task that begins now."""
+    if not alone:
+        _listen()
+        return
+    atexit._clear()  # what was asked for in the process that this one was forked from is for that one's end
+    for module, name in (("logging", "shutdown"), ("multiprocessing.util", "_exit_function")):
+        if module in sys.modules:
+            atexit.register(getattr(sys.modules[module], name))
+
+
+def end(alone: bool) -> None:
+    """End the task as its process would end."""
+    _wait_for_threads()
+    if alone:
+        atexit._run_exitfuncs()
+    else:
+        _say_good_bye()
+
+
+def _listen() -> None:
     """From now on, keep what user code asks to be called at the end; what libraries ask for is for the worker's end."""
     original = atexit.register
     if getattr(original, "__module__", "") == __name__:
@@ -33,19 +54,18 @@ def listen() -> None:
     atexit.register = register
 
 
-def wait_for_threads() -> bool:
-    """Wait for threads that are no daemons; whether there were any besides the worker's own, daemons included."""
-    others = [one for one in threading.enumerate() if one is not threading.main_thread() and not _is_ours(one)]
-    waited = [one for one in others if not one.daemon and one is not threading.current_thread()]
+def _wait_for_threads() -> None:
+    """Wait for threads that are no daemons and not the worker's own."""
+    ours = (threading.main_thread(), threading.current_thread())
+    waited = [one for one in threading.enumerate() if not one.daemon and one not in ours and not _is_ours(one)]
     if waited:
         for tell in reversed(getattr(threading, "_threading_atexits", [])):
             tell()  # threads of a pool wait for work until they are told of the end
         for thread in waited:
             thread.join()
-    return bool(others)
 
 
-def say_good_bye() -> None:
+def _say_good_bye() -> None:
     """Call what user code asked for, the newest first; an exception ends only that one."""
     while _asked:
         func, args, kwargs = _asked.pop()

@@ -43,7 +43,7 @@ _PACKAGED = frozenset(["conda", "pypi", "uv"])
 class Ground(NamedTuple):
     """What a flow runs on: what the machine has, how many tasks may run at once, whether results are taken from the
     cache; ``within`` stands before the names of its steps when it is part of another run; ``seeds`` is what its file
-    seeded, ``called`` what it calls the class with."""
+    seeded, ``called`` what it calls the class with; ``warm``: whether tasks share processes."""
 
     room: Resources
     workers: int
@@ -51,6 +51,7 @@ class Ground(NamedTuple):
     within: str = ""
     seeds: dict[str, Any] = {}  # noqa: RUF012 - never changed
     called: Packed | None = None
+    warm: bool = False
 
 
 class StepPlan:
@@ -119,6 +120,7 @@ def make_plans(
             main=main,
             seeds=ground.seeds,
             called=ground.called,
+            alone=not ground.warm,
         )
         policy = _policy(node.name, function, retries, ground)
         plans[node.name] = StepPlan(ground.within + node.name, spec, policy, share(function), ground.within)
@@ -164,6 +166,7 @@ def _policy(step: str, function: Any, retries: int, ground: Ground) -> StepPolic
         timeout=float(seconds + _TIMEOUT_GRACE) if seconds else 0.0,
         env=tuple(variables.items()),
         cache=ground.cache,
+        isolated=not ground.warm,
     )
 
 

@@ -7,7 +7,6 @@ changed; what it inherits and leaves alone is not written again. ``_transition``
 from __future__ import annotations
 
 import contextlib
-import os
 import sys
 from collections.abc import Callable
 from types import FunctionType, MethodType
@@ -38,8 +37,7 @@ from headrace.frontends.metaflow.exceptions import (
     without_stars,
 )
 from headrace.frontends.metaflow.names import ATTEMPT, FOREACH, INPUTS, SUCCESS, TRANSITION, is_artifact
-from headrace.frontends.metaflow.running.footprint import Footprint
-from headrace.frontends.metaflow.running.leaving import listen, say_good_bye, wait_for_threads
+from headrace.frontends.metaflow.running import leaving
 from headrace.frontends.metaflow.running.seeding import seed_again
 from headrace.model.errors import BlobError, NotStorableError
 from headrace.model.messages import Output
@@ -73,6 +71,7 @@ class StepSpec(msgspec.Struct, frozen=True, kw_only=True):
     persist: bool = True
     seeds: dict[str, Any] = {}  # see ``seeding``
     called: Packed | None = None  # what the file calls the class with; None: the class was not called
+    alone: bool = True  # whether the attempt has its process for itself
     main: str = ""  # the module that is the running script: users know it as ``__main__``
 
     def __call__(self, call: RawCall) -> dict[str, Any]:
@@ -101,7 +100,7 @@ def run_step(spec: StepSpec, call: RawCall) -> dict[str, Any]:
     cards = _cards(function, flow, call, state) if find(function, "card") is not None else None
     current_module.enter({**task_facts(spec, call, state), **({"card": cards.current} if cards is not None else {})})
     seed_again(spec.seeds)
-    footprint = _footprint()
+    leaving.begin(spec.alone)
     try:
         caught = _run_caught(spec, function, flow, inputs, tries)
         outputs = _outputs(flow, state) if spec.persist else {}
@@ -116,7 +115,7 @@ def run_step(spec: StepSpec, call: RawCall) -> dict[str, Any]:
         raise
     finally:
         try:
-            _leave(footprint)  # what runs until then, and at the exit, is part of the task yet
+            leaving.end(spec.alone)  # what runs until then, and at the exit, is part of the task yet
         finally:
             current_module.leave()
             del flow.__dict__[STATE]
@@ -125,27 +124,6 @@ def run_step(spec: StepSpec, call: RawCall) -> dict[str, Any]:
     transition = state.transition
     outputs[TRANSITION] = None if transition is None else transition.as_list()
     return outputs
-
-
-_footprints: dict[int, Footprint] = {}
-
-
-def _footprint() -> Footprint:
-    """What is in this process beside tasks, as it was before the first of them."""
-    pid = os.getpid()
-    if pid not in _footprints:
-        _footprints[pid] = Footprint()
-        listen()
-    return _footprints[pid]
-
-
-def _leave(footprint: Footprint) -> None:
-    """End the task as its process would, and the worker with it if it is not fit for another."""
-    had_threads = wait_for_threads()
-    say_good_bye()
-    attempt = context.current()
-    if attempt is not None and (had_threads or footprint.changed()):
-        attempt.spent = True
 
 
 def open_flow(spec: StepSpec, call: RawCall) -> tuple[Any, Inputs | None]:
