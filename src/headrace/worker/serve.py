@@ -7,6 +7,7 @@ when the current one takes longer than such attempts should.
 
 from __future__ import annotations
 
+import _thread
 import errno
 import os
 import signal
@@ -76,7 +77,7 @@ class _Worker:
         refresh(forked=True)
         context.folder = self._surroundings.directory
         self._send(Ready(self._pid, socket.gethostname()))
-        threading.Thread(target=self._steward, name="headrace-steward", daemon=True).start()
+        _thread.start_new_thread(self._steward, ())  # not by ``threading``, which waits until it runs
         while True:
             message = self._next()
             if message is None or isinstance(message, Stop):

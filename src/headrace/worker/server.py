@@ -21,6 +21,7 @@ import struct
 import sys
 import time
 
+from headrace.stores import codecs
 from headrace.stores.artifacts.protocol import ArtifactStore
 from headrace.worker import context
 from headrace.worker.forking import may_fork
@@ -132,6 +133,7 @@ class _Server:
         if not self._adopts:  # here, because the first worker does not wait for it
             self._adopts = True
             adopt_orphans()
+            codecs.preview([object()])  # compiles what it needs here, not in every worker
 
     def _become_worker(self, fds: list[int], pipe: tuple[int, int]) -> None:
         if not self._debug:
