@@ -37,7 +37,6 @@ class Watch:
         self.started = time.time()
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
-        self._codes: dict[str, set[bytes]] = {}
         self._told: set[str] = set()
         self._failures = FailureLines()
 
@@ -51,8 +50,6 @@ class Watch:
             return
         self.session = session
         self.out = sys.stdout
-        for one in session.loop.state.recorded.values():
-            self._codes.setdefault(one.record.step, set()).add(one.record.code)
         self._thread = threading.Thread(target=self._main, name="headrace-watch", daemon=True)
         self._thread.start()
 
@@ -87,9 +84,8 @@ class Watch:
             if progress is None:
                 progress = self.steps[step] = Progress(now)
             progress.see(counts, now)
-        for name, info in list(session.loop.steps.items()):
-            before = self._codes.get(name)
-            if name not in self._told and before and info.code not in before:
+        for name in sorted(session.loop.state.changed.copy()):
+            if name not in self._told:
                 self._told.add(name)
                 kept = session.loop.state.options.reuse_changed
                 self.say(f"{name}: its code changed; " + ("its results are kept" if kept else "its tasks run again"))

@@ -39,9 +39,9 @@ from headrace.engine.events import (
     Written,
 )
 from headrace.engine.state import CANCELLED, EngineState, Lane, Recorded, Slot
-from headrace.engine.tasks import PendingInput, PendingSource, Problem, Task, described
+from headrace.engine.tasks import PendingInput, PendingSource, Problem, Task, code_in_arguments, described
 from headrace.model.messages import Output
-from headrace.model.records import AttemptRecord, TaskId, node_number
+from headrace.model.records import AttemptRecord, Input, TaskId, node_number
 from headrace.model.states import AttemptState, Failure, TaskState
 
 #: An attempt expected to take less than this many seconds in all may be sent ahead of its turn.
@@ -98,11 +98,12 @@ def _identify(state: EngineState, task: Task, now: float, out: list[Command]) ->
     """
     task.inputs = task.final_inputs()
     step = task.step
-    digest = keys.inputs_digest(task.inputs)
+    digest = keys.inputs_digest(task.inputs, step.defaults)
     same = (step.name, digest)
     task.occurrence = state.occurrences.get(same, 0)
     state.occurrences[same] = task.occurrence + 1
     task.key = keys.task_key(step.name, digest, task.occurrence)
+    task.code = _code(state, task, task.inputs)
     before = state.recorded.pop(task.key, None)
     if before is None or (before.origin and step.counter):
         task.id = TaskId(step.name, _number(state, task))
@@ -110,8 +111,10 @@ def _identify(state: EngineState, task: Task, now: float, out: list[Command]) ->
         task.id = before.record.id
     if before is not None:
         task.attempt = task.attempts_before = 0 if before.origin else before.record.attempts
-        unchanged = before.record.code == step.code or state.options.reuse_changed
-        if before.outputs is not None and unchanged:
+        unchanged = before.record.code == task.code
+        if not unchanged:
+            state.changed.add(step.name)
+        if before.outputs is not None and (unchanged or state.options.reuse_changed):
             _reuse(state, task, before, before.outputs, now, out)
             return True
     if step.policy.cache and state.options.use_cache:
@@ -133,18 +136,25 @@ def _number(state: EngineState, task: Task) -> int:
     return number
 
 
+def _code(state: EngineState, task: Task, inputs: tuple[Input, ...]) -> bytes:
+    """The step's code, with that of the user's in the arguments."""
+    named = code_in_arguments(task, inputs)
+    return state.code_with(task.step, named) if named else task.step.code
+
+
 def was_finished(state: EngineState, task: Task) -> bool:
     """Whether an earlier session finished a task that was not submitted yet, and its outputs would be taken.
 
     All that it depends on must have finished. No lookup in the cache, which only running it would do.
     """
-    step, digest = task.step, keys.inputs_digest(task.final_inputs())
+    step, inputs = task.step, task.final_inputs()
+    digest = keys.inputs_digest(inputs, step.defaults)
     key = keys.task_key(step.name, digest, state.occurrences.get((step.name, digest), 0))
     before = state.recorded.get(key)
     return (
         before is not None
         and before.outputs is not None
-        and (before.record.code == step.code or state.options.reuse_changed)
+        and (state.options.reuse_changed or before.record.code == _code(state, task, inputs))
     )
 
 
@@ -538,6 +548,7 @@ def _recall(state: EngineState, event: Recall, out: list[Command]) -> None:
     task.id, task.key, task.occurrence = record.id, record.key, record.occurrence
     task.attempt = task.attempts_before = record.attempts
     task.inputs = task.final_inputs()
+    task.code = _code(state, task, task.inputs)
     _enter(state, task)
     if state.cancelling:
         _finish(state, task, TaskState.CANCELLED, Problem("cancelled", "the run is being cancelled"), event.now, out)

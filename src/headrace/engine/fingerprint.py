@@ -76,6 +76,13 @@ def fingerprint(func: Callable[..., object]) -> Fingerprint:
     return walk.finish()
 
 
+def fingerprint_file(name: str, path: str) -> Fingerprint:
+    """The fingerprint of the user's module ``name``, which nobody needs to have imported, and of what it imports."""
+    walk = _Walk()
+    walk.refer(path, name, _File(name, path))
+    return walk.finish()
+
+
 class _File(NamedTuple):
     """A module as its file has it, whether or not it is loaded."""
 
@@ -175,7 +182,8 @@ class _Walk:
 
     # --- code -------------------------------------------------------------------------------------------------
 
-    def _refer(self, key: object, name: str, thing: FunctionType | type | _File) -> bytes:
+    def refer(self, key: object, name: str, thing: FunctionType | type | _File) -> bytes:
+        """The name of the part that ``thing`` is; it is read when its turn comes."""
         known = self._names.get(key)
         if known is None:
             known = self._names[key] = self._unique(name)
@@ -233,7 +241,7 @@ class _Walk:
             for name in (base, *(f"{base}.{chosen}" for chosen in one.names)):
                 path = find_user_module(name) if name else ""
                 if path:
-                    found.append(self._refer(path, name, _File(name, path)))
+                    found.append(self.refer(path, name, _File(name, path)))
         return found
 
     def _chain(self, namespace: Mapping[str, object], chain: tuple[str, ...]) -> bytes:
@@ -276,12 +284,12 @@ class _Walk:
             return self._encode_function(value)
         if isinstance(value, type):
             if is_user_module(value.__module__) and kind is not _GENERIC_ALIAS:
-                return self._refer(id(value), _name(value), value)
+                return self.refer(id(value), _name(value), value)
             return b"type" + _name(value).encode()
         if isinstance(value, ModuleType):
             path = module_file(value) if is_user_module(value.__name__) else ""
             name = canonical_name(value.__name__)
-            return self._refer(path, name, _File(name, path)) if path else b"module" + name.encode()
+            return self.refer(path, name, _File(name, path)) if path else b"module" + name.encode()
         if id(value) in self._open:
             return b"=cycle"
         known = self._known.get(id(value))
@@ -291,7 +299,7 @@ class _Walk:
 
     def _encode_function(self, function: FunctionType) -> bytes:
         if _is_user_function(function):
-            return self._refer(id(function), _name(function), function)
+            return self.refer(id(function), _name(function), function)
         inner = function.__dict__.get("__wrapped__")
         name = _name(function)
         if self._strict and "<" in name:

@@ -2,11 +2,13 @@
 
 key = BLAKE3(step name, digest of inputs, occurrence among equal calls in this run)
 cache key = BLAKE3(step name, code, digest of inputs, environment)
+
+An input that equals the default of its argument is left out of the digest, as if the call had left it out.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from blake3 import blake3
 
@@ -18,11 +20,16 @@ def template_digest(template: bytes, fills: Iterable[bytes]) -> bytes:
     return blake3(b"template" + template + b"".join(fills)).digest()
 
 
-def inputs_digest(inputs: Iterable[Input]) -> bytes:
-    """Digest of all arguments of a call: names and contents, in the order of the signature."""
+def inputs_digest(inputs: Iterable[Input], defaults: Mapping[str, bytes] | None = None) -> bytes:
+    """Digest of all arguments of a call: names and contents, in the order of the signature.
+
+    ``defaults``: the digests of defaults, by argument.
+    """
     hasher = blake3(b"inputs")
     for one in inputs:
-        hasher.update(one.name.encode() + b"\0" + input_digest(one))
+        digest = input_digest(one)
+        if not defaults or defaults.get(one.name) != digest:
+            hasher.update(one.name.encode() + b"\0" + digest)
     return hasher.digest()
 
 

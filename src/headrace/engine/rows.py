@@ -42,7 +42,7 @@ def task_record(state: EngineState, task: Task, to: TaskState, finished: float |
         state=to,
         inputs=task.inputs,
         occurrence=task.occurrence,
-        code=step.code,
+        code=task.code,
         environment=step.environment,
         cache_key=task_cache_key(task) if step.policy.cache else b"",
         reused_from=task.origin,
@@ -58,8 +58,8 @@ def task_record(state: EngineState, task: Task, to: TaskState, finished: float |
 
 def task_cache_key(task: Task) -> bytes:
     """The cache key of an identified task."""
-    digest = keys.inputs_digest(task.inputs)
-    return keys.cache_key(task.step.name, task.step.code, digest, task.step.environment)
+    digest = keys.inputs_digest(task.inputs, task.step.defaults)
+    return keys.cache_key(task.step.name, task.code, digest, task.step.environment)
 
 
 def attempt_record(

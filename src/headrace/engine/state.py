@@ -7,12 +7,12 @@ the length of the run.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import msgspec
 
 from headrace.engine.events import Event
-from headrace.engine.tasks import Task
+from headrace.engine.tasks import CodeNames, StepInfo, Task
 from headrace.model.messages import Output
 from headrace.model.policy import Resources
 from headrace.model.records import NODES, TaskRecord
@@ -82,6 +82,10 @@ class EngineState:
         self.cancelling = False
         self.counts: dict[str, dict[TaskState, int]] = {}
         self.reused = 0
+        #: Steps of which an earlier session's task had other code.
+        self.changed: set[str] = set()
+        #: The code of a step together with the named code in arguments; the shell looks that up.
+        self.code_with: Callable[[StepInfo, CodeNames], bytes] = lambda step, _: step.code
         for one in self.recorded.values():
             record = one.record
             self.next_number[record.step] = max(self.next_number.get(record.step, 1), record.number + 1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from headrace.engine.keys import input_digest
 from headrace.model.errors import HeadraceError
 from headrace.model.messages import Define, Output
 from headrace.model.policy import Resources, StepPolicy
@@ -27,7 +28,8 @@ class StepInfo(msgspec.Struct, eq=False):
     """A step with one policy as the engine knows it. ``id`` is the number of its definition, ``code`` its fingerprint.
 
     ``load`` is that of the step's name: limits hold for all calls of a step together. Tasks of steps with the same
-    ``counter`` are numbered together; without one, a step's tasks are numbered by themselves.
+    ``counter`` are numbered together; without one, a step's tasks are numbered by themselves. ``defaults`` are the
+    digests of its arguments' defaults: a call that writes one out is the call that leaves it out.
     """
 
     id: int
@@ -38,6 +40,7 @@ class StepInfo(msgspec.Struct, eq=False):
     environment: bytes = b""
     load: StepLoad = msgspec.field(default_factory=StepLoad)
     counter: str = ""
+    defaults: dict[str, bytes] = {}
 
 
 class PendingSource(msgspec.Struct, array_like=True):
@@ -56,6 +59,9 @@ class PendingInput(msgspec.Struct, array_like=True):
 
 
 NO_ID = TaskId("", -1)
+
+#: Names of arguments, each with the user's classes and functions in it (``Packed.code``).
+CodeNames = tuple[tuple[str, tuple[str, ...]], ...]
 
 
 class Problem(msgspec.Struct, frozen=True):
@@ -79,6 +85,7 @@ class Task:
         "attempt",
         "attempts_before",
         "beside",
+        "code",
         "created",
         "dependents",
         "handle",
@@ -108,6 +115,7 @@ class Task:
         self.id = NO_ID
         self.beside: tuple[Task, int] | None = None  # the first task of a gang, and which node of it this one is
         self.key = b""
+        self.code = step.code  # with the user's code in its arguments, once these are known
         self.occurrence = 0
         self.attempt = 0
         self.attempts_before = 0  # in earlier sessions; they do not use up the retries of this one
@@ -144,6 +152,19 @@ class Task:
     def final_inputs(self) -> tuple[Input, ...]:
         """Its inputs as they are recorded, once all it depends on has finished."""
         return tuple(_final(one) for one in self.pending)
+
+
+def code_in_arguments(task: Task, inputs: tuple[Input, ...]) -> CodeNames:
+    """The user's code that the arguments of ``task``, known as ``inputs``, refer to; that in defaults is the step's."""
+    found: list[tuple[str, tuple[str, ...]]] = []
+    for pending, one in zip(task.pending, inputs, strict=True):
+        names = one.value.code
+        if one.template:
+            for source in pending.sources:
+                names += source.task.output(source.output).code
+        if names and task.step.defaults.get(one.name) != input_digest(one):
+            found.append((one.name, tuple(sorted(set(names)))))
+    return tuple(found)
 
 
 def _final(one: PendingInput) -> Input:

@@ -204,7 +204,8 @@ def _compare(where: _Sources, run: RunRecord, other: TaskRecord, own_run: RunRec
     parts = [_part("step", other.step, task.step)]
     for name in dict.fromkeys([*left, *right]):
         a, b = left.get(name), right.get(name)
-        same = a is not None and b is not None and a.digest == b.digest
+        # What only one call wrote out may be the default, which both had.
+        same = a.digest == b.digest if a is not None and b is not None else other.key == task.key
         parts.append(PartChange(part=f"argument {name}", same=same, left=_shown(a), right=_shown(b), details=[]))
     parts.append(_part("occurrence", str(other.occurrence), str(task.occurrence)))
     parts.append(

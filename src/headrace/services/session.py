@@ -36,6 +36,7 @@ from headrace.model.records import (
 )
 from headrace.model.states import AttemptState, RunState, TaskState
 from headrace.services import provenance
+from headrace.services.codeparts import CodeBook
 from headrace.services.driverstore import driver_store
 from headrace.stores import codecs
 from headrace.stores.artifacts.protocol import ArtifactStore
@@ -82,28 +83,39 @@ class Session:
         self.loop = loop
         self.keep_going = new.keep_going
         self.environment = provenance.environment_digest()
+        self.codes = CodeBook(run.id, stores.artifacts)
+        loop.state.code_with = self.codes.code_with
+        loop.sources.append(self.codes.take_writes)
         self.finished = False
         self._lease = lease
         self._step_ids = 0
         self._background: threading.Thread | None = None
 
-    def step(self, name: str, policy: StepPolicy, code: bytes, define: Callable[[int], Define]) -> StepInfo:
-        """Make a step known to the run.
+    def step(
+        self,
+        name: str,
+        policy: StepPolicy,
+        code: bytes,
+        define: Callable[[int], Define],
+        defaults: dict[str, bytes] | None = None,
+    ) -> StepInfo:
+        """Make a step known to the run; ``defaults`` are the digests of its arguments' defaults.
 
         Raises:
             ResourceError: it asks for more than the machine has.
         """
         _check_fits(name, policy.resources, self.loop.state.options.capacity)
         self._step_ids += 1
-        info = StepInfo(self._step_ids, name, policy, define(self._step_ids), code, self.environment)
+        made = define(self._step_ids)
+        info = StepInfo(self._step_ids, name, policy, made, code, self.environment, defaults=defaults or {})
         known = self.loop.steps.get(name)
         if known is not None:  # the same function under two objects: its limits hold for both together
             info.load = known.load
         self.loop.steps[name] = info
         return info
 
-    def variant(self, step: StepInfo, policy: StepPolicy) -> StepInfo:
-        """``step`` for calls with another policy: code, limits and measured times are shared.
+    def variant(self, step: StepInfo, policy: StepPolicy, code: bytes) -> StepInfo:
+        """``step`` for calls with another policy: limits and measured times are shared.
 
         Workers are told of it again only where ``policy`` changes what they do.
 
@@ -115,7 +127,7 @@ class Session:
         if (define.env, define.threads) != (policy.env, threads):
             self._step_ids += 1
             define = msgspec.structs.replace(define, step=self._step_ids, env=policy.env, threads=threads)
-        return msgspec.structs.replace(step, id=define.step, policy=policy, define=define)
+        return msgspec.structs.replace(step, id=define.step, policy=policy, define=define, code=code)
 
     def record_start(self, new: NewSession) -> None:
         """Write down parameters and surroundings; what takes long is done beside the run."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import threading
 from collections.abc import Iterable
@@ -10,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 from headrace.engine.loop import Loop
 from headrace.engine.tasks import PendingInput, PendingSource, StepInfo, Task
 from headrace.frontends.native.futures import Future, refuse_foreign
-from headrace.frontends.native.signature import item_call
+from headrace.frontends.native.signature import defaults_of, item_call
 from headrace.frontends.native.steps import Step
 from headrace.model.errors import DefinitionError, NotStorableError, UsageError
 from headrace.model.messages import Define
 from headrace.model.policy import StepPolicy
 from headrace.model.values import Packed
-from headrace.services.codeparts import code_record
+from headrace.services.codeparts import with_variables
 from headrace.services.failures import exception_of
 from headrace.services.session import Session
 from headrace.stores import codecs
@@ -43,6 +44,7 @@ class Running:
         self.store = session.stores.artifacts
         self._steps: dict[int, tuple[Step[..., Any], StepInfo]] = {}
         self._infos: dict[tuple[int, str, StepPolicy | None], StepInfo] = {}
+        self._plain: dict[int, Fingerprint] = {}
         self._lock = threading.Lock()
         self._names: dict[str, Any] = {}
         self.waits: dict[tuple[str, str], int] = {}
@@ -124,7 +126,9 @@ class Running:
                 self._infos[(step.slot, step.name, step.policy)] = base
             info = self._infos.get((step.slot, step.name, step.policy))
             if info is None:
-                info = self._infos[(step.slot, step.name, step.policy)] = self.session.variant(base, step.policy)
+                code = self._introduced(base.name, step).digest
+                info = self.session.variant(base, step.policy, code)
+                self._infos[(step.slot, step.name, step.policy)] = info
             if len(self._steps) >= _KNOWN_STEPS:  # made by ``options`` in a loop; they are found again by what they say
                 self._steps.clear()
             self._steps[id(step)] = (step, info)
@@ -133,10 +137,27 @@ class Running:
     def _introduce(self, step: Step[..., Any]) -> StepInfo:
         """Make a step known to the run; other policies are variants of what this returns."""
         name = self._unique(step)
-        code = _code_of(step)
-        info = self.session.step(name, step.policy, code.digest, lambda number: _define(step, name, number))
-        self.loop.write_soon(code_record(self.session.run.id, name, code.digest, code.parts, self.store))
-        return info
+        code = self._introduced(name, step)
+        defaults = self._defaults(step.__wrapped__)
+        return self.session.step(name, step.policy, code.digest, lambda number: _define(step, name, number), defaults)
+
+    def _defaults(self, function: Any) -> dict[str, bytes]:
+        """The digests of the defaults of ``function``: of those that can be stored, else nobody can write them out."""
+        found = {}
+        for name, value in defaults_of(function).items():
+            with contextlib.suppress(NotStorableError):
+                found[name] = codecs.pack(value, self.store).digest
+        return found
+
+    def _introduced(self, name: str, step: Step[..., Any]) -> Fingerprint:
+        """The code of ``step``, with the variables that its policy sets."""
+        plain = self._plain.get(step.slot)
+        if plain is None:
+            plain = self._plain[step.slot] = _code_of(step)
+        code = with_variables(plain, step.policy.env)
+        self.session.codes.introduce(name, code)
+        self.loop.write_soon(*self.session.codes.take_writes(0.0))
+        return code
 
     def _unique(self, step: Step[..., Any]) -> str:
         """The step's name; with its module's in front when another step of the run has it already."""

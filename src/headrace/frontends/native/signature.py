@@ -97,6 +97,19 @@ class Signature:
         return f"{self._name}() got an unexpected keyword argument {name!r}{hint}"
 
 
+def defaults_of(function: Any) -> dict[str, Any]:
+    """The defaults of ``function``, by the names that ``bind`` gives to arguments."""
+    code = function.__code__
+    names = code.co_varnames[: code.co_argcount]
+    values = function.__defaults__ or ()
+    found = {}
+    for name, value in zip(names[len(names) - len(values) :], values, strict=True):
+        found["/" + name] = value  # how it is called where more arguments than names are given
+        if name not in names[: code.co_posonlyargcount]:
+            found[name] = value
+    return {**found, **(function.__kwdefaults__ or {})}
+
+
 def item_call(place: str, item: Any, shared: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """The arguments of the call that ``map`` makes for an item, which goes to ``place``."""
     return ((), {**shared, place: item}) if place else ((item,), shared)

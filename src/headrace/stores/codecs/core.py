@@ -61,7 +61,8 @@ def pack_whole(value: object, fields: dict[str, Packed], store: ArtifactStore) -
     if len(payload) > INLINE_LIMIT:
         blobs = (store.put((payload,)), *blobs)
         payload = b""
-    return Packed("parts", content_digest("parts", payload, blobs), bones.size, payload, blobs)
+    code = tuple(sorted({name for one in (bones, *fields.values()) for name in one.code}))
+    return Packed("parts", content_digest("parts", payload, blobs), bones.size, payload, blobs, code)
 
 
 def pack_stream(stream: bytes, store: ArtifactStore) -> Packed:
@@ -185,11 +186,12 @@ def _finish_pickle(value: object, pickled: pickling.Pickled, packing: Packing) -
         inline = b""
         blobs.insert(0, store.put(pieces))
     size = len(inline) + sum([blob.size for blob in blobs])
+    code = pickled.named.user_code()
     if not pickled.by_value and not may_hold_sets(pieces):
-        return Packed("pickle", content_digest("pickle", inline, blobs), size, inline, tuple(blobs))
+        return Packed("pickle", content_digest("pickle", inline, blobs), size, inline, tuple(blobs), code)
     digest = content_digest("pickle-canonical", canonical_digest(value, pickled.own, by_value=pickled.by_value))
     check = content_digest("pickle-canonical", inline)
-    return Packed("pickle-canonical", digest, size, check + inline, tuple(blobs))
+    return Packed("pickle-canonical", digest, size, check + inline, tuple(blobs), code)
 
 
 _Packer = Callable[[object, ArtifactStore], Packed | None]

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from headrace.model.errors import HeadraceError, NotLoadableError, NotStorableError
 from headrace.stores.codecs import arrays, tables, tensors
+from headrace.stores.codecs.named import Named
 
 if TYPE_CHECKING:
     from typing import Any
@@ -33,14 +34,15 @@ class Sink:
 
 
 class Pickled:
-    """A pickle stream in pieces, the buffers that were kept out of it, and the reducers that were used."""
+    """A pickle stream in pieces, the buffers that were kept out of it, the reducers that were used, what it names."""
 
-    __slots__ = ("buffers", "by_value", "own", "parts")
+    __slots__ = ("buffers", "by_value", "named", "own", "parts")
 
-    def __init__(self, parts: list[bytes], buffers: list[memoryview], own: OwnReducers, *, by_value: bool) -> None:
-        self.parts = parts
-        self.buffers = buffers
+    def __init__(self, own: OwnReducers, *, by_value: bool) -> None:
+        self.parts: list[bytes] = []
+        self.buffers: list[memoryview] = []
         self.own = own
+        self.named = Named()
         self.by_value = by_value  # cloudpickle wrote it: code objects and classes are part of the stream
 
 
@@ -121,14 +123,18 @@ def dump(value: object, before: Callable[[], object] | None = None) -> Pickled:
     return _dump_by_value(value, before)
 
 
+class _Pickler(pickle.Pickler):
+    """A pickler that may be given a ``reducer_override``: the class of C has no place for one."""
+
+
 def _dump_plain(value: object, own: OwnReducers) -> Pickled:
-    parts: list[bytes] = []
-    buffers: list[memoryview] = []
-    pickler = pickle.Pickler(Sink(parts.append), 5, buffer_callback=keep_small(buffers))
+    pickled = Pickled(own, by_value=False)
+    pickler = _Pickler(Sink(pickled.parts.append), 5, buffer_callback=keep_small(pickled.buffers))
     if own.table:
         pickler.dispatch_table = {**copyreg.dispatch_table, **own.table}
+    pickler.reducer_override = pickled.named.note  # type: ignore[method-assign]
     pickler.dump(value)
-    return Pickled(parts, buffers, own, by_value=False)
+    return pickled
 
 
 def _main_is_interactive() -> bool:
@@ -154,10 +160,11 @@ def _dump_by_value(value: object, before: Callable[[], object] | None) -> Pickle
 
 
 def _write_by_value(value: object, own: OwnReducers) -> Pickled:
-    parts: list[bytes] = []
-    buffers: list[memoryview] = []
-    by_value_pickler()(Sink(parts.append), own, keep_small(buffers)).dump(value)
-    return Pickled(parts, buffers, own, by_value=True)
+    pickled = Pickled(own, by_value=True)
+    pickler = by_value_pickler()(Sink(pickled.parts.append), own, keep_small(pickled.buffers))
+    pickler.note = pickled.named.note
+    pickler.dump(value)
+    return pickled
 
 
 def _can_write(value: object) -> bool:
@@ -177,7 +184,13 @@ def by_value_pickler() -> Any:
     class ByValue(cloudpickle.Pickler):  # type: ignore[misc]
         def __init__(self, sink: Sink, own: OwnReducers, callback: Callable[[Any], bool]) -> None:
             self._own = own
+            self.note: Callable[[object], Any] | None = None
             super().__init__(sink, 5, buffer_callback=callback)
+
+        def reducer_override(self, obj: object) -> Any:
+            if self.note is not None:
+                self.note(obj)
+            return super().reducer_override(obj)
 
         @property
         def dispatch_table(self) -> dict[type, Callable[[Any], Any]]:
