@@ -64,7 +64,7 @@ def test_an_async_future_can_be_waited_for_with_a_time_limit(here: Project) -> N
     async def train() -> float:
         slow = nap.submit(0.4)
         with pytest.raises(TimeoutError):
-            await asyncio.wait_for(_result_of(slow), 0.05)
+            await asyncio.wait_for(asyncio.shield(_result_of(slow)), 0.05)
         return await slow
 
     async def _result_of(future: Future[Any]) -> Any:

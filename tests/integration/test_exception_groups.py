@@ -35,7 +35,7 @@ class Failures(ExceptionGroup[Exception]):
     """A group with a class of its own."""
 
     def derive(self, excs: object) -> Failures:
-        return Failures(self.message, excs)  # type: ignore[arg-type]
+        return Failures(self.message, excs)
 
 
 def _ended(name: str) -> tuple[str, str]:

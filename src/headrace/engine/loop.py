@@ -40,7 +40,7 @@ from headrace.engine.events import (
     Start,
     Submit,
 )
-from headrace.engine.handles import Handle, wake
+from headrace.engine.handles import Handle, unneeded, wake
 from headrace.engine.journal import Journal
 from headrace.engine.lookup import look_up
 from headrace.engine.ports import Executor
@@ -163,12 +163,16 @@ class Loop:
         """
         handle: Handle = task.handle  # type: ignore[assignment]
         deadline = None if timeout is None else time.monotonic() + timeout
-        while not handle.done and self.failure is None and not self._closed:
-            left = 3600.0 if deadline is None else deadline - time.monotonic()
-            if left <= 0:
-                return False
-            if not self._lead(min(left, _TICK)):
-                self._follow(handle, left)
+        handle.threads.append(None)
+        try:
+            while not handle.done and self.failure is None and not self._closed:
+                left = 3600.0 if deadline is None else deadline - time.monotonic()
+                if left <= 0:
+                    return False
+                if not self._lead(min(left, _TICK)):
+                    self._follow(handle, left)
+        finally:
+            handle.threads.pop()
         if not handle.done:
             raise self._over()
         return True
@@ -241,6 +245,15 @@ class Loop:
                 handle.callbacks.append(callback)
                 return
         callback()
+
+    def abandon(self, task: Task, callback: Callable[[], None] | None = None) -> None:
+        """Who waited for ``task``, to be told by ``callback``, gave up: stop the task unless somebody else needs it."""
+        with self.section:
+            handle: Handle = task.handle  # type: ignore[assignment]
+            if callback in handle.callbacks:
+                handle.callbacks.remove(callback)
+            if self.failure is None and not self._closed:
+                self._apply([Cancel(one, time.time()) for one in unneeded(task)])
 
     def cancel(self, task: Task | None = None) -> None:
         """Stop one task, or all; returns at once."""

@@ -22,6 +22,9 @@ class Calls(Protocol):
     def submit(self, step: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Make a task of a call; a future."""
 
+    def call(self, step: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Make a task of a call of an async step; a coroutine."""
+
     def map(self, step: Any, items: Iterable[Any], shared: dict[str, Any]) -> Any:
         """Make a task per item; a list of futures."""
 

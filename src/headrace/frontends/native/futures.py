@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
+from types import CoroutineType
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeVar
 
 from headrace.frontends.native.value_guard import ValueGuard
@@ -13,6 +14,8 @@ from headrace.model.errors import BlobError, CallError, UsageError
 from headrace.stores import codecs
 
 if TYPE_CHECKING:
+    from types import FrameType
+
     from headrace.engine.loop import Loop
     from headrace.engine.tasks import Task
 
@@ -45,7 +48,7 @@ class Future(ValueGuard, Generic[T]):
     the flow's process. It can be awaited in an async flow.
     """
 
-    __slots__ = ("_error", "_run", "_task", "_value")
+    __slots__ = ("_drivers", "_error", "_run", "_task", "_value")
 
     #: Whether steps were submitted outside of a run, so that arguments of steps called there may hold futures.
     outside = False
@@ -55,6 +58,7 @@ class Future(ValueGuard, Generic[T]):
         self._task = task
         self._value: Any = _UNREAD
         self._error: BaseException | None = None
+        self._drivers: dict[Any, Generator[Any, None, T]] | None = None
 
     @staticmethod
     def of(value: T) -> Future[T]:
@@ -142,6 +146,8 @@ class Future(ValueGuard, Generic[T]):
         number = self._task.id.number
         return f"{self._run.name}/{self._task.step.name}" + (f"/{number}" if number >= 0 else "")
 
+    # --- asyncio ----------------------------------------------------------------------------------------------
+
     def __await__(self) -> Generator[Any, None, T]:
         if not self.done():
             import asyncio
@@ -149,14 +155,59 @@ class Future(ValueGuard, Generic[T]):
             loop = asyncio.get_running_loop()
             over = loop.create_future()
             assert self._run is not None and self._task is not None
+            driver, task = self._run.loop, self._task
 
             def tell() -> None:
                 with contextlib.suppress(RuntimeError):  # the event loop has ended, and nobody waits any more
                     loop.call_soon_threadsafe(_settle, over)
 
-            self._run.loop.notify(self._task, tell)
-            yield from over.__await__()
+            driver.notify(task, tell)
+            try:
+                yield from over.__await__()
+            except asyncio.CancelledError:
+                driver.abandon(task, tell)
+                raise
         return self.result()
+
+    # A coroutine has these, and what asyncio is given by ``create_task`` must be one. Each task that drives it has an
+    # iteration of its own, so several may wait for one future.
+
+    def send(self, value: Any) -> Any:
+        """Go on with the iteration of the running asyncio task; asyncio calls it."""
+        return self._drive(lambda driver: driver.send(value))
+
+    def throw(self, *error: Any) -> Any:
+        """Raise an error where the running asyncio task waits for the result; asyncio calls it."""
+        return self._drive(lambda driver: driver.throw(*error))
+
+    def close(self) -> None:
+        """Give up an iteration that did not end, as closing a coroutine does. Nobody waits for the task any more."""
+        drivers, self._drivers = self._drivers, None
+        for driver in (drivers or {}).values():
+            driver.close()
+        self._give_up()
+
+    def _drive(self, go_on: Callable[[Generator[Any, None, T]], Any]) -> Any:
+        import asyncio
+
+        by = asyncio.current_task()
+        if self._drivers is None:
+            self._drivers = {}
+        driver = self._drivers.get(by)
+        began = driver is not None
+        if driver is None:
+            driver = self._drivers[by] = self.__await__()
+        try:
+            return go_on(driver)
+        except BaseException as error:  # it is over; StopIteration carries the result
+            self._drivers.pop(by, None)
+            if not began and isinstance(error, asyncio.CancelledError):  # it was cancelled before it waited
+                self._give_up()
+            raise
+
+    def _give_up(self) -> None:
+        if self._run is not None and self._task is not None and not self.done():
+            self._run.loop.abandon(self._task)
 
     def __reduce__(self) -> Any:
         if self._task is None:
@@ -168,6 +219,50 @@ class Future(ValueGuard, Generic[T]):
     def __repr__(self) -> str:
         state = "done" if self._task is None else str(self._task.state)
         return f"<Future {self.name or repr(self._value)}: {state}>"
+
+
+class Call(Future[T]):
+    """What calling an async step gives: a future that is a coroutine to whoever asks, as its function's would be.
+
+    ``inspect.iscoroutine`` looks at the class alone, so it is told the class of coroutines. The task has started; the
+    call can be awaited, given to ``create_task`` and the like, passed on to a step, or left alone.
+    """
+
+    __slots__ = ()
+
+    if not TYPE_CHECKING:
+
+        @property
+        def __class__(self) -> type:
+            return CoroutineType
+
+    @property
+    def __name__(self) -> str:
+        """The name of the step."""
+        return "" if self._task is None else self._task.step.name
+
+    @property
+    def cr_running(self) -> bool:
+        """As of coroutines: whether it is being driven at this moment."""
+        return any(driver.gi_running for driver in self._iterations())
+
+    @property
+    def cr_suspended(self) -> bool:
+        """As of coroutines: whether an asyncio task waits in it."""
+        return any(driver.gi_suspended for driver in self._iterations())
+
+    @property
+    def cr_frame(self) -> FrameType | None:
+        """As of coroutines: where it waits."""
+        return next((driver.gi_frame for driver in self._iterations()), None)
+
+    @property
+    def cr_await(self) -> Any:
+        """As of coroutines: what it waits for."""
+        return next((driver.gi_yieldfrom for driver in self._iterations()), None)
+
+    def _iterations(self) -> list[Any]:
+        return list((self._drivers or {}).values()) or [self.__await__()]
 
 
 def results_of(value: Any) -> Any:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from headrace.engine.loop import Loop
 from headrace.engine.tasks import PendingInput, PendingSource, StepInfo, Task
-from headrace.frontends.native.futures import Future, refuse_foreign
+from headrace.frontends.native.futures import Call, Future, refuse_foreign
 from headrace.frontends.native.signature import defaults_of, item_call
 from headrace.frontends.native.steps import Step
 from headrace.model.errors import DefinitionError, NotStorableError, UsageError
@@ -58,11 +58,20 @@ class Running:
         Raises:
             TypeError: the call does not fit the function; NotStorableError: an argument cannot be stored.
         """
+        return Future(self, self._submit(step, args, kwargs))
+
+    def call(self, step: Step[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call[Any]:
+        """Make a task of a call of an async step; raises as ``submit``."""
+        task = self._submit(step, args, kwargs)
+        task.handle.call = True  # type: ignore[attr-defined]
+        return Call(self, task)
+
+    def _submit(self, step: Step[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Task:
         info = self._info(step)
         bound = step.signature.bind(args, kwargs)
         task = Task(info, tuple([self._input(step, name, value) for name, value in bound]))
         self.loop.submit(task)
-        return Future(self, task)
+        return task
 
     def map(self, step: Step[..., Any], items: Iterable[Any], shared: dict[str, Any]) -> list[Future[Any]]:
         """Make a task per item; what they share is stored once."""

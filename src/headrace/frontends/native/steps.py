@@ -72,10 +72,10 @@ class Step(Generic[P, R]):
         if run is None:
             plain: Any = self._call_plainly(args, kwargs)
             return plain  # type: ignore[no-any-return]
-        future: Future[R] = run.submit(self, args, kwargs)
         if self.is_async:
-            pending: Any = future  # awaited by the flow, as the function's own coroutine would be
+            pending: Any = run.call(self, args, kwargs)  # awaited by the flow, as the function's own coroutine would be
             return pending  # type: ignore[no-any-return]
+        future: Future[R] = run.submit(self, args, kwargs)
         return future.result()
 
     @overload
