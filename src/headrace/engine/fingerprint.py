@@ -5,9 +5,10 @@ or a helper in another user module changes. Installed packages and the standard 
 are part of the environment. The same in every process, whatever ``PYTHONHASHSEED``.
 
 What is followed: globals that the code loads, attributes of user modules (``helpers.clean``), classes with their
-methods and bases, ``__wrapped__``, closures, defaults, and imports inside functions. What cannot be seen: names made
-up at run time (``getattr(module, name)``), and objects that cannot be pickled (an open file, a lock, a connection),
-which count by type.
+methods and bases, ``__wrapped__``, closures, defaults, attributes of functions, what is registered with a
+``singledispatch`` function, and imports inside functions. What cannot be seen: names made up at run time
+(``getattr(module, name)``). Objects that cannot be pickled (an open file, a lock, a connection) count by type, with the
+user's code that they hold.
 """
 
 from __future__ import annotations
@@ -22,9 +23,10 @@ from weakref import WeakKeyDictionary
 
 from blake3 import blake3
 
-from headrace._base.attributes import own
+from headrace._base.attributes import instance_dict, own
 from headrace._base.usercode import canonical_name, find_user_module, is_user_module, module_file
 from headrace.engine.bytecode import Import, Reading, read_code
+from headrace.engine.heldcode import held_code
 
 _SCALARS = frozenset({type(None), bool, int, float, complex, str, bytes, type(Ellipsis)})
 _PLAIN = 2  # marshal without references: the bytes depend on the value alone
@@ -211,8 +213,12 @@ class _Walk:
         pieces += [self._chain(function.__globals__, chain) for chain in reading.chains]
         package = function.__globals__.get("__package__") or ""
         pieces += self._imports(reading.imports, str(package))
-        if "__wrapped__" in function.__dict__:
-            pieces.append(self.encode(function.__dict__["__wrapped__"]))
+        attributes = function.__dict__
+        if "__wrapped__" in attributes:
+            pieces.append(self.encode(attributes["__wrapped__"]))
+        if len(attributes) > ("__wrapped__" in attributes) and not attributes.get("is_step"):  # a dialect's own marks
+            for name in sorted(attributes.keys() - {"__wrapped__"}):
+                pieces += (name.encode(), self.encode(attributes[name]))
         return _frame(pieces)
 
     def _class(self, kind: type) -> bytes:
@@ -304,7 +310,20 @@ class _Walk:
         name = _name(function)
         if self._strict and "<" in name:
             raise _Opaque(name)
-        return b"function" + name.encode() if inner is None else _tagged(b"wrap", [name.encode(), self.encode(inner)])
+        encoded = b"function" + name.encode()
+        if inner is not None:
+            encoded = _tagged(b"wrap", [name.encode(), self.encode(inner)])
+        if "<" in function.__code__.co_qualname:  # made inside a function of a library, for the user
+            encoded = self._holding(encoded, function, inner)
+        return encoded
+
+    def _holding(self, encoded: bytes, value: object, besides: object = None) -> bytes:
+        """``encoded``, with the user's code that is held by ``value``; ``besides`` is in there already."""
+        pieces = sorted({self.encode(one) for one in held_code(value) if one is not besides})
+        for item in instance_dict(value).values():
+            if type(item) is MappingProxyType and isinstance(value, FunctionType):  # what is registered for which type
+                pieces += sorted([_frame([self.encode(key), self.encode(one)]) for key, one in item.items()])
+        return _tagged(encoded, pieces) if pieces else encoded
 
     def _encode_object(self, value: object) -> bytes:
         if self._depth >= _DEPTH:
@@ -374,7 +393,7 @@ class _Walk:
     def _opaque(self, value: object) -> bytes:
         if self._strict:
             raise _Opaque(_name(value))
-        return b"opaque" + _name(value).encode()
+        return self._holding(b"opaque" + _name(value).encode(), value)
 
 
 _GENERIC_ALIAS = type(list[int])
