@@ -7,13 +7,13 @@ know where a step goes on that failed before it said so (``@catch``).
 from __future__ import annotations
 
 import ast
-import linecache
 from collections.abc import Iterator
 from typing import Any
 
 from headrace.frontends.metaflow.authoring.decorators import Decorator
 from headrace.frontends.metaflow.authoring.gangs import is_gang
 from headrace.frontends.metaflow.authoring.graphforms import dot, node_text, step_info, structure
+from headrace.frontends.metaflow.authoring.sources import source_of
 from headrace.frontends.metaflow.exceptions import LintWarn, MetaflowException
 
 _RESERVED_STEPS = frozenset({"name", "next", "input", "index", "cmd"})
@@ -25,10 +25,10 @@ class DAGNode:
     def __init__(self, name: str, function: Any) -> None:
         self.name = name
         self.function = function
-        code = function.__code__
-        self.source_file: str = code.co_filename
-        self.func_lineno: int = code.co_firstlineno
-        self.num_args: int = code.co_argcount
+        self.source = source_of(function)
+        self.source_file: str = self.source.file
+        self.func_lineno: int = self.source.line
+        self.num_args: int = self.source.arguments
         self.doc = plain_doc(function.__doc__)
         self.is_start_step: bool = function.is_start
         self.is_end_step: bool = function.is_end
@@ -208,27 +208,9 @@ def graph_of(cls: Any) -> FlowGraph:
 
 # --- reading the source -------------------------------------------------------------------------------------------
 
-_trees: dict[str, tuple[int, dict[tuple[str, int], ast.FunctionDef]]] = {}
-
-
-def _functions(file: str) -> dict[tuple[str, int], ast.FunctionDef]:
-    lines = linecache.getlines(file)
-    text = "".join(lines)
-    known = _trees.get(file)
-    if known is not None and known[0] == hash(text):
-        return known[1]
-    found: dict[tuple[str, int], ast.FunctionDef] = {}
-    if text:
-        for node in ast.walk(ast.parse(text)):
-            if isinstance(node, ast.FunctionDef):
-                first = min([node.lineno, *(one.lineno for one in node.decorator_list)])
-                found[(node.name, first)] = node
-    _trees[file] = (hash(text), found)
-    return found
-
 
 def _read_tail(node: DAGNode) -> None:
-    found = _functions(node.source_file).get((node.function.__code__.co_name, node.func_lineno))
+    found = node.source.tree
     if found is None:
         return
     node.func_lineno = found.lineno
@@ -344,7 +326,7 @@ def _check_names(graph: FlowGraph) -> None:
         if node.num_args not in (1, 2):
             raise LintWarn(
                 f"Step *{node.name}* takes {node.num_args} arguments. A step takes *self*; a join takes *self* and "
-                "*inputs*.",
+                f"*inputs*.{_hint(node)}",
                 *node.here,
             )
 
@@ -394,7 +376,8 @@ def _check_tails(graph: FlowGraph) -> None:
                 raise LintWarn(f"The end step *{node.name}* cannot have a self.next().", *node.tail)
         elif not node.has_tail_next:
             raise LintWarn(
-                f"Step *{node.name}* is missing a self.next() transition: it must be the last statement of the step.",
+                f"Step *{node.name}* is missing a self.next() transition: it must be the last statement of the step."
+                f"{_hint(node)}",
                 *node.here,
             )
         elif node.tail_problem:
@@ -402,6 +385,13 @@ def _check_tails(graph: FlowGraph) -> None:
                 f"Step *{node.name}* specifies an invalid self.next() transition: {node.tail_problem}.",
                 *node.tail,
             )
+
+
+def _hint(node: DAGNode) -> str:
+    """What to do about a step that cannot be read for a decorator around it."""
+    if node.source.name == node.name:
+        return ""
+    return f" A decorator hides its code behind a function {node.source.name!r}: let that have @functools.wraps."
 
 
 def _check_targets(graph: FlowGraph) -> None:
