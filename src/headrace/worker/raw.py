@@ -37,12 +37,12 @@ class RawCall:
         return codecs.unpack(packed, self.store)
 
     def pack(self, name: str, value: Any) -> Output:
-        """``value`` stored, as an output.
+        """``value`` stored, as an output. Whether it can be read back is found where somebody reads it.
 
         Raises:
             NotStorableError: it cannot be; the message names what is to blame.
         """
-        packed = codecs.pack(value, self.store)
+        packed = codecs.pack(value, self.store, read_back=False)
         return Output(name, packed, codecs.preview(value))
 
 

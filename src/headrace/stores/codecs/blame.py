@@ -37,6 +37,23 @@ def explain(value: object, failure: BaseException, can_write: Callable[[object],
     return f"{subject} cannot be stored; {advice} [{reason[:300]}]"
 
 
+def path_to(value: object, part: object) -> str:
+    """How ``part`` is reached from ``value``: ``[0].unit``; empty when it is not found soon."""
+    deadline = time.monotonic() + _SECONDS
+    seen: set[int] = set()
+    todo: list[tuple[str, object, int]] = [("", value, 0)]
+    for path, thing, depth in todo:
+        if time.monotonic() > deadline:
+            break
+        for name, child in _children(thing):
+            if child is part:
+                return path + name
+            if depth < _DEPTH and id(child) not in seen and not isinstance(child, (str, bytes, int, float)):
+                seen.add(id(child))
+                todo.append((path + name, child, depth + 1))
+    return ""
+
+
 def type_name(kind: type) -> str:
     """``module.Name`` of a type, without the module for built-in ones."""
     return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"

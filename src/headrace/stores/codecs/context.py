@@ -19,10 +19,11 @@ T = TypeVar("T")
 class Packing:
     """One call of ``pack``: where blobs go, which were named on the way, and the holes of a template."""
 
-    __slots__ = ("_known", "_once", "blobs", "holes", "store")
+    __slots__ = ("_known", "_once", "blobs", "holes", "read_back", "store")
 
-    def __init__(self, store: ArtifactStore, *, template: bool) -> None:
+    def __init__(self, store: ArtifactStore, *, template: bool, read_back: bool = False) -> None:
         self.store = store
+        self.read_back = read_back  # whether values of classes that are new are loaded once, to see that they can be
         self.blobs: list[Blob] = []  # named by objects inside the value, beside the pickle's own buffers
         self.holes: list[object] | None = [] if template else None
         self._known: dict[int, int] = {}

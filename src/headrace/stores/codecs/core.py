@@ -12,18 +12,20 @@ from headrace.stores.codecs import arrays, arrowfile, parts, pickling, plain, te
 from headrace.stores.codecs.canonical import canonical_digest
 from headrace.stores.codecs.context import Packing, Unpacking, current
 from headrace.stores.codecs.digests import content_digest
+from headrace.stores.codecs.readback import check_read_back
 from headrace.stores.codecs.streams import may_hold_sets
 
 _CHECK = 32  # bytes of checksum in front of the inline part, where the digest is not over the payload itself
 
 
-def pack(value: object, store: ArtifactStore) -> Packed:
+def pack(value: object, store: ArtifactStore, *, read_back: bool = True) -> Packed:
     """Write ``value`` down: large parts go to ``store``, the manifest comes back.
 
-    The same content gives the same digest in every process. Nobody may change ``value`` meanwhile.
+    The same content gives the same digest in every process. Nobody may change ``value`` meanwhile. With ``read_back``
+    the first value of a class is also read again, to see that it can be.
 
     Raises:
-        NotStorableError: the value cannot be written; the message names the attribute that is to blame.
+        NotStorableError: the value cannot be written, or not be read back; the message names the part that is to blame.
         StoreError: the store cannot take the bytes.
     """
     packer = _PACKERS.get(type(value))
@@ -31,7 +33,7 @@ def pack(value: object, store: ArtifactStore) -> Packed:
         packed = packer(value, store)
         if packed is not None:
             return packed
-    return _pack_other(value, Packing(store, template=False))
+    return _pack_other(value, Packing(store, template=False, read_back=read_back))
 
 
 def pack_template(value: object, store: ArtifactStore) -> tuple[Packed, list[object]]:
@@ -41,7 +43,7 @@ def pack_template(value: object, store: ArtifactStore) -> tuple[Packed, list[obj
         packed = packer(value, store)
         if packed is not None:
             return packed, []
-    packing = Packing(store, template=True)
+    packing = Packing(store, template=True, read_back=True)
     packed = _pack_other(value, packing)
     return packed, packing.holes or []
 
@@ -170,6 +172,8 @@ def _pack_other(value: object, packing: Packing) -> Packed:
     current.packing = packing
     try:
         pickled = pickling.dump(value, packing.restart)
+        if packing.read_back and pickled.named.firsts and not packing.holes:
+            check_read_back(value, pickled, packing.store)
         return _finish_pickle(value, pickled, packing)
     finally:
         current.packing = outer
