@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from headrace.frontends.native.flows import flow
     from headrace.frontends.native.futures import Future, as_completed, wait
     from headrace.frontends.native.resume import resume
+    from headrace.frontends.native.seeds import task_seed
     from headrace.frontends.native.steps import Step, do_not_cache, step
     from headrace.frontends.native.waits import sleep, wait_for
     from headrace.model.errors import (
@@ -62,6 +63,7 @@ _NAMES = {
     "headrace.frontends.native.steps": "step Step do_not_cache",
     "headrace.frontends.native.futures": "Future wait as_completed",
     "headrace.frontends.native.resume": "resume",
+    "headrace.frontends.native.seeds": "task_seed",
     "headrace.frontends.native.waits": "sleep wait_for",
     "headrace.model.policy": "Retry",
     "headrace.stores.codecs.files": "File Folder",
@@ -145,6 +147,7 @@ __all__ = [
     "set_tag",
     "sleep",
     "step",
+    "task_seed",
     "track",
     "wait",
     "wait_for",

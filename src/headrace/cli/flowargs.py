@@ -14,7 +14,7 @@ import click
 from headrace.model.errors import UsageError
 
 #: Our options that take a value, and our flags.
-_VALUED = frozenset({"max-parallel", "tag", "from"})
+_VALUED = frozenset({"max-parallel", "tag", "from", "seed"})
 _FLAGS = frozenset({"no-cache", "keep-going", "json", "quiet", "reuse-changed", "debug", "warm", "help"})
 
 
@@ -25,6 +25,7 @@ class Options:
         self.max_parallel = 0
         self.tags: list[tuple[str, str]] = []
         self.again: list[str] = []
+        self.seed: int | None = None
         self.flags: set[str] = set()
 
     def take(self, name: str, value: str) -> None:
@@ -37,6 +38,10 @@ class Options:
             if not value.isdigit() or int(value[:9]) < 1:
                 raise UsageError(f"--max-parallel wants a number of tasks from 1, not {value!r}")
             self.max_parallel = int(value[:9])
+        elif name == "seed":
+            if not (value.isascii() and value.isdigit()) or int(value[:20]) != int(value) or int(value) >= 2**64:
+                raise UsageError(f"--seed wants a whole number from 0 to 2**64 - 1, not {value!r}")
+            self.seed = int(value)
         elif name == "tag":
             tag, _, text = value.partition("=")
             if not tag:
@@ -54,6 +59,7 @@ class Options:
             use_cache="no-cache" not in self.flags,
             keep_going="keep-going" in self.flags,
             tags=tuple(self.tags),
+            seed=self.seed,
             debug="debug" in self.flags,
         )
 

@@ -166,6 +166,11 @@ class RunFacts:
         return self._reader.details().python
 
     @property
+    def seed(self) -> int | None:
+        """What its random numbers were made of: a run with the same seed draws the same. None: of chance."""
+        return self._reader.details().seed
+
+    @property
     def command(self) -> tuple[str, ...]:
         """The command line of the process that started it."""
         return self._reader.details().argv

@@ -14,9 +14,10 @@ from typing import NamedTuple
 import msgspec
 
 from headrace.engine.events import AttemptFailed, Event, Handback, Promote, Start, Succeeded
+from headrace.engine.keys import task_seed
 from headrace.engine.ports import Executor, WorkerExit, WorkerLink
 from headrace.engine.rows import tracked
-from headrace.engine.state import CANCELLED, Slot
+from headrace.engine.state import CANCELLED, RunOptions, Slot
 from headrace.engine.tasks import Task
 from headrace.model.messages import (
     OWN_FILES_CLOSED,
@@ -118,11 +119,12 @@ class _Worker:
 class Crew:
     """All workers of one run."""
 
-    def __init__(self, executor: Executor, epoll: select.epoll, run_name: str, run_id: int) -> None:
+    def __init__(self, executor: Executor, epoll: select.epoll, run_name: str, options: RunOptions) -> None:
         self._executor = executor
         self._epoll = epoll
         self._run_name = run_name
-        self._run_id = run_id
+        self._run_id = options.run_id
+        self._seed = options.seed
         self._workers: dict[int, _Worker] = {}
         self._idle: list[_Worker] = []
         self._at: dict[int, _Worker] = {}
@@ -162,7 +164,14 @@ class Crew:
             parts.append(frame(task.step.define))
         name = f"{self._run_name}/{task.id}"
         message = Execute(
-            start.token, task.step.id, name, task.attempt, _arguments(task), start.gpus, task.attempts_before
+            start.token,
+            task.step.id,
+            name,
+            task.attempt,
+            _arguments(task),
+            start.gpus,
+            task.attempts_before,
+            b"" if self._seed is None else task_seed(self._seed, task.key),
         )
         parts.append(frame(message))
         if worker.once:

@@ -45,6 +45,15 @@ def task_key(step: str, inputs: bytes, occurrence: int) -> bytes:
     return blake3(b"task" + step.encode() + b"\0" + inputs + occurrence.to_bytes(8, "little")).digest()
 
 
+#: The flow function, where a task has its key.
+FLOW = b"flow"
+
+
+def task_seed(seed: int, key: bytes) -> bytes:
+    """What the random numbers of a task are made of: the same for all its attempts."""
+    return blake3(b"seed" + seed.to_bytes(8, "little") + key).digest(16)
+
+
 def cache_key(step: str, code: bytes, inputs: bytes, environment: bytes) -> bytes:
     """The identity of a result across runs."""
     return blake3(b"cache" + step.encode() + b"\0" + code + inputs + environment).digest()

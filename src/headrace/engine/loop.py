@@ -119,7 +119,7 @@ class Loop:
         self._epoll = select.epoll()
         self._wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._epoll.register(self._wake_fd, select.EPOLLIN)
-        self.crew = Crew(executor, self._epoll, run_name, state.options.run_id)
+        self.crew = Crew(executor, self._epoll, run_name, state.options)
         #: Asked now and then for rows that may be written with the next commit.
         self.sources: list[Callable[[float], list[Write]]] = [self.crew.take_writes]
         self._thread = threading.Thread(target=self._main, name="headrace-driver", daemon=True)

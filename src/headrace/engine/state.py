@@ -54,6 +54,7 @@ class RunOptions(msgspec.Struct, frozen=True, kw_only=True):
     max_parallel: int = 0
     use_cache: bool = True
     reuse_changed: bool = False
+    seed: int | None = None  # None: tasks draw from chance
 
 
 #: What the tasks of a lane need, and their step and its limit where it has one.

@@ -15,6 +15,7 @@ from collections import deque
 from headrace.engine.ports import Executor, WorkerExit, WorkerLink
 from headrace.model.policy import Resources
 from headrace.stores.artifacts.protocol import ArtifactStore
+from headrace.worker import randomness
 from headrace.worker.forking import may_fork
 from headrace.worker.server import fork_request, kill_request, parse_report, run_server
 
@@ -111,6 +112,7 @@ class LocalExecutor:
             "path": sys.path,
             "store": pickle.dumps(self._store),
             "modules": self._preload,
+            "seeded": randomness.seeded(),
             "debug": self._debug,
         }
         loading = os.memfd_create("headrace-prelude")

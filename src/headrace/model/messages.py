@@ -58,7 +58,8 @@ class Argument(msgspec.Struct, frozen=True, array_like=True):
 class Execute(msgspec.Struct, frozen=True, array_like=True, tag=2):
     """Run one attempt. ``task`` is its name for people (``train/42/fit/3``); ``gpus`` the devices it may see.
 
-    Of its attempts, ``before`` were made by earlier sessions of the run.
+    Of its attempts, ``before`` were made by earlier sessions of the run. ``seed`` is that of the task: 16 bytes, or
+    none.
     """
 
     token: int
@@ -68,6 +69,7 @@ class Execute(msgspec.Struct, frozen=True, array_like=True, tag=2):
     arguments: tuple[Argument, ...]
     gpus: tuple[int, ...] = ()
     before: int = 0
+    seed: bytes = b""
 
 
 class Stop(msgspec.Struct, frozen=True, array_like=True, tag=3):

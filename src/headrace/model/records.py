@@ -126,6 +126,7 @@ class RunDetails(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     packages: dict[str, str] = {}  # installed distributions: name -> version
     argv: tuple[str, ...] = ()
     cwd: str = ""
+    seed: int | None = None  # what random numbers of tasks are made of; None: of chance
 
 
 class TaskRecord(msgspec.Struct, frozen=True, kw_only=True):

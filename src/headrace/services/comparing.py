@@ -99,6 +99,7 @@ def _facts(run: RunRecord, details: RunDetails) -> dict[str, str]:
         "state": str(run.state),
         "file": run.entry,
         "git": run.git_commit[:12] + (" with local changes" if run.git_dirty else ""),
+        "seed": "" if details.seed is None else str(details.seed),
         "python": details.python,
         "host": run.host,
     }

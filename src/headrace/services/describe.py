@@ -86,6 +86,7 @@ class SurroundingsView(msgspec.Struct, frozen=True, kw_only=True):
     platform: str
     packages: int
     sources: list[str]
+    seed: int | None
     git_commit: str
     git_dirty: bool
 
@@ -243,6 +244,7 @@ def surroundings_of(run: RunRecord) -> SurroundingsView:
         platform=details.platform,
         packages=len(details.packages),
         sources=list(details.sources),
+        seed=details.seed,
         git_commit=run.git_commit,
         git_dirty=run.git_dirty,
     )

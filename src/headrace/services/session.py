@@ -29,6 +29,7 @@ from headrace.model.records import (
     Input,
     Lease,
     Param,
+    RunDetails,
     RunRecord,
     Tag,
     TaskId,
@@ -41,6 +42,7 @@ from headrace.services.driverstore import driver_store
 from headrace.stores import codecs
 from headrace.stores.artifacts.protocol import ArtifactStore
 from headrace.stores.metadata.protocol import MetadataStore, NewRun, RunChange, Write
+from headrace.worker import randomness
 
 
 class Stores(msgspec.Struct, frozen=True):
@@ -63,6 +65,7 @@ class NewSession(msgspec.Struct, frozen=True, kw_only=True):
     max_parallel: int = 0
     use_cache: bool = True
     keep_going: bool = False
+    seed: int | None = None  # of random numbers; a run that is resumed keeps its own
     files: tuple[tuple[str, str], ...] = ()  # kept with the sources: a path from the entry's folder, the file's own
 
 
@@ -82,6 +85,7 @@ class Session:
         self.run = run
         self.loop = loop
         self.keep_going = new.keep_going
+        self.seed = loop.state.options.seed
         self.environment = provenance.environment_digest()
         self.codes = CodeBook(run.id, stores.artifacts)
         loop.state.code_with = self.codes.code_with
@@ -132,7 +136,11 @@ class Session:
     def record_start(self, new: NewSession) -> None:
         """Write down parameters and surroundings; what takes long is done beside the run."""
         run_id = self.run.id
-        writes: list[Write] = [Param(run_id, name, text) for name, text in new.params]
+        writes: list[Write] = []
+        known = _details(self.run)
+        if known.seed != self.seed:  # before the first task draws anything
+            writes.append(RunChange(run_id=run_id, details=_encode(msgspec.structs.replace(known, seed=self.seed))))
+        writes += [Param(run_id, name, text) for name, text in new.params]
         writes += [Tag(run_id, name, value) for name, value in new.tags]
         if writes:
             self.loop.write(*writes)
@@ -150,7 +158,7 @@ class Session:
             self.loop.write(
                 RunChange(
                     run_id=self.run.id,
-                    details=msgspec.msgpack.encode(details),
+                    details=_encode(msgspec.structs.replace(details, seed=self.seed)),
                     git_commit=shot.git_commit,
                     git_dirty=bool(diff),
                 )
@@ -234,7 +242,12 @@ def open_session(stores: Stores, executor: Executor, new: NewSession, seed: Resu
     Raises:
         NotFoundError: ``seed`` wants a step to run again of which its run has no task.
     """
-    recorded = _taken_over(stores, seed) if seed is not None else {}
+    recorded: dict[bytes, Recorded] = {}
+    if seed is not None:
+        recorded = _taken_over(stores, seed)
+        if new.seed is None:
+            known = stores.metadata.run_by_id(seed.run.id) or seed.run
+            new = msgspec.structs.replace(new, seed=_details(known).seed)
     now = time.time()
     run = stores.metadata.create_run(
         NewRun(
@@ -327,6 +340,7 @@ def _begin(
     *,
     reuse_changed: bool,
 ) -> Session:
+    known = _details(run).seed
     options = RunOptions(
         run_id=run.id,
         session=run.session,
@@ -334,7 +348,9 @@ def _begin(
         max_parallel=new.max_parallel,
         use_cache=new.use_cache,
         reuse_changed=reuse_changed,
+        seed=new.seed if known is None else known,
     )
+    randomness.capture()  # before workers are made: they have the generators of this process
     executor.start()
     loop = Loop(EngineState(options, recorded), stores.metadata.hasty(), stores.artifacts, executor, lease, run.name)
     loop.on_notice = _tell
@@ -349,6 +365,18 @@ def _tell(text: str) -> None:
     """Say something about the run where its user looks, which is not what the flow prints to standard output."""
     with contextlib.suppress(OSError, ValueError, AttributeError):  # closed, or never there
         print(f"headrace: {text}", file=sys.stderr, flush=True)
+
+
+def _details(run: RunRecord) -> RunDetails:
+    if not run.details:  # it has just begun
+        return RunDetails()
+    from headrace.services.describe import details_of
+
+    return details_of(run)
+
+
+def _encode(details: RunDetails) -> bytes:
+    return msgspec.msgpack.encode(details)
 
 
 def lease_name(run: RunRecord) -> str:

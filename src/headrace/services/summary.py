@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import msgspec
 
 from headrace.model.records import FLOW_TASK, RunRecord, TaskId
-from headrace.services.describe import ALL_ROWS, ArtifactView, FailureView, failure_of, view_artifact
+from headrace.services.describe import ALL_ROWS, ArtifactView, FailureView, details_of, failure_of, view_artifact
 from headrace.services.listing import duration_of
 from headrace.stores.metadata.protocol import MetadataStore
 
@@ -26,6 +26,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     reused: int
     failed: int
     cancelled: int
+    seed: int | None
     result: ArtifactView | None
     artifacts_size: int | None
     failure: FailureView | None
@@ -50,6 +51,7 @@ def summarize(metadata: MetadataStore, run: RunRecord, counts: Mapping[str, Mapp
         reused=reused,
         failed=sum(states.get("failed", 0) for states in counts.values()),
         cancelled=sum(states.get("cancelled", 0) for states in counts.values()),
+        seed=details_of(run).seed,
         result=view_artifact(run, results[0]) if results and run.state == "succeeded" else None,
         artifacts_size=size,
         failure=failure_of(metadata, run),

@@ -1,29 +1,196 @@
-"""Random numbers in forked processes: every worker, and every attempt after one that seeded, begins with fresh ones.
+"""Random numbers of tasks: each attempt begins with its generators set from the seed of its task.
 
-Workers are copies of one process. Python's own ``random`` notices a fork; numpy's global generator does not, and all
-workers would draw the same numbers.
+A generator is found by its place (``generators``): the global ones of ``random``, ``numpy.random`` and ``torch``, and
+those that the user's modules hold. One without a seed is set from the seed of the task and the name of its place. One
+that was seeded when the modules were imported begins each attempt in the state in which the imports left it.
+
+``capture`` is called in the process that has imported the flow, before it is forked; ``begin`` before each attempt.
 """
 
 from __future__ import annotations
 
+import contextlib
+import os
 import sys
+from collections.abc import Iterator
+from types import FunctionType, ModuleType
 from typing import Any
 
+from blake3 import blake3
 
-def refresh(*, forked: bool = False) -> None:
-    """Leave no generator as an earlier attempt, or with ``forked`` as the process that was copied, had it.
+from headrace._base.usercode import canonical_name, is_user_module, module_file
+from headrace.worker.generator_kinds import Kind, global_generator, kind_of
+from headrace.worker.generators import generators_in
 
-    numpy's is only touched where it must be: to seed it takes as long as half a small task.
+#: Bytes of a seed.
+SIZE = 16
+#: Modules that have a global generator.
+GLOBAL = ("random", "numpy.random", "torch")
+
+
+class _Stream:
+    """A generator that tasks draw from. ``state`` is None for one that was not seeded."""
+
+    __slots__ = ("kind", "name", "state", "target")
+
+    def __init__(self, name: str, target: Any, kind: Kind, state: Any) -> None:
+        self.name = name.encode()
+        self.target = target
+        self.kind = kind
+        self.state = state
+
+    def begin(self, seed: bytes) -> None:
+        if self.state is None:
+            self.kind.seed(self.target, blake3(seed + self.name).digest(SIZE))
+        else:
+            self.kind.restore(self.target, self.state)
+
+
+class _Table:
+    """The generators of this process."""
+
+    def __init__(self, given: dict[str, Any]) -> None:
+        self.streams: list[_Stream] = []
+        self.modules = 0  # how many there were at the last look
+        self.given = given  # states of global generators that the driver found
+        self._looked: set[str] = set()
+        self._seen: set[int] = set()
+        self._targets: set[int] = set()
+
+    def look(self, complete: str = "") -> list[_Stream]:
+        """Take in the generators of modules that are new; returns those. ``complete`` was imported just now."""
+        self.modules = len(sys.modules)
+        names = [name for name in sys.modules if name not in self._looked and (name == complete or _is_complete(name))]
+        self._looked.update(names)
+        before = len(self.streams)
+        for name in GLOBAL:
+            if name in names:
+                self._add(name, global_generator(name))
+        for name in sorted((name for name in names if is_user_module(name)), key=canonical_name):
+            self._search(sys.modules[name], canonical_name(name))
+        return self.streams[before:]
+
+    def look_at(self, function: Any, name: str) -> None:
+        """Take in the generators that a function has."""
+        if isinstance(function, FunctionType):
+            self._search(function, name)
+
+    def _search(self, root: Any, name: str) -> None:
+        for path, found in generators_in(root, name, self._seen):
+            self._add(path, kind_of(found))
+
+    def _add(self, name: str, found: tuple[Any, Kind] | None) -> None:
+        if found is None or id(found[0]) in self._targets:
+            return
+        target, kind = found
+        self._targets.add(id(target))
+        state = self.given.get(name)
+        if state is None and kind.is_seeded(target, _is_written):
+            state = kind.state(target)
+        self.streams.append(_Stream(name, target, kind, state))
+
+
+def _is_written(number: int) -> bool:
+    """Whether the number stands in the user's code, or is the value of a name there: a long seed, not one of chance."""
+    for name in [name for name in sys.modules if is_user_module(name)]:
+        module = sys.modules.get(name)
+        if not isinstance(module, ModuleType):
+            continue
+        if any(type(value) is int and value == number for value in list(module.__dict__.values())):
+            return True
+        with contextlib.suppress(OSError), open(module_file(module), "rb") as file:  # noqa: PTH123
+            text = file.read().replace(b"_", b"").lower()
+            if b"%d" % number in text or b"%x" % number in text:
+                return True
+    return False
+
+
+_table = _Table({})
+#: The seed of the attempt that runs in this process, or ran last; empty before the first.
+_seed = b""
+_process = 0
+_flow_draws = False
+
+
+def capture() -> None:
+    """Find the generators that there are, and which of them were seeded, whatever was known before."""
+    global _table
+    _table = _Table(_table.given)
+    _table.look()
+
+
+def expect(given: dict[str, Any]) -> None:
+    """Take over what ``seeded`` says in another process; modules that come are searched before the next attempt."""
+    global _table
+    _table = _Table(given)
+
+
+def seeded() -> dict[str, Any]:
+    """The states of global generators that were seeded, as ``capture`` found them, in a form for another process."""
+    return {
+        name: stream.state
+        for stream in _table.streams
+        if stream.state is not None and (name := stream.name.decode()) in GLOBAL[:2]
+    }
+
+
+def begin(seed: bytes) -> None:
+    """Set all generators for an attempt; without a seed, from chance."""
+    global _seed, _process
+    _process = os.getpid()
+    _seed = seed or os.urandom(SIZE)
+    if len(sys.modules) != _table.modules:
+        _table.look()
+    for stream in _table.streams:
+        stream.begin(_seed)
+
+
+def look_at(function: Any, name: str) -> None:
+    """Take in the generators of a step's function: one that came as a pickle is in no module."""
+    _table.look_at(function, name)
+
+
+def imported(name: str) -> None:
+    """``name`` was imported while an attempt runs: its generators begin with the seed of the task, too."""
+    if _seed and os.getpid() == _process:  # a child of the step would draw the same numbers as its brothers
+        for stream in _table.look(name):
+            if stream.state is None:
+                stream.begin(_seed)
+
+
+def derived(seed: bytes, name: str) -> int:
+    """A number below 2**32 for something that wants a seed."""
+    return int.from_bytes(blake3(seed + b"seed:" + name.encode()).digest(4), "little")
+
+
+def attempt_seed() -> bytes:
+    """The seed of the attempt that runs in this process."""
+    return _seed
+
+
+@contextlib.contextmanager
+def flow_seeded(seed: bytes) -> Iterator[None]:
+    """Set the generators that were not seeded, as ``capture`` found them, and put them back in the end.
+
+    They are shared by all runs that this process drives at once: nothing is done while another one has set them.
     """
-    python = sys.modules.get("random")
-    if python is not None:
-        python.seed()
-    numpy = sys.modules.get("numpy.random")
-    if numpy is not None and (forked or is_seeded(numpy)):
-        numpy.seed()
+    global _flow_draws
+    if _flow_draws:
+        yield
+        return
+    _flow_draws = True
+    streams = [stream for stream in _table.streams if stream.state is None]
+    before = [stream.kind.state(stream.target) for stream in streams]
+    for stream in streams:
+        stream.kind.seed_unnoticed(stream.target, blake3(seed + stream.name).digest(SIZE))
+    try:
+        yield
+    finally:
+        for stream, state in zip(streams, before, strict=True):
+            stream.kind.restore(stream.target, state)
+        _flow_draws = False
 
 
-def is_seeded(numpy_random: Any) -> bool:
-    """Whether somebody called ``numpy.random.seed``: the generator then forgets what entropy it was made of."""
-    generator = numpy_random.mtrand._rand._bit_generator
-    return getattr(generator, "_seed_seq", generator) is None
+def _is_complete(name: str) -> bool:
+    module = sys.modules.get(name)
+    return isinstance(module, ModuleType) and not getattr(module.__dict__.get("__spec__"), "_initializing", False)

@@ -37,11 +37,11 @@ from headrace.model.messages import (
     frames_from_driver,
 )
 from headrace.stores.artifacts.protocol import ArtifactStore
-from headrace.worker import context, secrets
+from headrace.worker import context, randomness, secrets
 from headrace.worker.attempt import run_attempt
 from headrace.worker.functions import find_function
+from headrace.worker.import_hook import ImportHook
 from headrace.worker.output import Capture
-from headrace.worker.randomness import refresh
 from headrace.worker.surroundings import Surroundings
 from headrace.worker.threads import limit_threads
 
@@ -74,7 +74,7 @@ class _Worker:
         self._surroundings = Surroundings()
 
     def main(self) -> None:
-        refresh(forked=True)
+        ImportHook(frozenset(randomness.GLOBAL), randomness.imported).install()
         context.folder = self._surroundings.directory
         self._send(Ready(self._pid, socket.gethostname()))
         _thread.start_new_thread(self._steward, ())  # not by ``threading``, which waits until it runs
@@ -117,6 +117,7 @@ class _Worker:
     def _define(self, message: Define) -> None:
         try:
             function: Callable[..., Any] | Exception = find_function(message)
+            randomness.look_at(function, message.name)
         except Exception as error:  # told to the driver when the step is called
             function = error
         self._defines[message.step] = (message, function)
@@ -130,6 +131,7 @@ class _Worker:
         current = context.AttemptContext(message.task, message.attempt, message.token, self._send, self._store)
         context.enter(current)
         self._surroundings.enter(define.env, message.gpus)
+        randomness.begin(message.seed)
         answer: Done | Failed
         answer = run_attempt(
             message,
@@ -142,7 +144,6 @@ class _Worker:
             os._exit(0)  # the step forked, and this is its child: it has no business here
         self._since = None
         self._surroundings.restore()
-        refresh()
         context.enter(None)
         current.flush()
         self._capture.repair()

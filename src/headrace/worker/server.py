@@ -23,7 +23,7 @@ import time
 
 from headrace.stores import codecs
 from headrace.stores.artifacts.protocol import ArtifactStore
-from headrace.worker import context
+from headrace.worker import context, randomness
 from headrace.worker.forking import may_fork
 from headrace.worker.output import Capture
 from headrace.worker.serve import run_worker
@@ -230,6 +230,9 @@ def main(argv: list[str]) -> None:
         # Something started threads on import and would not survive a fork: load it in each worker instead.
         os.execv(sys.executable, [sys.executable, "-m", "headrace.worker.server", *argv, "bare"])
     os.close(loading)
+    randomness.expect(prelude["seeded"])
+    if len(argv) == 2:
+        randomness.capture()
     run_server(control, store, debug=prelude["debug"])
 
 

@@ -6,7 +6,7 @@ import click
 
 from headrace.cli.flowargs import Options, print_parameters, split
 
-_OURS = frozenset({"max-parallel", "no-cache", "keep-going", "tag", "json", "quiet", "debug", "warm", "help"})
+_OURS = frozenset({"max-parallel", "no-cache", "keep-going", "tag", "seed", "json", "quiet", "debug", "warm", "help"})
 
 
 @click.command(
@@ -18,6 +18,7 @@ _OURS = frozenset({"max-parallel", "no-cache", "keep-going", "tag", "json", "qui
 @click.option("--no-cache", is_flag=True, help="Take no results from the cache; what runs is still put there.")
 @click.option("--keep-going", is_flag=True, help="When the flow fails, let tasks that run finish.")
 @click.option("--tag", "tags", multiple=True, metavar="T", help="Tag the run: NAME or NAME=VALUE; may be repeated.")
+@click.option("--seed", metavar="N", help="Seed of all random numbers; default: by chance, headrace show tells it.")
 @click.option("--json", "json", is_flag=True, help="End with one JSON document on stdout; the flow prints to stderr.")
 @click.option("--quiet", is_flag=True, help="Print nothing of ours, except why the run failed.")
 @click.option("--debug", is_flag=True, help="One task at a time, with the terminal: for breakpoint() in a step.")
@@ -29,6 +30,7 @@ def run_command(
     no_cache: bool,
     keep_going: bool,
     tags: tuple[str, ...],
+    seed: str | None,
     json: bool,
     quiet: bool,
     debug: bool,
@@ -46,7 +48,7 @@ def run_command(
 
     Options stand before FILE; behind it they are recognised too, unless the flow has a parameter of that name.
 
-    With --json: one object with the keys run, state, duration, executed, reused, failed, cancelled, result,
+    With --json: one object with the keys run, state, duration, executed, reused, failed, cancelled, seed, result,
     artifacts_size, failure.
 
     Exit codes: 0 succeeded, 1 failed, 2 wrong usage, 130 interrupted.
@@ -56,6 +58,8 @@ def run_command(
         options.take("max-parallel", max_parallel)
     for tag in tags:
         options.take("tag", tag)
+    if seed is not None:
+        options.take("seed", seed)
     given = {"no-cache": no_cache, "keep-going": keep_going, "json": json, "quiet": quiet, "debug": debug, "warm": warm}
     options.flags |= {name for name, on in given.items() if on}
     return _run(target, arguments, options)
@@ -87,5 +91,5 @@ def _run_metaflow(target: str, arguments: tuple[str, ...], options: Options) -> 
     """``python target run arguments``, with our options as that command line has them."""
     from headrace.cli.metaflowfile import run_file
 
-    rest = split(arguments, _OURS - {"tag", "help"}, (), options)
+    rest = split(arguments, _OURS - {"tag", "seed", "help"}, (), options)
     return run_file(target, ["run"], options, rest)

@@ -100,6 +100,7 @@ def _print_run(view: RunView) -> None:
             ("command", " ".join(where.command)),
             ("by", f"{run.user}@{run.host}" if run.host else run.user),
             ("python", where.python + (f" with {where.packages} packages" if where.packages else "")),
+            ("seed", "" if where.seed is None else str(where.seed)),
             ("git", commit if where.git_commit else ""),
         ]
     )

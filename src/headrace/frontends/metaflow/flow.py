@@ -6,7 +6,6 @@ import sys
 from types import FrameType
 
 from headrace.frontends.metaflow.authoring.flowspec import FlowBase
-from headrace.frontends.metaflow.running import seeding  # noqa: F401 - before flows seed anything
 
 
 class FlowSpec(FlowBase):

@@ -11,6 +11,7 @@ import msgspec
 from headrace._base.attributes import own
 from headrace.frontends.native.options import FlowOptions
 from headrace.frontends.native.script import show_well, wrong
+from headrace.frontends.native.seeds import check_seed
 from headrace.services.current import running
 from headrace.worker import context
 
@@ -59,10 +60,18 @@ class Flow(Generic[P, R]):
         return run_flow(self, self.bind(args, kwargs)).value  # type: ignore[no-any-return]
 
     def run(self, *args: P.args, **kwargs: P.kwargs) -> Run:
-        """Run it and return the ``Run``, also when it failed: look at ``run.state``, ``run.result``, ``run.error``."""
-        from headrace.client.runs import Run
-        from headrace.frontends.native.launch import run_flow
+        """Run it and return the ``Run``, also when it failed: look at ``run.state``, ``run.result``, ``run.error``.
 
+        ``seed=`` is the seed of the run's random numbers, unless the flow has a parameter of that name.
+        """
+        from headrace.client.runs import Run
+        from headrace.frontends.native.launch import Launch, run_flow
+
+        how = None
+        if "seed" in kwargs and not _takes(self.__wrapped__, "seed"):
+            values: dict[str, Any] = dict(kwargs)
+            how = Launch(seed=check_seed(values.pop("seed")))
+            return Run(run_flow(self, self.bind(args, values), how, reraise=False).run.name)
         ended = run_flow(self, self.bind(args, kwargs), reraise=False)
         return Run(ended.run.name)
 
@@ -96,6 +105,11 @@ class Flow(Generic[P, R]):
 
     def __repr__(self) -> str:
         return f"<flow {self.name}>"
+
+
+def _takes(function: Any, name: str) -> bool:
+    code = function.__code__
+    return bool(code.co_flags & 0x08) or name in code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
 
 
 def _named(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
@@ -132,6 +146,7 @@ def flow(
     tags: Sequence[str] | Mapping[str, object] = (),
     max_parallel: int = 0,
     keep_going: bool = False,
+    seed: int | None = None,
     on_success: Callable[..., Any] | None = None,
     on_failure: Callable[..., Any] | None = None,
 ) -> Callable[[Callable[P, R]], Flow[P, R]]: ...
@@ -144,8 +159,9 @@ def flow(function: Any = None, /, *, name: str = "", **options: Any) -> Any:
         function: the function, when used without parentheses.
         name: what its runs are called; default: the function's name.
         options: ``tags`` for all runs, ``"name"`` or ``"name=value"``; ``max_parallel`` tasks at once (0: as many as
-            the machine holds); ``keep_going=True`` lets tasks that run finish when the flow fails; ``on_success`` and
-            ``on_failure`` are called with the ``Run`` when it has ended.
+            the machine holds); ``keep_going=True`` lets tasks that run finish when the flow fails; ``seed`` of the
+            random numbers of all runs (default: another one for each run); ``on_success`` and ``on_failure`` are called
+            with the ``Run`` when it has ended.
     """
     if function is not None:
         return Flow(function)
@@ -174,4 +190,6 @@ def _settings(options: dict[str, Any]) -> FlowOptions:
         raise wrong(f"flow options: {error}") from None
     if settings.max_parallel < 0:
         raise wrong(f"flow options: max_parallel is {settings.max_parallel}, it cannot be negative")
+    if settings.seed is not None:
+        check_seed(settings.seed)
     return settings

@@ -19,6 +19,7 @@ from headrace.frontends.native.load import canonical_main
 from headrace.frontends.native.options import Runnable
 from headrace.frontends.native.runner import Running
 from headrace.frontends.native.script import advise, prune, show_well
+from headrace.frontends.native.seeds import chosen_seed, flow_seeded
 from headrace.model.errors import (
     HeadraceError,
     LeaseLostError,
@@ -63,6 +64,7 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True):
     use_cache: bool = True
     keep_going: bool = False
     tags: tuple[tuple[str, str], ...] = ()
+    seed: int | None = None
     debug: bool = False  # one task at a time, which keeps the terminal: for ``breakpoint()`` in a step
 
 
@@ -94,6 +96,7 @@ def run_flow(
         inside(run),
         logging_to(log),
         FlowOutput(session),
+        flow_seeded(session, given=_given_seed(flow, how) is not None),
     ):
         ended = _drive(flow, values, session, run, log)
     _call_hook(flow, ended)
@@ -147,6 +150,7 @@ def _open(flow: Runnable, values: dict[str, Any], how: Launch) -> Session:
         else how.max_parallel or flow.settings.max_parallel or project.settings.max_parallel,
         use_cache=how.use_cache,
         keep_going=how.keep_going or flow.settings.keep_going,
+        seed=chosen_seed(_given_seed(flow, how)),
     )
     module = sys.modules.get(flow.__module__)
     preload = (flow.__module__,) if getattr(module, "__file__", None) and flow.__module__ != "__main__" else ()
@@ -181,6 +185,10 @@ def _with_secrets(values: dict[str, Any]) -> dict[str, Any]:
                 file=sys.stderr,
             )
     return found
+
+
+def _given_seed(flow: Runnable, how: Launch | None) -> int | None:
+    return how.seed if how is not None and how.seed is not None else flow.settings.seed
 
 
 def _input(name: str, value: Any, stores: Stores) -> Input:

@@ -14,6 +14,7 @@ class FlowOptions(msgspec.Struct, frozen=True, kw_only=True):
     tags: tuple[str, ...] = ()
     max_parallel: int = 0
     keep_going: bool = False
+    seed: int | None = None
     on_success: Callable[..., Any] | None = None
     on_failure: Callable[..., Any] | None = None
 

@@ -304,6 +304,8 @@ class _ParameterOption(click.Option):
         return os.environ.get(str(self.envvar))
 
 
+SEED = click.IntRange(0, 2**64 - 1)
+
 _RUN_OPTIONS: list[Callable[[Any], Any]] = [
     click.option("--tag", "tags", multiple=True, help="Annotate this run with the given tag. May be repeated."),
     click.option("--max-workers", default=16, show_default=True, help="Maximum number of parallel tasks."),
@@ -313,6 +315,8 @@ _RUN_OPTIONS: list[Callable[[Any], Any]] = [
     click.option("--run-id-file", default="", help="Write the ID of this run to the file specified."),
     click.option("--runner-attribute-file", default="", help="Write facts on this run to the file specified."),
     click.option("--cache/--no-cache", default=False, help="Take what steps made of the same inputs before."),
+    click.option("--seed", "own_seed", type=SEED, help="Seed of the random numbers of tasks; default: by chance."),
+    click.option("--run-seed", type=SEED, hidden=True),  # the same, where the flow has a parameter called seed
     click.option("--debug/--no-debug", default=False, help="One task at a time, with the terminal: for breakpoint()."),
     click.option("--warm/--no-warm", default=False, help="Let tasks share processes, with what others left."),
 ]
@@ -320,7 +324,7 @@ _RUN_OPTIONS: list[Callable[[Any], Any]] = [
 
 #: Options that Metaflow does not have, or not beside those of parameters: flows may have parameters of these names.
 _GIVE_WAY = frozenset(
-    {"--cache", "--debug", "--warm", "--same-run", "--clone-only", "--reentrant", "--resume-identifier"}
+    {"--cache", "--debug", "--warm", "--seed", "--same-run", "--clone-only", "--reentrant", "--resume-identifier"}
 )
 
 
@@ -389,6 +393,7 @@ def _options(cls: Any, obj: dict[str, Any], given: dict[str, Any], **more: Any) 
         cache=bool(given.get("cache")),
         debug=bool(given.get("debug")),
         warm=bool(given.get("warm")),
+        seed=given["run_seed"] if given.get("run_seed") is not None else given.get("own_seed"),
         namespace=given.get("namespace"),
         quiet=obj["quiet"],
         suffixes=obj["package_suffixes"],

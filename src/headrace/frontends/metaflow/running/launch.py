@@ -33,7 +33,6 @@ from headrace.frontends.metaflow.identity import user_name
 from headrace.frontends.metaflow.running.console import Console
 from headrace.frontends.metaflow.running.plan import Ground, make_plans, unsupported_notes
 from headrace.frontends.metaflow.running.runtime import KILLED, Runtime, last_words
-from headrace.frontends.metaflow.running.seeding import seeded
 from headrace.frontends.metaflow.settings import setting
 from headrace.model.records import Input, RunRecord, task_text
 from headrace.model.states import RunState
@@ -64,6 +63,7 @@ class RunOptions(msgspec.Struct, frozen=True, kw_only=True):
     cache: bool = False
     debug: bool = False  # one task at a time, which keeps the terminal
     warm: bool = False  # tasks share processes
+    seed: int | None = None  # of random numbers; None: each task draws by chance
     triggers: list[dict[str, Any]] = []
     suffixes: str = ""  # of files that the run is to keep
     clone_only: bool = False  # run nothing, only take over what ``origin`` finished
@@ -118,9 +118,7 @@ def launch(cls: Any, values: dict[str, Any], options: RunOptions) -> RunRecord:
     executor = project.executor(module_of(cls), debug=options.debug)
     workers = 1 if options.debug else max(1, options.max_workers)
     facts = run_facts(cls, options, tags)
-    ground = Ground(
-        executor.capacity, workers, options.cache, seeds=seeded(), called=pack_call(cls, stores), warm=options.warm
-    )
+    ground = Ground(executor.capacity, workers, options.cache, called=pack_call(cls, stores), warm=options.warm)
     plans = make_plans(cls, tuple(base), facts, options.decorators, ground)
     inputs = (
         *(Input(name, packed) for name, packed in base.items()),
@@ -134,6 +132,7 @@ def launch(cls: Any, values: dict[str, Any], options: RunOptions) -> RunRecord:
         params=tuple((name, _shown(value)) for name, value in {**values, **_configs(cls)}.items()),
         tags=(*system_tags(user_name(), options.project), *_origin_tag(options), *((tag, "") for tag in tags)),
         max_parallel=workers,
+        seed=options.seed,
         files=_files(cls, options.suffixes),
     )
     seed = _seed(options, graph, stores)

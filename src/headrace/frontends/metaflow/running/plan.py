@@ -42,14 +42,13 @@ _PACKAGED = frozenset(["conda", "pypi", "uv"])
 
 class Ground(NamedTuple):
     """What a flow runs on: what the machine has, how many tasks may run at once, whether results are taken from the
-    cache; ``within`` stands before the names of its steps when it is part of another run; ``seeds`` is what its file
-    seeded, ``called`` what it calls the class with; ``warm``: whether tasks share processes."""
+    cache; ``within`` stands before the names of its steps when it is part of another run; ``called`` is what its
+    file calls the class with; ``warm``: whether tasks share processes."""
 
     room: Resources
     workers: int
     cache: bool = False
     within: str = ""
-    seeds: dict[str, Any] = {}  # noqa: RUF012 - never changed
     called: Packed | None = None
     warm: bool = False
 
@@ -118,7 +117,6 @@ def make_plans(
             decorators=decorators,
             configs=vars(cls).get("_config_values", {}),
             main=main,
-            seeds=ground.seeds,
             called=ground.called,
             alone=not ground.warm,
         )

@@ -44,7 +44,6 @@ from headrace.frontends.metaflow.running.launch import (
 from headrace.frontends.metaflow.running.livetasks import LiveTasks
 from headrace.frontends.metaflow.running.plan import Ground, StepPlan, make_plans
 from headrace.frontends.metaflow.running.runtime import FINISHED, last_words
-from headrace.frontends.metaflow.running.seeding import seeded
 from headrace.model.errors import NotFoundError, NotStorableError
 from headrace.model.records import Input, TaskId, task_text
 from headrace.model.states import RunState
@@ -251,7 +250,7 @@ def spin(cls: Any, step: str, origin: Any, options: SpinOptions) -> None:
         **run_facts(cls, RunOptions(project={} if options.skip_decorators else options.project), ()),
         SPUN_FACT: True,
     }
-    ground = Ground(executor.capacity, 1, seeds=seeded(), called=pack_call(cls, stores))
+    ground = Ground(executor.capacity, 1, called=pack_call(cls, stores))
     plan = make_plans(cls, tuple(base), facts, (), ground)[step]
     plan.spec = msgspec.structs.replace(plan.spec, only=only, persist=options.persist)
     new = NewSession(

@@ -38,7 +38,6 @@ from headrace.frontends.metaflow.exceptions import (
 )
 from headrace.frontends.metaflow.names import ATTEMPT, FOREACH, INPUTS, SUCCESS, TRANSITION, is_artifact
 from headrace.frontends.metaflow.running import leaving
-from headrace.frontends.metaflow.running.seeding import seed_again
 from headrace.model.errors import BlobError, NotStorableError
 from headrace.model.messages import Output
 from headrace.model.values import Packed
@@ -69,7 +68,6 @@ class StepSpec(msgspec.Struct, frozen=True, kw_only=True):
     facts: dict[str, Any] = {}
     only: tuple[str, ...] | None = None  # decorators that count; None: all
     persist: bool = True
-    seeds: dict[str, Any] = {}  # see ``seeding``
     called: Packed | None = None  # what the file calls the class with; None: the class was not called
     alone: bool = True  # whether the attempt has its process for itself
     main: str = ""  # the module that is the running script: users know it as ``__main__``
@@ -99,7 +97,6 @@ def run_step(spec: StepSpec, call: RawCall) -> dict[str, Any]:
     tries = call.tries
     cards = _cards(function, flow, call, state) if find(function, "card") is not None else None
     current_module.enter({**task_facts(spec, call, state), **({"card": cards.current} if cards is not None else {})})
-    seed_again(spec.seeds)
     leaving.begin(spec.alone)
     try:
         caught = _run_caught(spec, function, flow, inputs, tries)
