@@ -503,3 +503,82 @@ def test_a_resume_of_a_run_without_a_seed_gets_one(project: Project) -> None:
     project.metadata.release(lease)
     headrace(project, "resume")
     assert json.loads(headrace(project, "show", "--json"))["surroundings"]["seed"] is not None
+
+
+# --- flows written for Metaflow -----------------------------------------------------------------------------------
+
+METAFLOW = """
+import random
+from headrace.metaflow import FlowSpec, Parameter, retry, step
+RNG = random.Random()
+class DrawFlow(FlowSpec):
+    @step
+    def start(self):
+        self.parts = list(range(6))
+        self.next(self.work, foreach="parts")
+    @retry(times=1, minutes_between_retries=0)
+    @step
+    def work(self):
+        self.numbers = [random.random(), RNG.random()]
+        with open("numbers.txt", "a") as file:
+            print(*self.numbers, file=file)
+        if not os.path.exists(f"tried-{self.input}"):
+            open(f"tried-{self.input}", "w").close()
+            raise ValueError("again")
+        self.next(self.join)
+    @step
+    def join(self, inputs):
+        self.found = sorted(one.numbers for one in inputs)
+        self.next(self.end)
+    @step
+    def end(self):
+        assert os.environ.get("FAIL") is None
+        self.last = random.random()
+if __name__ == "__main__":
+    DrawFlow()
+"""
+
+
+def drawn(project: Project) -> list[str]:
+    """The numbers of all attempts of the runs since the last look."""
+    file = project.path / "numbers.txt"
+    numbers = file.read_text().split()
+    file.unlink()
+    for mark in project.path.glob("tried-*"):
+        mark.unlink()
+    return numbers
+
+
+def test_tasks_and_retries_of_a_metaflow_file_draw_by_chance_without_a_seed(project: Project) -> None:
+    project.write(METAFLOW)
+    headrace(project, "run", "train.py")
+    numbers = drawn(project)
+    assert len(set(numbers)) == len(numbers) == 2 * 2 * 6
+    assert json.loads(headrace(project, "show", "--json"))["surroundings"]["seed"] is None
+
+
+def test_a_seed_repeats_a_metaflow_file_with_retries_and_resumes(project: Project) -> None:
+    project.write(METAFLOW)
+    headrace(project, "run", "--seed", "5", "train.py")
+    numbers, first = drawn(project), digests(project)
+    assert len(numbers) == 2 * 2 * 6
+    assert len(set(numbers)) == 2 * 6
+    headrace(project, "run", "train.py", "--seed", "5", "--max-workers", "1")
+    assert set(drawn(project)) == set(numbers)
+    assert {name: digest for name, digest in digests(project).items() if "found" in name or "last" in name} == {
+        name: digest for name, digest in first.items() if "found" in name or "last" in name
+    }
+    done = project.finish(project.start("-m", "headrace", "run", "--seed", "5", "train.py", FAIL="1"))
+    assert done.code == 1
+    done = project.finish(project.start("train.py", "resume"))
+    assert done.code == 0, done.err
+    assert digests(project)["end/1/last"] == first["end/1/last"]
+
+
+def test_a_parameter_called_seed_is_the_metaflow_files(project: Project) -> None:
+    project.write(
+        METAFLOW.replace("class DrawFlow(FlowSpec):", "class DrawFlow(FlowSpec):\n    seed = Parameter('seed')")
+    )
+    headrace(project, "run", "--seed", "5", "train.py", "--seed", "9")
+    found = json.loads(headrace(project, "show", "--json"))
+    assert (found["surroundings"]["seed"], found["run"]["params"]["seed"]) == (5, "9")

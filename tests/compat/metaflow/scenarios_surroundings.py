@@ -7,4 +7,4 @@ from typing import Any
 
 def scenarios(Scenario: Any, run: Any) -> list[Any]:
     """All of this file; see ``harness.Scenario``."""
-    return [run("places", "places")]
+    return [run("places", "places"), run("seeded", "seeded")]
