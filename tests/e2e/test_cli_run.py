@@ -89,7 +89,7 @@ def test_json_has_stdout_for_itself(folder: Path) -> None:
     view = json.loads(out)
     assert set(view) == {
         *("run", "state", "duration", "executed", "reused", "failed", "cancelled", "result", "artifacts_size"),
-        "failure",
+        *("seed", "failure"),
     }
     assert (view["run"], view["state"], view["executed"], view["result"]["text"]) == ("train/1", "succeeded", 5, "6")
     assert "the flow prints" in err
