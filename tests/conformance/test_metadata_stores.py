@@ -179,7 +179,7 @@ def _seen(store: MetadataStore, run_id: int) -> str:
             store.tags([run_id]),
             store.params([run_id]),
             store.waits(run_id),
-            [store.cached(bytes([key])) for key in range(256)],
+            [store.cached(bytes([key]), "default") for key in range(256)],
         ]
     )
 

@@ -4,35 +4,36 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
+import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import sqlalchemy
 
+from headrace._base.process import process_owner
 from headrace.model.errors import StoreError, StoreVersionError
-from headrace.stores.metadata import _migrate, _schema, _sqlite
+from headrace.model.records import TaskId
+from headrace.stores.metadata import _migrate, _schema
 from headrace.stores.metadata._postgres import PostgresDatabase
+from headrace.stores.metadata._sql import POSTGRES
 from headrace.stores.metadata.open import open_metadata
+from headrace.stores.metadata.protocol import MetadataStore, RunFilter
 from headrace.testing.metadata import new_run, task
 from headrace.testing.postgres import postgres_server
 
-SECOND = """
-import sqlalchemy as sa
-from alembic import op
-
-revision = "0002"
-down_revision = "0001"
-
-
-def upgrade() -> None:
-    op.add_column("tasks", sa.Column("colour", sa.Text, nullable=False, server_default="red"))
-    op.create_index("tasks_by_colour", "tasks", ["colour"])
+NEXT = """
+-- Tasks get a colour.
+ALTER TABLE tasks ADD COLUMN colour TEXT NOT NULL DEFAULT 'red';
+CREATE INDEX tasks_by_colour ON tasks (colour);
 """
 
-BROKEN = SECOND + '    op.execute("INSERT INTO nowhere VALUES (1)")\n'
+BROKEN = NEXT + "INSERT INTO nowhere VALUES (1);\n"
+
+#: A store as version 1 left it: runs of two projects, of which the second took a result of the first.
+OLD = (Path(__file__).parent / "stores" / "schema1.sql").read_text("utf-8")
 
 
 @pytest.fixture(scope="module")
@@ -46,13 +47,15 @@ def path(tmp_path: Path) -> str:
     return str(tmp_path / "headrace.db")
 
 
-def second_version(folder: Path, source: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """From here on this is a Headrace whose newest schema is version 2."""
+def next_version(folder: Path, source: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """From here on this is a Headrace whose newest schema is one more; the name of that version."""
     location = folder / "migrations"
+    version = _schema.SCHEMA_VERSION + 1
     shutil.copytree(_migrate.LOCATION, location)
-    (location / "versions" / "v0002_colour.py").write_text(source)
+    (location / f"{version:04d}_colour.sql").write_text(source)
     monkeypatch.setattr(_migrate, "LOCATION", location)
-    monkeypatch.setattr(_schema, "SCHEMA_VERSION", 2)
+    monkeypatch.setattr(_schema, "SCHEMA_VERSION", version)
+    return f"{version:04d}"
 
 
 def sqlite_shape(path: str) -> dict[str, Any]:
@@ -121,11 +124,11 @@ def test_sqlite_of_an_older_version_is_migrated_on_opening(
     run = new_run(store)
     store.commit([task(run.id)])
     store.close()
-    second_version(tmp_path, SECOND, monkeypatch)
+    version = next_version(tmp_path, NEXT, monkeypatch)
     store = open_metadata(path)
     assert store.tasks(run.id) == [task(run.id)]
     assert store._database.rows("SELECT colour FROM tasks") == [("red",)]
-    assert store._database.rows("SELECT version_num FROM headrace_schema") == [("0002",)]
+    assert store._database.rows("SELECT version_num FROM headrace_schema") == [(version,)]
     store.commit([task(run.id, number=2)])
     store.close()
     monkeypatch.undo()
@@ -141,7 +144,7 @@ def test_postgres_of_an_older_version_is_migrated_on_opening(
     run = new_run(store)
     store.commit([task(run.id)])
     store.close()
-    second_version(tmp_path, SECOND, monkeypatch)
+    next_version(tmp_path, NEXT, monkeypatch)
     store = open_metadata(url)
     assert store.tasks(run.id) == [task(run.id)]
     assert store._database.rows("SELECT colour FROM tasks") == [("red",)]
@@ -156,28 +159,116 @@ def test_migration_that_fails_leaves_the_file_as_it_was(
 ) -> None:
     open_metadata(path).close()
     before = sqlite_shape(path)
-    second_version(tmp_path, BROKEN, monkeypatch)
+    next_version(tmp_path, BROKEN, monkeypatch)
     with pytest.raises(StoreError, match=r"headrace\.db could not be migrated and is as it was"):
         open_metadata(path)
     assert sqlite_shape(path) == before
 
 
-def test_migration_without_alembic(tmp_path: Path, path: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    open_metadata(path).close()
-    second_version(tmp_path, SECOND, monkeypatch)
-    monkeypatch.setitem(sys.modules, "alembic", None)
-    with pytest.raises(StoreVersionError, match=r"headrace\[migrations\]"):
-        open_metadata(path)
+def old_store(path: str) -> None:
+    """A database of version 1 at ``path``."""
+    connection = sqlite3.connect(path)
+    connection.executescript(OLD)
+    connection.close()
+
+
+def check_contents(store: MetadataStore) -> None:
+    """What ``OLD`` holds is there, and its cache answers by project."""
+    assert [run.name for run in store.runs(RunFilter(project="default"))] == ["work/3", "work/2", "work/1"]
+    assert [run.name for run in store.runs(RunFilter(project="other"))] == ["second/1", "work/1"]
+    first, second, third = (store.run("work", number) for number in (1, 2, 3))
+    other = store.run("second", 1, "other")
+    assert first is not None
+    assert second is not None
+    assert third is not None
+    assert other is not None
+    made = store.task(first.id, TaskId("load", 1))
+    elsewhere = store.task(other.id, TaskId("load", 1))
+    assert made is not None
+    assert elsewhere is not None
+    # The entry is of the project whose run made it, and runs of that project that took it hold it too.
+    own, theirs = store.cached(made.cache_key, "default"), store.cached(elsewhere.cache_key, "other")
+    assert own is not None
+    assert theirs is not None
+    assert (own.run_id, theirs.run_id) == (first.id, other.id)
+    assert store.cached(made.cache_key, "other") is None
+    assert store.cached(elsewhere.cache_key, "default") is None
+    for run, holder in ((first, second), (second, third)):
+        store.delete_run(run.id)
+        entry = store.cached(made.cache_key, "default")
+        assert entry is not None
+        assert entry.run_id == holder.id
+    store.delete_run(third.id)
+    assert store.cached(made.cache_key, "default") is None
+    run = new_run(store)
+    store.commit([task(run.id)])
+    assert store.tasks(run.id) == [task(run.id)]
+
+
+def test_sqlite_store_of_version_1(path: str) -> None:
+    old_store(path)
+    store = open_metadata(path)
+    check_contents(store)
+    store.close()
+    fresh = f"{path}-fresh"
+    open_metadata(fresh).close()
+    ours, theirs = sqlite_shape(path), sqlite_shape(fresh)
+    assert {k: v for k, v in ours.items() if k != "rows"} == {k: v for k, v in theirs.items() if k != "rows"}
+
+
+def test_postgres_store_of_version_1(server: str, path: str) -> None:
+    import psycopg
+
+    old_store(path)
+    with psycopg.connect(server, autocommit=True, options="-c search_path=version1") as connection:
+        connection.execute("CREATE SCHEMA version1")
+        for statement in POSTGRES.schema((_migrate.LOCATION / "0001_initial.sql").read_text("utf-8")):
+            connection.execute(statement)
+        with sqlite3.connect(path) as old:
+            for table in ("runs", "run_details", "tasks", "artifacts", "cache", "flows"):
+                cursor = old.execute(f"SELECT * FROM {table}")
+                names = [column[0] for column in cursor.description]
+                for row in cursor.fetchall():
+                    marks = ", ".join(["%s"] * len(row))
+                    connection.execute(f"INSERT INTO {table} ({', '.join(names)}) VALUES ({marks})", row)
+        old.close()
+        connection.execute("SELECT setval(pg_get_serial_sequence('version1.runs', 'id'), 100)")
+    store = open_metadata(f"{server}&schema=version1")
+    check_contents(store)
+    store.close()
+
+
+def test_store_is_not_migrated_under_a_live_run(path: str) -> None:
+    old_store(path)
+    for owner, expires, refused in (
+        (process_owner(), time.time() + 60, True),
+        ("elsewhere:17:4711-x", time.time() + 60, True),
+        ("elsewhere:17:4711-x", time.time() - 1, False),
+    ):
+        with sqlite3.connect(path) as connection:
+            connection.execute("DELETE FROM leases")
+            connection.execute("INSERT INTO leases VALUES ('run:3', ?, 5, ?)", (owner, expires))
+        connection.close()
+        if refused:
+            with pytest.raises(StoreVersionError, match="still drives a run"):
+                open_metadata(path)
+        else:
+            open_metadata(path).close()
+
+
+def test_many_processes_open_an_old_store_at_once(path: str) -> None:
+    old_store(path)
+    code = f"from headrace.stores.metadata.open import open_metadata; open_metadata({path!r}).close()"
+    processes = [subprocess.Popen([sys.executable, "-c", code]) for _ in range(6)]
+    assert [process.wait(60) for process in processes] == [0] * 6
 
 
 def test_version_and_migrations_agree() -> None:
-    names = sorted(file.name for file in (_migrate.LOCATION / "versions").glob("v*.py"))
-    assert [int(name[1:5]) for name in names] == list(range(1, _schema.SCHEMA_VERSION + 1))
-    assert sqlalchemy.__version__ >= "2"
-    assert _sqlite.SQLITE.name == "sqlite"
+    names = sorted(file.name for file in _migrate.LOCATION.glob("*.sql"))
+    assert [int(name[:4]) for name in names] == list(range(1, _schema.SCHEMA_VERSION + 1))
 
 
 def test_migrations_are_in_the_package() -> None:
     """What an installed Headrace needs lies beside the code."""
-    for name in ("schema.sql", "queries.sql", "migrations/env.py", "migrations/versions/v0001_initial.sql"):
+    for name in ("schema.sql", "queries.sql", "migrations/0001_initial.sql"):
         assert (Path(_schema.__file__).parent / name).is_file(), name

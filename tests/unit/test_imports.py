@@ -10,7 +10,6 @@ import pytest
 
 #: Loaded where used, never by the package or by defining flows.
 HEAVY = (
-    "alembic",
     "asyncio",
     "click",
     "fastapi",

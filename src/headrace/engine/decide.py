@@ -43,6 +43,7 @@ from headrace.engine.tasks import PendingInput, PendingSource, Problem, Task, co
 from headrace.model.messages import Output
 from headrace.model.records import AttemptRecord, Input, TaskId, node_number
 from headrace.model.states import AttemptState, Failure, TaskState
+from headrace.stores.metadata.protocol import CacheEntry
 
 #: An attempt expected to take less than this many seconds in all may be sent ahead of its turn.
 AHEAD_SECONDS = 0.002
@@ -110,6 +111,7 @@ def _identify(state: EngineState, task: Task, now: float, out: list[Command]) ->
     else:
         task.id = before.record.id
     if before is not None:
+        task.known = not before.origin
         task.attempt = task.attempts_before = 0 if before.origin else before.record.attempts
         unchanged = before.record.code == task.code
         if not unchanged:
@@ -166,7 +168,7 @@ def _reuse(
     task.origin = before.origin or record.reused_from
     state.reused += 1
     if before.origin:
-        _adopt(state, task, now, out)
+        _adopt(state, task, before.cached, now, out)
     elif record.state is TaskState.STALE:  # a session that did not need it came between
         back = replace(record, state=TaskState.SUCCEEDED, session=state.options.session)
         out.append(Record((back,), urgent=False))
@@ -182,17 +184,18 @@ def _cache_answer(state: EngineState, event: CacheAnswer, out: list[Command]) ->
     task.outputs = event.outputs
     task.origin = event.origin
     state.reused += 1
-    _adopt(state, task, event.now, out)
+    _adopt(state, task, event.entry, event.now, out)
     _succeed(state, task, event.now, out)
 
 
-def _adopt(state: EngineState, task: Task, now: float, out: list[Command]) -> None:
-    """Write down a task whose outputs another run made."""
+def _adopt(state: EngineState, task: Task, cached: CacheEntry | None, now: float, out: list[Command]) -> None:
+    """Write down a task whose outputs another run made; with ``cached``, this run holds them for the cache from now."""
     task.started = now
     writes: tuple[Written, ...] = (
         rows.task_record(state, task, TaskState.SUCCEEDED, now),
         *rows.artifact_records(state, task, now),
         *rows.edges(state, task),
+        *rows.shared_cache_entry(state, task, cached),
     )
     out.append(Record(writes, urgent=True))
 
@@ -547,6 +550,7 @@ def _recall(state: EngineState, event: Recall, out: list[Command]) -> None:
     task.created = record.created
     task.id, task.key, task.occurrence = record.id, record.key, record.occurrence
     task.attempt = task.attempts_before = record.attempts
+    task.known = True
     task.inputs = task.final_inputs()
     task.code = _code(state, task, task.inputs)
     _enter(state, task)

@@ -33,12 +33,13 @@ class Recall(msgspec.Struct):
 
 
 class CacheAnswer(msgspec.Struct):
-    """What the cache said about a task: outputs and their origin (``train/41/fit/3``), or None."""
+    """What the cache said about a task: outputs, their origin (``train/41/fit/3``) and its entry, or None."""
 
     task: Task
     outputs: tuple[Output, ...] | None
     origin: str
     now: float
+    entry: CacheEntry | None = None
 
 
 class Succeeded(msgspec.Struct):

@@ -11,19 +11,20 @@ from headrace.stores.artifacts.protocol import ArtifactStore
 from headrace.stores.metadata.protocol import MetadataStore
 
 
-def look_up(task: Task, metadata: MetadataStore, artifacts: ArtifactStore, now: float) -> CacheAnswer:
-    """The outputs of a task with the cache key of ``task``, if one has them still."""
+def look_up(task: Task, project: str, metadata: MetadataStore, artifacts: ArtifactStore, now: float) -> CacheAnswer:
+    """The outputs of a task with the cache key of ``task``, if one in ``project`` has them still."""
     key = task_cache_key(task)
-    entry = metadata.cached(key)
-    if entry is None:
-        return CacheAnswer(task, None, "", now)
-    task_id = TaskId(entry.step, entry.number)
-    made = metadata.task(entry.run_id, task_id)
-    records = list(metadata.outputs(entry.run_id, [task_id]).get(task_id, {}).values())
-    origin = metadata.run_by_id(entry.run_id)
-    valid = made is not None and made.cache_key == key  # else it ran again, from other code, when its run went on
-    if not valid or not records or origin is None or artifacts.missing(b for r in records for b in r.value.blobs):
-        metadata.forget_cached(key)
-        return CacheAnswer(task, None, "", now)
-    outputs = tuple(Output(r.name, r.value, r.preview) for r in records)
-    return CacheAnswer(task, outputs, f"{origin.name}/{task_id}", now)
+    while (entry := metadata.cached(key, project)) is not None:
+        task_id = TaskId(entry.step, entry.number)
+        made = metadata.task(entry.run_id, task_id)
+        records = list(metadata.outputs(entry.run_id, [task_id]).get(task_id, {}).values())
+        origin = metadata.run_by_id(entry.run_id)
+        if made is None or made.cache_key != key or not records or origin is None:
+            # It ran again, from other code, when its run went on; or its run was deleted just now.
+            metadata.forget_cached(entry, project)
+        elif artifacts.missing(b for r in records for b in r.value.blobs):
+            metadata.forget_cached(entry, project, result=True)
+        else:
+            outputs = tuple(Output(r.name, r.value, r.preview) for r in records)
+            return CacheAnswer(task, outputs, f"{origin.name}/{task_id}", now, entry)
+    return CacheAnswer(task, None, "", now)

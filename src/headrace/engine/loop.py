@@ -614,7 +614,7 @@ class Loop:
         """The answer of the cache; None when the store does not answer, which is then asked again later."""
         if self._journal.away_since is None:
             try:
-                return look_up(task, self.metadata, self.artifacts, time.time())
+                return look_up(task, self.state.options.project, self.metadata, self.artifacts, time.time())
             except StoreAwayError as error:
                 self._journal.note_away(error)
         self._lookups.append(task)

@@ -90,7 +90,7 @@ def attempt_record(
 
 def forget_outputs(state: EngineState, task: Task) -> tuple[DropOutputs, ...]:
     """For a task that an earlier session finished: its outputs may have had other names then."""
-    if not task.attempts_before:
+    if not task.known:
         return ()
     return (DropOutputs(state.options.run_id, task.id.step, task.id.number),)
 
@@ -120,6 +120,13 @@ def edges(state: EngineState, task: Task) -> list[Edge]:
     """Which tasks a task took outputs of."""
     parents = {(source.step, source.number) for one in task.inputs for source in one.sources}
     return [Edge(state.options.run_id, step, number, task.id.step, task.id.number) for step, number in parents]
+
+
+def shared_cache_entry(state: EngineState, task: Task, held: CacheEntry | None) -> tuple[CacheEntry, ...]:
+    """What answers the key of ``held`` beside it, from a task that took over its outputs."""
+    if held is None or not task.step.policy.cache or held.key != task_cache_key(task):
+        return ()
+    return (CacheEntry(held.key, state.options.run_id, task.id.step, task.id.number, held.created),)
 
 
 def cache_entry(state: EngineState, task: Task, now: float) -> tuple[CacheEntry, ...]:

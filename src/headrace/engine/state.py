@@ -17,6 +17,7 @@ from headrace.model.messages import Output
 from headrace.model.policy import Resources
 from headrace.model.records import NODES, TaskRecord
 from headrace.model.states import TaskState
+from headrace.stores.metadata.protocol import CacheEntry
 
 #: Why an attempt is killed that nobody wants any more.
 CANCELLED = "cancelled"
@@ -43,12 +44,14 @@ class Recorded(msgspec.Struct):
     record: TaskRecord
     outputs: tuple[Output, ...] | None
     origin: str = ""
+    cached: CacheEntry | None = None  # the origin's, when the cache may answer with it
 
 
 class RunOptions(msgspec.Struct, frozen=True, kw_only=True):
     """How a run is to be driven."""
 
     run_id: int
+    project: str = "default"
     session: int = 1
     capacity: Resources = Resources()
     max_parallel: int = 0

@@ -92,6 +92,7 @@ class Task:
         "id",
         "inputs",
         "key",
+        "known",
         "losses",
         "memory",
         "occurrence",
@@ -118,6 +119,7 @@ class Task:
         self.code = step.code  # with the user's code in its arguments, once these are known
         self.occurrence = 0
         self.attempt = 0
+        self.known = False  # an earlier session recorded it
         self.attempts_before = 0  # in earlier sessions; they do not use up the retries of this one
         self.token = 0
         self.memory = step.policy.resources.memory

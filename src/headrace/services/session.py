@@ -272,7 +272,11 @@ def open_session(stores: Stores, executor: Executor, new: NewSession, seed: Resu
 def _taken_over(stores: Stores, seed: Resume) -> dict[bytes, Recorded]:
     name = seed.run.name
     recorded = load_recorded(stores, seed.run.id, seed.again)
-    return {key: Recorded(one.record, one.outputs, f"{name}/{one.record.id}") for key, one in recorded.items()}
+    cached = {TaskId(entry.step, entry.number): entry for entry in stores.metadata.cached_of_run(seed.run.id)}
+    return {
+        key: Recorded(one.record, one.outputs, f"{name}/{one.record.id}", cached.get(one.record.id))
+        for key, one in recorded.items()
+    }
 
 
 def reopen_session(stores: Stores, executor: Executor, new: NewSession, resume: Resume) -> Session:
@@ -343,6 +347,7 @@ def _begin(
     known = _details(run).seed
     options = RunOptions(
         run_id=run.id,
+        project=run.project,
         session=run.session,
         capacity=executor.capacity,
         max_parallel=new.max_parallel,

@@ -78,7 +78,7 @@ class _Tables:
         self.tags: dict[tuple[int, str], Tag] = {}
         self.params: dict[tuple[int, str], Param] = {}
         self.waits: dict[tuple[int, bytes], Wait] = {}
-        self.cache: dict[bytes, CacheEntry] = {}
+        self.cache: dict[tuple[str, CacheEntry], None] = {}  # by project
         self.signals: list[Signal] = []
         self.leases: dict[str, Lease] = {}
 
@@ -156,7 +156,9 @@ class MemoryMetadata:
                 outputs = [k for k, one in tables.artifacts.items() if k[:3] == mine and one.kind == "output"]
                 for key in outputs:
                     del tables.artifacts[key]
-                tables.cache = {k: one for k, one in tables.cache.items() if (one.run_id, one.step, one.number) != mine}
+                cached = [k for k in tables.cache if (k[1].run_id, k[1].step, k[1].number) == mine]
+                for cache_key in cached:
+                    del tables.cache[cache_key]
             case Edge():
                 tables.edges[write] = None
             case LogChunk():
@@ -179,7 +181,9 @@ class MemoryMetadata:
             case Wait():
                 tables.waits[write.run_id, write.key] = write
             case CacheEntry():
-                tables.cache[write.key] = write
+                made = tables.runs.get(write.run_id)
+                if made is not None:
+                    tables.cache[made.project, write] = None
 
     # --- runs ---
 
@@ -299,7 +303,7 @@ class MemoryMetadata:
             tables.edges = {edge: None for edge in tables.edges if edge.run_id != run_id}
             tables.metrics = [chunk for chunk in tables.metrics if chunk.run_id != run_id]
             tables.signals = [signal for signal in tables.signals if signal.run_id != run_id]
-            tables.cache = {key: entry for key, entry in tables.cache.items() if entry.run_id != run_id}
+            tables.cache = {key: None for key in tables.cache if key[1].run_id != run_id}
 
     # --- what belongs to a run ---
 
@@ -399,13 +403,23 @@ class MemoryMetadata:
 
     # --- cache and signals ---
 
-    def cached(self, key: bytes) -> CacheEntry | None:
+    def cached(self, key: bytes, project: str) -> CacheEntry | None:
         """See ``MetadataStore``."""
-        return self._all.cache.get(key)
+        found = [entry for where, entry in self._all.cache if (where, entry.key) == (project, key)]
+        return min(found, key=lambda one: (-one.created, one.run_id, one.step, one.number), default=None)
 
-    def forget_cached(self, key: bytes) -> None:
+    def cached_of_run(self, run_id: int) -> list[CacheEntry]:
         """See ``MetadataStore``."""
-        self._all.cache.pop(key, None)
+        found = [entry for _, entry in self._all.cache if entry.run_id == run_id]
+        return sorted(found, key=lambda one: (one.step, one.number, one.created))
+
+    def forget_cached(self, entry: CacheEntry, project: str, *, result: bool = False) -> None:
+        """See ``MetadataStore``."""
+        with self._lock:
+            for where, one in list(self._all.cache):
+                same = (one.key, one.created) == (entry.key, entry.created) if result else one == entry
+                if where == project and same:
+                    del self._all.cache[where, one]
 
     def send(self, run_id: int, kind: str, name: str, value: bytes, sender: str, now: float) -> None:
         """See ``MetadataStore``."""

@@ -216,9 +216,9 @@ class HouseSuite:
         store.delete_run(gone)
         assert self.contents(store, gone) == [None] + [[]] * 11
         assert store.signals(gone) == []
-        assert store.cached(digest(gone)) is None
+        assert store.cached(digest(gone), "default") is None
         assert self.contents(store, kept) == before
-        assert store.cached(digest(kept)) is not None
+        assert store.cached(digest(kept), "default") is not None
         assert store.compact() >= 0
         assert self.contents(store, kept) == before
 
@@ -239,7 +239,7 @@ class HouseSuite:
         assert self.contents(other, again.id)[1:] == self.contents(store, run.id)[1:]
         assert other.import_rows(rows, "p").number == 2
         assert set(other.referenced_blobs()) == set(store.referenced_blobs())
-        assert other.cached(digest(run.id)) is None
+        assert other.cached(digest(run.id), "default") is None
         back = store.import_rows(other.export(came.id), "default")
         assert back.number == 3
 

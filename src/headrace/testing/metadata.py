@@ -253,7 +253,7 @@ class MetadataStoreSuite(HouseSuite):
         again = CacheEntry(digest(3), run_id, "fit", 1, 2.0)
         store.commit([*entries, CacheEntry(digest(4), run_id, "fit", 1, 1.0)])
         store.commit([CacheEntry(digest(5), run_id, "fit", 1, 1.0), DropOutputs(run_id, "fit", 1), again])
-        assert [store.cached(digest(n)) for n in (1, 2, 3, 4, 5)] == [*entries, again, None, None]
+        assert [store.cached(digest(n), "default") for n in (1, 2, 3, 4, 5)] == [*entries, again, None, None]
 
     def test_edges(self, store: MetadataStore) -> None:
         """Both ways, and once however often they are added."""
@@ -413,13 +413,41 @@ class MetadataStoreSuite(HouseSuite):
         assert store.waits(run_id) == [done, late]
 
     def test_cache(self, store: MetadataStore) -> None:
-        """One task answers a key: the one written last, until it is forgotten."""
-        run_id = new_run(store).id
-        store.commit([CacheEntry(digest(1), run_id, "fit", 1, 1.0), CacheEntry(digest(1), run_id, "fit", 2, 2.0)])
-        assert store.cached(digest(1)) == CacheEntry(digest(1), run_id, "fit", 2, 2.0)
-        store.forget_cached(digest(1))
-        store.forget_cached(digest(1))
-        assert store.cached(digest(1)) is None
+        """The newest result answers a key, by the oldest run that holds it, for as long as one does."""
+        made, used, later = [new_run(store).id for _ in range(3)]
+        old, new = CacheEntry(digest(1), later, "fit", 1, 1.0), CacheEntry(digest(1), made, "fit", 2, 2.0)
+        shared = CacheEntry(digest(1), used, "fit", 1, 2.0)
+        store.commit([old, shared, new, shared, CacheEntry(digest(2), used, "fit", 3, 0.0)])
+        assert store.cached(digest(1), "default") == new
+        assert store.cached_of_run(used) == [shared, CacheEntry(digest(2), used, "fit", 3, 0.0)]
+        store.delete_run(made)
+        assert store.cached(digest(1), "default") == shared
+        store.commit([DropOutputs(used, "fit", 1)])
+        assert store.cached(digest(1), "default") == old
+        store.forget_cached(old, "default")
+        store.forget_cached(old, "default")
+        assert store.cached(digest(1), "default") is None
+        assert store.cached(digest(2), "default") is not None
+
+    def test_forgetting_a_result_forgets_all_who_hold_it(self, store: MetadataStore) -> None:
+        """Other results for the key stay."""
+        runs = [new_run(store).id for _ in range(3)]
+        held = [CacheEntry(digest(1), run_id, "fit", 1, 2.0) for run_id in runs]
+        other = CacheEntry(digest(1), runs[0], "fit", 2, 1.0)
+        store.commit([*held, other])
+        store.forget_cached(held[1], "default", result=True)
+        assert store.cached(digest(1), "default") == other
+
+    def test_cache_is_a_project_s_own(self, store: MetadataStore) -> None:
+        """What a run of one project holds answers no other; nor does a run that does not exist."""
+        ours, theirs = new_run(store), new_run(store, project="other")
+        entries = [CacheEntry(digest(n), run.id, "fit", 1, 1.0) for n, run in ((1, ours), (2, theirs))]
+        both = [CacheEntry(digest(3), ours.id, "fit", 1, 1.0), CacheEntry(digest(3), theirs.id, "fit", 1, 1.0)]
+        store.commit([*entries, *both, CacheEntry(digest(4), 10**6, "fit", 1, 1.0)])
+        assert [store.cached(digest(n), "default") for n in range(1, 5)] == [entries[0], None, both[0], None]
+        assert [store.cached(digest(n), "other") for n in range(1, 5)] == [None, entries[1], both[1], None]
+        store.forget_cached(both[0], "default", result=True)
+        assert store.cached(digest(3), "other") == both[1]
 
     def test_signals(self, store: MetadataStore) -> None:
         """Oldest first, with growing ids, for one run."""

@@ -38,8 +38,9 @@ from headrace.engine.events import (
     Succeeded,
     TimedOut,
 )
+from headrace.engine.lookup import look_up
 from headrace.engine.recall import rebuild
-from headrace.engine.rows import running_records, task_cache_key
+from headrace.engine.rows import running_records
 from headrace.engine.state import EngineState, RunOptions
 from headrace.engine.tasks import PendingInput, PendingSource, StepInfo, StepLoad, Task
 from headrace.model.messages import Define, Output
@@ -168,17 +169,7 @@ class World:
             self.killed.add(command.token)
 
     def look_up(self, task: Task) -> CacheAnswer:
-        key = task_cache_key(task)
-        entry = self.store.cached(key)
-        if entry is None:
-            return CacheAnswer(task, None, "", self.now)
-        name = TaskId(entry.step, entry.number)
-        made = self.store.task(self.run.id, name)
-        found = list(self.store.outputs(self.run.id, [name]).get(name, {}).values())
-        gone = self.blobs.missing(blob for one in found for blob in one.value.blobs)
-        if made is None or made.cache_key != key or not found or gone:
-            return CacheAnswer(task, None, "", self.now)
-        return CacheAnswer(task, tuple(Output(r.name, r.value, r.preview) for r in found), f"f/1/{name}", self.now)
+        return look_up(task, "default", self.store, self.blobs, self.now)
 
     def settle(self) -> None:
         self.feed(Schedule(self.now))

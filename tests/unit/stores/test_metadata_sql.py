@@ -66,9 +66,9 @@ def test_postgres_words() -> None:
     assert "BLOB" not in text
     assert "AUTOINCREMENT" not in text
     assert 'TEXT COLLATE "C"' in text
-    statement = Statements(POSTGRES)("cached")
-    assert statement.text.endswith("cache_key = %s")
-    assert statement.names == ("cache_key",)
+    statement = Statements(POSTGRES)("lease")
+    assert statement.text.endswith("name = %s")
+    assert statement.names == ("name",)
 
 
 def test_writes_are_grouped_by_kind() -> None:

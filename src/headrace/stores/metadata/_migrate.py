@@ -1,15 +1,19 @@
-"""Bring a database of an older version up to date, with Alembic. Imported only when there is one."""
+"""Bring a database of an older version up to date. Imported only when there is one.
+
+A migration is a file ``migrations/NNNN_name.sql`` in the portable dialect of ``_sql``. To write one: change
+``schema.sql``, add the file, raise ``SCHEMA_VERSION``; a test compares the two ways to get there.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from headrace._base.process import owner_alive
 from headrace.model.errors import StoreError, StoreVersionError
-
-if TYPE_CHECKING:
-    from sqlalchemy import Connection, Engine
+from headrace.stores.metadata._sql import POSTGRES, SQLITE, Dialect
 
 #: The migrations of this version.
 LOCATION = Path(__file__).parent / "migrations"
@@ -17,73 +21,84 @@ LOCATION = Path(__file__).parent / "migrations"
 #: Any constant: held on PostgreSQL while one process migrates.
 _MIGRATING = 0x68656165
 
+#: Runs one statement and returns its rows, if it has any.
+_Execute = Callable[[str], Sequence[Any]]
+
 
 def migrate_sqlite(path: str) -> None:
-    """Migrate the database file at ``path``: completely, or not at all.
+    """Migrate the database file at ``path``: completely, or not at all. One without tables gets all of them.
 
     Raises:
-        StoreVersionError: Alembic is not installed.
+        StoreVersionError: a run is live that an older Headrace drives.
         StoreError: a migration failed; the database is as it was.
     """
-    sqlalchemy = _needed(path)
-    engine = sqlalchemy.create_engine("sqlite://", creator=lambda: _sqlite_connection(path))
-    _migrate(engine, "BEGIN IMMEDIATE", path)
+    import sqlite3
+
+    from headrace.stores.metadata._database import PATIENCE_SECONDS
+
+    connection = sqlite3.connect(path, timeout=PATIENCE_SECONDS, isolation_level=None)
+    try:
+        connection.execute("BEGIN IMMEDIATE")
+        _migrate(lambda text: connection.execute(text).fetchall(), SQLITE, path)
+        connection.execute("COMMIT")
+    except sqlite3.Error as error:
+        raise StoreError(f"{path} could not be migrated and is as it was: {error}") from error
+    finally:
+        connection.close()  # which rolls back what was not committed
 
 
 def migrate_postgres(connect: Callable[[], Any], url: str) -> None:
     """Migrate the database that ``connect`` connects to; the contract is that of ``migrate_sqlite``."""
-    sqlalchemy = _needed(url)
+    import psycopg
 
-    def connection() -> Any:
-        made = connect()
-        made.autocommit = False
-        return made
+    connection = connect()
 
-    engine = sqlalchemy.create_engine("postgresql+psycopg://", creator=connection)
-    _migrate(engine, f"SELECT pg_advisory_xact_lock({_MIGRATING})", url)
-
-
-def _needed(url: str) -> Any:
-    try:
-        import alembic  # noqa: F401 - that it is there
-        import sqlalchemy
-    except ImportError as missing:
-        raise StoreVersionError(
-            f"{url} was written by an older Headrace and must be migrated, which needs two packages: "
-            "pip install 'headrace[migrations]'"
-        ) from missing
-    return sqlalchemy
-
-
-def _sqlite_connection(path: str) -> Any:
-    import sqlite3
-
-    from headrace.stores.metadata._database import LOCK_SECONDS
-
-    # Transactions by hand: the driver would commit before every CREATE and ALTER.
-    return sqlite3.connect(path, timeout=LOCK_SECONDS, isolation_level=None, check_same_thread=False)
-
-
-def _migrate(engine: Engine, begin: str, url: str) -> None:
-    from sqlalchemy.exc import SQLAlchemyError
+    def execute(text: str) -> Sequence[Any]:
+        done = connection.execute(text)
+        return done.fetchall() if done.description else ()
 
     try:
-        with engine.connect() as connection, connection.begin():
-            connection.exec_driver_sql(begin)
-            upgrade(connection)
-    except SQLAlchemyError as error:
+        with connection.transaction():
+            execute(f"SELECT pg_advisory_xact_lock({_MIGRATING})")
+            _migrate(execute, POSTGRES, url)
+    except psycopg.Error as error:
         raise StoreError(f"{url} could not be migrated and is as it was: {error}") from error
     finally:
-        engine.dispose()
+        connection.close()
 
 
-def upgrade(connection: Connection) -> None:
-    """Run all migrations that are missing, in the transaction that ``connection`` is in."""
-    from alembic import command
-    from alembic.config import Config
+def _migrate(execute: _Execute, dialect: Dialect, url: str) -> None:
+    """Apply what is missing, in the transaction that ``execute`` is in."""
+    version = _version(execute, dialect)
+    if version:
+        _refuse_live(execute, url)
+    for file in sorted(LOCATION.glob("[0-9]*.sql")):
+        number = int(file.name[:4])
+        if number > version:
+            for statement in dialect.schema(file.read_text("utf-8")):
+                execute(statement)
+            execute(f"UPDATE headrace_schema SET version_num = '{number:04d}'")
 
-    config = Config()
-    config.set_main_option("script_location", str(LOCATION).replace("%", "%%"))
-    config.set_main_option("path_separator", "os")
-    config.attributes["connection"] = connection
-    command.upgrade(config, "head")
+
+def _version(execute: _Execute, dialect: Dialect) -> int:
+    there = {
+        "sqlite": "SELECT 1 FROM sqlite_master WHERE name = 'headrace_schema'",
+        "postgresql": "SELECT 1 WHERE to_regclass('headrace_schema') IS NOT NULL",
+    }[dialect.name]
+    return int(execute("SELECT version_num FROM headrace_schema")[0][0]) if execute(there) else 0
+
+
+def _refuse_live(execute: _Execute, url: str) -> None:
+    """An older Headrace that drives a run writes to tables as it knows them: let it end first."""
+    now = time.time()
+    live = [
+        owner
+        for owner, expires in execute("SELECT owner, expires FROM leases")
+        if expires > now and owner_alive(owner) is not False
+    ]
+    if live:
+        host, _, rest = live[0].partition(":")
+        raise StoreVersionError(
+            f"{url} was written by an older Headrace and must be migrated, but process {rest.partition(':')[0]} on "
+            f"{host} still drives a run in it. Wait for its end, or stop it, and try again"
+        )

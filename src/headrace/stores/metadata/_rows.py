@@ -32,6 +32,7 @@ from headrace.model.records import (
 from headrace.model.states import AttemptState, RunState, TaskState
 from headrace.model.values import Packed, Preview
 from headrace.stores.metadata._sql import Row
+from headrace.stores.metadata.protocol import CacheEntry
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -210,6 +211,11 @@ def artifact_of(row: Row) -> ArtifactRecord:
     """A row of ``artifact_columns``."""
     *names, preview, value = row
     return ArtifactRecord(**_named(_ARTIFACT, names), preview=decode_preview(preview), value=decode_packed(value))
+
+
+def cache_row(entry: CacheEntry) -> Row:
+    """Columns of a cache entry as ``put_cache`` wants them."""
+    return (entry.key, entry.created, entry.step, entry.number, entry.run_id)
 
 
 def edge_row(edge: Edge) -> Row:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-#: The version of ``schema.sql``; equals the newest file in ``migrations/versions``.
-SCHEMA_VERSION = 1
+#: The version of ``schema.sql``; equals the newest file in ``migrations``.
+SCHEMA_VERSION = 2
 
 
 def check(found: str, name: str) -> bool:
-    """Whether a database of version ``found`` (Alembic's word for it) must be migrated before it is used.
+    """Whether a database of version ``found`` must be migrated before it is used.
 
     Raises:
         StoreVersionError: a newer Headrace wrote it.

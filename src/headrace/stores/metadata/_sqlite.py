@@ -234,7 +234,8 @@ class SqliteDatabase(InOneProcess):
             found = connection.execute("SELECT version_num FROM headrace_schema").fetchall()
         if not found:
             raise StoreDamagedError(f"{self.path} does not say which version it is of; restore it from a backup")
-        if check(found[0][0], self.path):
+        # One that may only be read is read as it is: older versions have all that reading needs.
+        if check(found[0][0], self.path) and os.access(self.path, os.W_OK):
             from headrace.stores.metadata._migrate import migrate_sqlite
 
             migrate_sqlite(self.path)

@@ -38,7 +38,7 @@ _PLAIN: dict[type, tuple[str, Callable[[Any], Row]]] = {
     Untag: ("drop_tag", astuple),
     Param: ("put_param", _rows.param_row),
     Wait: ("put_wait", _rows.wait_row),
-    CacheEntry: ("put_cache", astuple),
+    CacheEntry: ("put_cache", _rows.cache_row),
 }
 
 #: Kinds that touch the rows of others: the order between these must be kept.

@@ -63,7 +63,11 @@ class RunChange(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CacheEntry(msgspec.Struct, frozen=True, array_like=True):
-    """A cache key answered by the outputs of one finished task."""
+    """A cache key answered by the outputs of one finished task, in the project of its run.
+
+    ``created``: when the result was made. A task that took its result from another one has an entry of its own with the
+    time of the other's, so that the result stays when the run that made it is deleted.
+    """
 
     key: bytes
     run_id: int
@@ -101,8 +105,8 @@ class DropLog(msgspec.Struct, frozen=True, array_like=True):
 
 
 #: All that a transaction may hold. Records with the key of an existing row replace it
-#: (tasks, attempts, artifacts, params, tags, waits, cache entries); chunks and edges are only ever added, and adding
-#: the same edge or log chunk (by its key) twice is the same as once.
+#: (tasks, attempts, artifacts, params, tags, waits); chunks, edges and cache entries are only ever added, and adding
+#: the same edge, cache entry or log chunk (by its key) twice is the same as once.
 Write = (
     RunChange
     | TaskRecord
@@ -291,11 +295,14 @@ class MetadataStore(Protocol):
         """Durable waits of a run, oldest first."""
 
     # --- cache ---
-    def cached(self, key: bytes) -> CacheEntry | None:
-        """Which task answers this cache key."""
+    def cached(self, key: bytes, project: str) -> CacheEntry | None:
+        """The newest result for this cache key in ``project``: the entry of the oldest run that holds it."""
 
-    def forget_cached(self, key: bytes) -> None:
-        """Drop a cache entry whose bytes turned out to be gone."""
+    def cached_of_run(self, run_id: int) -> list[CacheEntry]:
+        """The results that tasks of one run hold for the cache."""
+
+    def forget_cached(self, entry: CacheEntry, project: str, *, result: bool = False) -> None:
+        """Drop an entry that is not true any more; with ``result`` all entries of the same result."""
 
     # --- signals ---
     def send(self, run_id: int, kind: str, name: str, value: bytes, sender: str, now: float) -> None:

@@ -132,10 +132,9 @@ ON CONFLICT (run_id, wait_key) DO UPDATE SET kind = excluded.kind, name = exclud
     answer = excluded.answer
 
 -- name: put_cache
-INSERT INTO cache (cache_key, run_id, step, number, created)
-VALUES (:cache_key, :run_id, :step, :number, :created)
-ON CONFLICT (cache_key) DO UPDATE SET run_id = excluded.run_id, step = excluded.step, number = excluded.number,
-    created = excluded.created
+INSERT INTO cache (project, cache_key, created, run_id, step, number)
+SELECT r.project, :cache_key, :created, r.id, :step, :number FROM runs r WHERE r.id = :run_id
+ON CONFLICT (project, cache_key, created, run_id, step, number) DO NOTHING
 
 -- name: put_signal
 INSERT INTO signals (run_id, kind, name, body, sender, created)
@@ -237,10 +236,20 @@ SELECT run_id, wait_key, kind, name, prompt, created, ends, done, answer FROM wa
 ORDER BY created, wait_key
 
 -- name: cached
-SELECT cache_key, run_id, step, number, created FROM cache WHERE cache_key = :cache_key
+SELECT cache_key, run_id, step, number, created FROM cache
+WHERE project = :project AND cache_key = :cache_key
+    AND created = (SELECT MAX(created) FROM cache WHERE project = :project AND cache_key = :cache_key)
+ORDER BY run_id, step, number LIMIT 1
+
+-- name: cached_of_run
+SELECT cache_key, run_id, step, number, created FROM cache WHERE run_id = :run_id ORDER BY step, number, created
 
 -- name: forget_cached
-DELETE FROM cache WHERE cache_key = :cache_key
+DELETE FROM cache WHERE project = :project AND cache_key = :cache_key AND created = :created
+    AND run_id = :run_id AND step = :step AND number = :number
+
+-- name: forget_result
+DELETE FROM cache WHERE project = :project AND cache_key = :cache_key AND created = :created
 
 -- name: signals
 SELECT id, run_id, kind, name, body, sender, created FROM signals WHERE run_id = :run_id AND id > :after ORDER BY id

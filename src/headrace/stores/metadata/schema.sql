@@ -1,4 +1,4 @@
--- The metadata schema, version 1, in the portable dialect of _sql.py (SQLite's words; PostgreSQL's are put in there).
+-- The metadata schema, version 2, in the portable dialect of _sql.py (SQLite's words; PostgreSQL's are put in there).
 -- A change here needs a migration in migrations/versions that leads to the same schema; a test compares the two.
 -- Times are seconds since the epoch, truth values 0 or 1. The large columns of a table come last, so that reading
 -- the others does not touch them. There are no foreign keys: they would cost a lookup per inserted row.
@@ -199,14 +199,18 @@ CREATE TABLE waits (
     PRIMARY KEY (run_id, wait_key)
 ) WITHOUT ROWID;
 
+-- Every task that holds a result answers its cache key, also one that took it from another run; created: when the
+-- result was made. So a result is there for as long as any run that holds it.
 CREATE TABLE cache (
-    cache_key BLOB NOT NULL PRIMARY KEY,
+    project TEXT NOT NULL,
+    cache_key BLOB NOT NULL,
+    created REAL NOT NULL,
     run_id INTEGER NOT NULL,
     step TEXT NOT NULL,
     number INTEGER NOT NULL,
-    created REAL NOT NULL
+    PRIMARY KEY (project, cache_key, created, run_id, step, number)
 ) WITHOUT ROWID;
-CREATE INDEX cache_by_run ON cache (run_id);
+CREATE INDEX cache_by_run ON cache (run_id, step, number);
 
 CREATE TABLE signals (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -220,4 +224,4 @@ CREATE TABLE signals (
 CREATE INDEX signals_by_run ON signals (run_id, id);
 
 INSERT INTO counters (name, value) VALUES ('lease', 0);
-INSERT INTO headrace_schema (version_num) VALUES ('0001');
+INSERT INTO headrace_schema (version_num) VALUES ('0002');

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from msgspec.structs import asdict, replace
+from msgspec.structs import asdict, astuple, replace
 
 from headrace.model.errors import LeaseLostError, StoreAwayError, StoreError, UsageError
 from headrace.model.records import (
@@ -380,15 +380,29 @@ class SqlMetadata:
 
     # --- cache and signals ---
 
-    def cached(self, key: bytes) -> CacheEntry | None:
+    def cached(self, key: bytes, project: str) -> CacheEntry | None:
         """See ``MetadataStore``."""
-        rows = self._select("cached", cache_key=key)
+        rows = self._select("cached", cache_key=key, project=project)
         return CacheEntry(*rows[0]) if rows else None
 
-    def forget_cached(self, key: bytes) -> None:
+    def cached_of_run(self, run_id: int) -> list[CacheEntry]:
         """See ``MetadataStore``."""
+        return [CacheEntry(*row) for row in self._select("cached_of_run", run_id=run_id)]
+
+    def forget_cached(self, entry: CacheEntry, project: str, *, result: bool = False) -> None:
+        """See ``MetadataStore``."""
+        key, run_id, step, number, created = astuple(entry)
         with self._writing() as transaction:
-            self._change(transaction, "forget_cached", cache_key=key)
+            self._change(
+                transaction,
+                "forget_result" if result else "forget_cached",
+                project=project,
+                cache_key=key,
+                created=created,
+                run_id=run_id,
+                step=step,
+                number=number,
+            )
 
     def send(self, run_id: int, kind: str, name: str, value: bytes, sender: str, now: float) -> None:
         """See ``MetadataStore``."""

@@ -1,4 +1,9 @@
--- The tables of version 1, frozen; Alembic makes headrace_schema itself. See schema.sql for what they are for.
+-- The tables of version 1, frozen. See schema.sql for what they are for.
+
+CREATE TABLE headrace_schema (
+    version_num VARCHAR(32) NOT NULL,
+    CONSTRAINT headrace_schema_pkc PRIMARY KEY (version_num)
+);
 
 -- The last value given out, by name; lease tokens grow over all leases, so a lease row may go when it is released.
 CREATE TABLE counters (
@@ -212,3 +217,4 @@ CREATE TABLE signals (
 CREATE INDEX signals_by_run ON signals (run_id, id);
 
 INSERT INTO counters (name, value) VALUES ('lease', 0);
+INSERT INTO headrace_schema (version_num) VALUES ('0001');
