@@ -15,9 +15,10 @@ import msgspec
 
 from headrace.engine.events import AttemptFailed, Event, Handback, Promote, Start, Succeeded
 from headrace.engine.keys import task_seed
+from headrace.engine.placement import Slot
 from headrace.engine.ports import Executor, WorkerExit, WorkerLink
 from headrace.engine.rows import tracked
-from headrace.engine.state import CANCELLED, RunOptions, Slot
+from headrace.engine.state import CANCELLED, RunOptions
 from headrace.engine.tasks import Task
 from headrace.model.messages import (
     OWN_FILES_CLOSED,

@@ -38,18 +38,13 @@ from headrace.engine.events import (
     TimedOut,
     Written,
 )
-from headrace.engine.state import CANCELLED, EngineState, Lane, Recorded, Slot
+from headrace.engine.state import CANCELLED, EngineState, Recorded
 from headrace.engine.tasks import PendingInput, PendingSource, Problem, Task, code_in_arguments, described
 from headrace.model.messages import Output
 from headrace.model.records import AttemptRecord, Input, TaskId, node_number
 from headrace.model.states import AttemptState, Failure, TaskState
 from headrace.stores.metadata.protocol import CacheEntry
 
-#: An attempt expected to take less than this many seconds in all may be sent ahead of its turn.
-AHEAD_SECONDS = 0.002
-AHEAD_DEPTH = 8
-#: A ready task that does not fit lets smaller ones pass it for this long, then they wait behind it.
-PATIENCE = 2.0
 #: Seconds between asking a worker to stop and making it.
 CANCEL_GRACE = 1.0
 
@@ -203,102 +198,16 @@ def _adopt(state: EngineState, task: Task, cached: CacheEntry | None, now: float
 def _ready(state: EngineState, task: Task, now: float, *, front: bool = False) -> None:
     if task.state is not TaskState.READY:
         _move(state, task, TaskState.READY)
-    task.ready_at = now
-    limit = task.step.policy.max_parallel
-    shape = (task.resources, task.step.name if limit else "", limit)
-    lane = state.lanes.get(shape)
-    if lane is None:
-        lane = state.lanes[shape] = Lane()
-    if front:
-        lane.tasks.appendleft(task)
-    else:
-        lane.tasks.append(task)
+    state.placement.enqueue(task, now, front=front)
 
 
 # --- starting ---------------------------------------------------------------------------------------------------
 
 
 def _schedule(state: EngineState, event: Schedule, out: list[Command]) -> None:
-    if not state.lanes:
-        return
-    room = _Room(state)
-    for shape, lane in sorted(state.lanes.items(), key=lambda item: item[1].tasks[0].ready_at):
-        blocked = False
-        while lane.tasks:
-            task = lane.tasks[0]
-            if task.state is not TaskState.READY:  # cancelled while it waited
-                lane.tasks.popleft()
-                continue
-            ahead = False
-            if not room.fits(task):
-                if not room.may_go_ahead(task):
-                    blocked = event.now - task.ready_at > PATIENCE and not room.held_by_policy(task)
-                    break
-                ahead = True
-            lane.tasks.popleft()
-            room.take(task, ahead)
+    if state.placement.lanes:
+        for task, ahead in state.placement.startable(event.now):
             _start(state, task, event.now, ahead, out)
-        if not lane.tasks:
-            del state.lanes[shape]
-        if blocked:
-            return
-
-
-class _Room:
-    """What is left to give while one batch of starts is decided."""
-
-    def __init__(self, state: EngineState) -> None:
-        options = state.options
-        self.state = state
-        cpu, memory, gpu = state.used()
-        self.cpu = options.capacity.cpu - cpu
-        self.memory = options.capacity.memory - memory
-        self.gpu = options.capacity.gpu - gpu
-        self.running = self.ahead = 0
-        #: Running attempts that others may wait behind, and the fewest cores that any of all these holds.
-        self.hosts, self.smallest = 0, options.capacity.cpu
-        for slot in state.slots.values():
-            self._count(slot.task, slot.resources.cpu, slot.ahead, hosts=not slot.reason)
-
-    def _count(self, task: Task, cpu: float, ahead: bool, *, hosts: bool) -> None:
-        self.running += not ahead
-        self.ahead += ahead
-        self.smallest = min(self.smallest, cpu)
-        self.hosts += hosts and not ahead and not task.step.policy.isolated
-
-    def fits(self, task: Task) -> bool:
-        need, options = task.resources, self.state.options
-        if options.max_parallel and self.running >= options.max_parallel:
-            return False
-        if self.held_by_policy(task):
-            return False
-        return need.cpu <= self.cpu + 1e-9 and need.memory <= self.memory and need.gpu <= self.gpu
-
-    def held_by_policy(self, task: Task) -> bool:
-        """Whether its step runs as many tasks as this call allows; what is free then is for others."""
-        policy = task.step.policy
-        return bool(policy.max_parallel) and task.step.load.running >= policy.max_parallel
-
-    def may_go_ahead(self, task: Task) -> bool:
-        """Whether ``task`` is so short that a busy worker may hold it in hand."""
-        load, policy = task.step.load, task.step.policy
-        if load.seconds is None or policy.isolated or policy.timeout or policy.max_parallel:
-            return False
-        if policy.resources.gpu or policy.resources.memory:
-            return False
-        if policy.resources.cpu > self.smallest:  # it will have what the one before it leaves
-            return False
-        depth = min(AHEAD_DEPTH, int(AHEAD_SECONDS / max(load.seconds, 1e-6)))
-        return self.ahead < depth * self.hosts
-
-    def take(self, task: Task, ahead: bool) -> None:
-        need = task.resources
-        self._count(task, need.cpu, ahead, hosts=True)
-        if ahead:
-            return
-        self.cpu -= need.cpu
-        self.memory -= need.memory
-        self.gpu -= need.gpu
 
 
 def _start(state: EngineState, task: Task, now: float, ahead: bool, out: list[Command]) -> None:
@@ -307,27 +216,21 @@ def _start(state: EngineState, task: Task, now: float, ahead: bool, out: list[Co
     task.started = now if task.started is None else task.started
     task.token = state.next_token
     state.next_token += 1
-    need = task.resources
-    gpus = tuple(state.free_gpus()[: need.gpu]) if need.gpu else ()
-    state.slots[task.token] = Slot(task, need, gpus, ahead, now)
-    task.step.load.running += 1
-    out.append(Start(task, task.token, ahead, gpus))
+    slot = state.placement.lease(task.token, task, now, ahead=ahead)
+    out.append(Start(task, task.token, ahead, slot.gpus))
     if task.step.policy.timeout:
         out.append(Later(now + task.step.policy.timeout, TimedOut(task.token, now)))
 
 
 def _promote(state: EngineState, event: Promote, out: list[Command]) -> None:
-    slot = state.slots.get(event.token)
-    if slot is not None:
-        slot.ahead = False
-        slot.started = event.now
-        if slot.reason:  # cancelled while it waited behind another one
-            out.append(Kill(event.token, CANCEL_GRACE))
+    slot = state.placement.promote(event.token, event.now)
+    if slot is not None and slot.reason:  # cancelled while it waited behind another one
+        out.append(Kill(event.token, CANCEL_GRACE))
 
 
 def _handback(state: EngineState, event: Handback, out: list[Command]) -> None:
     for token in reversed(event.tokens):
-        slot = _release(state, token)
+        slot = state.placement.release(token)
         if slot is None:
             continue
         slot.task.attempt -= 1
@@ -339,19 +242,11 @@ def _handback(state: EngineState, event: Handback, out: list[Command]) -> None:
             _ready(state, slot.task, event.now, front=True)
 
 
-def _release(state: EngineState, token: int) -> Slot | None:
-    """End a lease. None: it ended before, so whoever speaks for it has nothing to say any more."""
-    slot = state.slots.pop(token, None)
-    if slot is not None:
-        slot.task.step.load.running -= 1
-    return slot
-
-
 # --- finishing --------------------------------------------------------------------------------------------------
 
 
 def _succeeded(state: EngineState, event: Succeeded, out: list[Command]) -> None:
-    slot = _release(state, event.token)
+    slot = state.placement.release(event.token)
     if slot is None:
         return
     task, usage = slot.task, event.usage
@@ -396,7 +291,7 @@ def _succeed(state: EngineState, task: Task, now: float, out: list[Command]) -> 
 
 
 def _failed(state: EngineState, event: AttemptFailed, out: list[Command]) -> None:
-    slot = _release(state, event.token)
+    slot = state.placement.release(event.token)
     if slot is None:
         return
     task = slot.task
@@ -480,16 +375,12 @@ def _upstream(cause: Task, problem: Problem) -> tuple[TaskState, Problem]:
 
 
 def _timed_out(state: EngineState, event: TimedOut, out: list[Command]) -> None:
-    slot = state.slots.get(event.token)
-    if slot is not None and not slot.reason:
-        slot.reason = Failure.TIMEOUT
+    if state.placement.condemn(event.token, Failure.TIMEOUT) is not None:
         out.append(Kill(event.token, 0.0))
 
 
 def _exceeded(state: EngineState, event: Exceeded, out: list[Command]) -> None:
-    slot = state.slots.get(event.token)
-    if slot is not None and not slot.reason:
-        slot.reason = Failure.MEMORY
+    if state.placement.condemn(event.token, Failure.MEMORY) is not None:
         out.append(Kill(event.token, 0.0))
 
 
@@ -500,18 +391,16 @@ def _cancel(state: EngineState, event: Cancel, out: list[Command]) -> None:
         if task.state in _FINAL:
             continue
         if task.state is TaskState.RUNNING:
-            slot = state.slots[task.token]
-            if not slot.reason:
-                slot.reason = CANCELLED
-                if not slot.ahead:  # else its worker is busy with another task, which is not to blame
-                    out.append(Kill(task.token, CANCEL_GRACE))
+            slot = state.placement.condemn(task.token, CANCELLED)
+            if slot is not None and not slot.ahead:  # else its worker is busy with another task, which is not to blame
+                out.append(Kill(task.token, CANCEL_GRACE))
         else:
             _finish(state, task, TaskState.CANCELLED, Problem("cancelled", "cancelled before it ran"), event.now, out)
 
 
 def _input_lost(state: EngineState, event: InputLost, out: list[Command]) -> None:
     """Take the attempt back and let the task wait for its producer, which runs again."""
-    slot = _release(state, event.token)
+    slot = state.placement.release(event.token)
     if slot is None:
         return
     task = slot.task

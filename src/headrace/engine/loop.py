@@ -437,7 +437,7 @@ class Loop:
                 self._feed_all(self.crew.on_socket(fd, mask, now))
         if exits:
             for ended in self._executor.exits():
-                self._feed_all(self.crew.on_exit(ended, self.state.slots, now))
+                self._feed_all(self.crew.on_exit(ended, self.state.placement.slots, now))
             with contextlib.suppress(FileExistsError):  # a new server has a new socket
                 self._epoll.register(self._executor.fileno(), select.EPOLLIN)
         self._lost += self.crew.take_lost_inputs()
@@ -480,7 +480,7 @@ class Loop:
         if self._journal.away_since is None:  # what was printed stays where it is until then
             self._take_sources(now)
         self._journal.add(running_records(self.state))
-        for token, used in self.crew.over_memory(self.state.slots):
+        for token, used in self.crew.over_memory(self.state.placement.slots):
             self._feed(Exceeded(token, used, now))
         if self._journal.is_due():
             self._journal.commit()

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from headrace.engine import keys
 from headrace.engine.events import AttemptFailed, Succeeded
-from headrace.engine.state import EngineState, Slot
+from headrace.engine.placement import Slot
+from headrace.engine.state import EngineState
 from headrace.engine.tasks import Task
 from headrace.model.messages import Track
 from headrace.model.records import (
@@ -24,7 +25,7 @@ from headrace.stores.metadata.protocol import CacheEntry, DropOutputs, Write
 def running_records(state: EngineState) -> list[TaskRecord]:
     """Rows for attempts that have run for a moment and are not written down as running yet."""
     records = []
-    for slot in state.slots.values():
+    for slot in state.placement.slots.values():
         if not slot.recorded and not slot.ahead:
             slot.recorded = True
             records.append(task_record(state, slot.task, TaskState.RUNNING, None))

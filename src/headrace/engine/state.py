@@ -6,12 +6,12 @@ the length of the run.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Mapping
 
 import msgspec
 
 from headrace.engine.events import Event
+from headrace.engine.placement import Placement
 from headrace.engine.tasks import CodeNames, StepInfo, Task
 from headrace.model.messages import Output
 from headrace.model.policy import Resources
@@ -21,18 +21,6 @@ from headrace.stores.metadata.protocol import CacheEntry
 
 #: Why an attempt is killed that nobody wants any more.
 CANCELLED = "cancelled"
-
-
-class Slot(msgspec.Struct):
-    """A live lease of an attempt on resources. What is free is computed from these, so none can leak."""
-
-    task: Task
-    resources: Resources
-    gpus: tuple[int, ...]
-    ahead: bool
-    started: float
-    reason: str = ""  # why it is being killed
-    recorded: bool = False  # as running
 
 
 class Recorded(msgspec.Struct):
@@ -60,16 +48,6 @@ class RunOptions(msgspec.Struct, frozen=True, kw_only=True):
     seed: int | None = None  # None: tasks draw from chance
 
 
-#: What the tasks of a lane need, and their step and its limit where it has one.
-LaneShape = tuple[Resources, str, int]
-
-
-class Lane(msgspec.Struct):
-    """Ready tasks of equal shape, first come first served: when the head does not fit, none does. Never empty."""
-
-    tasks: deque[Task] = msgspec.field(default_factory=deque)
-
-
 class EngineState:
     """See the module. ``recorded`` maps keys to what an earlier session left."""
 
@@ -80,8 +58,7 @@ class EngineState:
         self.next_number: dict[str, int] = {}
         self.highest = 0  # of all tasks that earlier sessions of the run left
         self.live: set[Task] = set()
-        self.lanes: dict[LaneShape, Lane] = {}
-        self.slots: dict[int, Slot] = {}
+        self.placement = Placement(options.capacity, options.max_parallel)
         self.next_token = 1
         self.cancelling = False
         self.counts: dict[str, dict[TaskState, int]] = {}
@@ -95,21 +72,6 @@ class EngineState:
             self.next_number[record.step] = max(self.next_number.get(record.step, 1), record.number + 1)
             if not one.origin:
                 self.highest = max(self.highest, record.number % NODES)
-
-    def used(self) -> tuple[float, int, int]:
-        """Cores, bytes and devices under lease; slots sent ahead wait their turn and use nothing."""
-        cpu, memory, gpu = 0.0, 0, 0
-        for slot in self.slots.values():
-            if not slot.ahead:
-                cpu += slot.resources.cpu
-                memory += slot.resources.memory
-                gpu += slot.resources.gpu
-        return cpu, memory, gpu
-
-    def free_gpus(self) -> list[int]:
-        """Devices nobody holds."""
-        held = {gpu for slot in self.slots.values() for gpu in slot.gpus}
-        return [gpu for gpu in range(self.options.capacity.gpu) if gpu not in held]
 
 
 class Timer(msgspec.Struct, order=True):

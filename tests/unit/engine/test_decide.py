@@ -180,7 +180,7 @@ def test_a_finished_task_lets_go_of_everything() -> None:
     task = bench.run(bench.submit(bench.step(), "1"))
     assert task.state is TaskState.SUCCEEDED
     assert not bench.state.live
-    assert not bench.state.slots
+    assert not bench.state.placement.slots
     assert (task.pending, task.inputs, task.dependents) == ((), (), [])
 
 

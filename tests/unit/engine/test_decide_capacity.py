@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable
+
 import pytest
 
-from headrace.engine.decide import AHEAD_DEPTH, PATIENCE
 from headrace.engine.events import Cancel, Handback, Kill, Promote, Start
+from headrace.engine.placement import AHEAD_DEPTH, PATIENCE
 from headrace.engine.rows import running_records
 from headrace.engine.tasks import Task
 from headrace.model.policy import Resources
@@ -13,6 +16,43 @@ from headrace.model.states import TaskState
 from headrace.testing.engine import Bench, of_kind, resolved
 
 GIB = 1 << 30
+
+
+def held(bench: Bench) -> tuple[float, int, int]:
+    """Cores, bytes and devices that attempts hold."""
+    placement = bench.state.placement
+    return placement.cpu, placement.memory, placement.gpu
+
+
+def calls_of(function: Callable[[], object]) -> int:
+    """How many functions, of Python and of C, a call of ``function`` calls."""
+    count = 0
+
+    def see(_: object, event: str, __: object) -> None:
+        nonlocal count
+        count += event in ("call", "c_call")
+
+    sys.setprofile(see)
+    try:
+        function()
+    finally:
+        sys.setprofile(None)
+    return count
+
+
+def test_an_event_costs_the_same_beside_many_running_attempts() -> None:
+    costs = []
+    for running in (10, 5_000):
+        bench = Bench(capacity=Resources(cpu=running + 1, memory=running * GIB, gpu=4))
+        step, other = bench.step(), bench.step("other", cpu=2.0, memory=GIB, gpu=1)
+        tasks = [bench.submit(step, str(n)) for n in range(running)]
+        bench.start()
+        waiting = [bench.submit(other, "a"), bench.submit(other, "b")]  # of two cores, only one is free
+        assert bench.start() == []
+        turn = iter(tasks)
+        costs.append([calls_of(bench.start), calls_of(lambda: bench.succeed(next(turn))), calls_of(bench.start)])
+        assert waiting[0].state is TaskState.RUNNING and waiting[1].state is TaskState.READY
+    assert costs[0] == costs[1]
 
 
 @pytest.mark.parametrize(
@@ -123,7 +163,7 @@ def test_scheduling_does_not_look_at_what_is_over() -> None:
     step = bench.step()
     for n in range(50):
         bench.run(bench.submit(step, str(n)))
-    assert all(not lane.tasks for lane in bench.state.lanes.values())
+    assert all(not lane.tasks for lane in bench.state.placement.lanes.values())
     assert bench.feed(Cancel(None, 1.0)) == []
 
 
@@ -143,11 +183,11 @@ def test_short_tasks_are_sent_ahead_and_occupy_nothing_until_their_turn() -> Non
     tasks = short(bench)
     starts = of_kind(bench.commands, Start)
     assert [start.ahead for start in starts] == [False] * 2 + [True] * 2 * AHEAD_DEPTH
-    assert bench.state.used() == (2.0, 0, 0)
+    assert held(bench) == (2.0, 0, 0)
     bench.succeed(tasks[0], seconds=0.0001)
     bench.feed(Promote(tasks[2].token, 1001.0))
-    assert bench.state.used() == (2.0, 0, 0)
-    assert bench.state.slots[tasks[2].token].started == 1001.0
+    assert held(bench) == (2.0, 0, 0)
+    assert bench.state.placement.slots[tasks[2].token].started == 1001.0
     assert [start.ahead for start in of_kind(bench.commands, Start)] == []
 
 
@@ -166,7 +206,7 @@ def test_what_needs_care_is_not_sent_ahead(policy: dict) -> None:
     plain = bench.step("plain", seconds=1.0)
     assert bench.submit(plain, "1").state is TaskState.READY
     short(bench, **policy)
-    assert not any(slot.ahead for slot in bench.state.slots.values())
+    assert not any(slot.ahead for slot in bench.state.placement.slots.values())
 
 
 def test_nothing_is_sent_ahead_behind_a_fresh_process_or_one_that_is_being_killed() -> None:
@@ -178,11 +218,13 @@ def test_nothing_is_sent_ahead_behind_a_fresh_process_or_one_that_is_being_kille
     assert bench.commands == []
     bench.succeed(busy[0])
     bench.start()
-    assert [slot.ahead for slot in bench.state.slots.values()].count(True) == AHEAD_DEPTH  # behind the other one only
+    assert [slot.ahead for slot in bench.state.placement.slots.values()].count(
+        True
+    ) == AHEAD_DEPTH  # behind the other one only
     bench.feed(Cancel(tasks[0], 1.0))
-    before = len(bench.state.slots)
+    before = len(bench.state.placement.slots)
     bench.start()
-    assert len(bench.state.slots) == before
+    assert len(bench.state.placement.slots) == before
 
 
 def test_unknown_or_long_durations_are_not_sent_ahead() -> None:

@@ -151,7 +151,7 @@ def test_running_out_of_memory_asks_for_more_but_not_for_more_than_there_is() ->
     asked = []
     for _ in range(3):
         bench.start()
-        asked.append(bench.state.slots[task.token].resources.memory)
+        asked.append(bench.state.placement.slots[task.token].resources.memory)
         bench.feed(Exceeded(task.token, 5000, bench.clock.now))
         assert of_kind(bench.commands, Kill) == [Kill(task.token, 0.0)]
         bench.feed(Exceeded(task.token, 5000, bench.clock.now))
@@ -159,7 +159,7 @@ def test_running_out_of_memory_asks_for_more_but_not_for_more_than_there_is() ->
         bench.fail(task, failure=Failure.MEMORY, classes=("headrace.TaskOutOfMemoryError",))
         due(bench)
     bench.start()
-    asked.append(bench.state.slots[task.token].resources.memory)
+    asked.append(bench.state.placement.slots[task.token].resources.memory)
     assert asked == [300, 600, 1000, 1000]
 
 
@@ -170,7 +170,7 @@ def test_other_failures_do_not_ask_for_more_memory() -> None:
     bench.fail(task)
     due(bench)
     bench.start()
-    assert bench.state.slots[task.token].resources.memory == 300
+    assert bench.state.placement.slots[task.token].resources.memory == 300
 
 
 def test_a_time_limit_kills_and_counts_as_failure() -> None:
@@ -262,7 +262,7 @@ def test_cancelling_all_ends_all_and_lets_nothing_new_begin() -> None:
     assert {t.state for t in (running, ready, waiting, late)} == {TaskState.CANCELLED}
     assert bench.start() == []
     assert not bench.state.live
-    assert not bench.state.slots
+    assert not bench.state.placement.slots
 
 
 def test_no_retry_while_the_run_is_being_cancelled() -> None:
@@ -387,10 +387,10 @@ def test_nobody_speaks_for_a_lease_that_ended() -> None:
         Due(first, now),
         Succeeded(99, (), usage(0, 1), now),
     ]
-    slots = dict(bench.state.slots)
+    slots = dict(bench.state.placement.slots)
     for event in past:
         assert bench.feed(event) == []
-        assert bench.state.slots == slots
+        assert bench.state.placement.slots == slots
         assert (first.state, first.attempt) == (TaskState.RUNNING, 2)
     assert bench.state.live == {first, producer}
     assert of_kind(bench.log, Start)[-1].token == first.token

@@ -219,7 +219,7 @@ class World:
         min(hosts, key=len).append(start.token)
 
     def task_of(self, token: int) -> Task:
-        return self.state.slots[token].task
+        return self.state.placement.slots[token].task
 
     def finish(self, place: int, failure: str, error: str) -> None:
         """The attempt at the head of a worker ends: well when ``failure`` is empty."""
@@ -430,9 +430,9 @@ class Crashes(RuleBasedStateMachine):
     def hear_from_the_past(self, place: int) -> None:
         world = self.world
         token = world.past[place % len(world.past)]
-        if token in world.state.slots:
+        if token in world.state.placement.slots:
             return
-        before = (dict(world.state.slots), set(world.state.live), [task.state for task in world.everyone])
+        before = (dict(world.state.placement.slots), set(world.state.live), [task.state for task in world.everyone])
         stranger = Task(world.steps["plain"], ())
         late = (Output("result", packed("late"), Preview("str", "")),)
         for event in (
@@ -445,7 +445,11 @@ class Crashes(RuleBasedStateMachine):
             Exceeded(token, 1, world.now),
         ):
             assert decide(world.state, event) == []
-        assert before == (dict(world.state.slots), set(world.state.live), [task.state for task in world.everyone])
+        assert before == (
+            dict(world.state.placement.slots),
+            set(world.state.live),
+            [task.state for task in world.everyone],
+        )
 
     @rule(committed=st.booleans(), edited=st.sets(st.sampled_from(NAMES), max_size=2))
     def crash_and_resume(self, committed: bool, edited: set[str]) -> None:
@@ -461,24 +465,27 @@ class Crashes(RuleBasedStateMachine):
     @invariant()
     def no_more_is_used_than_there_is(self) -> None:
         state = self.world.state
-        cpu, memory, gpu = state.used()
+        placement = state.placement
+        holding = [slot.resources for slot in placement.slots.values() if not slot.ahead]
+        cpu, memory, gpu = (sum(getattr(one, kind) for one in holding) for kind in ("cpu", "memory", "gpu"))
+        assert abs(cpu - placement.cpu) < 1e-6 and (memory, gpu) == (placement.memory, placement.gpu)
         assert cpu <= CAPACITY.cpu + 1e-6
         assert memory <= CAPACITY.memory
         assert gpu <= CAPACITY.gpu
-        held = [device for slot in state.slots.values() for device in slot.gpus]
+        held = [device for slot in placement.slots.values() for device in slot.gpus]
         assert len(held) == len(set(held)) == gpu
-        assert sum(not slot.ahead for slot in state.slots.values()) <= state.options.max_parallel
-        single = [slot for slot in state.slots.values() if slot.task.step.name == "single"]
+        assert len(holding) <= state.options.max_parallel
+        single = [slot for slot in placement.slots.values() if slot.task.step.name == "single"]
         assert len(single) <= 1
 
     @invariant()
     def who_runs_has_a_slot_and_nobody_else(self) -> None:
         state = self.world.state
         running = {id(task): task for task in state.live if task.state is TaskState.RUNNING}
-        assert {id(slot.task) for slot in state.slots.values()} == set(running)
-        assert all(slot.task.token == token for token, slot in state.slots.items())
+        assert {id(slot.task) for slot in state.placement.slots.values()} == set(running)
+        assert all(slot.task.token == token for token, slot in state.placement.slots.items())
         for step in self.world.steps.values():
-            assert step.load.running == sum(slot.task.step is step for slot in state.slots.values())
+            assert step.load.running == sum(slot.task.step is step for slot in state.placement.slots.values())
 
     @invariant()
     def who_is_not_over_is_live_and_the_others_were_resolved(self) -> None:
@@ -506,7 +513,7 @@ class Crashes(RuleBasedStateMachine):
     @invariant()
     def who_could_run_does(self) -> None:
         world = self.world
-        if not world.in_batch and not world.state.slots:
+        if not world.in_batch and not world.state.placement.slots:
             assert not [task for task in world.state.live if task.state is TaskState.READY]
 
     # --- the end --------------------------------------------------------------------------------------------------
@@ -551,7 +558,7 @@ class Crashes(RuleBasedStateMachine):
         self.no_more_is_used_than_there_is()
         self.results_are_those_of_the_code_and_the_inputs()
         assert not world.state.live, [(task.step.name, str(task.state)) for task in world.state.live]
-        assert not world.state.slots
+        assert not world.state.placement.slots
         assert len(world.resolved) == len(world.everyone)
 
 
