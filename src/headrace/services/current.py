@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Protocol
 
+from headrace.services import threads
 from headrace.worker import context
 
 if TYPE_CHECKING:
@@ -36,18 +37,37 @@ class Calls(Protocol):
 
 
 _running: ContextVar[Calls | None] = ContextVar("headrace_run", default=None)
-#: Runs driven by this process now; threads of a flow do not inherit the context variable.
+#: Runs driven by this process now.
 _all: list[Calls] = []
 
 
 def running() -> Calls | None:
-    """The run that a call of a step here becomes a task of; None outside a run and inside a step."""
+    """The run that a call of a step here becomes a task of; None outside a run and inside a step.
+
+    A thread of which nobody knows who started it, such as one of a pool that is older than the run, works for the only
+    run there is.
+    """
     if context.current() is not None:
         return None
-    found = _running.get()
-    if found is None and len(_all) == 1:
+    found = run_of_this_code()
+    if found is None and len(_all) == 1 and not threads.is_known():
         return _all[0]
     return found
+
+
+def run_of_this_code() -> Calls | None:
+    """The run whose flow function led to the calling code, in this thread or by starting it; else None."""
+    found = _running.get()
+    if found is None and _all:
+        found = threads.inherited(_running)
+        if found not in _all:  # it is over, and its thread lives on
+            return None
+    return found
+
+
+def is_only(session: Session) -> bool:
+    """Whether this process drives the run of ``session`` and no other."""
+    return len(_all) == 1 and _all[0].session is session
 
 
 @contextlib.contextmanager
@@ -56,7 +76,8 @@ def inside(run: Calls) -> Iterator[None]:
     token = _running.set(run)
     _all.append(run)
     try:
-        yield
+        with threads.followed():
+            yield
     finally:
         _all.remove(run)
         _running.reset(token)

@@ -8,12 +8,17 @@ from typing import Any, TextIO
 
 from headrace.engine.crew import LOG_LIMIT
 from headrace.model.records import FLOW_TASK, LogChunk
+from headrace.services import current, threads
 from headrace.services.session import Session
 from headrace.stores.metadata.protocol import Write
 
 
 class FlowOutput:
-    """While entered, copies of what goes to ``sys.stdout`` and ``sys.stderr`` are written down in batches."""
+    """While entered, copies of what the run's code writes to ``sys.stdout`` and ``sys.stderr`` are kept in batches.
+
+    Its code is what the flow function does, in its own thread and in those it started. What other threads of the
+    process write goes to the terminal alone.
+    """
 
     def __init__(self, session: Session) -> None:
         self._session = session
@@ -22,8 +27,10 @@ class FlowOutput:
         self._kept = 0
         self._seq = 0
         self.over = False
+        self._others: set[int] = set()
 
     def __enter__(self) -> None:
+        self._others = set(sys._current_frames()) - {threading.get_ident()}
         for name in ("out", "err"):
             stream = getattr(sys, f"std{name}")
             if stream is not None:  # the process was started with it closed
@@ -40,8 +47,8 @@ class FlowOutput:
             setattr(sys, name, stream)
 
     def add(self, stream: str, text: str) -> None:
-        """Keep some output for the next batch."""
-        if self.over:
+        """Keep some output for the next batch, if it is the run's."""
+        if self.over or not self._is_ours():
             return
         with self._lock:
             self._kept += len(text)
@@ -49,6 +56,14 @@ class FlowOutput:
                 self._parts.append((stream, text))
             elif self._kept - len(text) <= LOG_LIMIT:
                 self._parts.append((stream, f"\n[headrace: output past {LOG_LIMIT >> 20} MiB was dropped]\n"))
+
+    def _is_ours(self) -> bool:
+        run = current.run_of_this_code()
+        if run is not None:
+            return run.session is self._session
+        # A thread that code in C started, say, belongs to the only run there is, unless it is older than the run.
+        known = threads.is_known() or threading.get_ident() in self._others
+        return not known and current.is_only(self._session)
 
     def take(self, now: float) -> list[Write]:
         """The rows for what was printed since the last call: one per stretch of output to the same stream."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+import contextlib
 
 from headrace.engine.loop import Loop
 
@@ -16,7 +16,7 @@ class Interruptible:
     def __init__(self, loop: Loop) -> None:
         self._loop = loop
         self._section = loop.section
-        self._before: dict[int, Any] = {}
+        self._before: SignalState | None = None
 
     def __enter__(self) -> None:
         import signal
@@ -24,19 +24,18 @@ class Interruptible:
 
         if threading.current_thread() is not threading.main_thread():
             return
-        self._before[signal.SIGTERM] = signal.signal(signal.SIGTERM, self._terminate)
+        self._before = SignalState()
+        signal.signal(signal.SIGTERM, self._terminate)
         if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-            self._before[signal.SIGINT] = signal.signal(signal.SIGINT, self._interrupt)
+            signal.signal(signal.SIGINT, self._interrupt)
         if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:  # else ``nohup``: it is to go on
-            self._before[signal.SIGHUP] = signal.signal(signal.SIGHUP, self._hang_up)
+            signal.signal(signal.SIGHUP, self._hang_up)
         self._loop.on_cancel = self._cancelled
 
     def __exit__(self, *_: object) -> None:
-        import signal
-
         self._loop.on_cancel = None
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
+        if self._before is not None:
+            self._before.put_back()
 
     def _cancelled(self) -> None:
         """Somebody cancelled the run: get the flow function out of whatever it is doing."""
@@ -53,3 +52,39 @@ class Interruptible:
 
     def _terminate(self, *_: object) -> None:
         self._section.interrupt(KeyboardInterrupt("SIGTERM"))
+
+
+class SignalState:
+    """All that a process keeps about signals, as it was when this was made: what a flow changes of it is put back."""
+
+    def __init__(self) -> None:
+        import signal
+
+        self._handlers = {number: signal.getsignal(number) for number in signal.valid_signals()}
+        self._mask = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+        self._wakeup = signal.set_wakeup_fd(-1)
+        if self._wakeup != -1:
+            signal.set_wakeup_fd(self._wakeup)
+        self._timers = {which: signal.getitimer(which) for which in _timers()}
+
+    def put_back(self) -> None:
+        """Let everything be as it was; called in the main thread."""
+        import signal
+
+        for which, before in self._timers.items():  # first: a timer that the flow left would meet the old handler
+            if before == (0.0, 0.0) and signal.getitimer(which) != before:
+                signal.setitimer(which, 0.0)
+        for number, handler in self._handlers.items():
+            # None is a handler that C code installed: it can be neither told apart nor set from here.
+            if handler is not None and signal.getsignal(number) is not handler:
+                signal.signal(number, handler)
+        signal.set_wakeup_fd(-1)
+        with contextlib.suppress(ValueError, OSError):  # it was closed meanwhile
+            signal.set_wakeup_fd(self._wakeup)
+        signal.pthread_sigmask(signal.SIG_SETMASK, self._mask)
+
+
+def _timers() -> tuple[int, ...]:
+    import signal
+
+    return (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF)

@@ -21,7 +21,7 @@ from headrace.model.errors import HeadraceError, RunBusyError, StoreError, Usage
 from headrace.model.messages import Output, Track
 from headrace.model.records import FLOW_TASK, Lease, RunRecord
 from headrace.model.states import RunState
-from headrace.services import provenance
+from headrace.services import provenance, threads
 from headrace.services.session import Stores, lease_name
 from headrace.stores.metadata.protocol import MetadataStore, NewRun, RunChange, Write
 from headrace.worker.context import TrackBuffer
@@ -137,10 +137,17 @@ _open: list[RunLog] = []
 
 
 def current_log() -> RunLog | None:
-    """The innermost open log here; in a thread that was started plainly, the only one there is."""
+    """The innermost open log here.
+
+    In a thread without a context it is that of the code that started the thread; where nobody knows which that is, the
+    only one there is.
+    """
     found = _current.get()
     if found is not None or not _open:
         return found
+    found = threads.inherited(_current)
+    if found in _open or threads.is_known():
+        return found if found in _open else None
     outer = {id(log.outer) for log in _open}
     innermost = [log for log in _open if id(log) not in outer]
     return innermost[0] if len(innermost) == 1 else None
@@ -153,7 +160,8 @@ def logging_to(log: RunLog) -> Iterator[None]:
     token = _current.set(log)
     _open.append(log)
     try:
-        yield
+        with threads.followed():
+            yield
     finally:
         _open.remove(log)
         _current.reset(token)

@@ -12,7 +12,7 @@ from headrace._base.attributes import own
 from headrace.frontends.native.options import FlowOptions
 from headrace.frontends.native.script import show_well, wrong
 from headrace.frontends.native.seeds import check_seed
-from headrace.services.current import running
+from headrace.services.current import run_of_this_code
 from headrace.worker import context
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ class Flow(Generic[P, R]):
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Run it. Raises what the flow raises."""
-        if running() is not None or context.current() is not None:
+        if run_of_this_code() is not None or context.current() is not None:
             return self.__wrapped__(*args, **kwargs)
         show_well()
         if self.is_async and _in_event_loop():
