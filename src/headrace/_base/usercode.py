@@ -9,6 +9,7 @@ questions, and ``pathlib`` would take most of the time.
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
 from types import ModuleType
@@ -78,7 +79,13 @@ def main_name() -> str:
     spec = main.__dict__.get("__spec__")
     if spec is not None and isinstance(spec.name, str):
         return spec.name
-    stem, suffix = os.path.splitext(os.path.basename(module_file(main)))
+    path = main.__dict__.get("__file__")
+    return _name_of_script(path) if isinstance(path, str) else "__main__"
+
+
+@functools.cache
+def _name_of_script(path: str) -> str:
+    stem, suffix = os.path.splitext(os.path.basename(path))
     usable = suffix == ".py" and stem.isidentifier() and stem not in sys.stdlib_module_names
     return stem if usable else "__main__"
 

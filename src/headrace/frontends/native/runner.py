@@ -106,7 +106,7 @@ class Running:
                 refuse_foreign(hole, self)
                 sources.append(PendingSource(hole._task, "result"))
             return PendingInput(name, packed, tuple(sources))
-        made = self._made.get(packed.digest) if packed.size >= _TELLING else None
+        made = self._made.get(codecs.exact_digest(packed)) if packed.size >= _TELLING else None
         if made is not None:  # a result that the flow has read and passes on as it was
             return PendingInput(name, None, (PendingSource(*made),))
         return PendingInput(name, packed)
@@ -186,7 +186,7 @@ class Running:
         """
         packed: Packed = task.output(output)
         value = codecs.unpack(packed, self.store)
-        if packed.codec == "parts":  # passed on by value, it is packed in one piece: know it by that
+        if packed.codec in ("parts", "pickle"):  # passed on by value, it is packed in another form: know it by that
             packed = codecs.pack(value, self.store)
         self._remember(packed, task, output)
         if output == "result":
@@ -198,7 +198,7 @@ class Running:
         if packed.size >= _TELLING:
             if len(self._made) >= _REMEMBERED:
                 del self._made[next(iter(self._made))]
-            self._made[packed.digest] = (task, output)
+            self._made[codecs.exact_digest(packed)] = (task, output)
 
     def exception_of(self, task: Task) -> BaseException:
         """What waiting for a failed task raises."""

@@ -6,10 +6,11 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 
 from headrace.model.errors import BlobCorruptError, StoreError
-from headrace.model.values import INLINE_LIMIT, Packed
+from headrace.model.values import INLINE_LIMIT, Blob, Packed
+from headrace.stores.artifacts.hashing import digest_of
 from headrace.stores.artifacts.protocol import ArtifactStore, Buffer
 from headrace.stores.codecs import arrays, arrowfile, parts, pickling, plain, tensorfile
-from headrace.stores.codecs.canonical import canonical_digest
+from headrace.stores.codecs.canonical import canonical_digest, known_buffers
 from headrace.stores.codecs.context import Packing, Unpacking, current
 from headrace.stores.codecs.digests import content_digest
 from headrace.stores.codecs.readback import check_read_back
@@ -70,6 +71,13 @@ def pack_whole(value: object, fields: dict[str, Packed], store: ArtifactStore) -
 def pack_stream(stream: bytes, store: ArtifactStore) -> Packed:
     """A pickle that was made elsewhere, as it is; nothing of it is looked at before somebody asks for the object."""
     return _finish("pickle", b"", stream, store)
+
+
+def exact_digest(packed: Packed) -> bytes:
+    """Tells stored bytes apart: values with the same digest may share their parts in different ways."""
+    if packed.codec != "pickle-canonical":
+        return packed.digest
+    return content_digest("exact", packed.inline[:_CHECK], packed.blobs)
 
 
 def unpack(packed: Packed, store: ArtifactStore) -> object:
@@ -182,20 +190,30 @@ def _pack_other(value: object, packing: Packing) -> Packed:
 def _finish_pickle(value: object, pickled: pickling.Pickled, packing: Packing) -> Packed:
     store, pieces = packing.store, pickled.parts
     stream_size = sum(map(len, pieces))
-    blobs = [store.put((buffer,)) for buffer in pickled.buffers]
-    blobs += packing.blobs
+    stored = [store.put((buffer,)) for buffer in pickled.buffers]
+    blobs = [*stored, *packing.blobs]
     if stream_size <= INLINE_LIMIT:
         inline = pieces[0] if len(pieces) == 1 else b"".join(pieces)
     else:
         inline = b""
         blobs.insert(0, store.put(pieces))
     size = len(inline) + sum([blob.size for blob in blobs])
-    code = pickled.named.user_code()
-    if not pickled.by_value and not may_hold_sets(pieces):
-        return Packed("pickle", content_digest("pickle", inline, blobs), size, inline, tuple(blobs), code)
-    digest = content_digest("pickle-canonical", canonical_digest(value, pickled.own, by_value=pickled.by_value))
     check = content_digest("pickle-canonical", inline)
-    return Packed("pickle-canonical", digest, size, check + inline, tuple(blobs), code)
+    digest = _content_of_pickle(value, pickled, stored) or content_digest("pickle", inline, blobs)
+    return Packed("pickle-canonical", digest, size, check + inline, tuple(blobs), pickled.named.user_code())
+
+
+def _content_of_pickle(value: object, pickled: pickling.Pickled, buffers: Sequence[Blob]) -> bytes | None:
+    """The digest of a pickled value, however its parts are shared; None when that cannot be told."""
+    if type(value) is dict or type(value) is list:
+        data = plain.encode_shared_json(value)
+        if data is not None:
+            if len(data) <= INLINE_LIMIT:
+                return content_digest("json", data)
+            return content_digest("json", b"", (Blob(digest_of([data]), len(data)),))
+    known = known_buffers(pickled.buffers, [blob.digest for blob in buffers]) if buffers else {}
+    digest = canonical_digest(value, pickled, known, sets=may_hold_sets(pickled.parts))
+    return None if digest is None else content_digest("pickle-canonical", digest)
 
 
 _Packer = Callable[[object, ArtifactStore], Packed | None]

@@ -27,6 +27,11 @@ def encode_json(value: object) -> bytes | None:
     return _encode_checked(value) if _is_plain(value) else None
 
 
+def encode_shared_json(value: object) -> bytes | None:
+    """The JSON of what ``encode_json`` refuses only because it holds the same list or dictionary in two places."""
+    return _encode_checked(value) if _is_plain(value, sharing=True) else None
+
+
 def _encode_checked(value: object) -> bytes | None:
     try:
         return _encode(value)
@@ -43,8 +48,11 @@ def _is_plain_scalar(value: object) -> bool:
     return kind is float and value - value == 0.0  # type: ignore[operator]
 
 
-def _is_plain(value: object) -> bool:
-    """Whether ``value`` is made of exact built-in types, is small, and shares no container between two places."""
+def _is_plain(value: object, *, sharing: bool = False) -> bool:
+    """Whether ``value`` is made of exact built-in types, is small, and shares no container between two places.
+
+    With ``sharing`` it may; what is shared counts each time.
+    """
     left = NODE_LIMIT
     seen: set[int] = set()
     todo = [value]
@@ -53,7 +61,7 @@ def _is_plain(value: object) -> bool:
         kind = type(item)
         if kind is dict or kind is list:
             left -= len(item)  # type: ignore[arg-type]
-            if left < 0 or id(item) in seen:
+            if left < 0 or (id(item) in seen and not sharing):
                 return False
             seen.add(id(item))
             if kind is list:
