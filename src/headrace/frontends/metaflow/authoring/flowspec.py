@@ -62,7 +62,11 @@ class Artifacts:
         return value
 
     def constant(self, name: str) -> Any:
-        """The value of a parameter or class attribute, as the run began with it."""
+        """The value of a parameter or class attribute, as the run began with it.
+
+        Raises:
+            KeyError: the run began without it, as the original says it: the file got the parameter since.
+        """
         if name not in self.fixed:
             self.fixed[name] = self.call.load(self.table[name])
         return self.fixed[name]

@@ -119,7 +119,8 @@ def launch(cls: Any, values: dict[str, Any], options: RunOptions) -> RunRecord:
     workers = 1 if options.debug else max(1, options.max_workers)
     facts = run_facts(cls, options, tags)
     ground = Ground(executor.capacity, workers, options.cache, called=pack_call(cls, stores), warm=options.warm)
-    plans = make_plans(cls, tuple(base), facts, options.decorators, ground)
+    added = [name for name in cls._parameters() if name not in base]  # since the run that this one goes on from
+    plans = make_plans(cls, (*base, *added), facts, options.decorators, ground)
     inputs = (
         *(Input(name, packed) for name, packed in base.items()),
         fact_input(cls, options.triggers, stores.artifacts),
