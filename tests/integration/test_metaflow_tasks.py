@@ -381,3 +381,31 @@ def test_tags_that_many_tasks_change_at_once_are_not_lost(project: Project) -> N
     project.write(TAGGED, "tagged.py")
     done = start(project, "tagged.py", "run", "--max-workers", str(max(8, os.cpu_count() or 1)))
     assert done.code == 0, done.out[-3000:] + done.err
+
+
+OVER = """
+from headrace import flow, step
+from headrace.metaflow import subflow
+
+first, second = subflow("counted.py"), subflow("gang.py")
+
+@flow
+def over():
+    return len(first(fail=False).again + second().how)
+
+if __name__ == "__main__":
+    over()
+"""
+
+
+def test_tasks_of_a_subflow_are_numbered_together(project: Project) -> None:
+    project.write(COUNTED, "counted.py")
+    project.write(
+        GANG.replace("    def end(self):\n        pass", "    def end(self):\n        self.how = 'well'"), "gang.py"
+    )
+    project.write(OVER, "over.py")
+    done = start(project, "over.py")
+    assert done.code == 0, done.err
+    found = [task.id for task in project.tasks()]
+    assert sorted(one.number for one in found if one.step.startswith("Counted.")) == list(range(1, 13))
+    assert "Gang.train/2_node_1" in map(str, found)

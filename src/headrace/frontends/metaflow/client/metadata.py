@@ -6,9 +6,14 @@ import json
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+from blake3 import blake3
+
 from headrace.frontends.metaflow.authoring.splits import GANG
 from headrace.frontends.metaflow.client.runfacts import facts_of
 from headrace.frontends.metaflow.names import stored
+
+#: What is told of a card, in this order.
+_OF_CARDS = ("rank", "type", "options", "is_editable", "is_runtime_card", "refresh_interval", "customize", "id")
 
 
 @stored
@@ -24,27 +29,28 @@ class Metadata(NamedTuple):
 
 def entries_of(task: Any) -> list[Metadata]:
     """All facts about a task, or about the one attempt that it was asked for with, oldest first."""
-    run, record = task._run, task._record
-    found = [(name, value, record.created, name) for name, value in _origin(task)]
-    for one in run.metadata.attempts(run.id, record.id):
-        number = one.attempt - 1
-        if task._attempt in (None, number):
-            found += [(name, value, one.started, name) for name, value in _facts(task, number)]
-            if one.finished is not None:
-                ok = str(one.state == "succeeded")
-                found.append(("attempt_ok", ok, one.finished, "internal_attempt_status"))
-                found.append(("attempt-done", str(number), one.finished, "attempt-done"))
+    record = task._record
+    found = [("origin-run-id", str(task._tags.origin or None), record.created, "origin-run-id")]
+    for number, started, finished, succeeded in _attempts(task):
+        if task._attempt not in (None, number):
+            continue
+        found += [(name, value, started, name) for name, value in _facts(task, number)]
+        found += [(name, value, started, "card-info") for name, value in _cards(task)]
+        if finished is not None:
+            found.append(("attempt_ok", str(succeeded), finished, "internal_attempt_status"))
+            found.append(("attempt-done", str(number), finished, "attempt-done"))
+    if record.reused_from:
+        found.append(("origin-task-id", task.origin_pathspec.rpartition("/")[2], record.created, "origin-task-id"))
     return [Metadata(name, value, int(moment * 1000), kind, task) for name, value, moment, kind in found]
 
 
-def _origin(task: Any) -> Iterator[tuple[str, Any]]:
-    """What holds whether or not the task itself ever ran."""
-    yield "origin-run-id", str(task._tags.origin or None)
-    if task.origin_pathspec:
-        yield "origin-task-id", task.origin_pathspec.rpartition("/")[2]
-        yield "attempt", "0"
-        yield "attempt-done", "0"
-        yield "attempt_ok", "True"
+def _attempts(task: Any) -> Iterator[tuple[int, float, float | None, bool]]:
+    """Number, begin, end and success of the attempts of a task; one that was taken over counts as having had one."""
+    run, record = task._run, task._record
+    for one in run.metadata.attempts(run.id, record.id):
+        yield one.attempt - 1, one.started, one.finished, one.state == "succeeded"
+    if record.reused_from:
+        yield 0, record.created, record.finished or record.created, True
 
 
 def _facts(task: Any, attempt: int) -> Iterator[tuple[str, Any]]:
@@ -63,6 +69,18 @@ def _facts(task: Any, attempt: int) -> Iterator[tuple[str, Any]]:
     triggers = facts_of(run).triggers
     if triggers:
         yield "execution-triggers", json.dumps(triggers)
+
+
+def _cards(task: Any) -> Iterator[tuple[str, str]]:
+    """What its ``@card`` decorators ask for, each by a name of its own."""
+    step = facts_of(task._run).graph.get("steps", {}).get(task._id.step, {})
+    decorators = [one for one in step.get("decorators", ()) if one["name"] == "card"]
+    for place, one in enumerate(decorators):
+        given = one["attributes"]
+        name = blake3(f"{task.pathspec}/{place}".encode()).hexdigest()[:32]
+        of_users = given.get("type") in ("default", "blank")
+        about = {"card_uuid": name, **dict.fromkeys(_OF_CARDS), "is_editable": of_users, "is_runtime_card": of_users}
+        yield name, json.dumps({**about, **{key: given[key] for key in _OF_CARDS if key in given}})
 
 
 def _splits(task: Any) -> Iterator[tuple[str, Any]]:
