@@ -14,6 +14,7 @@ from pathlib import Path
 
 import msgspec
 
+from headrace._base.sizes import parse_duration
 from headrace.engine.ports import Executor
 from headrace.model.errors import NotFoundError, UsageError
 from headrace.model.policy import Resources
@@ -25,7 +26,7 @@ HOME = ".headrace"
 _PLACES = "HEADRACE_* or [tool.headrace] in pyproject.toml"
 _OBJECTS = ("s3", "s3a", "gs", "az", "azure", "abfs", "abfss", "adl", "file", "memory")
 _PLACED = ("home", "artifacts", "database")
-_NAMES = ("database", "artifacts", "home", "project", "durability", "max_parallel")
+_NAMES = ("database", "artifacts", "home", "project", "durability", "max_parallel", "cleanup")
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,6 +38,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     project: str = "default"
     durability: str = "process"
     max_parallel: int = 0
+    cleanup: str | float = "60s"
 
 
 class Project:
@@ -219,6 +221,8 @@ def _check(settings: Settings) -> None:
         problem = f"durability is {settings.durability!r}, it must be 'process' or 'fsync'"
     elif settings.max_parallel < 0:
         problem = f"max_parallel is {settings.max_parallel}, it cannot be negative"
+    elif not _is_duration(settings.cleanup):
+        problem = f"cleanup is {settings.cleanup!r}, it must be a duration, such as '60s' or '5m'"
     elif mark and scheme not in _OBJECTS:
         problem = f"artifacts is {settings.artifacts!r}; it must be a folder, or s3://, gs:// or az:// with a bucket"
     elif mark and scheme not in ("file", "memory") and not rest.strip("/"):
@@ -226,6 +230,14 @@ def _check(settings: Settings) -> None:
     else:
         return
     raise UsageError(f"settings ({_PLACES}): {problem}")
+
+
+def _is_duration(value: str | float) -> bool:
+    try:
+        parse_duration(value)
+    except ValueError:
+        return False
+    return True
 
 
 def _from_pyproject(file: Path) -> dict[str, object]:

@@ -209,7 +209,7 @@ def test_a_script_shows_the_frames_of_step_and_flow_only(project: Project) -> No
         ("[future := fit.submit(1), future.cancel(), future.result()]", "cancelled"),
         ("1 / 0", "division by zero"),
         ("fit.map(5)", "fit.map() takes an iterable"),
-        ("async_fit(1) + 1", "unsupported operand"),
+        ("async_fit(1) + 1", "does not support the operator `add`"),
     ],
 )
 def test_mistakes_in_a_flow_show_its_frames_only(project: Project, body: str, shown: str) -> None:

@@ -385,7 +385,7 @@ def _exceeded(state: EngineState, event: Exceeded, out: list[Command]) -> None:
 
 
 def _cancel(state: EngineState, event: Cancel, out: list[Command]) -> None:
-    if event.task is None:
+    if event.task is None and event.final:
         state.cancelling = True
     for task in list(state.live) if event.task is None else [event.task]:
         if task.state in _FINAL:

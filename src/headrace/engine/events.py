@@ -115,10 +115,11 @@ class Exceeded(msgspec.Struct):
 
 
 class Cancel(msgspec.Struct):
-    """Stop one task, or all of them."""
+    """Stop one task, or all of them; of all with ``final``: nothing runs any more that comes later."""
 
     task: Task | None
     now: float
+    final: bool = True
 
 
 class Schedule(msgspec.Struct):

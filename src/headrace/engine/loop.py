@@ -48,6 +48,7 @@ from headrace.engine.recall import rebuild
 from headrace.engine.rows import running_records
 from headrace.engine.section import Section
 from headrace.engine.state import EngineState, Timer
+from headrace.engine.stopping import Stopping
 from headrace.engine.tasks import StepInfo, Task
 from headrace.model.errors import BlobMissingError, StoreAwayError, TaskCancelledError
 from headrace.model.records import Lease, Signal, TaskId
@@ -95,7 +96,9 @@ class Loop:
         self.steps: dict[str, StepInfo] = {}
         self._executor = executor
         self._journal = Journal(metadata, lease)
+        self.stopping = Stopping()
         self.section = Section()
+        self.section.on_raise = self._on_raise
         self._leader = threading.Lock()
         self._leader_wanted = False
         self._thread_leads = False
@@ -143,6 +146,7 @@ class Loop:
             with self.section:
                 if self.failure is not None or self._closed:
                     raise self._over()
+                self._check_stopped()
                 now = time.time()
                 group = tasks[at : at + _GROUP]
                 for task in group:
@@ -175,7 +179,35 @@ class Loop:
             handle.threads.pop()
         if not handle.done:
             raise self._over()
+        if self.stopping.active and task.problem is not None and task.problem.failure == "cancelled":
+            self.stopping.note_cancelled(interruptible=self.on_cancel is not None)
         return True
+
+    def check_stopped(self) -> None:
+        """What calling a step would raise here because of a request to stop.
+
+        Raises:
+            TaskCancelledError: the run is being stopped, and this thread is not cleaning up.
+        """
+        with self.section:
+            if self.failure is not None or self._closed:
+                raise self._over()
+            self._check_stopped()
+            if self.state.cancelling:
+                raise self._cancelled()
+
+    def _check_stopped(self) -> None:
+        self._hear_interrupts(time.time())
+        if self.stopping.active and not self.stopping.admits(interruptible=self.on_cancel is not None):
+            raise self._cancelled()
+
+    def _cancelled(self) -> TaskCancelledError:
+        who = f" by {self.cancel_requested}" if self.cancel_requested else ""
+        return TaskCancelledError(f"run {self.run_name} was cancelled{who}")
+
+    def _on_raise(self, error: BaseException) -> None:
+        self.stopping.note_raised(error)
+        self._wake()
 
     def _over(self) -> BaseException:
         """What a thread hears that still asks for something when nothing can be had any more."""
@@ -200,6 +232,8 @@ class Loop:
     def _kill_all(self) -> None:
         with self.section:
             if not self._closed:
+                if self.failure is None:
+                    self._apply([Cancel(None, time.time())])
                 self.crew.kill_all()
 
     def _lead(self, longest: float) -> bool:
@@ -441,6 +475,7 @@ class Loop:
             with contextlib.suppress(FileExistsError):  # a new server has a new socket
                 self._epoll.register(self._executor.fileno(), select.EPOLLIN)
         self._lost += self.crew.take_lost_inputs()
+        self._hear_interrupts(now)
         clock = time.monotonic()
         while self._timers and self._timers[0].at <= clock:
             due = heapq.heappop(self._timers).event
@@ -482,6 +517,8 @@ class Loop:
         self._journal.add(running_records(self.state))
         for token, used in self.crew.over_memory(self.state.placement.slots):
             self._feed(Exceeded(token, used, now))
+        if self.stopping.is_over(clock):
+            self._end_stopping(now)
         if self._journal.is_due():
             self._journal.commit()
         if self._journal.away_since is None:
@@ -504,16 +541,32 @@ class Loop:
     def _on_signal(self, signal: Signal, now: float) -> None:
         if signal.kind == "cancel":
             self.cancel_requested = signal.sender or "somebody"
-            self._feed(Cancel(None, now))
+            self._stop(now)
             if self.on_cancel is not None:
                 self.on_cancel()
+
+    def _stop(self, now: float, *, by_signal: bool = False) -> None:
+        """Take a request to stop: the first lets the flow clean up, the second does not."""
+        self._feed(Cancel(None, now, final=not self.stopping.begin(by_signal=by_signal)))
+
+    def _hear_interrupts(self, now: float) -> None:
+        while self.stopping.heard < self.stopping.raised:
+            self.stopping.heard += 1
+            if self.stopping.grace:
+                self._stop(now, by_signal=True)
+
+    def _end_stopping(self, now: float) -> None:
+        self._feed(Cancel(None, now))
+        self.on_notice(f"cleaning up took longer than {self.stopping.grace:g} s and was stopped")
+        if self.on_cancel is not None:
+            self.on_cancel()
 
     def stop(self, who: str) -> None:
         """End the run as if ``who`` had sent the signal to cancel it; returns at once."""
         with self.section:
             if self.failure is None and not self._closed:
                 self.cancel_requested = who
-                self._apply([Cancel(None, time.time())])
+                self._apply([Cancel(None, time.time(), final=not self.stopping.begin(by_signal=False))])
         if self.on_cancel is not None:
             self.on_cancel()
 

@@ -12,7 +12,7 @@ from collections.abc import Callable
 class Section:
     """Use as ``with section:``. Not reentrant."""
 
-    __slots__ = ("_depth", "_lock", "_main", "_pending", "instead")
+    __slots__ = ("_depth", "_lock", "_main", "_pending", "instead", "on_raise")
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -21,6 +21,8 @@ class Section:
         self._pending: BaseException | None = None
         #: Asked before an interrupt breaks in; True answers it, and nothing is raised.
         self.instead: Callable[[], bool] | None = None
+        #: Told of an interrupt when it is raised.
+        self.on_raise: Callable[[BaseException], None] = lambda error: None
 
     def __enter__(self) -> None:
         self.hold_off()
@@ -41,6 +43,7 @@ class Section:
             self._depth -= 1
             if self._pending is not None and not self._depth:
                 pending, self._pending = self._pending, None
+                self.on_raise(pending)
                 raise pending
 
     def interrupt(self, error: BaseException) -> None:
@@ -50,4 +53,5 @@ class Section:
         if self._depth:
             self._pending = error
         else:
+            self.on_raise(error)
             raise error

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 
 from headrace.engine.loop import Loop
+from headrace.engine.stopping import CANCELLED
 
 
 class Interruptible:
@@ -17,6 +18,7 @@ class Interruptible:
         self._loop = loop
         self._section = loop.section
         self._before: SignalState | None = None
+        self._passed_on = False  # whether the next SIGTERM is our own
 
     def __enter__(self) -> None:
         import signal
@@ -41,8 +43,14 @@ class Interruptible:
         """Somebody cancelled the run: get the flow function out of whatever it is doing."""
         import _thread
         import signal
+        import threading
 
-        _thread.interrupt_main(signal.SIGTERM)
+        self._passed_on = True
+        main = threading.main_thread().ident
+        if main is not None and signal.getsignal(signal.SIGTERM) == self._terminate:
+            signal.pthread_kill(main, signal.SIGTERM)  # also out of a system call
+        else:  # the flow has set another handler, or none
+            _thread.interrupt_main(signal.SIGTERM)
 
     def _interrupt(self, *_: object) -> None:
         self._section.interrupt(KeyboardInterrupt())
@@ -51,7 +59,8 @@ class Interruptible:
         self._section.interrupt(KeyboardInterrupt("SIGHUP"))
 
     def _terminate(self, *_: object) -> None:
-        self._section.interrupt(KeyboardInterrupt("SIGTERM"))
+        passed_on, self._passed_on = self._passed_on, False
+        self._section.interrupt(KeyboardInterrupt(CANCELLED if passed_on else "SIGTERM"))
 
 
 class SignalState:

@@ -63,6 +63,7 @@ class NewSession(msgspec.Struct, frozen=True, kw_only=True):
     params: tuple[tuple[str, str], ...] = ()  # name and text, for showing
     tags: tuple[tuple[str, str], ...] = ()
     max_parallel: int = 0
+    cleanup: float = 0.0  # seconds that a run which is stopped has for steps that clean up
     use_cache: bool = True
     keep_going: bool = False
     seed: int | None = None  # of random numbers; a run that is resumed keeps its own
@@ -359,6 +360,7 @@ def _begin(
     executor.start()
     loop = Loop(EngineState(options, recorded), stores.metadata.hasty(), stores.artifacts, executor, lease, run.name)
     loop.on_notice = _tell
+    loop.stopping.grace = new.cleanup
     loop.start()
     stores = msgspec.structs.replace(stores, metadata=driver_store(stores.metadata, loop))
     session = Session(stores, run, lease, loop, new)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
 import msgspec
 
 from headrace._base.attributes import own
+from headrace._base.sizes import parse_duration
 from headrace.frontends.native.options import FlowOptions
 from headrace.frontends.native.script import show_well, wrong
 from headrace.frontends.native.seeds import check_seed
@@ -16,6 +17,8 @@ from headrace.services.current import run_of_this_code
 from headrace.worker import context
 
 if TYPE_CHECKING:
+    from datetime import timedelta
+
     from headrace.client.runs import Run
 
 P = ParamSpec("P")
@@ -147,6 +150,7 @@ def flow(
     max_parallel: int = 0,
     keep_going: bool = False,
     seed: int | None = None,
+    cleanup: str | float | timedelta | None = None,
     on_success: Callable[..., Any] | None = None,
     on_failure: Callable[..., Any] | None = None,
 ) -> Callable[[Callable[P, R]], Flow[P, R]]: ...
@@ -160,7 +164,9 @@ def flow(function: Any = None, /, *, name: str = "", **options: Any) -> Any:
         name: what its runs are called; default: the function's name.
         options: ``tags`` for all runs, ``"name"`` or ``"name=value"``; ``max_parallel`` tasks at once (0: as many as
             the machine holds); ``keep_going=True`` lets tasks that run finish when the flow fails; ``seed`` of the
-            random numbers of all runs (default: another one for each run); ``on_success`` and ``on_failure`` are called
+            random numbers of all runs (default: another one for each run); ``cleanup``
+            is how long steps may run that the flow calls when it is stopped, in ``finally:`` say (default: the setting
+            ``cleanup``, 60 seconds); ``on_success`` and ``on_failure`` are called
             with the ``Run`` when it has ended.
     """
     if function is not None:
@@ -185,8 +191,10 @@ def _settings(options: dict[str, Any]) -> FlowOptions:
     elif isinstance(tags, Mapping):
         options["tags"] = [f"{name}={value}" for name, value in tags.items()]
     try:
+        if options.get("cleanup") is not None:
+            options["cleanup"] = parse_duration(options["cleanup"])
         settings = msgspec.convert(options, FlowOptions)
-    except msgspec.ValidationError as error:
+    except (msgspec.ValidationError, ValueError) as error:
         raise wrong(f"flow options: {error}") from None
     if settings.max_parallel < 0:
         raise wrong(f"flow options: max_parallel is {settings.max_parallel}, it cannot be negative")

@@ -14,6 +14,7 @@ from headrace._base.attributes import own
 from headrace._base.frames import is_asyncio, is_ours
 from headrace._base.process import claim_standard_descriptors
 from headrace._base.redaction import looks_secret, redact
+from headrace._base.sizes import parse_duration
 from headrace.frontends.native.futures import results_of
 from headrace.frontends.native.load import canonical_main
 from headrace.frontends.native.options import Runnable
@@ -120,9 +121,11 @@ async def run_flow_async(flow: Runnable, values: dict[str, Any]) -> Any:
     except asyncio.CancelledError:
         while not (sessions or ending.done()):
             await asyncio.sleep(0.01)
-        for session in sessions:
-            session.loop.stop("its caller")
-        await asyncio.wait([ending])
+        while not ending.done():
+            for session in sessions:
+                session.loop.stop("its caller")
+            with contextlib.suppress(asyncio.CancelledError):  # once more: it has cleaned up for long enough
+                await asyncio.wait([ending])
         if not ending.cancelled():
             ending.exception()  # it says that the run was cancelled, which the caller knows
         raise
@@ -148,6 +151,7 @@ def _open(flow: Runnable, values: dict[str, Any], how: Launch) -> Session:
         max_parallel=1
         if how.debug
         else how.max_parallel or flow.settings.max_parallel or project.settings.max_parallel,
+        cleanup=parse_duration(project.settings.cleanup if flow.settings.cleanup is None else flow.settings.cleanup),
         use_cache=how.use_cache,
         keep_going=how.keep_going or flow.settings.keep_going,
         seed=chosen_seed(_given_seed(flow, how)),
@@ -214,6 +218,8 @@ def _drive(flow: Runnable, values: dict[str, Any], session: Session, run: Runnin
             result = _await(result, session)
         result = results_of(result)
         run.drain()
+        if session.loop.cancel_requested:  # and the flow went on nevertheless
+            raise _cancelled(session)
         log.close()
     except BaseException as error:
         return _fail(session, run, log, error)
@@ -230,9 +236,18 @@ def _await(coroutine: Any, session: Session) -> Any:
 
     async def main() -> Any:
         loop, task = asyncio.get_running_loop(), asyncio.current_task()
-        if session.loop.on_cancel is None and task is not None:  # in a thread, which no signal reaches
-            session.loop.on_cancel = lambda: _call_in(loop, task.cancel)
-        return await coroutine
+        if session.loop.on_cancel is not None or task is None:
+            return await coroutine
+
+        def stop() -> None:
+            session.loop.stopping.told = True
+            task.cancel()
+
+        session.loop.on_cancel = lambda: _call_in(loop, stop)  # in a thread, which no signal reaches
+        try:
+            return await coroutine
+        finally:
+            session.loop.on_cancel = None
 
     return asyncio.run(main())
 
@@ -247,7 +262,7 @@ def _fail(session: Session, run: Running, log: RunLog, error: BaseException) -> 
     state = RunState.FAILED
     if session.loop.cancel_requested:
         state = RunState.CANCELLED
-        error = TaskCancelledError(f"run {session.run.name} was cancelled by {session.loop.cancel_requested}")
+        error = _cancelled(session)
     elif isinstance(error, KeyboardInterrupt):
         state = RunState.INTERRUPTED
     if isinstance(error, (LeaseLostError, StoreError)) and session.loop.failure is error:
@@ -258,6 +273,8 @@ def _fail(session: Session, run: Running, log: RunLog, error: BaseException) -> 
     try:
         if kill:
             session.loop.ending()
+        if session.loop.stopping.active:  # what was called to clean up, and nobody waits for, has its time
+            session.loop.wait_idle()
         run.settle(kill=kill)
     except KeyboardInterrupt:  # what was to go on has gone on long enough
         session.loop.ending()
@@ -271,6 +288,10 @@ def _fail(session: Session, run: Running, log: RunLog, error: BaseException) -> 
     failed_task = own(error, "headrace_task", "").removeprefix(session.run.name + "/")
     ended = session.finish(state, error=hide(summary), traceback=hide(text), failed_task=failed_task)
     return Ended(ended, None, error)
+
+
+def _cancelled(session: Session) -> TaskCancelledError:
+    return TaskCancelledError(f"run {session.run.name} was cancelled by {session.loop.cancel_requested}")
 
 
 def describe(error: BaseException, depth: int = 0) -> tuple[str, str]:

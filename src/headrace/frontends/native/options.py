@@ -15,6 +15,7 @@ class FlowOptions(msgspec.Struct, frozen=True, kw_only=True):
     max_parallel: int = 0
     keep_going: bool = False
     seed: int | None = None
+    cleanup: float | None = None
     on_success: Callable[..., Any] | None = None
     on_failure: Callable[..., Any] | None = None
 

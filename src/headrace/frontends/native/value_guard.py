@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from headrace.model.errors import CallError
+
 #: Compared with one of these, a future was meant as its value.
 _VALUES = (bool, int, float, complex, str, bytes, list, tuple, dict, set, frozenset)
 _BINARY = (
@@ -40,7 +42,7 @@ class ValueGuard:
 
         def __eq__(self, other: object) -> Any:
             if isinstance(other, _VALUES):
-                raise TypeError(f"a future was compared with {type(other).__name__!r}: {_advice(self)}")
+                raise CallError(f"a future was compared with {type(other).__name__!r}: {_advice(self)}")
             return self is other or NotImplemented
 
         __hash__ = object.__hash__
@@ -55,7 +57,7 @@ def _refusing(name: str) -> Any:
     problem = _PROBLEMS.get(name) or f"does not support the operator `{operator}`"
 
     def method(self: ValueGuard, *_: object) -> NoReturn:
-        raise TypeError(f"a future {problem}: {_advice(self)}")
+        raise CallError(f"a future {problem}: {_advice(self)}")
 
     method.__name__ = f"__{name}__"
     return method

@@ -13,7 +13,7 @@ import msgspec
 from headrace._base.sizes import parse_duration
 from headrace.engine.keys import task_key
 from headrace.frontends.native.runner import Running
-from headrace.model.errors import TaskCancelledError, UsageError
+from headrace.model.errors import UsageError
 from headrace.model.records import Wait
 from headrace.services.current import running
 
@@ -111,7 +111,4 @@ def _countdown(until: float | None) -> Callable[[], float]:
 
 
 def _check(run: Running) -> None:
-    if run.loop.failure is not None:
-        raise run.loop.failure
-    if run.loop.cancel_requested:
-        raise TaskCancelledError(f"run {run.name} was cancelled by {run.loop.cancel_requested}")
+    run.loop.check_stopped()
