@@ -13,6 +13,7 @@ import functools
 import os
 import sys
 from types import ModuleType
+from typing import Any, NamedTuple
 
 _PACKAGE = __name__.partition(".")[0]
 _INSTALLED = (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os.sep}")
@@ -115,3 +116,57 @@ def find_user_module(name: str) -> str:
         folders = list(spec.submodule_search_locations or ())
     path = spec.origin if spec is not None and spec.has_location else None
     return os.path.abspath(path) if path and is_user_file(os.path.abspath(path)) else ""
+
+
+class Place(NamedTuple):
+    """Where a module keeps something: its name, the qualified name in it, how often ``__wrapped__`` leads on."""
+
+    module: str
+    path: str = ""
+    depth: int = 0
+
+
+def place_of_namespace(namespace: dict[str, Any]) -> Place | None:
+    """The module of which ``namespace`` is the dictionary; None where another process could not import it."""
+    name = namespace.get("__name__")
+    if not isinstance(name, str):
+        return None
+    name = canonical_name(name)
+    module = sys.modules.get(name)
+    if name == "__main__" or module is None or module.__dict__ is not namespace:
+        return None
+    return Place(name) if isinstance(namespace.get("__file__"), str) else None
+
+
+def place_of(thing: Any) -> Place | None:
+    """Where a function or class is found in a module that another process can import; None where nowhere."""
+    try:
+        name, path = thing.__module__, thing.__qualname__
+    except Exception:  # any code may stand behind an attribute of a proxy
+        return None
+    if not isinstance(name, str) or not isinstance(path, str):
+        return None
+    module = sys.modules.get(canonical_name(name))
+    home = place_of_namespace(module.__dict__) if module is not None else None
+    if home is None:
+        return None
+    found = find_place(Place(home.module, path))
+    for depth in range(8):
+        if found is thing:
+            return Place(home.module, path, depth)
+        found = getattr(found, "__wrapped__", None)
+        if found is None:
+            break
+    return None
+
+
+def find_place(place: Place) -> Any:
+    """What is at ``place`` here, in a module that is loaded; None when nothing is."""
+    found: Any = sys.modules.get(place.module)
+    for part in place.path.split(".") if place.path else ():
+        found = found.__dict__.get(part) if found is not None and hasattr(found, "__dict__") else None
+        if isinstance(found, (staticmethod, classmethod)):
+            found = found.__func__
+    for _ in range(place.depth):
+        found = getattr(found, "__wrapped__", None)
+    return found

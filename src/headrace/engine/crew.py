@@ -21,6 +21,7 @@ from headrace.engine.rows import tracked
 from headrace.engine.state import CANCELLED, RunOptions
 from headrace.engine.tasks import Task
 from headrace.model.messages import (
+    KNOWN_STEPS,
     OWN_FILES_CLOSED,
     Argument,
     Done,
@@ -105,7 +106,7 @@ class _Worker:
         self.fd = link.sock.fileno()
         self.frames = frames_from_worker()
         self.queue: deque[_Attempt] = deque()
-        self.known: set[int] = set()
+        self.known: dict[int, None] = {}
         self.out = bytearray()
         self.blocked = False
         self.offsets = [0, 0]
@@ -161,7 +162,9 @@ class Crew:
             worker.secrets = len(self.secrets)
             parts.append(frame(Secrets(tuple(self.secrets.items()))))
         if task.step.id not in worker.known:
-            worker.known.add(task.step.id)
+            worker.known[task.step.id] = None
+            if len(worker.known) > KNOWN_STEPS:
+                del worker.known[next(iter(worker.known))]
             parts.append(frame(task.step.define))
         name = f"{self._run_name}/{task.id}"
         message = Execute(

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import copyreg
 import marshal
+import sys
 from collections.abc import Callable, Mapping
 from pickle import PickleBuffer
 from types import BuiltinFunctionType, CodeType, FunctionType, MappingProxyType, MethodType, ModuleType
@@ -24,7 +25,14 @@ from weakref import WeakKeyDictionary
 from blake3 import blake3
 
 from headrace._base.attributes import instance_dict, own
-from headrace._base.usercode import canonical_name, find_user_module, is_user_module, module_file
+from headrace._base.usercode import (
+    canonical_name,
+    find_user_module,
+    is_user_module,
+    module_file,
+    place_of,
+    place_of_namespace,
+)
 from headrace.engine.bytecode import Import, Reading, read_code
 from headrace.engine.heldcode import held_code
 
@@ -54,7 +62,9 @@ _DERIVED = frozenset(
         "_unhashable_values_map_",
     }
 )
-_ABSENT = object()
+#: No object: a name that is not bound.
+ABSENT = object()
+_OWN_PLACE, _PART = -1, -2  # of ``Binding.within``
 
 
 class Fingerprint(NamedTuple):
@@ -71,11 +81,33 @@ def fingerprint(func: Callable[..., object]) -> Fingerprint:
     redefined in a notebook or a changed global list is noticed. Nothing is executed or imported. A function of an
     installed package counts by its name.
     """
+    return survey(func)[0]
+
+
+def survey(func: Callable[..., object]) -> tuple[Fingerprint, list[Binding]]:
+    """The fingerprint of ``func`` and the bindings that its code reaches, each once."""
     walk = _Walk()
     encoded = walk.encode(func)
     if not encoded.startswith(b"@"):
         walk.parts[_name(func)] = blake3(encoded).digest()
-    return walk.finish()
+    return walk.finish(), list(walk.reached.values())
+
+
+class Binding(NamedTuple):
+    """A name that code reaches, and what it is bound to.
+
+    ``kind`` says what ``holder`` is: ``global`` (the dictionary of a module), ``class``, ``cell``, ``defaults``,
+    ``kwdefaults`` (functions), ``attribute`` (of a function). ``data``: the value counts by its content. ``within``:
+    the position of the binding with which it travels, -1 where it has a place of its own in a module, -2 where it is a
+    part of the function that was asked about.
+    """
+
+    kind: str
+    holder: Any
+    name: str
+    value: object
+    data: bool
+    within: int
 
 
 def fingerprint_file(name: str, path: str) -> Fingerprint:
@@ -139,6 +171,15 @@ def _is_user_function(function: FunctionType) -> bool:
     return isinstance(name, str) and is_user_module(name)
 
 
+def is_users_own(value: object) -> bool:
+    """Whether ``value``, found in a module of a library, was put there by the user: a function or object of theirs."""
+    if isinstance(value, FunctionType):
+        name = value.__globals__.get("__name__")
+    else:
+        name = (value if isinstance(value, type) else type(value)).__module__
+    return isinstance(name, str) and name in sys.modules and is_user_module(name)
+
+
 def _frame(pieces: list[bytes]) -> bytes:
     """The pieces joined so that no two different lists give the same bytes."""
     return b"".join([len(piece).to_bytes(8, "little") + piece for piece in pieces])
@@ -166,11 +207,15 @@ class _Walk:
         self._open: set[int] = set()  # values being encoded now, to stop at cycles
         self._depth = 0
         self._strict = 0  # inside a foreign object, where one opaque value makes the whole opaque
+        self.reached: dict[tuple[int, str, str], Binding] = {}
+        self._within = _PART  # of what is being read now, as ``Binding`` has it
+        self._homes: dict[str, int] = {}  # the same, by the names of parts
 
     def finish(self) -> Fingerprint:
         """Read all code found, and what it leads to."""
         while self.pending:
             name, thing = self.pending.pop()
+            self._within = self._homes[name] if isinstance(thing, _File) or place_of(thing) is None else _OWN_PLACE
             if isinstance(thing, FunctionType):
                 content = self._function(thing)
             elif isinstance(thing, type):
@@ -190,8 +235,28 @@ class _Walk:
         if known is None:
             known = self._names[key] = self._unique(name)
             self._kept.append(thing)
+            self._homes[known] = self._within
             self.pending.append((known, thing))
         return b"@" + known.encode()
+
+    def _bound(self, kind: str, holder: Any, name: str, value: object) -> bytes:
+        """The encoding of a value by what it is bound to, which is noted."""
+        key = (id(holder), kind, name)
+        if key in self.reached:
+            return self.encode(value)
+        outer, at = self._within, len(self.reached)
+        self.reached[key] = Binding(kind, holder, name, value, data=False, within=outer)
+        if kind == "global" and place_of_namespace(holder) is not None:
+            self._within = _OWN_PLACE
+        within = self._within
+        if within == _OWN_PLACE:
+            self._within = at  # what has no place of its own and is found here travels with this
+        try:
+            encoded = self.encode(value)
+        finally:
+            self._within = outer
+        self.reached[key] = Binding(kind, holder, name, value, encoded[:1] == b"=", within)
+        return encoded
 
     def _unique(self, name: str) -> str:
         """``name``, or with a number where several things bear it (closures made by one function)."""
@@ -204,10 +269,12 @@ class _Walk:
 
     def _function(self, function: FunctionType) -> bytes:
         reading = _reading(function)
-        pieces = [reading.content, self.encode(function.__defaults__), self.encode(function.__kwdefaults__)]
-        for cell in function.__closure__ or ():
+        pieces = [reading.content]
+        for kind, values in (("defaults", function.__defaults__), ("kwdefaults", function.__kwdefaults__)):
+            pieces.append(self.encode(values) if values is None else self._bound(kind, function, "", values))
+        for index, cell in enumerate(function.__closure__ or ()):
             try:
-                pieces.append(self.encode(cell.cell_contents))
+                pieces.append(self._bound("cell", function, str(index), cell.cell_contents))
             except ValueError:
                 pieces.append(b"empty")
         pieces += [self._chain(function.__globals__, chain) for chain in reading.chains]
@@ -218,13 +285,13 @@ class _Walk:
             pieces.append(self.encode(attributes["__wrapped__"]))
         if len(attributes) > ("__wrapped__" in attributes) and not attributes.get("is_step"):  # a dialect's own marks
             for name in sorted(attributes.keys() - {"__wrapped__"}):
-                pieces += (name.encode(), self.encode(attributes[name]))
+                pieces += (name.encode(), self._bound("attribute", function, name, attributes[name]))
         return _frame(pieces)
 
     def _class(self, kind: type) -> bytes:
         pieces = [self.encode(base) for base in (*kind.__bases__, type(kind))]
         for name in sorted(kind.__dict__.keys() - _DERIVED):
-            pieces += (name.encode(), self.encode(kind.__dict__[name]))
+            pieces += (name.encode(), self._bound("class", kind, name, kind.__dict__[name]))
         return _frame(pieces)
 
     def _file(self, file: _File) -> bytes:
@@ -252,24 +319,35 @@ class _Walk:
 
     def _chain(self, namespace: Mapping[str, object], chain: tuple[str, ...]) -> bytes:
         """A global with the attributes taken from it, followed as far as they are user modules."""
-        value = namespace.get(chain[0], _ABSENT)
-        if value is _ABSENT:
-            return b"builtin"
-        owner = str(namespace.get("__name__", ""))
+        value = namespace.get(chain[0], ABSENT)
         name = chain[0]
         for attribute in chain[1:]:
             if not isinstance(value, ModuleType):
                 break
-            if not is_user_module(value.__name__):
+            inner = value.__dict__.get(attribute, ABSENT)
+            foreign = not is_user_module(value.__name__)
+            if foreign and not is_users_own(inner):
+                self._note(namespace, name, value)
+                self._note(value.__dict__, attribute, inner)
                 return b"module" + value.__name__.encode()
-            inner = value.__dict__.get(attribute, _ABSENT)
-            if inner is _ABSENT:
+            if inner is ABSENT:
+                self._note(value.__dict__, attribute, inner)
                 break
-            owner, name, value = value.__name__, attribute, inner
-        encoded = self.encode(value)
+            self._note(namespace, name, value)
+            namespace, name, value = value.__dict__, attribute, inner
+        if value is ABSENT:
+            self._note(namespace, name, value)
+            return b"builtin"
+        encoded = self._bound("global", namespace, name, value)
         if encoded[:1] != b"=":
             return encoded
+        owner = str(namespace.get("__name__", ""))
         return self._constant(f"{canonical_name(owner)}.{name}", encoded)
+
+    def _note(self, namespace: Mapping[str, object], name: str, value: object) -> None:
+        """Note what a name is bound to that leads elsewhere, or nowhere."""
+        key = (id(namespace), "global", name)
+        self.reached.setdefault(key, Binding("global", namespace, name, value, data=False, within=_OWN_PLACE))
 
     def _constant(self, label: str, encoded: bytes) -> bytes:
         """A part of its own for a global value, so that ``explain`` can name it."""

@@ -94,6 +94,8 @@ class Loop:
         #: Called with what the user should know of the run, from any thread.
         self.on_notice: Callable[[str], None] = lambda text: None
         self.steps: dict[str, StepInfo] = {}
+        #: Those of other values of the names that their code reaches too.
+        self.versions: dict[tuple[str, bytes], StepInfo] = {}
         self._executor = executor
         self._journal = Journal(metadata, lease)
         self.stopping = Stopping()
@@ -126,6 +128,11 @@ class Loop:
         #: Asked now and then for rows that may be written with the next commit.
         self.sources: list[Callable[[float], list[Write]]] = [self.crew.take_writes]
         self._thread = threading.Thread(target=self._main, name="headrace-driver", daemon=True)
+
+    @property
+    def forked(self) -> bool:
+        """Whether workers begin as copies of this process as it was when the run began."""
+        return self._executor.forked
 
     # --- for the flow's threads -------------------------------------------------------------------------------
 
@@ -673,11 +680,14 @@ class Loop:
         self._lookups.append(task)
         return None
 
+    def _step(self, name: str, code: bytes) -> StepInfo | None:
+        return self.versions.get((name, code)) or self.steps.get(name)
+
     def _recall(self, lost: TaskId) -> Task:
         for live in self.state.live:
             if live.id == lost:
                 return live
-        task, record = rebuild(lost, self.state.options.run_id, self.metadata, self.steps)
+        task, record = rebuild(lost, self.state.options.run_id, self.metadata, self._step)
         task.handle = Handle()
         self._feed(Recall(task, record, time.time()))
         return task

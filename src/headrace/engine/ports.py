@@ -42,6 +42,8 @@ class Executor(Protocol):
     """Provides, watches and stops workers in one place. Called from the driver only, under its lock."""
 
     capacity: Resources
+    #: Whether workers begin as copies of this process as it was at ``start``; else they import what they need.
+    forked: bool
 
     def start(self) -> None:
         """Get ready. Called once, while the process has no threads of ours yet."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from headrace.engine.tasks import PendingInput, PendingSource, StepInfo, Task
 from headrace.model.errors import BlobMissingError
@@ -13,15 +13,15 @@ from headrace.stores.metadata.protocol import MetadataStore
 
 
 def rebuild(
-    lost: TaskId, run_id: int, metadata: MetadataStore, steps: Mapping[str, StepInfo]
+    lost: TaskId, run_id: int, metadata: MetadataStore, find: Callable[[str, bytes], StepInfo | None]
 ) -> tuple[Task, TaskRecord]:
-    """A new task that will do what ``lost`` did.
+    """A new task that will do what ``lost`` did. ``find`` knows steps by name and code.
 
     Raises:
         BlobMissingError: the step is unknown to this session, so nobody can run it again.
     """
     record = metadata.task(run_id, lost)
-    step = steps.get(lost.step)
+    step = find(lost.step, record.code) if record is not None else None
     if record is None or step is None:
         raise BlobMissingError(
             f"the outputs of task {lost} are gone from the artifact store, and this session does not know step "

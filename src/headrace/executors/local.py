@@ -71,6 +71,7 @@ class LocalExecutor:
         self, capacity: Resources, store: ArtifactStore, preload: tuple[str, ...] = (), *, debug: bool = False
     ) -> None:
         self.capacity = capacity
+        self.forked = False
         self._store = store
         self._preload = preload
         self._debug = debug
@@ -95,6 +96,7 @@ class LocalExecutor:
                 ours.close()
                 run_server(theirs, self._store, debug=self._debug)
             self._server_pid = pid
+            self.forked = True
         else:
             self._spawn(theirs)
         theirs.close()
@@ -110,6 +112,7 @@ class LocalExecutor:
     def _spawn(self, theirs: socket.socket) -> None:
         prelude = {
             "path": sys.path,
+            "argv": sys.argv,
             "store": pickle.dumps(self._store),
             "modules": self._preload,
             "seeded": randomness.seeded(),
@@ -212,6 +215,7 @@ class LocalExecutor:
         control = self._control
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._reap()
+        self.forked = False
         self._spawn(theirs)
         theirs.close()
         os.dup2(ours.fileno(), control.fileno(), inheritable=False)

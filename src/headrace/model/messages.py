@@ -24,13 +24,47 @@ OWN_FILES_CLOSED = 233
 # --- driver to worker -------------------------------------------------------------------------------------------
 
 
+class Binding(msgspec.Struct, frozen=True, array_like=True):
+    """A name that a step's code reaches: ``name`` in what ``module``, ``path`` and ``depth`` lead to.
+
+    ``kind`` as in ``engine.fingerprint.Binding``. ``index`` is the place of its value in the values that travel with
+    the definition, or ``AS_IMPORTED``, ``UNBOUND``, ``STAYS`` (it cannot travel; ``type`` says what it is). A value is
+    set where the worker's own has another ``digest``, and without one in any case.
+    """
+
+    module: str
+    path: str
+    depth: int
+    kind: str
+    name: str
+    index: int
+    digest: bytes = b""
+    type: str = ""
+
+
+AS_IMPORTED, UNBOUND, STAYS = -1, -2, -3
+#: Definitions that a driver expects a worker to remember; a worker remembers more, for those that are on their way.
+KNOWN_STEPS = 1_000
+
+
+class Surroundings(msgspec.Struct, frozen=True, array_like=True):
+    """What is other in the flow's process than when its workers were made."""
+
+    variables: tuple[tuple[str, str], ...] = ()
+    removed: tuple[str, ...] = ()
+    directory: str = ""
+    argv: tuple[str, ...] | None = None
+
+
 class Define(msgspec.Struct, frozen=True, array_like=True, tag=1):
     """Make step ``step`` known to the worker, before its first ``Execute``.
 
     The function is found by ``slot`` in the registry called ``home`` (when the worker was forked from the process that
     has it), else unpickled from ``body``, else by ``module`` and ``qualname``. ``fields`` names the outputs of a step
     that returns several; ``env`` are variables to set while it runs; ``threads`` how many a numeric library may use.
-    A ``raw`` function gets its arguments packed and names its outputs itself, see ``worker.raw``.
+    A ``raw`` function gets its arguments packed and names its outputs itself, see ``worker.raw``. ``bindings`` are
+    names that the code reaches, with their ``values`` where these may differ from the worker's, see
+    ``worker.bindings``; ``surroundings`` those of the flow.
     """
 
     step: int
@@ -44,6 +78,9 @@ class Define(msgspec.Struct, frozen=True, array_like=True, tag=1):
     env: tuple[tuple[str, str], ...] = ()
     threads: int = 1
     raw: bool = False
+    bindings: tuple[Binding, ...] = ()
+    values: Packed | None = None
+    surroundings: Surroundings | None = None
 
 
 class Argument(msgspec.Struct, frozen=True, array_like=True):

@@ -44,6 +44,9 @@ from headrace.stores.artifacts.protocol import ArtifactStore
 from headrace.stores.metadata.protocol import MetadataStore, NewRun, RunChange, Write
 from headrace.worker import randomness
 
+#: Definitions of steps that are kept to make lost outputs again.
+_VERSIONS = 1_000
+
 
 class Stores(msgspec.Struct, frozen=True):
     """Where a session reads and writes, and which project it belongs to."""
@@ -117,6 +120,10 @@ class Session:
         if known is not None:  # the same function under two objects: its limits hold for both together
             info.load = known.load
         self.loop.steps[name] = info
+        versions = self.loop.versions
+        versions[(name, code)] = info
+        if len(versions) > _VERSIONS:
+            del versions[next(iter(versions))]
         return info
 
     def variant(self, step: StepInfo, policy: StepPolicy, code: bytes) -> StepInfo:

@@ -228,6 +228,7 @@ class FakeExecutor:
     def __init__(
         self, capacity: Resources | None = None, store: ArtifactStore | None = None, answer: Answer | None = None
     ) -> None:
+        self.forked = True
         self.capacity = capacity or Resources(cpu=2.0, memory=1 << 30, gpu=0)
         self.store = store if store is not None else MemoryStore()
         self.answer: Answer = answer or (lambda _, run: run())

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import importlib
-import pickle
 import sys
 from collections.abc import Callable
 from typing import Any
 
 from headrace._base.attributes import own
 from headrace.model.messages import Define
+from headrace.worker import transfer
 from headrace.worker.registry import registered
 
 
@@ -19,9 +19,9 @@ def find_function(define: Define) -> Callable[..., Any]:
     Raises:
         ImportError, AttributeError: its module or name cannot be found here.
     """
-    found: Any = registered(define.home, define.slot)
+    found: Any = registered(define.home, define.slot) if define.slot >= 0 else None
     if found is None and define.body:
-        found = pickle.loads(define.body)  # the driver's own words over the socket it gave us
+        found = transfer.loads(define.body)  # the driver's own words over the socket it gave us
     if found is None:
         module = sys.modules.get(define.module) or importlib.import_module(define.module)
         found = module

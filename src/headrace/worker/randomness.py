@@ -75,6 +75,11 @@ class _Table:
         if isinstance(function, FunctionType):
             self._search(function, name)
 
+    def take_in(self, value: object, module: str, name: str) -> None:
+        """Take in the generators of a value that a name of a module is bound to from now on."""
+        for path, found in generators_in(_bound(module, name, value), module, set()):
+            self._add(path, kind_of(found))
+
     def _search(self, root: Any, name: str) -> None:
         for path, found in generators_in(root, name, self._seen):
             self._add(path, kind_of(found))
@@ -148,6 +153,22 @@ def begin(seed: bytes) -> None:
 def look_at(function: Any, name: str) -> None:
     """Take in the generators of a step's function: one that came as a pickle is in no module."""
     _table.look_at(function, name)
+
+
+def take_in(value: object, module: str, name: str) -> None:
+    """Take in the generators of a value that a name of a module is bound to from now on."""
+    _table.take_in(value, module, name)
+
+
+def holds_generators(value: object) -> bool:
+    """Whether there are generators in ``value``."""
+    return any(True for _ in generators_in(_bound("", "", value), "", set()))
+
+
+def _bound(module: str, name: str, value: object) -> ModuleType:
+    holder = ModuleType(module)
+    holder.__dict__[name] = value
+    return holder
 
 
 def imported(name: str) -> None:

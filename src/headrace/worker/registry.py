@@ -9,13 +9,17 @@ from __future__ import annotations
 import itertools
 import os
 from collections.abc import Callable
+from types import FunctionType
 from typing import Any
+
+from headrace._base.contents import contents_of
 
 #: Tells this registry from those of processes that were not forked from this one.
 HOME = int.from_bytes(os.urandom(7), "little")
 
 _functions: dict[int, Callable[..., Any]] = {}
 _slots: dict[int, int] = {}
+_held: dict[int, list[object]] = {}  # by slot, where there is any
 _numbers = itertools.count()  # atomic: any thread may define steps
 
 
@@ -25,7 +29,32 @@ def register(function: Callable[..., Any]) -> int:
     if slot is None:
         slot = _slots.setdefault(id(function), next(_numbers))
         _functions[slot] = function
+        held = held_by(function)
+        if held:
+            _held[slot] = held
     return slot
+
+
+def held_by(function: Callable[..., Any]) -> list[object]:
+    """What a function holds beside its code: contents of its closure, defaults."""
+    if not isinstance(function, FunctionType):  # a flow class
+        return []
+    held: list[object] = [one for one in (function.__defaults__, function.__kwdefaults__) if one]
+    for cell in function.__closure__ or ():
+        try:
+            held.append(cell.cell_contents)
+        except ValueError:
+            held.append(cell)
+    return held
+
+
+def as_registered(slot: int) -> bool:
+    """Whether the function surely holds what it held when it was registered, so that a copy made since does too."""
+    before, now = _held.get(slot, []), held_by(_functions[slot])
+    return len(before) == len(now) and all(
+        one is other and contents_of(one) is None and not (isinstance(one, FunctionType) and one.__closure__)
+        for one, other in zip(before, now, strict=True)
+    )
 
 
 def registered(home: int, slot: int) -> Callable[..., Any] | None:

@@ -21,7 +21,10 @@ from typing import Any
 
 import msgspec
 
+from headrace._base.contents import Contents, contents_of
+from headrace.model.errors import FlowLoadError
 from headrace.model.messages import (
+    KNOWN_STEPS,
     OWN_FILES_CLOSED,
     Define,
     Done,
@@ -39,9 +42,11 @@ from headrace.model.messages import (
 from headrace.stores.artifacts.protocol import ArtifactStore
 from headrace.worker import context, randomness, secrets
 from headrace.worker.attempt import run_attempt
+from headrace.worker.bindings import Bindings, Setting
 from headrace.worker.functions import find_function
 from headrace.worker.import_hook import ImportHook
 from headrace.worker.output import Capture
+from headrace.worker.registry import held_by
 from headrace.worker.surroundings import Surroundings
 from headrace.worker.threads import limit_threads
 
@@ -68,7 +73,8 @@ class _Worker:
         self._inbox: deque[ToWorker] = deque()
         self._inbox_lock = threading.Lock()
         self._send_lock = threading.Lock()
-        self._defines: dict[int, tuple[Define, Callable[..., Any] | Exception]] = {}
+        self._defines: dict[int, _Defined] = {}
+        self._bindings = Bindings(store)
         self._since: float | None = None  # when the current attempt began
         self._busy = threading.Event()
         self._surroundings = Surroundings()
@@ -115,34 +121,33 @@ class _Worker:
     # --- working ----------------------------------------------------------------------------------------------
 
     def _define(self, message: Define) -> None:
-        try:
-            function: Callable[..., Any] | Exception = find_function(message)
-            randomness.look_at(function, message.name)
-        except Exception as error:  # told to the driver when the step is called
-            function = error
-        self._defines[message.step] = (message, function)
+        self._defines[message.step] = _Defined(message, self._bindings)
+        if len(self._defines) > 2 * KNOWN_STEPS:  # the driver tells of the oldest ones again
+            del self._defines[next(iter(self._defines))]
 
     def _execute(self, message: Execute) -> None:
-        define, function = self._defines[message.step]
+        defined = self._defines[message.step]
+        define = defined.define
         limit_threads(define.threads)
         self._since = time.monotonic()
         if not self._busy.is_set():
             self._busy.set()
         current = context.AttemptContext(message.task, message.attempt, message.token, self._send, self._store)
         context.enter(current)
-        self._surroundings.enter(define.env, message.gpus)
+        function = defined.function
+        try:
+            self._surroundings.enter(define.env, message.gpus, define.surroundings)
+        except OSError as error:
+            function = _raiser(error)
+        self._bindings.enter(defined.setting)
         randomness.begin(message.seed)
         answer: Done | Failed
-        answer = run_attempt(
-            message,
-            define,
-            _raiser(function) if isinstance(function, Exception) else function,
-            self._store,
-            self._capture.ends,
-        )
+        answer = run_attempt(message, define, function, self._store, self._capture.ends)
         if os.getpid() != self._pid:
             os._exit(0)  # the step forked, and this is its child: it has no business here
         self._since = None
+        self._bindings.leave()
+        defined.renew()
         self._surroundings.restore()
         context.enter(None)
         current.flush()
@@ -184,6 +189,52 @@ class _Worker:
                 return
             self._inbox = deque(m for m in self._inbox if not isinstance(m, Execute))
         self._send(Handback(tokens))
+
+
+class _Defined:
+    """A step as this worker has it. Where its function or names cannot be had, the function raises why."""
+
+    __slots__ = ("_contents", "_held", "define", "function", "setting")
+
+    def __init__(self, define: Define, bindings: Bindings) -> None:
+        self.define = define
+        self.setting: Setting | None = None
+        self.function: Callable[..., Any]
+        self._held: list[object] = []
+        self._contents: list[Contents | None] = []
+        try:
+            self.function = find_function(define)
+            randomness.look_at(self.function, define.name)
+            self.setting = bindings.adopt(define)
+            self._hold()
+        except Exception as error:  # told to the driver when the step is called
+            self.function = _raiser(error)
+        except SystemExit as error:
+            self.function = _raiser(
+                FlowLoadError(
+                    f"a worker could not import module {define.module!r}: it ends the program while it is imported "
+                    f'(exit code {error.code}); put what it should do as a script under: if __name__ == "__main__":'
+                )
+            )
+
+    def _hold(self) -> None:
+        if self.define.body:
+            self._held = held_by(self.function)
+            self._contents = [contents_of(one) for one in self._held]
+
+    def renew(self) -> None:
+        """Make a function that is no module's anew, when a task has changed what it holds."""
+        if not self._held:
+            return
+        now = held_by(self.function)
+        same = len(now) == len(self._held) and all(
+            one is other and (contents is None or contents.same(contents_of(one)))
+            for one, other, contents in zip(now, self._held, self._contents, strict=True)
+        )
+        if not same:
+            self.function = find_function(msgspec.structs.replace(self.define, slot=-1))
+            randomness.look_at(self.function, self.define.name)
+            self._hold()
 
 
 def _raiser(error: Exception) -> Callable[..., Any]:

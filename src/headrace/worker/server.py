@@ -210,28 +210,30 @@ def _signal_group(pid: int, signum: int) -> None:
         os.kill(pid, signum)  # between fork and setsid there is no group yet
 
 
-def main(argv: list[str]) -> None:
-    """Start afresh. ``argv``: descriptors of the control socket and of a file that says what to load."""
+def main(descriptors: list[str]) -> None:
+    """Start afresh. ``descriptors``: of the control socket and of a file that says what to load."""
     import importlib
     import pickle
 
-    control, loading = socket.socket(fileno=int(argv[0])), int(argv[1])
+    control, loading = socket.socket(fileno=int(descriptors[0])), int(descriptors[1])
     os.lseek(loading, 0, os.SEEK_SET)
     with open(loading, "rb", closefd=False) as file:
         prelude = pickle.load(file)  # from the driver that started us
     sys.path[:] = prelude["path"]
     adopt_orphans()  # before an import starts something
+    sys.argv[:] = prelude["argv"]  # a file may look at them when it is imported
     context.Reading.active = True  # in all threads: a script that calls its flow when imported would run it here
     store = pickle.loads(prelude["store"])
-    for name in prelude["modules"] if len(argv) == 2 else ():
-        with contextlib.suppress(Exception):  # a worker will meet the same error and report it with its task
+    for name in prelude["modules"] if len(descriptors) == 2 else ():
+        # A worker will meet the same error, or the same end of the program, and report it with its task.
+        with contextlib.suppress(Exception, SystemExit):
             importlib.import_module(name)
-    if not may_fork() and len(argv) == 2:
+    if not may_fork() and len(descriptors) == 2:
         # Something started threads on import and would not survive a fork: load it in each worker instead.
-        os.execv(sys.executable, [sys.executable, "-m", "headrace.worker.server", *argv, "bare"])
+        os.execv(sys.executable, [sys.executable, "-m", "headrace.worker.server", *descriptors, "bare"])
     os.close(loading)
     randomness.expect(prelude["seeded"])
-    if len(argv) == 2:
+    if len(descriptors) == 2:
         randomness.capture()
     run_server(control, store, debug=prelude["debug"])
 

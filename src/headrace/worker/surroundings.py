@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from typing import Any
+
+from headrace.model.messages import Surroundings as FlowSurroundings
 
 #: Those whose handlers change what later code means: how it is stopped, how its children are waited for.
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGALRM, signal.SIGCHLD)
 
 
 class Surroundings:
-    """Working directory, file mode mask and signal handlers as they are now; variables attempt by attempt."""
+    """Directory, arguments, file mode mask and signal handlers as they are now; variables attempt by attempt."""
 
-    __slots__ = ("_handlers", "_mask", "_variables", "directory")
+    __slots__ = ("_argv", "_handlers", "_mask", "_variables", "directory")
 
     def __init__(self) -> None:
         self.directory = _directory()
@@ -21,16 +24,35 @@ class Surroundings:
         self._mask = os.umask(0o077)
         os.umask(self._mask)
         self._variables = _table().copy()
+        self._argv = list(sys.argv)
 
-    def enter(self, env: tuple[tuple[str, str], ...], gpus: tuple[int, ...]) -> None:
-        """Set what an attempt asks for."""
+    def enter(
+        self, env: tuple[tuple[str, str], ...], gpus: tuple[int, ...], flow: FlowSurroundings | None = None
+    ) -> None:
+        """Set what an attempt asks for, on top of what is other in its flow by now.
+
+        Raises:
+            OSError: the flow's working directory cannot be entered any more.
+        """
         self._variables = _table().copy()
+        if flow is not None:
+            self._follow(flow)
         for name, value in env:
             os.environ[name] = value
         if gpus:  # counted among those that this process may see
             names = [one.strip() for one in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")]
             visible = [names[gpu] if gpu < len(names) and names[gpu] else str(gpu) for gpu in gpus]
             os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(visible)
+
+    def _follow(self, flow: FlowSurroundings) -> None:
+        for name in flow.removed:
+            os.environ.pop(name, None)
+        for name, value in flow.variables:
+            os.environ[name] = value
+        if flow.argv is not None:
+            sys.argv[:] = flow.argv
+        if flow.directory:
+            os.chdir(flow.directory)
 
     def restore(self) -> None:
         """Put back what differs from before."""
@@ -44,6 +66,8 @@ class Surroundings:
                 os.chdir(self.directory)
             except OSError:  # somebody removed it: there is no way back
                 self.directory = ""
+        if sys.argv != self._argv:
+            sys.argv = list(self._argv)
         now, before = _table(), self._variables
         if now != before:
             for name in now.keys() - before.keys():

@@ -264,7 +264,7 @@ class World:
         name = lost.task.id
         again = next((task for task in self.state.live if task.id == name), None)
         if again is None:
-            again, row = rebuild(name, self.run.id, self.store, self.steps)
+            again, row = rebuild(name, self.run.id, self.store, lambda step, _: self.steps.get(step))
             self.recalled.add(name)
             self.everyone.append(again)
             self.feed(Recall(again, row, self.now))

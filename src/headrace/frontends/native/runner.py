@@ -2,34 +2,24 @@
 
 from __future__ import annotations
 
-import contextlib
-import sys
-import threading
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from headrace.engine.loop import Loop
 from headrace.engine.tasks import PendingInput, PendingSource, StepInfo, Task
+from headrace.frontends.native.definitions import Definitions
 from headrace.frontends.native.futures import Call, Future, refuse_foreign
-from headrace.frontends.native.signature import defaults_of, item_call
+from headrace.frontends.native.signature import item_call
 from headrace.frontends.native.steps import Step
-from headrace.model.errors import DefinitionError, NotStorableError, UsageError
-from headrace.model.messages import Define
-from headrace.model.policy import StepPolicy
+from headrace.model.errors import NotStorableError, UsageError
 from headrace.model.values import Packed
-from headrace.services.codeparts import with_variables
 from headrace.services.failures import exception_of
 from headrace.services.session import Session
 from headrace.stores import codecs
-from headrace.worker import registry, secrets
-
-if TYPE_CHECKING:
-    from headrace.engine.fingerprint import Fingerprint
+from headrace.worker import secrets
 
 #: Results whose digests are remembered, to know them again when the flow passes them on by value.
 _REMEMBERED = 10_000
-#: ``Step`` objects that are known by identity.
-_KNOWN_STEPS = 1_000
 #: Smaller values are too common to say where one came from.
 _TELLING = 64
 
@@ -42,11 +32,7 @@ class Running:
         self.loop: Loop = session.loop
         self.name = session.run.name
         self.store = session.stores.artifacts
-        self._steps: dict[int, tuple[Step[..., Any], StepInfo]] = {}
-        self._infos: dict[tuple[int, str, StepPolicy | None], StepInfo] = {}
-        self._plain: dict[int, Fingerprint] = {}
-        self._lock = threading.Lock()
-        self._names: dict[str, Any] = {}
+        self._definitions = Definitions(session)
         self.waits: dict[tuple[str, str], int] = {}
         self._made: dict[bytes, tuple[Task, str]] = {}
 
@@ -111,6 +97,12 @@ class Running:
             return PendingInput(name, None, (PendingSource(*made),))
         return PendingInput(name, packed)
 
+    def _info(self, step: Step[..., Any]) -> StepInfo:
+        info = self._definitions.info(step)
+        if secrets.packing.met:  # among the values of names that the step reaches
+            self._share_secrets()
+        return info
+
     def _share_secrets(self) -> None:
         """Let the workers know the secrets that were packed.
 
@@ -121,60 +113,6 @@ class Running:
         for name, value in secrets.take_packed().items():
             if shared.setdefault(name, value) != value:
                 raise UsageError(f"two secrets with different values are called {name!r}; give one another name")
-
-    # --- steps ------------------------------------------------------------------------------------------------
-
-    def _info(self, step: Step[..., Any]) -> StepInfo:
-        known = self._steps.get(id(step))
-        if known is not None:
-            return known[1]
-        with self._lock:
-            base = self._infos.get((step.slot, step.name, None))
-            if base is None:
-                base = self._infos[(step.slot, step.name, None)] = self._introduce(step)
-                self._infos[(step.slot, step.name, step.policy)] = base
-            info = self._infos.get((step.slot, step.name, step.policy))
-            if info is None:
-                code = self._introduced(base.name, step).digest
-                info = self.session.variant(base, step.policy, code)
-                self._infos[(step.slot, step.name, step.policy)] = info
-            if len(self._steps) >= _KNOWN_STEPS:  # made by ``options`` in a loop; they are found again by what they say
-                self._steps.clear()
-            self._steps[id(step)] = (step, info)
-        return info
-
-    def _introduce(self, step: Step[..., Any]) -> StepInfo:
-        """Make a step known to the run; other policies are variants of what this returns."""
-        name = self._unique(step)
-        code = self._introduced(name, step)
-        defaults = self._defaults(step.__wrapped__)
-        return self.session.step(name, step.policy, code.digest, lambda number: _define(step, name, number), defaults)
-
-    def _defaults(self, function: Any) -> dict[str, bytes]:
-        """The digests of the defaults of ``function``: of those that can be stored, else nobody can write them out."""
-        found = {}
-        for name, value in defaults_of(function).items():
-            with contextlib.suppress(NotStorableError):
-                found[name] = codecs.pack(value, self.store).digest
-        return found
-
-    def _introduced(self, name: str, step: Step[..., Any]) -> Fingerprint:
-        """The code of ``step``, with the variables that its policy sets."""
-        plain = self._plain.get(step.slot)
-        if plain is None:
-            plain = self._plain[step.slot] = _code_of(step)
-        code = with_variables(plain, step.policy.env)
-        self.session.codes.introduce(name, code)
-        self.loop.write_soon(*self.session.codes.take_writes(0.0))
-        return code
-
-    def _unique(self, step: Step[..., Any]) -> str:
-        """The step's name; with its module's in front when another step of the run has it already."""
-        code = step.__wrapped__.__code__
-        for name in (step.name, f"{step.__module__}.{step.__qualname__}".replace("/", ".")):
-            if self._names.setdefault(name, code) is code:
-                return name
-        raise DefinitionError(f"two different steps are called {step.name!r}; give one another with @step(name=...)")
 
     # --- results ----------------------------------------------------------------------------------------------
 
@@ -227,48 +165,3 @@ class Running:
         if kill and self.loop.failure is None:
             self.loop.cancel()
         self.loop.wait_idle()
-
-
-def _code_of(step: Step[..., Any]) -> Fingerprint:
-    from headrace.engine.fingerprint import fingerprint
-
-    return fingerprint(step.__wrapped__)
-
-
-def _define(step: Step[..., Any], name: str, number: int) -> Define:
-    """How a worker finds the function: in its own memory when it was forked from here, else by name or by value."""
-    function = step.__wrapped__
-    module, qualname = step.__module__, step.__qualname__
-    return Define(
-        step=number,
-        name=name,
-        home=registry.HOME,
-        slot=step.slot,
-        module=module,
-        qualname=qualname,
-        body=b"" if _importable(step, module, qualname) else _pickle(function, name),
-        fields=step.fields,
-        env=step.policy.env,
-        threads=max(1, int(step.policy.resources.cpu)),
-    )
-
-
-def _importable(step: Step[..., Any], module: str, qualname: str) -> bool:
-    found: Any = sys.modules.get(module)
-    if found is None or not getattr(found, "__file__", None) or module == "__main__":
-        return False
-    for part in qualname.split("."):
-        found = getattr(found, part, None)
-    return found is not None and getattr(found, "__wrapped__", found) is step.__wrapped__
-
-
-def _pickle(function: Any, name: str) -> bytes:
-    import cloudpickle
-
-    try:
-        return bytes(cloudpickle.dumps(function))
-    except Exception as error:
-        raise NotStorableError(
-            f"step {name!r} is defined inside a function or notebook and holds something that cannot travel to a "
-            f"worker: {error}; pass it as an argument, or define the step at the top of a module"
-        ) from error

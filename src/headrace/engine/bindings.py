@@ -1,0 +1,151 @@
+"""Whether the names that a step's code reaches still have the values that they had when the step was last defined.
+
+Asked at every call of a step, so it costs tens of nanoseconds for each name, and more only for values that can change
+inside.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Callable, Iterable
+from types import CellType, FunctionType
+from typing import Any
+
+from headrace._base.contents import Contents, contents_of
+from headrace._base.usercode import is_user_module
+from headrace.engine.fingerprint import ABSENT, Binding
+from headrace.model.messages import Surroundings
+
+
+class Watch:
+    """The bindings of one definition of a step, as they were."""
+
+    __slots__ = ("_cells", "_classes", "_contents", "_functions", "_names")
+
+    def __init__(self, bindings: Iterable[Binding]) -> None:
+        self._names: list[tuple[Callable[[str, object], object], str, object]] = []
+        self._cells: list[tuple[CellType, object]] = []
+        self._functions: list[tuple[FunctionType, object, object]] = []
+        self._classes: list[tuple[Any, int]] = []
+        self._contents: list[tuple[object, Contents]] = []
+        for one in bindings:
+            self._add(one)
+
+    def _add(self, one: Binding) -> None:
+        if one.kind == "global":
+            self._names.append((one.holder.get, one.name, one.value))
+        elif one.kind == "class":
+            self._names.append((one.holder.__dict__.get, one.name, one.value))
+            if (one.holder.__dict__, len(one.holder.__dict__)) not in self._classes:
+                self._classes.append((one.holder.__dict__, len(one.holder.__dict__)))
+        elif one.kind == "attribute":
+            self._names.append((one.holder.__dict__.get, one.name, one.value))
+        elif one.kind == "cell":
+            self._cells.append((one.holder.__closure__[int(one.name)], one.value))
+        else:
+            self._functions.append((one.holder, one.holder.__defaults__, one.holder.__kwdefaults__))
+        if one.data:
+            contents = contents_of(one.value)
+            if contents is not None:
+                self._contents.append((one.value, contents))
+
+    def unchanged(self) -> bool:
+        """Whether all is as it was."""
+        for get, name, value in self._names:
+            if get(name, ABSENT) is not value:
+                return False
+        for cell, value in self._cells:
+            try:
+                if cell.cell_contents is not value:
+                    return False
+            except ValueError:  # deleted
+                return False
+        for function, defaults, named in self._functions:
+            if function.__defaults__ is not defaults or function.__kwdefaults__ is not named:
+                return False
+        for names, count in self._classes:
+            if len(names) != count:
+                return False
+        return all(contents.same(contents_of(value)) for value, contents in self._contents)
+
+
+class Snapshot:
+    """What the names of user modules and their classes were bound to when workers began as copies of this process."""
+
+    def __init__(self) -> None:
+        self._kept: dict[tuple[int, str], tuple[object, dict[str, tuple[object, Contents | None]]]] = {}
+        for name, module in list(sys.modules.items()):
+            space = getattr(module, "__dict__", None)
+            if not isinstance(space, dict) or (id(space), "global") in self._kept or not is_user_module(name):
+                continue
+            self._keep(space, "global", space)
+            for value in list(space.values()):
+                if isinstance(value, type) and value.__module__ == space.get("__name__"):
+                    self._keep(value, "class", value.__dict__)
+                    for member in list(value.__dict__.values()):
+                        self._keep_function(member)
+                self._keep_function(value)
+
+    def _keep_function(self, function: object) -> None:
+        if not isinstance(function, FunctionType) or (id(function), "cell") in self._kept:
+            return
+        cells = {}
+        for index, cell in enumerate(function.__closure__ or ()):
+            with contextlib.suppress(ValueError):  # empty
+                cells[str(index)] = cell.cell_contents
+        self._keep(function, "cell", cells)
+        self._keep(function, "defaults", {"": function.__defaults__})
+        self._keep(function, "kwdefaults", {"": function.__kwdefaults__})
+        self._keep(function, "attribute", function.__dict__)
+
+    def _keep(self, holder: object, kind: str, names: Any) -> None:
+        kept = {name: (value, contents_of(value)) for name, value in names.items() if name[:2] != "__"}
+        self._kept[(id(holder), kind)] = (holder, kept)
+
+    def same(self, binding: Binding) -> bool | None:
+        """Whether a name of a module or class is bound as it was then; None when that is not known."""
+        kept = self._kept.get((id(binding.holder), binding.kind))
+        if kept is None:
+            return None
+        value, contents = kept[1].get(binding.name, (ABSENT, None))
+        if value is not binding.value:
+            return False
+        return contents is None or contents.same(contents_of(value))
+
+
+class ProcessState:
+    """Environment, working directory and arguments of this process, as they were when its workers were made."""
+
+    def __init__(self) -> None:
+        self._variables = _table().copy()
+        self._directory = _directory()
+        self._argv = list(sys.argv)
+
+    def change(self) -> Surroundings | None:
+        """What is different now; None for nothing."""
+        table, directory = _table(), _directory()
+        if table == self._variables and directory == self._directory and sys.argv == self._argv:
+            return None
+        before = self._variables
+        variables = {name: value for name, value in table.items() if before.get(name) != value}
+        return Surroundings(
+            variables=tuple(sorted((os.fsdecode(name), os.fsdecode(value)) for name, value in variables.items())),
+            removed=tuple(sorted(os.fsdecode(name) for name in before.keys() - table.keys())),
+            directory="" if directory == self._directory else directory,
+            argv=None if sys.argv == self._argv else tuple(map(str, sys.argv)),
+        )
+
+
+def _directory() -> str:
+    try:
+        return os.getcwd()  # noqa: PTH109 - hot path
+    except OSError:  # somebody removed it
+        return ""
+
+
+def _table() -> dict[bytes, bytes]:
+    environ: Any = os.environ  # through the mapping itself, a comparison takes ten times as long
+    table: dict[bytes, bytes] = environ._data
+    return table
