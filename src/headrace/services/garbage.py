@@ -1,7 +1,8 @@
 """Removing old runs, and blobs that nothing names any more.
 
-Safe beside live runs: blobs are listed before references are read, and young ones are kept, because a run may have
-stored them and not yet said so. A store refreshes the age of a blob that is put again.
+Safe beside live runs. A run puts arguments and values of its flow long before a row names them: so no blob goes that
+was put since the oldest live run began, by whichever run. Putting a blob again makes it new. Blobs are listed before
+references are read, live runs are looked for after that, and the store leaves what was put again meanwhile.
 """
 
 from __future__ import annotations
@@ -10,16 +11,24 @@ from collections.abc import Iterator
 
 import msgspec
 
+from headrace._base.process import owner_alive
 from headrace.model.records import Input, RunRecord
 from headrace.model.states import RunState
 from headrace.model.values import Blob
+from headrace.services.adopting import is_partial
 from headrace.services.describe import details_of
 from headrace.services.listing import STATES, state_of
-from headrace.stores.artifacts.protocol import ArtifactStore
+from headrace.stores.artifacts.protocol import REFRESH_AFTER, ArtifactStore
 from headrace.stores.metadata.protocol import MetadataStore, RunFilter
 
-#: Blobs younger than this many seconds are kept: a live run may be about to name them.
+#: Blobs younger than this many seconds are kept: a process may be about to name them.
 GRACE = 3600.0
+#: What a run puts again keeps its age for so long; a minute more, for clocks that differ and what precedes its row.
+_EARLIER = REFRESH_AFTER + 60.0
+#: A driver on another machine that has not renewed its lease for so many seconds is dead.
+_LOST_AFTER = 3600.0
+#: A run gets its lease this long after its row at the latest.
+_BIRTH = 60.0
 
 
 class Policy(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,12 +52,17 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
-    """What goes, or went: ``bytes`` that blobs free (not counting the database)."""
+    """What goes, or went: ``bytes`` that blobs free (not counting the database).
+
+    ``young``: blobs that nothing names and that stay, because they are within the grace, or were stored since the first
+    of the ``live`` runs began.
+    """
 
     runs: list[str]
     blobs: int
     bytes: int
     young: int
+    live: list[str]
     deleted: bool
 
 
@@ -71,6 +85,8 @@ def choose_runs(metadata: MetadataStore, project: str, policy: Policy, now: floa
         state = state_of(metadata, run, now)
         if state == RunState.RUNNING or run.id not in wanted or state not in policy.states:
             continue
+        if run.state is RunState.RUNNING and _may_be_live(metadata, run, now):
+            continue
         chosen.append(run)
     return chosen
 
@@ -83,7 +99,7 @@ def plan(
     metadata: MetadataStore, artifacts: ArtifactStore, runs: list[RunRecord], now: float, grace: float = GRACE
 ) -> Plan:
     """What would go with ``runs``; nothing is changed."""
-    blobs, young = _candidates(artifacts, now - grace)
+    blobs = _sizes_by_age(artifacts)
     if runs:
         going = {run.id for run in runs}
         for run in metadata.runs(RunFilter()):
@@ -93,35 +109,65 @@ def plan(
     else:
         for digest in metadata.referenced_blobs():
             blobs.pop(digest, None)
-    return Plan(
-        runs=[run.name for run in runs], blobs=len(blobs), bytes=sum(blobs.values()), young=young, deleted=False
-    )
+    return _planned(metadata, blobs, runs, now, grace)[0]
 
 
 def collect(
     metadata: MetadataStore, artifacts: ArtifactStore, runs: list[RunRecord], now: float, grace: float = GRACE
 ) -> Plan:
-    """Remove ``runs``, then all blobs that nothing names and that are older than ``grace`` seconds."""
+    """Remove ``runs``, then all blobs that nothing names and that no live run can need."""
     for run in runs:
         metadata.delete_run(run.id)
-    blobs, young = _candidates(artifacts, now - grace)
+    blobs = _sizes_by_age(artifacts)
     for digest in metadata.referenced_blobs():
         blobs.pop(digest, None)
-    freed = artifacts.delete(list(blobs))
-    if runs:
+    planned, before = _planned(metadata, blobs, runs, now, grace)  # looks for live runs when all else is known
+    freed = artifacts.delete([digest for digest, (_, modified) in blobs.items() if modified < before], before)
+    if runs and not planned.live:  # a database is not made smaller under a run that writes to it
         metadata.compact()
-    return Plan(runs=[run.name for run in runs], blobs=len(blobs), bytes=freed, young=young, deleted=True)
+    return msgspec.structs.replace(planned, bytes=freed, deleted=True)
 
 
-def _candidates(artifacts: ArtifactStore, before: float) -> tuple[dict[bytes, int], int]:
-    """Sizes of all blobs that were stored ``before`` then, and how many were not."""
-    found, young = {}, 0
-    for info in artifacts.list():
-        if info.modified > before:
-            young += 1
-        else:
-            found[info.digest] = info.size
-    return found, young
+def _sizes_by_age(artifacts: ArtifactStore) -> dict[bytes, tuple[int, float]]:
+    """Size and time of every blob there is."""
+    return {info.digest: (info.size, info.modified) for info in artifacts.list()}
+
+
+def _planned(
+    metadata: MetadataStore,
+    unnamed: dict[bytes, tuple[int, float]],
+    runs: list[RunRecord],
+    now: float,
+    grace: float,
+) -> tuple[Plan, float]:
+    """What goes of ``unnamed`` blobs, and the time before which they were put."""
+    live = live_runs(metadata, now)
+    before = min([now - grace, *[run.started - _EARLIER for run in live]])
+    sizes = [size for size, modified in unnamed.values() if modified < before]
+    plan = Plan(
+        runs=[run.name for run in runs],
+        blobs=len(sizes),
+        bytes=sum(sizes),
+        young=len(unnamed) - len(sizes),
+        live=[run.name for run in live],
+        deleted=False,
+    )
+    return plan, before
+
+
+def live_runs(metadata: MetadataStore, now: float) -> list[RunRecord]:
+    """Runs of all projects that a process drives, or may be driving, oldest session first."""
+    running = metadata.runs(RunFilter(states=(RunState.RUNNING,)))
+    return sorted([run for run in running if _may_be_live(metadata, run, now)], key=lambda run: run.started)
+
+
+def _may_be_live(metadata: MetadataStore, run: RunRecord, now: float) -> bool:
+    """Unlike a listing, this takes a driver whose lease ran out as alive for long: it may be held up, and come back."""
+    lease = metadata.lease(f"import:{run.project}" if is_partial(run) else f"run:{run.id}")
+    if lease is None:
+        return now - max(run.created, run.started) < _BIRTH
+    alive = owner_alive(lease.owner)
+    return lease.expires > now - _LOST_AFTER if alive is None else alive
 
 
 def named_blobs(metadata: MetadataStore, run_id: int) -> Iterator[Blob]:

@@ -279,7 +279,7 @@ def open_session(stores: Stores, executor: Executor, new: NewSession, seed: Resu
 
 def _taken_over(stores: Stores, seed: Resume) -> dict[bytes, Recorded]:
     name = seed.run.name
-    recorded = load_recorded(stores, seed.run.id, seed.again)
+    recorded = load_recorded(stores, seed.run.id, seed.again, renew=True)
     cached = {TaskId(entry.step, entry.number): entry for entry in stores.metadata.cached_of_run(seed.run.id)}
     return {
         key: Recorded(one.record, one.outputs, f"{name}/{one.record.id}", cached.get(one.record.id))
@@ -421,8 +421,12 @@ def take_lease(metadata: MetadataStore, run: RunRecord) -> Lease:
     return lease
 
 
-def load_recorded(stores: Stores, run_id: int, again: tuple[str, ...] = ()) -> dict[bytes, Recorded]:
+def load_recorded(
+    stores: Stores, run_id: int, again: tuple[str, ...] = (), *, renew: bool = False
+) -> dict[bytes, Recorded]:
     """What earlier sessions left, by key: outputs only where they may be used again.
+
+    With ``renew`` the outputs are kept for another run, although this one may be deleted before the other names them.
 
     Raises:
         NotFoundError: ``again`` names a step of which the run has no task.
@@ -435,12 +439,8 @@ def load_recorded(stores: Stores, run_id: int, again: tuple[str, ...] = ()) -> d
             outputs.setdefault(TaskId(record.step, record.number), []).append(
                 Output(record.name, record.value, record.preview)
             )
-    gone = {
-        blob.digest
-        for blob in stores.artifacts.missing(
-            {b for group in outputs.values() for one in group for b in one.value.blobs}
-        )
-    }
+    check = stores.artifacts.renew if renew else stores.artifacts.missing
+    gone = {blob.digest for blob in check({b for group in outputs.values() for one in group for b in one.value.blobs})}
     rerun = _with_descendants(tasks, metadata, run_id, again) if again else set()
     recorded = {}
     for task in tasks:

@@ -52,7 +52,7 @@ SHAPES: dict[str, tuple[tuple[str, ...], set[str]]] = {
             *("code_changed", "environment", "key", "cache_key", "compared"),
         },
     ),
-    "gc": (("gc", "--json"), {"runs", "blobs", "bytes", "young", "deleted"}),
+    "gc": (("gc", "--json"), {"runs", "blobs", "bytes", "young", "live", "deleted"}),
     "rm": (("rm", "numbers/1", "--yes", "--json"), {"removed"}),
     "export": (("export", "numbers/1", "out.run", "--json"), {"run", "file", "blobs", "bytes"}),
     "doctor": (("doctor", "--json"), {"name", "ok", "text", "advice"}),

@@ -41,10 +41,10 @@ def gc_command(
     """Remove runs that match all conditions given, and bytes that no run needs.
 
     Nothing is removed without --delete. Without conditions no run goes, only unneeded bytes. Running runs stay, and
-    so do bytes stored within the last hour, because a live run may be about to use them; when nothing runs or is
-    being imported, --grace 0 takes them too.
+    so do bytes that were stored since the first of them began, because they may need them, and bytes stored within the
+    last hour; when nothing runs or is being imported, --grace 0 takes these too.
 
-    With --json: an object with the keys runs, blobs, bytes, young, deleted.
+    With --json: an object with the keys runs, blobs, bytes, young, live, deleted.
     """
     from headrace._base.sizes import format_duration, format_size, parse_duration
     from headrace.model.errors import UsageError
@@ -78,6 +78,11 @@ def gc_command(
         more = f" and {len(done.runs) - 20} more" if len(done.runs) > 20 else ""
         click.echo(f"Runs: {', '.join(done.runs[:20])}{more}")
     if done.young:
-        click.echo(f"{done.young} blobs stored within the last {format_duration(spare)} were left alone; see --grace.")
+        since = f", or since {done.live[0]} began, which is running," if done.live else ""
+        click.echo(
+            f"{done.young} blobs stored within the last {format_duration(spare)}{since} were left alone; see --grace."
+        )
+    if done.live and delete and done.runs:
+        click.echo("The database file was not made smaller, because runs are live.")
     if not delete and (done.runs or done.blobs):
         click.echo("Nothing was changed; add --delete to do it.")

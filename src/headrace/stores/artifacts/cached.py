@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
@@ -60,14 +61,18 @@ class CachedStore:
         """Those of ``blobs`` that ``store`` does not hold."""
         return self._store.missing(blobs)
 
-    def delete(self, digests: Iterable[bytes]) -> int:
+    def renew(self, blobs: Iterable[Blob]) -> list[Blob]:
+        """Like ``missing``; those that ``store`` holds count as put again now."""
+        return self._store.renew(blobs)
+
+    def delete(self, digests: Iterable[bytes], before: float = math.inf) -> int:
         """Remove blobs from both; returns the bytes freed in ``store``."""
         wanted = list(digests)
         try:
             self._cache.delete(wanted)
         except StoreError:
             pass  # copies that cannot be removed harm nobody
-        return self._store.delete(wanted)
+        return self._store.delete(wanted, before)
 
     def list(self) -> Iterator[BlobInfo]:
         """Every blob ``store`` holds."""

@@ -7,6 +7,7 @@ verified by this process, or one forked from the same server, is not hashed agai
 from __future__ import annotations
 
 import errno
+import math
 import mmap
 import os
 import threading
@@ -26,12 +27,10 @@ from headrace.model.errors import (
 from headrace.model.values import Blob
 from headrace.stores.artifacts import verified
 from headrace.stores.artifacts.hashing import PARALLEL_FROM, as_bytes_view, digest_of, hash_threads
-from headrace.stores.artifacts.protocol import BlobInfo, Buffer
+from headrace.stores.artifacts.protocol import REFRESH_AFTER, BlobInfo, Buffer
 
 #: From this size on a blob is mapped rather than read.
 MAP_FROM = 64 * 1024
-#: A deduplicated blob this old is touched, so that garbage collection by age cannot take what was just stored again.
-REFRESH_AFTER = 600.0
 #: What a writer left behind is swept by ``delete`` once nobody can still be writing it.
 STALE_AFTER = 3600.0
 #: Blobs that were set aside as corrupt are kept this long for inspection.
@@ -132,7 +131,7 @@ class LocalStore:
             if status.st_size != blob.size:
                 return False
             if time.time() - status.st_mtime > REFRESH_AFTER:
-                os.utime(path)
+                os.utime(path)  # garbage collection, which goes by age, may not take what was just put again
         except FileNotFoundError:
             return False
         except OSError as exc:
@@ -246,15 +245,21 @@ class LocalStore:
                 raise self._error(exc, "look for", blob) from exc
         return absent
 
-    def delete(self, digests: Iterable[bytes]) -> int:
+    def renew(self, blobs: Iterable[Blob]) -> list[Blob]:
+        """Like ``missing``; those that are held count as put again now."""
+        return [blob for blob in blobs if not self._present(blob)]
+
+    def delete(self, digests: Iterable[bytes], before: float = math.inf) -> int:
         """Remove blobs, and what writers that died long ago left behind; returns the bytes freed."""
         freed = 0
         for digest in digests:
             path = self._path(digest)
             try:
-                size = os.stat(path).st_size  # noqa: PTH116
+                status = os.stat(path)  # noqa: PTH116
+                if status.st_mtime >= before:
+                    continue
                 os.unlink(path)  # noqa: PTH108
-                freed += size
+                freed += status.st_size
             except FileNotFoundError:
                 continue
             except OSError as exc:

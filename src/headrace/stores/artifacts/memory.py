@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from blake3 import blake3
 
@@ -15,16 +16,16 @@ from headrace.stores.artifacts.protocol import BlobInfo, Buffer
 class MemoryStore:
     """An ``ArtifactStore`` that lives and dies with its process."""
 
-    def __init__(self) -> None:
+    def __init__(self, now: Callable[[], float] = time.time) -> None:
         self.url = "memory://"
+        self._now = now
         self.blobs: dict[bytes, tuple[bytes, float]] = {}
 
     def put(self, parts: Sequence[Buffer]) -> Blob:
         """Store the concatenation of ``parts``; see the protocol."""
         content = b"".join(parts)
         digest = blake3(content).digest()
-        if digest not in self.blobs:
-            self.blobs[digest] = (content, time.time())
+        self.blobs[digest] = (content, self._now())
         return Blob(digest, len(content))
 
     def get(self, blob: Blob) -> memoryview:
@@ -43,10 +44,18 @@ class MemoryStore:
         held = self.blobs
         return [blob for blob in blobs if blob.digest not in held or len(held[blob.digest][0]) != blob.size]
 
-    def delete(self, digests: Iterable[bytes]) -> int:
-        """Remove blobs; returns the bytes freed."""
-        gone = (self.blobs.pop(digest, (b"", 0.0)) for digest in digests)
-        return sum(len(content) for content, _ in gone)
+    def renew(self, blobs: Iterable[Blob]) -> list[Blob]:
+        """Like ``missing``; those that are held count as put again now."""
+        wanted = list(blobs)
+        absent = self.missing(wanted)
+        for blob in set(wanted) - set(absent):
+            self.blobs[blob.digest] = (self.blobs[blob.digest][0], self._now())
+        return absent
+
+    def delete(self, digests: Iterable[bytes], before: float = math.inf) -> int:
+        """Remove blobs that are older than ``before``; returns the bytes freed."""
+        old = [digest for digest in digests if digest in self.blobs and self.blobs[digest][1] < before]
+        return sum(len(self.blobs.pop(digest)[0]) for digest in old)
 
     def list(self) -> Iterator[BlobInfo]:
         """Every blob held."""

@@ -6,6 +6,7 @@ Credentials and endpoints come from the usual environment variables (``AWS_ENDPO
 
 from __future__ import annotations
 
+import math
 import mmap
 import os
 import threading
@@ -23,7 +24,7 @@ from headrace.model.errors import (
 )
 from headrace.model.values import Blob
 from headrace.stores.artifacts.hashing import as_bytes_view, digest_of
-from headrace.stores.artifacts.protocol import BlobInfo, Buffer
+from headrace.stores.artifacts.protocol import REFRESH_AFTER, BlobInfo, Buffer
 
 if TYPE_CHECKING:
     from typing import Any
@@ -34,6 +35,7 @@ _PART = 8 << 20
 _AT_ONCE = 8
 _HEADS_AT_ONCE = 16
 _CORRUPT = ".corrupt"
+_RENEWED = ".renewed"
 _REPLACED_WITHIN = 0.2
 
 A = TypeVar("A")
@@ -75,7 +77,7 @@ class ObjectStore:
 
     def put_named(self, blob: Blob, parts: Sequence[Buffer]) -> None:
         """Like ``put`` for bytes whose name is already known to be ``blob``."""
-        if not self._absent(blob):
+        if self._renewed(blob):
             return
         import obstore
 
@@ -181,28 +183,63 @@ class ObjectStore:
         absent = _in_threads(self._absent, wanted, _HEADS_AT_ONCE)
         return [blob for blob, gone in zip(wanted, absent, strict=True) if gone]
 
-    def _absent(self, blob: Blob) -> bool:
-        return self._size(blob.digest) != blob.size
+    def renew(self, blobs: Iterable[Blob]) -> list[Blob]:
+        """Like ``missing``; those that are held count as put again now."""
+        wanted = list(blobs)
+        held = _in_threads(self._renewed, wanted, _HEADS_AT_ONCE)
+        return [blob for blob, there in zip(wanted, held, strict=True) if not there and self._absent(blob)]
 
-    def _size(self, digest: bytes) -> int | None:
+    def _absent(self, blob: Blob) -> bool:
+        return self._look(blob.digest)[0] != blob.size
+
+    def _renewed(self, blob: Blob) -> bool:
+        """Whether ``blob`` is there; an old one is then made new, for garbage collection goes by age."""
+        size, modified = self._look(blob.digest)
+        if size != blob.size:
+            return False
+        if time.time() - modified <= REFRESH_AFTER:
+            return True
+        import obstore
+
+        key = _key(blob.digest)
+        aside = f"{key}.{os.urandom(6).hex()}{_RENEWED}"
+
+        def copy(client: Any) -> None:
+            # Within the store, in two moves: S3 refuses to copy an object onto itself.
+            obstore.copy(client, key, aside)
+            obstore.copy(client, aside, key)
+            obstore.delete(client, aside)
+
+        try:
+            self._call("write to", copy, blob)
+        except StoreError:  # gone meanwhile, or larger than the store copies
+            return False
+        return True
+
+    def _look(self, digest: bytes) -> tuple[int | None, float]:
+        """Size of a blob and when it was put; no size if there is none."""
         import obstore
 
         try:
             head = self._call("look into", lambda client: obstore.head(client, _key(digest)), Blob(digest, 0))
         except BlobMissingError:
-            return None
-        return int(head["size"])
+            return None, 0.0
+        return int(head["size"]), head["last_modified"].timestamp()
 
-    def delete(self, digests: Iterable[bytes]) -> int:
+    def delete(self, digests: Iterable[bytes], before: float = math.inf) -> int:
         """Remove blobs; returns the bytes freed. What parts of broken uploads are left is the bucket's to expire."""
         import obstore
 
         wanted = list(digests)
-        sizes = _in_threads(self._size, wanted, _HEADS_AT_ONCE)
-        held = [_key(digest) for digest, size in zip(wanted, sizes, strict=True) if size is not None]
-        if held:
-            self._call("delete from", lambda client: obstore.delete(client, held))
-        return sum(size for size in sizes if size is not None)
+        seen = _in_threads(self._look, wanted, _HEADS_AT_ONCE)
+        old = [
+            (_key(digest), size)
+            for digest, (size, modified) in zip(wanted, seen, strict=True)
+            if size is not None and modified < before
+        ]
+        if old:
+            self._call("delete from", lambda client: obstore.delete(client, [key for key, _ in old]))
+        return sum(size for _, size in old)
 
     def list(self) -> Iterator[BlobInfo]:
         """Every blob under the URL, in no order."""
@@ -271,7 +308,7 @@ class ObjectStore:
             options["client_options"] = {"connect_timeout": "10s", "timeout": "300s"}
             if self._endpoint().startswith("http://"):
                 options["client_options"]["allow_http"] = True
-            options["retry_config"] = {"max_retries": 5, "retry_timeout": timedelta(seconds=60)}
+            options["retry_config"] = {"max_retries": 10, "retry_timeout": timedelta(seconds=60)}
             if self._config:
                 options["config"] = self._config
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple, Protocol
 
@@ -9,6 +10,10 @@ from headrace.model.values import Blob
 
 #: Anything with contiguous bytes: ``bytes``, ``memoryview``, ``pickle.PickleBuffer.raw()``, ``mmap``.
 Buffer = bytes | bytearray | memoryview
+
+
+#: A blob that is put again counts as new from then on, if it was older than this many seconds.
+REFRESH_AFTER = 600.0
 
 
 class BlobInfo(NamedTuple):
@@ -50,8 +55,12 @@ class ArtifactStore(Protocol):
     def missing(self, blobs: Iterable[Blob]) -> list[Blob]:
         """Those of ``blobs`` that the store does not hold (presence and size only; contents are not read)."""
 
-    def delete(self, digests: Iterable[bytes]) -> int:
-        """Remove blobs, and what writers that died long ago left; returns the bytes freed. Unknown ones are ignored."""
+    def renew(self, blobs: Iterable[Blob]) -> list[Blob]:
+        """Like ``missing``; those that are held count as put again now."""
+
+    def delete(self, digests: Iterable[bytes], before: float = math.inf) -> int:
+        """Remove blobs, and what writers that died long ago left; returns the bytes freed. Unknown ones are ignored,
+        and so are those that were put, or put again, ``before`` or later: whoever did that needs them."""
 
     def list(self) -> Iterator[BlobInfo]:
         """Every blob there is, in no order."""
