@@ -354,3 +354,40 @@ def test_a_resumed_run_goes_on_after_cleaning_up(project: Project) -> None:
     assert project.last().state == "succeeded"
     found: dict[str, Any] = {f"{task.step}/{task.number}": str(task.state) for task in project.tasks()}
     assert found["clean/1"] == "succeeded" and "clean/2" in found
+
+
+@pytest.mark.parametrize("how", ["cancel", "interrupt"])
+def test_a_metaflow_run_that_is_stopped_calls_its_exit_hooks(project: Project, how: str) -> None:
+    (project.path / "hooked.py").write_text(
+        """
+import time
+from metaflow import FlowSpec, exit_hook, step
+
+def good():
+    print("hook: good")
+
+def bad(run):
+    print("hook: bad,", run.finished, run.successful)
+
+@exit_hook(on_success=[good], on_error=[bad])
+class Hooked(FlowSpec):
+    @step
+    def start(self):
+        open("started-0", "w").close()
+        time.sleep(300)
+        self.next(self.end)
+
+    @step
+    def end(self):
+        pass
+
+if __name__ == "__main__":
+    Hooked()
+"""
+    )
+    process = project.start("-m", "headrace", "run", "hooked.py")
+    project.eventually((project.path / "started-0").exists, 30)
+    stop(project, process, how)
+    done = project.finish(process)
+    assert "hook: bad, " in done.out + done.err and "hook: good" not in done.out + done.err
+    assert "successful" not in done.err and project.last().state == ("cancelled" if how == "cancel" else "interrupted")

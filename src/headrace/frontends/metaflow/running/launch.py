@@ -148,7 +148,7 @@ def launch(cls: Any, values: dict[str, Any], options: RunOptions) -> RunRecord:
     try:
         with Interruptible(session.loop):
             record = _drive(session, runtime, console, [*unsupported_notes(cls)], options)
-    except StepFailed:
+    except (StepFailed, Interrupted):
         _call_hooks(cls, session, console, "on_error")
         raise
     if not options.clone_only:
