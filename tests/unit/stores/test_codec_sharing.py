@@ -139,6 +139,59 @@ def test_what_was_shared_is_shared_again(store: LocalStore) -> None:
         assert exact_digest(pack((inner, inner), store)) != exact_digest(pack((inner, copy.deepcopy(inner)), store))
 
 
+class Reduced(Row):
+    def __getstate__(self) -> Any:
+        return {"name": self.name}
+
+    def __setstate__(self, state: Any) -> None:
+        self.name, self.day, self.tags = state["name"], datetime.date(2000, 1, 1), ["restored"]
+
+
+class OfList(list[int]):
+    pass
+
+
+class WithNew:
+    def __new__(cls, number: int = 0) -> WithNew:
+        self = super().__new__(cls)
+        self.number = number
+        return self
+
+    number: int
+
+    def __getnewargs__(self) -> tuple[int]:
+        return (self.number,)
+
+
+class SlotsAndMore(Slots):
+    pass
+
+
+def test_many_objects_of_a_class_come_back_as_its_methods_say(store: LocalStore) -> None:
+    day = datetime.date(2024, 1, 2)
+    makers: list[Any] = [
+        lambda: Row("a", day, ["t"]),
+        lambda: Reduced("a", day),
+        lambda: OfList([1, 2]),
+        lambda: WithNew(3),
+        lambda: SlotsAndMore(1, 2),
+        lambda: Exception("a"),
+        object,
+    ]
+    for make in makers:
+        values = [make() for _ in range(4)]
+        if hasattr(values[0], "__dict__"):
+            values[2].more = {"x": 1}
+        loaded: Any = unpack(pack(values, store), store)
+        expected = pickle.loads(pickle.dumps(values, 5))
+        assert [type(one) for one in loaded] == [type(one) for one in values]
+        for one, other in zip(loaded, expected, strict=True):
+            assert getattr(one, "__dict__", None) == getattr(other, "__dict__", None)
+            assert getattr(one, "left", None) == getattr(other, "left", None)
+        if isinstance(values[0], OfList):
+            assert loaded == values
+
+
 def test_values_that_contain_themselves_are_stored_as_they_are(store: LocalStore) -> None:
     def family() -> Node:
         root = Node(fresh("root"))

@@ -15,17 +15,16 @@ costs a needless second run of a task but never a wrong value.
 
 from __future__ import annotations
 
-import copyreg
 import functools
 import pickle
 from collections.abc import Callable, Mapping
-from types import BuiltinFunctionType, CodeType, FunctionType, ModuleType
+from types import CodeType
 from typing import Any
 
 from blake3 import blake3
 
-from headrace._base.usercode import canonical_name
 from headrace.stores.artifacts.hashing import digest_of
+from headrace.stores.codecs.named import written_name
 from headrace.stores.codecs.pickling import BUFFER_FROM, OwnReducers, Pickled, Sink, by_value_pickler
 
 #: Streams that would be longer are not written out.
@@ -40,6 +39,8 @@ _ATOMS = frozenset({str, int, float, bool, type(None), bytes})
 
 def canonical_digest(value: object, pickled: Pickled, buffers: Buffers, *, sets: bool) -> bytes | None:
     """The BLAKE3 of ``value`` as a stream that is the same in every process; None when only its pickle can tell.
+
+    It is no digest of bytes that are stored anywhere.
 
     ``pickled``: how it was written; ``buffers``: what is known of those in it; ``sets``: it may hold some.
     """
@@ -70,7 +71,7 @@ def _digest_of_tree(value: object, pickled: Pickled, known: Buffers) -> bytes:
     memo: dict[int, tuple[int, object]] = {}
     labels: list[bytes] = []
     for thing in pickled.named.things:
-        label = _label(thing)
+        label = written_name(thing).label
         if label:  # what goes by a name is looked up once, not wherever it occurs
             memo[id(thing)] = (len(memo), thing)
             labels.append(label)
@@ -98,25 +99,13 @@ def _digest_of_tree(value: object, pickled: Pickled, known: Buffers) -> bytes:
 
     pickler = pickle.Pickler(Sink(write), 5, buffer_callback=hash_apart)
     pickler.fast = True
-    pickler.memo = memo
-    if pickled.own.table:
-        pickler.dispatch_table = {**copyreg.dispatch_table, **pickled.own.table}
+    if memo:
+        pickler.memo = memo
+    pickler.dispatch_table = pickled.own.dispatch
     pickler.dump(value)
     if apart:
         hasher.update(b"".join(apart))
     return hasher.digest()
-
-
-def _label(thing: Any) -> bytes:
-    """The name that pickle writes for a class or function; empty where it does not write a name."""
-    kind = type(thing)
-    if kind is BuiltinFunctionType:
-        if not isinstance(thing.__self__, ModuleType | None):
-            return b""  # a method of an object
-    elif kind is not FunctionType and (not issubclass(kind, type) or kind in copyreg.dispatch_table):
-        return b""
-    module, name = thing.__module__, thing.__qualname__
-    return f"{canonical_name(module)}.{name}".encode() if isinstance(module, str) else b""
 
 
 def known_buffers(views: list[memoryview], digests: list[bytes]) -> Buffers:
@@ -242,8 +231,7 @@ class _Pickler(pickle.Pickler):
     def __init__(self, sink: Sink, scope: _Scope, buffer_callback: _Callback) -> None:
         super().__init__(sink, 5, buffer_callback=buffer_callback)
         self._scope = scope
-        if scope.run.own.table:
-            self.dispatch_table = {**copyreg.dispatch_table, **scope.run.own.table}
+        self.dispatch_table = scope.run.own.dispatch
 
     def persistent_id(self, obj: object) -> object:
         return self._scope.stand_in(obj)

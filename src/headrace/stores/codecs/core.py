@@ -212,8 +212,7 @@ def _content_of_pickle(value: object, pickled: pickling.Pickled, buffers: Sequen
                 return content_digest("json", data)
             return content_digest("json", b"", (Blob(digest_of([data]), len(data)),))
     known = known_buffers(pickled.buffers, [blob.digest for blob in buffers]) if buffers else {}
-    digest = canonical_digest(value, pickled, known, sets=may_hold_sets(pickled.parts))
-    return None if digest is None else content_digest("pickle-canonical", digest)
+    return canonical_digest(value, pickled, known, sets=may_hold_sets(pickled.parts))
 
 
 _Packer = Callable[[object, ArtifactStore], Packed | None]

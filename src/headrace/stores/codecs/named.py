@@ -6,10 +6,11 @@ depends on, and which classes were met for the first time.
 
 from __future__ import annotations
 
+import copyreg
 import sys
 from collections.abc import Callable
 from types import BuiltinFunctionType, FunctionType, ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from headrace._base.usercode import canonical_name, is_user_module
 
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
     from typing import Any
 
 _BY_NAME = frozenset({type, FunctionType, BuiltinFunctionType, ModuleType})
-#: Answers by module, name, and what ``__main__`` is.
-_known: dict[tuple[str, str, int], str] = {}
 
 
 class Named:
@@ -49,7 +48,7 @@ class Named:
 
     def user_code(self) -> tuple[str, ...]:
         """The user's classes, functions and modules among them as ``module:qualified.name``, in alphabetical order."""
-        names = {name for thing in (*self.firsts, *self.things) if (name := _user_name(thing))}
+        names = {name for thing in (*self.firsts, *self.things) if (name := written_name(thing).code)}
         return tuple(sorted(names)) if names else ()
 
 
@@ -63,6 +62,46 @@ def _has_name(kind: type, value: object) -> bool:
         return False
 
 
+class WrittenName(NamedTuple):
+    """How pickle names a class or function.
+
+    ``label``: the name, where it writes one instead of the thing itself; ``code``: ``module:qualified.name`` of the
+    user's.
+    """
+
+    thing: object
+    label: bytes
+    code: str
+
+
+#: By id, with the thing itself, so that no other can have its id.
+_known: dict[int, WrittenName] = {}
+_MOST_KNOWN = 10_000
+
+
+def written_name(thing: object) -> WrittenName:
+    """How pickle names ``thing``; looked up once."""
+    known = _known.get(id(thing))
+    if known is None:
+        known = WrittenName(thing, _label(thing), _user_name(thing))
+        if known.label or known.code:  # what has no name is not kept alive: a closure may hold anything
+            if len(_known) >= _MOST_KNOWN:
+                _known.clear()
+            _known[id(thing)] = known
+    return known
+
+
+def _label(thing: Any) -> bytes:
+    kind = type(thing)
+    if kind is BuiltinFunctionType:
+        if not isinstance(thing.__self__, ModuleType | None):
+            return b""  # a method of an object
+    elif kind is not FunctionType and (not issubclass(kind, type) or kind in copyreg.dispatch_table):
+        return b""
+    module, name = thing.__module__, thing.__qualname__
+    return f"{canonical_name(module)}.{name}".encode() if isinstance(module, str) and "<" not in name else b""
+
+
 def _user_name(thing: Any) -> str:
     if isinstance(thing, ModuleType):
         return f"{canonical_name(thing.__name__)}:" if is_user_module(thing.__name__) else ""
@@ -74,12 +113,6 @@ def _user_name(thing: Any) -> str:
         return ""
     if not (isinstance(module, str) and isinstance(name, str)) or module not in sys.modules or "<" in name:
         return ""  # what is made inside of a function travels by value
-    main = sys.modules.get("__main__") if module == "__main__" else None
-    known = _known.get((module, name, id(main)))
-    if known is None:
-        if main is not None and not hasattr(main, "__file__"):
-            known = ""  # so does what a notebook defines
-        else:
-            known = f"{canonical_name(module)}:{name}" if is_user_module(module) else ""
-        _known[module, name, id(main)] = known
-    return known
+    if module == "__main__" and not hasattr(sys.modules["__main__"], "__file__"):
+        return ""  # so does what a notebook defines
+    return f"{canonical_name(module)}:{name}" if is_user_module(module) else ""

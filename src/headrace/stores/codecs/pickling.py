@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from headrace.model.errors import HeadraceError, NotLoadableError, NotStorableError
 from headrace.stores.codecs import arrays, tables, tensors
+from headrace.stores.codecs.dispatching import DispatchTable
 from headrace.stores.codecs.named import Named
 
 if TYPE_CHECKING:
@@ -63,9 +64,12 @@ def keep_small(buffers: list[memoryview]) -> Callable[[pickle.PickleBuffer], boo
 
 
 class OwnReducers:
-    """Our ways to write types of libraries that are loaded, for one value; one that is not has no values to write."""
+    """Our ways to write types of libraries that are loaded, for one value; one that is not has no values to write.
 
-    __slots__ = ("_storages", "table")
+    ``dispatch`` is that with everybody else's, for a pickler.
+    """
+
+    __slots__ = ("_storages", "dispatch", "table")
 
     def __init__(self) -> None:
         modules = sys.modules
@@ -78,6 +82,7 @@ class OwnReducers:
         if getattr(modules.get("torch"), "UntypedStorage", None) is not None:
             self._storages = tensors.Storages()
             self.table.update(self._storages.reducers())
+        self.dispatch = DispatchTable({**copyreg.dispatch_table, **self.table})
 
     def found_waste(self) -> bool:
         """Whether pickling the value again, with these reducers, would write much less."""
@@ -130,8 +135,7 @@ class _Pickler(pickle.Pickler):
 def _dump_plain(value: object, own: OwnReducers) -> Pickled:
     pickled = Pickled(own, by_value=False)
     pickler = _Pickler(Sink(pickled.parts.append), 5, buffer_callback=keep_small(pickled.buffers))
-    if own.table:
-        pickler.dispatch_table = {**copyreg.dispatch_table, **own.table}
+    pickler.dispatch_table = own.dispatch
     pickler.reducer_override = pickled.named.note  # type: ignore[method-assign]
     pickler.dump(value)
     return pickled

@@ -7,7 +7,6 @@ loaded once right after it was pickled. Afterwards the class counts as proven in
 
 from __future__ import annotations
 
-import copyreg
 import pickle
 import sys
 from typing import Any
@@ -134,7 +133,7 @@ def _dump(one: object, *, by_value: bool, store: ArtifactStore) -> tuple[list[by
             pickler = by_value_pickler()(Sink(write), own, keep)
         else:
             pickler = pickle.Pickler(Sink(write), 5, buffer_callback=keep)
-            pickler.dispatch_table = {**copyreg.dispatch_table, **own.table}
+            pickler.dispatch_table = own.dispatch
         pickler.dump(one)
     finally:
         current.packing = outer
