@@ -8,6 +8,7 @@ working directory when there is none.
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -74,11 +75,27 @@ class Project:
             self._artifacts = open_artifacts(self.settings)
         return self._artifacts
 
-    def executor(self, preload: tuple[str, ...] = (), *, debug: bool = False) -> Executor:
-        """Workers on this machine; with ``debug`` they keep the terminal."""
+    def executor(
+        self,
+        preload: tuple[str, ...] = (),
+        *,
+        debug: bool = False,
+        entry: str = "",
+        imports: Mapping[str, tuple[list[str], list[str]]] | None = None,
+    ) -> Executor:
+        """Workers on this machine; with ``debug`` they keep the terminal.
+
+        ``imports`` are modules by the step that imports them, installed ones and the user's own; more is learned, and
+        kept for the flow that ``entry`` is.
+        """
+        from headrace.executors.learned import Learned
         from headrace.executors.local import LocalExecutor
 
-        return LocalExecutor(machine(), self.artifacts, preload, debug=debug)
+        file = None
+        if entry:
+            key = hashlib.sha256(entry.encode()).hexdigest()[:16]
+            file = Path(self.settings.home, "imports", f"{key}.json")
+        return LocalExecutor(machine(), self.artifacts, preload, debug=debug, learned=Learned(file, imports))
 
     def close(self) -> None:
         """Release connections."""

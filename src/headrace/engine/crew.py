@@ -27,6 +27,7 @@ from headrace.model.messages import (
     Done,
     Execute,
     Failed,
+    Imported,
     Ready,
     Secrets,
     Stop,
@@ -140,8 +141,8 @@ class Crew:
         #: Values of secrets by name; each worker gets them before its next attempt.
         self.secrets: dict[str, str] = {}
 
-    def _hire(self, *, once: bool) -> _Worker:
-        worker = _Worker(self._executor.provide(once=once), once)
+    def _hire(self, step: str, *, once: bool) -> _Worker:
+        worker = _Worker(self._executor.provide(step, once=once), once)
         self._workers[worker.fd] = worker
         self._epoll.register(worker.fd, select.EPOLLIN)
         return worker
@@ -198,7 +199,7 @@ class Crew:
             return min(busy, key=lambda w: len(w.queue)) if busy else None
         if not once and self._idle:
             return self._idle.pop()
-        return self._hire(once=once)
+        return self._hire(start.task.step.name, once=once)
 
     def _send(self, worker: _Worker, data: bytes) -> None:
         if not worker.out:
@@ -290,6 +291,8 @@ class Crew:
                 self._on_finished(worker, message, now, events)
             case Track():
                 self._on_track(worker, message, now)
+            case Imported():
+                self._executor.heard(message.step, message.installed, message.own)
             case HandbackMessage(tokens=back):
                 for token in back:
                     self._at.pop(token, None)

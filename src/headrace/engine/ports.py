@@ -48,12 +48,15 @@ class Executor(Protocol):
     def start(self) -> None:
         """Get ready. Called once, while the process has no threads of ours yet."""
 
-    def provide(self, *, once: bool = False) -> WorkerLink:
-        """Ask for a worker. Returns at once; what is written to its socket waits until it is up.
+    def provide(self, step: str = "", *, once: bool = False) -> WorkerLink:
+        """Ask for a worker, for ``step`` at first. Returns at once; what is written to its socket waits until it is up.
 
         One that serves ``once`` is to be followed by another: an executor does well to have it ready. How many are
         kept ready is the executor's policy, and so is whether those that die are replaced before they are missed.
         """
+
+    def heard(self, step: str, installed: tuple[str, ...], own: tuple[str, ...]) -> None:
+        """A worker imports these modules in ``step``; an executor may see to it that later ones begin with them."""
 
     def stop(self, link: WorkerLink, grace: float) -> None:
         """Ask the worker and all its processes to end, and make them after ``grace`` seconds. Its exit is reported."""

@@ -5,22 +5,28 @@ from __future__ import annotations
 import contextlib
 import os
 import pickle
+import select
 import signal
 import socket
 import sys
 import threading
 import time
 from collections import deque
+from collections.abc import Iterable, Iterator
 
 from headrace.engine.ports import Executor, WorkerExit, WorkerLink
+from headrace.executors.learned import Learned
 from headrace.model.policy import Resources
 from headrace.stores.artifacts.protocol import ArtifactStore
 from headrace.worker import randomness
 from headrace.worker.forking import may_fork
-from headrace.worker.server import fork_request, kill_request, parse_report, run_server
+from headrace.worker.server import fork_request, kill_request, parse_report, run_server, template_request
+from headrace.worker.template import MESSAGE
 
 #: Workers that are kept ready, where there are as many cores.
 _SPARES = 4
+#: Templates of one run, names that one of them is told, and seconds that it may take.
+_TEMPLATES, _NAMES, _IMPORT_SECONDS = 8, 1000, 120.0
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _PUNCH_HOLE_KEEP_SIZE = 0x03
 
@@ -28,26 +34,29 @@ _PUNCH_HOLE_KEEP_SIZE = 0x03
 class LocalLink:
     """A local worker. Its output is in two memory files that both sides hold."""
 
-    def __init__(self, number: int, sock: socket.socket, logs: tuple[int, int]) -> None:
+    def __init__(self, number: int, sock: socket.socket, theirs: socket.socket, logs: tuple[int, int]) -> None:
         self.number = number
         self.sock = sock
         self.pid = 0
-        self._logs = logs
+        self.logs = logs
+        self.theirs: socket.socket | None = theirs  # until it is asked for
+        self.server: _Server | None = None  # once it is
+        self.spare = False  # whether it ends without having been handed out
 
     def log_end(self, stream: int) -> int:
         """Bytes written so far."""
-        return os.fstat(self._logs[stream]).st_size
+        return os.fstat(self.logs[stream]).st_size
 
     def read_log(self, stream: int, start: int, end: int) -> bytes:
         """The bytes from ``start`` to ``end``."""
-        return os.pread(self._logs[stream], end - start, start)
+        return os.pread(self.logs[stream], end - start, start)
 
     def trim_log(self, stream: int, upto: int) -> None:
         """Give the memory of everything before ``upto`` back; offsets stay as they are."""
         import ctypes
 
         libc = ctypes.CDLL(None, use_errno=True)
-        libc.fallocate(self._logs[stream], _PUNCH_HOLE_KEEP_SIZE, ctypes.c_long(0), ctypes.c_long(upto))
+        libc.fallocate(self.logs[stream], _PUNCH_HOLE_KEEP_SIZE, ctypes.c_long(0), ctypes.c_long(upto))
 
     def memory(self) -> int:
         """Private memory in bytes: mapped artifacts are the page cache's and do not count."""
@@ -60,28 +69,86 @@ class LocalLink:
 
     def close_logs(self) -> None:
         """Give the memory files up."""
-        for fd in self._logs:
+        for fd in self.logs:
             os.close(fd)
 
 
+class _Server:
+    """A process that workers are forked from, as the driver holds it: its control socket."""
+
+    __slots__ = ("control",)
+
+    def __init__(self, control: socket.socket) -> None:
+        control.setblocking(False)
+        self.control = control
+
+    def ask(self, data: bytes, fds: Iterable[int] = ()) -> None:
+        """Say what the process is to do."""
+        with contextlib.suppress(OSError):  # it is gone, which ``exits`` reports
+            socket.send_fds(self.control, [data], list(fds))
+
+    def hear(self) -> Iterator[bytes]:
+        """What it said; empty bytes when it is gone."""
+        while True:
+            try:
+                data = self.control.recv(MESSAGE)
+            except BlockingIOError:
+                return
+            except OSError:
+                data = b""
+            yield data
+            if not data:
+                return
+
+
+class _Template(_Server):
+    """One that still imports. ``held`` are workers that are to be forked from it, with their descriptors."""
+
+    __slots__ = ("at", "held", "names", "number", "parent")
+
+    def __init__(self, control: socket.socket, parent: _Server, number: int, names: list[str]) -> None:
+        super().__init__(control)
+        self.parent = parent
+        self.number = number
+        self.names = frozenset(names)
+        self.at = ""
+        self.held: list[LocalLink] = []
+
+
 class LocalExecutor:
-    """See ``Executor``. ``preload`` names modules to import when the server cannot be forked from this process."""
+    """See ``Executor``. ``preload`` names modules to import when the server cannot be forked from this process.
+
+    ``learned`` says what steps import. While one of them runs, a template, forked from the newest server, imports what
+    that one has not; then it is the newest. Steps that need what is being imported wait for it.
+    """
 
     def __init__(
-        self, capacity: Resources, store: ArtifactStore, preload: tuple[str, ...] = (), *, debug: bool = False
+        self,
+        capacity: Resources,
+        store: ArtifactStore,
+        preload: tuple[str, ...] = (),
+        *,
+        debug: bool = False,
+        learned: Learned | None = None,
     ) -> None:
         self.capacity = capacity
         self.forked = False
         self._store = store
         self._preload = preload
         self._debug = debug
+        self._learned = learned or Learned()
         self._links: dict[int, LocalLink] = {}
         self._finished: list[LocalLink] = []
         self._spares: deque[LocalLink] = deque()
         self._number = 0
         self._deadlines: dict[int, threading.Timer] = {}
         self._oom_kills = _oom_kills()
-        self._control: socket.socket | None = None
+        self._poll = select.epoll()
+        self._servers: list[_Server] = []  # the newest last; that one forks
+        self._coming: _Template | None = None
+        self._templates = 0
+        self._loaded: set[str] = set()
+        self._once = False  # whether workers are asked for that serve once
         self._server_pid = 0
 
     def start(self) -> None:
@@ -91,6 +158,7 @@ class LocalExecutor:
             for stream in (sys.stdout, sys.stderr):
                 if stream is not None:  # typeshed does not know: the process was started with it closed
                     stream.flush()
+            self._loaded.update(sys.modules)
             pid = os.fork()
             if pid == 0:
                 ours.close()
@@ -100,14 +168,8 @@ class LocalExecutor:
         else:
             self._spawn(theirs)
         theirs.close()
-        ours.setblocking(False)
-        self._control = ours
+        self._add_server(_Server(ours))
         self._make_spares()
-
-    def _make_spares(self) -> None:
-        """Have workers ready before anybody asks: while others run, or while nothing is to do."""
-        for _ in range(min(_SPARES, max(1, int(self.capacity.cpu))) - len(self._spares)):
-            self._spares.append(self._fork())
 
     def _spawn(self, theirs: socket.socket) -> None:
         prelude = {
@@ -126,75 +188,170 @@ class LocalExecutor:
         self._server_pid = os.posix_spawn(sys.executable, argv, os.environ)
         os.close(loading)
 
-    def provide(self, *, once: bool = False) -> LocalLink:
+    def _add_server(self, server: _Server) -> None:
+        self._servers.append(server)
+        if server is not self._coming:
+            self._poll.register(server.control.fileno(), select.EPOLLIN)
+
+    # --- providing --------------------------------------------------------------------------------------------
+
+    def provide(self, step: str = "", *, once: bool = False) -> LocalLink:
         """A spare worker, or one that is not up yet when this returns."""
-        link = self._spares.popleft() if self._spares else self._fork()
+        self._once |= once
+        self._import_ahead()
+        coming = self._coming
+        if coming is not None and any(name in coming.names for name in self._learned.needs(step)):
+            link = self._new_link()  # it would import the same at the same time
+            coming.held.append(link)
+        else:
+            link = self._spares.popleft() if self._spares else self._fork(self._new_link())
         if once:  # and so will be the next ones
             self._make_spares()
         return link
 
-    def _fork(self) -> LocalLink:
-        """Ask the server for a worker."""
-        assert self._control is not None
+    def _make_spares(self) -> None:
+        """Have workers ready before anybody asks: while others run, or while nothing is to do."""
+        for _ in range(min(_SPARES, max(1, int(self.capacity.cpu))) - len(self._spares)):
+            self._spares.append(self._fork(self._new_link()))
+
+    def _new_link(self) -> LocalLink:
         self._number += 1
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
-        logs = tuple(_memory_file(f"headrace-{name}") for name in ("out", "err"))
-        link = LocalLink(self._number, ours, (logs[0], logs[1]))
-        self._links[link.number] = link
-        self._ask(fork_request(link.number), [theirs.fileno(), *logs])
-        theirs.close()
         ours.setblocking(False)
+        logs = tuple(_memory_file(f"headrace-{name}") for name in ("out", "err"))
+        link = LocalLink(self._number, ours, theirs, (logs[0], logs[1]))
+        self._links[link.number] = link
         return link
 
-    def _ask(self, data: bytes, fds: list[int]) -> None:
-        assert self._control is not None
-        with contextlib.suppress(OSError):  # the server is gone, which ``exits`` reports
-            socket.send_fds(self._control, [data], fds)
+    def _fork(self, link: LocalLink) -> LocalLink:
+        """Let the newest server make the process."""
+        assert link.theirs is not None
+        link.server = self._servers[-1]
+        link.server.ask(fork_request(link.number), [link.theirs.fileno(), *link.logs])
+        link.theirs.close()
+        link.theirs = None
+        return link
 
     def stop(self, link: WorkerLink, grace: float) -> None:
         """SIGTERM, then SIGKILL after ``grace`` seconds; at once without grace."""
         assert isinstance(link, LocalLink)
         if link.number not in self._links:
             return
+        if self._coming is not None and link in self._coming.held:
+            self._coming.held.remove(link)
+            self._fork(link)
         if grace <= 0:
-            self._ask(kill_request(link.number, signal.SIGKILL), [])
+            self._kill(link, signal.SIGKILL)
             return
-        self._ask(kill_request(link.number, signal.SIGTERM), [])
+        self._kill(link, signal.SIGTERM)
         if link.number not in self._deadlines:
-            timer = threading.Timer(grace, self._ask, (kill_request(link.number, signal.SIGKILL), []))
+            timer = threading.Timer(grace, self._kill, (link, signal.SIGKILL))
             timer.daemon = True
             timer.start()
             self._deadlines[link.number] = timer
 
+    @staticmethod
+    def _kill(link: LocalLink, signum: int) -> None:
+        assert link.server is not None
+        link.server.ask(kill_request(link.number, signum))
+
+    # --- importing ahead --------------------------------------------------------------------------------------
+
+    def heard(self, step: str, installed: tuple[str, ...], own: tuple[str, ...]) -> None:
+        """See ``Executor``."""
+        self._learned.heard(step, installed, own)
+        self._import_ahead()
+
+    def _import_ahead(self) -> None:
+        """Make a template for what is known and not imported yet, where it takes no processor from tasks."""
+        if self._coming is not None or self._templates >= _TEMPLATES:
+            return
+        names = [name for name in self._learned.all() if name not in self._loaded]
+        if not names or not (self._once or len(self._links) - len(self._spares) < self.capacity.cpu):
+            return
+        self._templates += 1
+        self._number += 1
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._coming = _Template(ours, self._servers[-1], self._number, names[:_NAMES])
+        self._poll.register(ours.fileno(), select.EPOLLIN)
+        self._coming.ask("\n".join(names[:_NAMES]).encode())
+        self._coming.parent.ask(template_request(self._number), [theirs.fileno()])
+        theirs.close()
+        timer = threading.Timer(_IMPORT_SECONDS, self._coming.parent.ask, (kill_request(self._number, signal.SIGKILL),))
+        timer.daemon = True
+        timer.start()
+        self._deadlines[self._number] = timer
+
+    def _on_template(self, template: _Template, data: bytes) -> None:
+        """What a template says: that it begins with a module, that it cannot be shared, that all are there."""
+        if data[:1] == b"I":
+            template.at = data[1:].decode()
+        elif data[:1] == b"R":
+            self._learned.imported(data[1:].decode().split("\n"), template.names)
+            self._add_server(template)
+            self._over(template)
+            for link in self._spares:
+                link.spare = True
+                self._kill(link, signal.SIGKILL)
+            self._spares.clear()
+            self._make_spares()
+
+    def _over(self, template: _Template) -> None:
+        """A template is ready, or gone: what waited for it goes on."""
+        self._coming = None
+        self._loaded |= template.names
+        self._deadlines.pop(template.number).cancel()
+        for link in template.held:
+            self._fork(link)
+        template.held.clear()
+        self._import_ahead()
+
+    def _template_died(self, template: _Template) -> None:
+        """Do without the module that it was at, and try the others again."""
+        self._poll.unregister(template.control.fileno())
+        template.control.close()
+        if template.at:
+            self._learned.refused.add(template.at)
+            template.names = frozenset([template.at])
+        self._over(template)
+
+    # --- hearing ----------------------------------------------------------------------------------------------
+
     def fileno(self) -> int:
-        """The control socket."""
-        assert self._control is not None
-        return self._control.fileno()
+        """Readable when a server has said something."""
+        return self._poll.fileno()
 
     def exits(self) -> list[WorkerExit]:
-        """Workers that ended. When the server itself is gone, all of them."""
-        assert self._control is not None
+        """Workers that ended. When their server is gone, all of them."""
         self._forget_finished()
         ended: list[WorkerExit] = []
-        while True:
-            try:
-                data = self._control.recv(64)
-            except BlockingIOError:
-                return ended
-            except OSError:
-                data = b""
-            if not data:
-                return ended + self._server_died()
-            kind, number, value = parse_report(data)
-            if kind == b"S" and number in self._links:
-                self._links[number].pid = value
-            elif kind == b"X" and number in self._links:
-                ended += self._ended(number, os.waitstatus_to_exitcode(value))
+        for server in [*self._servers, *([self._coming] if self._coming else [])]:
+            for data in server.hear():
+                if data[:1] in (b"S", b"X"):
+                    ended += self._on_report(*parse_report(data))
+                elif isinstance(server, _Template) and server is self._coming:
+                    if data[:1] in (b"I", b"R"):
+                        self._on_template(server, data)
+                    elif not data:
+                        self._template_died(server)
+                elif not data:
+                    ended += self._server_died(server)
+        return ended
+
+    def _on_report(self, kind: bytes, number: int, value: int) -> list[WorkerExit]:
+        if number not in self._links:
+            return []
+        if kind == b"S":
+            self._links[number].pid = value
+            return []
+        return self._ended(number, os.waitstatus_to_exitcode(value))
 
     def _ended(self, number: int, code: int) -> list[WorkerExit]:
         link = self._links.pop(number)
-        if link in self._spares:  # nobody has heard of it
+        if link in self._spares:
             self._spares.remove(link)
+            link.spare = True
+        if link.spare:  # nobody has heard of it
             link.sock.close()
             link.close_logs()
             return []
@@ -208,21 +365,24 @@ class LocalExecutor:
             out_of_memory = self._oom_kills > before
         return [WorkerExit(link, code, out_of_memory)]
 
-    def _server_died(self) -> list[WorkerExit]:
-        """Its workers go with it. Start another, so that the run goes on."""
-        lost = [one for number in list(self._links) for one in self._ended(number, -signal.SIGKILL)]
-        assert self._control is not None
-        control = self._control
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self._reap()
-        self.forked = False
-        self._spawn(theirs)
-        theirs.close()
-        os.dup2(ours.fileno(), control.fileno(), inheritable=False)
-        ours.close()
-        control.setblocking(False)
+    def _server_died(self, server: _Server) -> list[WorkerExit]:
+        """Its workers go with it. When it was the first, start another, so that the run goes on."""
+        first = server is self._servers[0]
+        self._poll.unregister(server.control.fileno())
+        server.control.close()
+        self._servers.remove(server)
+        if first:  # and those that were forked from it
+            self._reap()
+            self.forked = False
+            ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            self._spawn(theirs)
+            theirs.close()
+            self._servers.insert(0, _Server(ours))
+            self._poll.register(ours.fileno(), select.EPOLLIN)
+        lost = [number for number, link in self._links.items() if link.server is server]
+        ended = [one for number in lost for one in self._ended(number, -signal.SIGKILL)]
         self._make_spares()
-        return lost
+        return ended
 
     def _forget_finished(self) -> None:
         for link in self._finished:
@@ -233,15 +393,22 @@ class LocalExecutor:
         """End the server and with it all workers."""
         for timer in self._deadlines.values():
             timer.cancel()
-        if self._control is not None:
-            self._control.close()
+        for server in [*self._servers, *([self._coming] if self._coming else [])]:
+            server.control.close()
+        if self._servers:
             self._reap()
-        for link in self._spares:
-            link.sock.close()
+        self._learned.save()
+        for link in self._links.values():
+            if link.spare or link in self._spares:
+                link.sock.close()
+            if link.theirs is not None:
+                link.theirs.close()
         self._spares.clear()
+        self._servers.clear()
         self._finished += self._links.values()
         self._links.clear()
         self._forget_finished()
+        self._poll.close()
 
     def _reap(self) -> None:
         """Wait for the server's end; it kills its workers first."""

@@ -218,7 +218,15 @@ class Track(msgspec.Struct, frozen=True, array_like=True, tag=20):
     artifacts: tuple[Output, ...] = ()
 
 
-ToDriver = Ready | Done | Failed | Handback | Track
+class Imported(msgspec.Struct, frozen=True, array_like=True, tag=21):
+    """What an attempt of ``step`` imports, in order: installed modules, and some of the user's ``own``."""
+
+    step: str
+    installed: tuple[str, ...]
+    own: tuple[str, ...]
+
+
+ToDriver = Ready | Done | Failed | Handback | Track | Imported
 
 _encoder = msgspec.msgpack.Encoder()
 _to_worker: msgspec.msgpack.Decoder[ToWorker] = msgspec.msgpack.Decoder(ToWorker)

@@ -242,7 +242,10 @@ class FakeExecutor:
         """See ``Executor``."""
         self._news = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
 
-    def provide(self, *, once: bool = False) -> FakeLink:
+    def heard(self, step: str, installed: tuple[str, ...], own: tuple[str, ...]) -> None:
+        """See ``Executor``."""
+
+    def provide(self, step: str = "", *, once: bool = False) -> FakeLink:
         """See ``Executor``."""
         ours, theirs = socket.socketpair()
         ours.setblocking(False)

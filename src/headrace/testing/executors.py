@@ -232,8 +232,8 @@ class ExecutorSuite:
         links: list[WorkerLink] = []
         provide = executor.provide
 
-        def remember(*, once: bool = False) -> WorkerLink:
-            links.append(provide(once=once))
+        def remember(step: str = "", *, once: bool = False) -> WorkerLink:
+            links.append(provide(step, once=once))
             return links[-1]
 
         executor.provide = remember  # type: ignore[method-assign]

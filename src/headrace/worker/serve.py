@@ -31,6 +31,7 @@ from headrace.model.messages import (
     Execute,
     Failed,
     Handback,
+    Imported,
     Ready,
     Secrets,
     Stop,
@@ -45,6 +46,7 @@ from headrace.worker.attempt import run_attempt
 from headrace.worker.bindings import Bindings, Setting
 from headrace.worker.functions import find_function
 from headrace.worker.import_hook import ImportHook
+from headrace.worker.imports import ImportWatch
 from headrace.worker.output import Capture
 from headrace.worker.registry import held_by
 from headrace.worker.surroundings import Surroundings
@@ -78,6 +80,8 @@ class _Worker:
         self._since: float | None = None  # when the current attempt began
         self._busy = threading.Event()
         self._surroundings = Surroundings()
+        self._imports = ImportWatch()
+        self._step = ""
 
     def main(self) -> None:
         ImportHook(frozenset(randomness.GLOBAL), randomness.imported).install()
@@ -129,6 +133,8 @@ class _Worker:
         defined = self._defines[message.step]
         define = defined.define
         limit_threads(define.threads)
+        self._imports.begin()
+        self._step = define.name
         self._since = time.monotonic()
         if not self._busy.is_set():
             self._busy.set()
@@ -146,6 +152,7 @@ class _Worker:
         if os.getpid() != self._pid:
             os._exit(0)  # the step forked, and this is its child: it has no business here
         self._since = None
+        self._tell_imports()
         self._bindings.leave()
         defined.renew()
         self._surroundings.restore()
@@ -173,8 +180,15 @@ class _Worker:
             current = context.current()
             if current is not None:
                 current.flush()
-            if since is not None and time.monotonic() - since > _LONG:
-                self._hand_back()
+            if since is not None:
+                self._tell_imports()
+                if time.monotonic() - since > _LONG:
+                    self._hand_back()
+
+    def _tell_imports(self) -> None:
+        installed, own = self._imports.look()
+        if installed or own:
+            self._send(Imported(self._step, installed, own))
 
     def _hand_back(self) -> None:
         with self._inbox_lock:

@@ -4,9 +4,9 @@ It has one thread, runs none of the user's steps, and ends all its workers when 
 that any of them, or an import, started. It is forked from the driver while that has one thread, or started afresh
 (``python -m headrace.worker.server``) and told what to import.
 
-Over a ``SOCK_SEQPACKET`` the driver asks ``F<id>`` (fork; three descriptors come along: socket, stdout, stderr) and
-``K<id><signal>`` (signal the worker's process group); the server tells ``S<id><pid>`` and ``X<id><status>``. Numbers
-are 8 bytes, little-endian, signed.
+Over a ``SOCK_SEQPACKET`` the driver asks ``F<id>`` (fork; three descriptors come along: socket, stdout, stderr),
+``T<id>`` (fork a template, see there; its control socket comes along) and ``K<id><signal>`` (signal the process
+group); the server tells ``S<id><pid>`` and ``X<id><status>``. Numbers are 8 bytes, little-endian, signed.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from headrace.worker import context, randomness
 from headrace.worker.forking import may_fork
 from headrace.worker.output import Capture
 from headrace.worker.serve import run_worker
+from headrace.worker.template import prepare
 from headrace.worker.threads import limit_threads
 
 #: Milliseconds between looks whether the driver is still there.
@@ -41,6 +42,11 @@ _TWO = struct.Struct("<cqq")
 def fork_request(number: int) -> bytes:
     """Ask for a worker called ``number``."""
     return _ONE.pack(b"F", number)
+
+
+def template_request(number: int) -> bytes:
+    """Ask for a template called ``number``."""
+    return _ONE.pack(b"T", number)
 
 
 def kill_request(number: int, signum: int) -> bytes:
@@ -111,9 +117,9 @@ class _Server:
             return False
         if not data:
             return False
-        if data[:1] == b"F":
-            _, number = _ONE.unpack(data)
-            self._fork(number, fds, pipe)
+        if data[:1] in (b"F", b"T"):
+            kind, number = _ONE.unpack(data)
+            self._fork(number, fds, pipe, template=kind == b"T")
         else:
             _, number, signum = _TWO.unpack(data)
             pid = self._pids.get(number)
@@ -121,10 +127,13 @@ class _Server:
                 _signal_group(pid, signum)
         return True
 
-    def _fork(self, number: int, fds: list[int], pipe: tuple[int, int]) -> None:
+    def _fork(self, number: int, fds: list[int], pipe: tuple[int, int], *, template: bool) -> None:
         pid = os.fork()
         if pid == 0:
-            self._become_worker(fds, pipe)
+            self._leave(pipe)
+            if template:
+                self._become_template(fds[0])
+            self._become_worker(fds)
         for fd in fds:
             os.close(fd)
         self._pids[number] = pid
@@ -135,7 +144,8 @@ class _Server:
             adopt_orphans()
             codecs.preview([object()])  # compiles what it needs here, not in every worker
 
-    def _become_worker(self, fds: list[int], pipe: tuple[int, int]) -> None:
+    def _leave(self, pipe: tuple[int, int]) -> None:
+        """Be the server no more, in the process that was just forked from it."""
         if not self._debug:
             os.setsid()
         signal.set_wakeup_fd(-1)
@@ -144,6 +154,19 @@ class _Server:
         self._control.close()
         for fd in pipe:
             os.close(fd)
+
+    def _become_template(self, fd: int) -> None:
+        control = socket.socket(fileno=fd)
+        output = os.memfd_create("headrace-imports")
+        try:
+            if not self._debug:
+                Capture(output, output).install()
+            if prepare(control, output):
+                _Server(control, self._store, self._debug).main()
+        finally:
+            os._exit(0)
+
+    def _become_worker(self, fds: list[int]) -> None:
         capture = Capture(fds[1], fds[2])
         if not self._debug:
             capture.install()

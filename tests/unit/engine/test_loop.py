@@ -463,7 +463,7 @@ def test_a_last_commit_that_fails_is_said_after_everything_is_closed() -> None:
 def test_no_worker_to_be_had_ends_the_run() -> None:
     rig = Rig()
 
-    def provide(**_: bool) -> Any:
+    def provide(_: str, **__: bool) -> Any:
         raise OSError(24, "Too many open files")
 
     rig.executor.provide = provide  # type: ignore[method-assign]

@@ -31,6 +31,7 @@ from headrace.frontends.metaflow.exceptions import (
 )
 from headrace.frontends.metaflow.identity import user_name
 from headrace.frontends.metaflow.running.console import Console
+from headrace.frontends.metaflow.running.imports import imports_of
 from headrace.frontends.metaflow.running.plan import Ground, make_plans, unsupported_notes
 from headrace.frontends.metaflow.running.runtime import KILLED, Runtime, last_words
 from headrace.frontends.metaflow.settings import setting
@@ -115,7 +116,7 @@ def launch(cls: Any, values: dict[str, Any], options: RunOptions) -> RunRecord:
     project = wiring.project()
     stores = Stores(project.metadata, project.artifacts, project.name)
     base = pack_base(cls, values, stores)
-    executor = project.executor(module_of(cls), debug=options.debug)
+    executor = project.executor(module_of(cls), debug=options.debug, entry=entry_of(cls), imports=imports_of(cls))
     workers = 1 if options.debug else max(1, options.max_workers)
     facts = run_facts(cls, options, tags)
     ground = Ground(executor.capacity, workers, options.cache, called=pack_call(cls, stores), warm=options.warm)
