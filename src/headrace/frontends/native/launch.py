@@ -158,7 +158,7 @@ def _open(flow: Runnable, values: dict[str, Any], how: Launch) -> Session:
     )
     module = sys.modules.get(flow.__module__)
     preload = (flow.__module__,) if getattr(module, "__file__", None) and flow.__module__ != "__main__" else ()
-    executor = project.executor(preload, debug=how.debug)
+    executor = project.executor(preload, debug=how.debug, entry=new.entry)
     if how.resume is not None:
         session = reopen_session(stores, executor, new, how.resume)
     else:

@@ -52,9 +52,14 @@ def _reached(cls: Any, step: Any) -> Iterator[CodeType]:
             codes += [inner for inner in code.co_consts if isinstance(inner, CodeType)]
             for name in code.co_names:
                 for found in (function.__globals__.get(name), getattr(cls, name, None)):
-                    if isinstance(found, FunctionType) and id(found) not in seen and is_user_module(found.__module__):
+                    if id(found) not in seen and _is_helper(found):
                         seen.add(id(found))
                         functions.append(found)
+
+
+def _is_helper(found: Any) -> bool:
+    """Whether it is a function of the user's, and not a step, which is a task of its own."""
+    return isinstance(found, FunctionType) and not getattr(found, "is_step", False) and is_user_module(found.__module__)
 
 
 def _imported(code: CodeType) -> Iterator[str]:
