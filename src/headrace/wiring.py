@@ -88,8 +88,8 @@ class Project:
         ``imports`` are modules by the step that imports them, installed ones and the user's own; more is learned, and
         kept for the flow that ``entry`` is.
         """
-        from headrace.executors.learned import Learned
         from headrace.executors.local import LocalExecutor
+        from headrace.worker.learned import Learned
 
         file = None
         if entry:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from headrace.executors.learned import Learned
+from headrace.worker.learned import Learned
 
 
 def test_what_was_learned_is_known_in_the_next_run(tmp_path: Path) -> None:

@@ -15,11 +15,11 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 
 from headrace.engine.ports import Executor, WorkerExit, WorkerLink
-from headrace.executors.learned import Learned
 from headrace.model.policy import Resources
 from headrace.stores.artifacts.protocol import ArtifactStore
 from headrace.worker import randomness
 from headrace.worker.forking import may_fork
+from headrace.worker.learned import Learned
 from headrace.worker.server import fork_request, kill_request, parse_report, run_server, template_request
 from headrace.worker.template import MESSAGE
 
