@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
@@ -162,6 +164,71 @@ def test_sub_flows_belong_to_the_run_that_calls_them(here: Project) -> None:
     assert_owned(headrace.Run("one/1"), "one", 1, "two")
     assert_owned(headrace.Run("two/1"), "two", 2, "one")
     assert not headrace.runs("inner")
+
+
+def test_a_log_handler_of_one_run_tells_the_run_that_logs(here: Project) -> None:
+    logger = logging.getLogger("shared by runs")
+    logger.propagate = False
+    barrier = threading.Barrier(2, timeout=60)
+
+    @flow
+    def one() -> None:
+        handler = logging.StreamHandler(sys.stdout)
+        logger.addHandler(handler)
+        barrier.wait()
+        logger.warning("logged by one")
+        barrier.wait()
+        logger.removeHandler(handler)
+
+    @flow
+    def two() -> None:
+        barrier.wait()
+        logger.warning("logged by two")
+        barrier.wait()
+
+    before = sys.stdout
+    together(one, two)
+    assert sys.stdout is before
+    assert str(headrace.Run("one/1").logs).count("logged by") == str(headrace.Run("two/1").logs).count("logged by") == 1
+    assert "logged by one" in str(headrace.Run("one/1").logs)
+
+
+def test_a_wrapper_around_the_output_does_not_double_it(here: Project) -> None:
+    class Wrapper:
+        def __init__(self, stream: Any) -> None:
+            self._stream = stream
+
+        def write(self, text: str) -> Any:
+            return self._stream.write(text)
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self._stream, name)
+
+    inside, done = threading.Event(), threading.Event()
+
+    @flow
+    def first() -> None:
+        sys.stdout = Wrapper(sys.stdout)
+        inside.set()
+        done.wait(60)
+        sys.stdout = sys.stdout._stream
+
+    @flow
+    def second() -> None:
+        inside.wait(60)
+        print("only once")
+
+    def run_second() -> None:
+        inside.wait(60)
+        second()
+        done.set()
+
+    before = sys.stdout
+    try:
+        together(first, run_second)
+        assert str(headrace.Run("second/1").logs).count("only once") == 1
+    finally:
+        sys.stdout = before
 
 
 def test_what_other_threads_print_goes_to_no_run(here: Project) -> None:

@@ -26,29 +26,27 @@ class FlowOutput:
         self._parts: list[tuple[str, str]] = []
         self._kept = 0
         self._seq = 0
-        self.over = False
         self._others: set[int] = set()
 
     def __enter__(self) -> None:
         self._others = set(sys._current_frames()) - {threading.get_ident()}
+        _live.append(self)
         for name in ("out", "err"):
             stream = getattr(sys, f"std{name}")
-            if stream is not None:  # the process was started with it closed
-                setattr(sys, f"std{name}", _Tee(stream, self, name))
+            if stream is not None and not isinstance(stream, _Tee):  # None: the process was started with it closed
+                setattr(sys, f"std{name}", _Tee(stream, name))
         self._session.loop.sources.append(self.take)
 
     def __exit__(self, *_: object) -> None:
-        # Runs in other threads may have put theirs around ours: whoever is last clears away all that are over.
-        self.over = True
+        _live.remove(self)
         for name in ("stdout", "stderr"):
             stream = getattr(sys, name)
-            while isinstance(stream, _Tee) and stream.output.over:
-                stream = stream.original
-            setattr(sys, name, stream)
+            if isinstance(stream, _Tee) and not _live:  # else the last run puts back what was there before the first
+                setattr(sys, name, stream.original)
 
     def add(self, stream: str, text: str) -> None:
         """Keep some output for the next batch, if it is the run's."""
-        if self.over or not self._is_ours():
+        if not self._is_ours():
             return
         with self._lock:
             self._kept += len(text)
@@ -94,17 +92,39 @@ class FlowOutput:
         return rows
 
 
-class _Tee:
-    """A text stream that also tells ``FlowOutput``; everything else is the original's."""
+#: The outputs of runs that are live in this process.
+_live: list[FlowOutput] = []
 
-    def __init__(self, original: TextIO, output: FlowOutput, name: str) -> None:
+
+class _Writing(threading.local):
+    """Whether this thread is in a write already: something else may have been put around a stream of ours."""
+
+    active = False
+
+
+_writing = _Writing()
+
+
+class _Tee:
+    """A text stream that also tells the runs that are live; everything else is the original's.
+
+    One serves all runs, so that a handler of ``logging`` that keeps the stream goes on telling the right one.
+    """
+
+    def __init__(self, original: TextIO, name: str) -> None:
         self.original = original
-        self.output = output
         self._name = name
 
     def write(self, text: str) -> int:
-        count = self.original.write(text)
-        self.output.add(self._name, text)
+        if _writing.active:
+            return self.original.write(text)
+        _writing.active = True
+        try:
+            count = self.original.write(text)
+        finally:
+            _writing.active = False
+        for output in tuple(_live):
+            output.add(self._name, text)
         return count
 
     def writelines(self, lines: Any) -> None:
