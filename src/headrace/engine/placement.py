@@ -9,7 +9,7 @@ the number of running attempts.
 from __future__ import annotations
 
 import heapq
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Iterator
 
 import msgspec
@@ -61,7 +61,7 @@ class Placement:
         self._running = self._ahead = 0
         #: Attempts that others may wait behind: running, not being killed, not isolated.
         self._hosts = 0
-        self._cores: Counter[float] = Counter()  # how many slots ask for so many cores
+        self._cores: dict[float, int] = {}  # how many slots ask for so many cores
 
     # --- ready tasks ------------------------------------------------------------------------------------------
 
@@ -103,7 +103,7 @@ class Placement:
     def _fits(self, task: Task) -> bool:
         if self.max_parallel and self._running >= self.max_parallel:
             return False
-        if _held_by_policy(task):
+        if task.step.policy.max_parallel and _held_by_policy(task):
             return False
         need, capacity = task.resources, self.capacity
         return (
@@ -129,10 +129,10 @@ class Placement:
     def lease(self, token: int, task: Task, now: float, *, ahead: bool) -> Slot:
         """Give attempt ``token`` of ``task`` what it needs."""
         need = task.resources
-        gpus = tuple(heapq.heappop(self._free_gpus) for _ in range(need.gpu))
+        gpus = tuple([heapq.heappop(self._free_gpus) for _ in range(need.gpu)]) if need.gpu else ()
         slot = self.slots[token] = Slot(task, need, gpus, ahead, now)
         task.step.load.running += 1
-        self._cores[need.cpu] += 1
+        self._cores[need.cpu] = self._cores.get(need.cpu, 0) + 1
         if ahead:
             self._ahead += 1
         else:
@@ -154,7 +154,7 @@ class Placement:
         slot = self.slots.get(token)
         if slot is None or slot.reason:
             return None
-        self._hosts -= _is_host(slot)
+        self._hosts -= not (slot.ahead or slot.task.step.policy.isolated)
         slot.reason = reason
         return slot
 
@@ -165,15 +165,17 @@ class Placement:
             return None
         need = slot.resources
         slot.task.step.load.running -= 1
-        self._cores[need.cpu] -= 1
-        if not self._cores[need.cpu]:
+        alike = self._cores[need.cpu]
+        if alike > 1:
+            self._cores[need.cpu] = alike - 1
+        else:
             del self._cores[need.cpu]
         for gpu in slot.gpus:
             heapq.heappush(self._free_gpus, gpu)
         if slot.ahead:
             self._ahead -= 1
         else:
-            self._hosts -= _is_host(slot)
+            self._hosts -= not (slot.reason or slot.task.step.policy.isolated)
             self._running -= 1
             self.memory -= need.memory
             self.gpu -= need.gpu
@@ -183,14 +185,10 @@ class Placement:
     def _occupy(self, slot: Slot) -> None:
         need = slot.resources
         self._running += 1
-        self._hosts += _is_host(slot)
+        self._hosts += not (slot.reason or slot.task.step.policy.isolated)
         self.cpu += need.cpu
         self.memory += need.memory
         self.gpu += need.gpu
-
-
-def _is_host(slot: Slot) -> bool:
-    return not (slot.ahead or slot.reason or slot.task.step.policy.isolated)
 
 
 def _held_by_policy(task: Task) -> bool:
