@@ -25,6 +25,7 @@ from weakref import WeakKeyDictionary
 from blake3 import blake3
 
 from headrace._base.attributes import instance_dict, own
+from headrace._base.chance import is_unseeded
 from headrace._base.usercode import (
     canonical_name,
     find_user_module,
@@ -449,6 +450,8 @@ class _Walk:
 
     def _reduced(self, value: object) -> bytes:
         """An object by what pickle would make it from again."""
+        if is_unseeded(value):  # each process has another state, which is not a part of the code
+            return _value(b"generator", [_name(value).encode()])
         foreign = not is_user_module(type(value).__module__)
         self._strict += foreign
         try:

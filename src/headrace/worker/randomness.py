@@ -18,9 +18,10 @@ from typing import Any
 
 from blake3 import blake3
 
+from headrace._base import chance
 from headrace._base.usercode import canonical_name, is_user_module, module_file
 from headrace.worker.generator_kinds import Kind, global_generator, kind_of
-from headrace.worker.generators import generators_in
+from headrace.worker.generators import generator_types, generators_in
 
 #: Bytes of a seed.
 SIZE = 16
@@ -158,6 +159,21 @@ def look_at(function: Any, name: str) -> None:
 def take_in(value: object, module: str, name: str) -> None:
     """Take in the generators of a value that a name of a module is bound to from now on."""
     _table.take_in(value, module, name)
+
+
+def is_unseeded(value: object) -> bool:
+    """Whether ``value`` is a generator that was not seeded when the modules were imported."""
+    found = kind_of(value) if isinstance(value, generator_types()) else None
+    if found is None:
+        return False
+    target, kind = found
+    for stream in _table.streams:
+        if stream.target is target:
+            return stream.state is None
+    return not kind.is_seeded(target, _is_written)
+
+
+chance.answer_with(is_unseeded)
 
 
 def holds_generators(value: object) -> bool:
