@@ -121,6 +121,7 @@ class RunDetails(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     sources: dict[str, Blob] = {}  # path relative to ``root`` -> the blob holding the file
     root: str = ""
     git_diff: Blob | None = None  # holds ``git diff HEAD``, when the tree was dirty
+    left_out: dict[str, str] = {}  # what could not be recorded, or not whole, and why
     python: str = ""
     platform: str = ""
     packages: dict[str, str] = {}  # installed distributions: name -> version

@@ -89,6 +89,7 @@ class SurroundingsView(msgspec.Struct, frozen=True, kw_only=True):
     seed: int | None
     git_commit: str
     git_dirty: bool
+    left_out: dict[str, str]
 
 
 class RunView(msgspec.Struct, frozen=True, kw_only=True):
@@ -247,4 +248,5 @@ def surroundings_of(run: RunRecord) -> SurroundingsView:
         seed=details.seed,
         git_commit=run.git_commit,
         git_dirty=run.git_dirty,
+        left_out=details.left_out,
     )

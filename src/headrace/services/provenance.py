@@ -1,8 +1,7 @@
 """What a run records of its surroundings: source files, commit, interpreter, packages, host, user.
 
-``snapshot`` is what a run waits for before it starts, a few milliseconds; ``git_diff`` starts a program and belongs
-in a background thread. Paths are plain strings here and ``platform``, ``importlib.metadata`` and ``getpass`` are
-avoided: each of them alone would take longer than all the rest.
+``surroundings`` looks in a thread beside the run. Paths are plain strings here and ``platform``, ``importlib.metadata``
+and ``getpass`` are avoided: each of them alone would take longer than all the rest.
 """
 
 # ruff: noqa: PTH100, PTH109, PTH110, PTH112, PTH113, PTH118, PTH120, PTH123 - see above
@@ -27,7 +26,6 @@ from headrace.stores.artifacts.protocol import ArtifactStore
 from headrace.worker import secrets
 
 SOURCE_LIMIT = 1 << 20
-DIFF_LIMIT = 8 << 20
 _ROOT_MARKS = (".git", "pyproject.toml", "setup.py", ".headrace")
 
 #: Installed packages by the folders that were looked through: they do not change under a running process.
@@ -185,40 +183,8 @@ def _lines(path: str) -> Iterator[str]:
         return
 
 
-def git_diff(root: str) -> bytes | None:
-    """What tracked files differ in from the commit, as ``git diff HEAD`` says it; ``b""`` when the tree is clean.
-
-    None when there is no repository, no commit or no git. Takes as long as git does, up to ten seconds: for a
-    background thread. A diff over 8 MiB is cut off there.
-    """
-    if not git_commit(root):
-        return None
-    import subprocess
-
-    command = ["git", "-C", root, "diff", "HEAD", "--no-color", "--no-ext-diff", "--no-textconv"]
-    # Without the optional lock, a git of the user's that runs at the same time does not fail.
-    environment = {**os.environ, "GIT_OPTIONAL_LOCKS": "0"}
-    try:
-        done = subprocess.run(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            env=environment,
-            timeout=10,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    if done.returncode != 0:
-        return None
-    if len(done.stdout) > DIFF_LIMIT:
-        return done.stdout[:DIFF_LIMIT] + b"\n... cut off here\n"
-    return done.stdout
-
-
 def with_diff(details: RunDetails, diff: bytes | None, store: ArtifactStore) -> RunDetails:
-    """``details`` with the answer of ``git_diff`` kept in ``store``; raises StoreError."""
+    """``details`` with ``diff`` kept in ``store``; raises StoreError."""
     if diff:
         diff = redact(diff.decode(errors="surrogateescape")).encode(errors="surrogateescape")
     if not diff:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -39,6 +38,7 @@ from headrace.model.states import AttemptState, RunState, TaskState
 from headrace.services import provenance
 from headrace.services.codeparts import CodeBook
 from headrace.services.driverstore import driver_store
+from headrace.services.surroundings import Surroundings
 from headrace.stores import codecs
 from headrace.stores.artifacts.protocol import ArtifactStore
 from headrace.stores.metadata.protocol import MetadataStore, NewRun, RunChange, Write
@@ -97,7 +97,8 @@ class Session:
         self.finished = False
         self._lease = lease
         self._step_ids = 0
-        self._background: threading.Thread | None = None
+        self._surroundings: Surroundings | None = None
+        self._began = time.time()
 
     def step(
         self,
@@ -152,27 +153,14 @@ class Session:
         writes += [Tag(run_id, name, value) for name, value in new.tags]
         if writes:
             self.loop.write(*writes)
-        self._background = threading.Thread(
-            target=self._record_surroundings, args=(new,), name="headrace-provenance", daemon=True
+        self._surroundings = Surroundings(
+            run_id,
+            self.stores.artifacts,
+            lambda: provenance.snapshot(new.entry.rpartition(":")[0], self.stores.artifacts, new.files),
+            self.loop.write_soon,
+            lambda details: msgspec.structs.replace(details, seed=self.seed),
         )
-        self._background.start()
-
-    def _record_surroundings(self, new: NewSession) -> None:
-        artifacts = self.stores.artifacts
-        try:
-            shot = provenance.snapshot(new.entry.rpartition(":")[0], artifacts, new.files)
-            diff = provenance.git_diff(shot.details.root) if shot.git_commit else None
-            details = provenance.with_diff(shot.details, diff, artifacts)
-            self.loop.write(
-                RunChange(
-                    run_id=self.run.id,
-                    details=_encode(msgspec.structs.replace(details, seed=self.seed)),
-                    git_commit=shot.git_commit,
-                    git_dirty=bool(diff),
-                )
-            )
-        except Exception:  # no reason for a run to fail; what broke its loop is told where the flow waits
-            return
+        self._surroundings.start()
 
     def finish(
         self,
@@ -197,8 +185,8 @@ class Session:
             except Exception as failure:
                 problem = failure
                 state, error = RunState.FAILED, f"the flow's result: {failure}"
-        if self._background is not None:
-            self._background.join()
+        if self._surroundings is not None:
+            self._surroundings.finish(time.time() - self._began)
         if state is RunState.SUCCEEDED:
             writes += self._stale()
         writes.append(

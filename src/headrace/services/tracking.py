@@ -23,6 +23,7 @@ from headrace.model.records import FLOW_TASK, Lease, RunRecord
 from headrace.model.states import RunState
 from headrace.services import provenance, threads
 from headrace.services.session import Stores, lease_name
+from headrace.services.surroundings import Surroundings
 from headrace.stores.metadata.protocol import MetadataStore, NewRun, RunChange, Write
 from headrace.worker.context import TrackBuffer
 
@@ -192,7 +193,7 @@ class TrackedRun:
         self.log = _BeatingLog(run, stores, self.write)
         self._stores = stores
         self._lease = lease
-        self._background: threading.Thread | None = None
+        self._surroundings: Surroundings | None = None
 
     def write(self, *writes: Write) -> None:
         """Commit under the lease, which this extends; raises StoreError or LeaseLostError."""
@@ -202,18 +203,11 @@ class TrackedRun:
 
     def record_surroundings(self, file: str) -> None:
         """Write down, beside the run, what it runs in; ``file`` is that of the script."""
-        self._background = threading.Thread(
-            target=self._surroundings, args=(file,), name="headrace-provenance", daemon=True
-        )
-        self._background.start()
-
-    def _surroundings(self, file: str) -> None:
         artifacts = self._stores.artifacts
-        with contextlib.suppress(HeadraceError):  # no reason for the user's script to fail
-            shot = provenance.snapshot(file, artifacts)
-            diff = provenance.git_diff(shot.details.root) if shot.git_commit else None
-            details = msgspec.msgpack.encode(provenance.with_diff(shot.details, diff, artifacts))
-            self.write(RunChange(run_id=self.run.id, details=details, git_commit=shot.git_commit, git_dirty=bool(diff)))
+        self._surroundings = Surroundings(
+            self.run.id, artifacts, lambda: provenance.snapshot(file, artifacts), self.write
+        )
+        self._surroundings.start()
 
     def finish(self, state: RunState, error: str = "", traceback: str = "") -> None:
         """Write all that was logged and how the run ended, and give the lease up.
@@ -222,8 +216,8 @@ class TrackedRun:
             StoreError, LeaseLostError: something of it cannot be written.
         """
         try:
-            if self._background is not None:
-                self._background.join()
+            if self._surroundings is not None:
+                self._surroundings.finish(time.time() - self.run.started)
             self.log.close()
             line = shorten(error, ERROR_LINE)
             self.write(

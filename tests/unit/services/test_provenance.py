@@ -15,7 +15,6 @@ from headrace.model.values import Blob
 from headrace.services.provenance import (
     environment_digest,
     git_commit,
-    git_diff,
     installed_packages,
     project_root,
     snapshot,
@@ -147,26 +146,16 @@ def test_the_commit_is_read_in_every_form(repository: Path, tmp_path: Path) -> N
 
 def test_no_commit_where_there_is_none(tmp_path: Path) -> None:
     assert git_commit(str(tmp_path)) == ""
-    assert git_diff(str(tmp_path)) is None
     git(tmp_path, "init", "-q")
     assert git_commit(str(tmp_path)) == ""
-    assert git_diff(str(tmp_path)) is None
 
 
-def test_the_diff_is_kept_when_there_is_one(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_diff_is_kept_when_there_is_one(repository: Path) -> None:
     kept = Kept()
     store: ArtifactStore = kept  # type: ignore[assignment]
     details = RunDetails()
-    assert git_diff(str(repository)) == b""
-    assert with_diff(details, git_diff(str(repository)), store) is details
-    (repository / "train.py").write_text("x = 2\n")
-    diff = git_diff(str(repository / "sub"))
-    assert diff is not None
-    assert b"+x = 2" in diff
-    kept_diff = with_diff(details, diff, store).git_diff
+    assert with_diff(details, b"", store) is details
+    assert with_diff(details, None, store) is details
+    kept_diff = with_diff(details, b"+x = 2", store).git_diff
     assert kept_diff is not None
-    assert kept.blobs[kept_diff.digest] == diff
-    monkeypatch.setattr(provenance, "DIFF_LIMIT", 10)
-    assert git_diff(str(repository)) == diff[:10] + b"\n... cut off here\n"
-    monkeypatch.setenv("PATH", "")
-    assert git_diff(str(repository)) is None
+    assert kept.blobs[kept_diff.digest] == b"+x = 2"

@@ -102,6 +102,7 @@ def _print_run(view: RunView) -> None:
             ("python", where.python + (f" with {where.packages} packages" if where.packages else "")),
             ("seed", "" if where.seed is None else str(where.seed)),
             ("git", commit if where.git_commit else ""),
+            ("left out", "; ".join(f"{what}: {why}" for what, why in where.left_out.items())),
         ]
     )
     if run.params:

@@ -1,0 +1,103 @@
+"""Recording what a run runs in, in a thread beside it: nothing of it may hold up the run or be lost without a word."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+import msgspec
+
+from headrace.model.records import RunDetails
+from headrace.services import provenance
+from headrace.services.gitdiff import Diff, GitDiff
+from headrace.stores.artifacts.protocol import ArtifactStore
+from headrace.stores.metadata.protocol import RunChange
+
+#: The end of a run waits so long for what was looked up at its start.
+_LOOK_SECONDS = 10.0
+#: ... and so long for the diff, or a quarter of the run's time where that is more, up to ``_MOST_SECONDS``.
+_DIFF_SECONDS = 0.1
+_MOST_SECONDS = 1.0
+
+
+class Surroundings:
+    """What one run runs in.
+
+    ``record`` writes a change of the run, ``adjust`` adds to the details what else is known.
+    """
+
+    def __init__(
+        self,
+        run_id: int,
+        artifacts: ArtifactStore,
+        look: Callable[[], provenance.Snapshot],
+        record: Callable[[RunChange], None],
+        adjust: Callable[[RunDetails], RunDetails] = lambda details: details,
+    ) -> None:
+        self._run_id = run_id
+        self._artifacts = artifacts
+        self._look = look
+        self._record = record
+        self._adjust = adjust
+        self._looked = threading.Event()
+        self._diff: GitDiff | None = None
+        self._over = False
+        self._thread = threading.Thread(target=self._main, name="headrace-provenance", daemon=True)
+
+    def start(self) -> None:
+        """Begin to look around."""
+        self._thread.start()
+
+    def finish(self, ran: float) -> None:
+        """The run ends, after ``ran`` seconds: leave out what is not known within a moment."""
+        self._looked.wait(_LOOK_SECONDS)
+        self._thread.join(min(_MOST_SECONDS, max(_DIFF_SECONDS, ran / 4)))
+        if self._thread.is_alive():
+            diff = self._diff
+            if diff is not None:
+                diff.stop()
+            self._thread.join(_MOST_SECONDS)
+        self._over = True
+
+    def _main(self) -> None:
+        try:
+            shot = self._look()
+            self._diff = GitDiff(shot.details.root) if shot.git_commit else None
+            self._write(shot, Diff(None))
+        except Exception as error:  # no reason for a run to fail
+            self._note(error, RunDetails(), "surroundings")
+            return
+        finally:
+            self._looked.set()
+        if self._diff is not None:
+            try:
+                self._write(shot, self._diff.read())
+            except Exception as error:
+                self._note(error, shot.details, "git diff")
+
+    def _write(self, shot: provenance.Snapshot, diff: Diff) -> None:
+        if self._over:
+            return
+        details = provenance.with_diff(shot.details, diff.content, self._artifacts)
+        if diff.left_out:
+            details = msgspec.structs.replace(details, left_out={"git diff": diff.left_out})
+        self._record(
+            RunChange(
+                run_id=self._run_id,
+                details=msgspec.msgpack.encode(self._adjust(details)),
+                git_commit=shot.git_commit,
+                git_dirty=bool(diff.content),
+            )
+        )
+
+    def _note(self, error: Exception, details: RunDetails, what: str) -> None:
+        """Say in the log, and in the record where that is possible, that ``what`` is missing and why."""
+        import logging
+
+        logging.getLogger("headrace").warning("the %s of run %d cannot be recorded: %r", what, self._run_id, error)
+        details = msgspec.structs.replace(details, left_out={what: f"{type(error).__name__}: {error}"})
+        details = self._adjust(details)
+        try:
+            self._record(RunChange(run_id=self._run_id, details=msgspec.msgpack.encode(details)))
+        except Exception:  # the store is what failed; the log has it
+            logging.getLogger("headrace").debug("nor can that be recorded", exc_info=True)
