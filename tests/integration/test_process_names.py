@@ -185,6 +185,27 @@ CASES = {
         "import pandas as pd\nF = pd.DataFrame({'a': [1, 2]})\nSTEP\ndef see(i):\n    return F.to_dict('list')\n",
         "out = [see(0)]\nF['b'] = 3\nout.append(see(1))\nF.loc[0, 'a'] = 9\nreturn out + [see(2)]",
     ),
+    "containers of the standard library": (
+        "import argparse, collections, enum\nARGS = argparse.Namespace(x=1)\nD = collections.defaultdict(list)\n"
+        "O = collections.OrderedDict(a=1)\nQ = collections.deque([1], maxlen=3)\nT = (1, [2])\n"
+        "class Mode(enum.Enum):\n    A = 1\n    B = 2\nMODE = Mode.A\nSTEP\ndef see(i):\n"
+        "    return ARGS.x, dict(D), list(O.items()), list(Q), list(T[1]), MODE.name\n",
+        "global MODE\nout = [see(0)]\nARGS.x = 2\nD['k'].append(1)\nO['b'] = 2\nO.move_to_end('a')\nQ.append(5)\n"
+        "T[1].append(9)\nMODE = Mode.B\nout.append(see(1))\nQ.popleft()\nreturn out + [see(2)]",
+    ),
+    "classes with bases, slots and a metaclass": (
+        "class Meta(type):\n    @property\n    def v(cls): return cls._v\nclass K(metaclass=Meta):\n    _v = 1\n"
+        "class Base:\n    tag = 'b'\nclass Sub(Base):\n    pass\nclass S:\n    __slots__ = ('a',)\n"
+        "SLOT = S()\nSLOT.a = 1\n"
+        "STEP\ndef see(i):\n    return K.v, Sub.tag, SLOT.a\n",
+        "out = [see(0)]\nK._v = 2\nBase.tag = 'c'\nout.append(see(1))\nSLOT.a = 3\nreturn out + [see(2)]",
+    ),
+    "decorated helper": (
+        "import functools\nEXTRA = 0\ndef decorate(f):\n    @functools.wraps(f)\n    def inner(*a):\n"
+        "        return f(*a) + EXTRA\n    return inner\n@decorate\ndef helper(x):\n    return x\nSTEP\ndef see(i):\n"
+        "    return helper(1)\n",
+        "global EXTRA\nout = [see(0)]\nEXTRA = 10\nreturn out + [see(1)]",
+    ),
     "map takes the values of its call": (
         "K = 1\nSTEP\ndef see(i):\n    return K * i\n",
         "global K\na = see.map([1, 2, 3])\nK = 10\nb = see.map([1, 2, 3])\nreturn headrace_results(a, b)",

@@ -440,3 +440,64 @@ def test_arguments_that_a_file_reads_when_it_is_imported_are_the_flows(project: 
     """
     for one in ("forked", "fresh"):
         assert _run(project, text, KINDS[one], "--rate", "5") == [5, 6], one
+
+
+def test_script_whose_name_is_no_module_sees_the_values_of_its_call(project: Project) -> None:
+    text = """
+    import json
+    LIMIT, NAMES = 1, []
+
+    def helper():
+        return LIMIT, list(NAMES)
+
+    @STEP
+    def see(i):
+        return helper()
+
+    @flow
+    def main():
+        global LIMIT
+        LIMIT = 2
+        NAMES.append("a")
+        first = see(0)
+        LIMIT = 3
+        return first, see(1)
+
+    if __name__ == "__main__":
+        THREAD
+        print(json.dumps(main()))
+    """
+    for one in ("forked", "fresh"):
+        thread, decorator = KINDS[one]
+        done = project.run(text.replace("@STEP", decorator).replace("THREAD", thread or "pass"), name="my-flow.py")
+        assert json.loads(done.out) == [[2, ["a"]], [3, ["a"]]], done.err
+
+
+def test_proxies_that_stand_for_nothing_are_left_alone(project: Project, kind: tuple[str, str]) -> None:
+    text = """
+    import json
+
+    class Proxy:
+        @property
+        def __class__(self):
+            raise RuntimeError("no request")
+        def __getattr__(self, name):
+            raise RuntimeError("no request")
+
+    REQUEST, COUNT = Proxy(), 1
+
+    @STEP
+    def see(i):
+        return REQUEST is None, COUNT
+
+    @flow
+    def main():
+        global COUNT
+        COUNT = 2
+        return see(0)
+
+    if __name__ == "__main__":
+        THREAD
+        print(json.dumps(main()))
+    """
+    assert _run(project, text, kind) == [False, 2]

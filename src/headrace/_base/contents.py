@@ -55,10 +55,13 @@ def contents_of(value: object) -> Contents | None:
     kind = type(value)
     if kind in _ATOMS or _left_alone(kind):
         return None
-    if isinstance(value, tuple) and kind is tuple and _ATOMS.issuperset(map(type, value)):
+    if kind is tuple and _ATOMS.issuperset(map(type, value)):  # type: ignore[call-overload]
         return None
     found = Contents()
-    _gather(value, found)
+    try:
+        _gather(value, found)
+    except Exception:  # a class of the user's may do anything when it is looked at
+        return None
     return found if found.objects or found.data else None
 
 
@@ -115,16 +118,16 @@ def _ends(children: Any, into: Contents) -> list[object]:
 def _parts(value: Any, into: Contents) -> list[Any]:
     """Sized collections of the objects that ``value`` holds; memory goes to ``into``."""
     parts: list[Any] = []
-    if isinstance(value, dict):
-        parts += (value.keys(), value.values())
-    elif isinstance(value, (list, tuple, set, deque)):
+    kind = type(value)  # never ``isinstance``, which asks a proxy for what it stands for
+    if issubclass(kind, dict):
+        parts += (dict.keys(value), dict.values(value))
+    elif issubclass(kind, (list, tuple, set, deque)):
         parts.append(value)
-    elif isinstance(value, bytearray):
+    elif issubclass(kind, bytearray):
         into.data.append(_digest(memoryview(value), into))
-    elif isinstance(value, MappingProxyType):
+    elif kind is MappingProxyType:
         parts += (value.keys(), value.values())
     else:
-        kind = type(value)
         library = _LIBRARIES.get(kind.__module__.partition(".")[0])
         known = library(value, into) if library is not None else None
         if known is not None:
@@ -135,7 +138,7 @@ def _parts(value: Any, into: Contents) -> list[Any]:
         own = None
     if own:
         parts += (own.keys(), own.values())
-    slots = [] if type(value).__module__ == "builtins" else _slots(value)
+    slots = [] if kind.__module__ == "builtins" else _slots(value)
     if slots:
         parts.append(slots)
     return parts

@@ -164,8 +164,8 @@ def find_place(place: Place) -> Any:
     """What is at ``place`` here, in a module that is loaded; None when nothing is."""
     found: Any = sys.modules.get(place.module)
     for part in place.path.split(".") if place.path else ():
-        found = found.__dict__.get(part) if found is not None and hasattr(found, "__dict__") else None
-        if isinstance(found, (staticmethod, classmethod)):
+        found = found.__dict__.get(part) if issubclass(type(found), (ModuleType, type)) else None
+        if issubclass(type(found), (staticmethod, classmethod)):
             found = found.__func__
     for _ in range(place.depth):
         found = getattr(found, "__wrapped__", None)

@@ -10,7 +10,7 @@ import contextlib
 import os
 import sys
 from collections.abc import Callable, Iterable
-from types import CellType, FunctionType
+from types import CellType, FunctionType, ModuleType
 from typing import Any
 
 from headrace._base.contents import Contents, contents_of
@@ -77,19 +77,19 @@ class Snapshot:
     def __init__(self) -> None:
         self._kept: dict[tuple[int, str], tuple[object, dict[str, tuple[object, Contents | None]]]] = {}
         for name, module in list(sys.modules.items()):
-            space = getattr(module, "__dict__", None)
-            if not isinstance(space, dict) or (id(space), "global") in self._kept or not is_user_module(name):
+            space = module.__dict__ if isinstance(module, ModuleType) else None
+            if space is None or (id(space), "global") in self._kept or not is_user_module(name):
                 continue
             self._keep(space, "global", space)
             for value in list(space.values()):
-                if isinstance(value, type) and value.__module__ == space.get("__name__"):
+                if issubclass(type(value), type) and value.__module__ == space.get("__name__"):
                     self._keep(value, "class", value.__dict__)
                     for member in list(value.__dict__.values()):
                         self._keep_function(member)
                 self._keep_function(value)
 
-    def _keep_function(self, function: object) -> None:
-        if not isinstance(function, FunctionType) or (id(function), "cell") in self._kept:
+    def _keep_function(self, function: Any) -> None:
+        if type(function) is not FunctionType or (id(function), "cell") in self._kept:
             return
         cells = {}
         for index, cell in enumerate(function.__closure__ or ()):

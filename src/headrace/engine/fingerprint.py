@@ -174,10 +174,10 @@ def _is_user_function(function: FunctionType) -> bool:
 
 def is_users_own(value: object) -> bool:
     """Whether ``value``, found in a module of a library, was put there by the user: a function or object of theirs."""
-    if isinstance(value, FunctionType):
+    if type(value) is FunctionType:
         name = value.__globals__.get("__name__")
     else:
-        name = (value if isinstance(value, type) else type(value)).__module__
+        name = (value if issubclass(type(value), type) else type(value)).__module__
     return isinstance(name, str) and name in sys.modules and is_user_module(name)
 
 
@@ -320,17 +320,17 @@ class _Walk:
 
     def _chain(self, namespace: Mapping[str, object], chain: tuple[str, ...]) -> bytes:
         """A global with the attributes taken from it, followed as far as they are user modules."""
-        value = namespace.get(chain[0], ABSENT)
+        value: Any = namespace.get(chain[0], ABSENT)
         name = chain[0]
         for attribute in chain[1:]:
-            if not isinstance(value, ModuleType):
+            if not issubclass(type(value), ModuleType):
                 break
             inner = value.__dict__.get(attribute, ABSENT)
             foreign = not is_user_module(value.__name__)
             if foreign and not is_users_own(inner):
                 self._note(namespace, name, value)
                 self._note(value.__dict__, attribute, inner)
-                return b"module" + value.__name__.encode()
+                return b"module" + str(value.__name__).encode()
             if inner is ABSENT:
                 self._note(value.__dict__, attribute, inner)
                 break
@@ -365,6 +365,12 @@ class _Walk:
         kind = type(value)
         if kind in _SCALARS:
             return b"=" + _dump(value)
+        try:
+            value.__class__  # noqa: B018
+        except Exception:  # a proxy that stands for nothing now: whatever asks for its class raises this
+            if self._strict:
+                raise _Opaque(kind.__qualname__) from None
+            return b"opaque" + _name(kind).encode()
         if isinstance(value, FunctionType):
             return self._encode_function(value)
         if isinstance(value, type):

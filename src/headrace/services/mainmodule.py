@@ -29,21 +29,23 @@ def canonical_main() -> str:
     return name
 
 
-def _rename(value: object, name: str) -> None:
+def _rename(value: Any, name: str) -> None:
     """Set the module of what was defined in ``__main__``, methods and nested classes included."""
-    if isinstance(value, (staticmethod, classmethod)):
+    kind = type(value)  # not ``isinstance``, which asks a proxy for what it stands for
+    if issubclass(kind, (staticmethod, classmethod)):
         value = value.__func__
-    if isinstance(value, property):
+        kind = type(value)
+    if issubclass(kind, property):
         for accessor in (value.fget, value.fset, value.fdel):
             _rename(accessor, name)
-    elif isinstance(value, (FunctionType, type)):
+    elif issubclass(kind, (FunctionType, type)):
         if value.__module__ != "__main__":
             return
         value.__module__ = name
-        inner = value.__dict__.get("__wrapped__") if isinstance(value, FunctionType) else None
+        inner = value.__dict__.get("__wrapped__") if kind is FunctionType else None
         for member in (inner,) if inner is not None else value.__dict__.copy().values():
             _rename(member, name)
-    elif not isinstance(value, ModuleType):
+    elif not issubclass(kind, ModuleType):
         _rename_wrapper(value, name)
 
 

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from headrace.frontends.native.steps import Step
     from headrace.services.session import Session
 
+#: Of ``Reached.within``.
+_OWN_PLACE, _PART = -1, -2
 #: ``Step`` objects that are known by identity.
 _KNOWN_STEPS = 1_000
 #: Sets of values of one step that are remembered, so that a flow that goes to and fro defines each once.
@@ -186,7 +188,7 @@ class Definer:
         """
         function = step.__wrapped__
         importable = place_of(function) is not None
-        as_made = importable or registry.as_registered(step.slot)
+        as_made = importable or (registry.as_registered(step.slot) and self._as_forked(code.reached))
         bindings, values = self._bindings(name, code.reached)
         return Define(
             step=number,
@@ -204,12 +206,17 @@ class Definer:
             surroundings=around,
         )
 
+    def _as_forked(self, reached: Sequence[Reached]) -> bool:
+        """Whether names that have no place of their own are bound as they were when the workers began."""
+        snapshot = self._snapshot
+        return snapshot is not None and all(snapshot.same(one) for one in reached if one.within == _PART)
+
     def _bindings(self, step: str, reached: Sequence[Reached]) -> tuple[tuple[Binding, ...], Packed | None]:
         carriers = {one.within for one in reached if one.within >= 0 and one.kind != "global"}
         found: list[Binding] = []
         values: list[object] = []
         for at, one in enumerate(reached):
-            place = _place(one) if one.within == -1 else None
+            place = _place(one) if one.within == _OWN_PLACE else None
             if place is not None and (is_user_module(place.module) or is_users_own(one.value)):
                 binding = self._binding(step, one, place, len(values), carries=at in carriers)
                 if binding is not None:
@@ -260,12 +267,13 @@ def _place(one: Reached) -> Place | None:
 
 def _may_differ(one: Reached) -> bool:
     """Whether a name whose value is not data may be bound to something else where its module was imported."""
-    value = one.value
-    if isinstance(value, ModuleType):
+    value: Any = one.value
+    kind = type(value)  # not ``isinstance``, which asks a proxy for what it stands for
+    if issubclass(kind, ModuleType):
         return False
     if one.kind == "class":
-        return isinstance(value, FunctionType)
-    if isinstance(value, (FunctionType, type)):
+        return kind is FunctionType
+    if issubclass(kind, (FunctionType, type)):
         return is_user_module(value.__module__) if isinstance(value.__module__, str) else False
     return not isinstance(own(value, "__qualname__"), str)  # a step, a cached or built-in function
 
@@ -274,7 +282,7 @@ def _is_at(one: Reached, place: Place) -> bool:
     """Whether the value was defined under that very name."""
     path = f"{place.path}.{one.name}" if place.path else one.name
     value: Any = one.value
-    if isinstance(value, FunctionType) and one.kind == "class":
+    if type(value) is FunctionType and one.kind == "class":
         return value.__qualname__ == path and canonical_name(value.__module__) == place.module
     return find_place(Place(place.module, path)) is value and place_of(value) == Place(place.module, path)
 
