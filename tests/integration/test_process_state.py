@@ -501,3 +501,59 @@ def test_proxies_that_stand_for_nothing_are_left_alone(project: Project, kind: t
         print(json.dumps(main()))
     """
     assert _run(project, text, kind) == [False, 2]
+
+
+def test_what_only_the_program_defines_travels(project: Project, kind: tuple[str, str]) -> None:
+    text = """
+    import json
+    REGISTRY = {}
+    OPTIONS = None
+
+    def score(x):
+        return x
+
+    @STEP
+    def see(i):
+        return score(10), sorted((k, f(1)) for k, f in REGISTRY.items()), OPTIONS and (OPTIONS.rate, OPTIONS.twice())
+
+    @flow
+    def main():
+        return see(0)
+
+    if __name__ == "__main__":
+        # what follows is not there in a worker that imports the file
+        def register(f):
+            REGISTRY[f.__name__] = f
+            return f
+
+        class Options:
+            rate = 3
+
+            def twice(self):
+                return 2 * self.rate
+
+        @register
+        def plus(x):
+            return x + offset()
+
+        def offset():
+            return 100
+
+        def better(x):
+            return offset() + x
+
+        @STEP
+        def late(i):
+            return offset() + i
+
+        @flow
+        def other():
+            return late(1), see(1)
+
+        REGISTRY["minus"] = lambda x: -x
+        OPTIONS, score = Options(), better
+        THREAD
+        print(json.dumps([main(), other()]))
+    """
+    seen = [110, [["minus", -1], ["plus", 101]], [3, 6]]
+    assert _run(project, text, kind) == [seen, [101, seen]]

@@ -148,7 +148,7 @@ def place_of(thing: Any) -> Place | None:
         return None
     module = sys.modules.get(canonical_name(name))
     home = place_of_namespace(module.__dict__) if module is not None else None
-    if home is None:
+    if home is None or is_guarded(thing):
         return None
     found = find_place(Place(home.module, path))
     for depth in range(8):
@@ -158,6 +158,39 @@ def place_of(thing: Any) -> Place | None:
         if found is None:
             break
     return None
+
+
+def is_guarded(thing: Any) -> bool:
+    """Whether a function or class is defined under ``if __name__ == "__main__":``: an import does not make it."""
+    main = sys.modules.get("__main__")
+    if main is None or canonical_name(thing.__module__) != main_name():
+        return False
+    return thing.__qualname__.partition(".")[0] in _guarded_names(module_file(main))
+
+
+@functools.cache
+def _guarded_names(path: str) -> frozenset[str]:
+    """Functions and classes that the file defines under ``if __name__ ...:``, directly."""
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:  # noqa: PTH123
+            lines = file.read().splitlines()
+    except OSError:
+        return frozenset()
+    names: set[str] = set()
+    margin: int | None = None  # of the statements under the guard, None outside of it
+    for line in lines:
+        text = line.lstrip()
+        indent = len(line) - len(text)
+        if text and not indent and text[0] != "#":
+            margin = -1 if text.startswith("if __name__") else None
+        elif text and margin is not None and text[0] != "#":
+            margin = indent if margin < 0 else margin
+            words = text.replace("(", " ").replace(":", " ").split()
+            if indent == margin and words[:1] == ["async"]:
+                del words[0]
+            if indent == margin and len(words) > 1 and words[0] in ("def", "class"):
+                names.add(words[1])
+    return frozenset(names)
 
 
 def find_place(place: Place) -> Any:

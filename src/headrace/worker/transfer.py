@@ -17,7 +17,7 @@ from typing import Any
 
 from blake3 import blake3
 
-from headrace._base.usercode import place_of_namespace
+from headrace._base.usercode import is_guarded, place_of_namespace
 from headrace.model.values import Blob, Packed
 from headrace.stores import codecs
 from headrace.stores.artifacts.protocol import ArtifactStore, Buffer
@@ -60,7 +60,16 @@ def dumps(function: object) -> bytes:
 
 @functools.cache
 def _pickler() -> Any:
+    from cloudpickle.cloudpickle import _dynamic_class_reduce
+
     class Transfer(by_value_pickler()):  # type: ignore[misc]
+        def reducer_override(self, obj: Any) -> Any:
+            if type(obj) is FunctionType and is_guarded(obj):
+                return self._dynamic_function_reduce(obj)
+            if issubclass(type(obj), type) and is_guarded(obj):
+                return _dynamic_class_reduce(obj)
+            return super().reducer_override(obj)
+
         def _dynamic_function_reduce(self, function: FunctionType) -> Any:
             reduced = super()._dynamic_function_reduce(function)
             place = place_of_namespace(function.__globals__)
