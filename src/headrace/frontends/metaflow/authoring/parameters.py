@@ -57,8 +57,14 @@ class ParameterContext(NamedTuple):
     configs: Any
 
 
-#: What ``click`` takes for an option beside what ``Parameter`` names; accepted, and two of them honoured.
-_OPTIONS = frozenset(["multiple", "hidden", "metavar", "show_envvar", "confirmation_prompt", "hide_input"])
+#: What ``click`` takes for an option beside what ``Parameter`` names; see ``commands.parameteroptions``.
+_OPTIONS = frozenset(
+    [
+        *("is_flag", "flag_value", "count", "nargs", "multiple", "envvar", "show_envvar", "allow_from_autoenv"),
+        *("prompt", "hide_input", "confirmation_prompt", "callback", "hidden", "metavar", "is_eager"),
+        *("autocompletion", "show_choices"),  # of no effect
+    ]
+)
 
 
 class Parameter:
@@ -119,8 +125,13 @@ class Parameter:
         for field in ("show_default", "separator", "required"):
             if callable(getattr(self, field)):
                 raise MetaflowException(f"Parameter *{name}*: Field '{field}' cannot have a function as its value")
-        if not (self.kind is JSONType or callable(self.kind)):
+        kinds = self.kind if isinstance(self.kind, tuple) else (self.kind,)
+        if not all(one is JSONType or callable(one) for one in kinds):
             raise MetaflowException(f"Parameter *{name}*: its type is {self.kind!r}, which is no type.")
+        if self.is_flag and self.counts:
+            raise MetaflowException(f"Parameter *{name}* cannot be a flag and be counted: give is_flag or count.")
+        if not isinstance(self.nargs, int) or self.nargs < 1:
+            raise MetaflowException(f"Parameter *{name}*: nargs is {self.nargs!r}, it must be a number from 1.")
         if self.separator and not (self.kind is str and isinstance(self.default, str | None)):
             raise MetaflowException(f"Parameter *{name}*: Separator is only allowed for string parameters.")
 
@@ -129,7 +140,9 @@ class Parameter:
         """Its type: as given, else that of the default, else str."""
         if self.type is not None:
             return self.type
-        return str if self.default is None or callable(self.default) else type(self.default)
+        if self.default is None or callable(self.default):
+            return str
+        return type(self.default)
 
     @property
     def is_string_type(self) -> bool:
@@ -140,6 +153,49 @@ class Parameter:
     def is_multiple(self) -> bool:
         """Whether it may be given several times, so that its value is a tuple."""
         return bool(self.more.get("multiple"))
+
+    @property
+    def is_flag(self) -> bool:
+        """Whether its option takes no value; ``activation`` is the value if it is given."""
+        flag = self.more.get("is_flag")
+        return self.more.get("flag_value") is not None if flag is None else bool(flag)
+
+    @property
+    def activation(self) -> Any:
+        """The value of a flag that is given."""
+        value = self.more.get("flag_value")
+        return not self.default if value is None else value
+
+    @property
+    def is_bool_flag(self) -> bool:
+        """Whether it is a flag that is on or off."""
+        return self.is_flag and self.kind is bool and isinstance(self.activation, bool)
+
+    @property
+    def counts(self) -> bool:
+        """Whether its value is how often it is given."""
+        return bool(self.more.get("count"))
+
+    @property
+    def nargs(self) -> Any:
+        """How many words follow its option each time."""
+        kind = self.kind
+        given = self.more.get("nargs")
+        return len(kind) if isinstance(kind, tuple) else 1 if given is None else given
+
+    @property
+    def _depth(self) -> int:
+        """How deep its value is a tuple."""
+        return int(self.nargs != 1) + self.is_multiple
+
+    def cut(self, text: str) -> Any:
+        """One text, as from the environment, that stands for all the words of its option."""
+        if not self._depth:
+            return text
+        words = text.split()
+        if self._depth == 1:
+            return words
+        return [words[at : at + self.nargs] for at in range(0, len(words), self.nargs)]
 
     def resolve_default(self, context: ParameterContext) -> Any:
         """The default, with the function behind it called if there is one.
@@ -152,7 +208,11 @@ class Parameter:
         value = self.default
         if callable(value) and not isinstance(value, type):
             value = self._fitting(_called(self, context))
-        return None if value is None else self.convert(value)
+        if self.is_flag and not self.is_bool_flag:
+            return self.activation if value else None
+        if value is None and (self.is_bool_flag or self.counts):
+            value = False if self.is_flag else 0
+        return self.convert(value)
 
     def _fitting(self, value: Any) -> Any:
         """What the function behind the default returned, if it may return that."""
@@ -174,14 +234,27 @@ class Parameter:
         Raises:
             ValueError: it does not fit the type; ParameterFieldTypeMismatch: it is no text, and not of the type.
         """
-        if self.is_multiple and isinstance(value, (list, tuple)):
-            return tuple([self.parse(one) for one in value])
-        value = self.parse(value)
+        value = self._converted(value, self._depth)
         return value.split(self.separator) if self.separator and value and isinstance(value, str) else value
+
+    def _converted(self, value: Any, depth: int) -> Any:
+        if not depth:
+            return None if value is None else self.parse(value)
+        try:
+            items = tuple(value or ())
+        except TypeError:
+            raise ParameterFieldTypeMismatch(
+                f"The default of the Parameter *{self.name}* is {value!r}, but it has several values: give a list."
+            ) from None
+        if depth == 1 and isinstance(self.kind, tuple):
+            return tuple([self._parsed(one, kind) for one, kind in zip(items, self.kind, strict=False)])
+        return tuple([self._converted(one, depth - 1) for one in items])
 
     def parse(self, value: Any) -> Any:
         """A single value, not yet cut at the separator; raises as ``convert`` does."""
-        kind = self.kind
+        return self._parsed(value, self.kind)
+
+    def _parsed(self, value: Any, kind: Any) -> Any:
         if kind is JSONType:
             return _parse_json(value)
         if kind is str:

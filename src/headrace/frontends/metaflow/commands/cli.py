@@ -6,6 +6,7 @@ import os
 import sys
 import warnings
 from collections.abc import Callable
+from functools import partial
 from textwrap import indent
 from typing import Any
 
@@ -14,12 +15,13 @@ import click
 from headrace._base.process import claim_standard_streams, output_failed
 from headrace.frontends.metaflow.authoring.decorators import flow_decorators
 from headrace.frontends.metaflow.authoring.graph import graph_of, lint
-from headrace.frontends.metaflow.authoring.parameters import JSONType, Parameter
+from headrace.frontends.metaflow.authoring.parameters import Parameter
 from headrace.frontends.metaflow.authoring.prepare import prepare, split_configs
 from headrace.frontends.metaflow.authoring.projects import naming_of, project_facts
 from headrace.frontends.metaflow.authoring.userdecorators import added_names, full_name
 from headrace.frontends.metaflow.client.providers import keep_runs_at
 from headrace.frontends.metaflow.commands.order import ANY_ORDER, CONFIGS, in_order, options_of_flow, words_of
+from headrace.frontends.metaflow.commands.parameteroptions import ParameterOption, variable, words_of_parameters
 from headrace.frontends.metaflow.exceptions import (
     STARRED,
     CommandException,
@@ -31,7 +33,7 @@ from headrace.frontends.metaflow.exceptions import (
 )
 from headrace.frontends.metaflow.identity import user_name
 from headrace.frontends.metaflow.running.console import has_colours
-from headrace.frontends.metaflow.running.launch import RunOptions, default_values, launch
+from headrace.frontends.metaflow.running.launch import RunOptions, default_value, launch
 from headrace.frontends.metaflow.settings import from_conf
 from headrace.frontends.metaflow.version import VERSION
 from headrace.model.errors import HeadraceError, UsageError
@@ -51,7 +53,7 @@ def call(cls: Any, argv: list[str]) -> int:
     ours, home = argv[:1] == [ANY_ORDER], ""
     try:
         if ours:
-            argv = in_order(argv[1:], CONFIGS, {f"--{one.name}": 1 for one in cls._parameters().values()})
+            argv = in_order(argv[1:], CONFIGS, words_of_parameters(cls))
         home = keep_runs_at(_given_to("--datastore-root", argv) or os.environ.get("METAFLOW_DATASTORE_ROOT", ""))
         argv, files, texts = split_configs(argv)
         resumed = "resume" in argv
@@ -281,29 +283,6 @@ def _hint() -> None:
 # --- run and resume -----------------------------------------------------------------------------------------------
 
 
-class _ParameterType(click.ParamType):  # type: ignore[type-arg]
-    """Turns text into the value of a parameter."""
-
-    def __init__(self, parameter: Parameter) -> None:
-        self.parameter = parameter
-        kind = parameter.kind
-        self.name = "json" if kind is JSONType else getattr(kind, "__name__", "text").replace("str", "text")
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        try:
-            return self.parameter.parse(value) if self.parameter.is_multiple else self.parameter.convert(value)
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
-
-
-class _ParameterOption(click.Option):
-    """The option of a parameter; an empty environment variable is an empty value."""
-
-    def resolve_envvar_value(self, ctx: click.Context) -> str | None:
-        """What the environment gives."""
-        return os.environ.get(str(self.envvar))
-
-
 SEED = click.IntRange(0, 2**64 - 1)
 
 _RUN_OPTIONS: list[Callable[[Any], Any]] = [
@@ -335,46 +314,25 @@ def _run_command(cls: Any) -> click.Command:
     def run(obj: dict[str, Any], /, **given: Any) -> int:
         options = _options(cls, obj, given)
         _check(cls, obj["quiet"])
-        values = default_values(cls, _given(cls, given))
-        launch(cls, values, options)
+        launch(cls, _given(cls, given), options)
         return 0
 
-    _add_options(cls, run)
+    _add_options(cls, run, partial(default_value, cls))
     return run
 
 
-def _add_options(cls: Any, command: Any) -> None:
+def _add_options(cls: Any, command: Any, default_of: Callable[[Parameter], Any] | None) -> None:
     """Parameters of the flow and options of the command; a parameter named like an option of ours wins."""
     for option in _RUN_OPTIONS:
         option(command)
-    parameters = [_parameter_option(one) for one in cls._parameters().values()]
+    parameters = [ParameterOption(one, default_of) for one in cls._parameters().values()]
     taken = {name for one in parameters for name in one.opts}
     command.params = [*parameters, *(one for one in command.params if not (taken & set(one.opts) & _GIVE_WAY))]
 
 
-def _parameter_option(parameter: Parameter) -> click.Option:
-    text = str(parameter.help or "")
-    default = parameter.default
-    if parameter.show_default is not False and default is not None:
-        text += f"  [default: {'deploy-time value of ' + parameter.name if callable(default) else default}]"
-    return _ParameterOption(
-        [f"--{parameter.name}", _variable(parameter)],
-        type=_ParameterType(parameter),
-        required=bool(parameter.required) and default is None,
-        multiple=parameter.is_multiple,
-        hidden=bool(parameter.more.get("hidden")),
-        help=text,
-        envvar="METAFLOW_RUN_" + parameter.name.replace("-", "_").upper(),
-    )
-
-
-def _variable(parameter: Parameter) -> str:
-    return "parameter_" + parameter.name.replace("-", "_")
-
-
 def _given(cls: Any, options: dict[str, Any]) -> dict[str, Any]:
-    values = {one.name: options.get(_variable(one)) for one in cls._parameters().values()}
-    return {name: value for name, value in values.items() if value not in (None, ())}
+    """The values of parameters by attribute."""
+    return {attribute: options.get(variable(one)) for attribute, one in cls._parameters().items()}
 
 
 def _options(cls: Any, obj: dict[str, Any], given: dict[str, Any], **more: Any) -> RunOptions:
@@ -435,22 +393,15 @@ def _resume_command(cls: Any) -> click.Command:
         check_resume(given["run_id"], bool(given.get("reentrant")), given.get("resume_identifier"))
         if not obj["quiet"]:
             click.echo(f"Gathering required information to resume run {origin.number} (this may take a bit of time)...")
-        values = {**values_of(cls, origin), **_by_attribute(cls, _given(cls, given))}
+        changed = {name: value for name, value in _given(cls, given).items() if value not in (None, ())}
+        values = {**values_of(cls, origin), **changed}
         only = bool(given.get("clone_only"))
         how = {"origin": origin, "again": step_to_rerun or "", "same_run": same_run, "clone_only": only}
         launch(cls, values, _options(cls, obj, given, **how))
         return 0
 
-    _add_options(cls, resume)
-    for param in resume.params:
-        if param.name and param.name.startswith("parameter_"):
-            param.required = False
-            param.envvar = None  # a resume takes the values of its origin
+    _add_options(cls, resume, None)  # it takes the values of its origin
     return resume
-
-
-def _by_attribute(cls: Any, given: dict[str, Any]) -> dict[str, Any]:
-    return {attribute: given[one.name] for attribute, one in cls._parameters().items() if one.name in given}
 
 
 @click.command("spin", help="Run one step again, with the inputs of an earlier task, apart from all runs.")

@@ -41,7 +41,7 @@ def words_of(command: click.Command) -> dict[str, int]:
     found = {}
     for one in command.params:
         if isinstance(one, click.Option):
-            found.update(dict.fromkeys([*one.opts, *one.secondary_opts], 0 if one.is_flag else one.nargs))
+            found.update(dict.fromkeys([*one.opts, *one.secondary_opts], 0 if one.is_flag or one.count else one.nargs))
     return found
 
 

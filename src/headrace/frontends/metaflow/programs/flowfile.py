@@ -151,8 +151,12 @@ def _of_option(option: click.Parameter, value: Any) -> list[str]:
     name = f"--{_flag(option)}"
     if isinstance(option, _Configs):
         return [word for config, one in value for word in (name, config, _as_json(one))]
+    if getattr(option, "count", False):
+        return [name] * (value if isinstance(value, int) else len(value))
     if getattr(option, "is_flag", False):
         return [name] if value else list(option.secondary_opts[:1])
+    if option.nargs != 1:
+        return [word for one in (value if option.multiple else [value]) for word in (name, *map(str, one))]
     if option.multiple:
         return [f"{name}={one}" for one in value]
     return [f"{name}={json.dumps(value) if _kind(option) is JSONType else value}"]
@@ -170,9 +174,15 @@ def _check_type(key: str, option: click.Parameter, value: Any) -> None:
     kind = _kind(option)
     if isinstance(option, _Configs):
         fits, expected = _are_configs(option, value), "a list of (name, value)"
-    elif option.multiple:
-        fits = isinstance(value, (list, tuple)) and all(isinstance(one, str) for one in value)
-        expected = "a list of texts"
+    elif getattr(option, "count", False):
+        fits, expected = isinstance(value, (int, list, tuple)), "how often"
+    elif getattr(option, "is_flag", False) and _is_parameter(option):
+        fits, expected = value in (True, False, option.type.parameter.activation), "True or False"  # type: ignore[attr-defined]
+    elif option.multiple or option.nargs != 1:
+        fits = isinstance(value, (list, tuple)) and (option.multiple or len(value) == option.nargs)
+        expected = "a list" if option.multiple else f"{option.nargs} values"
+        if not _is_parameter(option):
+            fits, expected = fits and all(isinstance(one, str) for one in value), "a list of texts"
     elif kind is JSONType:
         fits, expected = value is not None, "what JSON can hold"
     else:

@@ -77,14 +77,13 @@ def default_values(cls: Any, given: dict[str, Any]) -> dict[str, Any]:
     Raises:
         MetaflowException: a default cannot be had; CommandException: a required one is missing.
     """
-    define(vars(cls).get("_headrace_known", {}))
     values = {}
     for attribute, parameter in cls._parameters().items():
         if parameter.name in given:
             values[attribute] = given[parameter.name]
             continue
         try:
-            value = parameter.resolve_default(_context(cls, parameter))
+            value = default_value(cls, parameter)
         except ValueError as error:
             raise CommandUsageException(f"Invalid default of --{parameter.name}: {error}") from None
         if value is None and parameter.required:
@@ -92,6 +91,16 @@ def default_values(cls: Any, given: dict[str, Any]) -> dict[str, Any]:
             raise CommandException(f"Missing value for the required parameter *{name}*: give --{name} VALUE.")
         values[attribute] = value
     return values
+
+
+def default_value(cls: Any, parameter: Parameter) -> Any:
+    """The value of a parameter that nobody gives.
+
+    Raises:
+        MetaflowException: it cannot be had; ValueError: it does not fit the type.
+    """
+    define(vars(cls).get("_headrace_known", {}))
+    return parameter.resolve_default(_context(cls, parameter))
 
 
 def _context(cls: Any, parameter: Parameter) -> ParameterContext:
