@@ -1,4 +1,4 @@
-"""Options that ``Parameter`` hands on to click: ``headrace run``, ``Runner``, help, where Metaflow has less or other."""
+"""Options that ``Parameter`` hands on to click: ``headrace run``, ``Runner``, help; Metaflow has less."""
 
 from __future__ import annotations
 

@@ -16,6 +16,7 @@ def scenarios(Scenario: Any, run: Any) -> list[Any]:
         *[run(f"own-init-{kind}", "own_init", env={"KIND": kind}) for kind in inits],
         Scenario("own-init-resumed", "own_init", (("run",), ("resume", "body")), env={"KIND": "rich"}, **again),
         Scenario("own-init-check", "own_init", (("check",), ("!show",), ("run", "--beta")), env={"KIND": "levels"}),
+        run("published", "published", files={"words.txt": "words", "data.bin": "x" * 3000}),
         run("plain-decorators", "plain_decorators"),
         run("plain-decorators-hidden", "plain_decorators", env={"HIDE": "1"}),
         Scenario("plain-decorators-shown", "plain_decorators", (("check",), ("!show",), ("run", "--with", "retry"))),

@@ -137,6 +137,12 @@ class CommandException(MetaflowException):
     headline = "Invalid command"
 
 
+class ArgoEventException(MetaflowException):
+    """An event could not be sent, and ``ignore_errors=False`` was said."""
+
+    headline = "Argo Event Exception"
+
+
 class StepFailed(MetaflowException):
     """A task failed, and with it the run, whose name is ``run``; ``task`` is the one, such as ``fit/1``."""
 
@@ -278,6 +284,7 @@ _PUBLIC = {
     "TimeoutException": "metaflow.plugins.timeout_decorator",
     "FailureHandledByCatch": "metaflow.plugins.catch_decorator",
     "InvalidNextException": "metaflow.flowspec",
+    "ArgoEventException": "metaflow.plugins.argo.argo_events",
 }
 #: The same for modules of ours that have errors of their own.
 _MODULES = {"headrace.frontends.metaflow.s3.objects": "metaflow.plugins.datatools.s3.s3"}

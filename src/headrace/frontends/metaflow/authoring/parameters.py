@@ -342,6 +342,8 @@ class IncludeFile(Parameter):
         **more: Any,
     ) -> None:
         super().__init__(name, default=default, required=required, help=help, **more)
+        #: What a run says of the file that it takes.
+        self.note = ""
         self.is_text = is_text
         self.encoding = encoding
         self.parser = parser
@@ -394,6 +396,7 @@ class IncludeFile(Parameter):
                 data = file.read()
         except OSError as error:
             raise ValueError(f"could not open file '{value}': {error.strerror}") from None
+        self.note = f"Including file {value} of size {_in_units(len(data))}"
         if self.is_text is False:
             return data
         encoding = self.encoding or "utf-8"
@@ -417,6 +420,14 @@ class IncludeFile(Parameter):
             raise MetaflowException(
                 f"The parser of IncludeFile *{self.name}* cannot read the file: {type(error).__name__}: {error}"
             ) from error
+
+
+def _in_units(size: int) -> str:
+    units = ["B", "KB", "MB", "GB", "TB"]
+    while size >= 1024 and len(units) > 1:
+        size //= 1024
+        del units[0]
+    return f"{size}{units[0]}"
 
 
 def load_function(name: str) -> Any:

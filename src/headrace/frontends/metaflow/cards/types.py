@@ -250,10 +250,19 @@ def find_type(name: str, flow: Any) -> type[MetaflowCard] | None:
     for built_in in _BUILT_IN:
         if built_in.type == name:
             return built_in
-    for cls in (*_extensions(), *_of_module(sys.modules.get(flow.__module__))):
+    for cls in (*_trials(name), *_extensions(), *_of_module(sys.modules.get(flow.__module__))):
         if cls.type == name:
             return cls
     return None
+
+
+def _trials(name: str) -> Iterator[type[MetaflowCard]]:
+    """The types that Metaflow brings for trying out cards; loaded for their names only."""
+    if not name.startswith("test_"):
+        return iter(())
+    from headrace.frontends.metaflow.cards import trials
+
+    return _of_module(trials)
 
 
 def _of_module(module: Any) -> Iterator[type[MetaflowCard]]:

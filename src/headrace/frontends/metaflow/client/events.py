@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from datetime import datetime
 from typing import Any, NamedTuple
 
 from headrace.frontends.metaflow.client.base import object_at
-from headrace.frontends.metaflow.exceptions import NotSupportedException
+from headrace.frontends.metaflow.exceptions import ArgoEventException
 from headrace.frontends.metaflow.names import stored
 
 
@@ -97,10 +98,13 @@ def _events_of(run: Any) -> Iterator[dict[str, Any]]:
 
 
 class ArgoEvent:
-    """An event for Argo Workflows."""
+    """An event for Argo Workflows. Headrace sends none: each says on ``stderr`` that it was not published, and why."""
 
     def __init__(self, name: str, url: str | None = None, payload: dict[str, Any] | None = None) -> None:
+        from headrace.frontends.metaflow.settings import from_conf
+
         self._name, self._payload = name, dict(payload or {})
+        self._url = url or from_conf("ARGO_EVENTS_WEBHOOK_URL", None)
 
     def add_to_payload(self, key: str, value: Any) -> ArgoEvent:
         """Add a value to what the event carries."""
@@ -108,15 +112,31 @@ class ArgoEvent:
         return self
 
     def safe_publish(self, payload: dict[str, Any] | None = None, ignore_errors: bool = True) -> None:
-        """Publish only from where Argo runs: nothing happens here."""
+        """Publish only from where Argo runs.
 
-    def publish(self, payload: dict[str, Any] | None = None, force: bool = False, ignore_errors: bool = True) -> None:
+        Raises:
+            ArgoEventException: with ``ignore_errors=False``.
+        """
+        self.publish(payload, force=False, ignore_errors=ignore_errors)
+
+    def publish(self, payload: dict[str, Any] | None = None, force: bool = True, ignore_errors: bool = True) -> None:
         """Publish now.
 
         Raises:
-            NotSupportedException: with ``force``; Headrace has no events of Argo.
+            ArgoEventException: with ``ignore_errors=False``.
         """
+        import json
+
+        name = self._name
         if force:
-            raise NotSupportedException(
-                f"ArgoEvent({self._name!r}): Headrace sends no events to Argo (docs/metaflow.md)"
-            )
+            reason = "Headrace sends no events to Argo" if self._url else "unknown url type: 'None'"
+            try:
+                json.dumps({**self._payload, **(payload or {})})
+            except TypeError as error:
+                reason = str(error)
+            note = f"Unable to publish Argo Event ({name}): {reason}"
+        else:
+            note = f"Argo Event ({name}) was not published. Use ArgoEvent(...).publish(...) to force publish."
+        if not ignore_errors:
+            raise ArgoEventException(note)
+        print(note, file=sys.stderr)

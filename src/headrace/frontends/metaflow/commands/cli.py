@@ -15,7 +15,7 @@ import click
 from headrace._base.process import claim_standard_streams, output_failed
 from headrace.frontends.metaflow.authoring.decorators import flow_decorators
 from headrace.frontends.metaflow.authoring.graph import graph_of, lint
-from headrace.frontends.metaflow.authoring.parameters import Parameter
+from headrace.frontends.metaflow.authoring.parameters import IncludeFile, Parameter
 from headrace.frontends.metaflow.authoring.prepare import prepare, split_configs
 from headrace.frontends.metaflow.authoring.projects import naming_of, project_facts
 from headrace.frontends.metaflow.authoring.userdecorators import added_names, full_name
@@ -314,6 +314,9 @@ def _run_command(cls: Any) -> click.Command:
     def run(obj: dict[str, Any], /, **given: Any) -> int:
         options = _options(cls, obj, given)
         _check(cls, obj["quiet"])
+        for parameter in cls._parameters().values():
+            if isinstance(parameter, IncludeFile) and parameter.note and not obj["quiet"]:
+                click.echo(parameter.note, err=True)
         launch(cls, _given(cls, given), options)
         return 0
 

@@ -3,7 +3,9 @@
 from typing import Any
 
 from headrace import metaflow as _ours
+from metaflow import _standins  # type: ignore[import-not-found]
 
+_standins.install()
 __all__ = _ours.__all__
 
 

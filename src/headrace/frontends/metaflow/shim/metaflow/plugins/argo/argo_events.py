@@ -1,5 +1,6 @@
 """Events: published to Argo only, which Headrace does not drive."""
 
 from headrace.frontends.metaflow.client.events import ArgoEvent
+from headrace.frontends.metaflow.exceptions import ArgoEventException
 
-__all__ = ["ArgoEvent"]
+__all__ = ["ArgoEvent", "ArgoEventException"]
