@@ -13,6 +13,7 @@ _WARNED = ("stdout", "prints")
 def scenarios(Scenario: Any, run: Any) -> list[Any]:
     """All of this file; see ``harness.Scenario``."""
     return [
+        Scenario("cards-trials", "trial_cards", (("run",), ("=ask_trial_cards.py",))),
         Scenario("cards", "carded", (("run",), (_ASK, "Carded")), ignore=_WARNED),
         Scenario("cards-retried", "carded_tries", (("run",), (_ASK, "CardedTries"))),
         Scenario("cards-refreshed", "carded_tries", (("run", "--refresh", "true"), (_ASK, "CardedTries"))),
