@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Callable
 from typing import Any
 
 from headrace.frontends.metaflow.authoring.configs import Config, evaluated, unwrap
@@ -70,6 +69,19 @@ def prepare(
     given: dict[str, Any] | None = None,
     naming: Naming | None = None,
 ) -> None:
+    """Make ``cls`` ready to run: what ``begin`` and ``finish`` do, at once. Raises as they do."""
+    begin(cls, files, texts, user, given, naming)
+    finish(cls)
+
+
+def begin(
+    cls: Any,
+    files: dict[str, Any],
+    texts: dict[str, Any],
+    user: str,
+    given: dict[str, Any] | None = None,
+    naming: Naming | None = None,
+) -> None:
     """Make ``cls`` ready to be looked at: afterwards it holds no expression over configs.
 
     ``given`` are values of configs that are known already, as those of a run that is resumed; ``naming`` is what the
@@ -93,8 +105,30 @@ def prepare(
         values[attribute] = values[name] = config.resolve(context, files.get(name), texts.get(name))
     cls._config_values = {attribute: values[attribute] for attribute in configs}
     _evaluate(cls, values)
-    _mutate(cls, values, lambda: define_flow(cls, naming or Naming(), user))
+    _mutate_early(cls, values)
+    define_flow(cls, naming or Naming(), user)  # decorators are settled: the flow has its names from here on
     _check_parameters(cls, values)
+    cls._headrace_begun = True
+
+
+def finish(cls: Any) -> None:
+    """Let mutators have their second say, once; a command line does so when it has checked the flow.
+
+    Raises:
+        Exception: what one of them raises.
+    """
+    if not vars(cls).get("_headrace_begun"):
+        return
+    cls._headrace_begun = False
+    late = MutableFlow(cls, dict(cls._config_values), early=False)
+    for mutator in _mutators(cls):
+        mutator.mutate(late)
+    for function in list(cls._steps.values()):
+        for one in list(function.config_decorators):
+            one.mutate(MutableStep(late, function))
+    cls._steps_by_name = cls._headrace_graph = cls._headrace_graph_info = (
+        None  # read again: steps may have got other decorators
+    )
 
 
 def define_flow(cls: Any, naming: Naming, user: str) -> None:
@@ -147,24 +181,19 @@ def _check_parameters(cls: Any, values: dict[str, Any]) -> None:
         seen.add(parameter.name.lower())
 
 
-def _mutate(cls: Any, values: dict[str, Any], between: Callable[[], None]) -> None:
+def _mutate_early(cls: Any, values: dict[str, Any]) -> None:
     for function in cls._steps.values():
         for one in (*function.wrappers, *function.config_decorators):
             one.external_init(values)
-    mutators = [one for kind in reversed(cls.__mro__) for one in vars(kind).get("_flow_mutators", [])]
-    for mutator in mutators:
+    for mutator in _mutators(cls):
         mutator.external_init(values)
-    named = {attribute: cls._config_values[attribute] for attribute in cls._config_values}
-    early = MutableFlow(cls, named, early=True)
-    for mutator in mutators:
+    early = MutableFlow(cls, dict(cls._config_values), early=True)
+    for mutator in _mutators(cls):
         mutator.pre_mutate(early)
     for function in list(cls._steps.values()):
         for one in list(function.config_decorators):
             one.pre_mutate(MutableStep(early, function))
-    between()  # decorators are settled: their flow has its names from here on
-    late = MutableFlow(cls, named, early=False)
-    for mutator in mutators:
-        mutator.mutate(late)
-    for function in list(cls._steps.values()):
-        for one in list(function.config_decorators):
-            one.mutate(MutableStep(late, function))
+
+
+def _mutators(cls: Any) -> list[Any]:
+    return [one for kind in reversed(cls.__mro__) for one in vars(kind).get("_flow_mutators", [])]

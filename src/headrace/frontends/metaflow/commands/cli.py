@@ -16,7 +16,7 @@ from headrace._base.process import claim_standard_streams, output_failed
 from headrace.frontends.metaflow.authoring.decorators import flow_decorators
 from headrace.frontends.metaflow.authoring.graph import graph_of, lint
 from headrace.frontends.metaflow.authoring.parameters import IncludeFile, Parameter
-from headrace.frontends.metaflow.authoring.prepare import prepare, split_configs
+from headrace.frontends.metaflow.authoring.prepare import begin, finish, split_configs
 from headrace.frontends.metaflow.authoring.projects import naming_of, project_facts
 from headrace.frontends.metaflow.authoring.userdecorators import added_names, full_name
 from headrace.frontends.metaflow.client.providers import keep_runs_at
@@ -61,7 +61,8 @@ def call(cls: Any, argv: list[str]) -> int:
             raise CommandUsageException("Cannot specify configurations when resuming: they are those of the origin run")
         try:
             known = _configs_of_origin(cls, argv) if resumed else None
-            prepare(cls, files, texts, user_name(), known, naming_of(argv))
+            _head(cls, argv)
+            begin(cls, files, texts, user_name(), known, naming_of(argv))
         except MetaflowException:
             if argv[:1] != ["--help"]:  # help is there for those who do something wrong, too
                 raise
@@ -204,7 +205,8 @@ def make_group(cls: Any) -> click.Group:
     @click.pass_context
     def cli(context: click.Context, /, **options: Any) -> int:
         context.obj = {"cls": cls, **options}
-        _head(cls, options["quiet"])
+        if context.invoked_subcommand not in ("run", "resume", None):  # those check the flow first
+            finish(cls)
         _check_flow_decorators(cls, options)
         if context.invoked_subcommand is None:
             context.invoke(_check_command)
@@ -238,8 +240,12 @@ def _decorator_options(cls: Any) -> Callable[[Any], Any]:
     return add
 
 
-def _head(cls: Any, quiet: bool) -> None:
-    if not quiet:
+def _head(cls: Any, argv: list[str]) -> None:
+    """Say what runs, before mutators of the flow may print something."""
+    quiet = os.environ.get("METAFLOW_QUIET", "").lower() in ("1", "true", "t", "yes", "y", "on")
+    for word in argv:
+        quiet = word == "--quiet" if word in ("--quiet", "--not-quiet") else quiet
+    if not quiet and argv[:1] != ["--help"]:
         click.echo(f"Metaflow {VERSION} executing {cls.__name__} for user:{user_name()}", err=True)
 
 
@@ -312,8 +318,9 @@ def _run_command(cls: Any) -> click.Command:
     @click.option("--namespace", default=None, help="Change namespace from the default to the specified tag.")
     @click.pass_obj
     def run(obj: dict[str, Any], /, **given: Any) -> int:
-        options = _options(cls, obj, given)
         _check(cls, obj["quiet"])
+        finish(cls)
+        options = _options(cls, obj, given)
         for parameter in cls._parameters().values():
             if isinstance(parameter, IncludeFile) and parameter.note and not obj["quiet"]:
                 click.echo(parameter.note, err=True)
@@ -388,6 +395,7 @@ def _resume_command(cls: Any) -> click.Command:
         from headrace.frontends.metaflow.running.resuming import check_resume, origin_of, values_of
 
         _check(cls, obj["quiet"])
+        finish(cls)
         if step_to_rerun is not None and step_to_rerun not in graph_of(cls):
             raise CommandException(
                 f"invalid step name {step_to_rerun} specified as step-to-rerun, must be one of: {', '.join(cls._steps)}"
