@@ -126,9 +126,8 @@ def finish(cls: Any) -> None:
     for function in list(cls._steps.values()):
         for one in list(function.config_decorators):
             one.mutate(MutableStep(late, function))
-    cls._steps_by_name = cls._headrace_graph = cls._headrace_graph_info = (
-        None  # read again: steps may have got other decorators
-    )
+    # To be read again: steps may have got other decorators.
+    cls._steps_by_name = cls._headrace_graph = cls._headrace_graph_info = None
 
 
 def define_flow(cls: Any, naming: Naming, user: str) -> None:
