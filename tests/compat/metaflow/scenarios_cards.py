@@ -9,11 +9,14 @@ _ASK = "=ask_cards.py"
 #: Warnings are lines of the task's output, in other words. ``ask_cards`` counts them.
 _WARNED = ("stdout", "prints")
 
+#: Where the traceback of a card goes that cannot be rendered.
+_FAILED = ("prints", "stdout")
+
 
 def scenarios(Scenario: Any, run: Any) -> list[Any]:
     """All of this file; see ``harness.Scenario``."""
     return [
-        Scenario("cards-trials", "trial_cards", (("run",), ("=ask_trial_cards.py",))),
+        Scenario("cards-trials", "trial_cards", (("run",), ("=ask_trial_cards.py",)), ignore=_FAILED),
         Scenario("cards", "carded", (("run",), (_ASK, "Carded")), ignore=_WARNED),
         Scenario("cards-retried", "carded_tries", (("run",), (_ASK, "CardedTries"))),
         Scenario("cards-refreshed", "carded_tries", (("run", "--refresh", "true"), (_ASK, "CardedTries"))),
