@@ -391,3 +391,26 @@ if __name__ == "__main__":
     done = project.finish(process)
     assert "hook: bad, " in done.out + done.err and "hook: good" not in done.out + done.err
     assert "successful" not in done.err and project.last().state == ("cancelled" if how == "cancel" else "interrupted")
+
+
+def test_a_flow_that_its_event_loop_cancels_cleans_up(project: Project) -> None:
+    out = project.succeed(
+        STEPS
+        + BODIES["async"]
+        + """
+async def main():
+    call = asyncio.create_task(train())
+    while not os.path.exists("started-0"):
+        await asyncio.sleep(0.05)
+    call.cancel()
+    try:
+        await call
+    except asyncio.CancelledError:
+        print("cancelled", headrace.Run("train/1").state, os.path.exists("cleaned-0"))
+
+if __name__ == "__main__":
+    asyncio.run(main())
+"""
+    )
+    assert out.endswith("cancelled cancelled True\n")
+    assert states(project) == {"long_async": "cancelled", "clean_async": "succeeded"}
