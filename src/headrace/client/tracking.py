@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator, Mapping
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from headrace._base.attributes import on_type, own
@@ -181,6 +182,8 @@ def log_figure(name: str, figure: Any) -> None:
         UsageError: it is no figure, or as ``log_artifact``.
     """
     target = _target("log_figure")
+    if isinstance(figure, ModuleType) and hasattr(figure, "gcf"):  # pyplot: the figure that is open
+        figure = figure.gcf()
     figure = figure if on_type(figure, "savefig") else own(figure, "figure", figure)
     if not any(on_type(figure, method) for method in ("savefig", "to_html", "to_dict")):
         raise UsageError(

@@ -329,7 +329,12 @@ class Crew:
             )
             self._end_log(worker, attempt, failed)
             events.append(failed)
-        if worker.queue:
+        if message.last and not worker.once:
+            worker.once = True
+            self._send(worker, frame(Stop()))
+            if worker.queue:
+                events.append(self._take_back(worker, now))
+        elif worker.queue:
             self._tell_begin(worker)
             events.append(Promote(worker.queue[0].token, now))
         elif not worker.once and not worker.dying:

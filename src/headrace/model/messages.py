@@ -167,7 +167,7 @@ class Output(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Done(msgspec.Struct, frozen=True, array_like=True, tag=17):
-    """The attempt succeeded and its outputs are in the store.
+    """The attempt succeeded and its outputs are in the store. ``last``: the worker takes no other attempt.
 
     What is not ``reusable`` is this run's result, and nothing to answer other calls with from the cache.
     """
@@ -176,11 +176,13 @@ class Done(msgspec.Struct, frozen=True, array_like=True, tag=17):
     outputs: tuple[Output, ...]
     usage: Usage
     reusable: bool = True
+    last: bool = False
 
 
 class Failed(msgspec.Struct, frozen=True, array_like=True, tag=18):
     """The attempt failed. ``failure`` is a ``model.states.Failure``; ``classes`` the qualified names of the
-    exception's class and its bases; ``bad_blob`` the blob that could not be read, for failure ``input``.
+    exception's class and its bases; ``bad_blob`` the blob that could not be read, for failure ``input``; ``last``
+    as for ``Done``.
     """
 
     token: int
@@ -191,6 +193,7 @@ class Failed(msgspec.Struct, frozen=True, array_like=True, tag=18):
     classes: tuple[str, ...]
     usage: Usage
     bad_blob: bytes = b""
+    last: bool = False
 
 
 class Handback(msgspec.Struct, frozen=True, array_like=True, tag=19):

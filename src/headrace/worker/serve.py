@@ -47,9 +47,11 @@ from headrace.worker.bindings import Bindings, Setting
 from headrace.worker.functions import find_function
 from headrace.worker.import_hook import ImportHook
 from headrace.worker.imports import ImportWatch
+from headrace.worker.leftovers import Leftovers
 from headrace.worker.output import Capture
 from headrace.worker.registry import held_by
 from headrace.worker.surroundings import Surroundings
+from headrace.worker.switches import WATCHED, Switches
 from headrace.worker.threads import limit_threads
 
 #: Less than malloc takes from the system each time.
@@ -82,21 +84,26 @@ class _Worker:
         self._surroundings = Surroundings()
         self._imports = ImportWatch()
         self._step = ""
+        self._switches = Switches()
+        self._last = False  # whether something runs here that would print and log into other attempts
 
     def main(self) -> None:
-        ImportHook(frozenset(randomness.GLOBAL), randomness.imported).install()
+        ImportHook(WATCHED | frozenset(randomness.GLOBAL), self._imported).install()
         context.folder = self._surroundings.directory
         self._send(Ready(self._pid, socket.gethostname()))
-        _thread.start_new_thread(self._steward, ())  # not by ``threading``, which waits until it runs
+        steward = _thread.start_new_thread(self._steward, ())  # not by ``threading``, which waits until it runs
+        self._leftovers = Leftovers(steward)
         while True:
             message = self._next()
             if message is None or isinstance(message, Stop):
+                if self._last:
+                    self._leftovers.end()
                 return
             if isinstance(message, Define):
                 self._define(message)
             elif isinstance(message, Secrets):
                 secrets.receive(message.values)
-            elif isinstance(message, Execute):
+            elif isinstance(message, Execute) and not self._last:  # else the driver has not heard of it yet
                 self._execute(message)
 
     # --- talking ----------------------------------------------------------------------------------------------
@@ -129,13 +136,17 @@ class _Worker:
         if len(self._defines) > 2 * KNOWN_STEPS:  # the driver tells of the oldest ones again
             del self._defines[next(iter(self._defines))]
 
+    def _imported(self, name: str) -> None:
+        randomness.imported(name)
+        self._switches.imported(name)
+
     def _execute(self, message: Execute) -> None:
         defined = self._defines[message.step]
         define = defined.define
+        is_only = bool(self._inbox) and isinstance(self._inbox[0], Stop)  # nobody comes after it
         limit_threads(define.threads)
         self._imports.begin()
         self._step = define.name
-        self._since = time.monotonic()
         if not self._busy.is_set():
             self._busy.set()
         current = context.AttemptContext(message.task, message.attempt, message.token, self._send, self._store)
@@ -146,21 +157,30 @@ class _Worker:
         except OSError as error:
             function = _raiser(error)
         self._bindings.enter(defined.setting)
+        if not is_only:
+            self._switches.begin()
         randomness.begin(message.seed)
+        self._since = time.monotonic()
         answer: Done | Failed
-        answer = run_attempt(message, define, function, self._store, self._capture.ends)
+        answer = self._switches.run(run_attempt, message, define, function, self._store, self._capture.ends)
         if os.getpid() != self._pid:
             os._exit(0)  # the step forked, and this is its child: it has no business here
         self._since = None
         self._tell_imports()
         self._bindings.leave()
         defined.renew()
-        self._surroundings.restore()
+        if not is_only:
+            self._surroundings.restore()
+            if self._switches.restore():  # which may have printed what handlers kept
+                answer = _ending(answer, self._capture.ends())
+            self._last = self._leftovers.are_there()
         context.enter(None)
         current.flush()
         self._capture.repair()
         if not current.reusable and isinstance(answer, Done):
             answer = msgspec.structs.replace(answer, reusable=False)
+        if self._last:
+            answer = msgspec.structs.replace(answer, last=True)
         self._send(answer)
 
     # --- the steward ------------------------------------------------------------------------------------------
@@ -203,6 +223,11 @@ class _Worker:
                 return
             self._inbox = deque(m for m in self._inbox if not isinstance(m, Execute))
         self._send(Handback(tokens))
+
+
+def _ending(answer: Done | Failed, log_ends: tuple[int, int]) -> Done | Failed:
+    usage = msgspec.structs.replace(answer.usage, log_ends=log_ends)
+    return msgspec.structs.replace(answer, usage=usage)
 
 
 class _Defined:

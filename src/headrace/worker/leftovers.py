@@ -1,0 +1,138 @@
+"""Threads and processes that a task leaves running in its worker: what they print and log later is not the next task's.
+
+Output cannot be told apart below Python, so a process in which something is left takes no more tasks. Threads of
+libraries that wait to be given work stay harmless, as those of an idle pool do: they work for the task that asks them.
+"""
+
+from __future__ import annotations
+
+import _thread
+import os
+import sys
+import threading
+import time
+from types import FrameType
+from typing import Any
+
+from headrace._base.usercode import is_user_file
+
+#: Threads of libraries that do nothing by themselves, although they wake up: by their names.
+_HARMLESS_NAMES = frozenset({"fsspecIO"})
+#: Processes of libraries that wait for work: by a word of their command line.
+_HARMLESS_COMMANDS = (b"resource_tracker", b"loky", b"multiprocessing.forkserver")
+#: Seconds that a thread which is about to end is given.
+_MOMENT = 0.005
+#: Seconds that threads are given which Python would wait for.
+_PATIENCE = 30.0
+#: Threads of a worker itself.
+_OWN = 2
+
+
+class Leftovers:
+    """What runs in this process beside ``own`` threads."""
+
+    def __init__(self, *own: int) -> None:
+        self._known = {threading.get_ident(), *own}
+        self._children: set[int] = set()
+
+    def are_there(self) -> bool:
+        """Whether something runs that may print or log later."""
+        return self._has_children() or (self._has_more_threads() and self._has_threads())
+
+    def end(self) -> None:
+        """Wait for threads that Python would wait for at its end, some time."""
+        for tell in reversed(getattr(threading, "_threading_atexits", [])):
+            tell()  # threads of a pool wait for work until they are told of the end
+        deadline = time.monotonic() + _PATIENCE
+        for thread in threading.enumerate():
+            if not thread.daemon and thread is not threading.current_thread():
+                thread.join(max(0.0, deadline - time.monotonic()))
+
+    def _has_more_threads(self) -> bool:
+        count = len(self._known)  # this one among them, which the interpreter does not count
+        return _thread._count() >= count or (count > _OWN and not threading._active.keys() <= self._known)  # type: ignore[attr-defined]
+
+    def _has_threads(self) -> bool:
+        for thread in threading.enumerate():
+            if thread.ident not in self._known and thread is not threading.current_thread():
+                thread.join(_MOMENT)
+        frames = sys._current_frames()
+        self._known &= frames.keys()
+        self._known.add(threading.get_ident())
+        named = {thread.ident: thread for thread in threading.enumerate()}
+        for ident, frame in frames.items():
+            if ident in self._known:
+                continue
+            found = named.get(ident)
+            if found is not None and not found.is_alive():
+                continue
+            if not _is_harmless(found, frame):
+                return True
+            self._known.add(ident)
+        return False
+
+    def _has_children(self) -> bool:
+        try:
+            os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        except ChildProcessError:
+            return False
+        for pid in _children() - self._children:
+            if not _is_waiting_process(pid):
+                return True
+            self._children.add(pid)
+        return False
+
+
+def _is_harmless(thread: threading.Thread | None, frame: FrameType) -> bool:
+    """Whether a thread runs no code of the user and waits for work, with no time set."""
+    if isinstance(thread, threading.Timer):
+        return False
+    if thread is not None and (thread.name in _HARMLESS_NAMES or _is_idle_monitor(thread)):
+        return True
+    timeout: Any = None
+    is_innermost = True
+    at: FrameType | None = frame
+    while at is not None:
+        file = at.f_code.co_filename
+        if is_user_file(file) or (file.startswith("<") and not file.startswith("<frozen")):
+            return False
+        if is_innermost and "timeout" in at.f_code.co_varnames:
+            timeout = at.f_locals.get("timeout")
+            is_innermost = False
+        at = at.f_back
+    return timeout is None or (isinstance(timeout, (int, float)) and timeout < 0) or _is_of_pool(frame)
+
+
+def _is_idle_monitor(thread: threading.Thread) -> bool:
+    """The thread with which tqdm looks after bars, while there are none."""
+    tqdm: Any = sys.modules.get("tqdm.std")
+    return tqdm is not None and type(thread).__name__ == "TMonitor" and not tqdm.tqdm._instances
+
+
+def _is_of_pool(frame: FrameType) -> bool:
+    """The thread with which a pool of threads looks after the others."""
+    return frame.f_code.co_filename.endswith(f"multiprocessing{os.sep}pool.py")
+
+
+def _children() -> set[int]:
+    found: set[int] = set()
+    for task in os.listdir("/proc/self/task"):  # noqa: PTH208
+        try:
+            with open(f"/proc/self/task/{task}/children") as file:  # noqa: PTH123
+                found.update(map(int, file.read().split()))
+        except OSError:  # the thread has ended
+            continue
+    return found
+
+
+def _is_waiting_process(pid: int) -> bool:
+    """Whether a child has ended, or is one with which libraries serve many calls."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:  # noqa: PTH123
+            if file.read().rpartition(b")")[2].split()[0] in (b"Z", b"X"):
+                return True
+        with open(f"/proc/{pid}/cmdline", "rb") as file:  # noqa: PTH123
+            command = file.read()
+    except OSError:
+        return True
+    return any(word in command for word in _HARMLESS_COMMANDS)
