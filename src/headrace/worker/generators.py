@@ -160,10 +160,18 @@ def _attributes(value: Any, kind: type, path: str, depth: int) -> Iterator[_Foun
             attributes = None
         if type(attributes) is dict:
             yield from _named(attributes, path, depth)
-    for owner in kind.__mro__:
-        for name, member in owner.__dict__.items():
-            if type(member) is MemberDescriptorType:
-                try:
-                    yield member.__get__(value, kind), f"{path}.{name}", depth
-                except (AttributeError, TypeError):  # not set
-                    continue
+    for name, member in _slots(kind):
+        try:
+            yield member.__get__(value, kind), f"{path}.{name}", depth
+        except (AttributeError, TypeError):  # not set
+            continue
+
+
+@functools.lru_cache(4096)
+def _slots(kind: type) -> list[tuple[str, Any]]:
+    return [
+        (name, member)
+        for owner in kind.__mro__
+        for name, member in owner.__dict__.items()
+        if type(member) is MemberDescriptorType
+    ]

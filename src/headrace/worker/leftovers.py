@@ -20,6 +20,8 @@ from headrace._base.usercode import is_user_file
 _HARMLESS_NAMES = frozenset({"fsspecIO"})
 #: Processes of libraries that wait for work: by a word of their command line.
 _HARMLESS_COMMANDS = (b"resource_tracker", b"loky", b"multiprocessing.forkserver")
+#: Functions in which threads of ``multiprocessing.pool.ThreadPool`` wait.
+_IDLE_IN_POOL = frozenset({"worker", "_handle_workers", "_handle_tasks", "_handle_results", "_wait_for_updates"})
 #: Seconds that a thread which is about to end is given.
 _MOMENT = 0.005
 #: Seconds that threads are given which Python would wait for.
@@ -89,29 +91,38 @@ def _is_harmless(thread: threading.Thread | None, frame: FrameType) -> bool:
         return False
     if thread is not None and (thread.name in _HARMLESS_NAMES or _is_idle_monitor(thread)):
         return True
-    timeout: Any = None
-    is_innermost = True
+    if _is_calling(frame):
+        return False
+    timeouts = []
     at: FrameType | None = frame
     while at is not None:
         file = at.f_code.co_filename
         if is_user_file(file) or (file.startswith("<") and not file.startswith("<frozen")):
             return False
-        if is_innermost and "timeout" in at.f_code.co_varnames:
-            timeout = at.f_locals.get("timeout")
-            is_innermost = False
+        if "timeout" in at.f_code.co_varnames:
+            timeouts.append(at.f_locals.get("timeout"))
         at = at.f_back
-    return timeout is None or (isinstance(timeout, (int, float)) and timeout < 0) or _is_of_pool(frame)
+    if not timeouts or timeouts[0] is None or _is_of(frame, "/multiprocessing/pool.py"):
+        return True
+    return isinstance(timeouts[0], (int, float)) and timeouts[0] < 0
+
+
+def _is_calling(frame: FrameType) -> bool:
+    """Whether a thread, or a thread of a pool, is in a function of C that it was given to call."""
+    name = frame.f_code.co_name
+    if _is_of(frame, "/multiprocessing/pool.py"):
+        return name not in _IDLE_IN_POOL or frame.f_locals.get("func") is not None
+    return name == "run" and (_is_of(frame, "/threading.py") or _is_of(frame, "/concurrent/futures/thread.py"))
+
+
+def _is_of(frame: FrameType, path: str) -> bool:
+    return frame.f_code.co_filename.endswith(path)
 
 
 def _is_idle_monitor(thread: threading.Thread) -> bool:
     """The thread with which tqdm looks after bars, while there are none."""
     tqdm: Any = sys.modules.get("tqdm.std")
     return tqdm is not None and type(thread).__name__ == "TMonitor" and not tqdm.tqdm._instances
-
-
-def _is_of_pool(frame: FrameType) -> bool:
-    """The thread with which a pool of threads looks after the others."""
-    return frame.f_code.co_filename.endswith(f"multiprocessing{os.sep}pool.py")
 
 
 def _children() -> set[int]:

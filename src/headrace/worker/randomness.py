@@ -61,14 +61,20 @@ class _Table:
     def look(self, complete: str = "") -> list[_Stream]:
         """Take in the generators of modules that are new; returns those. ``complete`` was imported just now."""
         self.modules = len(sys.modules)
-        names = [name for name in sys.modules if name not in self._looked and (name == complete or _is_complete(name))]
-        self._looked.update(names)
+        names = sys.modules.keys() - self._looked
+        users = [name for name in names if is_user_module(name)]
+        unfinished = {
+            name for name in (*users, *GLOBAL) if name in names and name != complete and not _is_complete(name)
+        }
+        self._looked |= names - unfinished
         before = len(self.streams)
         for name in GLOBAL:
-            if name in names:
+            if name in names and name not in unfinished:
                 self._add(name, global_generator(name))
-        for name in sorted((name for name in names if is_user_module(name)), key=canonical_name):
-            self._search(sys.modules[name], canonical_name(name))
+        for name in sorted(users, key=canonical_name):
+            module = sys.modules.get(name)
+            if name not in unfinished and (name == "__main__" or (module is not None and module_file(module))):
+                self._search(module, canonical_name(name))
         return self.streams[before:]
 
     def look_at(self, function: Any, name: str) -> None:

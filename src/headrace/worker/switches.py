@@ -132,11 +132,11 @@ def _matplotlib() -> _Switch:
 
     def write(state: Any) -> None:
         backend = dict.get(settings, "backend")  # found out when pyplot is imported
-        dict.update(settings, copy.deepcopy(state))
+        dict.update(settings, state)
         dict.__setitem__(settings, "backend", backend)
         state["backend"] = backend
 
-    return _Switch(lambda: settings, write, lambda: copy.deepcopy(dict(dict.items(settings))), dict.__eq__)
+    return _Switch(lambda: settings, write, lambda: dict(dict.items(settings)), dict.__eq__)
 
 
 def _pandas() -> _Switch:
