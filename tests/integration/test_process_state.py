@@ -557,3 +557,36 @@ def test_what_only_the_program_defines_travels(project: Project, kind: tuple[str
     """
     seen = [110, [["minus", -1], ["plus", 101]], [3, 6]]
     assert _run(project, text, kind) == [seen, [101, seen]]
+
+
+@pytest.mark.parametrize(
+    ("use", "told"), [("logging.info('x')", 1), ("LOG.info('x')", 1), ("helper()", 1), ("len('no log')", 0)]
+)
+def test_logging_that_the_flow_sets_up_is_told_of_once(project: Project, use: str, told: int) -> None:
+    done = project.run(
+        f"""
+        import logging
+        LOG = logging.getLogger("own")
+
+        def helper():
+            LOG.warning("x")
+
+        @step
+        def one(i):
+            {use}
+
+        @step
+        def two(i):
+            {use}
+
+        @flow
+        def main():
+            logging.basicConfig(level=logging.DEBUG)
+            one(0), one(1), two(0)
+
+        if __name__ == "__main__":
+            main()
+        """
+    )
+    assert done.code == 0, done.err
+    assert done.err.count("writes to a log, but what the flow sets up of logging") == told

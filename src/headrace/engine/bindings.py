@@ -122,6 +122,11 @@ class ProcessState:
         self._variables = _table().copy()
         self._directory = _directory()
         self._argv = list(sys.argv)
+        self._logging = _logging()
+
+    def logs_otherwise(self) -> bool:
+        """Whether ``logging`` has been set up since: another level or other handlers of the root logger."""
+        return _logging() != self._logging
 
     def change(self) -> Surroundings | None:
         """What is different now; None for nothing."""
@@ -136,6 +141,11 @@ class ProcessState:
             directory="" if directory == self._directory else directory,
             argv=None if sys.argv == self._argv else tuple(map(str, sys.argv)),
         )
+
+
+def _logging() -> tuple[int, list[object]] | None:
+    module = sys.modules.get("logging")
+    return None if module is None else (module.root.level, list(module.root.handlers))
 
 
 def _directory() -> str:

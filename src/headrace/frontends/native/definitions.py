@@ -33,6 +33,10 @@ if TYPE_CHECKING:
     from headrace.frontends.native.steps import Step
     from headrace.services.session import Session
 
+_LOGGING = (
+    "headrace: step {!r} writes to a log, but what the flow sets up of logging while it runs is not seen in steps; "
+    "call logging.basicConfig at the top of the file, or in the step"
+)
 #: Of ``Reached.within``.
 _OWN_PLACE, _PART = -1, -2
 #: ``Step`` objects that are known by identity.
@@ -86,8 +90,8 @@ class Definitions:
     def __init__(self, session: Session) -> None:
         self._session = session
         self._process = ProcessState()
-        store = session.stores.artifacts
-        self._definer = Definer(store, Snapshot() if session.loop.forked else None)
+        snapshot = Snapshot() if session.loop.forked else None
+        self._definer = Definer(session.stores.artifacts, snapshot, self._process)
         self._steps: dict[int, tuple[Step[..., Any], _Known, _Version, StepInfo]] = {}
         self._known: dict[tuple[int, str], _Known] = {}
         self._names: dict[str, Any] = {}
@@ -175,9 +179,10 @@ class Definer:
     ``snapshot`` is what the session's workers begin with, None where these import the flow afresh.
     """
 
-    def __init__(self, store: ArtifactStore, snapshot: Snapshot | None) -> None:
+    def __init__(self, store: ArtifactStore, snapshot: Snapshot | None, process: ProcessState) -> None:
         self._store = store
         self._snapshot = snapshot
+        self._process = process
         self._told: set[str] = set()
 
     def define(self, step: Any, name: str, number: int, code: Code, around: Surroundings | None) -> Define:
@@ -212,6 +217,9 @@ class Definer:
         return snapshot is not None and all(snapshot.same(one) for one in reached if one.within == _PART)
 
     def _bindings(self, step: str, reached: Sequence[Reached]) -> tuple[tuple[Binding, ...], Packed | None]:
+        if "logging" not in self._told and self._process.logs_otherwise() and any(map(_logs, reached)):
+            self._told.add("logging")
+            print(_LOGGING.format(step), file=sys.stderr)
         carriers = {one.within for one in reached if one.within >= 0 and one.kind != "global"}
         found: list[Binding] = []
         values: list[object] = []
@@ -251,6 +259,13 @@ class Definer:
 
     def _told_of(self, one: Reached, place: Place, index: int, digest: bytes = b"", what: str = "") -> Binding:
         return Binding(place.module, place.path, place.depth, one.kind, one.name, index, digest, what)
+
+
+def _logs(one: Reached) -> bool:
+    """Whether code that reaches this writes to a log."""
+    kind = type(one.value)
+    name = one.holder.get("__name__") if one.kind == "global" else ""
+    return name == "logging" or any(base.__module__ == "logging" for base in kind.__mro__)
 
 
 def _place(one: Reached) -> Place | None:
