@@ -43,7 +43,10 @@ def find_named(name: str, known: NamedCode | None = None) -> NamedCode:
             return NamedCode(None, _absent(name))
     if known is not None and known.thing is thing:
         return known
-    return NamedCode(thing, fingerprint(thing))  # type: ignore[arg-type]
+    try:
+        return NamedCode(thing, fingerprint(thing))  # type: ignore[arg-type]
+    except Exception:  # objects can be strange; a run must not end of it
+        return NamedCode(thing, _absent(name))
 
 
 def joined(step: bytes, named: Iterable[tuple[str, bytes]]) -> bytes:
@@ -55,5 +58,6 @@ def joined(step: bytes, named: Iterable[tuple[str, bytes]]) -> bytes:
 
 
 def _absent(name: str) -> Fingerprint:
+    """For what is not there, or cannot be read: it counts by its name."""
     digest = blake3(b"absent").digest()
     return Fingerprint(digest, {name.replace(":", "."): digest})

@@ -85,12 +85,13 @@ class CodeBook:
         from headrace.engine.namedcode import joined
 
         found = [(argument, self._named(name)) for argument, names in named for name in names]
-        parts = dict(self._parts.get(step.code, {}))
-        for argument, code in found:
-            for part, digest in code.parts.items():
-                parts[f"{part} in argument {argument.lstrip('/*')}"] = digest
         digest = joined(step.code, [(argument, code.digest) for argument, code in found])
-        self._write(step.name, digest, parts)
+        if (step.name, digest) not in self._written:
+            parts = dict(self._parts.get(step.code, {}))
+            for argument, code in found:
+                for part, one in code.parts.items():
+                    parts[f"{part} in argument {argument.lstrip('/*')}"] = one
+            self._write(step.name, digest, parts)
         return digest
 
     def take_writes(self, _: float) -> list[Write]:
