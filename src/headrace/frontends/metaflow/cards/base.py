@@ -128,11 +128,9 @@ class MetaflowCard:
         pass
 
     def _get_mustache(self) -> Any:
-        try:
-            import chevron
-        except ImportError:
-            return None
-        return chevron
+        from headrace.frontends.metaflow.cards import mustache
+
+        return mustache
 
     def render(self, task: Any) -> Any:
         """The page of a finished task, as HTML."""

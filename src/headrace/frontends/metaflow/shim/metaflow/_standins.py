@@ -30,7 +30,11 @@ _PLACES = {
     "user_configs.": ("authoring.configs",),
 }
 #: Names of ours that are called otherwise there.
-_RENAMED = {"plugins.cards.card_modules.renderer_tools.render_safely": "cards.base.safely"}
+_RENAMED = {
+    "plugins.cards.card_modules.renderer_tools.render_safely": "cards.base.safely",
+    "plugins.cards.card_modules.chevron.render": "cards.mustache.render",
+    "plugins.cards.card_modules.chevron.renderer.render": "cards.mustache.render",
+}
 
 
 @cache
