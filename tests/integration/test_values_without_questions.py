@@ -262,3 +262,21 @@ def test_debug_does_not_await_a_greedy_value(value: Any, capsys: pytest.CaptureF
     entered = debugging.Entered("make", {}, lambda: debugging._awaited(value))
     assert debugging.call(entered, "train/1/make/1") == 0
     assert "It returned: " in capsys.readouterr().out
+
+
+_shared = {"config": Config(rate=1), "defaulting": Defaulting(rate=2), "refusing": Refusing(3), "builder": Builder("a")}
+
+
+@step
+def rates(number: int) -> Any:
+    return number, _shared["config"]["rate"], _shared["refusing"].number, sorted(_shared["defaulting"])
+
+
+def test_greedy_values_are_globals_that_a_step_reads(here: Project) -> None:
+    @flow
+    def train() -> Any:
+        first = rates(1)
+        _shared["refusing"].number = 5
+        return first, rates(2)
+
+    assert train() == ((1, 1, 3, ["rate"]), (2, 1, 5, ["rate"]))

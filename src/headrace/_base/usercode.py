@@ -15,6 +15,8 @@ import sys
 from types import ModuleType
 from typing import Any, NamedTuple
 
+from headrace._base.attributes import own
+
 _PACKAGE = __name__.partition(".")[0]
 _INSTALLED = (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os.sep}")
 _HERE = os.path.dirname(os.path.abspath(os.__file__))
@@ -154,7 +156,7 @@ def place_of(thing: Any) -> Place | None:
     for depth in range(8):
         if found is thing:
             return Place(home.module, path, depth)
-        found = getattr(found, "__wrapped__", None)
+        found = own(found, "__wrapped__")
         if found is None:
             break
     return None
@@ -201,5 +203,5 @@ def find_place(place: Place) -> Any:
         if issubclass(type(found), (staticmethod, classmethod)):
             found = found.__func__
     for _ in range(place.depth):
-        found = getattr(found, "__wrapped__", None)
+        found = own(found, "__wrapped__")
     return found

@@ -11,6 +11,7 @@ import sys
 from types import CellType, FunctionType
 from typing import Any
 
+from headrace._base.attributes import own
 from headrace._base.contents import Contents, contents_of
 from headrace._base.usercode import Place, find_place
 from headrace.model.messages import AS_IMPORTED, STAYS, UNBOUND, Binding, Define
@@ -98,7 +99,7 @@ def _refill(value: Any, copy: Any) -> bool:
     elif kind is dict or kind is set:
         value.clear()
         value.update(copy)
-    elif getattr(value, "__dict__", None) is not None and not isinstance(value, (dict, list, set, bytearray)):
+    elif own(value, "__dict__") is not None and not isinstance(value, (dict, list, set, bytearray)):
         value.__dict__.clear()
         value.__dict__.update(copy.__dict__)
     else:
