@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from types import FrameType
 
-from headrace.frontends.metaflow.authoring.flowspec import FlowBase
+from headrace.frontends.metaflow.authoring.flowspec import FlowBase, FlowSpecMeta
 
 
 class FlowSpec(FlowBase):
@@ -27,4 +27,10 @@ def _is_only_imported(caller: FrameType) -> bool:
     beginning = getattr(multiprocessing.current_process(), "_inheriting", False)
     if not beginning and multiprocessing.parent_process() is None:
         return False
+    maker: FrameType | None = caller
+    while maker is not None and maker.f_code is not FlowSpecMeta.__call__.__code__:  # past what an __init__ does
+        maker = maker.f_back
+    if maker is None or maker.f_back is None:
+        return False
+    caller = maker.f_back
     return caller.f_code.co_name == "<module>" and caller.f_globals.get("__name__") != "__main__"
