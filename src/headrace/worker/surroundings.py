@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _signal  # type: ignore[import-not-found]  # without enumerations, which take ten times as long
 import os
 import signal
 import sys
@@ -58,7 +59,7 @@ class Surroundings:
         """Put back what differs from before."""
         signal.alarm(0)
         for number, handler in zip(_SIGNALS, self._handlers, strict=True):
-            if signal.getsignal(number) != handler and handler is not None:
+            if _signal.getsignal(number) != handler and handler is not None:
                 signal.signal(number, handler)
         os.umask(self._mask)
         if self.directory and _directory() != self.directory:
