@@ -1,9 +1,10 @@
 """The one module that names concrete stores and executors: settings in, objects out.
 
 Settings come from the environment (``HEADRACE_DATABASE``, ``HEADRACE_ARTIFACTS``, ``HEADRACE_HOME``,
-``HEADRACE_PROJECT``, ``HEADRACE_DURABILITY``, ``HEADRACE_MAX_PARALLEL``), else from ``[tool.headrace]`` in the nearest
-``pyproject.toml`` upward, else defaults: SQLite and a folder under the nearest ``.headrace/`` upward, made in the
-working directory when there is none.
+``HEADRACE_PROJECT``, ``HEADRACE_DURABILITY``, ``HEADRACE_MAX_PARALLEL``, ``HEADRACE_CLEANUP``,
+``HEADRACE_SHARED``), else
+from ``[tool.headrace]`` in the nearest ``pyproject.toml`` upward, else defaults: SQLite and a folder under the nearest
+``.headrace/`` upward, made in the working directory when there is none. What another user made is refused.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from pathlib import Path
 
 import msgspec
 
+from headrace._base.ownership import SHARED_MODE, foreign_owner, user_named
 from headrace._base.sizes import parse_duration
 from headrace.engine.ports import Executor
 from headrace.model.errors import NotFoundError, UsageError
@@ -27,7 +29,9 @@ HOME = ".headrace"
 _PLACES = "HEADRACE_* or [tool.headrace] in pyproject.toml"
 _OBJECTS = ("s3", "s3a", "gs", "az", "azure", "abfs", "abfss", "adl", "file", "memory")
 _PLACED = ("home", "artifacts", "database")
-_NAMES = ("database", "artifacts", "home", "project", "durability", "max_parallel", "cleanup")
+_NAMES = ("database", "artifacts", "home", "project", "durability", "max_parallel", "cleanup", "shared")
+#: Folders that may be believed although another user owns them, as ``PATH`` lists folders; ``*`` for all.
+SAFE_HOMES = "HEADRACE_SAFE_HOMES"
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,6 +44,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     durability: str = "process"
     max_parallel: int = 0
     cleanup: str | float = "60s"
+    shared: bool = False
 
 
 class Project:
@@ -61,7 +66,7 @@ class Project:
         if self._metadata is None:
             from headrace.stores.metadata.open import open_metadata
 
-            _make_home(Path(self.settings.home))
+            _make_home(self.settings)
             file = database_file(self.settings)
             url = self.settings.database if file is None else str(file)
             self._metadata = open_metadata(url, durability=self.settings.durability)
@@ -71,7 +76,7 @@ class Project:
     def artifacts(self) -> ArtifactStore:
         """The bytes of objects."""
         if self._artifacts is None:
-            _make_home(Path(self.settings.home))
+            _make_home(self.settings)
             self._artifacts = open_artifacts(self.settings)
         return self._artifacts
 
@@ -104,15 +109,20 @@ class Project:
             self._metadata = None
 
 
-def _make_home(home: Path) -> None:
-    """Make the folder that nobody asked for by name, so that git leaves it alone."""
-    if home.name != HOME or home.exists():
-        return
+def _make_home(settings: Settings) -> None:
+    """Make the home: for this user alone unless ``shared``, and so that git leaves it alone where nobody named it."""
+    home = Path(settings.home)
     try:
-        home.mkdir(parents=True)
-        (home / ".gitignore").write_text("*\n")
+        home.parent.mkdir(parents=True, exist_ok=True)
+        home.mkdir(mode=0o700)
+        if settings.shared:
+            home.chmod(SHARED_MODE)
+        if home.name == HOME:
+            (home / ".gitignore").write_text("*\n")
+    except FileExistsError:
+        pass  # the usual case; whose it is was looked at when the settings were read
     except OSError:
-        pass  # made by another process meanwhile, or the stores will say why it cannot be
+        pass  # the stores will say why it cannot be
 
 
 def open_artifacts(settings: Settings) -> ArtifactStore:
@@ -121,7 +131,7 @@ def open_artifacts(settings: Settings) -> ArtifactStore:
     from headrace.stores.artifacts.local import LocalStore
 
     if "://" not in place:
-        return LocalStore(place, durable=settings.durability == "fsync")
+        return LocalStore(place, durable=settings.durability == "fsync", shared=settings.shared)
     from headrace.stores.artifacts.cached import CachedStore
     from headrace.stores.artifacts.objects import ObjectStore
 
@@ -206,6 +216,13 @@ def read_settings(environ: Mapping[str, str] | None = None, start: Path | None =
     if not values.get("home"):
         found = _find(start, HOME)
         values["home"] = str(found if found is not None else start / HOME)
+        if found is not None:
+            places = [str(found)]
+            if not values.get("database"):
+                places += [str(found / name) for name in ("metadata.db", "metadata.db-wal")]
+            if not values.get("artifacts"):
+                places.append(str(found / "artifacts"))
+            _believe(places, environ)
     try:
         settings = msgspec.convert(values, Settings, strict=False)
     except msgspec.ValidationError as error:
@@ -224,7 +241,7 @@ def _given(environ: Mapping[str, str] | None, start: Path) -> dict[str, object]:
     """The settings that somebody made."""
     environ = os.environ if environ is None else environ
     file = _find(start, "pyproject.toml")
-    values = _from_pyproject(file) if file is not None else {}
+    values = _from_pyproject(file, environ) if file is not None else {}
     for name in _NAMES:
         text = environ.get(f"HEADRACE_{name.upper()}")
         if text:
@@ -257,10 +274,11 @@ def _is_duration(value: str | float) -> bool:
     return True
 
 
-def _from_pyproject(file: Path) -> dict[str, object]:
+def _from_pyproject(file: Path, environ: Mapping[str, str]) -> dict[str, object]:
     text = file.read_text(errors="replace")
     if "tool.headrace" not in text:
         return {}
+    _believe([str(file)], environ)
     import tomllib
 
     try:
@@ -275,8 +293,39 @@ def _from_pyproject(file: Path) -> dict[str, object]:
     for name in _PLACED:
         place = table.get(name)
         if isinstance(place, str) and place:
-            table[name] = _placed(str(Path(place).expanduser()) if place.startswith("~") else place, name, file.parent)
+            placed = _placed(str(Path(place).expanduser()) if place.startswith("~") else place, name, file.parent)
+            table[name] = placed
+            if "://" not in placed and not environ.get(f"HEADRACE_{name.upper()}"):
+                inside = [str(Path(placed, "metadata.db")), str(Path(placed, "artifacts"))] if name == "home" else []
+                _believe([placed, *inside], environ)
     return dict(table)
+
+
+def _believe(places: list[str], environ: Mapping[str, str] | None) -> None:
+    """Refuse what another user made, as git does: reading objects back runs code that their store chooses.
+
+    Places that the environment names are not looked at: the user chose them.
+
+    Raises:
+        UsageError: it is another user's, and ``HEADRACE_SAFE_HOMES`` does not have it.
+    """
+    environ = os.environ if environ is None else environ
+    for place in places:
+        owner = foreign_owner(place, environ)
+        if owner is None or _is_safe(place, environ):
+            continue
+        folder = place if os.path.isdir(place) else os.path.dirname(place)  # noqa: PTH112, PTH120
+        raise UsageError(
+            f"{place} belongs to {user_named(owner)}, not to you; what is read from there may run code as you, so it "
+            f"is not used. If you trust its owner, allow it by name: export {SAFE_HOMES}={folder}. For runs of your "
+            "own, make a folder .headrace in your project, or set HEADRACE_HOME"
+        )
+
+
+def _is_safe(place: str, environ: Mapping[str, str]) -> bool:
+    allowed = [one for one in environ.get(SAFE_HOMES, "").split(os.pathsep) if one]
+    path = Path(os.path.abspath(place))  # noqa: PTH100 - a link counts where it is
+    return any(one == "*" or path.is_relative_to(os.path.abspath(one)) for one in allowed)  # noqa: PTH100
 
 
 def _placed(text: str, name: str, folder: Path) -> str:

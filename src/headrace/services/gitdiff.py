@@ -59,11 +59,13 @@ class GitDiff:
             except OSError as error:
                 return Diff(None, f"git cannot be started: {error.strerror}")
         assert process.stdout is not None
-        with process.stdout:
-            content, problem = self._take(process.stdout.fileno())
-        with self._lock:
-            self._kill()
-        code = process.wait()
+        try:
+            with process.stdout:
+                content, problem = self._take(process.stdout.fileno())
+        finally:
+            with self._lock:
+                self._kill()
+            code = process.wait()
         if problem:
             return Diff(content or None, problem)
         if self._ended.is_set():

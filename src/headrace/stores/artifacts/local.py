@@ -17,6 +17,7 @@ from pathlib import Path
 
 from blake3 import blake3
 
+from headrace._base.ownership import SHARED_MODE, file_mode, folder_mode
 from headrace.model.errors import (
     BlobCorruptError,
     BlobMissingError,
@@ -49,14 +50,17 @@ _READ_ONLY = {errno.EROFS, errno.EACCES, errno.EPERM}
 class LocalStore:
     """An ``ArtifactStore`` in a folder, created on the first ``put``.
 
+    A new folder is for this user alone, with ``shared`` for the group; what is put into one is for whom the folder is.
     With ``durable`` a blob has reached the disk when ``put`` returns; without, a power loss may cost the last
     seconds' blobs (never a half one that goes unnoticed: contents are checked on read).
     """
 
-    def __init__(self, path: str | os.PathLike[str], *, durable: bool = False) -> None:
+    def __init__(self, path: str | os.PathLike[str], *, durable: bool = False, shared: bool = False) -> None:
         self._root = os.path.abspath(os.fspath(path))  # noqa: PTH100 - plain strings are several times faster here
         self.url = self._root
         self._durable = durable
+        self._shared = shared
+        self._modes: tuple[int, int] | None = None  # of new folders and files
         self._edges: set[bytes] = set()
 
     def __repr__(self) -> str:
@@ -146,12 +150,17 @@ class LocalStore:
         flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC
         complete = False
         try:
+            for_folders, for_files = self._modes or self._find_modes()
             try:
-                descriptor = os.open(temporary, flags, 0o444)
+                descriptor = os.open(temporary, flags, for_files)
             except FileNotFoundError:
-                os.makedirs(f"{self._root}/{_TMP}", exist_ok=True)  # noqa: PTH103
-                descriptor = os.open(temporary, flags, 0o444)
+                self._make_root()
+                for_folders, for_files = self._find_modes()
+                self._make_folder(f"{self._root}/{_TMP}", for_folders)
+                descriptor = os.open(temporary, flags, for_files)
             try:
+                if for_files & 0o077:  # whatever the umask is
+                    os.fchmod(descriptor, for_files)
                 complete = _write_all(descriptor, views, stop)
                 if complete and self._durable:
                     os.fsync(descriptor)
@@ -164,13 +173,38 @@ class LocalStore:
                 _unlink(temporary)
         return temporary if complete else ""
 
+    def _make_root(self) -> None:
+        os.makedirs(os.path.dirname(self._root), exist_ok=True)  # noqa: PTH103, PTH120
+        try:
+            os.mkdir(self._root, 0o700)  # noqa: PTH102
+        except FileExistsError:
+            return
+        if self._shared:
+            os.chmod(self._root, SHARED_MODE)  # noqa: PTH101
+
+    def _find_modes(self) -> tuple[int, int]:
+        try:
+            self._modes = folder_mode(self._root), file_mode(self._root)
+        except FileNotFoundError:
+            return 0o700, 0o400  # there is no folder yet
+        return self._modes
+
+    @staticmethod
+    def _make_folder(path: str, mode: int) -> None:
+        try:
+            os.mkdir(path, mode)  # noqa: PTH102
+            if mode & 0o077:  # whatever the umask is
+                os.chmod(path, mode)  # noqa: PTH101
+        except FileExistsError:
+            pass  # another process was faster
+
     def _publish(self, temporary: str, blob: Blob) -> None:
         path = self._path(blob.digest)
         try:
             try:
                 os.rename(temporary, path)  # noqa: PTH104
             except FileNotFoundError:
-                os.makedirs(os.path.dirname(path), exist_ok=True)  # noqa: PTH103, PTH120
+                self._make_folder(os.path.dirname(path), (self._modes or self._find_modes())[0])  # noqa: PTH120
                 os.rename(temporary, path)  # noqa: PTH104
             if self._durable:
                 _sync_folder(os.path.dirname(path))  # noqa: PTH120

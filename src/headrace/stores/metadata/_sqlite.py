@@ -211,6 +211,7 @@ class SqliteDatabase(InOneProcess):
         guard(self)
         try:
             with writing:
+                self._make_file()
                 connection = self._open()
                 try:
                     self._prepare(connection)
@@ -257,6 +258,20 @@ class SqliteDatabase(InOneProcess):
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
             raise
+
+    def _make_file(self) -> None:
+        """Make the file, empty, for this user; in a folder that a group shares, for the group."""
+        try:
+            shared = os.stat(os.path.dirname(self.path)).st_mode & 0o2020 == 0o2020  # noqa: PTH116, PTH120
+            mode = 0o660 if shared else 0o600
+            descriptor = os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, mode)
+        except OSError:
+            return  # it is there, or SQLite will say why it cannot be made
+        try:
+            if shared:
+                os.fchmod(descriptor, mode)
+        finally:
+            os.close(descriptor)
 
     def _open(self) -> sqlite3.Connection:
         """A connection; for reading only, when the file or its folder allow no more."""

@@ -38,7 +38,7 @@ def open_metadata(url: str, *, durability: str = "process") -> SqlMetadata:
     from headrace.stores.metadata._sqlite import SqliteDatabase
 
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         unwritable = error.errno in (errno.EACCES, errno.EPERM, errno.EROFS)
         raise (StoreReadOnlyError if unwritable else StoreError)(
