@@ -16,7 +16,7 @@ from pathlib import Path
 
 import msgspec
 
-from headrace._base.ownership import SHARED_MODE, foreign_owner, user_named
+from headrace._base.ownership import SHARED_MODE, foreign_owner, make_folder, user_named
 from headrace._base.sizes import parse_duration
 from headrace.engine.ports import Executor
 from headrace.model.errors import NotFoundError, UsageError
@@ -114,9 +114,9 @@ def _make_home(settings: Settings) -> None:
     home = Path(settings.home)
     try:
         home.parent.mkdir(parents=True, exist_ok=True)
-        home.mkdir(mode=0o700)
-        if settings.shared:
-            home.chmod(SHARED_MODE)
+        if home.exists():
+            return
+        make_folder(str(home), SHARED_MODE if settings.shared else 0o700)
         if home.name == HOME:
             (home / ".gitignore").write_text("*\n")
     except FileExistsError:

@@ -195,10 +195,9 @@ def test_commands_and_runs_say_so(project: Project) -> None:
 
 def modes(home: Path) -> dict[str, set[int]]:
     found: dict[str, set[int]] = {"folders": set(), "files": set()}
-    for path in (home, *home.rglob("*")):
+    for path in (home, home / "artifacts", *(home / "artifacts").rglob("*"), *home.glob("metadata.db*")):
         kind = "folders" if path.is_dir() else "files"
-        if path.name != ".gitignore":
-            found[kind].add(path.stat().st_mode & 0o7777)
+        found[kind].add(path.stat().st_mode & 0o7777)
     return found
 
 

@@ -44,6 +44,25 @@ def user_named(uid: int) -> str:
 SHARED_MODE = 0o2770
 
 
+def make_folder(path: str, mode: int) -> None:
+    """Make a folder that has ``mode`` from the first moment on, whatever the umask is.
+
+    Raises:
+        FileExistsError: there is one already, with something in it.
+    """
+    if mode == 0o700:
+        os.mkdir(path, mode)  # noqa: PTH102
+        return
+    fresh = f"{path}.{os.urandom(6).hex()}"
+    os.mkdir(fresh, 0o700)  # noqa: PTH102
+    os.chmod(fresh, mode)  # noqa: PTH101
+    try:
+        os.rename(fresh, path)  # noqa: PTH104 - takes the place of an empty one
+    except OSError:
+        os.rmdir(fresh)  # noqa: PTH106
+        raise FileExistsError(path) from None
+
+
 def folder_mode(parent: str) -> int:
     """The mode of a new folder in ``parent``: it may be used by whom ``parent`` is for."""
     return stat.S_IMODE(os.stat(parent).st_mode) & 0o2777 | 0o700  # noqa: PTH116

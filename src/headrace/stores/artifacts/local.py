@@ -17,7 +17,7 @@ from pathlib import Path
 
 from blake3 import blake3
 
-from headrace._base.ownership import SHARED_MODE, file_mode, folder_mode
+from headrace._base.ownership import SHARED_MODE, file_mode, folder_mode, make_folder
 from headrace.model.errors import (
     BlobCorruptError,
     BlobMissingError,
@@ -176,11 +176,9 @@ class LocalStore:
     def _make_root(self) -> None:
         os.makedirs(os.path.dirname(self._root), exist_ok=True)  # noqa: PTH103, PTH120
         try:
-            os.mkdir(self._root, 0o700)  # noqa: PTH102
+            make_folder(self._root, SHARED_MODE if self._shared else 0o700)
         except FileExistsError:
-            return
-        if self._shared:
-            os.chmod(self._root, SHARED_MODE)  # noqa: PTH101
+            pass  # another process was faster
 
     def _find_modes(self) -> tuple[int, int]:
         try:
