@@ -1,8 +1,7 @@
 """The shell around ``decide``: sockets, clock, store. One per run and session; owned by the process that drives it.
 
-Any thread may submit and wait. One thread of ours reads the workers' sockets; whoever holds the lock feeds events to
-``decide`` and carries out its commands, always in this order: write what must be known and commit it, then talk to
-workers, then wake who waits. Commits of one batch of events are one transaction.
+Any thread may submit and wait. One thread at a time reads the workers' sockets (``turns``); the thread that holds the
+lock feeds events to ``decide`` and carries out its commands (``kernel``).
 """
 
 from __future__ import annotations
@@ -14,52 +13,34 @@ import os
 import select
 import threading
 import time
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Callable
 
 import msgspec
 
 from headrace.engine.crew import Crew
-from headrace.engine.decide import decide, was_finished
+from headrace.engine.decide import was_finished
 from headrace.engine.events import (
-    AttemptFailed,
-    CacheAnswer,
     Cancel,
-    Command,
-    Event,
     Exceeded,
-    Handback,
-    InputLost,
-    Kill,
-    Later,
-    Lookup,
-    Recall,
-    Record,
-    Resolve,
-    Schedule,
-    Start,
     Submit,
 )
-from headrace.engine.handles import Handle, unneeded, wake
+from headrace.engine.handles import Handle, unneeded
 from headrace.engine.journal import Journal
-from headrace.engine.lookup import look_up
+from headrace.engine.kernel import Kernel
 from headrace.engine.ports import Executor
-from headrace.engine.recall import rebuild
 from headrace.engine.rows import running_records
 from headrace.engine.section import Section
-from headrace.engine.state import EngineState, Timer
+from headrace.engine.state import EngineState
 from headrace.engine.stopping import Stopping
-from headrace.engine.tasks import StepInfo, Task
-from headrace.model.errors import BlobMissingError, StoreAwayError, TaskCancelledError
+from headrace.engine.tasks import Task
+from headrace.engine.turns import NAP, Turns
+from headrace.model.errors import StoreAwayError, TaskCancelledError
 from headrace.model.records import Lease, Signal, TaskId
-from headrace.model.states import Failure
 from headrace.stores.artifacts.protocol import ArtifactStore
 from headrace.stores.metadata.protocol import MetadataStore, Write
 
 _TICK = 0.1
 _SLOW_TICK = 1.0
-#: How long our thread leaves the sockets to threads that wait, after one of them was at it.
-_NAP = 0.01
 #: Seconds after which a run whose workers were killed should have ended; after that an interrupt breaks in.
 _PATIENCE = 3.0
 #: How long the last commit of a run is tried.
@@ -68,8 +49,8 @@ _CLOSING = 60.0
 _GROUP = 32
 
 
-class Loop:
-    """Drives one run. ``failure`` is set when the run can no longer be driven at all (lease lost, store gone).
+class Loop(Kernel):
+    """Drives one run.
 
     ``metadata`` is a hasty one: a store that does not answer is waited for here, without deafness to the workers.
     """
@@ -83,46 +64,25 @@ class Loop:
         lease: Lease,
         run_name: str,
     ) -> None:
-        self.state = state
-        self.metadata = metadata
-        self.artifacts = artifacts
+        super().__init__(state, metadata, artifacts, Journal(metadata, lease))
         self.run_name = run_name
-        self.failure: BaseException | None = None
         self.cancel_requested = ""
         #: Called when somebody asked for the run's end, from our thread or a waiting one.
         self.on_cancel: Callable[[], None] | None = None
         #: Called with what the user should know of the run, from any thread.
         self.on_notice: Callable[[str], None] = lambda text: None
-        self.steps: dict[str, StepInfo] = {}
-        #: Those of other values of the names that their code reaches too.
-        self.versions: dict[tuple[str, bytes], StepInfo] = {}
         self._executor = executor
-        self._journal = Journal(metadata, lease)
         self.stopping = Stopping()
         self.section = Section()
         self.section.on_raise = self._on_raise
-        self._leader = threading.Lock()
-        self._leader_wanted = False
-        self._thread_leads = False
+        self._turns = Turns(self.section, self._wake)
+        self._idle = False  # whether nothing was live at the thread's last look
         self._resting = False  # whether the thread looks at things once in a second only
-        self._led_at = 0.0
-        self._timers: list[Timer] = []
-        self._timer_order = 0
-        self._starts: list[Start] = []
-        self._resolves: list[Task] = []
-        #: What waits for a store that does not answer: look-ups in the cache, and inputs to be made again.
-        self._lookups: list[Task] = []
-        self._lost: list[tuple[TaskId, int, str]] = []
         # What is measured here is never the time of day, which may be set back.
         self._next_tick = 0.0
         self._last_signal = 0
         self._closed = False
-        self._hurried: float | None = None  # when the workers' time to stop cleanly was over
-        self._idle_waiters: list[Any] = []
-        #: Tasks that failed by themselves and whose failure the flow has not seen.
-        self.failed: list[Task] = []
         self._epoll = select.epoll()
-        self._wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._epoll.register(self._wake_fd, select.EPOLLIN)
         self.crew = Crew(executor, self._epoll, run_name, state.options)
         #: Asked now and then for rows that may be written with the next commit.
@@ -244,27 +204,8 @@ class Loop:
                 self.crew.kill_all()
 
     def _lead(self, longest: float) -> bool:
-        """Do the thread's work in the thread that waits, which saves waking one to wake the other.
-
-        False when some thread is at it already; ours is then asked to make room.
-        """
-        self.section.hold_off()  # an interrupt after ``acquire`` would leave the lock taken
-        try:
-            if not self._leader.acquire(blocking=False):
-                if not self._thread_leads or not longest:
-                    return False
-                self._leader_wanted = True
-                self._wake()
-                if not self._leader.acquire(timeout=_NAP):
-                    return False
-            try:
-                self._led_at = time.monotonic()
-                self._poll_once(longest)
-            finally:
-                self._leader.release()
-            return True
-        finally:
-            self.section.let_in()
+        """Hear the workers in this thread, which waits, for ``longest`` seconds; False if another thread does."""
+        return self._turns.take(lambda: self._poll_once(longest), insist=longest > 0)
 
     def _follow(self, handle: Handle, longest: float) -> None:
         waiter = threading.Lock()
@@ -327,7 +268,7 @@ class Loop:
     def _await_store(self) -> None:
         while self._journal.away_since is not None and self.failure is None and not self._closed:
             if not self._lead(_TICK):
-                time.sleep(_NAP)
+                time.sleep(NAP)
         if self.failure is not None:
             raise self.failure
 
@@ -398,7 +339,7 @@ class Loop:
             self._thread.join()
         self._executor.close()
         self.crew.close()
-        with self._leader:  # a thread that outlives the flow may be waiting
+        with self._turns.lock:  # a thread that outlives the flow may be waiting
             self._epoll.close()
             os.close(self._wake_fd)
         if problem is not None:
@@ -431,23 +372,18 @@ class Loop:
 
     def _main(self) -> None:
         """Hear the workers while no waiting thread does."""
-        idle = False
+        self._idle = False
         while not self._closed:
-            if self._leader_wanted or time.monotonic() - self._led_at < _NAP:
-                self._leader_wanted = False
-                time.sleep(_NAP)
-            if not self._leader.acquire(blocking=False):
-                time.sleep(_NAP)
-                continue
-            self._thread_leads = True
-            try:
-                self._resting = idle  # before the look at what is live: who submits looks the other way round
-                idle = not self.state.live
-                self._resting = self._resting and idle
-                self._poll_once(_SLOW_TICK if self._resting else _TICK)
-            finally:
-                self._thread_leads = self._resting = False
-                self._leader.release()
+            self._turns.serve(self._hear_workers)
+
+    def _hear_workers(self) -> None:
+        self._resting = self._idle  # before the look at what is live: who submits looks the other way round
+        self._idle = not self.state.live
+        self._resting = self._resting and self._idle
+        try:
+            self._poll_once(_SLOW_TICK if self._resting else _TICK)
+        finally:
+            self._resting = False
 
     def _poll_once(self, longest: float) -> None:
         if self._closed:
@@ -492,30 +428,6 @@ class Loop:
         if self._lost or self._lookups:
             self._ask_again(now)
         self._settle()
-
-    def _ask_again(self, now: float) -> None:
-        """Go on with what a store that did not answer held up."""
-        lookups, self._lookups = self._lookups, []
-        for task in lookups:
-            answer = self._look_up_when_there(task)
-            if answer is not None:
-                self._feed(answer)
-        while self._lost and self._journal.away_since is None:
-            try:
-                self._on_lost_input(*self._lost[0], now)
-            except StoreAwayError as error:
-                self._journal.note_away(error)
-                return
-            self._lost.pop(0)
-
-    def _on_lost_input(self, producer: TaskId, token: int, output: str, now: float) -> None:
-        try:
-            again = self._recall(producer)
-        except BlobMissingError as error:
-            classes = ("headrace.BlobMissingError", "headrace.StoreError")
-            self._feed(AttemptFailed(token, Failure.INPUT, str(error), now, classes=classes))
-        else:
-            self._feed(InputLost(token, again, producer, output, now))
 
     def _tick(self, now: float, clock: float) -> None:
         self._next_tick = clock + _TICK
@@ -576,118 +488,3 @@ class Loop:
                 self._apply([Cancel(None, time.time(), final=not self.stopping.begin(by_signal=False))])
         if self.on_cancel is not None:
             self.on_cancel()
-
-    # --- feeding and settling, under the lock -----------------------------------------------------------------
-
-    def _apply(self, events: list[Event]) -> None:
-        """Feed and settle. Whatever goes wrong ends the run, for half of it may have been done."""
-        try:
-            self._feed_all(events)
-            self._settle()
-        except Exception as error:
-            self._break(error)
-
-    def _feed(self, event: Event) -> None:
-        events = [event]
-        for one in events:  # a loop, because answers of the cache may follow one from the other
-            for command in decide(self.state, one):
-                if type(command) is Lookup:
-                    answer = self._look_up_when_there(command.task)
-                    if answer is not None:
-                        events.append(answer)
-                else:
-                    self._obey(command)
-
-    def _feed_all(self, events: list[Event]) -> None:
-        for event in events:
-            self._feed(event)
-
-    def _obey(self, command: Command) -> None:
-        match command:
-            case Record():
-                self._journal.add(command.writes, urgent=command.urgent)
-            case Resolve():
-                self._resolves.append(command.task)
-            case Start():
-                self._starts.append(command)
-            case Later():
-                self._later(command)
-            case Kill():
-                self.crew.kill(command.token, command.grace if self._hurried is None else 0.0)
-
-    def _write(self, writes: Iterable[Write]) -> None:
-        writes = list(writes)
-        self._journal.add(writes, urgent=bool(writes))
-
-    def _later(self, command: Later) -> None:
-        self._timer_order += 1
-        at = time.monotonic() + command.at - command.event.now
-        heapq.heappush(self._timers, Timer(at, self._timer_order, command.event))
-        if self._timers[0].at == at:
-            self._wake()
-
-    def _settle(self) -> None:
-        """Carry out what the events led to: commit, send, wake. A store that does not answer holds up all three."""
-        away = self._journal.away_since is not None
-        if not away:
-            self._feed(Schedule(time.time()))
-        while self._starts or self._journal.urgent:
-            if self._journal.urgent and not self._journal.commit():
-                starts, self._starts = self._starts, []
-                self._feed(Handback(tuple(start.token for start in starts), time.time()))
-                return
-            if away:
-                away = False
-                self._feed(Schedule(time.time()))
-            starts, self._starts = self._starts, []
-            for start in starts:
-                self._feed_all(self.crew.dispatch(start, time.time()))
-        resolves, self._resolves = self._resolves, []
-        for task in resolves:
-            if task.problem is not None and task.problem.failure not in ("cancelled", "upstream"):
-                self.failed.append(task)
-            wake(task)
-        if self._idle_waiters and not self.state.live:
-            self._wake_idle()
-
-    def _wake_idle(self) -> None:
-        waiters, self._idle_waiters = self._idle_waiters, []
-        for waiter in waiters:
-            waiter.release()
-
-    def _break(self, error: BaseException) -> None:
-        """The run cannot be driven any more: let everybody know, and leave no worker running."""
-        self.failure = self.failure or error
-        with contextlib.suppress(OSError):  # a worker that ended meanwhile; whatever happens, those who wait hear of it
-            self.crew.kill_all()
-        for task in list(self.state.live) + self._resolves:
-            wake(task, done=False)
-        self._wake_idle()
-
-    def _wake(self) -> None:
-        with contextlib.suppress(OSError):  # closed just now
-            os.eventfd_write(self._wake_fd, 1)
-
-    # --- cache and recall -------------------------------------------------------------------------------------
-
-    def _look_up_when_there(self, task: Task) -> CacheAnswer | None:
-        """The answer of the cache; None when the store does not answer, which is then asked again later."""
-        if self._journal.away_since is None:
-            try:
-                return look_up(task, self.state.options.project, self.metadata, self.artifacts, time.time())
-            except StoreAwayError as error:
-                self._journal.note_away(error)
-        self._lookups.append(task)
-        return None
-
-    def _step(self, name: str, code: bytes) -> StepInfo | None:
-        return self.versions.get((name, code)) or self.steps.get(name)
-
-    def _recall(self, lost: TaskId) -> Task:
-        for live in self.state.live:
-            if live.id == lost:
-                return live
-        task, record = rebuild(lost, self.state.options.run_id, self.metadata, self._step)
-        task.handle = Handle()
-        self._feed(Recall(task, record, time.time()))
-        return task

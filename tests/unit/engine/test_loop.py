@@ -563,7 +563,7 @@ def test_an_interrupt_leaves_the_sockets_to_the_others(monkeypatch: pytest.Monke
         def interrupted(longest: float) -> None:
             if not heard and threading.current_thread() is threading.main_thread():
                 rig.loop.section.interrupt(KeyboardInterrupt())
-                heard.append(rig.loop._leader.locked())
+                heard.append(rig.loop._turns.lock.locked())
             poll(longest)
 
         gate = threading.Event()

@@ -1,0 +1,213 @@
+"""What happens to a run's state under its lock: events are fed to ``decide``, and its commands are carried out.
+
+The base of ``engine.loop``, which has the threads. The order is always the same: write what must be known and commit
+it, then talk to workers, then wake who waits. Commits of one batch of events are one transaction.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import heapq
+import os
+import time
+from collections.abc import Iterable
+from typing import Any
+
+from headrace.engine.crew import Crew
+from headrace.engine.decide import decide
+from headrace.engine.events import (
+    AttemptFailed,
+    CacheAnswer,
+    Command,
+    Event,
+    Handback,
+    InputLost,
+    Kill,
+    Later,
+    Lookup,
+    Recall,
+    Record,
+    Resolve,
+    Schedule,
+    Start,
+)
+from headrace.engine.handles import Handle, wake
+from headrace.engine.journal import Journal
+from headrace.engine.lookup import look_up
+from headrace.engine.recall import rebuild
+from headrace.engine.state import EngineState, Timer
+from headrace.engine.tasks import StepInfo, Task
+from headrace.model.errors import BlobMissingError, StoreAwayError
+from headrace.model.records import TaskId
+from headrace.model.states import Failure
+from headrace.stores.artifacts.protocol import ArtifactStore
+from headrace.stores.metadata.protocol import MetadataStore, Write
+
+
+class Kernel:
+    """State, store and workers of one run. Every method is called under the lock, ``loop.section``.
+
+    ``failure`` is set when the run can no longer be driven at all (lease lost, store gone).
+    """
+
+    def __init__(self, state: EngineState, metadata: MetadataStore, artifacts: ArtifactStore, journal: Journal) -> None:
+        self.state = state
+        self.metadata = metadata
+        self.artifacts = artifacts
+        self.failure: BaseException | None = None
+        self.steps: dict[str, StepInfo] = {}
+        #: Those of other values of the names that their code reaches too.
+        self.versions: dict[tuple[str, bytes], StepInfo] = {}
+        #: Tasks that failed by themselves and whose failure the flow has not seen.
+        self.failed: list[Task] = []
+        self.crew: Crew
+        self._journal = journal
+        self._timers: list[Timer] = []
+        self._timer_order = 0
+        self._starts: list[Start] = []
+        self._resolves: list[Task] = []
+        #: What waits for a store that does not answer: look-ups in the cache, and inputs to be made again.
+        self._lookups: list[Task] = []
+        self._lost: list[tuple[TaskId, int, str]] = []
+        self._hurried: float | None = None  # when the workers' time to stop cleanly was over
+        self._idle_waiters: list[Any] = []
+        self._wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+
+    # --- feeding and settling ---------------------------------------------------------------------------------
+
+    def _apply(self, events: list[Event]) -> None:
+        """Feed and settle. Whatever goes wrong ends the run, for half of it may have been done."""
+        try:
+            self._feed_all(events)
+            self._settle()
+        except Exception as error:
+            self._break(error)
+
+    def _feed(self, event: Event) -> None:
+        events = [event]
+        for one in events:  # a loop, because answers of the cache may follow one from the other
+            for command in decide(self.state, one):
+                if type(command) is Lookup:
+                    answer = self._look_up_when_there(command.task)
+                    if answer is not None:
+                        events.append(answer)
+                else:
+                    self._obey(command)
+
+    def _feed_all(self, events: list[Event]) -> None:
+        for event in events:
+            self._feed(event)
+
+    def _obey(self, command: Command) -> None:
+        match command:
+            case Record():
+                self._journal.add(command.writes, urgent=command.urgent)
+            case Resolve():
+                self._resolves.append(command.task)
+            case Start():
+                self._starts.append(command)
+            case Later():
+                self._later(command)
+            case Kill():
+                self.crew.kill(command.token, command.grace if self._hurried is None else 0.0)
+
+    def _write(self, writes: Iterable[Write]) -> None:
+        writes = list(writes)
+        self._journal.add(writes, urgent=bool(writes))
+
+    def _later(self, command: Later) -> None:
+        self._timer_order += 1
+        at = time.monotonic() + command.at - command.event.now
+        heapq.heappush(self._timers, Timer(at, self._timer_order, command.event))
+        if self._timers[0].at == at:
+            self._wake()
+
+    def _settle(self) -> None:
+        """Carry out what the events led to: commit, send, wake. A store that does not answer holds up all three."""
+        away = self._journal.away_since is not None
+        if not away:
+            self._feed(Schedule(time.time()))
+        while self._starts or self._journal.urgent:
+            if self._journal.urgent and not self._journal.commit():
+                starts, self._starts = self._starts, []
+                self._feed(Handback(tuple(start.token for start in starts), time.time()))
+                return
+            if away:
+                away = False
+                self._feed(Schedule(time.time()))
+            starts, self._starts = self._starts, []
+            for start in starts:
+                self._feed_all(self.crew.dispatch(start, time.time()))
+        resolves, self._resolves = self._resolves, []
+        for task in resolves:
+            if task.problem is not None and task.problem.failure not in ("cancelled", "upstream"):
+                self.failed.append(task)
+            wake(task)
+        if self._idle_waiters and not self.state.live:
+            self._wake_idle()
+
+    def _wake_idle(self) -> None:
+        waiters, self._idle_waiters = self._idle_waiters, []
+        for waiter in waiters:
+            waiter.release()
+
+    def _break(self, error: BaseException) -> None:
+        """The run cannot be driven any more: let everybody know, and leave no worker running."""
+        self.failure = self.failure or error
+        with contextlib.suppress(OSError):  # a worker that ended meanwhile; whatever happens, those who wait hear of it
+            self.crew.kill_all()
+        for task in list(self.state.live) + self._resolves:
+            wake(task, done=False)
+        self._wake_idle()
+
+    def _wake(self) -> None:
+        with contextlib.suppress(OSError):  # closed just now
+            os.eventfd_write(self._wake_fd, 1)
+
+    # --- cache and recall -------------------------------------------------------------------------------------
+
+    def _ask_again(self, now: float) -> None:
+        """Go on with what a store that did not answer held up."""
+        lookups, self._lookups = self._lookups, []
+        for task in lookups:
+            answer = self._look_up_when_there(task)
+            if answer is not None:
+                self._feed(answer)
+        while self._lost and self._journal.away_since is None:
+            try:
+                self._on_lost_input(*self._lost[0], now)
+            except StoreAwayError as error:
+                self._journal.note_away(error)
+                return
+            self._lost.pop(0)
+
+    def _on_lost_input(self, producer: TaskId, token: int, output: str, now: float) -> None:
+        try:
+            again = self._recall(producer)
+        except BlobMissingError as error:
+            classes = ("headrace.BlobMissingError", "headrace.StoreError")
+            self._feed(AttemptFailed(token, Failure.INPUT, str(error), now, classes=classes))
+        else:
+            self._feed(InputLost(token, again, producer, output, now))
+
+    def _look_up_when_there(self, task: Task) -> CacheAnswer | None:
+        """The answer of the cache; None when the store does not answer, which is then asked again later."""
+        if self._journal.away_since is None:
+            try:
+                return look_up(task, self.state.options.project, self.metadata, self.artifacts, time.time())
+            except StoreAwayError as error:
+                self._journal.note_away(error)
+        self._lookups.append(task)
+        return None
+
+    def _step(self, name: str, code: bytes) -> StepInfo | None:
+        return self.versions.get((name, code)) or self.steps.get(name)
+
+    def _recall(self, lost: TaskId) -> Task:
+        for live in self.state.live:
+            if live.id == lost:
+                return live
+        task, record = rebuild(lost, self.state.options.run_id, self.metadata, self._step)
+        task.handle = Handle()
+        self._feed(Recall(task, record, time.time()))
+        return task
