@@ -318,9 +318,12 @@ def _run_command(cls: Any) -> click.Command:
     @click.option("--namespace", default=None, help="Change namespace from the default to the specified tag.")
     @click.pass_obj
     def run(obj: dict[str, Any], /, **given: Any) -> int:
+        from headrace.frontends.metaflow.running.plan import check_environment
+
+        options = _options(cls, obj, given)
         _check(cls, obj["quiet"])
         finish(cls)
-        options = _options(cls, obj, given)
+        check_environment(cls, obj["environment"])  # mutators may have asked for packages
         for parameter in cls._parameters().values():
             if isinstance(parameter, IncludeFile) and parameter.note and not obj["quiet"]:
                 click.echo(parameter.note, err=True)
