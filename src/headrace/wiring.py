@@ -9,12 +9,12 @@ from ``[tool.headrace]`` in the nearest ``pyproject.toml`` upward, else defaults
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
+from blake3 import blake3
 
 from headrace._base.ownership import SHARED_MODE, foreign_owner, make_folder, user_named
 from headrace._base.sizes import parse_duration
@@ -98,7 +98,7 @@ class Project:
 
         file = None
         if entry:
-            key = hashlib.sha256(entry.encode()).hexdigest()[:16]
+            key = blake3(entry.encode()).hexdigest()[:16]
             file = Path(self.settings.home, "imports", f"{key}.json")
         return LocalExecutor(machine(), self.artifacts, preload, debug=debug, learned=Learned(file, imports))
 

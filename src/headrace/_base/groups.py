@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Callable, Hashable
 from typing import NamedTuple
 
@@ -62,6 +61,8 @@ def members_line(group: BaseExceptionGroup[BaseException]) -> str:
 
 def last_line(error: BaseException) -> str:
     """What ``error`` is and what it says, on one line, without its notes."""
+    import traceback
+
     lines = traceback.format_exception_only(type(error), error)[0].split("\n")
     return next((line.strip() for line in lines if line.strip()), type(error).__name__)
 

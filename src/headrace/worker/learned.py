@@ -7,10 +7,11 @@ itself. So a file that is missing, damaged or out of date is no error.
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+
+import msgspec
 
 #: Names that are kept of one flow, and used in one run.
 _MOST = 1000
@@ -42,12 +43,12 @@ class Learned:
         if self._file is None:
             return None
         try:
-            kept = json.loads(self._file.read_bytes())
+            kept = msgspec.json.decode(self._file.read_bytes())
             steps, refused = dict(kept["steps"]), set(kept["refused"])
             names = [name for step in steps.values() for name in step]
             if not all(isinstance(name, str) and _is_name(name) for name in [*names, *refused]):
                 return None
-        except (OSError, ValueError, TypeError, KeyError):
+        except (OSError, ValueError, TypeError, KeyError, AttributeError, msgspec.DecodeError):
             return None
         for step, some in steps.items():
             self._add(step, some)
@@ -94,7 +95,7 @@ class Learned:
         with contextlib.suppress(OSError):  # it is learned again
             self._file.parent.mkdir(exist_ok=True)
             draft = self._file.with_name(f"{self._file.name}.{os.getpid()}")
-            draft.write_text(json.dumps(data))
+            draft.write_bytes(msgspec.json.encode(data))
             draft.replace(self._file)
 
 

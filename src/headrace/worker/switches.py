@@ -9,7 +9,6 @@ from __future__ import annotations
 import _signal  # type: ignore[import-not-found]  # without enumerations, which take ten times as long
 import contextlib
 import contextvars
-import copy
 import gc
 import operator
 import signal
@@ -154,6 +153,8 @@ def _pandas() -> _Switch:
                 with warnings.catch_warnings():
                     warnings.simplefilter("ignore")
                     pandas.set_option(key, before)
+
+    import copy
 
     return _Switch(lambda: config._global_config, write, lambda: copy.deepcopy(config._global_config))
 

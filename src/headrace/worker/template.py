@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import contextlib
 import importlib
-import logging
 import os
 import signal
 import socket
@@ -72,9 +71,14 @@ def _state(output: int) -> _State:
         os.lseek(output, 0, os.SEEK_END),
         os.getcwd(),  # noqa: PTH109
         tuple(signal.getsignal(one) for one in _SIGNALS),
-        tuple(logging.getLogger().handlers),
+        _root_handlers(),
         dict(os.environ),
     )
+
+
+def _root_handlers() -> tuple[Any, ...]:
+    logging: Any = sys.modules.get("logging")  # where nobody has imported it, there are none
+    return tuple(logging.getLogger().handlers) if hasattr(logging, "getLogger") else ()
 
 
 def _has_children() -> bool:
