@@ -294,12 +294,12 @@ def test_every_setting_is_documented() -> None:
 @pytest.mark.parametrize("setting", wiring.Settings.__struct_fields__)
 def test_a_setting_is_read_from_its_variable_and_from_pyproject(setting: str, tmp_path: Path) -> None:
     variable, default = settings_table()[setting]
-    value = {"durability": "fsync", "max_parallel": "3", "cleanup": "5m"}.get(setting, "/place")
+    value = {"durability": "fsync", "max_parallel": "3", "cleanup": "5m", "shared": "true"}.get(setting, "/place")
     untouched = getattr(wiring.read_settings({}, tmp_path), setting)
     assert getattr(wiring.read_settings({variable: value}, tmp_path), setting) != untouched
     if setting in ("project", "durability", "max_parallel", "cleanup"):
         assert str(untouched) == default
-    quoted = value if setting == "max_parallel" else f'"{value}"'
+    quoted = value if setting in ("max_parallel", "shared") else f'"{value}"'
     (tmp_path / "pyproject.toml").write_text(f"[tool.headrace]\n{setting} = {quoted}\n")
     assert getattr(wiring.read_settings({}, tmp_path), setting) != untouched
 
