@@ -24,6 +24,8 @@ _HARMLESS_COMMANDS = (b"resource_tracker", b"loky", b"multiprocessing.forkserver
 _IDLE_IN_POOL = frozenset({"worker", "_handle_workers", "_handle_tasks", "_handle_results", "_wait_for_updates"})
 #: Seconds that a thread which is about to end is given.
 _MOMENT = 0.005
+#: Seconds until a thread that was just made has begun.
+_BEGIN = 0.002
 #: Seconds that threads are given which Python would wait for.
 _PATIENCE = 30.0
 #: Threads of a worker itself.
@@ -36,6 +38,7 @@ class Leftovers:
     def __init__(self, *own: int) -> None:
         self._known = {threading.get_ident(), *own}
         self._children: set[int] = set()
+        self._count = _kernel_threads()  # at the last look, those of C libraries among them
 
     def are_there(self) -> bool:
         """Whether something runs that may print or log later."""
@@ -51,8 +54,13 @@ class Leftovers:
                 thread.join(max(0.0, deadline - time.monotonic()))
 
     def _has_more_threads(self) -> bool:
-        count = len(self._known)  # this one among them, which the interpreter does not count
-        return _thread._count() >= count or (count > _OWN and not threading._active.keys() <= self._known)  # type: ignore[attr-defined]
+        count, before = _kernel_threads(), self._count
+        self._count = count
+        if count > before:
+            time.sleep(_BEGIN)  # Python knows of a new thread once it runs
+            return True
+        known = len(self._known)  # this one among them, which the interpreter does not count
+        return _thread._count() >= known or (known > _OWN and not threading._active.keys() <= self._known)  # type: ignore[attr-defined]
 
     def _has_threads(self) -> bool:
         for thread in threading.enumerate():
@@ -83,6 +91,14 @@ class Leftovers:
                 return True
             self._children.add(pid)
         return False
+
+
+def _kernel_threads() -> int:
+    """How many threads this process has, more by a constant: the kernel counts one from the moment it is made."""
+    try:
+        return os.stat("/proc/self/task").st_nlink  # noqa: PTH116 - hot path
+    except OSError:
+        return 0
 
 
 def _is_harmless(thread: threading.Thread | None, frame: FrameType) -> bool:

@@ -167,11 +167,9 @@ class _Worker:
             os._exit(0)  # the step forked, and this is its child: it has no business here
         self._since = None
         self._tell_imports()
-        self._bindings.leave()
-        defined.renew()
         if not is_only:
             self._surroundings.restore()
-            if self._switches.restore():  # which may have printed what handlers kept
+            if self._switches.restore_loggers():  # which may have printed what handlers kept
                 answer = _ending(answer, self._capture.ends())
             self._last = self._leftovers.are_there()
         context.enter(None)
@@ -182,6 +180,11 @@ class _Worker:
         if self._last:
             answer = msgspec.structs.replace(answer, last=True)
         self._send(answer)
+        # The driver records the answer meanwhile.
+        self._bindings.leave()
+        defined.renew()
+        if not is_only:
+            self._switches.restore()
 
     # --- the steward ------------------------------------------------------------------------------------------
 

@@ -240,20 +240,21 @@ class Switches:
             decimal.setcontext(self._decimal.copy())
         return function(*args)
 
-    def restore(self) -> bool:
-        """Put back what the task turned; whether there was anything."""
-        found = False
+    def restore_loggers(self) -> bool:
+        """Put back what the task changed in loggers; whether there was anything."""
+        return self._loggers.restore(len(sys.modules) != self._modules)
+
+    def restore(self) -> None:
+        """Put back what the task turned, but for loggers."""
         handler: Any = sys.modules.get("faulthandler")
         if handler is not None:
             handler.cancel_dump_traceback_later()
         for switch, state in self._switches.values():
             if not switch.is_equal(switch.read(), state):
-                found = True
                 with contextlib.suppress(Exception):
                     switch.write(state)
-        has_imported = len(sys.modules) != self._modules
-        self._restore_filters(has_imported)
-        return self._loggers.restore(has_imported) | self._close_figures() | found
+        self._restore_filters(len(sys.modules) != self._modules)
+        self._close_figures()
 
     def _restore_filters(self, has_imported: bool) -> None:
         """Of those that came with an import, what libraries add stays: filters of one message, module or own class."""
@@ -265,11 +266,10 @@ class Switches:
         with contextlib.suppress(AttributeError):
             warnings._filters_mutated()  # type: ignore[attr-defined]
 
-    def _close_figures(self) -> bool:
-        new = [number for number in _figures() if number not in self._figures]
-        for number in new:
-            sys.modules["matplotlib._pylab_helpers"].Gcf.destroy(number)
-        return bool(new)
+    def _close_figures(self) -> None:
+        for number in _figures():
+            if number not in self._figures:
+                sys.modules["matplotlib._pylab_helpers"].Gcf.destroy(number)
 
 
 def _is_narrow(one: Any) -> bool:
