@@ -319,7 +319,7 @@ def test_the_server_lists_the_cards_of_a_run_and_shows_them(serving: Serving, ta
     tab.page.locator("nav a", has_text="own").click()
     frame.get_by_text("scripted").wait_for()
 
-    assert [re.sub(r" · \w+$", "", one) for one in labels] == ["live/1 default", "start/1 default", "start/1 own"]
+    assert [re.sub(r" · \w+$", "", one) for one in labels] == ["live/2 default", "start/1 default", "start/1 own"]
     assert hostile_title == "Cards"
     assert "run is over" in tab.page.inner_text("nav")
     assert tab.outside(serving.url) == []

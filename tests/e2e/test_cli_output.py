@@ -294,7 +294,7 @@ def mistakes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     "label", ["index", "loop", "attribute", "plus", "reflected", "less", "equal", "truth", "length", "number", "in"]
 )
 def test_a_future_taken_for_its_value_names_result(label: str, mistakes: dict[str, str]) -> None:
-    kind = "AttributeError" if label == "attribute" else "TypeError"
+    kind = "AttributeError" if label == "attribute" else "CallError"
     assert mistakes[label].startswith(f"{kind}: ")
     assert "is not its value yet; call .result()" in mistakes[label]
 

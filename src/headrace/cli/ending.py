@@ -14,6 +14,7 @@ from headrace._base.process import output_failed
 from headrace.cli.flowargs import Options
 from headrace.cli.live import Watch, make_watch
 from headrace.cli.output import clean, print_facts, print_json, print_traceback, style
+from headrace.cli.streams import lasting_output
 
 if TYPE_CHECKING:
     from headrace.frontends.native.launch import Ended
@@ -30,7 +31,7 @@ def drive(start: Callable[[], Ended], options: Options) -> int:
     observers.append(watch.begin)
     error: BaseException | None = None
     interrupted = False
-    with _flow_prints_to_stderr() if options.json else contextlib.nullcontext():
+    with _flow_prints_to_stderr() if options.json else contextlib.nullcontext(), lasting_output():
         try:
             error = start().error
         except KeyboardInterrupt:
