@@ -62,6 +62,8 @@ class GitDiff:
         try:
             with process.stdout:
                 content, problem = self._take(process.stdout.fileno())
+            if not problem:
+                self._await_end(process)
         finally:
             with self._lock:
                 self._kill()
@@ -94,6 +96,13 @@ class GitDiff:
         with contextlib.suppress(OSError):
             os.setpriority(os.PRIO_PROCESS, process.pid, 10)  # the run comes first
         return process  # type: ignore[no-any-return]
+
+    def _await_end(self, process: subprocess.Popen[bytes]) -> None:
+        """Let git end by itself, a moment after its output: its exit code says whether all of it came."""
+        import subprocess
+
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(DIFF_SECONDS)
 
     def _take(self, descriptor: int) -> tuple[bytes, str]:
         """What git writes, and what is wrong with it."""
