@@ -211,6 +211,35 @@ def test_pages_of_what_has_none_are_refused(argv: tuple[str, ...], said: str, tm
     assert done.returncode == 2 and said in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("argv", "said"),
+    [
+        (("gc", "--older-than", "30"), "--older-than: '30' has no unit; write 30d for days or 30h for hours"),
+        (("gc", "--older-than", "1.5", "--delete"), "'1.5' has no unit"),
+        (("diff", "f/1/work/1", "f/1/work/2"), "diff compares runs; 'f/1/work/1' is a part of one"),
+        (("diff", "f/1", "f/1/work"), "'f/1/work' is a part of one"),
+        (("logs", "f/1/nope"), "f/1 has no step 'nope'; it has work"),
+        (("run", "secret.py"), "missing parameter: token (Secret, as env:VARIABLE or file:PATH)"),
+    ],
+)
+def test_mistakes_are_refused_with_what_to_do(argv: tuple[str, ...], said: str, tmp_path: Path) -> None:
+    (tmp_path / "f.py").write_text(WORK)
+    (tmp_path / "secret.py").write_text(
+        "from headrace import Secret, flow\n@flow\ndef s(token: Secret):\n    return 1\n"
+    )
+    call(tmp_path, "run", "f.py")
+    done = call(tmp_path, *argv)
+    assert done.returncode == 2 and said in done.stderr
+    assert call(tmp_path, "runs").stdout.count("succeeded") == 1
+
+
+def test_a_script_that_calls_main_has_help(tmp_path: Path) -> None:
+    text = WORK + '\nif __name__ == "__main__":\n    f.main()\n'
+    (tmp_path / "f.py").write_text(text)
+    done = subprocess.run([sys.executable, "f.py", "--help"], cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0 and done.stdout.startswith("f\n") and "--fail / --no-fail" in done.stdout
+
+
 MISTAKES = """
 import asyncio, os
 import headrace

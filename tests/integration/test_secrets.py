@@ -104,11 +104,14 @@ def test_a_secret_reaches_steps_and_is_kept_nowhere(folder: Path, given: str, en
     assert VALUE.encode() not in kept(folder)
 
 
+@pytest.mark.parametrize("given", [VALUE, "env:MY_TOKEN", "file:token.txt"])
 @pytest.mark.parametrize("where", ["step", "flow"])
-def test_what_failed_does_not_quote_the_secret(folder: Path, where: str) -> None:
-    done = call(folder, "run", "f.py", "--token", VALUE, "--fail", where)
+def test_what_failed_does_not_quote_the_secret(folder: Path, where: str, given: str) -> None:
+    (folder / "token.txt").write_text(VALUE)
+    done = call(folder, "run", "f.py", "--token", given, "--fail", where, MY_TOKEN=VALUE)
     assert done.returncode == 1 and "refused: ***" in done.stdout
-    assert VALUE not in call(folder, "show", "f/1").stdout
+    assert VALUE not in call(folder, "show", "f/1").stdout + call(folder, "show", "--json").stdout
+    assert VALUE.encode() not in kept(folder)
 
 
 def test_another_value_of_a_secret_is_the_same_call(folder: Path) -> None:

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 _EVERY = 0.1
 #: Runs that are over sooner show their summary only.
 _PATIENCE = 0.25
+#: Shorter times of steps are not told: they are seen about ten times a second.
+_TOLD = 1.0
 #: Seconds between two lines on the progress of one step.
 _PROGRESS = 10.0
 
@@ -146,7 +148,7 @@ class Lines(Watch):
         others = [f"{n} {state}" for state, n in step.counts.items() if state != "succeeded"]
         detail = "".join(f", {one}" for one in others)
         elapsed = step.elapsed(now)
-        took = f" in {format_duration(elapsed)}" if elapsed > _EVERY else ""
+        took = f" in {format_duration(elapsed)}" if elapsed >= _TOLD else ""
         self.say(f"{name}: {step.done}/{step.total} done{detail}{took}")
         step.reported = (step.done, now)
 

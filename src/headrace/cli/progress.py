@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+_NOT_BEGUN = ("ready", "waiting")
 _LIVE = ("running", "ready", "waiting", "delayed")
 
 
 class Progress:
-    """A step as seen from outside: counts by state, when it was first seen, when it last changed."""
+    """A step as seen from outside: counts by state, when its first task began, when it last changed."""
 
     __slots__ = ("changed", "counts", "reported", "since")
 
@@ -18,6 +19,8 @@ class Progress:
 
     def see(self, counts: dict[str, int], now: float) -> None:
         """Take in new counts."""
+        if all(state in _NOT_BEGUN for state in counts):
+            self.since = now
         if counts != self.counts:
             self.counts = counts
             self.changed = now
@@ -43,5 +46,5 @@ class Progress:
         return sum(self.counts.get(state, 0) for state in _LIVE)
 
     def elapsed(self, now: float) -> float:
-        """Seconds since it was first seen, up to its last change when nothing of it is open."""
+        """Seconds since its first task began, up to its last change when nothing of it is open."""
         return (now if self.open else self.changed) - self.since

@@ -144,8 +144,8 @@ class ProcessState:
 
 
 def _logging() -> tuple[int, list[object]] | None:
-    module = sys.modules.get("logging")
-    return None if module is None else (module.root.level, list(module.root.handlers))
+    root: Any = getattr(sys.modules.get("logging"), "root", None)  # another thread may be importing it
+    return None if root is None else (root.level, list(root.handlers))
 
 
 def _directory() -> str:

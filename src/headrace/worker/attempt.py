@@ -210,10 +210,11 @@ def _failed(
         summary = f"the step called sys.exit({code}); a step ends by returning, or by raising an exception"
     else:
         summary = _summary(error)
-    summary, text = secrets.hide(summary), secrets.hide(text)
+    shown = secrets.hide(text)
+    summary = secrets.hide(summary)
     classes = tuple(f"{c.__module__}.{c.__qualname__}" for c in type(error).__mro__ if c is not object)
-    exception = None if _would_steer(error) else _keep(error, store)
-    return Failed(message.token, failure, summary, text, exception, classes, meter.read(), bad_blob)
+    exception = None if _would_steer(error) or shown != text else _keep(error, store)
+    return Failed(message.token, failure, summary, shown, exception, classes, meter.read(), bad_blob)
 
 
 def _traceback(error: BaseException, depth: int = 0) -> str:

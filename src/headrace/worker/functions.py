@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 from collections.abc import Callable
+from types import FunctionType
 from typing import Any
 
 from headrace._base.attributes import own
@@ -27,5 +28,17 @@ def find_function(define: Define) -> Callable[..., Any]:
         found = module
         for part in define.qualname.split("."):
             found = getattr(found, part)
-    function: Callable[..., Any] = own(found, "__wrapped__", found)
+    found = _step_behind(found)
+    function: Callable[..., Any] = found if isinstance(found, FunctionType) else own(found, "__wrapped__", found)
     return function
+
+
+def _step_behind(found: Any) -> Any:
+    """The step that decorators above ``@step`` wrap; ``found`` itself if it is a step, or a function of the user's.
+
+    A function of the user's may have a ``__wrapped__`` as well: decorators below ``@step`` are a part of the step.
+    """
+    one = found
+    while isinstance(one, FunctionType):
+        one = one.__dict__.get("__wrapped__")
+    return found if one is None else one

@@ -21,6 +21,8 @@ from headrace.worker import context
 #: Where a value comes from, when it is not given itself.
 ENVIRONMENT, FILE = "env", "file"
 
+#: Shorter values are not taken out of texts: what is left would be unreadable, and show where they stood.
+_SHORTEST = 3
 _received: dict[str, str] = {}
 #: In the code of a flow: the named secrets of its run.
 _of_run: ContextVar[Mapping[str, str]] = ContextVar("headrace_secrets", default=MappingProxyType({}))
@@ -86,17 +88,18 @@ class Secret:
         if self._value is not None:
             return self._value
         kind, _, place = self.source.partition(":")
-        if kind == ENVIRONMENT:
-            return _of_environment(place)
-        if kind == FILE:
-            return _of_file(place)
-        value = _of_run.get().get(self.name) or _received.get(self.name) or os.environ.get(variable_of(self.name))
-        if not value:
+        if kind in (ENVIRONMENT, FILE):
+            value = _of_environment(place) if kind == ENVIRONMENT else _of_file(place)
+            known_values.add(value)
+            return value
+        given = _of_run.get().get(self.name) or _received.get(self.name) or os.environ.get(variable_of(self.name))
+        if not given:
             raise MissingSecretError(
                 f"the secret {self.name!r} is not here: its value is never stored. Give it again: set the environment "
                 f"variable {variable_of(self.name)}, or headrace resume RUN --{self.name} env:VARIABLE"
             )
-        return value
+        known_values.add(given)
+        return given
 
     def named(self, name: str) -> Secret:
         """The same secret under ``name``, unless it has a name or a source already."""
@@ -165,7 +168,8 @@ def take_packed() -> dict[str, str]:
 def hide(text: str) -> str:
     """``text`` without the values of the secrets that this process knows."""
     for value in sorted(known_values.union(_received.values()), key=len, reverse=True):
-        text = text.replace(value, HIDDEN)
+        if len(value) >= _SHORTEST:
+            text = text.replace(value, HIDDEN)
     return text
 
 

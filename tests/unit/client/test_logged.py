@@ -302,7 +302,7 @@ def test_the_innermost_log_is_meant() -> None:
         apart.start()
         apart.join()
     assert current_log() is None
-    assert found == [outer, inner, None]  # with two that are not inside each other, a plain thread has none
+    assert found == [outer, inner, other]  # a thread logs where the code that started it does
 
 
 def _hold(log: RunLog, look: Any) -> None:

@@ -6,14 +6,17 @@ import click
 
 from headrace.cli.commands.show import ARTIFACT_COLUMNS, artifact_cells, is_for_people
 from headrace.cli.opening import RunName, as_json, open_existing
-from headrace.cli.output import print_json, print_table
+from headrace.cli.output import is_terminal, print_json, print_table
+
+#: Rows on a terminal.
+_ROWS = 200
 
 
 @click.command(name="artifacts")
 @click.argument("name", type=RunName(parts=True), default="", metavar="[RUN[/STEP[/N]]]")
-@click.option("--limit", type=click.IntRange(0), default=200, show_default=True, help="At most so many rows; 0: all.")
+@click.option("--limit", type=click.IntRange(0), help="At most so many rows; 0: all.  [200 on a terminal]")
 @as_json
-def artifacts_command(name: str, limit: int, json: bool) -> None:
+def artifacts_command(name: str, limit: int | None, json: bool) -> None:
     """List the artifacts of a run (default: the newest), a step or a task.
 
     Names that begin with _ are notes of the flow's dialect, and only in --json.
@@ -31,7 +34,8 @@ def artifacts_command(name: str, limit: int, json: bool) -> None:
     if json:
         print_json(found)
     elif shown := [one for one in found if is_for_people(one)]:
-        rows = shown[:limit] if limit else shown
+        most = _ROWS if limit is None and is_terminal() else limit
+        rows = shown[:most] if most else shown
         print_table(ARTIFACT_COLUMNS, [artifact_cells(one, run.name) for one in rows])
         if len(rows) < len(shown):
             click.echo(

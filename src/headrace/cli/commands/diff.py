@@ -27,9 +27,15 @@ def diff_command(left: str, right: str, code: bool, json: bool) -> None:
 
     With --json: an object with the keys left, right, facts, params, files, packages, metrics, steps, outputs, result.
     """
+    from headrace.model.errors import UsageError
     from headrace.services.comparing import compare_runs, source_diff
-    from headrace.services.names import find_run
+    from headrace.services.names import find_run, parse_name
 
+    for name in (left, right):
+        if parse_name(name).step:
+            raise UsageError(
+                f"diff compares runs; {name!r} is a part of one. To compare tasks: headrace explain {name}"
+            )
     project = open_existing()
     runs = [find_run(project.metadata, project.name, name) for name in (left, right)]
     view = compare_runs(project.metadata, *runs)

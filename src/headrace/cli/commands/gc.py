@@ -52,6 +52,8 @@ def gc_command(
     from headrace.services.listing import parse_states
 
     def seconds(option: str, text: str) -> float:
+        if text.strip() != "0" and text.strip().replace(".", "", 1).isdigit():  # 30 for 30d would remove everything
+            raise UsageError(f"{option}: {text!r} has no unit; write {text}d for days or {text}h for hours")
         try:
             return parse_duration(text)
         except ValueError as error:
@@ -78,11 +80,6 @@ def gc_command(
         more = f" and {len(done.runs) - 20} more" if len(done.runs) > 20 else ""
         click.echo(f"Runs: {', '.join(done.runs[:20])}{more}")
     if done.young:
-        since = f", or since {done.live[0]} began, which is running," if done.live else ""
-        click.echo(
-            f"{done.young} blobs stored within the last {format_duration(spare)}{since} were left alone; see --grace."
-        )
-    if done.live and delete and done.runs:
-        click.echo("The database file was not made smaller, because runs are live.")
-    if not delete and (done.runs or done.blobs):
-        click.echo("Nothing was changed; add --delete to do it.")
+        since = f" or since {done.live[0]} began, which is running" if done.live else ""
+        young = "1 blob was" if done.young == 1 else f"{done.young} blobs were"
+        click.echo(f"{young} left alone: stored within the last {format_duration(spare)}{since}; see --grace.")

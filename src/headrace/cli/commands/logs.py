@@ -35,7 +35,7 @@ def logs_command(
     """
     from headrace.model.records import TaskId
     from headrace.services.logs import LogFilter, follow_logs, read_logs
-    from headrace.services.names import find_run, find_task, parse_name
+    from headrace.services.names import find_run, find_step, find_task, parse_name
 
     if only_out and only_err:
         only_out = only_err = False
@@ -45,6 +45,8 @@ def logs_command(
     task: TaskId | None = None
     if parsed.step and parsed.task is not None:
         task = find_task(project.metadata, run, parsed).id
+    elif parsed.step and not follow:  # which waits for what a live run may come to
+        find_step(project.metadata, run, parsed.step, limit=1)
     stream = "out" if only_out else "err" if only_err else ""
     want = LogFilter(task=task, step=parsed.step, attempt=attempt, stream=stream)
     printer = _Json(run) if json else _Lines(run, prefix=task is None, timestamps=timestamps)

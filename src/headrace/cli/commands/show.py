@@ -313,7 +313,12 @@ def _print_task(task: TaskView, entry: str) -> None:
     if task.inputs:
         heading("\nInputs")
         rows = [
-            (one.name, one.text or f"{one.type or one.codec}", format_size(one.size), _source(one.sources, task.run))
+            (
+                one.name,
+                one.text or one.type or one.codec.removesuffix("-canonical"),
+                format_size(one.size),
+                _source(one.sources, task.run),
+            )
             for one in task.inputs
         ]
         columns = (Column("NAME"), Column("VALUE", flex=True), Column("SIZE", right=True), Column("FROM", flex=True))

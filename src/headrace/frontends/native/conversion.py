@@ -148,6 +148,8 @@ def type_text(kind: Any) -> str:
         return " | ".join(repr(choice) for choice in arguments)
     if isinstance(origin, type) and issubclass(origin, enum.Enum):
         return " | ".join(origin.__members__)
+    if origin is Secret:
+        return "Secret, as env:VARIABLE or file:PATH"
     name = getattr(origin, "__name__", None) or str(origin).removeprefix("typing.")
     if not arguments:
         return str(name)

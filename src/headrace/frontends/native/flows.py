@@ -81,11 +81,16 @@ class Flow(Generic[P, R]):
     def main(self, argv: Sequence[str] | None = None) -> R:
         """Run it with parameters from the command line: the last line of a script that takes options."""
         from headrace.frontends.native.launch import run_flow
-        from headrace.frontends.native.parameters import parameter_specs, parse_arguments
+        from headrace.frontends.native.parameters import help_text, parameter_specs, parse_arguments
         from headrace.model.errors import UsageError
 
+        given = list(sys.argv[1:] if argv is None else argv)
+        specs = parameter_specs(self.__wrapped__)
+        if given in (["--help"], ["-h"]) and not _takes(self.__wrapped__, "help"):
+            print(help_text(self.name, self.__doc__ or "", specs))
+            raise SystemExit(0)
         try:
-            values = parse_arguments(parameter_specs(self.__wrapped__), list(sys.argv[1:] if argv is None else argv))
+            values = parse_arguments(specs, given)
         except UsageError as error:
             print(f"{self.name}: {error}", file=sys.stderr)
             raise SystemExit(2) from None

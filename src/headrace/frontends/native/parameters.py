@@ -367,6 +367,19 @@ def usage(specs: Sequence[ParameterSpec]) -> list[Usage]:
     return lines
 
 
+def help_text(name: str, doc: str, specs: Sequence[ParameterSpec]) -> str:
+    """What ``flow.main()`` prints for ``--help``."""
+    rows = [
+        (one.option, one.type, one.default if one.default == "required" else f"[{one.default}]", one.help)
+        for one in usage(specs)
+    ]
+    widths = [max(map(len, column)) for column in list(zip(*rows, strict=True))[:3]]
+    lines = ["  ".join(text.ljust(width) for text, width in zip(row, [*widths, 0], strict=True)) for row in rows]
+    first = doc.strip().partition("\n\n")[0]
+    parts = [name + (f": {' '.join(first.split())}" if first else ""), *(f"  {line.rstrip()}" for line in lines)]
+    return "\n".join(parts)
+
+
 def _default_text(value: object, kind: Any) -> str:
     """What to type to get the default ``value``; of an object that cannot be typed, how it is recorded."""
     import shlex

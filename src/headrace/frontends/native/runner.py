@@ -124,7 +124,8 @@ class Running:
         """
         packed: Packed = task.output(output)
         value = codecs.unpack(packed, self.store)
-        if packed.codec in ("parts", "pickle"):  # passed on by value, it is packed in another form: know it by that
+        # Passed on by value it is packed in another form: know it by that.
+        if packed.codec == "parts" or packed.codec.startswith("pickle"):
             packed = codecs.pack(value, self.store)
         self._remember(packed, task, output)
         if output == "result":
