@@ -163,3 +163,68 @@ def test_secrets_show_nothing_and_travel_by_name_only() -> None:
     for wrong in ("", None, 3, b"x"):
         with pytest.raises(headrace.UsageError, match="text that is not empty"):
             Secret(wrong)  # type: ignore[arg-type]
+
+
+CONTAINERS = """
+import dataclasses
+import msgspec
+from headrace import Secret, flow, step
+
+@dataclasses.dataclass
+class Login:
+    user: str
+    token: Secret
+
+class Account(msgspec.Struct):
+    token: Secret
+
+@step
+def sizes(secrets: list[Secret]):
+    return [len(one.reveal()) for one in secrets]
+
+@flow
+def f(
+    items: list[Secret] = [],
+    pair: tuple[str, Secret] | None = None,
+    named: dict[str, Secret] = {},
+    nested: dict[str, list[Secret]] = {},
+    login: Login | None = None,
+    account: Account | None = None,
+    maybe: list[Secret | None] = [],
+):
+    found = [*items, *named.values(), *(one for many in nested.values() for one in many)]
+    found += [pair[1]] if pair else []
+    found += [one.token for one in (login, account) if one]
+    found += [one for one in maybe if one]
+    return sizes(found)
+"""
+
+
+@pytest.mark.parametrize(
+    ("option", "given"),
+    [
+        ("--items", '["env:MY_TOKEN"]'),
+        ("--items", "env:MY_TOKEN"),
+        ("--pair", '["ana", "env:MY_TOKEN"]'),
+        ("--named", '{"a": "env:MY_TOKEN"}'),
+        ("--named", "a=env:MY_TOKEN"),
+        ("--nested", '{"a": ["env:MY_TOKEN"]}'),
+        ("--login", '{"user": "ana", "token": "env:MY_TOKEN"}'),
+        ("--account", '{"token": "env:MY_TOKEN"}'),
+        ("--maybe", '[null, "env:MY_TOKEN"]'),
+        ("--items", "@items.json"),
+        ("--params-file", "params.json"),
+    ],
+)
+def test_a_source_of_a_secret_is_read_in_every_container(folder: Path, option: str, given: str) -> None:
+    (folder / "f.py").write_text(CONTAINERS)
+    (folder / "items.json").write_text('["env:MY_TOKEN"]')
+    (folder / "params.json").write_text('{"items": ["env:MY_TOKEN"]}')
+    done = call(folder, "run", "f.py", option, given, MY_TOKEN=VALUE)
+    assert f"[{len(VALUE)}]" in done.stdout, done.stdout + done.stderr
+
+
+def test_a_text_from_python_is_the_secret_itself() -> None:
+    from headrace.frontends.native.conversion import convert
+
+    assert convert(["env:HOME"], list[Secret])[0].reveal() == "env:HOME"

@@ -13,6 +13,7 @@ import os
 import types
 import typing
 from collections.abc import Callable
+from contextvars import ContextVar
 from typing import Any, Literal, Union
 
 import msgspec
@@ -36,6 +37,10 @@ _LISTS: dict[object, type] = {
     collections.abc.MutableSet: set,
 }
 _DICTS = frozenset({dict, collections.abc.Mapping, collections.abc.MutableMapping})
+
+
+#: Whether a text may say where a secret comes from, ``env:NAME``: in data that somebody typed or wrote to a file.
+_sources: ContextVar[bool] = ContextVar("headrace_secret_sources", default=False)
 
 
 class Mismatch(Exception):
@@ -105,12 +110,15 @@ def from_texts(texts: list[str], kind: Any) -> Any:
 
 def from_data(value: object, kind: Any) -> Any:
     """As ``convert`` for a value read from a JSON or TOML file, where a text may stand for anything that has one."""
-    if isinstance(value, str) and _parts(kind)[0] is not Secret:
-        try:
-            return convert(value, kind)
-        except Mismatch:
-            return from_text(value, kind)
-    return convert(value, kind)
+    token = _sources.set(True)
+    try:
+        return convert(value, kind)
+    except Mismatch:
+        if not isinstance(value, str) or _parts(kind)[0] is Secret:
+            raise
+        return from_text(value, kind)
+    finally:
+        _sources.reset(token)
 
 
 def is_bool(kind: Any) -> bool:
@@ -272,6 +280,8 @@ def _convert_class(value: object, origin: type, kind: Any) -> Any:
         return value
     if origin is Secret:
         try:
+            if isinstance(value, str) and value and _sources.get():
+                return Secret.parse(value)
             return Secret(value)  # type: ignore[arg-type]
         except UsageError as error:
             raise Mismatch(str(error)) from None
@@ -347,6 +357,8 @@ def _hook(kind: Any, value: object) -> object:
         return value
     if isinstance(value, str) and issubclass(origin, os.PathLike):
         return origin(value)  # type: ignore[call-arg]
+    if isinstance(value, str) and value and origin is Secret:
+        return Secret.parse(value) if _sources.get() else Secret(value)
     raise ValueError(f"Expected {type_text(kind)}, got {type(value).__name__}")
 
 
@@ -441,7 +453,7 @@ def _text_items(text: str, origin: Any, arguments: tuple[Any, ...], kind: Any) -
 def _text_dict(text: str, arguments: tuple[Any, ...], kind: Any) -> Any:
     stripped = text.strip()
     if stripped.startswith("{"):
-        return convert(_json(stripped, kind), kind)
+        return from_data(_json(stripped, kind), kind)
     key_kind, item_kind = arguments or (Any, Any)
     result = {}
     for piece in stripped.split(",") if stripped else ():
@@ -472,7 +484,7 @@ def _text_class(text: str, origin: Any, kind: Any) -> Any:
         except (TypeError, ValueError, ArithmeticError, LookupError) as error:
             raise _mismatch(text, kind, _reason(error, text)) from None
     if text.lstrip()[:1] in ("{", "["):
-        return convert(_json(text, kind), kind)
+        return from_data(_json(text, kind), kind)
     try:
         return msgspec.convert(text, kind, strict=False)
     except (msgspec.ValidationError, TypeError):
