@@ -467,3 +467,84 @@ def test_a_logging_set_up_of_the_script_works_in_steps(project: Project) -> None
     done = project.run(text)
     assert done.code == 0 and done.err == "mine:in the flow\n"
     assert project.log("work", stream="err") == b"mine:in a step\n"
+
+
+DECORATED = """
+import asyncio, functools
+
+def logged(function):
+    @functools.wraps(function)
+    def outer(*args, **kw):
+        print("begins")
+        return function(*args, **kw)
+    return outer
+
+def waited(function):
+    @functools.wraps(function)
+    async def outer(*args, **kw):
+        print("begins")
+        return await function(*args, **kw)
+    return outer
+
+def driven(function):
+    @functools.wraps(function)
+    def outer(*args, **kw):
+        print("begins")
+        return asyncio.run(function(*args, **kw))
+    return outer
+
+def given(name):
+    def decorate(function):
+        @functools.wraps(function)
+        def outer(*args, **kw):
+            return function(*args, **kw)
+        return outer
+    return decorate
+"""
+
+
+@pytest.mark.parametrize(
+    ("decorators", "kind"),
+    [
+        ("@logged", "def"),
+        ("@given('x')\n@logged", "def"),
+        ("@logged", "async def"),
+        ("@waited", "async def"),
+        ("@driven", "async def"),
+        ("@logged\n@waited", "async def"),
+    ],
+)
+def test_a_flow_above_a_decorator_has_the_parameters_of_what_it_wraps(
+    project: Project, decorators: str, kind: str
+) -> None:
+    (project.path / "decorators.py").write_text(DECORATED)
+    wait = "await " if "async" in kind else ""
+    out = project.succeed(f"""
+from decorators import *
+
+@step
+{kind} double(n):
+    return 2 * n
+
+@flow
+{decorators}
+{kind} train(n: int = 3, *, seed: int = 1):
+    return {wait}double(n) + seed
+
+if __name__ == "__main__":
+    print([train(), train(5), train(n=7), train(4, seed=0), train.run(n=1, seed=5).result])
+    try:
+        train("five")
+    except headrace.ParameterError as error:
+        print(error)
+""")
+    assert "[7, 11, 15, 8, 7]" in out and out.count("begins") >= 5, out
+    assert "parameter 'n': expected int, got 'five'" in out
+    done = project.finish(project.start("-m", "headrace", "run", "train.py", "--n", "6"))
+    assert "13" in done.out, done.out + done.err
+    assert project.last().entry.endswith("train.py:train")
+
+
+def test_keywords_without_a_wrapped_function_are_refused(project: Project) -> None:
+    err = project.fail("@flow\ndef train(**kw):\n    pass\n\ntrain()\n")
+    assert "flow 'train' takes **kwargs" in err

@@ -13,6 +13,7 @@ from headrace._base.sizes import parse_duration
 from headrace.frontends.native.options import FlowOptions
 from headrace.frontends.native.script import show_well, wrong
 from headrace.frontends.native.seeds import check_seed
+from headrace.frontends.native.signature import Signature, parameters_of
 from headrace.services.current import run_of_this_code
 from headrace.worker import context
 
@@ -109,23 +110,22 @@ class Flow(Generic[P, R]):
     @property
     def is_async(self) -> bool:
         """Whether the function is a coroutine function."""
-        return bool(self.__wrapped__.__code__.co_flags & 0x80)
+        own_flags, inner_flags = self.__wrapped__.__code__.co_flags, parameters_of(self.__wrapped__).__code__.co_flags
+        return bool((own_flags | inner_flags) & 0x80)
 
     def __repr__(self) -> str:
         return f"<flow {self.name}>"
 
 
 def _takes(function: Any, name: str) -> bool:
-    code = function.__code__
+    code = parameters_of(function).__code__
     return bool(code.co_flags & 0x08) or name in code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
 
 
 def _named(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
     if not args:
         return kwargs
-    from headrace.frontends.native.signature import Signature
-
-    loose = Signature(function)
+    loose = Signature(parameters_of(function))
     named = dict(zip(loose.names, args, strict=False))
     if len(args) > len(loose.names) or set(named) & set(kwargs):
         loose.bind(args, kwargs)

@@ -6,6 +6,7 @@ import contextlib
 import os
 import sys
 from collections.abc import Callable
+from types import CoroutineType
 from typing import Any, NamedTuple
 
 import msgspec
@@ -21,6 +22,7 @@ from headrace.frontends.native.options import Runnable
 from headrace.frontends.native.runner import Running
 from headrace.frontends.native.script import advise, prune, show_well
 from headrace.frontends.native.seeds import chosen_seed, flow_seeded
+from headrace.frontends.native.signature import unwrapped
 from headrace.model.errors import (
     HeadraceError,
     LeaseLostError,
@@ -204,7 +206,7 @@ def _input(name: str, value: Any, stores: Stores) -> Input:
 
 def entry_of(flow: Runnable) -> str:
     """How to load the flow again: ``/path/train.py:train``, or just its name when it has no file."""
-    code = flow.__wrapped__.__code__
+    code = unwrapped(flow.__wrapped__).__code__
     path = code.co_filename
     if path.startswith("<") or not os.path.exists(path):  # noqa: PTH110
         return f":{flow.__qualname__}"
@@ -214,7 +216,7 @@ def entry_of(flow: Runnable) -> str:
 def _drive(flow: Runnable, values: dict[str, Any], session: Session, run: Running, log: RunLog) -> Ended:
     try:
         result = flow.__wrapped__(**values)
-        if flow.is_async:
+        if flow.is_async and isinstance(result, CoroutineType):
             result = _await(result, session)
         result = results_of(result)
         run.drain()

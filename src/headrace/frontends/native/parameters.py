@@ -17,6 +17,7 @@ import msgspec
 
 from headrace.frontends.native import conversion
 from headrace.frontends.native.conversion import Mismatch
+from headrace.frontends.native.signature import parameters_of
 from headrace.frontends.native.text_forms import typed_text
 from headrace.model.errors import DefinitionError, ParameterError
 from headrace.model.params import to_text
@@ -51,18 +52,19 @@ class ParameterSpec(NamedTuple):
 
 
 def parameter_specs(func: Callable[..., object]) -> list[ParameterSpec]:
-    """The parameters of a flow function, in the order of its signature.
+    """The parameters of a flow function, in the order of its signature; of a decorated one, those that it wraps.
 
     Annotations that cannot be resolved (names imported for type checking only) count as none.
 
     Raises:
         DefinitionError: the function takes ``*args`` or ``**kwargs``, or is not a Python function.
     """
-    target: object = func
+    target: Any = func
     while not isinstance(target, FunctionType):
         target = getattr(target, "__wrapped__", None) or getattr(target, "__func__", None)
         if target is None:
             raise DefinitionError(f"{conversion.show(func)} is not a Python function")
+    target = parameters_of(target)
     code = target.__code__
     if code.co_flags & (_VARARGS | _VARKEYWORDS):
         star = "*args" if code.co_flags & _VARARGS else "**kwargs"

@@ -6,6 +6,7 @@ The result is what identifies a call: ``fit(frame, 3)`` and ``fit(frame, depth=3
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from types import FunctionType
 from typing import Any
 
 from headrace._base.attributes import own
@@ -95,6 +96,25 @@ class Signature:
         near = get_close_matches(name, list(self._known), 1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
         return f"{self._name}() got an unexpected keyword argument {name!r}{hint}"
+
+
+def unwrapped(function: Any) -> Any:
+    """The function that ``functools.wraps`` says ``function`` stands for; ``function`` itself if there is none."""
+    seen: list[Any] = [function]
+    while isinstance(inner := own(seen[-1], "__wrapped__"), FunctionType) and inner not in seen:
+        seen.append(inner)
+    return seen[-1]
+
+
+def parameters_of(function: Any) -> Any:
+    """The function whose parameters are those of ``function``: the inner one, where a wrapper passes keywords on."""
+    passed = function
+    while passed.__code__.co_flags & _VARKEYWORDS:
+        inner = own(passed, "__wrapped__")
+        if not isinstance(inner, FunctionType) or inner is passed:
+            break
+        passed = inner
+    return passed
 
 
 def defaults_of(function: Any) -> dict[str, Any]:
