@@ -414,3 +414,57 @@ if __name__ == "__main__":
     )
     assert out.endswith("cancelled cancelled True\n")
     assert states(project) == {"long_async": "cancelled", "clean_async": "succeeded"}
+
+
+@pytest.mark.parametrize("how", ["cancel", "interrupt", "terminate"])
+@pytest.mark.parametrize(
+    "body",
+    [
+        BODIES["finally"] + "        raise RuntimeError('cluster not deleted')\n",
+        BODIES["except"].replace("raise", "raise RuntimeError('cluster not deleted')"),
+        BODIES["except"]
+        .replace("except BaseException:", "except BaseException as error:")
+        .replace("raise", "raise RuntimeError('cluster not deleted') from error"),
+        BODIES["sub-flow"] + "inner.__wrapped__.__globals__['clean'] = lambda: 1 / 0\n",
+        BODIES["exit stack"].replace("stack.callback(clean)", "stack.callback(clean, 1, 2, 3)"),
+    ],
+    ids=["finally", "except", "from", "sub-flow", "exit stack"],
+)
+@pytest.mark.parametrize("command", [False, True], ids=["script", "command"])
+def test_an_error_of_the_cleaning_is_shown_and_the_run_ends_as_stopped(
+    project: Project, body: str, how: str, command: bool
+) -> None:
+    said = "cluster not deleted" if "cluster" in body else "ZeroDivisionError" if "1 / 0" in body else "clean() takes"
+    file = str(project.write(STEPS + body + ("" if command else "\ntrain()\n")))
+    argv = ["-m", "headrace", "run", f"{file}:train"] if command else [file]
+    process = project.start(*argv)
+    project.eventually((project.path / "started-0").exists, 30, "the flow does not start")
+    stop(project, process, how)
+    done = project.finish(process)
+    project.assert_nothing_left()
+    run = project.last()
+    assert run.state == ("cancelled" if how == "cancel" else "interrupted")
+    assert said in done.out + done.err and said in run.traceback and said in run.error
+    if how == "cancel":
+        assert "was cancelled by ada" in done.out + done.err and "was cancelled by ada" in run.error
+
+
+@pytest.mark.parametrize("how", ["cancel", "interrupt"])
+def test_a_run_that_is_stopped_shows_no_traceback_of_its_command(project: Project, how: str) -> None:
+    file = str(project.write(STEPS + BODIES["finally"]))
+    process = project.start("-m", "headrace", "run", file)
+    project.eventually((project.path / "started-0").exists, 30, "the flow does not start")
+    stop(project, process, how)
+    done = project.finish(process)
+    assert "Traceback" not in done.out + done.err
+
+
+def test_a_flow_that_goes_on_after_an_interrupt_and_fails_has_failed(project: Project) -> None:
+    body = BODIES["finally"].replace(
+        "finally:\n        clean()",
+        "except KeyboardInterrupt:\n        pass\n    clean()\n    raise RuntimeError('later')",
+    )
+    process = begin(project, body)
+    stop(project, process, "interrupt")
+    assert "later" in project.finish(process).err
+    assert project.last().state == "failed"

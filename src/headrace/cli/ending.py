@@ -79,7 +79,7 @@ def _conclude(watch: Watch, error: BaseException | None, options: Options, *, in
         return FAILED
     summary = summarize(session.stores.metadata, run, session.loop.snapshot(), session.loop.state.reused)
     try:
-        _print_ending(summary, options, interrupted=interrupted)
+        _print_ending(summary, options, interrupted=interrupted, raised=_raised_beside(error))
     except OSError as problem:  # the exit code says how the run ended, also where nobody reads the rest
         if not (unwritable := output_failed(problem)):
             raise
@@ -92,22 +92,32 @@ def _conclude(watch: Watch, error: BaseException | None, options: Options, *, in
     return SUCCESS if run.state == "succeeded" else FAILED
 
 
-def _print_ending(summary: Summary, options: Options, *, interrupted: bool) -> None:
+def _raised_beside(error: BaseException | None) -> bool:
+    """Whether a flow that was stopped raised an exception on its way out."""
+    from headrace.frontends.native.stops import raised_when_stopped
+    from headrace.model.errors import TaskCancelledError
+
+    if isinstance(error, TaskCancelledError):
+        error = error.__context__
+    return error is not None and raised_when_stopped(error) is not None
+
+
+def _print_ending(summary: Summary, options: Options, *, interrupted: bool, raised: bool) -> None:
     if options.json:
         print_json(summary)
     elif "quiet" not in options.flags:
-        print_summary(summary)
-    elif summary.failure is not None and not interrupted:
+        print_summary(summary, raised=raised)
+    elif summary.failure is not None and (raised or not interrupted):
         _print_failure(summary, err=True)
     sys.stdout.flush()
 
 
-def print_summary(summary: Summary) -> None:
-    """How the run ended; of a failed one, the failing task's traceback first."""
+def print_summary(summary: Summary, *, raised: bool = False) -> None:
+    """How the run ended; first a traceback, if it failed, or if the flow ``raised`` an error when it was stopped."""
     from headrace._base.sizes import format_duration, format_size
 
     stopped = summary.state in ("interrupted", "cancelled")
-    if summary.failure is not None and not stopped:
+    if summary.failure is not None and (raised or not stopped):
         _print_failure(summary)
     took = "" if summary.duration is None else f" after {format_duration(summary.duration)}"
     colour = "green" if summary.state == "succeeded" else "yellow" if stopped else "red"
@@ -145,5 +155,6 @@ def _print_failure(summary: Summary, *, err: bool = False) -> None:
     if failure.traceback:
         print_traceback(failure.traceback, failure.task or summary.run, err=err)
     tries = f" after {failure.attempts} attempts" if failure.attempts > 1 else ""
-    line = f"{failure.task or summary.run} failed{tries}: {clean(failure.error)}"
+    ended = "failed" if failure.task or summary.state == "failed" else f"was {summary.state}"
+    line = f"{failure.task or summary.run} {ended}{tries}: {clean(failure.error)}"
     click.echo(style(line, fg="red", bold=True), err=err)

@@ -23,6 +23,7 @@ from headrace.frontends.native.runner import Running
 from headrace.frontends.native.script import advise, prune, show_well
 from headrace.frontends.native.seeds import chosen_seed, flow_seeded
 from headrace.frontends.native.signature import unwrapped
+from headrace.frontends.native.stops import left_by_stop, raised_when_stopped
 from headrace.model.errors import (
     HeadraceError,
     LeaseLostError,
@@ -261,11 +262,13 @@ def _call_in(loop: Any, function: Callable[[], Any]) -> None:
 
 def _fail(session: Session, run: Running, log: RunLog, error: BaseException) -> Ended:
     """The flow raised: stop what runs or let it finish, and record how the run ended."""
-    state = RunState.FAILED
+    state, left = RunState.FAILED, None
     if session.loop.cancel_requested:
         state = RunState.CANCELLED
+        left = raised_when_stopped(error)
         error = _cancelled(session)
-    elif isinstance(error, KeyboardInterrupt):
+        error.__context__ = left
+    elif isinstance(error, KeyboardInterrupt) or (session.loop.stopping.raised and left_by_stop(error)):
         state = RunState.INTERRUPTED
     if isinstance(error, (LeaseLostError, StoreError)) and session.loop.failure is error:
         session.close()
@@ -285,6 +288,10 @@ def _fail(session: Session, run: Running, log: RunLog, error: BaseException) -> 
         log.close()
     prune(error)
     text, summary = describe(error)
+    if left is not None:
+        raised, line = describe(left)
+        text = f"{raised}\nThe flow raised the above exception while it was stopped:\n\n{text}"
+        summary = f"{summary}; the flow raised {line}"
     if isinstance(error, UpstreamFailedError) and error.__cause__ is not None:
         summary = describe(error.__cause__)[1]  # of the task that is to blame, as ``failed_task`` is
     failed_task = own(error, "headrace_task", "").removeprefix(session.run.name + "/")
