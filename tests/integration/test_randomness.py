@@ -586,3 +586,96 @@ def test_a_parameter_called_seed_is_the_metaflow_files(project: Project) -> None
     headrace(project, "run", "--seed", "5", "train.py", "--seed", "9")
     found = json.loads(headrace(project, "show", "--json"))
     assert (found["surroundings"]["seed"], found["run"]["params"]["seed"]) == (5, "9")
+
+
+SPAWNING = """
+import copy
+import numpy as np
+RNG = np.random.default_rng({seed})
+BITS = np.random.Philox({seed})
+SEQUENCE = np.random.SeedSequence({seed})
+SHARED = np.random.SeedSequence({seed})
+OF_SHARED = np.random.default_rng(SHARED)
+CHILD = np.random.default_rng({seed}).spawn(2)[1]
+MANY = [np.random.Generator(np.random.MT19937({seed})), np.random.Generator(np.random.PCG64DXSM({seed}))]
+GIVEN = [{seed}]
+RNG.spawn(3)
+
+def draws():
+    spawned = [*RNG.spawn(2), *CHILD.spawn(1), np.random.default_rng(BITS.seed_seq.spawn(1)[0])]
+    spawned += [np.random.default_rng(one) for one in (*SEQUENCE.spawn(2), *SHARED.spawn(1))]
+    spawned += [*OF_SHARED.spawn(1), *MANY[0].spawn(1), *MANY[1].spawn(1), np.random.default_rng(SEQUENCE)]
+    spawned += RNG.spawn(1)[0].spawn(1)
+    return [one.random() for one in spawned]
+"""
+SPAWN = """
+from spawning import *
+
+@step
+def draw(i, again=False):
+    if again and not os.path.exists(f"tried-{i}"):
+        open(f"tried-{i}", "w").close()
+        draws()
+        raise OSError
+    return draws()
+
+@flow
+def train(out: str = "out.json"):
+    import json
+    mine = draws()
+    found = [mine, *[one.result() for one in draw.map(range(6))]]
+    found += [one.result() for one in draw.options(isolated=True, retries=1).map(range(2), again=True)]
+    open(out, "w").write(json.dumps(found))
+"""
+
+
+def spawned(project: Project, seed: str) -> list[list[list[float]]]:
+    (project.path / "spawning.py").write_text(SPAWNING.replace("{seed}", seed))
+    project.write(SPAWN)
+    found = []
+    for name, number in (("a", "42"), ("b", "42"), ("c", "43")):
+        for path in project.path.glob("tried-*"):
+            path.unlink()
+        headrace(project, "run", "train.py", "--seed", number, "--out", name)
+        found.append(json.loads((project.path / name).read_text()))
+    return found
+
+
+def test_children_of_generators_differ_between_tasks_and_repeat_with_a_seed(project: Project) -> None:
+    first, again, other = spawned(project, "")
+    numbers = [number for task in (*first, *other) for number in task]
+    assert len(set(numbers)) == len(numbers)
+    assert first == again
+
+
+def test_children_of_seeded_generators_are_those_of_an_import_in_each_task(project: Project) -> None:
+    runs = spawned(project, "7")
+    space: dict[str, Any] = {}
+    exec((project.path / "spawning.py").read_text(), space)
+    expected = space["draws"]()
+    assert [task for run in runs for task in run] == [expected] * 27
+
+
+def test_the_flow_leaves_the_children_of_generators_as_it_found_them(project: Project) -> None:
+    out = project.succeed(
+        """
+        import numpy as np
+        RNG, SEQUENCE = np.random.default_rng(), np.random.SeedSequence()
+        RNG.spawn(2), SEQUENCE.spawn(1)
+
+        @step
+        def nothing():
+            pass
+
+        @flow
+        def train():
+            nothing()
+            return RNG.spawn(1)[0].random(), SEQUENCE.spawn(1)[0].entropy
+
+        if __name__ == "__main__":
+            before = repr(RNG.bit_generator.seed_seq), repr(SEQUENCE)
+            one, other = train.run(seed=1).result, train.run(seed=1).result
+            print(one == other, before == (repr(RNG.bit_generator.seed_seq), repr(SEQUENCE)))
+        """
+    )
+    assert "True True" in out, out

@@ -101,6 +101,9 @@ class _Bits:
     """numpy's bit generators: those of ``Generator`` objects and plain ones."""
 
     def seed(self, target: Any, seed: bytes) -> None:
+        sequence = _sequence(target)
+        if _is_sequence(sequence):  # what it spawns
+            _SEQUENCE.seed(sequence, seed)
         if type(target).__name__ in ("PCG64", "PCG64DXSM"):  # a quarter of the time
             wide = blake3(seed).digest(32)
             state, increment = int.from_bytes(wide[:16], "little"), int.from_bytes(wide[16:], "little") | 1
@@ -117,17 +120,47 @@ class _Bits:
     seed_unnoticed = seed
 
     def state(self, target: Any) -> Any:
-        return target.state
+        sequence = _sequence(target)
+        return target.state, _SEQUENCE.state(sequence) if _is_sequence(sequence) else None
 
     def restore(self, target: Any, state: Any) -> None:
-        target.state = state
+        target.state, spawning = state
+        if spawning is not None:
+            _SEQUENCE.restore(_sequence(target), spawning)
 
     def is_seeded(self, target: Any, is_written: Callable[[int], bool]) -> bool:
-        entropy = getattr(_sequence(target), "entropy", None)
+        return _SEQUENCE.is_seeded(_sequence(target), is_written)
+
+
+class _Sequence:
+    """``numpy.random.SeedSequence``: by itself, or of a bit generator, for the children that it spawns.
+
+    Its attributes cannot be written. Changed in place, as unpickling does, it stays shared with those that share it.
+    """
+
+    def seed(self, target: Any, seed: bytes) -> None:
+        made = type(target)(int.from_bytes(seed, "little"), pool_size=target.pool_size)
+        self.restore(target, self.state(made))
+
+    seed_unnoticed = seed
+
+    def state(self, target: Any) -> Any:
+        return target.__reduce__()[2]
+
+    def restore(self, target: Any, state: Any) -> None:
+        target.__setstate__(state)
+
+    def is_seeded(self, target: Any, is_written: Callable[[int], bool]) -> bool:
+        entropy = getattr(target, "entropy", None)
         if type(entropy) is not int:
             return True
         bits = entropy.bit_length()
         return bits <= _NUMPY_SHORT or bits > _NUMPY_BITS or is_written(entropy)
+
+
+def _is_sequence(found: Any) -> bool:
+    numpy: Any = sys.modules["numpy.random"]
+    return type(found) is numpy.SeedSequence
 
 
 def _sequence(bit_generator: Any) -> Any:
@@ -165,7 +198,7 @@ class _Torch:
 
 
 _GLOBAL_PYTHON, _PYTHON = _Python(_ROUNDS_OF_GLOBAL), _Python(_ROUNDS)
-_LEGACY, _BITS = _Legacy(), _Bits()
+_LEGACY, _BITS, _SEQUENCE = _Legacy(), _Bits(), _Sequence()
 _GLOBAL_TORCH, _TORCH = _Torch(is_global=True), _Torch(is_global=False)
 
 
@@ -191,6 +224,8 @@ def kind_of(found: Any) -> tuple[Any, Kind] | None:
             return found.bit_generator, _BITS
         if isinstance(found, numpy.BitGenerator):
             return found, _BITS
+        if isinstance(found, numpy.SeedSequence):
+            return (found, _SEQUENCE) if _is_sequence(found) else None
     if isinstance(found, sys.modules["_random"].Random):
         python: Any = sys.modules.get("random")
         if python is None or not isinstance(found, python.Random) or isinstance(found, python.SystemRandom):

@@ -57,7 +57,7 @@ def generator_types() -> tuple[type, ...]:
     kinds: list[type] = []
     for module, names in (
         ("_random", ("Random",)),
-        ("numpy.random", ("Generator", "RandomState", "BitGenerator")),
+        ("numpy.random", ("Generator", "RandomState", "BitGenerator", "SeedSequence")),
         ("torch", ("Generator",)),
     ):
         loaded = sys.modules.get(module)
