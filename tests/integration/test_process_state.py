@@ -94,6 +94,127 @@ def test_changes_of_a_task_are_gone_in_the_next(project: Project, kind: tuple[st
     assert _run(project, _CHANGES, kind) == [first, first, untouched, second, second, later, 1, 1]
 
 
+_WRITES = """
+import json
+import settings
+from settings import Base, Sub
+
+MODE = "train"
+GONE = 1
+
+class Meta(type):
+    def __setattr__(cls, name, value):
+        if name == "rate":
+            raise TypeError("closed")
+        super().__setattr__(name, value)
+
+class Closed(metaclass=Meta):
+    rate = 1
+
+def helper():
+    return 1
+
+def write():
+    global MODE, NEW, GONE, helper
+    WRITE
+
+def known():
+    return "NEW" in globals()
+
+@STEP
+def change(i):
+    write()
+
+@step(cache=True)
+def look(i):
+    return [
+        MODE, "GONE" in globals() and GONE, settings.X, hasattr(settings, "Y"), settings.fn(), Sub.rate, Base.rate,
+        hasattr(Base, "new"), Closed.rate, helper(), hasattr(helper, "calls"), known(), settings.Base().size(),
+    ]
+
+@flow(max_parallel=1)
+def main():
+    first = look(0)
+    change(0)
+    return [first, look(1)]
+
+if __name__ == "__main__":
+    THREAD
+    print(json.dumps(main()))
+"""
+_WRITTEN = """
+X = 1
+
+def fn():
+    return 1
+
+class Base:
+    rate = 1
+    def size(self):
+        return 1
+
+class Sub(Base):
+    pass
+"""
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        "MODE = 'eval'",
+        "NEW = 1",
+        "del GONE",
+        "helper = lambda: 2",
+        "settings.X = 99",
+        "settings.Y = 1",
+        "settings.fn = lambda: 99",
+        "del settings.X; settings.X = 5",
+        "Sub.rate = 99",
+        "Base.new = 1",
+        "Base.size = lambda self: 99",
+        "Base().__class__.rate = 99",
+        "helper.calls = 1",
+        "type.__setattr__(Closed, 'rate', 99)",
+        "setattr(settings, 'X', 99)",
+        "globals()['MODE'] = 'eval'",
+    ],
+)
+def test_names_that_a_task_only_writes_are_put_back(project: Project, write: str) -> None:
+    project.write(_WRITTEN, "settings.py")
+    for kind in ("forked", "fresh"):
+        first, second = _run(project, _WRITES.replace("WRITE", write), KINDS[kind])
+        assert first == second == ["train", 1, 1, False, 1, 1, 1, False, 1, 1, False, False, 1], kind
+
+
+def test_submodule_that_a_task_imports_stays(project: Project) -> None:
+    (project.path / "pack").mkdir()
+    project.write("", "pack/__init__.py")
+    project.write("X = 1", "pack/inner.py")
+    text = """
+import json
+import pack
+
+@STEP
+def use(i):
+    import pack.inner
+    pack.other = pack.inner = pack.inner
+    return [pack.inner.X, hasattr(pack, "other")]
+
+@STEP
+def later(i):
+    import pack.inner
+    return [pack.inner.X, hasattr(pack, "other")]
+
+@flow(max_parallel=1)
+def main():
+    return [use(0), use(1), later(0)]
+
+if __name__ == "__main__":
+    print(json.dumps(main()))
+"""
+    assert _run(project, text) == [[1, True], [1, True], [1, False]]
+
+
 def test_caches_of_functools_and_what_cannot_be_copied_stay_warm(project: Project) -> None:
     text = """
     import functools, json, threading

@@ -28,7 +28,16 @@ _ATTRIBUTE_OPS = frozenset(_OPS[name] for name in ("LOAD_ATTR", "LOAD_METHOD") i
 # as a name of the compiler's own, which no code object contains.)
 _ATTRIBUTE_SHIFT = 0 if sys.version_info < (3, 12) else 1
 _STORE_NAME = _OPS["STORE_NAME"]
-_WATCHED = _CONST_OPS | _LOAD_NAME_OPS | _ATTRIBUTE_OPS | {_EXTENDED_ARG, _NOP, _IMPORT_NAME, _LOAD_GLOBAL, _STORE_NAME}
+_BINDING_OPS = frozenset(_OPS[name] for name in ("STORE_GLOBAL", "DELETE_GLOBAL", "STORE_ATTR", "DELETE_ATTR"))
+_ON_ATTRIBUTES = frozenset({_OPS["STORE_ATTR"], _OPS["DELETE_ATTR"]})
+_SINGLE_LOADS = frozenset(_OPS[name] for name in ("LOAD_FAST", "LOAD_FAST_BORROW") if name in _OPS)
+#: Their lowest four bits say which variable is loaded last.
+_PAIRED_LOADS = frozenset(code for name, code in _OPS.items() if name.endswith("LOAD_FAST") and name[:5] != "LOAD_")
+_PAIRED_LOADS |= {_OPS[name] for name in ("LOAD_FAST_LOAD_FAST", "LOAD_FAST_BORROW_LOAD_FAST_BORROW") if name in _OPS}
+_WATCHED = _CONST_OPS | _LOAD_NAME_OPS | _ATTRIBUTE_OPS | _BINDING_OPS
+_WATCHED |= {_EXTENDED_ARG, _NOP, _IMPORT_NAME, _LOAD_GLOBAL, _STORE_NAME}
+#: Functions that bind names which they are given as strings.
+_BINDERS = (("setattr",), ("delattr",), ("globals",), ("vars",))
 #: varargs, varkeywords and the kinds of generator and coroutine. Other flags say how the code was compiled.
 _FLAGS = 0x4 | 0x8 | 0x20 | 0x80 | 0x100 | 0x200
 _PLAIN = 2  # the last marshal format without references, whose bytes depend on the value alone
@@ -46,12 +55,14 @@ class Reading(NamedTuple):
     """A code object, read; functions nested in it included.
 
     ``content`` is the canonical form; ``chains`` the globals it loads, each with the attributes taken from it
-    at once (``("helpers", "clean")``), in order of appearance.
+    at once (``("helpers", "clean")``), in order of appearance. ``stores`` are the names of globals and attributes that
+    it binds or deletes, those of ``self`` apart.
     """
 
     content: bytes
     chains: tuple[tuple[str, ...], ...]
     imports: tuple[Import, ...]
+    stores: frozenset[str] = frozenset()
 
 
 def read_code(code: CodeType) -> Reading:
@@ -59,14 +70,24 @@ def read_code(code: CodeType) -> Reading:
     chains: dict[tuple[str, ...], None] = {}
     imports: dict[Import, None] = {}
     parts: list[bytes] = []
-    _read(code, parts, chains, imports)
+    stores: set[str] = set()
+    _read(code, parts, chains, imports, stores)
     content = b"".join(len(part).to_bytes(4, "little") + part for part in parts)
-    return Reading(content, tuple(chains), tuple(imports))
+    return Reading(content, tuple(chains), tuple(imports), frozenset(stores))
 
 
-def _read(code: CodeType, parts: list[bytes], chains: dict[tuple[str, ...], None], imports: dict[Import, None]) -> None:
+def _read(
+    code: CodeType,
+    parts: list[bytes],
+    chains: dict[tuple[str, ...], None],
+    imports: dict[Import, None],
+    stores: set[str],
+) -> None:
     scan = _Scan(code)
     scan.run()
+    stores |= scan.stores
+    if any(chain in scan.chains for chain in _BINDERS):
+        stores |= {one for one in code.co_consts if isinstance(one, str) and one.isidentifier()}
     chains.update(dict.fromkeys(scan.chains))
     imports.update(dict.fromkeys(scan.imports))
     counts = (code.co_argcount, code.co_posonlyargcount, code.co_kwonlyargcount, code.co_flags & _FLAGS)
@@ -76,7 +97,7 @@ def _read(code: CodeType, parts: list[bytes], chains: dict[tuple[str, ...], None
         constant = code.co_consts[index]
         if isinstance(constant, CodeType):
             parts.append(b"code" + constant.co_name.encode())
-            _read(constant, parts, chains, imports)
+            _read(constant, parts, chains, imports, stores)
         else:
             parts.append(b"const" + marshal.dumps(constant, _PLAIN))
 
@@ -92,6 +113,7 @@ class _Scan:
         self.uses = bytearray()
         self.chains: list[tuple[str, ...]] = []
         self.imports: list[Import] = []
+        self.stores: set[str] = set()
 
     def run(self) -> None:
         names, raw = self.code.co_names, self.raw
@@ -131,6 +153,9 @@ class _Scan:
     def _other(self, op: int, arg: int, unit: int, loaded: list[object]) -> None:
         if op == _NOP:
             self.nops.append(unit)
+        elif op in _BINDING_OPS:
+            if op not in _ON_ATTRIBUTES or not self._is_of_self(unit):
+                self.stores.add(self.code.co_names[arg])
         elif op == _IMPORT_NAME:
             level, names = loaded
             chosen = tuple(str(name) for name in names) if isinstance(names, tuple) else ()
@@ -141,6 +166,17 @@ class _Scan:
             del self.uses[-4:]
             if rank == len(self.consts) - 1 and rank.to_bytes(4, "little") not in _quads(self.uses):
                 self.consts.popitem()
+
+    def _is_of_self(self, unit: int) -> bool:
+        """Whether the attribute is one of ``self``: an instance's, which is not found by its class."""
+        raw, unit = self.raw, unit - 1
+        while unit > 0 and raw[2 * unit] == _EXTENDED_ARG:
+            unit -= 1
+        op, arg = raw[2 * unit], raw[2 * unit + 1]
+        if op not in _SINGLE_LOADS and op not in _PAIRED_LOADS:
+            return False
+        index = arg if op in _SINGLE_LOADS else arg & 15
+        return index == 0 and self.code.co_varnames[:1] == ("self",)
 
     def instructions(self) -> bytes:
         """The instructions as they would be without the no-ops: jumps shrink by those they leap over."""

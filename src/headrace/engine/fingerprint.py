@@ -85,13 +85,14 @@ def fingerprint(func: Callable[..., object]) -> Fingerprint:
     return survey(func)[0]
 
 
-def survey(func: Callable[..., object]) -> tuple[Fingerprint, list[Binding]]:
-    """The fingerprint of ``func`` and the bindings that its code reaches, each once."""
+def survey(func: Callable[..., object]) -> tuple[Fingerprint, list[Binding], frozenset[str]]:
+    """The fingerprint of ``func``, the bindings that its code reaches, each once, and the names that it binds anew."""
     walk = _Walk()
     encoded = walk.encode(func)
     if not encoded.startswith(b"@"):
         walk.parts[_name(func)] = blake3(encoded).digest()
-    return walk.finish(), list(walk.reached.values())
+    found = walk.finish()
+    return found, list(walk.reached.values()), frozenset(walk.stores)
 
 
 class Binding(NamedTuple):
@@ -209,6 +210,7 @@ class _Walk:
         self._depth = 0
         self._strict = 0  # inside a foreign object, where one opaque value makes the whole opaque
         self.reached: dict[tuple[int, str, str], Binding] = {}
+        self.stores: set[str] = set()  # names of globals and attributes that the code binds or deletes
         self._within = _PART  # of what is being read now, as ``Binding`` has it
         self._homes: dict[str, int] = {}  # the same, by the names of parts
 
@@ -270,6 +272,7 @@ class _Walk:
 
     def _function(self, function: FunctionType) -> bytes:
         reading = _reading(function)
+        self.stores |= reading.stores
         pieces = [reading.content]
         for kind, values in (("defaults", function.__defaults__), ("kwdefaults", function.__kwdefaults__)):
             pieces.append(self.encode(values) if values is None else self._bound(kind, function, "", values))
@@ -300,6 +303,7 @@ class _Walk:
             reading = _file_reading(file.path)
         except OSError:
             return b"unreadable"
+        self.stores |= reading.stores
         is_package = file.path.endswith("__init__.py")
         package = file.name if is_package else file.name.rpartition(".")[0]
         return _frame([reading.content, *self._imports(reading.imports, package)])
@@ -442,7 +446,8 @@ class _Walk:
         if isinstance(value, bytearray):
             return _value(b"bytearray", [_large(memoryview(value))])
         if isinstance(value, MethodType):
-            return _tagged(b"method", [self.encode(value.__func__), self.encode(value.__self__)])
+            pieces = [self.encode(value.__func__), self.encode(value.__self__)]
+            return (_value if pieces[1][:1] == b"=" else _tagged)(b"method", pieces)
         if isinstance(value, property):
             return _tagged(b"property", [self.encode(one) for one in (value.fget, value.fset, value.fdel)])
         if isinstance(value, CodeType):

@@ -64,7 +64,8 @@ class Define(msgspec.Struct, frozen=True, array_like=True, tag=1):
     that returns several; ``env`` are variables to set while it runs; ``threads`` how many a numeric library may use.
     A ``raw`` function gets its arguments packed and names its outputs itself, see ``worker.raw``. ``bindings`` are
     names that the code reaches, with their ``values`` where these may differ from the worker's, see
-    ``worker.bindings``; ``surroundings`` those of the flow.
+    ``worker.bindings``; ``surroundings`` those of the flow. ``stores`` are the names of globals and attributes that the
+    code binds.
     """
 
     step: int
@@ -81,6 +82,7 @@ class Define(msgspec.Struct, frozen=True, array_like=True, tag=1):
     bindings: tuple[Binding, ...] = ()
     values: Packed | None = None
     surroundings: Surroundings | None = None
+    stores: tuple[str, ...] = ()
 
 
 class Argument(msgspec.Struct, frozen=True, array_like=True):

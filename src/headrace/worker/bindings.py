@@ -7,18 +7,22 @@ what the task was given, so that no task sees what another one did to them.
 from __future__ import annotations
 
 import importlib
+import operator
 import sys
-from types import CellType, FunctionType
+from functools import partial
+from itertools import repeat
+from types import BuiltinFunctionType, CellType, FunctionType, MethodType, ModuleType
 from typing import Any
 
 from headrace._base.attributes import own
 from headrace._base.contents import Contents, contents_of
-from headrace._base.usercode import Place, find_place
+from headrace._base.usercode import Place, find_place, is_user_module
 from headrace.model.messages import AS_IMPORTED, STAYS, UNBOUND, Binding, Define
 from headrace.stores.artifacts.protocol import ArtifactStore
 from headrace.worker import randomness, transfer
 
 _ABSENT = object()
+_LEFT = object()
 #: Bytes of a value of the worker's own that are kept to put it back when a task has changed it inside.
 _KEPT = 1 << 20
 
@@ -65,10 +69,7 @@ class _Spot:
                 else:
                     self.holder[self.name] = value
             case "class" | "attribute":
-                if value is not _ABSENT:
-                    setattr(self.holder, self.name, value)
-                elif self.name in self.holder.__dict__:
-                    delattr(self.holder, self.name)
+                _bind(self.holder, self.name, value)
             case "cell":
                 _fill(self.holder.__closure__[self.index], value)
             case "defaults":
@@ -94,6 +95,12 @@ def _fill(cell: CellType, value: Any) -> None:
 
 def _refill(value: Any, copy: Any) -> bool:
     kind = type(value)
+    if kind is MethodType or kind is BuiltinFunctionType:
+        return _refill(value.__self__, copy.__self__)
+    if issubclass(kind, partial):
+        held = [(value.func, copy.func), *zip(value.args, copy.args, strict=True)]
+        held += [(one, copy.keywords[name]) for name, one in value.keywords.items()]
+        return all(_refill(one, other) for one, other in held if contents_of(one) is not None)
     if kind is list or kind is bytearray:
         value[:] = copy
     elif kind is dict or kind is set:
@@ -107,10 +114,84 @@ def _refill(value: Any, copy: Any) -> bool:
     return True
 
 
+class _Stores:
+    """Names that a step's code binds, as they are in all modules and classes of the user's before the step runs.
+
+    What the code only writes is not among the names that it reaches, so it is looked for by name.
+    """
+
+    __slots__ = ("_before", "_names")
+
+    def __init__(self, names: tuple[str, ...]) -> None:
+        self._names = tuple(name for name in names if name[:2] != "__")
+        self._before: list[tuple[Any, Any, list[Any]]] = []  # holder, its names, what they are bound to
+        if self._names:
+            for holder, names_of in _holders():
+                self._before.append((holder, names_of, self._values(names_of)))
+
+    def _values(self, names_of: Any) -> list[Any]:
+        return list(map(names_of.get, self._names, repeat(_ABSENT)))
+
+    def leave_out(self, spots: list[_Spot]) -> None:
+        """Leave alone what is set for the step."""
+        for spot in spots:
+            for holder, names_of, values in self._before:
+                if spot.name in self._names and (spot.holder is names_of or spot.holder is holder):
+                    values[self._names.index(spot.name)] = _LEFT
+
+    def put_back(self) -> None:
+        """Bind the names as they were."""
+        for holder, names_of, values in self._before:
+            now = self._values(names_of)
+            if all(map(operator.is_, now, values)):
+                continue
+            for name, value, other in zip(self._names, values, now, strict=True):
+                if value is not other and value is not _LEFT and not _is_submodule(holder, name, other):
+                    _bind(holder, name, value)
+
+
+def _holders() -> list[tuple[Any, Any]]:
+    """The user's modules, and the classes and functions in them, with the dictionaries of their names."""
+    found: dict[int, tuple[Any, Any]] = {}
+    for name, module in list(sys.modules.items()):
+        if not isinstance(module, ModuleType) or id(module) in found or not is_user_module(name):
+            continue
+        found[id(module)] = (module, module.__dict__)
+        waiting = list(module.__dict__.values())
+        while waiting:
+            value = waiting.pop()
+            kind = type(value)
+            if id(value) in found or not issubclass(kind, (type, FunctionType)):
+                continue
+            if not isinstance(value.__module__, str) or not is_user_module(value.__module__):
+                continue
+            found[id(value)] = (value, value.__dict__)
+            if issubclass(kind, type):
+                waiting += value.__dict__.values()
+    return list(found.values())
+
+
+def _is_submodule(holder: Any, name: str, value: Any) -> bool:
+    """Whether an import has put ``value`` there: the next one would not do it again."""
+    return isinstance(value, ModuleType) and sys.modules.get(f"{holder.__name__}.{name}") is value
+
+
+def _bind(holder: Any, name: str, value: Any) -> None:
+    if isinstance(holder, type):  # past what a metaclass makes of it
+        if value is not _ABSENT:
+            type.__setattr__(holder, name, value)
+        elif name in holder.__dict__:
+            type.__delattr__(holder, name)
+    elif value is _ABSENT:
+        holder.__dict__.pop(name, None)
+    else:
+        holder.__dict__[name] = value
+
+
 class Setting:
     """What one definition wants its names to be bound to."""
 
-    __slots__ = ("_contents", "_define", "_set", "_store", "_wanted", "own")
+    __slots__ = ("_contents", "_define", "_set", "_store", "_stores", "_wanted", "own")
 
     def __init__(self, define: Define, store: ArtifactStore) -> None:
         self._define = define
@@ -119,6 +200,7 @@ class Setting:
         self._set: list[tuple[_Spot, int]] = []  # the others, with the positions of their values
         self._wanted: list[Any] = []
         self._contents: list[Contents | None] = []
+        self._stores: _Stores | None = None
 
     def add(self, spot: _Spot, one: Binding) -> None:
         """Take a name in. Raises whatever making its value raises."""
@@ -134,6 +216,12 @@ class Setting:
     def spots(self) -> list[_Spot]:
         """All that are set to something else than the worker's own."""
         return [spot for spot, _ in self._set]
+
+    def look(self) -> None:
+        """See how the names that the step's code binds are now, when all names are the worker's own."""
+        if self._define.stores:
+            self._stores = _Stores(self._define.stores)
+            self._stores.leave_out(self.spots)
 
     def make(self) -> None:
         """Make the values anew. Raises whatever that raises."""
@@ -153,6 +241,8 @@ class Setting:
 
     def put_back(self) -> None:
         """Undo what a task did to the names and to what is in their values."""
+        if self._stores is not None:
+            self._stores.put_back()
         for spot in self.own:
             if spot.get() is not spot.own:
                 spot.set(spot.own)
@@ -180,7 +270,7 @@ class Bindings:
         Raises:
             BaseException: what importing the flow's modules raises.
         """
-        if not define.bindings:
+        if not define.bindings and not define.stores:
             return None
         self.enter(None)  # what is found here must be the worker's own
         setting = Setting(define, self._store)
@@ -192,6 +282,7 @@ class Bindings:
                 self._tell(define, one, spot)
                 continue
             setting.add(spot, one)
+        setting.look()
         setting.make()
         return setting
 

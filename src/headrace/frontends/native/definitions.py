@@ -53,12 +53,13 @@ class Code(NamedTuple):
     fingerprint: Fingerprint
     reached: list[Reached]
     watch: Watch
+    stores: frozenset[str]
 
 
 def read(function: Any) -> Code:
     """Look at the code of a step and all that it reaches."""
-    found, reached = survey(function)
-    return Code(found, reached, Watch(reached))
+    found, reached, stores = survey(function)
+    return Code(found, reached, Watch(reached), stores)
 
 
 class _Version:
@@ -209,6 +210,7 @@ class Definer:
             bindings=bindings,
             values=values,
             surroundings=around,
+            stores=tuple(sorted(code.stores)),
         )
 
     def _as_forked(self, reached: Sequence[Reached]) -> bool:
