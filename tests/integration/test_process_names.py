@@ -72,6 +72,53 @@ CASES = {
         "CONFIG = {'model': {'lr': [0.1]}}\nSTEP\ndef see(i):\n    return CONFIG\n",
         "import copy\nout = [copy.deepcopy(see(0))]\nCONFIG['model']['lr'].append(0.5)\nout.append(see(1))\nreturn out",
     ),
+    "attribute of an object without any": (
+        "class Config:\n    lr = 1\ncfg = Config()\nSTEP\ndef see(i):\n    return cfg.lr\n",
+        "out = [see(0)]\ncfg.lr = 5\nout.append(see(1))\ndel cfg.lr\nreturn out + [see(2)]",
+    ),
+    "attribute of an object without any, before the first step": (
+        "import types\nclass Config:\n    lr = 1\ncfg = Config()\nspace = types.SimpleNamespace()\nSTEP\ndef see(i):\n"
+        "    return cfg.lr, getattr(space, 'lr', 0)\n",
+        "cfg.lr = 5\nspace.lr = 6\nreturn see(0)",
+    ),
+    "slot that is filled": (
+        "class Config:\n    __slots__ = ('lr',)\ncfg = Config()\nSTEP\ndef see(i):\n    return getattr(cfg, 'lr', 0)\n",
+        "out = [see(0)]\ncfg.lr = 5\nreturn out + [see(1)]",
+    ),
+    "object without attributes inside a dictionary": (
+        "class Config:\n    lr = 1\nALL = {'a': [Config()]}\nSTEP\ndef see(i):\n    return ALL['a'][0].lr\n",
+        "out = [see(0)]\nALL['a'][0].lr = 5\nreturn out + [see(1)]",
+    ),
+    "object of a bound method": (
+        "class Config:\n    lr = 1\n    def get(self):\n        return self.lr\ncfg = Config()\nget = cfg.get\nSTEP\n"
+        "def see(i):\n    return get()\n",
+        "out = [see(0)]\ncfg.lr = 5\nreturn out + [see(1)]",
+    ),
+    "object of a bound method, which the step changes": (
+        "class Config:\n    def __init__(self):\n        self.n = [1]\n    def get(self):\n        "
+        "return list(self.n)\ncfg = Config()\nget = cfg.get\nSTEP\ndef see(i):\n    try:\n"
+        "        return get(), len(cfg.n)\n    finally:\n        cfg.n.append(2) if i else cfg.n\n",
+        "out = [see(0)]\ncfg.n.append(5)\nreturn out + [see(0), see(1)]",
+    ),
+    "bound method in a list": (
+        "class Config:\n    lr = 1\n    def get(self):\n        return self.lr\n"
+        "cfg = Config()\nHOOKS = [cfg.get]\nSTEP\ndef see(i):\n    return [one() for one in HOOKS]\n",
+        "out = [see(0)]\ncfg.lr = 5\nreturn out + [see(1)]",
+    ),
+    "dictionary of a bound method": (
+        "D = {'x': 1}\nget = D.get\nSTEP\ndef see(i):\n    return get('x')\n",
+        "out = [see(0)]\nD['x'] = 5\nreturn out + [see(1)]",
+    ),
+    "arguments of a partial": (
+        "import functools\nD = {'x': 1}\npart = functools.partial(lambda o: o['x'], D)\nSTEP\ndef see(i):\n"
+        "    return part()\n",
+        "out = [see(0)]\nD['x'] = 5\nreturn out + [see(1)]",
+    ),
+    "keywords and function of a partial": (
+        "import functools\nclass Config:\n    lr = 1\n    def get(self, o):\n        return self.lr, list(o)\n"
+        "cfg = Config()\nL = [1]\npart = functools.partial(cfg.get, o=L)\nSTEP\ndef see(i):\n    return part()\n",
+        "out = [see(0)]\ncfg.lr = 5\nout.append(see(1))\nL.append(2)\nreturn out + [see(2)]",
+    ),
     "set and bytearray": (
         "KEYS = {1}\nDATA = bytearray(b'a')\nSTEP\ndef see(i):\n    return sorted(KEYS), DATA.decode()\n",
         "out = [see(0)]\nKEYS.add(2)\nout.append(see(1))\nDATA[0] = 98\nout.append(see(2))\nreturn out",

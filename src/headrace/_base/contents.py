@@ -9,7 +9,9 @@ from __future__ import annotations
 import operator
 import sys
 from collections import deque
+from collections.abc import Iterable
 from copyreg import _slotnames  # type: ignore[attr-defined]
+from functools import partial
 from itertools import islice
 from types import BuiltinFunctionType, FunctionType, MappingProxyType, MethodType, ModuleType
 from typing import Any
@@ -22,8 +24,9 @@ _OBJECTS, _ENDS = 10_000, 256
 _BYTES, _ITEMS = 1 << 16, 1024
 _ATOMS: frozenset[type] = frozenset(
     {type(None), bool, int, float, complex, str, bytes, frozenset, range, slice, type, type(Ellipsis), property}
-    | {FunctionType, BuiltinFunctionType, MethodType, ModuleType, staticmethod, classmethod}
+    | {FunctionType, ModuleType, staticmethod, classmethod}
 )
+_METHODS = (MethodType, BuiltinFunctionType)
 #: Modules whose objects never change, or change in ways that are no business of those who hold them.
 _LEFT_ALONE = frozenset(
     {"pathlib", "datetime", "decimal", "fractions", "uuid", "re", "logging", "threading", "random", "_random", "enum"}
@@ -54,6 +57,8 @@ def contents_of(value: object) -> Contents | None:
     """The contents of ``value`` now; None for what can change only by becoming another object."""
     kind = type(value)
     if kind in _ATOMS or _left_alone(kind):
+        return None
+    if kind in _METHODS and type(value.__self__) in _ATOMS:  # type: ignore[attr-defined]
         return None
     if kind is tuple and _ATOMS.issuperset(map(type, value)):  # type: ignore[call-overload]
         return None
@@ -125,6 +130,10 @@ def _parts(value: Any, into: Contents) -> list[Any]:
         parts.append(value)
     elif issubclass(kind, bytearray):
         into.data.append(_digest(memoryview(value), into))
+    elif kind is MethodType or kind is BuiltinFunctionType:
+        parts.append((value.__self__,))
+    elif issubclass(kind, partial):
+        parts += ((value.func, *value.args), value.keywords.keys(), value.keywords.values())
     elif kind is MappingProxyType:
         parts += (value.keys(), value.values())
     else:
@@ -136,17 +145,17 @@ def _parts(value: Any, into: Contents) -> list[Any]:
         own = object.__getattribute__(value, "__dict__")  # a greedy ``__getattr__`` is not asked
     except AttributeError:
         own = None
-    if own:
+    if own is not None:  # an empty one may be filled
         parts += (own.keys(), own.values())
-    slots = [] if kind.__module__ == "builtins" else _slots(value)
-    if slots:
-        parts.append(slots)
+    names = () if kind.__module__ == "builtins" else _slotnames(kind)
+    if names:
+        parts.append(_slots(value, names))
     return parts
 
 
-def _slots(value: Any) -> list[object]:
+def _slots(value: Any, names: Iterable[str]) -> list[object]:
     found = []
-    for name in _slotnames(type(value)):
+    for name in names:
         try:
             found.append(object.__getattribute__(value, name))
         except AttributeError:
