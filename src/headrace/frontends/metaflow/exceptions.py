@@ -297,6 +297,16 @@ def public_name(kind: type[BaseException]) -> str:
     return f"{_MODULES.get(kind.__module__, kind.__module__)}.{kind.__name__}"
 
 
+def trace_of(error: BaseException) -> str:
+    """The traceback of an exception, with the dialect's own errors under the names that users know."""
+    import traceback
+
+    text, kind = "".join(traceback.format_exception(error)), type(error)
+    if not isinstance(error, MetaflowException):
+        return text
+    return text.replace(f"{kind.__module__}.{kind.__qualname__}", public_name(kind))
+
+
 @stored
 class MetaflowExceptionWrapper(Exception):
     """An exception as an artifact: ``exception`` is its text, ``type`` its class by name, ``stacktrace`` where."""
@@ -304,13 +314,14 @@ class MetaflowExceptionWrapper(Exception):
     def __init__(self, exc: BaseException | None = None) -> None:
         super().__init__(exc)
         if exc is not None:
-            import traceback
-
-            self.exception = str(exc)
+            try:
+                self.exception = str(exc)
+            except Exception:  # as a traceback shows it
+                self.exception = "<exception str() failed>"
             self.type = public_name(type(exc))
             self.stacktrace: str | None = None
             if exc.__traceback__ is not None:
-                self.stacktrace = "".join(traceback.format_exception(type(exc), exc, exc.__traceback__))
+                self.stacktrace = trace_of(exc)
 
     def __reduce__(self) -> tuple[object, ...]:
         return MetaflowExceptionWrapper, (), self.__dict__

@@ -137,9 +137,9 @@ class Parameter:
 
     @property
     def kind(self) -> Any:
-        """Its type: as given, else that of the default, else str."""
+        """Its type: as given, else that of the default, else str; of ``click.Tuple``, the types of its words."""
         if self.type is not None:
-            return self.type
+            return tuple(self.type.types) if getattr(self.type, "is_composite", False) is True else self.type
         if self.default is None or callable(self.default):
             return str
         return type(self.default)

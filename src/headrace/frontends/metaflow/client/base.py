@@ -21,7 +21,7 @@ from headrace.frontends.metaflow.identity import user_name
 from headrace.frontends.metaflow.taskids import run_number, task_number
 from headrace.model.errors import NotFoundError
 from headrace.model.records import RunRecord, TaskId
-from headrace.model.states import RunState
+from headrace.model.states import FINAL_TASK_STATES, RunState
 from headrace.wiring import Settings, project_at
 
 #: How long a task waits for its own row, in seconds.
@@ -274,9 +274,12 @@ class FoundRun(RunReader):
         """Let a task that looks around in its own run find itself: its row is on its way when it begins."""
         if self._is_own:
             step, number = facts()["pathspec"].split("/")[2:]
-            own = TaskId(step, task_number(number) or 0)
+            own, tries = TaskId(step, task_number(number) or 0), facts().get("retry_count", 0) + 1
             until = time.monotonic() + _PATIENCE
-            while self.metadata.task(self.id, own) is None and time.monotonic() < until:
+            while time.monotonic() < until:
+                row = self.metadata.task(self.id, own)
+                if row is not None and (row.attempts >= tries or row.state in FINAL_TASK_STATES):
+                    break
                 time.sleep(0.005)
             self._is_own = False
 

@@ -11,6 +11,7 @@ from blake3 import blake3
 from headrace.frontends.metaflow.authoring.splits import GANG
 from headrace.frontends.metaflow.client.runfacts import facts_of
 from headrace.frontends.metaflow.names import stored
+from headrace.model.states import TaskState
 
 #: What is told of a card, in this order.
 _OF_CARDS = ("rank", "type", "options", "is_editable", "is_runtime_card", "refresh_interval", "customize", "id")
@@ -47,8 +48,12 @@ def entries_of(task: Any) -> list[Metadata]:
 def _attempts(task: Any) -> Iterator[tuple[int, float, float | None, bool]]:
     """Number, begin, end and success of the attempts of a task; one that was taken over counts as having had one."""
     run, record = task._run, task._record
+    ended, since = 0, record.started or record.created
     for one in run.metadata.attempts(run.id, record.id):
         yield one.attempt - 1, one.started, one.finished, one.state == "succeeded"
+        ended, since = one.attempt, max(since, one.finished)
+    if record.state is TaskState.RUNNING and record.attempts > ended:
+        yield record.attempts - 1, since, None, False
     if record.reused_from:
         yield 0, record.created, record.finished or record.created, True
 

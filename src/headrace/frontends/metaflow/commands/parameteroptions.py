@@ -77,6 +77,9 @@ class ParameterOption(click.Option):
             value, found = self._found(opts.get(self.name or ""), ctx)
         except ValueError as error:
             raise click.BadParameter(str(error), ctx=ctx, param=self) from None
+        except click.BadParameter as error:  # of a type of click's, which does not know where it is used
+            error.ctx, error.param = error.ctx or ctx, error.param or self
+            raise
         if self.required and value in (None, ()) and not ctx.resilient_parsing:
             raise click.MissingParameter(ctx=ctx, param=self)
         callback = self.parameter.more.get("callback")

@@ -7,6 +7,7 @@ changed; what it inherits and leaves alone is not written again. ``_transition``
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 from collections.abc import Callable
 from types import FunctionType, MethodType
@@ -33,7 +34,7 @@ from headrace.frontends.metaflow.exceptions import (
     MetaflowException,
     MetaflowExceptionWrapper,
     TimeoutException,
-    public_name,
+    trace_of,
     without_stars,
 )
 from headrace.frontends.metaflow.names import ATTEMPT, FOREACH, INPUTS, SUCCESS, TRANSITION, is_artifact
@@ -95,6 +96,7 @@ def run_step(spec: StepSpec, call: RawCall) -> dict[str, Any]:
     state: Artifacts = flow.__dict__[STATE]
     function = type(flow)._steps[spec.step]
     tries = call.tries
+    os.environ.update(METAFLOW_RUN_ID=call.task.split("/")[1], PYTHONUNBUFFERED="x")  # for programs that it starts
     cards = _cards(function, flow, call, state) if find(function, "card") is not None else None
     current_module.enter({**task_facts(spec, call, state), **({"card": cards.current} if cards is not None else {})})
     leaving.begin(spec.alone)
@@ -270,7 +272,10 @@ def _run_caught(spec: StepSpec, function: Any, flow: Any, inputs: Inputs | None,
     state: Artifacts = flow.__dict__[STATE]
     var = catch.attributes["var"] if catch is not None else None
     if catch is not None and tries > spec.retries + 1:  # the process died in all real attempts
-        _catch(spec, catch, flow, FailureHandledByCatch(spec.retries), trace=False)
+        try:
+            raise FailureHandledByCatch(spec.retries)  # to have a traceback
+        except FailureHandledByCatch as error:
+            _catch(spec, catch, flow, error)
         return True
     try:
         _call(spec, function, flow, inputs)
@@ -287,19 +292,18 @@ def _run_caught(spec: StepSpec, function: Any, flow: Any, inputs: Inputs | None,
                 _tell(spec, error)
             _keep_what_failed(spec, flow, state, raised, last=tries > spec.retries)
             raise
-        _catch(spec, catch, flow, error, trace=True)
+        _catch(spec, catch, flow, error)
         return True
     if var:
         setattr(flow, var, None)
     return False
 
 
-def _catch(spec: StepSpec, catch: Decorator, flow: Any, error: BaseException, *, trace: bool) -> None:
+def _catch(spec: StepSpec, catch: Decorator, flow: Any, error: BaseException) -> None:
     """Say what was caught, keep it as an artifact, and go on as the graph has it."""
     if catch.attributes["print_exception"]:
         print(f"@catch caught an exception from {_shown(spec, flow)}")
-        if trace:
-            _print_trace(spec, error, ">  ", sys.stdout)
+        _print_trace(spec, error, ">  ", sys.stdout)
     if catch.attributes["var"]:
         setattr(flow, catch.attributes["var"], _wrapped(spec, error))
     flow.__dict__[STATE].transition = Transition(list(spec.targets)) if spec.targets else None
@@ -376,11 +380,7 @@ def _printable(text: str) -> str:
 
 
 def _print_trace(spec: StepSpec, error: BaseException, indent: str, out: TextIO) -> None:
-    import traceback
-
-    text = users_frames(_of_main(spec, "".join(traceback.format_exception(error))))
-    if isinstance(error, MetaflowException):
-        text = text.replace(f"{type(error).__module__}.{type(error).__qualname__}", public_name(type(error)))
+    text = users_frames(_of_main(spec, trace_of(error)))
     for line in text.splitlines():
         print(indent + _printable(line), file=out)
 
