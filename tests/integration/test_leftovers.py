@@ -83,7 +83,7 @@ SWITCHES = {
     "interpreter": (
         "import gc, threading",
         "(sys.getrecursionlimit(), sys.getswitchinterval(), gc.isenabled(), gc.get_threshold(), "
-        "sys.excepthook.__name__, sys.getprofile(), threading.excepthook.__name__, sys.get_int_max_str_digits())",
+        "sys.excepthook.__name__, not sys.getprofile(), threading.excepthook.__name__, sys.get_int_max_str_digits())",
         "sys.setrecursionlimit(5000), sys.setswitchinterval(0.5), gc.disable(), gc.set_threshold(5), "
         "setattr(sys, 'excepthook', print), sys.setprofile(lambda *_: None), setattr(threading, 'excepthook', print), "
         "sys.set_int_max_str_digits(0)",
