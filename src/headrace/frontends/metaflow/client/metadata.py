@@ -51,7 +51,7 @@ def _attempts(task: Any) -> Iterator[tuple[int, float, float | None, bool]]:
     ended, since = 0, record.started or record.created
     for one in run.metadata.attempts(run.id, record.id):
         yield one.attempt - 1, one.started, one.finished, one.state == "succeeded"
-        ended, since = one.attempt, max(since, one.finished)
+        ended, since = one.attempt, max(since, one.finished or one.started)  # an imported one may have no end
     if record.state is TaskState.RUNNING and record.attempts > ended:
         yield record.attempts - 1, since, None, False
     if record.reused_from:
