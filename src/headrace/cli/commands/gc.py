@@ -83,3 +83,7 @@ def gc_command(
         since = f" or since {done.live[0]} began, which is running" if done.live else ""
         young = "1 blob was" if done.young == 1 else f"{done.young} blobs were"
         click.echo(f"{young} left alone: stored within the last {format_duration(spare)}{since}; see --grace.")
+    if done.live and delete and done.runs:
+        click.echo("The database file was not made smaller, because runs are live.")
+    if not delete and (done.runs or done.blobs):
+        click.echo("Nothing was changed; add --delete to do it.")
