@@ -133,7 +133,7 @@ def f(fail: bool = False, lines: int = 0):
         ("headrace --help >&-", 0),
     ],
 )
-def test_output_that_nobody_reads_is_no_error(line: str, code: int, tmp_path: Path) -> None:
+def test_closed_output_does_not_fail_a_command(line: str, code: int, tmp_path: Path) -> None:
     (tmp_path / "f.py").write_text(WORK)
     assert call(tmp_path, "run", "f.py").returncode == 0
     done = shell(tmp_path, line)
@@ -198,7 +198,7 @@ def test_the_tasks_of_a_step_come_in_pages(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("argv", "said"),
     [
-        (("f/1/alike", "--state", "faild"), "no task is ever in the state 'faild'; the states are waiting"),
+        (("f/1/alike", "--state", "faild"), "unknown task state 'faild'; known states: waiting"),
         (("f/1", "--after", "3"), "are for the tasks of a step: headrace show f/1/STEP"),
         (("f/1/alike/1", "--state", "failed"), "are for the tasks of a step"),
         (("f/1/none", "--after", "3"), "f/1 has no step 'none'; it has alike"),

@@ -234,7 +234,7 @@ def _known_states(states: tuple[str, ...]) -> tuple[str, ...]:
 
     for state in states:
         if state not in list(TaskState):
-            raise UsageError(f"no task is ever in the state {state!r}; the states are {', '.join(TaskState)}")
+            raise UsageError(f"unknown task state {state!r}; known states: {', '.join(TaskState)}")
     return states
 
 
