@@ -161,7 +161,7 @@ def _runs(settings: wiring.Settings) -> Iterator[Check]:
     if not _has_database(settings):
         return
     from headrace.model.states import RunState
-    from headrace.services.listing import driver_of
+    from headrace.services.run_rows import driver_of
     from headrace.stores.metadata.protocol import RunFilter
 
     project = wiring.project()

@@ -281,7 +281,7 @@ class Display(Watch):
         name = self.session.run.name
         parts: list[Any] = [] if last else [head_line(name, self.steps, now - self.started, console.width)]
         parts += steps_table(self.steps, now, console.width, max(3, console.height - 4))
-        source, text = self.session.loop.crew.last_line
+        source, text = self.session.loop.workers.last_line
         if text and not last:
             parts.append(last_line(source, text, console.width))
         return Group(*parts)

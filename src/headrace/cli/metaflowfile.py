@@ -22,7 +22,7 @@ def run_file(path: str, command: Sequence[str], options: Options, rest: Sequence
     Raises:
         UsageError: an option is none of Metaflow files.
     """
-    from headrace.frontends.metaflow.commands.order import ANY_ORDER
+    from headrace.frontends.metaflow.commands.word_order import ANY_ORDER
 
     if "keep-going" in options.flags:
         raise UsageError(

@@ -14,8 +14,8 @@ from headrace.client.runs import Run
 from headrace.client.source import RunReader, Source, moment, source_here
 from headrace.client.views import missing
 from headrace.model.errors import NotFoundError, UsageError
-from headrace.services.listing import RunRow, as_recorded, parse_states, rows_of
 from headrace.services.query import parse_query
+from headrace.services.run_rows import RunRow, as_recorded, parse_states, rows_of
 from headrace.stores.metadata.protocol import RunFilter
 
 if TYPE_CHECKING:

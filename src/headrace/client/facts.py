@@ -20,7 +20,7 @@ from headrace.model.records import Tag
 from headrace.model.states import RunState
 from headrace.services.control import request_cancel, send_answer, wait_until_over
 from headrace.services.describe import open_questions
-from headrace.services.listing import CRASHED, duration_of
+from headrace.services.run_rows import CRASHED, duration_of
 from headrace.stores.metadata.protocol import Untag
 
 

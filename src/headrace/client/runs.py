@@ -26,8 +26,8 @@ from headrace.model.errors import NotFoundError, RemoteTraceback, RunFailedError
 from headrace.model.records import FLOW_TASK, ArtifactRecord, RunRecord, TaskId, TaskRecord
 from headrace.model.states import FINAL_TASK_STATES, TaskState
 from headrace.model.values import Preview
-from headrace.services.listing import CRASHED
 from headrace.services.names import Name, find_task, parse_name, read_task, task_name
+from headrace.services.run_rows import CRASHED
 
 _PAGE = 1000
 _SHOWN = 20

@@ -13,8 +13,8 @@ from headrace.model.errors import NotFoundError
 from headrace.model.records import ArtifactRecord, RunDetails, RunRecord
 from headrace.model.states import RunState
 from headrace.model.values import Blob
-from headrace.services.listing import state_of
 from headrace.services.names import find_run
+from headrace.services.run_rows import state_of
 from headrace.stores.artifacts.protocol import ArtifactStore
 from headrace.stores.metadata.protocol import MetadataStore
 

@@ -13,7 +13,6 @@ import time
 from collections.abc import Iterable
 from typing import Any
 
-from headrace.engine.crew import Crew
 from headrace.engine.decide import decide
 from headrace.engine.events import (
     AttemptFailed,
@@ -37,6 +36,7 @@ from headrace.engine.lookup import look_up
 from headrace.engine.recall import rebuild
 from headrace.engine.state import EngineState, Timer
 from headrace.engine.tasks import StepInfo, Task
+from headrace.engine.workers import WorkerPool
 from headrace.model.errors import BlobMissingError, StoreAwayError
 from headrace.model.records import TaskId
 from headrace.model.states import Failure
@@ -60,7 +60,7 @@ class Kernel:
         self.versions: dict[tuple[str, bytes], StepInfo] = {}
         #: Tasks that failed by themselves and whose failure the flow has not seen.
         self.failed: list[Task] = []
-        self.crew: Crew
+        self.workers: WorkerPool
         self._journal = journal
         self._timers: list[Timer] = []
         self._timer_order = 0
@@ -109,7 +109,7 @@ class Kernel:
             case Later():
                 self._later(command)
             case Kill():
-                self.crew.kill(command.token, command.grace if self._hurried is None else 0.0)
+                self.workers.kill(command.token, command.grace if self._hurried is None else 0.0)
 
     def _write(self, writes: Iterable[Write]) -> None:
         writes = list(writes)
@@ -137,7 +137,7 @@ class Kernel:
                 self._feed(Schedule(time.time()))
             starts, self._starts = self._starts, []
             for start in starts:
-                self._feed_all(self.crew.dispatch(start, time.time()))
+                self._feed_all(self.workers.dispatch(start, time.time()))
         resolves, self._resolves = self._resolves, []
         for task in resolves:
             if task.problem is not None and task.problem.failure not in ("cancelled", "upstream"):
@@ -155,7 +155,7 @@ class Kernel:
         """The run cannot be driven any more: let everybody know, and leave no worker running."""
         self.failure = self.failure or error
         with contextlib.suppress(OSError):  # a worker that ended meanwhile; whatever happens, those who wait hear of it
-            self.crew.kill_all()
+            self.workers.kill_all()
         for task in list(self.state.live) + self._resolves:
             wake(task, done=False)
         self._wake_idle()

@@ -17,7 +17,6 @@ from collections.abc import Callable
 
 import msgspec
 
-from headrace.engine.crew import Crew
 from headrace.engine.decide import was_finished
 from headrace.engine.events import (
     Cancel,
@@ -25,15 +24,16 @@ from headrace.engine.events import (
     Submit,
 )
 from headrace.engine.handles import Handle, unneeded
+from headrace.engine.interrupts import InterruptSafeLock
 from headrace.engine.journal import Journal
 from headrace.engine.kernel import Kernel
 from headrace.engine.ports import Executor
 from headrace.engine.rows import running_records
-from headrace.engine.section import Section
 from headrace.engine.state import EngineState
 from headrace.engine.stopping import Stopping
 from headrace.engine.tasks import Task
 from headrace.engine.turns import NAP, Turns
+from headrace.engine.workers import WorkerPool
 from headrace.model.errors import StoreAwayError, TaskCancelledError
 from headrace.model.records import Lease, Signal, TaskId
 from headrace.stores.artifacts.protocol import ArtifactStore
@@ -73,7 +73,7 @@ class Loop(Kernel):
         self.on_notice: Callable[[str], None] = lambda text: None
         self._executor = executor
         self.stopping = Stopping()
-        self.section = Section()
+        self.section = InterruptSafeLock()
         self.section.on_raise = self._on_raise
         self._turns = Turns(self.section, self._wake)
         self._idle = False  # whether nothing was live at the thread's last look
@@ -84,9 +84,9 @@ class Loop(Kernel):
         self._closed = False
         self._epoll = select.epoll()
         self._epoll.register(self._wake_fd, select.EPOLLIN)
-        self.crew = Crew(executor, self._epoll, run_name, state.options)
+        self.workers = WorkerPool(executor, self._epoll, run_name, state.options)
         #: Asked now and then for rows that may be written with the next commit.
-        self.sources: list[Callable[[float], list[Write]]] = [self.crew.take_writes]
+        self.sources: list[Callable[[float], list[Write]]] = [self.workers.take_writes]
         self._thread = threading.Thread(target=self._main, name="headrace-driver", daemon=True)
 
     @property
@@ -201,7 +201,7 @@ class Loop(Kernel):
             if not self._closed:
                 if self.failure is None:
                     self._apply([Cancel(None, time.time())])
-                self.crew.kill_all()
+                self.workers.kill_all()
 
     def _lead(self, longest: float) -> bool:
         """Hear the workers in this thread, which waits, for ``longest`` seconds; False if another thread does."""
@@ -338,7 +338,7 @@ class Loop(Kernel):
         if self._thread.is_alive():
             self._thread.join()
         self._executor.close()
-        self.crew.close()
+        self.workers.close()
         with self._turns.lock:  # a thread that outlives the flow may be waiting
             self._epoll.close()
             os.close(self._wake_fd)
@@ -411,13 +411,13 @@ class Loop(Kernel):
             elif fd == self._executor.fileno():
                 exits = True
             else:
-                self._feed_all(self.crew.on_socket(fd, mask, now))
+                self._feed_all(self.workers.on_socket(fd, mask, now))
         if exits:
             for ended in self._executor.exits():
-                self._feed_all(self.crew.on_exit(ended, self.state.placement.slots, now))
+                self._feed_all(self.workers.on_exit(ended, self.state.placement.slots, now))
             with contextlib.suppress(FileExistsError):  # a new server has a new socket
                 self._epoll.register(self._executor.fileno(), select.EPOLLIN)
-        self._lost += self.crew.take_lost_inputs()
+        self._lost += self.workers.take_lost_inputs()
         self._hear_interrupts(now)
         clock = time.monotonic()
         while self._timers and self._timers[0].at <= clock:
@@ -434,7 +434,7 @@ class Loop(Kernel):
         if self._journal.away_since is None:  # what was printed stays where it is until then
             self._take_sources(now)
         self._journal.add(running_records(self.state))
-        for token, used in self.crew.over_memory(self.state.placement.slots):
+        for token, used in self.workers.over_memory(self.state.placement.slots):
             self._feed(Exceeded(token, used, now))
         if self.stopping.is_over(clock):
             self._end_stopping(now)

@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from headrace.engine.section import Section
+from headrace.engine.interrupts import InterruptSafeLock
 
 #: Seconds for which the loop's thread leaves the turn to threads that wait, after one of them had it.
 NAP = 0.01
@@ -19,7 +19,7 @@ NAP = 0.01
 class Turns:
     """The turn of one loop. ``wake`` makes the thread that has the turn, and polls, return from that."""
 
-    def __init__(self, section: Section, wake: Callable[[], None]) -> None:
+    def __init__(self, section: InterruptSafeLock, wake: Callable[[], None]) -> None:
         self.lock = threading.Lock()
         self._section = section
         self._wake = wake

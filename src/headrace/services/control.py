@@ -12,8 +12,8 @@ from headrace.model.errors import NotFoundError, RunBusyError, UsageError
 from headrace.model.records import RunRecord
 from headrace.model.states import RunState
 from headrace.services.describe import QuestionView, open_questions
-from headrace.services.listing import driver_of
 from headrace.services.provenance import user_name
+from headrace.services.run_rows import driver_of
 from headrace.services.session import take_lease
 from headrace.stores.metadata.protocol import MetadataStore, RunChange
 

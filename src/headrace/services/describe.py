@@ -8,8 +8,8 @@ from headrace._base.texts import ERROR_LINE, shorten
 from headrace.model.errors import StoreDamagedError
 from headrace.model.records import FLOW_TASK, ArtifactRecord, RunDetails, RunRecord, TaskId, TaskRecord
 from headrace.model.states import TaskState
-from headrace.services.listing import RunRow, rows_of
 from headrace.services.names import read_task, task_name
+from headrace.services.run_rows import RunRow, rows_of
 from headrace.services.tracebacks import users_frames
 from headrace.stores.metadata.protocol import MetadataStore
 

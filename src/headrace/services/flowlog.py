@@ -6,7 +6,7 @@ import sys
 import threading
 from typing import Any, TextIO
 
-from headrace.engine.crew import LOG_LIMIT
+from headrace.engine.workers import LOG_LIMIT
 from headrace.model.records import FLOW_TASK, LogChunk
 from headrace.services import current, threads
 from headrace.services.session import Session

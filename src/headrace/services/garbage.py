@@ -15,9 +15,9 @@ from headrace._base.process import owner_alive
 from headrace.model.records import Input, RunRecord
 from headrace.model.states import RunState
 from headrace.model.values import Blob
-from headrace.services.adopting import is_partial
 from headrace.services.describe import details_of
-from headrace.services.listing import STATES, state_of
+from headrace.services.run_import import is_partial
+from headrace.services.run_rows import STATES, state_of
 from headrace.stores.artifacts.protocol import REFRESH_AFTER, ArtifactStore
 from headrace.stores.metadata.protocol import MetadataStore, RunFilter
 

@@ -9,8 +9,8 @@ import msgspec
 
 from headrace.model.records import LogChunk, RunRecord, TaskId
 from headrace.model.states import RunState
-from headrace.services.listing import driver_of
 from headrace.services.names import task_name
+from headrace.services.run_rows import driver_of
 from headrace.stores.metadata.protocol import MetadataStore
 
 

@@ -21,7 +21,7 @@ from datetime import datetime
 
 from headrace._base.sizes import parse_duration
 from headrace.model.errors import UsageError
-from headrace.services.listing import STATES
+from headrace.services.run_rows import STATES
 from headrace.stores.metadata.protocol import AnyOf, Where
 
 OPERATORS = ("==", "=", "!=", "<=", "<", ">=", ">")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from headrace.model.errors import NotFoundError
 from headrace.model.records import RunRecord
 from headrace.model.states import RunState
-from headrace.services.listing import driver_of
+from headrace.services.run_rows import driver_of
 from headrace.stores.metadata.protocol import MetadataStore, RunFilter
 
 _ENDED = (RunState.FAILED, RunState.INTERRUPTED, RunState.CANCELLED, RunState.RUNNING)

@@ -9,7 +9,7 @@ import msgspec
 
 from headrace.model.records import FLOW_TASK, RunRecord, TaskId
 from headrace.services.describe import ALL_ROWS, ArtifactView, FailureView, details_of, failure_of, view_artifact
-from headrace.services.listing import duration_of
+from headrace.services.run_rows import duration_of
 from headrace.stores.metadata.protocol import MetadataStore
 
 

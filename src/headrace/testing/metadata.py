@@ -42,13 +42,13 @@ from headrace.stores.metadata.protocol import (
     Untag,
 )
 from headrace.testing._memory_metadata import MemoryMetadata
-from headrace.testing._metadata_house import HouseSuite
+from headrace.testing._metadata_runs import RunRowsSuite
 from headrace.testing._metadata_samples import artifact, attempt, digest, line, new_run, points, task
 
 __all__ = ["MemoryMetadata", "MetadataStoreSuite", "artifact", "attempt", "new_run", "task"]
 
 
-class MetadataStoreSuite(HouseSuite):
+class MetadataStoreSuite(RunRowsSuite):
     """What every ``MetadataStore`` must do."""
 
     # --- runs ---

@@ -267,16 +267,16 @@ def test_an_imported_run_is_resumed(store: Path, ours_at: Callable[[Path], Ours]
 
 _DIE = """
 import os, sys
-from headrace.services import adopting
+from headrace.services import run_import
 left = int(sys.argv.pop(1))
-commit = adopting.Adoption._commit
+commit = run_import.Adoption._commit
 def dying(self, writes):
     global left
     if left == 0:
         os.kill(os.getpid(), 9)
     left -= 1
     commit(self, writes)
-adopting.Adoption._commit = dying
+run_import.Adoption._commit = dying
 from headrace.frontends.metaflow.importing import runs
 runs._ROWS = 20  # pieces small enough to die between them
 from headrace.cli.main import main

@@ -253,7 +253,7 @@ def test_a_flows_parameters_are_its_help(folder: Path, call: Any) -> None:
 
 
 def test_names_are_completed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from headrace.cli.opening import RunName
+    from headrace.cli.options import RunName
 
     def complete(text: str) -> list[str]:
         kind = RunName(parts=True)

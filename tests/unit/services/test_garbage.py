@@ -18,8 +18,8 @@ from headrace.model.states import RunState
 from headrace.services import garbage
 from headrace.services.archive import export_run, import_run
 from headrace.services.garbage import Policy
-from headrace.services.listing import CRASHED
 from headrace.services.resumable import newest_resumable
+from headrace.services.run_rows import CRASHED
 from headrace.stores import codecs
 from headrace.stores.metadata.protocol import NewRun, RunChange
 

@@ -8,8 +8,8 @@ import pytest
 
 import headrace
 from headrace.model.errors import NotFoundError, UsageError
-from headrace.services.listing import STATES, parse_states
 from headrace.services.names import Name, parse_name
+from headrace.services.run_rows import STATES, parse_states
 from headrace.services.tracebacks import users_frames
 
 

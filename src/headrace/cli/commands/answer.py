@@ -6,7 +6,7 @@ import time
 
 import click
 
-from headrace.cli.opening import RunName, as_json, open_existing
+from headrace.cli.options import RunName, as_json, open_existing
 from headrace.cli.output import Column, moment, print_json, print_table
 
 
@@ -23,8 +23,8 @@ def answer_command(run_name: str, question: str | None, value: str | None, json:
     from headrace.model.params import from_text
     from headrace.services.control import send_answer
     from headrace.services.describe import open_questions
-    from headrace.services.listing import state_of
     from headrace.services.names import find_run
+    from headrace.services.run_rows import state_of
 
     project = open_existing()
     now = time.time()

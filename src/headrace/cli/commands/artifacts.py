@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from headrace.cli.commands.show import ARTIFACT_COLUMNS, artifact_cells, is_for_people
-from headrace.cli.opening import RunName, as_json, open_existing
+from headrace.cli.options import RunName, as_json, open_existing
 from headrace.cli.output import is_terminal, print_json, print_table
 
 #: Rows on a terminal.

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from headrace.cli.opening import RunName, as_json, open_existing
+from headrace.cli.options import RunName, as_json, open_existing
 from headrace.cli.output import Column, brief, colours, heading, number, print_json, print_table, style
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from headrace.services.comparing import Change, RunDiff
+    from headrace.services.run_diff import Change, RunDiff
 
 _FEW = 20
 
@@ -28,8 +28,8 @@ def diff_command(left: str, right: str, code: bool, json: bool) -> None:
     With --json: an object with the keys left, right, facts, params, files, packages, metrics, steps, outputs, result.
     """
     from headrace.model.errors import UsageError
-    from headrace.services.comparing import compare_runs, source_diff
     from headrace.services.names import find_run, parse_name
+    from headrace.services.run_diff import compare_runs, source_diff
 
     for name in (left, right):
         if parse_name(name).step:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from headrace.cli.opening import as_json
+from headrace.cli.options import as_json
 from headrace.cli.output import Column, print_json, print_table, style
 
 

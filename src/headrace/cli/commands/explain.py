@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from headrace.cli.opening import RunName, as_json, open_existing
+from headrace.cli.options import RunName, as_json, open_existing
 from headrace.cli.output import Column, clean, heading, paragraph, print_facts, print_json, print_table, style
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ import time
 
 import click
 
-from headrace.cli.opening import as_json, complete_flow, complete_state, open_existing
+from headrace.cli.options import as_json, complete_flow, complete_state, open_existing
 from headrace.cli.output import print_json
 
 
@@ -49,7 +49,7 @@ def gc_command(
     from headrace._base.sizes import format_duration, format_size, parse_duration
     from headrace.model.errors import UsageError
     from headrace.services import garbage
-    from headrace.services.listing import parse_states
+    from headrace.services.run_rows import parse_states
 
     def seconds(option: str, text: str) -> float:
         if text.strip() != "0" and text.strip().replace(".", "", 1).isdigit():  # 30 for 30d would remove everything

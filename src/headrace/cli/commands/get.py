@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from headrace.cli.opening import RunName, as_json, open_existing
+from headrace.cli.options import RunName, as_json, open_existing
 from headrace.cli.output import print_json
 
 
@@ -24,7 +24,7 @@ def get_command(name: str, output: Path | None, force: bool, json: bool) -> None
 
     With --json: an object with the keys of `headrace artifacts --json`.
     """
-    from headrace.cli.saving import save_object, show_object
+    from headrace.cli.export_formats import save_object, show_object
     from headrace.services.describe import view_artifact
     from headrace.services.names import find_run, parse_name
     from headrace.services.objects import find_artifact, load_artifact

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from headrace.cli.opening import RunName, as_json, open_existing
+from headrace.cli.options import RunName, as_json, open_existing
 from headrace.cli.output import colours
 
 if TYPE_CHECKING:

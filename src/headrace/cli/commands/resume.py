@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from headrace.cli.flowargs import Options, print_parameters, split
-from headrace.cli.opening import RunName, open_existing
+from headrace.cli.options import RunName, open_existing
 
 if TYPE_CHECKING:
     from headrace.model.records import RunRecord
@@ -74,7 +74,7 @@ def _resume(run: RunRecord, arguments: list[str]) -> int:
         print_parameters(f"headrace resume {run.name}", flow, usage(specs))
         return 0
     changes = parse_arguments(specs, rest, complete=False)
-    from headrace.cli.ending import drive
+    from headrace.cli.summary import drive
 
     return drive(
         lambda: resume_run(

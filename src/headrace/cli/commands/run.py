@@ -81,7 +81,7 @@ def _run(target: str, arguments: tuple[str, ...], options: Options) -> int:
         print_parameters(f"headrace run {target}", flow, usage(specs))
         return 0
     values = parse_arguments(specs, rest)
-    from headrace.cli.ending import drive
+    from headrace.cli.summary import drive
     from headrace.frontends.native.launch import run_flow
 
     return drive(lambda: run_flow(flow, values, options.launch(), reraise=False), options)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from headrace.cli.opening import as_json, complete_flow, complete_state, open_existing
+from headrace.cli.options import as_json, complete_flow, complete_state, open_existing
 from headrace.cli.output import (
     Column,
     brief,
@@ -22,7 +22,7 @@ from headrace.cli.output import (
 )
 
 if TYPE_CHECKING:
-    from headrace.services.listing import RunRow
+    from headrace.services.run_rows import RunRow
 
 _COLUMNS = (
     Column("RUN"),
@@ -62,7 +62,7 @@ def runs_command(
     duration, session, user, host, params, metrics, tags, failed_task, error; times in seconds since 1970.
     """
     from headrace.model.errors import NotFoundError
-    from headrace.services.listing import as_recorded, parse_states, rows_of
+    from headrace.services.run_rows import as_recorded, parse_states, rows_of
     from headrace.stores.metadata.protocol import RunFilter
 
     wanted = parse_states(states)

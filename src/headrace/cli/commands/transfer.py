@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from headrace.cli.opening import RunName, as_json, open_existing
+from headrace.cli.options import RunName, as_json, open_existing
 from headrace.cli.output import print_json
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ def metaflow_command(path: Path, flow: str | None, dry_run: bool, no_unpickle: b
     new, renewed, here, left_out, tasks, artifacts, kept, seconds, problems.
     """
     from headrace import wiring
-    from headrace.cli.importing import progress_bar
+    from headrace.cli.progress_bar import progress_bar
     from headrace.frontends.metaflow.importing.runs import Options, import_store
     from headrace.services.session import Stores
 

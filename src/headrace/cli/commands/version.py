@@ -7,7 +7,7 @@ import sys
 import click
 
 from headrace._version import __version__
-from headrace.cli.opening import as_json
+from headrace.cli.options import as_json
 from headrace.cli.output import print_json
 
 

@@ -96,7 +96,7 @@ def run_flow(
     log = RunLog(session.run, session.stores, session.loop.write)
     with (
         Interruptible(session.loop),
-        known_to_run(session.loop.crew.secrets),
+        known_to_run(session.loop.workers.secrets),
         inside(run),
         logging_to(log),
         FlowOutput(session),

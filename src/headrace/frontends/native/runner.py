@@ -109,7 +109,7 @@ class Running:
         Raises:
             UsageError: two secrets of the run have one name and different values.
         """
-        shared = self.loop.crew.secrets
+        shared = self.loop.workers.secrets
         for name, value in secrets.take_packed().items():
             if shared.setdefault(name, value) != value:
                 raise UsageError(f"two secrets with different values are called {name!r}; give one another name")

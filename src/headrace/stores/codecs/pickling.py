@@ -157,7 +157,7 @@ def _dump_by_value(value: object, before: Callable[[], object] | None) -> Pickle
     except (HeadraceError, MemoryError):
         raise
     except Exception as exc:
-        from headrace.stores.codecs.blame import explain
+        from headrace.stores.codecs.pickle_errors import explain
 
         raise NotStorableError(explain(value, exc, _can_write)) from exc
     return pickled

@@ -15,8 +15,8 @@ from weakref import WeakSet
 from headrace._base.usercode import is_user_module
 from headrace.model.errors import HeadraceError, NotStorableError
 from headrace.stores.artifacts.protocol import ArtifactStore
-from headrace.stores.codecs.blame import path_to, type_name
 from headrace.stores.codecs.context import Packing, Unpacking, current
+from headrace.stores.codecs.pickle_errors import path_to, type_name
 from headrace.stores.codecs.pickling import OwnReducers, Pickled, Sink, by_value_pickler
 
 #: Values up to this many bytes are tried; of a larger one, the first instance of each class by itself.

@@ -20,8 +20,8 @@ from headrace.frontends.metaflow.authoring.prepare import begin, finish, split_c
 from headrace.frontends.metaflow.authoring.projects import naming_of, project_facts
 from headrace.frontends.metaflow.authoring.userdecorators import added_names, full_name
 from headrace.frontends.metaflow.client.providers import keep_runs_at
-from headrace.frontends.metaflow.commands.order import ANY_ORDER, CONFIGS, in_order, options_of_flow, words_of
 from headrace.frontends.metaflow.commands.parameteroptions import ParameterOption, variable, words_of_parameters
+from headrace.frontends.metaflow.commands.word_order import ANY_ORDER, CONFIGS, in_order, options_of_flow, words_of
 from headrace.frontends.metaflow.exceptions import (
     STARRED,
     CommandException,

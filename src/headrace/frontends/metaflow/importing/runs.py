@@ -30,7 +30,7 @@ from headrace.frontends.metaflow.importing.values import ForeachFrame, Stored, V
 from headrace.frontends.metaflow.importing.walk import Found, Walk
 from headrace.model.records import Input, Param, RunDetails, RunRecord, Tag
 from headrace.model.states import RunState
-from headrace.services.adopting import Adoption, is_partial
+from headrace.services.run_import import Adoption, is_partial
 from headrace.services.session import Stores
 from headrace.stores.metadata.protocol import NewRun, RunChange, Write
 

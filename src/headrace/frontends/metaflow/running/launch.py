@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from headrace._base.usercode import is_user_file, module_file
-from headrace.engine.crew import LogRules
+from headrace.engine.workers import LogRules
 from headrace.frontends.metaflow.authoring.configs import ConfigValue, unwrap
 from headrace.frontends.metaflow.authoring.decorators import flow_decorators
 from headrace.frontends.metaflow.authoring.gangs import is_gang
@@ -154,7 +154,7 @@ def launch(cls: Any, values: dict[str, Any], options: RunOptions) -> RunRecord:
     console = Console(str(session.run.number), quiet=options.quiet)
     runtime = Runtime(session, graph, plans, base, console, options.max_num_splits)
     runtime.only_known = options.clone_only
-    session.loop.crew.log_rules = LogRules(options.max_log_size << 20, _CUT, KILLED, last_words)
+    session.loop.workers.log_rules = LogRules(options.max_log_size << 20, _CUT, KILLED, last_words)
     try:
         with Interruptible(session.loop):
             record = _drive(session, runtime, console, [*unsupported_notes(cls)], options)
@@ -238,7 +238,7 @@ def _drive(session: Session, runtime: Runtime, console: Console, notes: list[str
         _write_files(session, options)
         for line in (f"Workflow starting (run-id {session.run.number}):", *notes):
             console.say(line)
-        session.loop.crew.watch = runtime.tasks.watch
+        session.loop.workers.watch = runtime.tasks.watch
         runtime.run()
     except BaseException as error:
         state = give_up(session, error)

@@ -13,8 +13,8 @@ from typing import Any
 
 import msgspec
 
-from headrace.engine.crew import LogRules
 from headrace.engine.tasks import PendingInput, Task
+from headrace.engine.workers import LogRules
 from headrace.frontends.metaflow.authoring.decorators import FLOW_DEFAULTS, flow_decorators, keep_only
 from headrace.frontends.metaflow.authoring.gangs import GANG_DECORATORS
 from headrace.frontends.metaflow.client import runs as client
@@ -281,8 +281,8 @@ def spin(cls: Any, step: str, origin: Any, options: SpinOptions) -> None:
 def _drive(session: Session, plan: StepPlan, pending: tuple[PendingInput, ...], console: Console) -> None:
     task = Task(plan.info(session), pending)
     tasks = LiveTasks(session, {plan.name: plan}, console)
-    session.loop.crew.watch = tasks.watch
-    session.loop.crew.log_rules = LogRules(failed=last_words)
+    session.loop.workers.watch = tasks.watch
+    session.loop.workers.log_rules = LogRules(failed=last_words)
     with Interruptible(session.loop):
         try:
             tasks.submit({task: lambda: _show_end(task, console)})

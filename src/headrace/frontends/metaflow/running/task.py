@@ -38,7 +38,7 @@ from headrace.frontends.metaflow.exceptions import (
     without_stars,
 )
 from headrace.frontends.metaflow.names import ATTEMPT, FOREACH, INPUTS, SUCCESS, TRANSITION, is_artifact
-from headrace.frontends.metaflow.running import leaving
+from headrace.frontends.metaflow.running import process_exit
 from headrace.model.errors import BlobError, NotStorableError
 from headrace.model.messages import Output
 from headrace.model.values import Packed
@@ -99,7 +99,7 @@ def run_step(spec: StepSpec, call: RawCall) -> dict[str, Any]:
     os.environ.update(METAFLOW_RUN_ID=call.task.split("/")[1], PYTHONUNBUFFERED="x")  # for programs that it starts
     cards = _cards(function, flow, call, state) if find(function, "card") is not None else None
     current_module.enter({**task_facts(spec, call, state), **({"card": cards.current} if cards is not None else {})})
-    leaving.begin(spec.alone)
+    process_exit.begin(spec.alone)
     try:
         caught = _run_caught(spec, function, flow, inputs, tries)
         outputs = _outputs(flow, state) if spec.persist else {}
@@ -114,7 +114,7 @@ def run_step(spec: StepSpec, call: RawCall) -> dict[str, Any]:
         raise
     finally:
         try:
-            leaving.end(spec.alone)  # what runs until then, and at the exit, is part of the task yet
+            process_exit.end(spec.alone)  # what runs until then, and at the exit, is part of the task yet
         finally:
             current_module.leave()
             del flow.__dict__[STATE]

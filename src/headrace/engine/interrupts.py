@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable
 
 
-class Section:
+class InterruptSafeLock:
     """Use as ``with section:``. Not reentrant."""
 
     __slots__ = ("_depth", "_lock", "_main", "_pending", "instead", "on_raise")

@@ -65,7 +65,7 @@ def complete_flow(ctx: click.Context, param: click.Parameter, incomplete: str) -
 
 def complete_state(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
     """States of runs that begin like that."""
-    from headrace.services.listing import STATES
+    from headrace.services.run_rows import STATES
 
     return [state for state in STATES if state.startswith(incomplete)]
 

@@ -34,7 +34,7 @@ from headrace.testing._metadata_samples import artifact, attempt, digest, line, 
 N = "number"
 
 
-class HouseSuite:
+class RunRowsSuite:
     """Filters, deleting, blobs, export and import. ``metadata`` says how stores are made."""
 
     def new_store(self, folder: Path) -> MetadataStore:

@@ -6,8 +6,8 @@ import pytest
 
 from headrace._base.process import process_owner
 from headrace.model.states import RunState
-from headrace.services.listing import as_recorded, parse_states
 from headrace.services.query import parse_query
+from headrace.services.run_rows import as_recorded, parse_states
 from headrace.stores.metadata.protocol import NewRun, RunChange, RunFilter
 from headrace.testing.metadata import MemoryMetadata
 

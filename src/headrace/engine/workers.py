@@ -70,7 +70,7 @@ class LogRules(NamedTuple):
 class _Attempt:
     """An attempt in a worker's hands."""
 
-    __slots__ = ("broken_off", "kept", "lost", "memory", "number", "seq", "task", "token", "told")
+    __slots__ = ("announced", "broken_off", "kept", "lost", "memory", "number", "seq", "task", "token")
 
     def __init__(self, task: Task, token: int) -> None:
         self.task = task
@@ -81,22 +81,22 @@ class _Attempt:
         self.kept = [0, 0]
         self.lost = [False, False]
         self.memory = 0  # when it was last found to use more than it may
-        self.told = False
+        self.announced = False
 
 
 class _Worker:
     __slots__ = (
         "blocked",
-        "condemned",
         "dying",
         "fd",
         "frames",
-        "garbled",
+        "killed_for",
         "known",
         "link",
         "offsets",
         "once",
         "out",
+        "protocol_error",
         "queue",
         "secrets",
         "where",
@@ -114,12 +114,12 @@ class _Worker:
         self.once = once  # takes a single attempt, and leaves after it
         self.dying = False
         self.where = ("", 0)  # host and process, once it is up
-        self.condemned = 0  # the attempt because of which it is being stopped
-        self.garbled = False
+        self.killed_for = 0  # the attempt because of which it is being stopped
+        self.protocol_error = False
         self.secrets = 0  # how many it was sent
 
 
-class Crew:
+class WorkerPool:
     """All workers of one run."""
 
     def __init__(self, executor: Executor, epoll: select.epoll, run_name: str, options: RunOptions) -> None:
@@ -186,9 +186,9 @@ class Crew:
         return []
 
     def _tell_begin(self, worker: _Worker) -> None:
-        """Tell of the attempt that ``worker`` is at, once its process is known."""
-        if self.watch is not None and worker.queue and worker.link.pid and not worker.queue[0].told:
-            worker.queue[0].told = True
+        """Report the worker's current attempt to the watcher once its pid is known."""
+        if self.watch is not None and worker.queue and worker.link.pid and not worker.queue[0].announced:
+            worker.queue[0].announced = True
             self.watch(worker.queue[0].task, worker.link.pid, -1, b"")
 
     def _choose(self, start: Start) -> _Worker | None:
@@ -231,7 +231,7 @@ class Crew:
         """Stop the worker that has this attempt."""
         worker = self._at.get(token)
         if worker is not None:
-            worker.condemned = token
+            worker.killed_for = token
             self._stop(worker, grace)
 
     def kill_all(self) -> None:
@@ -274,12 +274,12 @@ class Crew:
         return events
 
     def _hear(self, worker: _Worker, data: bytes, now: float, events: list[Event]) -> None:
-        if worker.garbled:
+        if worker.protocol_error:
             return
         try:
             messages = worker.frames.feed(data)
         except (ValueError, msgspec.MsgspecError):
-            worker.garbled = True
+            worker.protocol_error = True
             self._stop(worker, 0.0)
             return
         for message in messages:
@@ -359,8 +359,10 @@ class Crew:
         self._retire(worker)
         del self._workers[worker.fd]
         # Stopped because of an attempt that had ended when the signal came? Then what it went on to is not to blame.
-        innocent = ended.code < 0 and worker.condemned and worker.queue and worker.queue[0].token != worker.condemned
-        if worker.queue and not innocent:
+        not_at_fault = (
+            ended.code < 0 and worker.killed_for and worker.queue and worker.queue[0].token != worker.killed_for
+        )
+        if worker.queue and not not_at_fault:
             current = worker.queue.popleft()
             self._at.pop(current.token, None)
             slot = slots.get(current.token)
@@ -394,7 +396,7 @@ class Crew:
         self, worker: _Worker, attempt: _Attempt, slot: Slot | None, ended: WorkerExit, now: float
     ) -> AttemptFailed:
         failure, error = _cause(ended, slot, attempt)
-        if worker.garbled:
+        if worker.protocol_error:
             failure, error = Failure.CRASH, "something in its process wrote to the socket that is not its own"
         tail = self._tail(worker)
         name = {"timeout": "TaskTimeoutError", "out of memory": "TaskOutOfMemoryError"}.get(failure, "TaskCrashedError")
