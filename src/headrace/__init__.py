@@ -55,8 +55,8 @@ if TYPE_CHECKING:
         UsageError,
     )
     from headrace.model.policy import Retry
+    from headrace.runtime.secrets import Secret
     from headrace.stores.codecs.files import File, Folder
-    from headrace.worker.secrets import Secret
 
 _NAMES = {
     "headrace.frontends.native.flows": "flow",
@@ -67,7 +67,7 @@ _NAMES = {
     "headrace.frontends.native.waits": "sleep wait_for",
     "headrace.model.policy": "Retry",
     "headrace.stores.codecs.files": "File Folder",
-    "headrace.worker.secrets": "Secret",
+    "headrace.runtime.secrets": "Secret",
     "headrace.client.runs": "Artifact Run Task",
     "headrace.client.catalog": "Flow Runs runs",
     "headrace.client.tracking": (

@@ -21,9 +21,9 @@ from headrace._base.sizes import parse_duration
 from headrace.engine.ports import Executor
 from headrace.model.errors import NotFoundError, UsageError
 from headrace.model.policy import Resources
+from headrace.runtime import context
 from headrace.stores.artifacts.protocol import ArtifactStore
 from headrace.stores.metadata.protocol import MetadataStore
-from headrace.worker import context
 
 HOME = ".headrace"
 _PLACES = "HEADRACE_* or [tool.headrace] in pyproject.toml"

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from headrace import DefinitionError, flow, step
+from headrace.runtime import registry
 from headrace.services.current import running
-from headrace.worker import registry
 
 if TYPE_CHECKING:
     from collections.abc import Callable

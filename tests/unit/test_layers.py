@@ -28,6 +28,8 @@ FAULTS: dict[str, tuple[str, dict[str, str]]] = {
         {"_base/planted.py": FOR_TYPES_ONLY},
     ),
     "engine-knows-worker": ("layers", {"engine/planted.py": "import headrace.worker"}),
+    "runtime-knows-worker": ("layers", {"runtime/planted.py": "import headrace.worker.serve"}),
+    "identity-knows-runtime": ("layers", {"identity/planted.py": "import headrace.runtime.registry"}),
     "client-knows-frontends": ("layers", {"client/planted.py": "import headrace.frontends.native"}),
     "a-part-without-a-place": ("layers", {"planted/__init__.py": ""}),
     "frontends": (

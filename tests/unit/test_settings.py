@@ -9,7 +9,7 @@ import pytest
 
 from headrace import wiring
 from headrace.model.errors import NotFoundError, UsageError
-from headrace.worker import context
+from headrace.runtime import context
 
 
 @pytest.fixture

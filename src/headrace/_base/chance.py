@@ -1,7 +1,7 @@
 """Whether an object is a generator of random numbers that nobody seeded.
 
-Fingerprints ask: the state of such a generator is a matter of chance, and not a part of the code. ``worker.randomness``
-answers, because it looked at the generators before anything was drawn from them.
+Fingerprints ask: the state of such a generator is a matter of chance, and not a part of the code.
+``runtime.randomness`` answers, because it looked at the generators before anything was drawn from them.
 """
 
 from __future__ import annotations

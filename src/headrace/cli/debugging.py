@@ -18,10 +18,10 @@ from headrace.cli.output import style
 from headrace.frontends.native.steps import Step
 from headrace.model.errors import FlowLoadError, NotFoundError
 from headrace.model.records import Input, RunRecord, TaskId, TaskRecord
+from headrace.runtime import context
 from headrace.stores import codecs
 from headrace.stores.artifacts.protocol import ArtifactStore
 from headrace.stores.metadata.protocol import MetadataStore
-from headrace.worker import context
 
 
 class Entered(NamedTuple):

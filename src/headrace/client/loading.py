@@ -22,8 +22,8 @@ from headrace.client.source import RunReader
 from headrace.model.errors import NotLoadableError, StoreError
 from headrace.model.records import Input, TaskId
 from headrace.model.values import Blob, Packed
+from headrace.runtime import context
 from headrace.stores import codecs
-from headrace.worker import context
 
 #: ``sys.modules`` belongs to the whole process.
 _lock = threading.RLock()

@@ -15,7 +15,7 @@ from headrace._base.attributes import on_type, own
 from headrace.client.names import check_name, check_tag
 from headrace.model.errors import UsageError
 from headrace.model.params import is_cut, to_text
-from headrace.worker import context
+from headrace.runtime import context
 
 if TYPE_CHECKING:
     from datetime import datetime

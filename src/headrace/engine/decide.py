@@ -13,7 +13,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from headrace._base.retry import backoff_delay
-from headrace.engine import keys, rows
+from headrace.engine import rows
 from headrace.engine.events import (
     AttemptFailed,
     CacheAnswer,
@@ -40,6 +40,7 @@ from headrace.engine.events import (
 )
 from headrace.engine.state import CANCELLED, EngineState, Recorded
 from headrace.engine.tasks import PendingInput, PendingSource, Problem, Task, code_in_arguments, described
+from headrace.identity import keys
 from headrace.model.messages import Output
 from headrace.model.records import AttemptRecord, Input, TaskId, node_number
 from headrace.model.states import AttemptState, Failure, TaskState

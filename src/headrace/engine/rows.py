@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from headrace.engine import keys
 from headrace.engine.events import AttemptFailed, Succeeded
 from headrace.engine.placement import Slot
 from headrace.engine.state import EngineState
 from headrace.engine.tasks import Task
+from headrace.identity import keys
 from headrace.model.messages import Track
 from headrace.model.records import (
     ArtifactRecord,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from headrace.engine.keys import input_digest
+from headrace.identity.keys import input_digest
 from headrace.model.errors import HeadraceError
 from headrace.model.messages import Define, Output
 from headrace.model.policy import Resources, StepPolicy

@@ -14,12 +14,12 @@ from typing import NamedTuple
 import msgspec
 
 from headrace.engine.events import AttemptFailed, Event, Handback, Promote, Start, Succeeded
-from headrace.engine.keys import task_seed
 from headrace.engine.placement import Slot
 from headrace.engine.ports import Executor, WorkerExit, WorkerLink
 from headrace.engine.rows import tracked
 from headrace.engine.state import CANCELLED, RunOptions
 from headrace.engine.tasks import Task
+from headrace.identity.keys import task_seed
 from headrace.model.messages import (
     KNOWN_STEPS,
     OWN_FILES_CLOSED,

@@ -16,8 +16,8 @@ from collections.abc import Iterable, Iterator
 
 from headrace.engine.ports import Executor, WorkerExit, WorkerLink
 from headrace.model.policy import Resources
+from headrace.runtime import randomness
 from headrace.stores.artifacts.protocol import ArtifactStore
-from headrace.worker import randomness
 from headrace.worker.forking import may_fork
 from headrace.worker.learned import Learned
 from headrace.worker.server import fork_request, kill_request, parse_report, run_server, template_request

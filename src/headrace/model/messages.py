@@ -27,7 +27,7 @@ OWN_FILES_CLOSED = 233
 class Binding(msgspec.Struct, frozen=True, array_like=True):
     """A name that a step's code reaches: ``name`` in what ``module``, ``path`` and ``depth`` lead to.
 
-    ``kind`` as in ``engine.fingerprint.Binding``. ``index`` is the place of its value in the values that travel with
+    ``kind`` as in ``identity.fingerprint.Binding``. ``index`` is the place of its value in the values that travel with
     the definition, or ``AS_IMPORTED``, ``UNBOUND``, ``STAYS`` (it cannot travel; ``type`` says what it is). A value is
     set where the worker's own has another ``digest``, and without one in any case.
     """
@@ -62,7 +62,7 @@ class Define(msgspec.Struct, frozen=True, array_like=True, tag=1):
     The function is found by ``slot`` in the registry called ``home`` (when the worker was forked from the process that
     has it), else unpickled from ``body``, else by ``module`` and ``qualname``. ``fields`` names the outputs of a step
     that returns several; ``env`` are variables to set while it runs; ``threads`` how many a numeric library may use.
-    A ``raw`` function gets its arguments packed and names its outputs itself, see ``worker.raw``. ``bindings`` are
+    A ``raw`` function gets its arguments packed and names its outputs itself, see ``runtime.raw``. ``bindings`` are
     names that the code reaches, with their ``values`` where these may differ from the worker's, see
     ``worker.bindings``; ``surroundings`` those of the flow. ``stores`` are the names of globals and attributes that the
     code binds.

@@ -22,8 +22,8 @@ from headrace.stores.artifacts.protocol import ArtifactStore
 from headrace.stores.metadata.protocol import MetadataStore, Write
 
 if TYPE_CHECKING:
-    from headrace.engine.fingerprint import Fingerprint
-    from headrace.engine.namedcode import NamedCode
+    from headrace.identity.fingerprint import Fingerprint
+    from headrace.identity.namedcode import NamedCode
 
 KIND = "code"
 _PREVIEW = Preview(type="code")
@@ -57,7 +57,7 @@ def with_variables(code: Fingerprint, env: tuple[tuple[str, str], ...]) -> Finge
     """``code`` of a step that runs with the environment variables ``env``."""
     if not env:
         return code
-    from headrace.engine.namedcode import joined
+    from headrace.identity.namedcode import joined
 
     found = {f"environment variable {name}": blake3(text.encode(errors="surrogatepass")).digest() for name, text in env}
     parts = dict(sorted(found.items()))
@@ -82,7 +82,7 @@ class CodeBook:
 
     def code_with(self, step: StepInfo, named: CodeNames) -> bytes:
         """The digest of the code of ``step`` together with the code that its arguments refer to."""
-        from headrace.engine.namedcode import joined
+        from headrace.identity.namedcode import joined
 
         found = [(argument, self._named(name)) for argument, names in named for name in names]
         digest = joined(step.code, [(argument, code.digest) for argument, code in found])
@@ -99,7 +99,7 @@ class CodeBook:
         return [self._writes.popleft() for _ in range(len(self._writes))]
 
     def _named(self, name: str) -> Fingerprint:
-        from headrace.engine.namedcode import find_named
+        from headrace.identity.namedcode import find_named
 
         known = find_named(name, self._known.get(name))
         self._known[name] = known

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Protocol
 
+from headrace.runtime import context
 from headrace.services import threads
-from headrace.worker import context
 
 if TYPE_CHECKING:
     from headrace.engine.tasks import Task

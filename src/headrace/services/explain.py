@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from headrace.engine.keys import input_digest
+from headrace.identity.keys import input_digest
 from headrace.model.records import AttemptRecord, RunRecord, TaskRecord
 from headrace.model.states import AttemptState, TaskState
 from headrace.services.codeparts import CodeParts, code_of_step

@@ -22,8 +22,8 @@ from headrace._base.redaction import redact, redact_arguments
 from headrace._base.usercode import is_user_file, module_file
 from headrace.model.records import RunDetails
 from headrace.model.values import Blob
+from headrace.runtime import secrets
 from headrace.stores.artifacts.protocol import ArtifactStore
-from headrace.worker import secrets
 
 SOURCE_LIMIT = 1 << 20
 _ROOT_MARKS = (".git", "pyproject.toml", "setup.py", ".headrace")

@@ -35,6 +35,7 @@ from headrace.model.records import (
     TaskRecord,
 )
 from headrace.model.states import AttemptState, RunState, TaskState
+from headrace.runtime import randomness
 from headrace.services import provenance
 from headrace.services.codeparts import CodeBook
 from headrace.services.driverstore import driver_store
@@ -42,7 +43,6 @@ from headrace.services.surroundings import Surroundings
 from headrace.stores import codecs
 from headrace.stores.artifacts.protocol import ArtifactStore
 from headrace.stores.metadata.protocol import MetadataStore, NewRun, RunChange, Write
-from headrace.worker import randomness
 
 #: Definitions of steps that are kept to make lost outputs again.
 _VERSIONS = 1_000

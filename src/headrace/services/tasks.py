@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from headrace.engine.keys import input_digest
+from headrace.identity.keys import input_digest
 from headrace.model.records import ArtifactRecord, AttemptRecord, Input, RunRecord, TaskId, TaskRecord
 from headrace.model.values import Packed
 from headrace.services.describe import ArtifactView, MetricView, view_artifact, was_reused

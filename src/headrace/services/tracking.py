@@ -21,11 +21,11 @@ from headrace.model.errors import HeadraceError, RunBusyError, StoreError, Usage
 from headrace.model.messages import Output, Track
 from headrace.model.records import FLOW_TASK, Lease, RunRecord
 from headrace.model.states import RunState
+from headrace.runtime.context import TrackBuffer
 from headrace.services import provenance, threads
 from headrace.services.session import Stores, lease_name
 from headrace.services.surroundings import Surroundings
 from headrace.stores.metadata.protocol import MetadataStore, NewRun, RunChange, Write
-from headrace.worker.context import TrackBuffer
 
 LEASE_SECONDS = 15.0
 _BEAT = 3.0

@@ -53,6 +53,7 @@ from headrace.model.policy import Resources, StepPolicy
 from headrace.model.records import ArtifactRecord, Lease, RunRecord, TaskRecord
 from headrace.model.states import TaskState
 from headrace.model.values import Packed, Preview
+from headrace.runtime.registry import HOME, register
 from headrace.services.session import Stores, load_recorded
 from headrace.stores import codecs
 from headrace.stores.artifacts.memory import MemoryStore
@@ -61,7 +62,6 @@ from headrace.stores.metadata.protocol import MetadataStore, NewRun, Write
 from headrace.testing.metadata import MemoryMetadata
 from headrace.worker.attempt import run_attempt
 from headrace.worker.functions import find_function
-from headrace.worker.registry import HOME, register
 
 _C = TypeVar("_C", bound=Command)
 

@@ -34,9 +34,9 @@ from headrace.model.messages import (
     frame,
     frames_from_worker,
 )
+from headrace.runtime import context
 from headrace.stores import codecs
 from headrace.stores.artifacts.memory import MemoryStore
-from headrace.worker import context
 
 # --- what the workers are asked to do -----------------------------------------------------------------------------
 

@@ -19,10 +19,10 @@ from headrace.model.errors import BlobError, HeadraceError, NotStorableError, St
 from headrace.model.messages import Define, Done, Execute, Failed, Output, Usage
 from headrace.model.states import Failure
 from headrace.model.values import Packed
+from headrace.runtime import secrets
 from headrace.stores import codecs
 from headrace.stores.artifacts.protocol import ArtifactStore
 from headrace.stores.codecs.exceptions import pack_exception
-from headrace.worker import secrets
 
 #: (stdout, stderr) ends of the log files.
 LogEnds = Callable[[], tuple[int, int]]
@@ -61,7 +61,7 @@ def run_attempt(
 
 
 def _run_raw(message: Execute, function: Callable[..., Any], store: ArtifactStore, meter: _Meter) -> Done | Failed:
-    from headrace.worker.raw import RawCall
+    from headrace.runtime.raw import RawCall
 
     try:
         result = function(RawCall(message, store))

@@ -18,8 +18,9 @@ from headrace._base.attributes import own
 from headrace._base.contents import Contents, contents_of
 from headrace._base.usercode import Place, find_place, is_user_module
 from headrace.model.messages import AS_IMPORTED, STAYS, UNBOUND, Binding, Define
+from headrace.runtime import randomness, transfer
+from headrace.runtime.transfer import cannot_travel
 from headrace.stores.artifacts.protocol import ArtifactStore
-from headrace.worker import randomness, transfer
 
 _ABSENT = object()
 _LEFT = object()
@@ -325,11 +326,3 @@ class Bindings:
         """Undo what the task did to them."""
         if self._current is not None:
             self._current.put_back()
-
-
-def cannot_travel(step: str, label: str, kind: str) -> str:
-    """One line on a value that stays in the flow's process."""
-    return (
-        f"headrace: step {step!r} reaches {label}, but a {kind} cannot be sent to a worker: the step sees what an "
-        "import leaves there; make it inside the step, or at the top of the file"
-    )

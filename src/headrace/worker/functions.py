@@ -10,8 +10,8 @@ from typing import Any
 
 from headrace._base.attributes import own
 from headrace.model.messages import Define
-from headrace.worker import transfer
-from headrace.worker.registry import registered
+from headrace.runtime import transfer
+from headrace.runtime.registry import registered
 
 
 def find_function(define: Define) -> Callable[..., Any]:

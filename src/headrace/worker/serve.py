@@ -40,8 +40,9 @@ from headrace.model.messages import (
     frame,
     frames_from_driver,
 )
+from headrace.runtime import context, randomness, secrets
+from headrace.runtime.registry import held_by
 from headrace.stores.artifacts.protocol import ArtifactStore
-from headrace.worker import context, randomness, secrets
 from headrace.worker.attempt import run_attempt
 from headrace.worker.bindings import Bindings, Setting
 from headrace.worker.functions import find_function
@@ -49,7 +50,6 @@ from headrace.worker.import_hook import ImportHook
 from headrace.worker.imports import ImportWatch
 from headrace.worker.leftovers import Leftovers
 from headrace.worker.output import Capture
-from headrace.worker.registry import held_by
 from headrace.worker.surroundings import Surroundings
 from headrace.worker.switches import WATCHED, Switches
 from headrace.worker.threads import limit_threads

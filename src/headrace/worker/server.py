@@ -21,9 +21,9 @@ import struct
 import sys
 import time
 
+from headrace.runtime import context, randomness
 from headrace.stores import codecs
 from headrace.stores.artifacts.protocol import ArtifactStore
-from headrace.worker import context, randomness
 from headrace.worker.forking import may_fork
 from headrace.worker.output import Capture
 from headrace.worker.serve import run_worker

@@ -20,7 +20,7 @@ import sys
 from typing import Any, NamedTuple
 
 from headrace._base.usercode import find_user_module
-from headrace.worker import context
+from headrace.runtime import context
 from headrace.worker.forking import may_fork
 
 #: Bytes of a message. Names that do not fit are left out.

@@ -21,13 +21,13 @@ from headrace.model.errors import StoreError, UsageError
 from headrace.model.messages import Metrics, Track
 from headrace.model.records import MetricChunk, Param, RunRecord, Tag
 from headrace.model.states import RunState
+from headrace.runtime import context
+from headrace.runtime.context import AttemptContext
 from headrace.services.session import Stores
 from headrace.services.tracking import RunLog, current_log, logging_to
 from headrace.stores.artifacts.memory import MemoryStore
 from headrace.stores.metadata.protocol import Write
 from headrace.testing.metadata import MemoryMetadata
-from headrace.worker import context
-from headrace.worker.context import AttemptContext
 
 
 @pytest.fixture

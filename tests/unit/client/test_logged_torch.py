@@ -6,9 +6,9 @@ import pytest
 
 import headrace
 from headrace.model.messages import Track
+from headrace.runtime import context
+from headrace.runtime.context import AttemptContext
 from headrace.stores.artifacts.memory import MemoryStore
-from headrace.worker import context
-from headrace.worker.context import AttemptContext
 
 torch = pytest.importorskip("torch")
 

@@ -20,7 +20,7 @@ import msgspec
 
 from headrace.frontends.native.text_forms import DURATIONS, is_made_from_text, parse_timedelta
 from headrace.model.errors import UsageError
-from headrace.worker.secrets import Secret
+from headrace.runtime.secrets import Secret
 
 _TRUE = frozenset({"true", "yes", "on", "1"})
 _FALSE = frozenset({"false", "no", "off", "0"})

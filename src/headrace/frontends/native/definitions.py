@@ -14,20 +14,20 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from headrace._base.attributes import own
 from headrace._base.usercode import Place, canonical_name, find_place, is_user_module, place_of, place_of_namespace
-from headrace.engine import fingerprint
-from headrace.engine.bindings import ProcessState, Snapshot, Watch
-from headrace.engine.fingerprint import ABSENT, Fingerprint, is_users_own, survey
 from headrace.engine.tasks import StepInfo
 from headrace.frontends.native.signature import defaults_of
+from headrace.identity import fingerprint
+from headrace.identity.bindings import ProcessState, Snapshot, Watch
+from headrace.identity.fingerprint import ABSENT, Fingerprint, is_users_own, survey
 from headrace.model.errors import DefinitionError, NotStorableError
 from headrace.model.messages import AS_IMPORTED, STAYS, UNBOUND, Binding, Define, Surroundings
 from headrace.model.values import Packed
+from headrace.runtime import registry, transfer
+from headrace.runtime.randomness import holds_generators
+from headrace.runtime.transfer import cannot_travel
 from headrace.services.codeparts import with_variables
 from headrace.stores import codecs
 from headrace.stores.artifacts.protocol import ArtifactStore
-from headrace.worker import registry, transfer
-from headrace.worker.bindings import cannot_travel
-from headrace.worker.randomness import holds_generators
 
 if TYPE_CHECKING:
     from headrace.frontends.native.steps import Step

@@ -14,8 +14,8 @@ from headrace.frontends.native.options import FlowOptions
 from headrace.frontends.native.script import show_well, wrong
 from headrace.frontends.native.seeds import check_seed
 from headrace.frontends.native.signature import Signature, parameters_of
+from headrace.runtime import context
 from headrace.services.current import run_of_this_code
-from headrace.worker import context
 
 if TYPE_CHECKING:
     from datetime import timedelta

@@ -39,14 +39,14 @@ from headrace.model.errors import (
 from headrace.model.params import to_text
 from headrace.model.records import Input, RunRecord
 from headrace.model.states import RunState
+from headrace.runtime.context import reading
+from headrace.runtime.secrets import Secret, hide, known_to_run
 from headrace.services.current import inside
 from headrace.services.flowlog import FlowOutput
 from headrace.services.interrupts import Interruptible
 from headrace.services.session import NewSession, Resume, Session, Stores, open_session, reopen_session
 from headrace.services.tracking import RunLog, logging_to
 from headrace.stores import codecs
-from headrace.worker.context import reading
-from headrace.worker.secrets import Secret, hide, known_to_run
 
 #: Called with each session that this process begins; the command line shows its progress.
 observers: list[Callable[[Session], None]] = []

@@ -13,10 +13,10 @@ from headrace.frontends.native.signature import item_call
 from headrace.frontends.native.steps import Step
 from headrace.model.errors import NotStorableError, UsageError
 from headrace.model.values import Packed
+from headrace.runtime import secrets
 from headrace.services.failures import exception_of
 from headrace.services.session import Session
 from headrace.stores import codecs
-from headrace.worker import secrets
 
 #: Results whose digests are remembered, to know them again when the flow passes them on by value.
 _REMEMBERED = 10_000

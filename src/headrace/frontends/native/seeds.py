@@ -8,11 +8,11 @@ import threading
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
-from headrace.engine.keys import FLOW
-from headrace.engine.keys import task_seed as derived_seed
 from headrace.frontends.native.script import wrong
+from headrace.identity.keys import FLOW
+from headrace.identity.keys import task_seed as derived_seed
+from headrace.runtime import randomness
 from headrace.services.current import running
-from headrace.worker import randomness
 
 if TYPE_CHECKING:
     from headrace.services.session import Session

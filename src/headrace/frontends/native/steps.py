@@ -13,9 +13,9 @@ from headrace.frontends.native.script import wrong
 from headrace.frontends.native.signature import Signature, item_call
 from headrace.model.errors import CallError, UsageError
 from headrace.model.policy import Resources, Retry, StepPolicy
+from headrace.runtime.context import await_plainly, call_plainly, do_not_reuse, plain_call
+from headrace.runtime.registry import register
 from headrace.services.current import running
-from headrace.worker.context import await_plainly, call_plainly, do_not_reuse, plain_call
-from headrace.worker.registry import register
 
 if TYPE_CHECKING:
     from datetime import timedelta

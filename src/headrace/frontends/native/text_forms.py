@@ -16,7 +16,7 @@ import msgspec
 
 from headrace._base.redaction import HIDDEN
 from headrace._base.sizes import parse_duration
-from headrace.worker.secrets import Secret
+from headrace.runtime.secrets import Secret
 
 DURATIONS = "write 90s, 10m, 1h30m, 1:30:00 or P1DT2H, with a - before it if it is negative"
 #: Modules of the standard library whose classes are made from the text that ``str`` gives of them.

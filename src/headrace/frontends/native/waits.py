@@ -11,8 +11,8 @@ from typing import Any
 import msgspec
 
 from headrace._base.sizes import parse_duration
-from headrace.engine.keys import task_key
 from headrace.frontends.native.runner import Running
+from headrace.identity.keys import task_key
 from headrace.model.errors import UsageError
 from headrace.model.records import Wait
 from headrace.services.current import running

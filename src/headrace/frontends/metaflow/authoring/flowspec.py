@@ -23,7 +23,7 @@ from headrace.frontends.metaflow.exceptions import (
     UnhandledInMergeArtifactsException,
 )
 from headrace.model.values import Packed
-from headrace.worker.raw import RawCall
+from headrace.runtime.raw import RawCall
 
 #: Attributes of an instance that are ours, not artifacts.
 STATE = "_headrace"

@@ -23,8 +23,8 @@ from headrace.model.messages import Output
 from headrace.model.records import ArtifactRecord, TaskId, TaskRecord
 from headrace.model.states import TaskState
 from headrace.model.values import Packed, Preview
-from headrace.worker import context
-from headrace.worker.raw import RawCall
+from headrace.runtime import context
+from headrace.runtime.raw import RawCall
 
 #: How long to wait for the record of the task, in seconds.
 _PATIENCE = 3.0

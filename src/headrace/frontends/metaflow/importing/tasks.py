@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from headrace.engine import keys
 from headrace.frontends.metaflow.authoring.splits import Transition
 from headrace.frontends.metaflow.exceptions import MetaflowExceptionWrapper
 from headrace.frontends.metaflow.importing.folder import Attempt, RunFolder, TaskFolder, UnreadableError
@@ -15,6 +14,7 @@ from headrace.frontends.metaflow.importing.values import Stored, Values
 from headrace.frontends.metaflow.importing.walk import Expected, Outcome
 from headrace.frontends.metaflow.names import ATTEMPT, CARD, SUCCESS, TRANSITION
 from headrace.frontends.metaflow.taskids import task_number
+from headrace.identity import keys
 from headrace.model.messages import Output
 from headrace.model.records import AttemptRecord, Edge, Input, LogChunk, TaskId, TaskRecord
 from headrace.model.states import AttemptState, Failure, TaskState

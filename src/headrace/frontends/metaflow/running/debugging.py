@@ -18,8 +18,8 @@ from headrace.model.errors import NotFoundError
 from headrace.model.messages import Execute
 from headrace.model.policy import Resources
 from headrace.model.records import RunRecord, TaskRecord
+from headrace.runtime.raw import RawCall, arguments_of
 from headrace.stores.artifacts.protocol import ArtifactStore
-from headrace.worker.raw import RawCall, arguments_of
 
 #: Steps ask for what they like: nothing is run beside them.
 _ROOM = Resources(1e6, 2**60, 10**6)

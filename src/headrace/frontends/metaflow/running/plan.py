@@ -22,7 +22,7 @@ from headrace.frontends.metaflow.running.task import StepSpec, timeout_seconds
 from headrace.model.messages import Define
 from headrace.model.policy import Resources, Retry, StepPolicy
 from headrace.model.values import Packed
-from headrace.worker import registry
+from headrace.runtime import registry
 
 if TYPE_CHECKING:
     from headrace.engine.tasks import StepInfo
@@ -126,7 +126,7 @@ def make_plans(
 
 
 def slot_of(cls: Any) -> int:
-    """Where workers forked after the first call for ``cls`` find it; see ``worker.registry``."""
+    """Where workers forked after the first call for ``cls`` find it; see ``runtime.registry``."""
     if "_headrace_slot" not in vars(cls):
         cls._headrace_slot = registry.register(cls)
     slot: int = cls._headrace_slot
@@ -213,7 +213,7 @@ def codes_of(cls: Any, called: Packed | None = None) -> Any:
     """
     from types import FunctionType
 
-    from headrace.engine.fingerprint import fingerprint
+    from headrace.identity.fingerprint import fingerprint
 
     shared = blake3()
     for name in sorted(dir(cls)):

@@ -1,6 +1,6 @@
 """One task of a Metaflow flow, in a worker: artifacts in, the step's function, artifacts out.
 
-``run_step`` is the raw function of every step (see ``worker.raw``). Outputs are the artifacts that the step made or
+``run_step`` is the raw function of every step (see ``runtime.raw``). Outputs are the artifacts that the step made or
 changed; what it inherits and leaves alone is not written again. ``_transition`` says where the flow goes on.
 """
 
@@ -42,9 +42,9 @@ from headrace.frontends.metaflow.running import process_exit
 from headrace.model.errors import BlobError, NotStorableError
 from headrace.model.messages import Output
 from headrace.model.values import Packed
+from headrace.runtime import context, registry
+from headrace.runtime.raw import RawCall
 from headrace.services.tracebacks import users_frames
-from headrace.worker import context, registry
-from headrace.worker.raw import RawCall
 
 if TYPE_CHECKING:
     from headrace.frontends.metaflow.cards.attask import CardMaker

@@ -11,13 +11,13 @@ from textwrap import dedent
 
 import pytest
 
-from headrace.engine.fingerprint import fingerprint
+from headrace.identity.fingerprint import fingerprint
 
 _SHOW = """
 import json, sys
 sys.path.insert(0, sys.argv[1])
 import {module}
-from headrace.engine.fingerprint import fingerprint
+from headrace.identity.fingerprint import fingerprint
 found = fingerprint({module}.{name})
 print(json.dumps([found.digest.hex(), {{name: digest.hex() for name, digest in found.parts.items()}}]))
 """
@@ -220,7 +220,7 @@ def test_the_main_script_counts_as_the_module_it_would_be(lab: Lab) -> None:
     def helper(x): return x * RATE
     def step(x): return helper(x)
     if __name__ == "__main__":
-        from headrace.engine.fingerprint import fingerprint
+        from headrace.identity.fingerprint import fingerprint
         print(fingerprint(step).digest.hex())
     """
     lab.write("script", source)
@@ -333,7 +333,7 @@ def test_every_value_counts(zoo: Lab) -> None:
         import json, sys
         from pathlib import Path
         sys.path.insert(0, sys.argv[1])
-        from headrace.engine.fingerprint import fingerprint
+        from headrace.identity.fingerprint import fingerprint
         source, edits = Path(sys.argv[1], "zoo.py").read_text(), json.loads(sys.argv[2])
         def digest(text):
             import types

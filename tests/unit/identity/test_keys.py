@@ -8,8 +8,8 @@ from blake3 import blake3
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headrace.engine.keys import cache_key, inputs_digest, task_key
-from headrace.engine.namedcode import joined
+from headrace.identity.keys import cache_key, inputs_digest, task_key
+from headrace.identity.namedcode import joined
 from headrace.model.records import Input, Source
 from headrace.testing.engine import packed
 

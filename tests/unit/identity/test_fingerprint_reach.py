@@ -243,7 +243,7 @@ sys.path[:0] = sys.argv[1:3]
 import reaching
 if "call" in sys.argv:
     reaching.chosen(1), reaching.held(2), reaching.remembered(3), reaching.Dispatching().run(1)
-from headrace.engine.fingerprint import fingerprint
+from headrace.identity.fingerprint import fingerprint
 found = {n: fingerprint(f).digest.hex() for n, f in vars(reaching).items() if n.startswith(("by_", "alone"))}
 print(json.dumps(found))
 """

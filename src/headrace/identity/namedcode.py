@@ -14,7 +14,7 @@ from typing import NamedTuple
 from blake3 import blake3
 
 from headrace._base.usercode import find_user_module, main_name
-from headrace.engine.fingerprint import Fingerprint, fingerprint, fingerprint_file
+from headrace.identity.fingerprint import Fingerprint, fingerprint, fingerprint_file
 
 
 class NamedCode(NamedTuple):

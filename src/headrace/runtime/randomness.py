@@ -20,8 +20,8 @@ from blake3 import blake3
 
 from headrace._base import chance
 from headrace._base.usercode import canonical_name, is_user_module, module_file
-from headrace.worker.generator_kinds import Kind, global_generator, kind_of
-from headrace.worker.generators import generator_types, generators_in
+from headrace.runtime.generator_kinds import Kind, global_generator, kind_of
+from headrace.runtime.generators import generator_types, generators_in
 
 #: Bytes of a seed.
 SIZE = 16

@@ -1,4 +1,4 @@
-"""What a code object does, apart from how its source is laid out. Called by ``engine.fingerprint`` only.
+"""What a code object does, apart from how its source is laid out. Called by ``identity.fingerprint`` only.
 
 The canonical form of a code object keeps instructions, constants, names and exception ranges. It leaves out
 docstrings, line numbers, file names, and the no-ops that the compiler keeps so that a debugger may stop on a

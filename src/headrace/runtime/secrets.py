@@ -16,7 +16,7 @@ from typing import Any
 
 from headrace._base.redaction import HIDDEN
 from headrace.model.errors import MissingSecretError, UsageError
-from headrace.worker import context
+from headrace.runtime import context
 
 #: Where a value comes from, when it is not given itself.
 ENVIRONMENT, FILE = "env", "file"

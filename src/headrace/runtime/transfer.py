@@ -132,3 +132,11 @@ def _digest_of_function(function: FunctionType, depth: int) -> bytes:
 def _bare(code: CodeType) -> bytes:
     constants = [_bare(one) if isinstance(one, CodeType) else repr(one).encode() for one in code.co_consts]
     return b"\0".join((code.co_code, repr((code.co_names, code.co_varnames, code.co_freevars)).encode(), *constants))
+
+
+def cannot_travel(step: str, label: str, kind: str) -> str:
+    """One line on a value that stays in the flow's process."""
+    return (
+        f"headrace: step {step!r} reaches {label}, but a {kind} cannot be sent to a worker: the step sees what an "
+        "import leaves there; make it inside the step, or at the top of the file"
+    )

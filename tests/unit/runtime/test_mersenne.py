@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from headrace.worker.mersenne import is_seeded
+from headrace.runtime.mersenne import is_seeded
 
 SEEDS: list[Any] = [
     0,

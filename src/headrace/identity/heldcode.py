@@ -2,7 +2,7 @@
 
 A function that a library made (the dispatcher of ``singledispatch``, the wrapper of a decorator) and an object
 with a lock in it count by name and type; the user's code that they hold is followed all the same. Called by
-``engine.fingerprint`` only.
+``identity.fingerprint`` only.
 """
 
 from __future__ import annotations

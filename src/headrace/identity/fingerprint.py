@@ -34,8 +34,8 @@ from headrace._base.usercode import (
     place_of,
     place_of_namespace,
 )
-from headrace.engine.bytecode import Import, Reading, read_code
-from headrace.engine.heldcode import held_code
+from headrace.identity.bytecode import Import, Reading, read_code
+from headrace.identity.heldcode import held_code
 
 _SCALARS = frozenset({type(None), bool, int, float, complex, str, bytes, type(Ellipsis)})
 _PLAIN = 2  # marshal without references: the bytes depend on the value alone

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from blake3 import blake3
 
-from headrace.worker.mersenne import is_seeded as is_mersenne_seeded
+from headrace.runtime.mersenne import is_seeded as is_mersenne_seeded
 
 #: Rounds of 624 numbers within which the seed of a Mersenne Twister is searched: of a global one, of any other.
 _ROUNDS_OF_GLOBAL, _ROUNDS = 1000, 20

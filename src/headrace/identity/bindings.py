@@ -15,7 +15,7 @@ from typing import Any
 
 from headrace._base.contents import Contents, contents_of
 from headrace._base.usercode import is_user_module
-from headrace.engine.fingerprint import ABSENT, Binding
+from headrace.identity.fingerprint import ABSENT, Binding
 from headrace.model.messages import Surroundings
 
 
