@@ -7,7 +7,7 @@ ignores tokens it no longer holds a lease for.
 
 from __future__ import annotations
 
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import msgspec
 
@@ -124,7 +124,23 @@ class Secrets(msgspec.Struct, frozen=True, array_like=True, tag=4):
         return f"Secrets({', '.join(name for name, _ in self.values)})"
 
 
-ToWorker = Define | Execute | Stop | Secrets
+class Cancel(msgspec.Struct, frozen=True, array_like=True, tag=5):
+    """Break attempt ``token`` off, by an exception in it. The worker stays, unless its process cannot be cleaned up."""
+
+    token: int
+
+
+class Heartbeat(msgspec.Struct, frozen=True, array_like=True, tag=6):
+    """The sender is alive. Of a worker: ``memory`` (bytes) and ``token`` are those of its process and its attempt.
+
+    Only between hosts: a local peer that dies closes its socket.
+    """
+
+    memory: int = 0
+    token: int = 0
+
+
+ToWorker = Define | Execute | Stop | Secrets | Cancel | Heartbeat
 
 
 # --- worker to driver -------------------------------------------------------------------------------------------
@@ -231,12 +247,31 @@ class Imported(msgspec.Struct, frozen=True, array_like=True, tag=21):
     own: tuple[str, ...]
 
 
-ToDriver = Ready | Done | Failed | Handback | Track | Imported
+class Log(msgspec.Struct, frozen=True, array_like=True, tag=22):
+    """What a worker elsewhere printed on ``stream`` (0: stdout, 1: stderr) from byte ``offset`` on.
+
+    Bytes between two messages are missing where a step prints more than is kept.
+    """
+
+    stream: int
+    offset: int
+    data: bytes
+
+
+class Exited(msgspec.Struct, frozen=True, array_like=True, tag=23):
+    """The process of a worker elsewhere ended; ``code`` and ``out_of_memory`` as in ``engine.ports.WorkerExit``."""
+
+    code: int
+    out_of_memory: bool = False
+
+
+ToDriver = Ready | Done | Failed | Handback | Track | Imported | Log | Exited | Heartbeat
 
 _encoder = msgspec.msgpack.Encoder()
 _to_worker: msgspec.msgpack.Decoder[ToWorker] = msgspec.msgpack.Decoder(ToWorker)
 _to_driver: msgspec.msgpack.Decoder[ToDriver] = msgspec.msgpack.Decoder(ToDriver)
-M = TypeVar("M", ToWorker, ToDriver)
+M = TypeVar("M")
+M_co = TypeVar("M_co", covariant=True)
 
 
 def frame(message: ToWorker | ToDriver) -> bytes:
@@ -245,7 +280,27 @@ def frame(message: ToWorker | ToDriver) -> bytes:
         body = _encoder.encode(message)
     except UnicodeEncodeError:
         body = _encoder.encode(_writable(message))
+    return framed(body)
+
+
+def framed(body: bytes) -> bytes:
+    """The frame around ``body``."""
     return len(body).to_bytes(_HEADER, "little") + body
+
+
+def from_worker(body: bytes) -> ToDriver:
+    """What the body of a frame from a worker means. Raises msgspec.DecodeError when it is no message."""
+    return _to_driver.decode(body)
+
+
+def from_driver(body: bytes) -> ToWorker:
+    """What the body of a frame from a driver means. Raises msgspec.DecodeError when it is no message."""
+    return _to_worker.decode(body)
+
+
+def tag_of(body: bytes) -> int:
+    """The number of the message's class, for who passes most messages on unread; -1 when it is no message."""
+    return body[1] if len(body) > 1 and 0x90 <= body[0] <= 0x9F and body[1] < 0x80 else -1
 
 
 def _writable(value: Any) -> Any:
@@ -258,20 +313,28 @@ def _writable(value: Any) -> Any:
     return value
 
 
+class Decoder(Protocol[M_co]):
+    """Turns the body of a frame into what it means."""
+
+    def decode(self, body: Any, /) -> M_co:
+        """The message. Raises msgspec.DecodeError when it is none."""
+
+
 class Frames(Generic[M]):
-    """Cuts a byte stream into frames. Feed it what arrives; take whole messages out."""
+    """Cuts a byte stream into frames of at most ``limit`` bytes. Feed it what arrives; take whole messages out."""
 
-    __slots__ = ("_decoder", "_rest")
+    __slots__ = ("_decoder", "_rest", "limit")
 
-    def __init__(self, decoder: msgspec.msgpack.Decoder[M]) -> None:
+    def __init__(self, decoder: Decoder[M], limit: int = MAX_FRAME) -> None:
         self._rest = bytearray()
-        self._decoder: msgspec.msgpack.Decoder[M] = decoder
+        self._decoder: Decoder[M] = decoder
+        self.limit = limit
 
     def feed(self, data: bytes) -> list[M]:
         """The messages that ``data`` completes.
 
         Raises:
-            ValueError: a frame is longer than ``MAX_FRAME``; msgspec.DecodeError when it is no message.
+            ValueError: a frame is longer than the limit; msgspec.DecodeError when it is no message.
         """
         whole: bytes | bytearray = data
         if self._rest:
@@ -282,7 +345,7 @@ class Frames(Generic[M]):
         view = memoryview(whole)
         while end - at >= _HEADER:
             size = int.from_bytes(view[at : at + _HEADER], "little")
-            if size > MAX_FRAME:
+            if size > self.limit:
                 raise ValueError(f"a frame of {size} bytes")
             if end - at - _HEADER < size:
                 break
@@ -295,6 +358,16 @@ class Frames(Generic[M]):
         else:
             del self._rest[:at]
         return messages
+
+
+class _Bodies:
+    def decode(self, body: Any, /) -> bytes:
+        return bytes(body)
+
+
+def raw_frames(limit: int = MAX_FRAME) -> Frames[bytes]:
+    """Bodies as they are, for who passes most of them on unread."""
+    return Frames(_Bodies(), limit)
 
 
 def frames_from_driver() -> Frames[ToWorker]:

@@ -1,0 +1,183 @@
+"""How a worker elsewhere introduces itself to a driver: the first message of each side of a connection.
+
+The worker sends ``Hello``; the driver answers ``Welcome`` or ``Refused``. These are maps with names, so that peers of
+other versions can read what matters of them. All later messages are those of ``model.messages``.
+"""
+
+from __future__ import annotations
+
+import hmac
+import math
+from typing import Annotated, NamedTuple
+
+import msgspec
+
+#: The version of the messages between driver and worker. A change of any of them makes another one.
+PROTOCOL = 1
+#: Bytes of the first message; more is not read of a peer that has not shown the secret.
+MAX_HELLO = 4096
+#: Seconds within which a peer must have shown the secret.
+HELLO_SECONDS = 10.0
+#: Seconds between two heartbeats, and of silence after which a peer counts as gone.
+HEARTBEAT_SECONDS, SILENCE_SECONDS = 2.0, 10.0
+#: Attempts that one worker can name in its first message.
+MOST_IN_HAND = 16
+
+_Count = Annotated[int, msgspec.Meta(ge=0, lt=1 << 62)]
+_Name = Annotated[str, msgspec.Meta(max_length=200)]
+
+
+class InHand(msgspec.Struct, frozen=True, array_like=True):
+    """An attempt that a worker was given by an earlier connection: still running, or ended and not yet told."""
+
+    session: _Name
+    token: _Count
+
+
+class Hello(msgspec.Struct, frozen=True, kw_only=True, tag="hello"):
+    """Who joins. ``worker`` names the worker's process for all its connections; ``cpu``, ``memory`` (bytes) and
+    ``gpu`` are what it brings.
+    """
+
+    protocol: _Count
+    headrace: _Name
+    python: _Name = ""
+    secret: Annotated[bytes, msgspec.Meta(max_length=64)] = b""
+    worker: _Name = ""
+    host: _Name = ""
+    pid: _Count = 0
+    cpu: float = 1.0
+    memory: _Count = 0
+    gpu: _Count = 0
+    in_hand: Annotated[tuple[InHand, ...], msgspec.Meta(max_length=MOST_IN_HAND)] = ()
+
+    def __repr__(self) -> str:
+        return f"Hello(protocol={self.protocol}, headrace={self.headrace}, host={self.host}, pid={self.pid})"
+
+
+class Welcome(msgspec.Struct, frozen=True, kw_only=True, tag="welcome"):
+    """What a worker needs in order to serve.
+
+    ``session`` names the driver's session of the run and ``run`` the run, for people. ``artifacts`` is the URL of the
+    artifact store and ``probe`` the hexadecimal digest and size of a blob that is in it. ``package`` is the digest of
+    the flow's code package (empty: there is none), ``modules`` what to import of it ahead. ``keep`` is for how many
+    seconds a worker goes on without its driver. Of the attempts in hand the driver takes those in ``adopted`` (tokens).
+    """
+
+    session: str
+    run: str
+    artifacts: str
+    probe: tuple[str, int] = ("", 0)
+    package: str = ""
+    modules: tuple[str, ...] = ()
+    heartbeat: float = HEARTBEAT_SECONDS
+    silence: float = SILENCE_SECONDS
+    keep: float = 600.0
+    log_limit: int = 0
+    adopted: tuple[int, ...] = ()
+
+
+class Refused(msgspec.Struct, frozen=True, kw_only=True, tag="refused"):
+    """Why the driver does not take the worker, and what to do about it. ``final``: asking again will not help."""
+
+    reason: str
+    final: bool = True
+
+
+class Versions(NamedTuple):
+    """What this side is: of Headrace, and of Python."""
+
+    headrace: str
+    python: str
+
+
+class _Head(msgspec.Struct, kw_only=True):
+    """What is the same in the ``Hello`` of every protocol."""
+
+    type: str
+    protocol: int
+    headrace: Annotated[str, msgspec.Meta(max_length=200)]
+
+
+class HandshakeError(Exception):
+    """The first message of a peer cannot be read or is not acceptable. ``reason``: what the peer is told."""
+
+    def __init__(self, seen: str, reason: str = "") -> None:
+        super().__init__(seen)
+        self.reason = reason
+
+
+_encoder = msgspec.msgpack.Encoder()
+_head: msgspec.msgpack.Decoder[_Head] = msgspec.msgpack.Decoder(_Head)
+_hello: msgspec.msgpack.Decoder[Hello] = msgspec.msgpack.Decoder(Hello)
+_answer: msgspec.msgpack.Decoder[Welcome | Refused] = msgspec.msgpack.Decoder(Welcome | Refused)
+
+
+def write(message: Hello | Welcome | Refused) -> bytes:
+    """The body of a frame."""
+    return _encoder.encode(message)
+
+
+def read_hello(body: bytes, secret: bytes, mine: Versions) -> Hello:
+    """The first message of a worker that has the ``secret`` and fits to ``mine``.
+
+    Raises:
+        HandshakeError: it is another thing, or of a worker that must not join.
+    """
+    try:
+        head = _head.decode(body)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        raise HandshakeError("sent something that is not a Hello") from None
+    if head.type != "hello":
+        raise HandshakeError("sent something that is not a Hello")
+    if head.protocol != PROTOCOL:
+        raise HandshakeError(
+            f"speaks worker protocol {head.protocol} (Headrace {head.headrace!r}), not {PROTOCOL}",
+            f"the driver speaks worker protocol {PROTOCOL} and this worker {head.protocol}; install headrace=="
+            f"{mine.headrace} where the worker runs",
+        )
+    try:
+        hello = _hello.decode(body)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        raise HandshakeError("sent a Hello that cannot be read") from None
+    if not hmac.compare_digest(hello.secret, secret):
+        raise HandshakeError(
+            "has a wrong secret",
+            "wrong secret; give this worker the joining token of the driver that it connects to (--secret-file)",
+        )
+    if not (math.isfinite(hello.cpu) and 0 <= hello.cpu <= 1 << 20):
+        raise HandshakeError("offers an impossible number of cores", "the number of cores is impossible")
+    _check_versions(hello, mine)
+    return hello
+
+
+def _check_versions(hello: Hello, mine: Versions) -> None:
+    if _series(hello.headrace) != _series(mine.headrace):
+        raise HandshakeError(
+            f"runs Headrace {hello.headrace!r}, not {mine.headrace}",
+            f"the driver runs Headrace {mine.headrace} and this worker {hello.headrace}; install headrace=="
+            f"{mine.headrace} where the worker runs",
+        )
+    if _series(hello.python) != _series(mine.python):
+        raise HandshakeError(
+            f"runs Python {hello.python!r}, not {mine.python}",
+            f"the driver runs Python {mine.python} and this worker {hello.python}, which cannot read its code; start "
+            f"the worker with Python {'.'.join(_series(mine.python))}",
+        )
+
+
+def _series(version: str) -> list[str]:
+    """The part of a version within which code and messages can be exchanged."""
+    return version.split(".")[:2]
+
+
+def read_answer(body: bytes) -> Welcome | Refused:
+    """What the driver answers.
+
+    Raises:
+        HandshakeError: it is another thing.
+    """
+    try:
+        return _answer.decode(body)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        raise HandshakeError("the driver's answer cannot be read") from None
