@@ -17,11 +17,14 @@ import msgspec
 from blake3 import blake3
 
 from headrace._base.ownership import SHARED_MODE, foreign_owner, make_folder, user_named
+from headrace._base.process import host_name, user_name
 from headrace._base.sizes import parse_duration
 from headrace.engine.ports import Executor
+from headrace.model.actors import Actor
 from headrace.model.errors import NotFoundError, UsageError
 from headrace.model.policy import Resources
 from headrace.runtime import context
+from headrace.services.stores import Stores
 from headrace.stores.artifacts.protocol import ArtifactStore
 from headrace.stores.metadata.protocol import MetadataStore
 
@@ -47,22 +50,22 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     shared: bool = False
 
 
-class Project:
-    """The stores that settings name, opened when first used."""
+class Workspace:
+    """The two stores together, and the workers beside them: a value that is opened by its first use, and closed.
+
+    All projects of the database are in it. A forked child opens the stores for itself.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self._metadata: MetadataStore | None = None
         self._artifacts: ArtifactStore | None = None
-
-    @property
-    def name(self) -> str:
-        """The project that flows belong to here."""
-        return self.settings.project
+        self._pid = os.getpid()
 
     @property
     def metadata(self) -> MetadataStore:
-        """Runs, tasks and all about them."""
+        """Runs, tasks and all about them, of every project: for what concerns the whole database alone."""
+        self._leave_to_parent()
         if self._metadata is None:
             from headrace.stores.metadata.open import open_metadata
 
@@ -72,9 +75,16 @@ class Project:
             self._metadata = open_metadata(url, durability=self.settings.durability)
         return self._metadata
 
+    def metadata_of(self, project: str) -> MetadataStore:
+        """Runs, tasks and all about them, of one project: what belongs to another is not there."""
+        from headrace.stores.metadata.project import ProjectStore
+
+        return ProjectStore(self.metadata, project)
+
     @property
     def artifacts(self) -> ArtifactStore:
         """The bytes of objects."""
+        self._leave_to_parent()
         if self._artifacts is None:
             _make_home(self.settings)
             self._artifacts = open_artifacts(self.settings)
@@ -103,10 +113,58 @@ class Project:
         return LocalExecutor(machine(), self.artifacts, preload, debug=debug, learned=Learned(file, imports))
 
     def close(self) -> None:
-        """Release connections."""
-        if self._metadata is not None:
+        """Release connections; a later use opens them again."""
+        if self._metadata is not None and self._pid == os.getpid():
             self._metadata.close()
-            self._metadata = None
+        self._metadata = None
+
+    def __enter__(self) -> Workspace:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _leave_to_parent(self) -> None:
+        if self._pid != os.getpid():  # in a forked child the connections are the parent's
+            self._metadata, self._artifacts, self._pid = None, None, os.getpid()
+
+
+class Scope:
+    """Where somebody works: a workspace, a project in it, and the actor who asks."""
+
+    def __init__(self, workspace: Workspace, project: str, actor: Actor) -> None:
+        self.workspace = workspace
+        self.project = project
+        self.actor = actor
+        self._metadata: MetadataStore | None = None
+        self._whole: MetadataStore | None = None
+
+    @property
+    def settings(self) -> Settings:
+        """Where it all is, the project included: enough for another process to open the same."""
+        return msgspec.structs.replace(self.workspace.settings, project=self.project)
+
+    @property
+    def metadata(self) -> MetadataStore:
+        """Runs, tasks and all about them, of the project."""
+        whole = self.workspace.metadata  # another one after a fork, and after the workspace was closed
+        if self._metadata is None or self._whole is not whole:
+            self._metadata, self._whole = self.workspace.metadata_of(self.project), whole
+        return self._metadata
+
+    @property
+    def artifacts(self) -> ArtifactStore:
+        """The bytes of objects, of all projects: who does not know a digest does not find them."""
+        return self.workspace.artifacts
+
+    @property
+    def stores(self) -> Stores:
+        """What services need of it."""
+        return Stores(self.metadata, self.artifacts, self.project, self.actor)
+
+    def of(self, project: str) -> Scope:
+        """The same workspace and actor, in another project."""
+        return Scope(self.workspace, project, self.actor)
 
 
 def _make_home(settings: Settings) -> None:
@@ -156,45 +214,65 @@ def _count_gpus() -> int:
         return 0
 
 
-#: How many projects a process keeps open for whoever asks again; others live as long as they are used.
+#: Number of workspaces that a process keeps open for later calls; others live as long as they are used.
 _KEPT = 8
-_projects: dict[tuple[int, Settings], Project] = {}
+_workspaces: dict[tuple[int, Settings], Workspace] = {}
 
 
-def project() -> Project:
-    """The project of this process's working directory and environment; the same object while these stay the same.
+def scope_here() -> Scope:
+    """The scope of this process's working directory and environment; its workspace stays open for later calls.
 
     In a worker it is that of the run, wherever a step went.
     """
-    return project_at(read_settings())
+    return scope_at(read_settings())
 
 
-def project_at(settings: Settings) -> Project:
-    """The project that ``settings`` say; mostly the same object for the same settings. A forked child has its own."""
+def scope_at(settings: Settings) -> Scope:
+    """The scope that ``settings`` say, for the user of this process."""
+    return Scope(workspace_at(settings), settings.project, user_here())
+
+
+def workspace_at(settings: Settings) -> Workspace:
+    """The workspace that ``settings`` say; mostly the same object for the same settings. A forked child has its own."""
+    settings = msgspec.structs.replace(settings, project=Settings(home="").project)  # it holds all projects
     key = os.getpid(), settings
-    found = _projects.get(key)
+    found = _workspaces.get(key)
     if found is None:
-        found = _projects.setdefault(key, Project(settings))
-        for oldest in list(_projects)[:-_KEPT]:
-            _projects.pop(oldest, None)
+        found = _workspaces.setdefault(key, Workspace(settings))
+        for oldest in list(_workspaces)[:-_KEPT]:
+            _workspaces.pop(oldest, None)
     return found
 
 
-def existing_project(settings: Settings | None = None) -> Project:
-    """As ``project``, or ``project_at``, for reading: a place where nothing was ever run is left as it is.
+def user_here() -> Actor:
+    """The user whose process this is, on this machine."""
+    return Actor(user_name(), host_name())
+
+
+def check_exists(settings: Settings) -> None:
+    """Refuse to read where nothing was ever run, instead of making a database there.
 
     Raises:
         NotFoundError: it is such a place.
     """
-    settings = settings or read_settings()
     file = database_file(settings)
     if file is not None and not file.exists():
         missing = f"{file} does not exist" if settings.database else f"no {HOME} folder with any in {_here()} or above"
         raise NotFoundError(
             f"there are no runs yet: {missing}; start one with `headrace run FILE.py`, or name a place with "
-            "HEADRACE_HOME"
+            "--home or HEADRACE_HOME"
         )
-    return project_at(settings)
+
+
+def existing_scope(settings: Settings | None = None) -> Scope:
+    """As ``scope_here``, or ``scope_at``, for reading: a place where nothing was ever run is left as it is.
+
+    Raises:
+        NotFoundError: it is such a place.
+    """
+    settings = settings or read_settings()
+    check_exists(settings)
+    return scope_at(settings)
 
 
 def database_file(settings: Settings) -> Path | None:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 RESUME = """
 from headrace.frontends.native.resume import resume_run
 from headrace import wiring
-ended = resume_run(wiring.project().metadata.run("train", 1))
+ended = resume_run(wiring.scope_here().metadata.run("train", 1))
 print("value", ended.value, "state", ended.run.state, "session", ended.run.session)
 """
 

@@ -41,7 +41,7 @@ if __name__ == "__main__":
     if len(sys.argv) > 1:
         from headrace.frontends.native.resume import resume_run
         from headrace import wiring
-        print("value", resume_run(wiring.project().metadata.run("train", 1)).value)
+        print("value", resume_run(wiring.scope_here().metadata.run("train", 1)).value)
     else:
         train()
 """
@@ -343,7 +343,7 @@ def test_a_lost_lease_ends_the_driver(project: Project) -> None:
     @flow
     def train():
         from headrace import wiring
-        store = wiring.project().metadata
+        store = wiring.scope_here().metadata
         store.acquire("run:1", "someone-else", 60, time.time() + 1000)
         for n in range(50):
             slow(n)

@@ -78,7 +78,7 @@ from headrace.frontends.native.script import show_well
 from headrace import wiring
 
 show_well()
-print("value", resume_run(wiring.project().metadata.run("train", 1)).value)
+print("value", resume_run(wiring.scope_here().metadata.run("train", 1)).value)
 """
 
 
@@ -256,7 +256,7 @@ def test_a_full_disk_leaves_what_was_there_and_the_run_goes_on_with_more(
         from headrace.frontends.native.resume import resume_run
         from headrace import wiring
 
-        record = wiring.project().metadata.run("train", 1)
+        record = wiring.scope_here().metadata.run("train", 1)
         print("ended", resume_run(record).run.state)
         """,
         "again.py",

@@ -36,7 +36,7 @@ def here(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mon
         url = request.getfixturevalue("server")
         monkeypatch.setenv("HEADRACE_DATABASE", f"{url}&schema=t{abs(hash(str(tmp_path)))}")
     yield tmp_path
-    wiring.project().close()
+    wiring.scope_here().workspace.close()
 
 
 def start(text: str, name: str = "script.py") -> subprocess.Popen[str]:
@@ -153,7 +153,7 @@ def test_a_tracked_script_that_is_killed_has_crashed_and_keeps_what_it_logged() 
 def test_a_long_silence_keeps_the_lease(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tracking, "_BEAT", 0.1)
     with headrace.track("quiet") as run:
-        metadata = wiring.project().metadata
+        metadata = wiring.scope_here().workspace.metadata
         first = metadata.lease(f"run:{run._reader.id}")
         assert first is not None
         eventually(lambda: metadata.lease(f"run:{run._reader.id}").expires > first.expires + 0.3)  # type: ignore[union-attr]
@@ -208,14 +208,14 @@ def full(*_: object) -> None:
 
 
 def test_what_cannot_be_written_is_told_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    metadata = wiring.project().metadata
+    metadata = wiring.scope_here().workspace.metadata
     with monkeypatch.context() as patch, pytest.raises(StoreError, match="no space left"), headrace.track("study"):
         headrace.log_metric("m", 1)
         patch.setattr(metadata, "commit", full)
 
 
 def test_an_exception_is_not_hidden_by_one_of_the_store(monkeypatch: pytest.MonkeyPatch) -> None:
-    metadata = wiring.project().metadata
+    metadata = wiring.scope_here().workspace.metadata
     with (
         monkeypatch.context() as patch,
         pytest.raises(ValueError, match="mine") as caught,

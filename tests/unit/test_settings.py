@@ -63,17 +63,33 @@ def test_a_folder_that_was_removed(folder: Path) -> None:
         wiring.read_settings({})
 
 
-def test_a_process_that_goes_to_and_fro_opens_a_project_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_workspace_stays_open_while_a_process_moves_between_folders(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (folder / "other").mkdir()
     (folder / "other/.headrace").mkdir()
-    first = wiring.project()
+    first = wiring.scope_here().workspace
     monkeypatch.chdir(folder / "other")
-    assert wiring.project() is not first
+    assert wiring.scope_here().workspace is not first
     monkeypatch.chdir(folder)
-    assert wiring.project() is first
+    assert wiring.scope_here().workspace is first
     for number in range(20):
-        wiring.project_at(wiring.Settings(home=str(folder / str(number))))
-    assert wiring.project() is not first  # not for ever: a process may see many
+        wiring.workspace_at(wiring.Settings(home=str(folder / str(number))))
+    assert wiring.scope_here().workspace is not first  # the oldest is let go
+
+
+def test_workspace_holds_all_projects_of_a_place(folder: Path) -> None:
+    one, other = (wiring.scope_at(wiring.Settings(home=str(folder), project=name)) for name in ("one", "other"))
+    assert one.workspace is other.workspace
+    assert (one.project, other.project, one.settings.project) == ("one", "other", "one")
+
+
+def test_closed_workspace_opens_again_when_it_is_used(folder: Path) -> None:
+    with wiring.Workspace(wiring.Settings(home=str(folder / "home"))) as workspace:
+        scope = wiring.Scope(workspace, "p", wiring.user_here())
+        assert scope.metadata.flows() == []
+    assert scope.metadata.flows() == []
+    workspace.close()
 
 
 def test_the_environment_wins(folder: Path) -> None:
@@ -99,16 +115,16 @@ def test_impossible_settings(folder: Path, name: str, value: str, problem: str) 
 
 
 def test_git_leaves_the_home_alone(folder: Path) -> None:
-    wiring.project().metadata.close()
+    wiring.scope_here().metadata.close()
     assert (folder / ".headrace/.gitignore").read_text() == "*\n"
-    wiring.Project(wiring.Settings(home=str(folder / "mine"))).metadata.close()
+    wiring.Workspace(wiring.Settings(home=str(folder / "mine"))).metadata.close()
     assert not (folder / "mine/.gitignore").exists()
 
 
 def test_reading_makes_nothing(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(NotFoundError, match=r"no \.headrace folder"):
-        wiring.existing_project()
+        wiring.existing_scope()
     monkeypatch.setenv("HEADRACE_DATABASE", "no/such/runs.db")
     with pytest.raises(NotFoundError, match=r"no/such/runs\.db does not exist"):
-        wiring.existing_project()
+        wiring.existing_scope()
     assert not list(folder.iterdir())

@@ -101,3 +101,16 @@ def output_failed(error: BaseException) -> str:
         except (OSError, ValueError, AttributeError):  # so that the interpreter does not try it again at its end
             setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115, PTH123
     return f"the output cannot be written: {error.strerror}"
+
+
+def user_name() -> str:
+    """Who runs this process; a number where nobody has a name."""
+    for variable in ("LOGNAME", "USER"):
+        if os.environ.get(variable):
+            return os.environ[variable]
+    import pwd
+
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return str(os.getuid())

@@ -95,11 +95,11 @@ def _database(settings: wiring.Settings) -> Iterator[Check]:
     if path is not None and not path.exists():
         yield Check(name="database", ok=True, text="none yet; the first run makes it")
         return
-    project = wiring.project()
+    scope = wiring.scope_here()
     began = time.perf_counter()
-    count = sum(number for _, number, _ in project.metadata.flows(project.name))
+    count = sum(number for _, number, _ in scope.metadata.flows(scope.project))
     took = (time.perf_counter() - began) * 1e3
-    yield Check(name="database", ok=True, text=f"{project.metadata.url}: {count} runs, read in {took:.0f} ms")
+    yield Check(name="database", ok=True, text=f"{scope.metadata.url}: {count} runs, read in {took:.0f} ms")
     if path is not None:
         yield _integrity(path)
         writable = os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)
@@ -132,14 +132,14 @@ def _artifacts(settings: wiring.Settings) -> Iterator[Check]:
     if not settings.artifacts and not Path(settings.home).exists():
         yield Check(name="artifacts", ok=True, text="none yet; the first run makes the folder")
         return
-    store = wiring.project().artifacts
+    store = wiring.scope_here().artifacts
     blob = store.put((b"headrace doctor was here",))
     ok = bytes(store.get(blob)) == b"headrace doctor was here"
     yield Check(name="artifacts writable", ok=ok, text=f"{_hidden(store.url)}: written and read back")
     known = {info.digest: info.size for info in store.list()}
     missing = 0
     if _has_database(settings):
-        missing = len({digest for digest in wiring.project().metadata.referenced_blobs() if digest not in known})
+        missing = len({digest for digest in wiring.scope_here().metadata.referenced_blobs() if digest not in known})
     text = f"{len(known)} blobs, {sum(known.values()) / 2**20:,.1f} MiB" + (
         f"; {missing} are missing" if missing else ""
     )
@@ -164,10 +164,10 @@ def _runs(settings: wiring.Settings) -> Iterator[Check]:
     from headrace.services.run_rows import driver_of
     from headrace.stores.metadata.protocol import RunFilter
 
-    project = wiring.project()
+    scope = wiring.scope_here()
     now = time.time()
-    running = project.metadata.runs(RunFilter(project=project.name, states=(RunState.RUNNING,)))
-    dead = [run.name for run in running if driver_of(project.metadata, run, now) == "gone"]
+    running = scope.metadata.runs(RunFilter(project=scope.project, states=(RunState.RUNNING,)))
+    dead = [run.name for run in running if driver_of(scope.metadata, run, now) == "gone"]
     text = f"{len(running) - len(dead)} running"
     if dead:
         text += f"; {len(dead)} left behind by a driver that is gone: {', '.join(dead[:5])}"

@@ -65,13 +65,13 @@ def _with_json(path: str, words: list[str]) -> int:
 
 
 def _summary(facts: dict[str, Any]) -> Any:
-    from headrace.frontends.metaflow.client.providers import chosen_project
+    from headrace.frontends.metaflow.client.providers import chosen_scope
     from headrace.services.describe import steps_of
     from headrace.services.names import find_run
     from headrace.services.summary import summarize
 
-    project = chosen_project()
-    run = find_run(project.metadata, project.name, f"{facts['flow_name']}/{facts['run_id']}")
-    steps = steps_of(project.metadata, run, time.time())
+    scope = chosen_scope()
+    run = find_run(scope.metadata, scope.project, f"{facts['flow_name']}/{facts['run_id']}")
+    steps = steps_of(scope.metadata, run, time.time())
     counts = {one.step: one.counts for one in steps}
-    return summarize(project.metadata, run, counts, sum(one.reused or 0 for one in steps))
+    return summarize(scope.metadata, run, counts, sum(one.reused or 0 for one in steps))

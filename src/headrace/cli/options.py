@@ -10,12 +10,12 @@ import click
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
-    from headrace.wiring import Project
+    from headrace.wiring import Scope
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-def open_existing() -> Project:
+def open_existing() -> Scope:
     """The project here, for reading: a place without runs is left as it is.
 
     Raises:
@@ -23,7 +23,7 @@ def open_existing() -> Project:
     """
     from headrace import wiring
 
-    return wiring.existing_project()
+    return wiring.existing_scope()
 
 
 def as_json(command: F) -> F:
@@ -57,8 +57,8 @@ def complete_flow(ctx: click.Context, param: click.Parameter, incomplete: str) -
     from headrace.model.errors import HeadraceError
 
     try:
-        project = open_existing()
-        return [flow for flow, _, _ in project.metadata.flows(project.name) if flow.startswith(incomplete)]
+        scope = open_existing()
+        return [flow for flow, _, _ in scope.metadata.flows(scope.project) if flow.startswith(incomplete)]
     except HeadraceError:
         return []
 
@@ -73,20 +73,20 @@ def complete_state(ctx: click.Context, param: click.Parameter, incomplete: str) 
 def _complete(incomplete: str, parts: bool) -> list[tuple[str, str]]:
     from headrace.stores.metadata.protocol import RunFilter
 
-    project = open_existing()
-    metadata = project.metadata
+    scope = open_existing()
+    metadata = scope.metadata
     pieces = incomplete.split("/")
     if len(pieces) == 1:
-        flows = [flow for flow, _, _ in metadata.flows(project.name) if flow.startswith(incomplete)]
+        flows = [flow for flow, _, _ in metadata.flows(scope.project) if flow.startswith(incomplete)]
         if len(flows) != 1:
             return [(flow, "its newest run") for flow in flows]
         pieces = [flows[0], ""]
     if len(pieces) == 2:
-        runs = metadata.runs(RunFilter(project=project.name, flow=pieces[0], limit=50))
+        runs = metadata.runs(RunFilter(project=scope.project, flow=pieces[0], limit=50))
         return [(run.name, str(run.state)) for run in runs]
     if not parts or not pieces[1].isdecimal():
         return []
-    run = metadata.run(pieces[0], int(pieces[1][:18]), project.name)
+    run = metadata.run(pieces[0], int(pieces[1][:18]), scope.project)
     if run is None:
         return []
     if len(pieces) == 3:

@@ -9,14 +9,16 @@ from typing import TYPE_CHECKING, Any, overload
 import msgspec
 
 from headrace._base.sizes import format_duration
+from headrace.client.default import existing_scope
 from headrace.client.html import html_table, text_table
 from headrace.client.runs import Run
-from headrace.client.source import RunReader, Source, moment, source_here
+from headrace.client.source import RunReader, moment
 from headrace.client.views import missing
 from headrace.model.errors import NotFoundError, UsageError
 from headrace.services.query import parse_query
 from headrace.services.run_rows import RunRow, as_recorded, parse_states, rows_of
 from headrace.stores.metadata.protocol import RunFilter
+from headrace.wiring import Scope
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -52,7 +54,7 @@ def runs(
     if limit is not None and limit < 0:
         raise UsageError(f"limit is {limit}, it cannot be negative")
     states = parse_states((status,) if isinstance(status, str) else status)
-    source = source_here()
+    source = existing_scope()
     condition = RunFilter(
         project=source.project,
         flow=str(flow) if flow is not None else None,
@@ -65,7 +67,7 @@ def runs(
 class Runs:
     """Some runs, newest first, loaded as they are looked at. Slices are ``Runs`` again, ``runs[0]`` is the newest."""
 
-    def __init__(self, source: Source, want: RunFilter, limit: int | None) -> None:
+    def __init__(self, source: Scope, want: RunFilter, limit: int | None) -> None:
         self._source = source
         self._want = want
         self._left = limit
@@ -73,7 +75,7 @@ class Runs:
         self._complete = limit == 0
 
     @classmethod
-    def _of(cls, source: Source, readers: list[RunReader]) -> Runs:
+    def _of(cls, source: Scope, readers: list[RunReader]) -> Runs:
         made = cls(source, RunFilter(), 0)
         made._loaded = readers
         return made
@@ -177,7 +179,7 @@ class Runs:
         return html_table("runs", header, rows, rest or f"{len(rows)} runs")
 
 
-def _rows(source: Source, readers: Sequence[RunReader], now: float) -> list[RunRow]:
+def _rows(source: Scope, readers: Sequence[RunReader], now: float) -> list[RunRow]:
     return rows_of(source.metadata, [reader.last_read for reader in readers], now)
 
 
@@ -189,7 +191,7 @@ class Flow:
     """
 
     def __init__(self, name: str) -> None:
-        self._source = source_here()
+        self._source = existing_scope()
         self.name = name
         names = [flow for flow, _, _ in self._source.metadata.flows(self._source.project)]
         if name not in names:

@@ -191,7 +191,8 @@ class RunFacts:
             UsageError: the value is not of plain data.
         """
         try:
-            send_answer(self._reader.metadata, self._reader.record(fresh=True), name, value, time.time())
+            record, actor = self._reader.record(fresh=True), self._reader.source.actor
+            send_answer(self._reader.metadata, record, name, value, actor, time.time())
         except (TypeError, ValueError, OverflowError) as error:
             raise UsageError(f"{value!r} cannot be an answer: {error}; use numbers, texts, lists and dicts") from None
 
@@ -202,7 +203,8 @@ class RunFacts:
             UsageError: it is over.
             TimeoutError: it has not ended yet; it has been told to.
         """
-        run = request_cancel(self._reader.metadata, self._reader.record(fresh=True), time.time())
+        record, actor = self._reader.record(fresh=True), self._reader.source.actor
+        run = request_cancel(self._reader.metadata, record, actor, time.time())
         over = wait_until_over(self._reader.metadata, run, float("inf") if timeout is None else timeout)
         if over.state is RunState.RUNNING:
             raise TimeoutError(f"run {self.name} has not ended after {timeout:g} s; it has been told to")

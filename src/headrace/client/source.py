@@ -1,14 +1,13 @@
-"""Where the client reads: the stores of a project, and a run's record as it stands at the moment."""
+"""A run's record as it stands at the moment, read in a scope."""
 
 from __future__ import annotations
 
-import os
 import time
 from datetime import datetime
 
 import msgspec
 
-from headrace import wiring
+from headrace.client.default import existing_scope
 from headrace.model.errors import NotFoundError
 from headrace.model.records import ArtifactRecord, RunDetails, RunRecord
 from headrace.model.states import RunState
@@ -17,57 +16,16 @@ from headrace.services.names import find_run
 from headrace.services.run_rows import state_of
 from headrace.stores.artifacts.protocol import ArtifactStore
 from headrace.stores.metadata.protocol import MetadataStore
+from headrace.wiring import Scope
 
 #: The record of a run that is over is asked for again when it is older than this: a resume may change it.
 _FRESH = 0.02
 
 
-class Source:
-    """The stores of one project; a forked child opens its own."""
-
-    def __init__(self, project: wiring.Project) -> None:
-        self._project = project
-        self._pid = os.getpid()
-
-    def _opened(self) -> wiring.Project:
-        if self._pid != os.getpid():
-            self._project, self._pid = wiring.Project(self._project.settings), os.getpid()
-        return self._project
-
-    @property
-    def metadata(self) -> MetadataStore:
-        """Runs, tasks and all about them."""
-        return self._opened().metadata
-
-    @property
-    def artifacts(self) -> ArtifactStore:
-        """The bytes of objects."""
-        return self._opened().artifacts
-
-    @property
-    def project(self) -> str:
-        """The project's name."""
-        return self._project.name
-
-    @property
-    def settings(self) -> wiring.Settings:
-        """Where it all is: enough for another process to open the same."""
-        return self._project.settings
-
-
-def source_here() -> Source:
-    """The project of the working directory; a place where nothing was ever run is left as it is.
-
-    Raises:
-        NotFoundError: it is such a place.
-    """
-    return Source(wiring.existing_project())
-
-
 class RunReader:
     """One run, whose record is read again when it may have changed."""
 
-    def __init__(self, source: Source, record: RunRecord, *, complete: bool) -> None:
+    def __init__(self, source: Scope, record: RunRecord, *, complete: bool) -> None:
         self.source = source
         self.id = record.id
         self.name = record.name
@@ -124,13 +82,13 @@ class RunReader:
         return bytes(self.artifacts.get(blob))
 
 
-def open_run(name: str, source: Source | None = None) -> RunReader:
+def open_run(name: str, source: Scope | None = None) -> RunReader:
     """The run that ``train/42``, ``train`` or ``train/latest`` names.
 
     Raises:
         NotFoundError: there is none.
     """
-    source = source or source_here()
+    source = source or existing_scope()
     record = find_run(source.metadata, source.project, name.removesuffix("/latest"))
     return RunReader(source, record, complete=True)
 

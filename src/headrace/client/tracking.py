@@ -305,10 +305,9 @@ class track:
         self._file = os.path.abspath(caller) if os.path.exists(caller) else ""  # noqa: PTH100, PTH110
 
     def __enter__(self) -> Run:
-        from headrace import wiring
+        from headrace.client.default import default_scope
         from headrace.client.runs import Run
         from headrace.model.records import Param, Tag
-        from headrace.services.session import Stores
         from headrace.services.tracking import enclosing_log, logging_to, open_tracked
 
         outer = self._tracked or enclosing_log()
@@ -319,8 +318,7 @@ class track:
                 f"track({self._name!r}) inside of {where}, which is recorded already: leave it out and log to that "
                 "run, or end that one first"
             )
-        project = wiring.project()
-        tracked = open_tracked(Stores(project.metadata, project.artifacts, project.name), self._name, self._file)
+        tracked = open_tracked(default_scope().stores, self._name, self._file)
         run_id = tracked.run.id
         tracked.write(
             *[Param(run_id, name, text) for name, text in self._params.items()],

@@ -7,24 +7,18 @@ from typing import Any
 
 import msgspec
 
-from headrace._base.process import host_name
+from headrace.model.actors import Actor
 from headrace.model.errors import NotFoundError, RunBusyError, UsageError
 from headrace.model.records import RunRecord
 from headrace.model.states import RunState
 from headrace.services.describe import QuestionView, open_questions
-from headrace.services.provenance import user_name
 from headrace.services.run_rows import driver_of
 from headrace.services.session import take_lease
 from headrace.stores.metadata.protocol import MetadataStore, RunChange
 
 
-def sender() -> str:
-    """Who we are, for the other side: ``user@host``."""
-    return f"{user_name()}@{host_name()}"
-
-
-def request_cancel(metadata: MetadataStore, run: RunRecord, now: float) -> RunRecord:
-    """Ask the driver of ``run`` to stop it; where the driver is gone, record the run as cancelled.
+def request_cancel(metadata: MetadataStore, run: RunRecord, actor: Actor, now: float) -> RunRecord:
+    """Ask the driver of ``run`` to stop it, for ``actor``; where the driver is gone, record the run as cancelled.
 
     Returns the run as it is now: still running, until its driver has ended all its tasks.
 
@@ -34,7 +28,7 @@ def request_cancel(metadata: MetadataStore, run: RunRecord, now: float) -> RunRe
     if run.state is not RunState.RUNNING:
         raise UsageError(f"{run.name} is not running, it is {run.state}")
     if driver_of(metadata, run, now) != "gone":
-        metadata.send(run.id, "cancel", "", b"", sender(), now)
+        metadata.send(run.id, "cancel", "", b"", str(actor), now)
         return run
     lease = take_lease(metadata, run)
     try:
@@ -42,7 +36,7 @@ def request_cancel(metadata: MetadataStore, run: RunRecord, now: float) -> RunRe
             run_id=run.id,
             state=RunState.CANCELLED,
             finished=now,
-            error=f"cancelled by {sender()} after its driver was gone",
+            error=f"cancelled by {actor} after its driver was gone",
         )
         metadata.commit([change], msgspec.structs.replace(lease, expires=now + 10))
     finally:
@@ -60,8 +54,8 @@ def wait_until_over(metadata: MetadataStore, run: RunRecord, seconds: float) -> 
         time.sleep(0.1)
 
 
-def send_answer(metadata: MetadataStore, run: RunRecord, name: str, value: Any, now: float) -> None:
-    """Answer the question ``name`` of ``run``, which takes it now or when it is resumed.
+def send_answer(metadata: MetadataStore, run: RunRecord, name: str, value: Any, actor: Actor, now: float) -> None:
+    """Answer the question ``name`` of ``run``, for ``actor``; the run takes it now or when it is resumed.
 
     Raises:
         NotFoundError: the run does not ask that.
@@ -69,7 +63,7 @@ def send_answer(metadata: MetadataStore, run: RunRecord, name: str, value: Any, 
     questions = open_questions(metadata, run.id, now)
     if name not in {question.name for question in questions}:
         raise NotFoundError(f"{run.name} does not ask {name!r}{_asked(questions)}")
-    metadata.send(run.id, "answer", name, msgspec.msgpack.encode(value), sender(), now)
+    metadata.send(run.id, "answer", name, msgspec.msgpack.encode(value), str(actor), now)
 
 
 def _asked(questions: list[QuestionView]) -> str:

@@ -17,7 +17,7 @@ from typing import NamedTuple
 import msgspec
 from blake3 import blake3
 
-from headrace._base.process import host_name
+from headrace._base.process import host_name, user_name
 from headrace._base.redaction import redact, redact_arguments
 from headrace._base.usercode import is_user_file, module_file
 from headrace.model.records import RunDetails
@@ -246,19 +246,6 @@ def environment_digest() -> bytes:
     packages.pop("headrace", None)
     facts = (python_version(), sys.platform, os.uname().machine, sorted(packages.items()))
     return blake3(msgspec.msgpack.encode(facts)).digest()
-
-
-def user_name() -> str:
-    """Who runs this process; a number where nobody has a name."""
-    for variable in ("LOGNAME", "USER"):
-        if os.environ.get(variable):
-            return os.environ[variable]
-    import pwd
-
-    try:
-        return pwd.getpwuid(os.getuid()).pw_name
-    except KeyError:
-        return str(os.getuid())
 
 
 def _platform() -> str:

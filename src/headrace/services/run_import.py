@@ -17,7 +17,7 @@ from headrace._base.process import owner_alive, process_owner
 from headrace.model.errors import RunBusyError, StoreError
 from headrace.model.records import Lease, RunRecord
 from headrace.model.states import RunState
-from headrace.services.session import Stores
+from headrace.services.stores import Stores
 from headrace.stores.metadata.protocol import NewRun, RunChange, Write
 
 #: What the entry of a run begins with while it comes in.

@@ -39,21 +39,13 @@ from headrace.runtime import randomness
 from headrace.services import provenance
 from headrace.services.codeparts import CodeBook
 from headrace.services.driverstore import driver_store
+from headrace.services.stores import Stores
 from headrace.services.surroundings import Surroundings
 from headrace.stores import codecs
-from headrace.stores.artifacts.protocol import ArtifactStore
 from headrace.stores.metadata.protocol import MetadataStore, NewRun, RunChange, Write
 
 #: Definitions of steps that are kept to make lost outputs again.
 _VERSIONS = 1_000
-
-
-class Stores(msgspec.Struct, frozen=True):
-    """Where a session reads and writes, and which project it belongs to."""
-
-    metadata: MetadataStore
-    artifacts: ArtifactStore
-    project: str = "default"
 
 
 class NewSession(msgspec.Struct, frozen=True, kw_only=True):
@@ -253,7 +245,7 @@ def open_session(stores: Stores, executor: Executor, new: NewSession, seed: Resu
             entry=new.entry,
             created=now,
             inputs=msgspec.msgpack.encode(new.inputs),
-            user=provenance.user_name(),
+            user=stores.actor.user,
             host=host_name(),
             pid=os.getpid(),
         )
@@ -306,7 +298,7 @@ def _reopen(stores: Stores, executor: Executor, new: NewSession, resume: Resume,
         error="",
         traceback="",
         failed_task="",
-        user=provenance.user_name(),
+        user=stores.actor.user,
         host=host_name(),
         pid=os.getpid(),
     )
@@ -481,4 +473,4 @@ def _check_fits(name: str, need: Resources, have: Resources) -> None:
             )
 
 
-__all__ = ["NewSession", "Resume", "Session", "Stores", "Task", "load_recorded", "open_session", "reopen_session"]
+__all__ = ["NewSession", "Resume", "Session", "Task", "load_recorded", "open_session", "reopen_session"]

@@ -23,7 +23,8 @@ from headrace.model.records import FLOW_TASK, Lease, RunRecord
 from headrace.model.states import RunState
 from headrace.runtime.context import TrackBuffer
 from headrace.services import provenance, threads
-from headrace.services.session import Stores, lease_name
+from headrace.services.session import lease_name
+from headrace.services.stores import Stores
 from headrace.services.surroundings import Surroundings
 from headrace.stores.metadata.protocol import MetadataStore, NewRun, RunChange, Write
 
@@ -254,7 +255,7 @@ def open_tracked(stores: Stores, name: str, file: str) -> TrackedRun:
             dialect="track",
             entry=f"{file}:",
             created=now,
-            user=provenance.user_name(),
+            user=stores.actor.user,
             host=host_name(),
             pid=os.getpid(),
         )

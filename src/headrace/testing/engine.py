@@ -54,7 +54,8 @@ from headrace.model.records import ArtifactRecord, Lease, RunRecord, TaskRecord
 from headrace.model.states import TaskState
 from headrace.model.values import Packed, Preview
 from headrace.runtime.registry import HOME, register
-from headrace.services.session import Stores, load_recorded
+from headrace.services.session import load_recorded
+from headrace.services.stores import Stores
 from headrace.stores import codecs
 from headrace.stores.artifacts.memory import MemoryStore
 from headrace.stores.artifacts.protocol import ArtifactStore

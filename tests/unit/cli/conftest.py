@@ -71,7 +71,7 @@ def folder(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Itera
     monkeypatch.chdir(copy)
     yield copy
     monkeypatch.delenv("HEADRACE_MAX_PARALLEL", raising=False)
-    wiring.project().close()
+    wiring.scope_here().workspace.close()
 
 
 class Called:

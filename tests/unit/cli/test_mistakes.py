@@ -136,7 +136,7 @@ def test_damaged_exports_change_nothing(exported: Path, call: Any) -> None:
 def test_a_damaged_database_is_said_to_be(folder: Path, call: Any) -> None:
     from headrace import wiring
 
-    wiring.project().close()
+    wiring.scope_here().workspace.close()
     database = folder / ".headrace" / "metadata.db"
     for path in database.parent.glob("metadata.db-*"):
         path.unlink()

@@ -23,7 +23,7 @@ from headrace.model.records import MetricChunk, Param, RunRecord, Tag
 from headrace.model.states import RunState
 from headrace.runtime import context
 from headrace.runtime.context import AttemptContext
-from headrace.services.session import Stores
+from headrace.services.stores import Stores
 from headrace.services.tracking import RunLog, current_log, logging_to
 from headrace.stores.artifacts.memory import MemoryStore
 from headrace.stores.metadata.protocol import Write

@@ -48,7 +48,8 @@ from headrace.model.policy import Resources, Retry, StepPolicy
 from headrace.model.records import AttemptRecord, TaskId, TaskRecord
 from headrace.model.states import FINAL_TASK_STATES, AttemptState, Failure, TaskState
 from headrace.model.values import Blob, Packed, Preview
-from headrace.services.session import Stores, load_recorded
+from headrace.services.session import load_recorded
+from headrace.services.stores import Stores
 from headrace.stores.metadata.protocol import NewRun, Write
 from headrace.testing.engine import packed, usage
 from headrace.testing.metadata import MemoryMetadata

@@ -28,7 +28,7 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[MetadataS
     for name in wiring.Settings.__struct_fields__:
         monkeypatch.delenv(f"HEADRACE_{name.upper()}", raising=False)
     monkeypatch.chdir(tmp_path)
-    project = wiring.project()
+    project = wiring.scope_here()
     client.namespace(None)
     yield project.metadata
     client.default_namespace()

@@ -27,17 +27,17 @@ DAY = 86400.0
 
 
 @pytest.fixture
-def project(tmp_path: Path) -> Iterator[wiring.Project]:
-    opened = wiring.Project(wiring.Settings(home=str(tmp_path)))
+def workspace(tmp_path: Path) -> Iterator[wiring.Workspace]:
+    opened = wiring.Workspace(wiring.Settings(home=str(tmp_path)))
     yield opened
     opened.close()
 
 
-def make_run(project: wiring.Project, flow: str, state: RunState, age: float, content: bytes = b"") -> RunRecord:
+def make_run(workspace: wiring.Workspace, flow: str, state: RunState, age: float, content: bytes = b"") -> RunRecord:
     """A run that ended ``age`` seconds ago, with ``content`` as a parameter."""
     now = time.time()
-    inputs = (Input("data", codecs.pack(content * 20_000, project.artifacts)),) if content else ()
-    run = project.metadata.create_run(
+    inputs = (Input("data", codecs.pack(content * 20_000, workspace.artifacts)),) if content else ()
+    run = workspace.metadata.create_run(
         NewRun(
             project="default",
             flow=flow,
@@ -48,79 +48,79 @@ def make_run(project: wiring.Project, flow: str, state: RunState, age: float, co
         )
     )
     finished = None if state is RunState.RUNNING else now - age
-    project.metadata.commit([RunChange(run_id=run.id, state=state, finished=finished)])
+    workspace.metadata.commit([RunChange(run_id=run.id, state=state, finished=finished)])
     return run
 
 
-def make_old(project: wiring.Project) -> None:
+def make_old(workspace: wiring.Workspace) -> None:
     """Let all blobs be older than the time of grace."""
-    for path in Path(project.settings.home, "artifacts").rglob("*"):
+    for path in Path(workspace.settings.home, "artifacts").rglob("*"):
         if path.is_file():
             os.utime(path, (time.time() - 2 * garbage.GRACE,) * 2)
 
 
-def names(project: wiring.Project, policy: Policy) -> list[str]:
-    return [run.name for run in garbage.choose_runs(project.metadata, "default", policy, time.time())]
+def names(workspace: wiring.Workspace, policy: Policy) -> list[str]:
+    return [run.name for run in garbage.choose_runs(workspace.metadata, "default", policy, time.time())]
 
 
-def test_policies(project: wiring.Project) -> None:
+def test_policies(workspace: wiring.Workspace) -> None:
     for age in (40, 30, 20, 10):
-        make_run(project, "a", RunState.SUCCEEDED, age * DAY)
-    make_run(project, "b", RunState.FAILED, 25 * DAY)
-    running = make_run(project, "a", RunState.RUNNING, 50 * DAY)
-    lease = project.metadata.acquire(f"run:{running.id}", process_owner(), 10, time.time())
+        make_run(workspace, "a", RunState.SUCCEEDED, age * DAY)
+    make_run(workspace, "b", RunState.FAILED, 25 * DAY)
+    running = make_run(workspace, "a", RunState.RUNNING, 50 * DAY)
+    lease = workspace.metadata.acquire(f"run:{running.id}", process_owner(), 10, time.time())
     assert lease is not None
-    project.metadata.commit([Tag(1, "keep", "yes")])
+    workspace.metadata.commit([Tag(1, "keep", "yes")])
     assert running.name == "a/5"
-    assert names(project, Policy()) == []
-    assert names(project, Policy(older_than=15 * DAY)) == ["b/1", "a/3", "a/2", "a/1"]
-    assert names(project, Policy(older_than=15 * DAY, flow="a", without_tag="keep")) == ["a/3", "a/2"]
-    assert names(project, Policy(without_tag="keep=no", flow="a")) == ["a/4", "a/3", "a/2", "a/1"]
-    assert names(project, Policy(states=frozenset({"failed", "running"}))) == ["b/1"]
-    assert names(project, Policy(tag="keep")) == names(project, Policy(tag="keep=yes", flow="a")) == ["a/1"]
-    assert names(project, Policy(tag="keep", without_tag="keep")) == []
-    assert names(project, Policy(keep=2)) == ["a/3", "a/2", "a/1"]
-    assert names(project, Policy(keep=0)) == ["b/1", "a/4", "a/3", "a/2", "a/1"]
-    project.metadata.release(lease)
-    assert names(project, Policy(states=frozenset({CRASHED}))) == ["a/5"]
+    assert names(workspace, Policy()) == []
+    assert names(workspace, Policy(older_than=15 * DAY)) == ["b/1", "a/3", "a/2", "a/1"]
+    assert names(workspace, Policy(older_than=15 * DAY, flow="a", without_tag="keep")) == ["a/3", "a/2"]
+    assert names(workspace, Policy(without_tag="keep=no", flow="a")) == ["a/4", "a/3", "a/2", "a/1"]
+    assert names(workspace, Policy(states=frozenset({"failed", "running"}))) == ["b/1"]
+    assert names(workspace, Policy(tag="keep")) == names(workspace, Policy(tag="keep=yes", flow="a")) == ["a/1"]
+    assert names(workspace, Policy(tag="keep", without_tag="keep")) == []
+    assert names(workspace, Policy(keep=2)) == ["a/3", "a/2", "a/1"]
+    assert names(workspace, Policy(keep=0)) == ["b/1", "a/4", "a/3", "a/2", "a/1"]
+    workspace.metadata.release(lease)
+    assert names(workspace, Policy(states=frozenset({CRASHED}))) == ["a/5"]
 
 
-def test_the_plan_is_what_then_happens(project: wiring.Project) -> None:
-    gone = make_run(project, "a", RunState.SUCCEEDED, DAY, b"one")
-    make_run(project, "a", RunState.SUCCEEDED, DAY, b"both")
-    shared = make_run(project, "a", RunState.SUCCEEDED, DAY, b"both")
-    source = project.artifacts.put((b"source" * 100,))
+def test_the_plan_is_what_then_happens(workspace: wiring.Workspace) -> None:
+    gone = make_run(workspace, "a", RunState.SUCCEEDED, DAY, b"one")
+    make_run(workspace, "a", RunState.SUCCEEDED, DAY, b"both")
+    shared = make_run(workspace, "a", RunState.SUCCEEDED, DAY, b"both")
+    source = workspace.artifacts.put((b"source" * 100,))
     details = RunDetails(sources={"a.py": source})
-    project.metadata.commit([RunChange(run_id=shared.id, details=msgspec.msgpack.encode(details))])
-    project.artifacts.put((b"orphan" * 100,))
+    workspace.metadata.commit([RunChange(run_id=shared.id, details=msgspec.msgpack.encode(details))])
+    workspace.artifacts.put((b"orphan" * 100,))
     runs = [gone, shared]
-    assert garbage.plan(project.metadata, project.artifacts, runs, time.time()).bytes == 0  # all young
-    assert garbage.plan(project.metadata, project.artifacts, runs, time.time(), 0).blobs == 3
-    make_old(project)
+    assert garbage.plan(workspace.metadata, workspace.artifacts, runs, time.time()).bytes == 0  # all young
+    assert garbage.plan(workspace.metadata, workspace.artifacts, runs, time.time(), 0).blobs == 3
+    make_old(workspace)
 
-    planned = garbage.plan(project.metadata, project.artifacts, runs, time.time())
+    planned = garbage.plan(workspace.metadata, workspace.artifacts, runs, time.time())
     assert (planned.runs, planned.blobs, planned.bytes) == (["a/1", "a/3"], 3, 60_000 + 1200)
-    assert garbage.plan(project.metadata, project.artifacts, [], time.time()).blobs == 1
+    assert garbage.plan(workspace.metadata, workspace.artifacts, [], time.time()).blobs == 1
 
-    done = garbage.collect(project.metadata, project.artifacts, runs, time.time())
+    done = garbage.collect(workspace.metadata, workspace.artifacts, runs, time.time())
     assert (done.runs, done.blobs, done.bytes) == (planned.runs, planned.blobs, planned.bytes)
-    left = project.metadata.run("a", 2)
+    left = workspace.metadata.run("a", 2)
     assert left is not None
-    kept = project.metadata.run_by_id(left.id)
+    kept = workspace.metadata.run_by_id(left.id)
     assert kept is not None
-    assert codecs.unpack(kept.inputs[0].value, project.artifacts) == b"both" * 20_000
+    assert codecs.unpack(kept.inputs[0].value, workspace.artifacts) == b"both" * 20_000
 
 
-def test_an_export_brings_everything_along(project: wiring.Project, tmp_path: Path) -> None:
-    run = make_run(project, "a", RunState.FAILED, DAY, b"data")
-    source = project.artifacts.put((b"source" * 100,))
+def test_an_export_brings_everything_along(workspace: wiring.Workspace, tmp_path: Path) -> None:
+    run = make_run(workspace, "a", RunState.FAILED, DAY, b"data")
+    source = workspace.artifacts.put((b"source" * 100,))
     details = RunDetails(sources={"a.py": source})
-    project.metadata.commit([RunChange(run_id=run.id, details=msgspec.msgpack.encode(details))])
+    workspace.metadata.commit([RunChange(run_id=run.id, details=msgspec.msgpack.encode(details))])
     file = tmp_path / "a.run"
-    assert export_run(project.metadata, project.artifacts, run, file).blobs == 2
+    assert export_run(workspace.metadata, workspace.artifacts, run, file).blobs == 2
     assert [path.name for path in tmp_path.glob("*.part")] == []
 
-    other = wiring.Project(wiring.Settings(home=str(tmp_path / "other")))
+    other = wiring.Workspace(wiring.Settings(home=str(tmp_path / "other")))
     brought, blobs = import_run(other.metadata, other.artifacts, file, "default")
     assert (brought.name, brought.state, blobs) == ("a/1", RunState.FAILED, 2)
     whole = other.metadata.run_by_id(brought.id)
@@ -130,13 +130,13 @@ def test_an_export_brings_everything_along(project: wiring.Project, tmp_path: Pa
     other.close()
 
 
-def test_the_newest_resumable_run(project: wiring.Project) -> None:
-    make_run(project, "a", RunState.FAILED, DAY)
-    make_run(project, "a", RunState.SUCCEEDED, DAY)
-    assert newest_resumable(project.metadata, "default", time.time()).name == "a/1"
-    make_run(project, "a", RunState.RUNNING, DAY)  # nobody holds its lease
-    assert newest_resumable(project.metadata, "default", time.time()).name == "a/3"
-    make_run(project, "a", RunState.INTERRUPTED, DAY)
-    assert newest_resumable(project.metadata, "default", time.time()).name == "a/4"
+def test_the_newest_resumable_run(workspace: wiring.Workspace) -> None:
+    make_run(workspace, "a", RunState.FAILED, DAY)
+    make_run(workspace, "a", RunState.SUCCEEDED, DAY)
+    assert newest_resumable(workspace.metadata, "default", time.time()).name == "a/1"
+    make_run(workspace, "a", RunState.RUNNING, DAY)  # nobody holds its lease
+    assert newest_resumable(workspace.metadata, "default", time.time()).name == "a/3"
+    make_run(workspace, "a", RunState.INTERRUPTED, DAY)
+    assert newest_resumable(workspace.metadata, "default", time.time()).name == "a/4"
     with pytest.raises(NotFoundError):
-        newest_resumable(project.metadata, "other", time.time())
+        newest_resumable(workspace.metadata, "other", time.time())

@@ -26,11 +26,11 @@ def answer_command(run_name: str, question: str | None, value: str | None, json:
     from headrace.services.names import find_run
     from headrace.services.run_rows import state_of
 
-    project = open_existing()
+    scope = open_existing()
     now = time.time()
-    run = find_run(project.metadata, project.name, run_name)
+    run = find_run(scope.metadata, scope.project, run_name)
     if question is None:
-        questions = open_questions(project.metadata, run.id, now)
+        questions = open_questions(scope.metadata, run.id, now)
         if json:
             print_json(questions)
         elif not questions:
@@ -41,8 +41,8 @@ def answer_command(run_name: str, question: str | None, value: str | None, json:
         return
     if value is None:
         raise click.UsageError(f"what is the answer to {question!r}? headrace answer {run.name} {question} VALUE")
-    send_answer(project.metadata, run, question, from_text(value), now)
-    state = state_of(project.metadata, run, now)
+    send_answer(scope.metadata, run, question, from_text(value), scope.actor, now)
+    state = state_of(scope.metadata, run, now)
     if json:
         print_json({"run": run.name, "name": question, "value": from_text(value)})
     elif state == "running":

@@ -28,9 +28,9 @@ def artifacts_command(name: str, limit: int | None, json: bool) -> None:
     from headrace.services.objects import list_artifacts
 
     parsed = parse_name(name)
-    project = open_existing()
-    run = find_run(project.metadata, project.name, name)
-    found = list_artifacts(project.metadata, run, parsed)
+    scope = open_existing()
+    run = find_run(scope.metadata, scope.project, name)
+    found = list_artifacts(scope.metadata, run, parsed)
     if json:
         print_json(found)
     elif shown := [one for one in found if is_for_people(one)]:

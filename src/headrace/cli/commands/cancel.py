@@ -23,9 +23,9 @@ def cancel_command(name: str, wait: float, json: bool) -> int:
     from headrace.services.control import request_cancel, wait_until_over
     from headrace.services.names import find_run
 
-    project = open_existing()
-    run = request_cancel(project.metadata, find_run(project.metadata, project.name, name), time.time())
-    run = wait_until_over(project.metadata, run, wait)
+    scope = open_existing()
+    run = request_cancel(scope.metadata, find_run(scope.metadata, scope.project, name), scope.actor, time.time())
+    run = wait_until_over(scope.metadata, run, wait)
     if json:
         print_json({"run": run.name, "state": str(run.state)})
     elif run.state is RunState.RUNNING:

@@ -29,13 +29,13 @@ def debug_command(name: str, shell: bool, json: bool) -> int:
     from headrace.services.names import find_run, find_task, parse_name
 
     parsed = parse_name(name)
-    project = open_existing()
-    run = find_run(project.metadata, project.name, name)
+    scope = open_existing()
+    run = find_run(scope.metadata, scope.project, name)
     if not parsed.step:
         if not run.failed_task:
             raise UsageError(f"no task failed {run.name}; name one: headrace debug {run.name}/STEP/N")
         parsed = parse_name(f"{run.name}/{run.failed_task}")
-    task = find_task(project.metadata, run, parsed)
+    task = find_task(scope.metadata, run, parsed)
     if json:
         names = [one.name.lstrip("/*") for one in task.inputs]
         told = {"task": f"{run.name}/{task.id}", "step": task.step, "entry": run.entry, "inputs": names}
@@ -45,7 +45,7 @@ def debug_command(name: str, shell: bool, json: bool) -> int:
         click.echo(debugging.describe(run, task, shell=shell))
         click.echo("headrace: debug needs a terminal", err=True)
         return 2
-    entered = debugging.enter(project.metadata, project.artifacts, run, task)
+    entered = debugging.enter(scope.metadata, scope.artifacts, run, task)
     if shell:
         debugging.open_prompt(entered, f"{run.name}/{task.id}")
         return 0

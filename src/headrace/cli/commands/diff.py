@@ -36,15 +36,15 @@ def diff_command(left: str, right: str, code: bool, json: bool) -> None:
             raise UsageError(
                 f"diff compares runs; {name!r} is a part of one. To compare tasks: headrace explain {name}"
             )
-    project = open_existing()
-    runs = [find_run(project.metadata, project.name, name) for name in (left, right)]
-    view = compare_runs(project.metadata, *runs)
+    scope = open_existing()
+    runs = [find_run(scope.metadata, scope.project, name) for name in (left, right)]
+    view = compare_runs(scope.metadata, *runs)
     if json:
         print_json(view)
         return
     _print(view, has_results=any(run.dialect == "native" for run in runs))
     if code:
-        _print_code(source_diff(project.artifacts, *runs))
+        _print_code(source_diff(scope.artifacts, *runs))
 
 
 def _print(view: RunDiff, *, has_results: bool) -> None:

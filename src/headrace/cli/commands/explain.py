@@ -31,14 +31,14 @@ def explain_command(name: str, other: str | None, json: bool) -> None:
     from headrace.services.explain import explain_task
     from headrace.services.names import find_run, find_task, parse_name
 
-    project = open_existing()
-    metadata = project.metadata
+    scope = open_existing()
+    metadata = scope.metadata
     pairs = []
     for one in (name, other):
         if one is not None:
-            run = find_run(metadata, project.name, one)
+            run = find_run(metadata, scope.project, one)
             pairs.append((run, find_task(metadata, run, parse_name(one))))
-    view = explain_task(metadata, project.artifacts, *pairs[0], pairs[1] if len(pairs) > 1 else None)
+    view = explain_task(metadata, scope.artifacts, *pairs[0], pairs[1] if len(pairs) > 1 else None)
     if json:
         print_json(view)
     else:

@@ -64,11 +64,11 @@ def gc_command(
     policy = garbage.Policy(
         older_than=age, keep=keep, flow=flow, tag=tag, without_tag=without_tag, states=parse_states(states)
     )
-    project = open_existing()
+    scope = open_existing()
     now = time.time()
-    runs = garbage.choose_runs(project.metadata, project.name, policy, now)
+    runs = garbage.choose_runs(scope.metadata, scope.project, policy, now)
     act = garbage.collect if delete else garbage.plan
-    done = act(project.metadata, project.artifacts, runs, now, spare)
+    done = act(scope.workspace.metadata, scope.artifacts, runs, now, spare)
     if json:
         print_json(done)
         return

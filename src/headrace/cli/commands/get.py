@@ -30,13 +30,13 @@ def get_command(name: str, output: Path | None, force: bool, json: bool) -> None
     from headrace.services.objects import find_artifact, load_artifact
 
     parsed = parse_name(name)
-    project = open_existing()
-    run = find_run(project.metadata, project.name, name)
-    record = find_artifact(project.metadata, run, parsed)
+    scope = open_existing()
+    run = find_run(scope.metadata, scope.project, name)
+    record = find_artifact(scope.metadata, run, parsed)
     if json:
         print_json(view_artifact(run, record))
         return
-    value = load_artifact(record, project.artifacts, run)
+    value = load_artifact(record, scope.artifacts, run)
     if output is None:
         show_object(value)
         return

@@ -40,17 +40,17 @@ def logs_command(
     if only_out and only_err:
         only_out = only_err = False
     parsed = parse_name(name)
-    project = open_existing()
-    run = find_run(project.metadata, project.name, name)
+    scope = open_existing()
+    run = find_run(scope.metadata, scope.project, name)
     task: TaskId | None = None
     if parsed.step and parsed.task is not None:
-        task = find_task(project.metadata, run, parsed).id
+        task = find_task(scope.metadata, run, parsed).id
     elif parsed.step and not follow:  # which waits for what a live run may come to
-        find_step(project.metadata, run, parsed.step, limit=1)
+        find_step(scope.metadata, run, parsed.step, limit=1)
     stream = "out" if only_out else "err" if only_err else ""
     want = LogFilter(task=task, step=parsed.step, attempt=attempt, stream=stream)
     printer = _Json(run) if json else _Lines(run, prefix=task is None, timestamps=timestamps)
-    chunks = follow_logs(project.metadata, run, want) if follow else [read_logs(project.metadata, run, want)]
+    chunks = follow_logs(scope.metadata, run, want) if follow else [read_logs(scope.metadata, run, want)]
     for batch in chunks:
         printer.write(batch)
         sys.stdout.flush()

@@ -50,11 +50,11 @@ def resume_command(context: click.Context, arguments: tuple[str, ...]) -> int:
     from headrace.services.names import find_run
     from headrace.services.resumable import newest_resumable
 
-    project = open_existing()
+    scope = open_existing()
     if name:
-        run = find_run(project.metadata, project.name, name)
+        run = find_run(scope.metadata, scope.project, name)
     else:
-        run = newest_resumable(project.metadata, project.name, time.time())
+        run = newest_resumable(scope.metadata, scope.project, time.time())
     return _resume(run, rest)
 
 

@@ -28,11 +28,11 @@ def rm_command(names: tuple[str, ...], yes: bool, json: bool) -> None:
         parsed = parse_name(name)
         if parsed.number is None or parsed.step:
             raise UsageError(f"{name!r}: rm wants the full name of a run, such as train/42")
-    project = open_existing()
+    scope = open_existing()
     now = time.time()
-    runs = {run.id: run for run in (find_run(project.metadata, project.name, name) for name in names)}
+    runs = {run.id: run for run in (find_run(scope.metadata, scope.project, name) for name in names)}
     for run in runs.values():
-        check_removable(project.metadata, run, now)
+        check_removable(scope.metadata, run, now)
     listed = ", ".join(run.name for run in runs.values())
     if not yes:
         if not sys.stdin.isatty():
@@ -40,7 +40,7 @@ def rm_command(names: tuple[str, ...], yes: bool, json: bool) -> None:
         if not click.confirm(f"Remove {listed}?"):
             raise click.exceptions.Abort
     for run in runs.values():
-        project.metadata.delete_run(run.id)
+        scope.metadata.delete_run(run.id)
     if json:
         print_json({"removed": [run.name for run in runs.values()]})
     else:

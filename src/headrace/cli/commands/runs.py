@@ -72,17 +72,17 @@ def runs_command(
 
         conditions = tuple(condition for one in where for condition in parse_query(one))
     try:
-        project = open_existing()
+        scope = open_existing()
     except NotFoundError as error:
         if json:
             print_json([])
         else:
             click.echo(str(error), err=True)
         return
-    want = RunFilter(project=project.name, flow=flow, tags=tags, where=conditions, limit=limit + 1 if limit else None)
+    want = RunFilter(project=scope.project, flow=flow, tags=tags, where=conditions, limit=limit + 1 if limit else None)
     now = time.time()
-    found = project.metadata.runs(as_recorded(project.metadata, want, wanted, now))
-    rows = rows_of(project.metadata, found, now)
+    found = scope.metadata.runs(as_recorded(scope.metadata, want, wanted, now))
+    rows = rows_of(scope.metadata, found, now)
     more = bool(limit) and len(rows) > limit
     rows = rows[:limit] if limit else rows
     if json:
@@ -93,7 +93,7 @@ def runs_command(
         return
     print_table(_COLUMNS, [_cells(row) for row in rows])
     if more:
-        total = sum(count for _, count, _ in project.metadata.flows(project.name))
+        total = sum(count for _, count, _ in scope.metadata.flows(scope.project))
         click.echo(f"... and older ones ({total} runs in this project); --limit 0 shows all.", err=True)
 
 

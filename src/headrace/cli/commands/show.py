@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from headrace.model.records import RunRecord
     from headrace.services.describe import ArtifactView, MetricView, RunView, StepView
     from headrace.services.tasks import TaskRow, TaskView
-    from headrace.wiring import Project
+    from headrace.wiring import Scope
 
 _FEW = 20
 #: Tasks of a step on one page.
@@ -60,9 +60,9 @@ def show_command(name: str, states: tuple[str, ...], after: int, limit: int | No
     from headrace.services.tasks import describe_task
 
     parsed = parse_name(name)
-    project = open_existing()
-    metadata = project.metadata
-    run = find_run(metadata, project.name, name)
+    scope = open_existing()
+    metadata = scope.metadata
+    run = find_run(metadata, scope.project, name)
     if (states or after or limit is not None) and (not parsed.step or parsed.task is not None):
         raise UsageError(f"--state, --after and --limit are for the tasks of a step: headrace show {run.name}/STEP")
     if not parsed.step:
@@ -70,9 +70,9 @@ def show_command(name: str, states: tuple[str, ...], after: int, limit: int | No
         print_json(view) if json else _print_run(view)
     elif parsed.task is None:
         page = _Page(_known_states(states), after, (0 if json else _PAGE) if limit is None else limit)
-        _show_step(project, run, parsed.step, page, json=json)
+        _show_step(scope, run, parsed.step, page, json=json)
     else:
-        task = describe_task(metadata, project.artifacts, run, find_task(metadata, run, parsed))
+        task = describe_task(metadata, scope.artifacts, run, find_task(metadata, run, parsed))
         print_json(task) if json else _print_task(task, run.entry)
 
 
@@ -238,12 +238,12 @@ def _known_states(states: tuple[str, ...]) -> tuple[str, ...]:
     return states
 
 
-def _show_step(project: Project, run: RunRecord, step: str, page: _Page, *, json: bool) -> None:
+def _show_step(scope: Scope, run: RunRecord, step: str, page: _Page, *, json: bool) -> None:
     from headrace.services.names import find_step
     from headrace.services.tasks import task_rows
 
     limit = page.limit + 1 if page.limit else 0  # one more tells whether there are more
-    found = find_step(project.metadata, run, step, states=page.states, after=page.after, limit=limit)
+    found = find_step(scope.metadata, run, step, states=page.states, after=page.after, limit=limit)
     more = bool(page.limit) and len(found) > page.limit
     rows = task_rows(run, found[: page.limit] if more else found)
     if json:
@@ -254,7 +254,7 @@ def _show_step(project: Project, run: RunRecord, step: str, page: _Page, *, json
         return
     _print_rows(rows)
     if more:
-        counts = {one.state: one.count for one in project.metadata.step_counts(run.id) if one.step == step}
+        counts = {one.state: one.count for one in scope.metadata.step_counts(run.id) if one.step == step}
         listed = ", ".join(f"{count:,} {state}" for state, count in counts.items())
         again = f"headrace show {run.name}/{step}" + "".join(f" --state {state}" for state in page.states)
         click.echo(

@@ -30,9 +30,9 @@ def export_command(name: str, file: Path, force: bool, json: bool) -> None:
     from headrace.services.archive import export_run
     from headrace.services.names import find_run
 
-    project = open_existing()
-    run = find_run(project.metadata, project.name, name)
-    done = export_run(project.metadata, project.artifacts, run, file, overwrite=force)
+    scope = open_existing()
+    run = find_run(scope.metadata, scope.project, name)
+    done = export_run(scope.metadata, scope.artifacts, run, file, overwrite=force)
     if json:
         print_json(done)
     else:
@@ -88,8 +88,8 @@ def file_command(file: Path, json: bool) -> None:
         raise UsageError(f"{file} is a folder; if it is a store of Metaflow: headrace import metaflow {file}")
     if not file.is_file():
         raise UsageError(f"no such file: {file}")
-    project = wiring.project()
-    run, blobs = import_run(project.metadata, project.artifacts, file, project.name)
+    scope = wiring.scope_here()
+    run, blobs = import_run(scope.metadata, scope.artifacts, file, scope.project)
     done = Archived(run=run.name, file=str(file), blobs=blobs, bytes=file.stat().st_size)
     if json:
         print_json(done)
@@ -121,10 +121,10 @@ def metaflow_command(path: Path, flow: str | None, dry_run: bool, no_unpickle: b
     from headrace import wiring
     from headrace.cli.progress_bar import progress_bar
     from headrace.frontends.metaflow.importing.runs import Options, import_store
-    from headrace.services.session import Stores
+    from headrace.services.stores import Stores
 
-    project = wiring.project()
-    stores = Stores(project.metadata, project.artifacts, project.name)
+    scope = wiring.scope_here()
+    stores = Stores(scope.metadata, scope.artifacts, scope.project)
     options = Options(flow=flow, trusted=not no_unpickle, dry_run=dry_run)
     with progress_bar(f"Importing {path}") as progress:
         done = import_store(path, stores, options, progress)

@@ -13,7 +13,7 @@ def user_name() -> str:
     for user in (setting("USER"), *(os.environ.get(name) for name in ("SUDO_USER", "USERNAME", "USER"))):
         if user and user != "root":
             return str(user)
-    from headrace.services.provenance import user_name as system_user
+    from headrace._base.process import user_name as system_user
 
     user = system_user()
     if not user:

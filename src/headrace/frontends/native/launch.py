@@ -16,6 +16,7 @@ from headrace._base.frames import is_asyncio, is_ours
 from headrace._base.process import claim_standard_descriptors
 from headrace._base.redaction import looks_secret, redact
 from headrace._base.sizes import parse_duration
+from headrace.client.default import default_scope
 from headrace.frontends.native.futures import results_of
 from headrace.frontends.native.load import canonical_main
 from headrace.frontends.native.options import Runnable
@@ -44,9 +45,11 @@ from headrace.runtime.secrets import Secret, hide, known_to_run
 from headrace.services.current import inside
 from headrace.services.flowlog import FlowOutput
 from headrace.services.interrupts import Interruptible
-from headrace.services.session import NewSession, Resume, Session, Stores, open_session, reopen_session
+from headrace.services.session import NewSession, Resume, Session, open_session, reopen_session
+from headrace.services.stores import Stores
 from headrace.services.tracking import RunLog, logging_to
 from headrace.stores import codecs
+from headrace.wiring import Scope
 
 #: Called with each session that this process begins; the command line shows its progress.
 observers: list[Callable[[Session], None]] = []
@@ -63,6 +66,7 @@ class Ended(NamedTuple):
 class Launch(msgspec.Struct, frozen=True, kw_only=True):
     """How to run, where it differs from what flow and settings say."""
 
+    scope: Scope | None = None  # where to run; default: what the process's surroundings say
     resume: Resume | None = None
     max_parallel: int = 0
     use_cache: bool = True
@@ -135,33 +139,29 @@ async def run_flow_async(flow: Runnable, values: dict[str, Any]) -> Any:
 
 
 def _open(flow: Runnable, values: dict[str, Any], how: Launch) -> Session:
-    from headrace import wiring
-
     if reading.active:
         raise UsageError(
             f"flow {flow.name!r} was called while its file was imported, by a worker or to read a stored object whose "
             'class is in it; put the call under: if __name__ == "__main__":'
         )
     canonical_main()
-    project = wiring.project()
-    stores = Stores(project.metadata, project.artifacts, project.name)
+    scope = how.scope or default_scope()
+    stores, settings = scope.stores, scope.settings
     new = NewSession(
         flow=flow.name,
         entry=entry_of(flow),
         inputs=tuple(_input(name, value, stores) for name, value in values.items()),
         params=tuple((name, redact(to_text(value))) for name, value in values.items()),
         tags=(*(tag.partition("=")[::2] for tag in flow.settings.tags), *how.tags),
-        max_parallel=1
-        if how.debug
-        else how.max_parallel or flow.settings.max_parallel or project.settings.max_parallel,
-        cleanup=parse_duration(project.settings.cleanup if flow.settings.cleanup is None else flow.settings.cleanup),
+        max_parallel=1 if how.debug else how.max_parallel or flow.settings.max_parallel or settings.max_parallel,
+        cleanup=parse_duration(settings.cleanup if flow.settings.cleanup is None else flow.settings.cleanup),
         use_cache=how.use_cache,
         keep_going=how.keep_going or flow.settings.keep_going,
         seed=chosen_seed(_given_seed(flow, how)),
     )
     module = sys.modules.get(flow.__module__)
     preload = (flow.__module__,) if getattr(module, "__file__", None) and flow.__module__ != "__main__" else ()
-    executor = project.executor(preload, debug=how.debug, entry=new.entry)
+    executor = scope.workspace.executor(preload, debug=how.debug, entry=new.entry)
     if how.resume is not None:
         session = reopen_session(stores, executor, new, how.resume)
     else:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from headrace.client.default import default_scope
 from headrace.frontends.native.flows import Flow
 from headrace.frontends.native.launch import Ended, Launch, run_flow
 from headrace.frontends.native.load import load_flow
@@ -66,15 +67,16 @@ def resume_run(
         ParameterError: a changed parameter does not fit.
         RunBusyError: somebody is driving the run.
     """
-    from headrace import wiring
-
     flow = flow_of(record)
     specs = parameter_specs(flow.__wrapped__)
     known = {spec.name for spec in specs}
-    before = parameters_of(record, wiring.project().artifacts)
+    how = how or Launch()
+    scope = how.scope or default_scope()
+    before = parameters_of(record, scope.artifacts)
     values = {name: value for name, value in before.items() if name in known}
     values = {**values, **bind_values(specs, {**values, **(changes or {})})}
-    how = msgspec.structs.replace(how or Launch(), resume=Resume(run=record, again=again, reuse_changed=reuse_changed))
+    resume = Resume(run=record, again=again, reuse_changed=reuse_changed)
+    how = msgspec.structs.replace(how, scope=scope, resume=resume)
     return run_flow(flow, values, how, reraise=reraise)
 
 

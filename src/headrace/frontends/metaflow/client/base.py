@@ -8,8 +8,8 @@ from datetime import datetime
 from typing import Any, Self
 
 from headrace._base.lazy import lazy
-from headrace.client.source import RunReader, Source
-from headrace.frontends.metaflow.client.providers import chosen_project, settings_here, spin_settings
+from headrace.client.source import RunReader
+from headrace.frontends.metaflow.client.providers import chosen_scope, settings_here, spin_settings
 from headrace.frontends.metaflow.client.tags import RunTags, tags_of
 from headrace.frontends.metaflow.current import NAMESPACE, SPUN_FACT, choices, facts
 from headrace.frontends.metaflow.exceptions import (
@@ -22,7 +22,7 @@ from headrace.frontends.metaflow.taskids import run_number, task_number
 from headrace.model.errors import NotFoundError
 from headrace.model.records import RunRecord, TaskId
 from headrace.model.states import FINAL_TASK_STATES, RunState
-from headrace.wiring import Settings, project_at
+from headrace.wiring import Scope, Settings, scope_at
 
 #: How long a task waits for its own row, in seconds.
 _PATIENCE = 3.0
@@ -45,13 +45,13 @@ def namespace(ns: str | None) -> str | None:
     return ns
 
 
-def open_source() -> Source:
+def open_source() -> Scope:
     """The stores that ``metadata`` chose, else those of the working directory.
 
     Raises:
         NotFoundError: nothing was ever run here.
     """
-    return Source(chosen_project())
+    return chosen_scope()
 
 
 def not_looked_for(kind: type[MetaflowObject], pathspec: str) -> Any:
@@ -64,7 +64,7 @@ def not_looked_for(kind: type[MetaflowObject], pathspec: str) -> Any:
 def found_elsewhere(kind: type[MetaflowObject], pathspec: str, settings: Settings) -> Any:
     """An object of the Client API that is read, with all that it leads to, where ``settings`` say."""
     found = not_looked_for(kind, pathspec)
-    found._source = Source(project_at(settings))
+    found._source = scope_at(settings)
     return found
 
 
@@ -136,12 +136,12 @@ class MetaflowObject:
         """
         self = cls.__new__(cls)
         self._set(pathspec, attempt, ns)
-        self._source = Source(project_at(settings))
+        self._source = scope_at(settings)
         self._open()
         return self
 
     @lazy
-    def _source(self) -> Source:
+    def _source(self) -> Scope:
         try:
             return open_source()
         except NotFoundError:
@@ -243,7 +243,7 @@ def _checked_attempt(parts: int, attempt: Any) -> int | None:
     return number
 
 
-def _is_own(source: Source, run: RunRecord) -> bool:
+def _is_own(source: Scope, run: RunRecord) -> bool:
     """Whether the calling code is a task of the run; one of the same name may be elsewhere."""
     if not facts().get("pathspec", "").startswith(f"{run.name}/"):
         return False
@@ -254,7 +254,7 @@ def _is_own(source: Source, run: RunRecord) -> bool:
 class FoundRun(RunReader):
     """A run that was there when it was looked for."""
 
-    def __init__(self, source: Source, record: RunRecord) -> None:
+    def __init__(self, source: Scope, record: RunRecord) -> None:
         super().__init__(source, record, complete=False)
         self._memory: tuple[int, dict[Any, Any]] = (0, {})
         self._is_own = _is_own(source, record)

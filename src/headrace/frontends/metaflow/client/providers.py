@@ -14,7 +14,7 @@ from headrace import wiring
 from headrace.frontends.metaflow.current import choices
 from headrace.frontends.metaflow.exceptions import NotSupportedException
 from headrace.frontends.metaflow.settings import setting
-from headrace.wiring import Project, Settings
+from headrace.wiring import Scope, Settings
 
 #: Spun tasks are runs of a project of their own, named so after that of the flow's runs.
 SPIN = ".spin"
@@ -34,14 +34,14 @@ def chosen_settings() -> Settings:
     return settings_here() if chosen is None else chosen
 
 
-def chosen_project() -> Project:
+def chosen_scope() -> Scope:
     """The stores that the Client API reads.
 
     Raises:
         NotFoundError: nothing was ever run here.
     """
     chosen = choices().get(_CHOICE)
-    return wiring.existing_project(settings_here()) if chosen is None else wiring.project_at(chosen)
+    return wiring.existing_scope(settings_here()) if chosen is None else wiring.scope_at(chosen)
 
 
 def settings_here(environ: Mapping[str, str] | None = None, start: Path | None = None) -> Settings:

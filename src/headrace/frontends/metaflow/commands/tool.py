@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from headrace.frontends.metaflow.client.providers import chosen_project
+from headrace.frontends.metaflow.client.providers import chosen_scope
 from headrace.frontends.metaflow.client.runs import Metaflow, Run, namespace
 from headrace.frontends.metaflow.exceptions import CommandException, MetaflowException
 from headrace.frontends.metaflow.settings import config_file, read_config
@@ -53,7 +53,7 @@ def tool() -> None:
 def status() -> None:
     """Display the flows of the current folder."""
     namespace(None)
-    click.echo(f"Runs are kept in {chosen_project().settings.home}\n\nAvailable flows:")
+    click.echo(f"Runs are kept in {chosen_scope().settings.home}\n\nAvailable flows:")
     for flow in Metaflow():
         click.echo(f"* {flow}")
 

@@ -31,7 +31,7 @@ from headrace.frontends.metaflow.importing.walk import Found, Walk
 from headrace.model.records import Input, Param, RunDetails, RunRecord, Tag
 from headrace.model.states import RunState
 from headrace.services.run_import import Adoption, is_partial
-from headrace.services.session import Stores
+from headrace.services.stores import Stores
 from headrace.stores.metadata.protocol import NewRun, RunChange, Write
 
 #: A commit holds about so many rows, or so many bytes of logs.

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from headrace._base.usercode import is_user_file, module_file
+from headrace.client.default import default_scope
 from headrace.engine.workers import LogRules
 from headrace.frontends.metaflow.authoring.configs import ConfigValue, unwrap
 from headrace.frontends.metaflow.authoring.decorators import flow_decorators
@@ -40,7 +41,8 @@ from headrace.model.states import RunState
 from headrace.model.values import Packed
 from headrace.services.interrupts import Interruptible
 from headrace.services.mainmodule import canonical_main
-from headrace.services.session import NewSession, Resume, Session, Stores, open_session, reopen_session
+from headrace.services.session import NewSession, Resume, Session, open_session, reopen_session
+from headrace.services.stores import Stores
 from headrace.stores import codecs
 
 _CUT = "[TRUNCATED - MAXIMUM LOG FILE SIZE REACHED]"
@@ -115,17 +117,17 @@ def launch(cls: Any, values: dict[str, Any], options: RunOptions) -> RunRecord:
     Raises:
         MetaflowException: it cannot be started, or failed; KeyboardInterrupt: it was stopped.
     """
-    from headrace import wiring
-
     tags = tuple(check_tags(list(options.tags)))
     check_count(len(tags))
     canonical_main()
     attach_dynamic(cls, options.decorators)
     graph = graph_of(cls)
-    project = wiring.project()
-    stores = Stores(project.metadata, project.artifacts, project.name)
+    scope = default_scope()
+    stores = scope.stores
     base = pack_base(cls, values, stores)
-    executor = project.executor(module_of(cls), debug=options.debug, entry=entry_of(cls), imports=imports_of(cls))
+    executor = scope.workspace.executor(
+        module_of(cls), debug=options.debug, entry=entry_of(cls), imports=imports_of(cls)
+    )
     workers = 1 if options.debug else max(1, options.max_workers)
     facts = run_facts(cls, options, tags)
     ground = Ground(executor.capacity, workers, options.cache, called=pack_call(cls, stores), warm=options.warm)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from headrace.client.default import default_scope, existing_scope
 from headrace.frontends.metaflow.authoring.configs import wrap
 from headrace.frontends.metaflow.client.tags import RESUMED
 from headrace.frontends.metaflow.exceptions import CommandException, MetaflowException
@@ -20,22 +21,20 @@ def origin_of(cls: Any, run_id: str | None) -> RunRecord:
     Raises:
         CommandException: there is none.
     """
-    from headrace import wiring
-
     try:
-        project = wiring.existing_project()
+        scope = existing_scope()
     except NotFoundError as error:
         raise CommandException(f"There is nothing to resume: {error}") from None
-    metadata, flow = project.metadata, cls.__name__
+    metadata, flow = scope.metadata, cls.__name__
     if run_id is not None:
         number = run_number(run_id)
-        found = metadata.run(flow, number, project.name) if number is not None else None
+        found = metadata.run(flow, number, scope.project) if number is not None else None
         if found is None:
             raise MetaflowException(
                 f"Could not find the run *{run_id}* of flow *{flow}* to resume. See `headrace runs --flow {flow}`."
             )
         return metadata.run_by_id(found.id) or found
-    runs = metadata.runs(RunFilter(project=project.name, flow=flow, limit=100))
+    runs = metadata.runs(RunFilter(project=scope.project, flow=flow, limit=100))
     resumed = {tag.run_id for tag in metadata.tags([run.id for run in runs]) if tag.name == RESUMED}
     for run in runs:
         if run.id not in resumed:
@@ -59,17 +58,13 @@ def check_resume(run_id: str | None, reentrant: bool, identifier: str | None) ->
 
 def values_of(cls: Any, origin: RunRecord) -> dict[str, Any]:
     """The parameters of a run, by attribute; those that it did not know are left out."""
-    from headrace import wiring
-
-    store = wiring.project().artifacts
+    store = default_scope().artifacts
     known = cls._parameters()
     return {one.name: codecs.unpack(one.value, store) for one in origin.inputs if one.name in known}
 
 
 def configs_of(cls: Any, origin: RunRecord) -> dict[str, Any]:
     """The configs of a run, by attribute."""
-    from headrace import wiring
-
-    store = wiring.project().artifacts
+    store = default_scope().artifacts
     known = cls._configs()
     return {one.name: wrap(codecs.unpack(one.value, store)) for one in origin.inputs if one.name in known}

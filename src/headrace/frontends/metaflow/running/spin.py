@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from headrace.client.default import default_scope
 from headrace.engine.tasks import PendingInput, Task
 from headrace.engine.workers import LogRules
 from headrace.frontends.metaflow.authoring.decorators import FLOW_DEFAULTS, flow_decorators, keep_only
@@ -50,7 +51,8 @@ from headrace.model.states import RunState
 from headrace.model.values import Packed
 from headrace.services.interrupts import Interruptible
 from headrace.services.mainmodule import canonical_main
-from headrace.services.session import NewSession, Session, Stores, open_session
+from headrace.services.session import NewSession, Session, open_session
+from headrace.services.stores import Stores
 from headrace.stores import codecs
 
 #: Decorators that have an effect on a spun step.
@@ -235,17 +237,15 @@ def spin(cls: Any, step: str, origin: Any, options: SpinOptions) -> None:
     Raises:
         MetaflowException: it cannot be started; StepFailed: it failed; KeyboardInterrupt: it was stopped.
     """
-    from headrace import wiring
-
     canonical_main()
     only = () if options.skip_decorators else ALLOWED
     keep_only(cls, only)
-    project = wiring.project()
-    stores = Stores(project.metadata, project.artifacts, spin_settings(project.settings).project)
+    scope = default_scope()
+    stores = scope.of(spin_settings(scope.settings).project).stores
     given = read_artifacts(options.artifacts_module) if options.artifacts_module else {}
     base = _base(cls, origin, stores)
     pending = _inputs(origin, base, given, stores)
-    executor = project.executor(module_of(cls))
+    executor = scope.workspace.executor(module_of(cls))
     facts = {
         **run_facts(cls, RunOptions(project={} if options.skip_decorators else options.project), ()),
         SPUN_FACT: True,
