@@ -28,11 +28,11 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[MetadataS
     for name in wiring.Settings.__struct_fields__:
         monkeypatch.delenv(f"HEADRACE_{name.upper()}", raising=False)
     monkeypatch.chdir(tmp_path)
-    project = wiring.scope_here()
+    scope = wiring.scope_here()
     client.namespace(None)
-    yield project.metadata
+    yield scope.metadata
     client.default_namespace()
-    project.close()
+    scope.workspace.close()
 
 
 def numbers(runs: Iterator[client.Run]) -> list[int]:
