@@ -349,3 +349,46 @@ def test_copies_have_the_digest_of_the_original(store: LocalStore, value: Any) -
 def test_values_have_one_digest_exactly_when_they_are_the_same(store: LocalStore, left: Any, right: Any) -> None:
     for make in (lambda value: (value,), lambda value: [value, value], lambda value: Slots(value, value)):
         assert (pack(make(left), store).digest == pack(make(right), store).digest) == same(left, right)
+
+
+class _Counted:
+    """Counts how often it was reduced."""
+
+    reductions = 0
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def __reduce__(self) -> Any:
+        _Counted.reductions += 1
+        return _Counted, (self.text,)
+
+
+def test_objects_are_reduced_once_for_both_streams(store: LocalStore) -> None:
+    pack([_Counted("a")], store)  # the first value of a class is also loaded
+    before = _Counted.reductions
+    pack([_Counted("b"), _Counted("c"), _Counted("d")], store)
+    assert _Counted.reductions == before + 3
+
+
+class _Bag(list[Any]):
+    """Its reduction has an iterator over its items, which can be gone through once."""
+
+
+@pytest.mark.parametrize("many", [1, 2, 3, 1000])
+def test_digests_count_items_of_containers_that_reduce_to_iterators(store: LocalStore, many: int) -> None:
+    one = [_Bag([i, "x"]) for i in range(many)]
+    other = [_Bag([i, "y"]) for i in range(many)]
+    assert pack(one, store).digest != pack(other, store).digest
+    assert pack(one, store).digest == pack([_Bag([i, "".join(["x"])]) for i in range(many)], store).digest
+    assert unpack(pack(one, store), store) == one
+
+
+@pytest.mark.parametrize("name", ["f8", "M8[ns]", "U5", "O", ">i4", "V3", "bool"])
+def test_dtypes_have_one_digest_however_they_were_made(store: LocalStore, name: str) -> None:
+    np = pytest.importorskip("numpy")
+    made = np.dtype(name)
+    loaded = pickle.loads(pickle.dumps(made))
+    assert pack([made, 1], store).digest == pack([loaded, 1], store).digest
+    assert pack([made, 1], store).digest != pack([np.dtype("f4"), 1], store).digest
+    assert unpack(pack([made, 1], store), store) == [made, 1]

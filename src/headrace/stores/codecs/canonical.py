@@ -101,7 +101,7 @@ def _digest_of_tree(value: object, pickled: Pickled, known: Buffers) -> bytes:
     pickler.fast = True
     if memo:
         pickler.memo = memo
-    pickler.dispatch_table = pickled.own.dispatch
+    pickler.dispatch_table = pickled.own.dispatch.again()
     pickler.dump(value)
     if apart:
         hasher.update(b"".join(apart))
@@ -231,7 +231,7 @@ class _Pickler(pickle.Pickler):
     def __init__(self, sink: Sink, scope: _Scope, buffer_callback: _Callback) -> None:
         super().__init__(sink, 5, buffer_callback=buffer_callback)
         self._scope = scope
-        self.dispatch_table = scope.run.own.dispatch
+        self.dispatch_table = scope.run.own.dispatch.again()
 
     def persistent_id(self, obj: object) -> object:
         return self._scope.stand_in(obj)

@@ -18,23 +18,114 @@ _as_usual: _Reducer = operator.methodcaller("__reduce_ex__", 5)
 _new = copyreg.__newobj__  # type: ignore[attr-defined]
 
 
-class DispatchTable(dict[type, _Reducer]):
-    """Entries for all classes that one pickler meets; made for one value, for classes may change."""
+#: Objects of a class whose reductions are kept for the second stream; many of one class are cheap to reduce.
+_KEPT = 500
 
-    __slots__ = ("_met",)
+
+class DispatchTable(dict[type, _Reducer]):
+    """Entries for all classes that one pickler meets; made for one value, for classes may change.
+
+    The reductions of the first objects of each class are kept: what a library computes or copies to reduce an object
+    (a frame, a fitted model) is then computed once, although the object is written to two streams.
+    """
+
+    __slots__ = ("_entries", "_kept", "_met")
 
     def __init__(self, entries: dict[type, _Reducer]) -> None:
-        super().__init__(entries)
+        super().__init__()
+        self._entries = entries
         self._met: set[type] = set()
+        #: By id, with the object itself, so that no other can have its id.
+        self._kept: dict[int, tuple[object, Any]] = {}
 
     def __missing__(self, kind: type) -> _Reducer:
-        if kind not in self._met:  # most classes have one object in a value
-            if issubclass(kind, type):
-                raise KeyError(kind)  # a class of classes: they go by their names
-            self._met.add(kind)
-            return _as_usual
-        reducer = self[kind] = _plainly if _is_plain(kind) else _as_usual
+        reducer = self._entries.get(kind)
+        if reducer is None:
+            if kind not in self._met:  # most classes have one object in a value
+                if issubclass(kind, type):
+                    raise KeyError(kind)  # a class of classes: they go by their names
+                self._met.add(kind)
+                return self._keeping(_as_usual)
+            if _is_plain(kind):
+                self[kind] = _plainly
+                return _plainly
+            reducer = _as_usual
+        keeping = self[kind] = self._keeping(reducer, kind)
+        return keeping
+
+    def _keeping(self, reducer: _Reducer, kind: type | None = None) -> _Reducer:
+        kept, left = self._kept, _KEPT
+
+        def keep(value: Any) -> Any:
+            nonlocal left
+            reduced = reducer(value)
+            # Iterators, of the items of a list or dictionary, serve once.
+            if type(reduced) is not tuple or reduced[3:5].count(None) == len(reduced[3:5]):
+                kept[id(value)] = (value, reduced)
+                left -= 1
+                if not left and kind is not None:
+                    self[kind] = reducer
+            return reduced
+
+        return keep
+
+    def again(self) -> Replay:
+        """A table for a second stream of the same value."""
+        return Replay(self, self._entries, self._kept)
+
+    def forget(self) -> None:
+        """Begin anew, with a value that may have changed."""
+        self.clear()
+        self._met.clear()
+        self._kept.clear()
+
+
+class Replay(dict[type, _Reducer]):
+    """Reduces the objects that a ``DispatchTable`` has reduced as it did, and others as it would.
+
+    What it says of a dtype of NumPy is its name: each scalar refers to one.
+    """
+
+    __slots__ = ("_entries", "_first", "_kept")
+
+    def __init__(
+        self, first: DispatchTable, entries: dict[type, _Reducer], kept: dict[int, tuple[object, Any]]
+    ) -> None:
+        super().__init__()
+        self._first = first
+        self._entries = entries
+        self._kept = kept
+
+    def __missing__(self, kind: type) -> _Reducer:
+        reducer = self._entries.get(kind)
+        if reducer is None:
+            if kind not in self._first and issubclass(kind, type):
+                raise KeyError(kind)
+            reducer = _as_usual
+        settled = self._first.get(kind)
+        if kind.__module__ == "numpy.dtypes":
+            reducer = _by_its_name
+        elif settled is _plainly or settled is reducer:  # many objects, each quickly reduced
+            reducer = settled
+        else:
+            reducer = self._replaying(reducer)
+        self[kind] = reducer
         return reducer
+
+    def _replaying(self, usual: _Reducer) -> _Reducer:
+        kept = self._kept
+
+        def replay(value: Any) -> Any:
+            found = kept.get(id(value))
+            return usual(value) if found is None else found[1]
+
+        return replay
+
+
+def _by_its_name(dtype: Any) -> Any:
+    if dtype.names is None and dtype.subdtype is None and dtype.metadata is None:
+        return type(dtype).__mro__[-2], (dtype.str,)
+    return dtype.__reduce_ex__(5)
 
 
 def _plainly(value: Any) -> Any:

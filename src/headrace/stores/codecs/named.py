@@ -96,10 +96,21 @@ def _label(thing: Any) -> bytes:
     if kind is BuiltinFunctionType:
         if not isinstance(thing.__self__, ModuleType | None):
             return b""  # a method of an object
-    elif kind is not FunctionType and (not issubclass(kind, type) or kind in copyreg.dispatch_table):
+    elif kind is not FunctionType and (not issubclass(kind, type) or not _is_global(thing)):
         return b""
     module, name = thing.__module__, thing.__qualname__
     return f"{canonical_name(module)}.{name}".encode() if isinstance(module, str) and "<" not in name else b""
+
+
+def _is_global(kind: type) -> bool:
+    """Whether pickle writes the name of a class, also where its metaclass has a reducer of its own, as NumPy's does."""
+    reducer = copyreg.dispatch_table.get(type(kind))
+    if reducer is None:
+        return True
+    try:
+        return reducer(kind) == kind.__qualname__
+    except Exception:  # the pickler will meet it, too
+        return False
 
 
 def _user_name(thing: Any) -> str:

@@ -110,6 +110,7 @@ def dump(value: object, before: Callable[[], object] | None = None) -> Pickled:
         if own.found_waste():
             if before is not None:
                 before()
+            own.dispatch.forget()
             pickled = _dump_plain(value, own)
     except (HeadraceError, MemoryError):
         raise
