@@ -14,7 +14,7 @@ import pytest
 from headrace.executors.local import LocalExecutor, may_fork
 from headrace.model.policy import Resources
 from headrace.stores.artifacts.memory import MemoryStore
-from headrace.testing.executors import ProcessExecutorSuite, Talk, double, ends, gone, nap, pid
+from headrace.testing.executors import ProcessExecutorSuite, Talk, double, ends, gone, hire, nap, pid
 
 
 def server_of(worker: int) -> int:
@@ -36,7 +36,7 @@ class TestForkedWorkers(ProcessExecutorSuite):
     def test_the_death_of_the_server_is_the_end_of_its_workers_and_another_takes_its_place(
         self, started: LocalExecutor
     ) -> None:
-        talks = [Talk(started, started.provide()) for _ in range(2)]
+        talks = [Talk(started, hire(started)) for _ in range(2)]
         workers = [int(str(talk.call(pid))) for talk in talks]
         talks[0].begin(nap, 30.0)
         os.kill(server_of(workers[0]), signal.SIGKILL)
@@ -44,7 +44,7 @@ class TestForkedWorkers(ProcessExecutorSuite):
         assert {id(one.link) for one in ended} == {id(talk.link) for talk in talks}
         assert {one.code for one in ended} == {-signal.SIGKILL}
         for talk in talks:
-            talk.link.sock.close()
-        fresh = Talk(started, started.provide())
+            talk.link.close()
+        fresh = Talk(started, hire(started))
         assert fresh.call(double, 4) == 8
         assert gone(*workers)

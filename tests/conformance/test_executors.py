@@ -20,7 +20,7 @@ from headrace.executors.local import LocalExecutor
 from headrace.model.policy import Resources
 from headrace.stores.artifacts.memory import MemoryStore
 from headrace.testing.engine import FakeExecutor
-from headrace.testing.executors import ExecutorSuite, ProcessExecutorSuite, Talk, double, pid
+from headrace.testing.executors import ExecutorSuite, ProcessExecutorSuite, Talk, double, hire, pid
 
 CAPACITY = Resources(cpu=2.0)
 TESTS_OF_THE_SUITE = len([name for name in dir(ProcessExecutorSuite) if name.startswith("test_")])
@@ -61,28 +61,28 @@ def test_a_worker_that_serves_once_is_ready_before_it_is_asked_for() -> None:
     try:
         for _ in range(5):
             time.sleep(0.5)  # as a task may take
-            links.append(executor.provide(once=True))
-            assert select.select([links[-1].sock], [], [], 0.0)[0], "it is not up yet"
+            links.append(hire(executor, isolated=True))
+            assert select.select([links[-1]], [], [], 0.0)[0], "it is not up yet"
     finally:
         executor.close()
         for link in links:
-            link.sock.close()
+            link.close()
 
 
 def test_a_spare_worker_that_dies_is_not_handed_out() -> None:
     executor = LocalExecutor(CAPACITY, MemoryStore())
     executor.start()
     try:
-        first = Talk(executor, executor.provide(once=True))
+        first = Talk(executor, hire(executor, isolated=True))
         worker = int(str(first.call(pid)))
         for spare in siblings(worker):
             os.kill(spare, signal.SIGKILL)
         time.sleep(0.5)
         assert executor.exits() == []
-        second = Talk(executor, executor.provide(once=True))
+        second = Talk(executor, hire(executor, isolated=True))
         assert second.call(double, 4) == 8
-        first.link.sock.close()
-        second.link.sock.close()
+        first.link.close()
+        second.link.close()
     finally:
         executor.close()
 

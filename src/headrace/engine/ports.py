@@ -2,32 +2,60 @@
 
 from __future__ import annotations
 
-import socket
 from typing import NamedTuple, Protocol
 
-from headrace.model.policy import Resources
+from headrace.model.messages import ToDriver, ToWorker
+from headrace.model.policy import Resources, StepPolicy
+from headrace.model.workers import WorkerSpec
+
+
+class ProtocolError(Exception):
+    """A worker sent bytes that are not a message. It is stopped, because nothing after them can be understood."""
 
 
 class WorkerLink(Protocol):
-    """A worker as the driver holds it: a non-blocking socket, and what it prints (stream 0: stdout, 1: stderr)."""
+    """The driver's channel to one worker, and the output that the worker has produced (stream 0: stdout, 1: stderr).
 
-    sock: socket.socket
-    pid: int
+    A link never blocks. It is the executor's business what lies behind it: a socket pair, TLS over TCP, a thread.
+    """
 
-    def log_end(self, stream: int) -> int:
-        """How many bytes the worker's process and its children wrote so far.
+    #: Host and process id of the worker, for showing alone; ``("", 0)`` until it is up.
+    where: tuple[str, int]
 
-        Output is there after the worker died, too, until ``exits`` is called again after it told of that.
+    def fileno(self) -> int:
+        """A descriptor of this process that polls as readable when ``receive`` has something to return."""
+
+    def send(self, *messages: ToWorker) -> bool:
+        """Send messages in this order, or keep what cannot be sent yet.
+
+        Returns:
+            Whether everything has been sent. If not, call ``flush`` when the descriptor polls as writable.
         """
 
+    def flush(self) -> bool:
+        """Send what earlier calls kept; returns whether everything has been sent."""
+
+    def receive(self) -> list[ToDriver] | None:
+        """The messages that arrived since the last call; None once the worker has closed its end.
+
+        Raises:
+            ProtocolError: the bytes that arrived are not messages.
+        """
+
+    def close(self) -> None:
+        """Release the channel and the output, once the worker's exit was reported or the executor was closed."""
+
+    def log_end(self, stream: int) -> int:
+        """How many bytes the worker's process and its children have written so far, also after its death."""
+
     def read_log(self, stream: int, start: int, end: int) -> bytes:
-        """Those from ``start`` to ``end``."""
+        """The bytes from ``start`` to ``end``."""
 
     def trim_log(self, stream: int, upto: int) -> None:
         """Forget everything before ``upto``; offsets stay as they are."""
 
     def memory(self) -> int:
-        """What the worker occupies now in bytes, 0 when unknown."""
+        """What the worker occupies now in bytes; 0 when unknown."""
 
 
 class WorkerExit(NamedTuple):
@@ -39,8 +67,15 @@ class WorkerExit(NamedTuple):
 
 
 class Executor(Protocol):
-    """Provides, watches and stops workers in one place. Called from the driver only, under its lock."""
+    """Provides, watches and stops workers in one place. Called from the driver only, under its lock.
 
+    How many workers are kept warm, whether those that die are replaced before they are missed, and how long an idle one
+    lives, is the executor's policy. The engine asks for a worker only when an attempt is there for it.
+    """
+
+    #: The name of the place.
+    place: str
+    #: What the attempts there may occupy together. It may change; ``fileno`` polls as readable then.
     capacity: Resources
     #: Whether workers begin as copies of this process as it was at ``start``; else they import what they need.
     forked: bool
@@ -48,11 +83,13 @@ class Executor(Protocol):
     def start(self) -> None:
         """Get ready. Called once, while the process has no threads of ours yet."""
 
-    def provide(self, step: str = "", *, once: bool = False) -> WorkerLink:
-        """Ask for a worker, for ``step`` at first. Returns at once; what is written to its socket waits until it is up.
+    def spec(self, policy: StepPolicy) -> WorkerSpec:
+        """What a worker must be like here for steps with this policy. Called for every attempt, so it must be quick."""
 
-        One that serves ``once`` is to be followed by another: an executor does well to have it ready. How many are
-        kept ready is the executor's policy, and so is whether those that die are replaced before they are missed.
+    def provide(self, spec: WorkerSpec, step: str = "") -> WorkerLink:
+        """Ask for a worker like ``spec``, at first for the step named ``step``.
+
+        Returns at once; what is sent through the link waits until the worker is up.
         """
 
     def heard(self, step: str, installed: tuple[str, ...], own: tuple[str, ...]) -> None:
@@ -62,10 +99,10 @@ class Executor(Protocol):
         """Ask the worker and all its processes to end, and make them after ``grace`` seconds. Its exit is reported."""
 
     def fileno(self) -> int:
-        """Readable when ``exits`` has news."""
+        """A descriptor that polls as readable when ``exits`` has news."""
 
     def exits(self) -> list[WorkerExit]:
         """Workers that ended since the last call."""
 
     def close(self) -> None:
-        """End all workers now and give back everything."""
+        """End all workers now and release everything but the links that were provided."""

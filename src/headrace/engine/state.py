@@ -59,7 +59,8 @@ class EngineState:
         self.highest = 0  # of all tasks that earlier sessions of the run left
         self.live: set[Task] = set()
         self.placement = Placement(options.capacity, options.max_parallel)
-        self.next_token = 1
+        #: Tokens carry the session, so that what a worker says to a later session about this one means nothing there.
+        self.next_token = (options.session << 32) + 1
         self.cancelling = False
         self.counts: dict[str, dict[TaskState, int]] = {}
         self.reused = 0

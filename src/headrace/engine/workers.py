@@ -1,6 +1,6 @@
 """The workers of a run as its driver holds them: who has which attempt, what they say, what they print.
 
-Called by ``engine.loop`` under its lock. Knows sockets and log offsets; decides nothing.
+Called by ``engine.loop`` under its lock. Knows links and log offsets; decides nothing.
 """
 
 from __future__ import annotations
@@ -11,11 +11,9 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
-import msgspec
-
 from headrace.engine.events import AttemptFailed, Event, Handback, Promote, Start, Succeeded
 from headrace.engine.placement import Slot
-from headrace.engine.ports import Executor, WorkerExit, WorkerLink
+from headrace.engine.ports import Executor, ProtocolError, WorkerExit, WorkerLink
 from headrace.engine.rows import tracked
 from headrace.engine.state import CANCELLED, RunOptions
 from headrace.engine.tasks import Task
@@ -32,19 +30,17 @@ from headrace.model.messages import (
     Secrets,
     Stop,
     ToDriver,
+    ToWorker,
     Track,
-    frame,
-    frames_from_worker,
 )
 from headrace.model.messages import Handback as HandbackMessage
 from headrace.model.records import LogChunk, TaskId
 from headrace.model.states import Failure
+from headrace.model.workers import WorkerSpec
 from headrace.stores.metadata.protocol import Write
 
 #: Bytes of output of one attempt and stream that are kept; the rest is dropped, and a marker says so.
 LOG_LIMIT = 10 * 1024 * 1024
-#: Less than malloc takes from the system each time.
-_RECEIVE = 1 << 16
 _TAIL = 2000
 _STREAMS = ("out", "err")
 
@@ -89,31 +85,27 @@ class _Worker:
         "blocked",
         "dying",
         "fd",
-        "frames",
+        "idle",
         "killed_for",
         "known",
         "link",
         "offsets",
         "once",
-        "out",
         "protocol_error",
         "queue",
         "secrets",
-        "where",
     )
 
-    def __init__(self, link: WorkerLink, once: bool) -> None:
+    def __init__(self, link: WorkerLink, idle: list[_Worker], once: bool) -> None:
         self.link = link
-        self.fd = link.sock.fileno()
-        self.frames = frames_from_worker()
+        self.fd = link.fileno()
+        self.idle = idle  # the idle workers of its spec
         self.queue: deque[_Attempt] = deque()
         self.known: dict[int, None] = {}
-        self.out = bytearray()
-        self.blocked = False
+        self.blocked = False  # whether its link keeps messages that could not be sent yet
         self.offsets = [0, 0]
         self.once = once  # takes a single attempt, and leaves after it
         self.dying = False
-        self.where = ("", 0)  # host and process, once it is up
         self.killed_for = 0  # the attempt because of which it is being stopped
         self.protocol_error = False
         self.secrets = 0  # how many it was sent
@@ -129,7 +121,7 @@ class WorkerPool:
         self._run_id = options.run_id
         self._seed = options.seed
         self._workers: dict[int, _Worker] = {}
-        self._idle: list[_Worker] = []
+        self._idle: dict[WorkerSpec, list[_Worker]] = {}
         self._at: dict[int, _Worker] = {}
         self._writes: list[Write] = []
         self._lost: list[tuple[TaskId, int, str]] = []
@@ -141,8 +133,8 @@ class WorkerPool:
         #: Values of secrets by name; each worker gets them before its next attempt.
         self.secrets: dict[str, str] = {}
 
-    def _hire(self, step: str, *, once: bool) -> _Worker:
-        worker = _Worker(self._executor.provide(step, once=once), once)
+    def _hire(self, spec: WorkerSpec, idle: list[_Worker], step: str) -> _Worker:
+        worker = _Worker(self._executor.provide(spec, step), idle, once=spec.isolated)
         self._workers[worker.fd] = worker
         self._epoll.register(worker.fd, select.EPOLLIN)
         return worker
@@ -158,17 +150,17 @@ class WorkerPool:
         attempt = _Attempt(task, start.token)
         worker.queue.append(attempt)
         self._at[start.token] = worker
-        parts = []
+        messages: list[ToWorker] = []
         if worker.secrets != len(self.secrets):
             worker.secrets = len(self.secrets)
-            parts.append(frame(Secrets(tuple(self.secrets.items()))))
+            messages.append(Secrets(tuple(self.secrets.items())))
         if task.step.id not in worker.known:
             worker.known[task.step.id] = None
             if len(worker.known) > KNOWN_STEPS:
                 del worker.known[next(iter(worker.known))]
-            parts.append(frame(task.step.define))
+            messages.append(task.step.define)
         name = f"{self._run_name}/{task.id}"
-        message = Execute(
+        execute = Execute(
             start.token,
             task.step.id,
             name,
@@ -178,52 +170,39 @@ class WorkerPool:
             task.attempts_before,
             b"" if self._seed is None else task_seed(self._seed, task.key),
         )
-        parts.append(frame(message))
+        messages.append(execute)
         if worker.once:
-            parts.append(frame(Stop()))
-        self._send(worker, b"".join(parts))
+            messages.append(Stop())
+        self._send(worker, *messages)
         self._tell_begin(worker)
         return []
 
     def _tell_begin(self, worker: _Worker) -> None:
         """Report the worker's current attempt to the watcher once its pid is known."""
-        if self.watch is not None and worker.queue and worker.link.pid and not worker.queue[0].announced:
+        pid = worker.link.where[1]
+        if self.watch is not None and worker.queue and pid and not worker.queue[0].announced:
             worker.queue[0].announced = True
-            self.watch(worker.queue[0].task, worker.link.pid, -1, b"")
+            self.watch(worker.queue[0].task, pid, -1, b"")
 
     def _choose(self, start: Start) -> _Worker | None:
-        once = start.task.step.policy.isolated
+        step = start.task.step
         if start.ahead:
             busy = [w for w in self._workers.values() if w.queue and not w.once and not w.dying]
             # All gone since it was decided: there is no room for one more worker.
             return min(busy, key=lambda w: len(w.queue)) if busy else None
-        if not once and self._idle:
-            return self._idle.pop()
-        return self._hire(start.task.step.name, once=once)
+        spec = self._executor.spec(step.policy)
+        idle = self._idle.get(spec)
+        if idle is None:
+            idle = self._idle[spec] = []
+        return idle.pop() if idle else self._hire(spec, idle, step.name)
 
-    def _send(self, worker: _Worker, data: bytes) -> None:
-        if not worker.out:
-            try:
-                sent = worker.link.sock.send(data)
-            except BlockingIOError:
-                sent = 0
-            except OSError:
-                return  # the worker is gone; its exit is reported
-            if sent == len(data):
-                return
-            data = data[sent:]
-        worker.out += data
-        if not worker.blocked:
+    def _send(self, worker: _Worker, *messages: ToWorker) -> None:
+        if not worker.link.send(*messages) and not worker.blocked:
             worker.blocked = True
             self._epoll.modify(worker.fd, select.EPOLLIN | select.EPOLLOUT)
 
     def _flush(self, worker: _Worker) -> None:
-        try:
-            sent = worker.link.sock.send(worker.out)
-        except OSError:
-            return
-        del worker.out[:sent]
-        if not worker.out:
+        if worker.blocked and worker.link.flush():
             worker.blocked = False
             self._epoll.modify(worker.fd, select.EPOLLIN)
 
@@ -245,8 +224,8 @@ class WorkerPool:
 
     def _retire(self, worker: _Worker) -> None:
         worker.dying = True
-        if worker in self._idle:
-            self._idle.remove(worker)
+        if worker in worker.idle:
+            worker.idle.remove(worker)
 
     # --- receiving --------------------------------------------------------------------------------------------
 
@@ -259,31 +238,25 @@ class WorkerPool:
             self._flush(worker)
         if not mask & (select.EPOLLIN | select.EPOLLHUP | select.EPOLLERR):
             return []
-        try:
-            data = worker.link.sock.recv(_RECEIVE)
-        except BlockingIOError:
-            return []
-        except OSError:
-            data = b""
-        if not data:  # closed: its exit follows
+        events: list[Event] = []
+        if self._hear(worker, now, events) is None:  # its exit follows
             self._epoll.unregister(fd)
             self._retire(worker)
-            return []
-        events: list[Event] = []
-        self._hear(worker, data, now, events)
         return events
 
-    def _hear(self, worker: _Worker, data: bytes, now: float, events: list[Event]) -> None:
+    def _hear(self, worker: _Worker, now: float, events: list[Event]) -> list[ToDriver] | None:
+        """Take what a worker said and return it; None when nothing more can come from it."""
         if worker.protocol_error:
-            return
+            return None
         try:
-            messages = worker.frames.feed(data)
-        except (ValueError, msgspec.MsgspecError):
+            messages = worker.link.receive()
+        except ProtocolError:
             worker.protocol_error = True
             self._stop(worker, 0.0)
-            return
-        for message in messages:
+            return None
+        for message in messages or ():
             self._on_message(worker, message, now, events)
+        return messages
 
     def _on_message(self, worker: _Worker, message: ToDriver, now: float, events: list[Event]) -> None:
         match message:
@@ -294,13 +267,8 @@ class WorkerPool:
             case Imported():
                 self._executor.heard(message.step, message.installed, message.own)
             case HandbackMessage(tokens=back):
-                for token in back:
-                    self._at.pop(token, None)
-                worker.queue = deque(a for a in worker.queue if a.token not in back)
-                events.append(Handback(back, now))
+                events.append(self._take_back(worker, now, back))
             case Ready():
-                worker.where = (message.host, message.pid)
-                worker.link.pid = message.pid
                 self._tell_begin(worker)
 
     def _on_finished(self, worker: _Worker, message: Done | Failed, now: float, events: list[Event]) -> None:
@@ -311,7 +279,7 @@ class WorkerPool:
         worker.queue.popleft()
         del self._at[message.token]
         if isinstance(message, Done):
-            done = Succeeded(message.token, message.outputs, message.usage, now, worker.where, message.reusable)
+            done = Succeeded(message.token, message.outputs, message.usage, now, worker.link.where, message.reusable)
             events.append(done)
         elif message.bad_blob and (source := _source_of(attempt.task, message.bad_blob)):
             self._lost.append((source[0], message.token, source[1]))
@@ -325,20 +293,20 @@ class WorkerPool:
                 message.exception,
                 message.classes,
                 message.usage,
-                where=worker.where,
+                where=worker.link.where,
             )
             self._end_log(worker, attempt, failed)
             events.append(failed)
         if message.last and not worker.once:
             worker.once = True
-            self._send(worker, frame(Stop()))
+            self._send(worker, Stop())
             if worker.queue:
                 events.append(self._take_back(worker, now))
         elif worker.queue:
             self._tell_begin(worker)
             events.append(Promote(worker.queue[0].token, now))
         elif not worker.once and not worker.dying:
-            self._idle.append(worker)
+            worker.idle.append(worker)
 
     def _current(self, worker: _Worker, token: int) -> _Attempt | None:
         if worker.queue and worker.queue[0].token == token:
@@ -351,11 +319,8 @@ class WorkerPool:
         if worker is None:
             return []
         events: list[Event] = []
-        while True:
-            more = self._drain(worker)
-            if not more:
-                break
-            self._hear(worker, more, now, events)
+        while self._hear(worker, now, events):
+            pass
         self._retire(worker)
         del self._workers[worker.fd]
         # Stopped because of an attempt that had ended when the signal came? Then what it went on to is not to blame.
@@ -375,22 +340,16 @@ class WorkerPool:
             events.append(failed)
         if worker.queue:
             events.append(self._take_back(worker, now))
-        worker.link.sock.close()
+        worker.link.close()
         return events
 
-    def _take_back(self, worker: _Worker, now: float) -> Handback:
-        """Attempts that it has and will not begin."""
-        tokens = tuple(attempt.token for attempt in worker.queue)
-        worker.queue.clear()
-        for token in tokens:
+    def _take_back(self, worker: _Worker, now: float, tokens: tuple[int, ...] | None = None) -> Handback:
+        """Attempts that it has and will not begin: all, or those of ``tokens`` that are really in its hands."""
+        back = tuple(one.token for one in worker.queue if tokens is None or one.token in tokens)
+        worker.queue = deque(one for one in worker.queue if one.token not in back)
+        for token in back:
             self._at.pop(token, None)
-        return Handback(tokens, now)
-
-    def _drain(self, worker: _Worker) -> bytes:
-        try:
-            return worker.link.sock.recv(_RECEIVE)
-        except OSError:
-            return b""
+        return Handback(back, now)
 
     def _post_mortem(
         self, worker: _Worker, attempt: _Attempt, slot: Slot | None, ended: WorkerExit, now: float
@@ -413,7 +372,7 @@ class WorkerPool:
                 f"builtins.{bases.get(name, 'Exception')}",
             ),
             exit_code=ended.code,
-            where=worker.where,
+            where=worker.link.where,
         )
 
     def _tail(self, worker: _Worker) -> str:
@@ -448,7 +407,7 @@ class WorkerPool:
             worker.link.trim_log(stream, end - _TAIL)  # the rest is for the post mortem
         if data:
             if self.watch is not None:
-                self.watch(attempt.task, worker.link.pid, stream, data)
+                self.watch(attempt.task, worker.link.where[1], stream, data)
             self._keep(attempt, stream, data, now)
 
     def _end_log(self, worker: _Worker, attempt: _Attempt, failed: AttemptFailed) -> None:
@@ -458,7 +417,7 @@ class WorkerPool:
         data = f"{self.log_rules.failed(failed)}\n".encode()
         self._keep(attempt, 1, b"\n" + data if attempt.broken_off else data, failed.now)
         if self.watch is not None:
-            self.watch(attempt.task, worker.link.pid, -2, data)
+            self.watch(attempt.task, worker.link.where[1], -2, data)
 
     def _keep(self, attempt: _Attempt, stream: int, data: bytes, now: float) -> None:
         step, number = attempt.task.id
@@ -516,9 +475,9 @@ class WorkerPool:
         return over
 
     def close(self) -> None:
-        """Close the sockets; the executor has ended the workers."""
+        """Close the links; the executor has ended the workers."""
         for worker in self._workers.values():
-            worker.link.sock.close()
+            worker.link.close()
         self._workers.clear()
 
 

@@ -14,34 +14,45 @@ import time
 from collections import deque
 from collections.abc import Iterable, Iterator
 
+from headrace.engine.channel import SocketChannel
 from headrace.engine.ports import Executor, WorkerExit, WorkerLink
-from headrace.model.policy import Resources
+from headrace.model.policy import Resources, StepPolicy
+from headrace.model.workers import LOCAL, WorkerSpec
 from headrace.runtime import randomness
 from headrace.stores.artifacts.protocol import ArtifactStore
 from headrace.worker.forking import may_fork
 from headrace.worker.learned import Learned
-from headrace.worker.server import fork_request, kill_request, parse_report, run_server, template_request
+from headrace.worker.server import fork_request, kill_request, parse_exit, run_server, template_request
 from headrace.worker.template import MESSAGE
 
 #: Workers that are kept ready, where there are as many cores.
 _SPARES = 4
 #: Templates of one run, names that one of them is told, and seconds that it may take.
 _TEMPLATES, _NAMES, _IMPORT_SECONDS = 8, 1000, 120.0
+_WARM, _ALONE = WorkerSpec(LOCAL), WorkerSpec(LOCAL, isolated=True)
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _PUNCH_HOLE_KEEP_SIZE = 0x03
 
 
-class LocalLink:
+class LocalLink(SocketChannel):
     """A local worker. Its output is in two memory files that both sides hold."""
 
     def __init__(self, number: int, sock: socket.socket, theirs: socket.socket, logs: tuple[int, int]) -> None:
+        super().__init__(sock)
         self.number = number
-        self.sock = sock
-        self.pid = 0
-        self.logs = logs
+        self.logs: tuple[int, ...] = logs
         self.theirs: socket.socket | None = theirs  # until it is asked for
         self.server: _Server | None = None  # once it is
         self.spare = False  # whether it ends without having been handed out
+
+    def close(self) -> None:
+        """Close the socket and the memory files."""
+        super().close()
+        logs, self.logs = self.logs, ()
+        for fd in logs:
+            os.close(fd)
+        if self.theirs is not None:
+            self.theirs.close()
 
     def log_end(self, stream: int) -> int:
         """Bytes written so far."""
@@ -61,16 +72,11 @@ class LocalLink:
     def memory(self) -> int:
         """Private memory in bytes: mapped artifacts are the page cache's and do not count."""
         try:
-            with open(f"/proc/{self.pid}/statm", "rb") as file:  # noqa: PTH123
+            with open(f"/proc/{self.where[1]}/statm", "rb") as file:  # noqa: PTH123
                 fields = file.read().split()
         except OSError:
             return 0
         return (int(fields[1]) - int(fields[2])) * _PAGE
-
-    def close_logs(self) -> None:
-        """Give the memory files up."""
-        for fd in self.logs:
-            os.close(fd)
 
 
 class _Server:
@@ -131,6 +137,7 @@ class LocalExecutor:
         debug: bool = False,
         learned: Learned | None = None,
     ) -> None:
+        self.place = LOCAL
         self.capacity = capacity
         self.forked = False
         self._store = store
@@ -138,7 +145,6 @@ class LocalExecutor:
         self._debug = debug
         self._learned = learned or Learned()
         self._links: dict[int, LocalLink] = {}
-        self._finished: list[LocalLink] = []
         self._spares: deque[LocalLink] = deque()
         self._number = 0
         self._deadlines: dict[int, threading.Timer] = {}
@@ -195,9 +201,13 @@ class LocalExecutor:
 
     # --- providing --------------------------------------------------------------------------------------------
 
-    def provide(self, step: str = "", *, once: bool = False) -> LocalLink:
+    def spec(self, policy: StepPolicy) -> WorkerSpec:
+        """See ``Executor``: all steps that are not isolated share workers."""
+        return _ALONE if policy.isolated else _WARM
+
+    def provide(self, spec: WorkerSpec, step: str = "") -> LocalLink:
         """A spare worker, or one that is not up yet when this returns."""
-        self._once |= once
+        self._once |= spec.isolated
         self._import_ahead()
         coming = self._coming
         if coming is not None and any(name in coming.names for name in self._learned.needs(step)):
@@ -205,7 +215,7 @@ class LocalExecutor:
             coming.held.append(link)
         else:
             link = self._spares.popleft() if self._spares else self._fork(self._new_link())
-        if once:  # and so will be the next ones
+        if spec.isolated:  # and so will be the next ones
             self._make_spares()
         return link
 
@@ -217,7 +227,6 @@ class LocalExecutor:
     def _new_link(self) -> LocalLink:
         self._number += 1
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
-        ours.setblocking(False)
         logs = tuple(_memory_file(f"headrace-{name}") for name in ("out", "err"))
         link = LocalLink(self._number, ours, theirs, (logs[0], logs[1]))
         self._links[link.number] = link
@@ -323,12 +332,12 @@ class LocalExecutor:
 
     def exits(self) -> list[WorkerExit]:
         """Workers that ended. When their server is gone, all of them."""
-        self._forget_finished()
         ended: list[WorkerExit] = []
         for server in [*self._servers, *([self._coming] if self._coming else [])]:
             for data in server.hear():
-                if data[:1] in (b"S", b"X"):
-                    ended += self._on_report(*parse_report(data))
+                if data[:1] == b"X":
+                    number, status = parse_exit(data)
+                    ended += self._ended(number, os.waitstatus_to_exitcode(status))
                 elif isinstance(server, _Template) and server is self._coming:
                     if data[:1] in (b"I", b"R"):
                         self._on_template(server, data)
@@ -338,27 +347,19 @@ class LocalExecutor:
                     ended += self._server_died(server)
         return ended
 
-    def _on_report(self, kind: bytes, number: int, value: int) -> list[WorkerExit]:
-        if number not in self._links:
-            return []
-        if kind == b"S":
-            self._links[number].pid = value
-            return []
-        return self._ended(number, os.waitstatus_to_exitcode(value))
-
     def _ended(self, number: int, code: int) -> list[WorkerExit]:
-        link = self._links.pop(number)
+        link = self._links.pop(number, None)
+        if link is None:
+            return []
         if link in self._spares:
             self._spares.remove(link)
             link.spare = True
         if link.spare:  # nobody has heard of it
-            link.sock.close()
-            link.close_logs()
+            link.close()
             return []
         timer = self._deadlines.pop(number, None)
         if timer is not None:
             timer.cancel()
-        self._finished.append(link)
         out_of_memory = False
         if code == -signal.SIGKILL:
             before, self._oom_kills = self._oom_kills, _oom_kills()
@@ -384,11 +385,6 @@ class LocalExecutor:
         self._make_spares()
         return ended
 
-    def _forget_finished(self) -> None:
-        for link in self._finished:
-            link.close_logs()
-        self._finished.clear()
-
     def close(self) -> None:
         """End the server and with it all workers."""
         for timer in self._deadlines.values():
@@ -400,14 +396,13 @@ class LocalExecutor:
         self._learned.save()
         for link in self._links.values():
             if link.spare or link in self._spares:
-                link.sock.close()
-            if link.theirs is not None:
+                link.close()
+            elif link.theirs is not None:
                 link.theirs.close()
+                link.theirs = None
         self._spares.clear()
         self._servers.clear()
-        self._finished += self._links.values()
         self._links.clear()
-        self._forget_finished()
         self._poll.close()
 
     def _reap(self) -> None:

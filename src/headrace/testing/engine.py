@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 import msgspec
 from blake3 import blake3
 
+from headrace.engine.channel import SocketChannel
 from headrace.engine.decide import decide
 from headrace.engine.events import (
     AttemptFailed,
@@ -53,6 +54,7 @@ from headrace.model.policy import Resources, StepPolicy
 from headrace.model.records import ArtifactRecord, Lease, RunRecord, TaskRecord
 from headrace.model.states import TaskState
 from headrace.model.values import Packed, Preview
+from headrace.model.workers import LOCAL, WorkerSpec
 from headrace.runtime.registry import HOME, register
 from headrace.services.session import load_recorded
 from headrace.services.stores import Stores
@@ -192,11 +194,11 @@ def resolved(commands: Sequence[Command]) -> list[Task]:
 # --- a fake executor --------------------------------------------------------------------------------------------
 
 
-class FakeLink:
+class FakeLink(SocketChannel):
     """A worker that is a thread. ``occupied`` is what it claims to use of memory; nothing it prints is caught."""
 
     def __init__(self, sock: socket.socket, theirs: socket.socket, pid: int) -> None:
-        self.sock = sock
+        super().__init__(sock)
         self.theirs = theirs
         self.pid = pid
         self.occupied = 0
@@ -229,6 +231,7 @@ class FakeExecutor:
     def __init__(
         self, capacity: Resources | None = None, store: ArtifactStore | None = None, answer: Answer | None = None
     ) -> None:
+        self.place = LOCAL
         self.forked = True
         self.capacity = capacity or Resources(cpu=2.0, memory=1 << 30, gpu=0)
         self.store = store if store is not None else MemoryStore()
@@ -246,10 +249,13 @@ class FakeExecutor:
     def heard(self, step: str, installed: tuple[str, ...], own: tuple[str, ...]) -> None:
         """See ``Executor``."""
 
-    def provide(self, step: str = "", *, once: bool = False) -> FakeLink:
+    def spec(self, policy: StepPolicy) -> WorkerSpec:
+        """See ``Executor``."""
+        return WorkerSpec(self.place, isolated=policy.isolated)
+
+    def provide(self, spec: WorkerSpec, step: str = "") -> FakeLink:
         """See ``Executor``."""
         ours, theirs = socket.socketpair()
-        ours.setblocking(False)
         link = FakeLink(ours, theirs, 100_000 + len(self.links))
         self.links.append(link)
         threading.Thread(target=self._serve, args=(link,), name="headrace-fake-worker", daemon=True).start()

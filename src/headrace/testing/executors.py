@@ -28,12 +28,13 @@ from headrace.model.messages import (
     Execute,
     Failed,
     Ready,
+    Secrets,
     Stop,
     ToDriver,
     ToWorker,
-    frame,
-    frames_from_worker,
 )
+from headrace.model.policy import StepPolicy
+from headrace.model.workers import WorkerSpec
 from headrace.runtime import context
 from headrace.stores import codecs
 from headrace.stores.artifacts.memory import MemoryStore
@@ -133,17 +134,16 @@ class Talk:
     def __init__(self, executor: Executor, link: WorkerLink) -> None:
         self.executor = executor
         self.link = link
-        self.frames = frames_from_worker()
         self.heard: list[ToDriver] = []
         self._token = 0
         self._known: set[str] = set()
 
     def send(self, message: ToWorker) -> None:
-        """Say ``message``, however full the socket is."""
-        data = frame(message)
-        while data:
-            select.select([], [self.link.sock], [], 10)
-            data = data[self.link.sock.send(data) :]
+        """Say ``message``, however full the channel is."""
+        sent = self.link.send(message)
+        while not sent:
+            select.select([], [self.link], [], 10)
+            sent = self.link.flush()
 
     def begin(self, function: Callable[..., object], *arguments: object) -> int:
         """Ask for an attempt; returns its token."""
@@ -161,19 +161,13 @@ class Talk:
         """What it says next; None when it hung up."""
         deadline = time.monotonic() + seconds
         while not self.heard:
-            ready, _, _ = select.select([self.link.sock], [], [], max(0.0, deadline - time.monotonic()))
+            ready, _, _ = select.select([self.link], [], [], max(0.0, deadline - time.monotonic()))
             assert ready, f"the worker says nothing for {seconds:g} s"
-            try:
-                data = self.link.sock.recv(1 << 16)
-            except ConnectionError:
-                data = b""
-            if not data:
+            messages = self.link.receive()
+            if messages is None:
                 return None
-            self.heard += self.frames.feed(data)
-        message = self.heard.pop(0)
-        if isinstance(message, Ready):
-            self.link.pid = message.pid
-        return message
+            self.heard += messages
+        return self.heard.pop(0)
 
     def answer(self, seconds: float = 20.0) -> Done | Failed | None:
         """The end of an attempt."""
@@ -189,6 +183,11 @@ class Talk:
         assert isinstance(done, Done), done
         assert done.token == token
         return codecs.unpack(done.outputs[0].value, MemoryStore())
+
+
+def hire(executor: Executor, *, isolated: bool = False) -> WorkerLink:
+    """A worker for a step that asks for nothing else."""
+    return executor.provide(executor.spec(StepPolicy(isolated=isolated)))
 
 
 def ends(executor: Executor, count: int = 1, seconds: float = 20.0) -> list[WorkerExit]:
@@ -232,20 +231,20 @@ class ExecutorSuite:
         links: list[WorkerLink] = []
         provide = executor.provide
 
-        def remember(step: str = "", *, once: bool = False) -> WorkerLink:
-            links.append(provide(step, once=once))
+        def remember(spec: WorkerSpec, step: str = "") -> WorkerLink:
+            links.append(provide(spec, step))
             return links[-1]
 
         executor.provide = remember  # type: ignore[method-assign]
         executor.start()
         yield executor
         executor.close()
-        for link in links:  # the sockets are the driver's
-            link.sock.close()
+        for link in links:
+            link.close()
 
     @pytest.fixture
     def talk(self, started: Executor) -> Talk:
-        return Talk(started, started.provide())
+        return Talk(started, hire(started))
 
     # --- working ---
 
@@ -263,9 +262,8 @@ class ExecutorSuite:
 
     def test_providing_returns_at_once(self, started: Executor) -> None:
         began = time.monotonic()
-        links = [started.provide() for _ in range(4)]
+        links = [hire(started) for _ in range(4)]
         assert time.monotonic() - began < 0.5
-        assert all(not link.sock.getblocking() for link in links)
         assert [Talk(started, link).call(double, 3) for link in links] == [6] * 4
 
     def test_a_failure_is_told_and_the_worker_goes_on(self, talk: Talk) -> None:
@@ -274,6 +272,14 @@ class ExecutorSuite:
         assert isinstance(failed, Failed)
         assert (failed.token, failed.error) == (token, "ValueError: no")
         assert talk.call(double, 1) == 2
+
+    def test_messages_larger_than_the_channel_are_sent_bit_by_bit(self, talk: Talk) -> None:
+        assert talk.call(double, 1) == 2
+        large = Secrets((("name", "x" * (8 << 20)),))
+        assert not talk.link.send(large, large)
+        while not talk.link.flush():
+            select.select([], [talk.link], [], 10)
+        assert talk.call(double, 4) == 8
 
     # --- ending ---
 
@@ -297,13 +303,13 @@ class ExecutorSuite:
         assert ended.code == code
         assert time.monotonic() - began < 3
         started.stop(talk.link, 0.0)  # too late, and no harm
-        other = Talk(started, started.provide())
+        other = Talk(started, hire(started))
         assert other.call(double, 2) == 4
         started.stop(other.link, 0.0)
         assert [one.link for one in ends(started)] == [other.link]
 
     def test_a_worker_that_is_stopped_before_it_is_up_ends(self, started: Executor) -> None:
-        links = [started.provide() for _ in range(3)]
+        links = [hire(started) for _ in range(3)]
         for link in links:
             started.stop(link, 0.0)
         assert {id(ended.link) for ended in ends(started, 3)} == {id(link) for link in links}
@@ -313,7 +319,7 @@ class ExecutorSuite:
         assert started.exits() == []
 
     def test_closing_ends_all_workers(self, started: Executor) -> None:
-        talks = [Talk(started, started.provide()) for _ in range(3)]
+        talks = [Talk(started, hire(started)) for _ in range(3)]
         for talk in talks:
             assert talk.call(pid)
             talk.begin(nap, 30.0)
@@ -325,11 +331,11 @@ class ExecutorSuite:
 
     def test_workers_leave_nothing_behind(self, started: Executor) -> None:
         def one_life() -> None:
-            talk = Talk(started, started.provide())
+            talk = Talk(started, hire(started))
             assert talk.call(double, 1) == 2
             started.stop(talk.link, 0.0)
             ends(started)
-            talk.link.sock.close()
+            talk.link.close()
 
         def open_files() -> int:
             return len(os.listdir("/proc/self/fd"))  # noqa: PTH208
@@ -346,7 +352,7 @@ class ProcessExecutorSuite(ExecutorSuite):
     """The same for workers that are processes of this machine, which can be killed and whose output is caught."""
 
     def test_closing_ends_the_processes(self, started: Executor) -> None:
-        talks = [Talk(started, started.provide()) for _ in range(3)]
+        talks = [Talk(started, hire(started)) for _ in range(3)]
         pids = [int(str(talk.call(pid))) for talk in talks]
         for talk in talks:
             talk.begin(nap, 30.0)
@@ -390,7 +396,7 @@ class ProcessExecutorSuite(ExecutorSuite):
         assert gone(*daemons)
 
     def test_workers_that_serve_once_are_different_processes(self, started: Executor) -> None:
-        talks = [Talk(started, started.provide(once=True)) for _ in range(4)]
+        talks = [Talk(started, hire(started, isolated=True)) for _ in range(4)]
         pids = {int(str(talk.call(pid))) for talk in talks}
         assert len(pids) == 4
         for talk in talks:

@@ -6,7 +6,7 @@ that any of them, or an import, started. It is forked from the driver while that
 
 Over a ``SOCK_SEQPACKET`` the driver asks ``F<id>`` (fork; three descriptors come along: socket, stdout, stderr),
 ``T<id>`` (fork a template, see there; its control socket comes along) and ``K<id><signal>`` (signal the process
-group); the server tells ``S<id><pid>`` and ``X<id><status>``. Numbers are 8 bytes, little-endian, signed.
+group); the server tells ``X<id><status>`` when one has ended. Numbers are 8 bytes, little-endian, signed.
 """
 
 from __future__ import annotations
@@ -54,10 +54,10 @@ def kill_request(number: int, signum: int) -> bytes:
     return _TWO.pack(b"K", number, signum)
 
 
-def parse_report(data: bytes) -> tuple[bytes, int, int]:
-    """``(b"S", number, pid)`` or ``(b"X", number, status of waitpid)``."""
-    kind, number, value = _TWO.unpack(data)
-    return kind, number, value
+def parse_exit(data: bytes) -> tuple[int, int]:
+    """The number of a worker that ended, and its status as ``waitpid`` gives it."""
+    _, number, status = _TWO.unpack(data)
+    return number, status
 
 
 def run_server(control: socket.socket, store: ArtifactStore, *, debug: bool = False) -> None:
@@ -138,7 +138,6 @@ class _Server:
             os.close(fd)
         self._pids[number] = pid
         self._numbers[pid] = number
-        self._tell(_TWO.pack(b"S", number, pid))
         if not self._adopts:  # here, because the first worker does not wait for it
             self._adopts = True
             adopt_orphans()

@@ -14,12 +14,13 @@ from msgspec.structs import replace
 from headrace.engine import loop as loop_module
 from headrace.engine.journal import LEASE_SECONDS
 from headrace.model.errors import LeaseLostError, StoreAwayError, StoreError, StoreFullError
+from headrace.model.messages import Done, Execute, Failed, Handback, Track, frame
 from headrace.model.policy import Resources, Retry
 from headrace.model.records import Tag, TaskId
 from headrace.model.states import AttemptState, Failure, TaskState
 from headrace.stores.artifacts.memory import MemoryStore
 from headrace.stores.metadata.protocol import MetadataStore
-from headrace.testing.engine import FailingCommits, Rig, resume
+from headrace.testing.engine import FailingCommits, FakeLink, Rig, resume
 from headrace.testing.metadata import MemoryMetadata
 
 BIG = 100_000
@@ -463,7 +464,7 @@ def test_a_last_commit_that_fails_is_said_after_everything_is_closed() -> None:
 def test_no_worker_to_be_had_ends_the_run() -> None:
     rig = Rig()
 
-    def provide(_: str, **__: bool) -> Any:
+    def provide(*_: object) -> Any:
         raise OSError(24, "Too many open files")
 
     rig.executor.provide = provide  # type: ignore[method-assign]
@@ -489,6 +490,35 @@ def test_a_worker_that_talks_nonsense_is_replaced() -> None:
         gate.set()
         assert rig.result(task) == 3
         assert rig.call(rig.step(double), 4) == 8
+
+
+def test_a_worker_speaks_for_its_own_attempts_only() -> None:
+    gate = threading.Event()
+    tokens: list[int] = []
+
+    def answer(message: Execute, run: Callable[[], Done | Failed]) -> Done | Failed | int:
+        tokens.append(message.token)
+        gate.wait(10)
+        return run()
+
+    with Rig(answer=answer) as rig, within(20):
+        step = rig.step(double)
+        tasks = [rig.submit(step, n) for n in (1, 2)]
+        while len(tokens) < 2:
+            time.sleep(0.01)
+        for link in rig.executor.links:
+            own = current(rig, link)
+            others = [token for token in tokens if token != own] + [own + (1 << 32)]
+            link.theirs.sendall(frame(Handback(tuple(others))) + frame(Track(others[-1], params=(("a", "1"),))))
+        gate.set()
+        assert [rig.result(task) for task in tasks] == [2, 4]
+        assert len(rig.executor.executed) == 2
+        assert [token >> 32 for token in tokens] == [rig.loop.state.options.session] * 2
+
+
+def current(rig: Rig, link: FakeLink) -> int:
+    """The token of the attempt that a worker has in hand."""
+    return next(w.queue[0].token for w in rig.loop.workers._workers.values() if w.link is link)
 
 
 # --- time ---------------------------------------------------------------------------------------------------------

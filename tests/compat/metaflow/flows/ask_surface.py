@@ -1,8 +1,7 @@
 """Types of what the Client API hands out."""
 
-from surface import kind
-
 from metaflow import Flow, Metaflow, namespace
+from surface import kind
 
 namespace(None)
 flow = Flow("Surface")

@@ -3,7 +3,6 @@
 import time
 
 import asked_words
-
 from metaflow import FlowSpec, Parameter, catch, current, parallel, retry, step
 
 

@@ -1,5 +1,4 @@
 from layered_root import LayeredRoot
-
 from metaflow import Config, FlowSpec, Parameter, catch, parallel, step
 
 

@@ -1,0 +1,25 @@
+"""What a worker must be like to run a step's attempts."""
+
+from __future__ import annotations
+
+import msgspec
+
+from headrace.model.policy import Resources
+
+#: The place that every project has: this machine.
+LOCAL = "local"
+
+
+class WorkerSpec(msgspec.Struct, frozen=True, cache_hash=True):
+    """Attempts with equal specs may share a worker. The executor of a place makes it from a step's policy.
+
+    ``environment`` and ``image`` name what the worker has installed (empty: what the executor's workers have anyway).
+    ``resources`` are those of the worker itself, where the place gives each worker resources of its own. An
+    ``isolated`` worker runs one attempt and leaves.
+    """
+
+    place: str = LOCAL
+    environment: str = ""
+    image: str = ""
+    resources: Resources | None = None
+    isolated: bool = False
