@@ -246,6 +246,7 @@ if __name__ == "__main__":
 def test_what_runs_on_after_its_task_is_not_recorded_as_another_ones(project: Project, name: str) -> None:
     out = project.succeed(LEAVES.format(leave=RUNNING[name]))
     assert project.log("quiet") == b"quiet\n"
+    assert b"is still running after the step has ended" in project.log("watched", stream="err")
     assert not [one for one in project.metadata.metrics(project.last().id) if one.step == "quiet"]
     assert out == "2\n"
 

@@ -24,8 +24,8 @@ _HARMLESS_COMMANDS = (b"resource_tracker", b"loky", b"multiprocessing.forkserver
 _IDLE_IN_POOL = frozenset({"worker", "_handle_workers", "_handle_tasks", "_handle_results", "_wait_for_updates"})
 #: Seconds that a thread which is about to end is given.
 _MOMENT = 0.005
-#: Seconds until a thread that was just made has begun.
-_BEGIN = 0.002
+#: Seconds that threads which were just made have for their first moves, and between two looks.
+_BEGIN, _LOOK = 0.25, 0.002
 #: Seconds that threads are given which Python would wait for.
 _PATIENCE = 30.0
 #: Threads of a worker itself.
@@ -39,10 +39,18 @@ class Leftovers:
         self._known = {threading.get_ident(), *own}
         self._children: set[int] = set()
         self._count = _kernel_threads()  # at the last look, those of C libraries among them
+        self._found = ""
 
     def are_there(self) -> bool:
         """Whether something runs that may print or log later."""
         return self._has_children() or (self._has_more_threads() and self._has_threads())
+
+    def notice(self) -> str:
+        """One line on what was found last, for the log of the task that left it."""
+        return (
+            f"headrace: {self._found} is still running after the step has ended; what it prints or logs from now on is "
+            "dropped. Stop it before the step returns"
+        )
 
     def end(self) -> None:
         """Wait for threads that Python would wait for at its end, some time."""
@@ -57,7 +65,7 @@ class Leftovers:
         count, before = _kernel_threads(), self._count
         self._count = count
         if count > before:
-            time.sleep(_BEGIN)  # Python knows of a new thread once it runs
+            _let_threads_begin()
             return True
         known = len(self._known)  # this one among them, which the interpreter does not count
         return _thread._count() >= known or (known > _OWN and not threading._active.keys() <= self._known)  # type: ignore[attr-defined]
@@ -77,6 +85,7 @@ class Leftovers:
             if found is not None and not found.is_alive():
                 continue
             if not _is_harmless(found, frame):
+                self._found = "a thread" if found is None else f"thread {found.name!r}"
                 return True
             self._known.add(ident)
         return False
@@ -88,6 +97,7 @@ class Leftovers:
             return False
         for pid in _children() - self._children:
             if not _is_waiting_process(pid):
+                self._found = f"process {pid}"
                 return True
             self._children.add(pid)
         return False
@@ -99,6 +109,26 @@ def _kernel_threads() -> int:
         return os.stat("/proc/self/task").st_nlink  # noqa: PTH116 - hot path
     except OSError:
         return 0
+
+
+def _let_threads_begin() -> None:
+    """Wait until every other thread has begun, for Python knows of a new one once it runs, and sleeps or is busy."""
+    deadline = time.monotonic() + _BEGIN
+    while True:
+        time.sleep(_LOOK)
+        if time.monotonic() > deadline or not any(_is_runnable(task) for task in os.listdir("/proc/self/task")):  # noqa: PTH208
+            return
+
+
+def _is_runnable(task: str) -> bool:
+    """Whether a thread that is not the calling one wants the processor."""
+    if int(task) == threading.get_native_id():
+        return False
+    try:
+        with open(f"/proc/self/task/{task}/stat", "rb") as file:  # noqa: PTH123
+            return file.read().rpartition(b")")[2].split()[0] == b"R"
+    except OSError:  # it has ended
+        return False
 
 
 def _is_harmless(thread: threading.Thread | None, frame: FrameType) -> bool:

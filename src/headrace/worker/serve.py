@@ -172,6 +172,9 @@ class _Worker:
             if self._switches.restore_loggers():  # which may have printed what handlers kept
                 answer = _ending(answer, self._capture.ends())
             self._last = self._leftovers.are_there()
+            if self._last:
+                print(self._leftovers.notice(), file=sys.stderr, flush=True)
+                answer = _ending(answer, self._capture.ends())
         context.enter(None)
         current.flush()
         self._capture.repair()
