@@ -24,6 +24,7 @@ from headrace.engine.events import (
     Submit,
 )
 from headrace.engine.handles import Handle, unneeded
+from headrace.engine.inbox import Inbox
 from headrace.engine.interrupts import InterruptSafeLock
 from headrace.engine.journal import Journal
 from headrace.engine.kernel import Kernel
@@ -37,7 +38,7 @@ from headrace.engine.workers import WorkerPool
 from headrace.model.errors import StoreAwayError, TaskCancelledError
 from headrace.model.records import Lease, Signal, TaskId
 from headrace.stores.artifacts.protocol import ArtifactStore
-from headrace.stores.metadata.protocol import MetadataStore, Write
+from headrace.stores.metadata.protocol import MetadataStore, Subscription, Write
 
 _TICK = 0.1
 _SLOW_TICK = 1.0
@@ -80,7 +81,8 @@ class Loop(Kernel):
         self._resting = False  # whether the thread looks at things once in a second only
         # What is measured here is never the time of day, which may be set back.
         self._next_tick = 0.0
-        self._last_signal = 0
+        self.inbox = Inbox(self._wake)
+        self._subscription: Subscription | None = None
         self._closed = False
         self._epoll = select.epoll()
         self._epoll.register(self._wake_fd, select.EPOLLIN)
@@ -99,8 +101,9 @@ class Loop(Kernel):
     def start(self) -> None:
         """Begin. The executor must have been started."""
         self._epoll.register(self._executor.fileno(), select.EPOLLIN)
-        for signal in self.metadata.signals(self.state.options.run_id):
-            self._last_signal = signal.id  # what was said to an earlier session is not meant for us
+        run_id = self.state.options.run_id
+        last = self.inbox.begin(self.metadata.signals(run_id))
+        self._subscription = self.metadata.subscribe(run_id, last, self.inbox.put)
         self._thread.start()
 
     def submit(self, *tasks: Task) -> None:
@@ -326,6 +329,8 @@ class Loop(Kernel):
             LeaseLostError, StoreError: it could not be written. All is closed nevertheless.
         """
         problem: BaseException | None = None
+        if self._subscription is not None:
+            self._subscription.close()
         try:
             self._write_rest()
         except BaseException as error:  # also an interrupt, while it waits for the store
@@ -419,6 +424,8 @@ class Loop(Kernel):
                 self._epoll.register(self._executor.fileno(), select.EPOLLIN)
         self._lost += self.workers.take_lost_inputs()
         self._hear_interrupts(now)
+        for signal in self.inbox.take():
+            self._on_signal(signal, now)
         clock = time.monotonic()
         while self._timers and self._timers[0].at <= clock:
             due = heapq.heappop(self._timers).event
@@ -440,18 +447,6 @@ class Loop(Kernel):
             self._end_stopping(now)
         if self._journal.is_due():
             self._journal.commit()
-        if self._journal.away_since is None:
-            self._hear_signals(now)
-
-    def _hear_signals(self, now: float) -> None:
-        try:
-            signals = self.metadata.signals(self.state.options.run_id, self._last_signal)
-        except StoreAwayError as error:
-            self._journal.note_away(error)
-            return
-        for signal in signals:
-            self._last_signal = signal.id
-            self._on_signal(signal, now)
 
     def _take_sources(self, now: float) -> None:
         for source in self.sources:

@@ -83,6 +83,22 @@ class _Tables:
         self.leases: dict[str, Lease] = {}
 
 
+class _Subscription:
+    def __init__(self, store: MemoryMetadata, run_id: int, heard: Callable[[Signal], None]) -> None:
+        self._store = store
+        self._run_id = run_id
+        self._heard = heard
+
+    def hear(self, signal: Signal) -> None:
+        if signal.run_id == self._run_id:
+            self._heard(signal)
+
+    def close(self) -> None:
+        with self._store._lock:
+            if self in self._store._subscriptions:
+                self._store._subscriptions.remove(self)
+
+
 class MemoryMetadata:
     """A ``MetadataStore`` that forgets everything with the process."""
 
@@ -93,6 +109,7 @@ class MemoryMetadata:
         self._token = 0
         self._last_run = 0
         self._arrived = 0
+        self._subscriptions: list[_Subscription] = []
 
     def hasty(self) -> MemoryMetadata:
         """See ``MetadataStore``."""
@@ -425,9 +442,21 @@ class MemoryMetadata:
         """See ``MetadataStore``."""
         with self._lock:
             self._arrived += 1
-            self._all.signals.append(
-                Signal(id=self._arrived, run_id=run_id, kind=kind, name=name, value=value, sender=sender, created=now)
+            signal = Signal(
+                id=self._arrived, run_id=run_id, kind=kind, name=name, value=value, sender=sender, created=now
             )
+            self._all.signals.append(signal)
+            for one in list(self._subscriptions):
+                one.hear(signal)
+
+    def subscribe(self, run_id: int, after: int, heard: Callable[[Signal], None]) -> _Subscription:
+        """See ``MetadataStore``; it is the sender's thread that ``heard`` is called in."""
+        with self._lock:
+            made = _Subscription(self, run_id, heard)
+            self._subscriptions.append(made)
+            for signal in self.signals(run_id, after):
+                made.hear(signal)
+            return made
 
     def signals(self, run_id: int, after: int = 0) -> list[Signal]:
         """See ``MetadataStore``."""

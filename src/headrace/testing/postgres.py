@@ -117,6 +117,8 @@ class PostgresServer:
 
     def __init__(self, programs: Path, folder: Path, user: tuple[int, int] | None) -> None:
         self.url = f"postgresql://postgres@/postgres?host={folder}"
+        #: The socket it listens on, for a ``Proxy``.
+        self.socket = str(folder / ".s.PGSQL.5432")
         self._programs, self._folder, self._user = programs, folder, user
         self._process: subprocess.Popen[bytes] | None = None
 

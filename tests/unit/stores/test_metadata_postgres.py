@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import re
+import socket
 import threading
+import time
 from collections.abc import Iterator
 
 import psycopg
 import pytest
 from msgspec.structs import asdict
 
-from headrace.model.errors import LeaseLostError, StoreAwayError, StoreDamagedError, StoreError, StoreReadOnlyError
+from headrace.model.errors import (
+    LeaseLostError,
+    StoreAwayError,
+    StoreDamagedError,
+    StoreError,
+    StoreReadOnlyError,
+    UsageError,
+)
 from headrace.model.records import MetricChunk
 from headrace.stores.metadata._pipeline import Pipeline
 from headrace.stores.metadata.open import open_metadata
@@ -18,12 +27,18 @@ from headrace.stores.metadata.protocol import RunFilter
 from headrace.stores.metadata.store import SqlMetadata
 from headrace.testing import postgres
 from headrace.testing.metadata import line, new_run, points, task
+from headrace.testing.proxy import Proxy
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[str]:
-    with postgres.postgres_server() as url:
-        yield url
+def running() -> Iterator[postgres.PostgresServer]:
+    with postgres.restartable_postgres() as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def server(running: postgres.PostgresServer) -> str:
+    return running.url
 
 
 def url_of(server: str, request: pytest.FixtureRequest) -> str:
@@ -44,7 +59,7 @@ def administer(server: str, *statements: str) -> None:
 
 
 KILL_OTHERS = (
-    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+    "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity "
     "WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()"
 )
 
@@ -62,7 +77,7 @@ def test_broken_connections_are_replaced(store: SqlMetadata, server: str) -> Non
 def test_a_server_that_went_away_in_the_middle(store: SqlMetadata, server: str) -> None:
     """The commit under way fails as a whole; the next one works."""
     run_id = new_run(store).id
-    with pytest.raises(StoreError, match="postgresql://"), store._database.write() as transaction:
+    with pytest.raises(StoreError, match="postgresql://"), store._database.write(9.0) as transaction:
         statement = store._statements("put_tag")
         transaction.change(statement.text, (run_id, "lost", "", None))
         assert transaction.rows("SELECT count(*) FROM tags", ()) == [(1,)]
@@ -84,11 +99,11 @@ def test_commit_whose_answer_was_lost_is_made_once(
     run = Pipeline.run
     left = losses
 
-    def lose_answer(self: Pipeline, statements: list[tuple[str, tuple[object, ...]]]) -> None:
+    def lose_answer(self: Pipeline, statements: list[tuple[str, tuple[object, ...]]], seconds: float) -> None:
         nonlocal left
         commits = any(text == "COMMIT" for text, _ in statements)
         if not commits or not left or made:
-            run(self, statements)
+            run(self, statements, seconds)
         if commits and left:
             left -= 1
             raise psycopg.OperationalError("server closed the connection unexpectedly")
@@ -113,7 +128,7 @@ def test_a_commit_is_one_round_trip(store: SqlMetadata, monkeypatch: pytest.Monk
     assert lease is not None
     sent = []
     run = Pipeline.run
-    monkeypatch.setattr(Pipeline, "run", lambda self, all_: sent.append(len(all_)) or run(self, all_))
+    monkeypatch.setattr(Pipeline, "run", lambda self, all_, s: sent.append(len(all_)) or run(self, all_, s))
     store.commit([task(run_id), task(run_id, number=2), line(run_id, 1), points(run_id, "a", 1.0)], lease)
     assert len(sent) == 1
     store.release(lease)
@@ -130,11 +145,11 @@ def test_many_large_and_strange_statements(store: SqlMetadata) -> None:
     tasks = [task(run_id, "s" * 1000, number=number, error="e" * 5000) for number in range(2000)]
     store.commit(tasks)
     assert store.tasks(run_id) == tasks
-    with store._database.write() as transaction:
+    with store._database.write(9.0) as transaction:
         for number in range(300):
             transaction.change(f"UPDATE runs SET error = 'x{number}' WHERE id = %s", (run_id,))
         assert transaction.rows("SELECT error FROM runs WHERE id = %s", (run_id,)) == [("x299",)]
-    with pytest.raises(StoreError), store._database.write() as transaction:
+    with pytest.raises(StoreError), store._database.write(9.0) as transaction:
         transaction.change("UPDATE runs SET nothing = %s", (1,))
     store.commit([task(run_id, number=2)])
 
@@ -228,3 +243,143 @@ def _refusing_probe(run):  # type: ignore[no-untyped-def]
         return run(command, **settings)
 
     return refusing
+
+
+# --- connections --------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def proxy(running: postgres.PostgresServer) -> Iterator[Proxy]:
+    with Proxy(running.socket) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def far(proxy: Proxy, request: pytest.FixtureRequest) -> Iterator[SqlMetadata]:
+    """The store of the test behind the proxy."""
+    store = open_metadata(url_of(f"postgresql://postgres@127.0.0.1:{proxy.address[1]}/postgres?", request))
+    yield store
+    proxy.silent = False
+    proxy.cut()
+    store.close()
+
+
+def test_long_read_holds_up_no_other(store: SqlMetadata) -> None:
+    done: list[str] = []
+
+    def read_long() -> None:
+        store._database.rows("SELECT pg_sleep(2)")
+        done.append("long")
+
+    thread = threading.Thread(target=read_long)
+    thread.start()
+    time.sleep(0.2)
+    store._database.rows("SELECT 1")
+    done.append("short")
+    thread.join()
+    assert done == ["short", "long"]
+
+
+def test_no_more_connections_read_than_the_url_allows(server: str, request: pytest.FixtureRequest) -> None:
+    store = open_metadata(url_of(server, request) + "&readers=2")
+    seen: set[int] = set()
+    lock = threading.Lock()
+
+    def read() -> None:
+        [(pid, _)] = store._database.rows("SELECT pg_backend_pid(), pg_sleep(0.1)")
+        with lock:
+            seen.add(pid)
+
+    threads = [threading.Thread(target=read) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(seen) == 2
+    store.close()
+
+
+@pytest.mark.parametrize("readers", ["0", "-1", "many", "1001"])
+def test_number_of_readers_is_a_number(server: str, readers: str) -> None:
+    with pytest.raises(UsageError, match=f"readers={readers}"):
+        open_metadata(f"{server}&readers={readers}")
+
+
+def test_server_that_says_nothing_is_given_up(far: SqlMetadata, proxy: Proxy, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A half-open connection: what is sent goes nowhere, and nothing comes back."""
+    run_id = new_run(far).id
+    lease = far.acquire("run/1", "me", 300.0, 0.0)
+    driver = far.hasty()
+    driver.commit([task(run_id)], lease)
+    assert len(driver.tasks(run_id)) == 1
+    monkeypatch.setattr("headrace.stores.metadata.store.DRIVER_SECONDS", 1.0)
+    proxy.silent = True
+    began = time.monotonic()
+    writes = [task(run_id, number=2)]
+    with pytest.raises(StoreAwayError, match="no answer for 1 s"):
+        driver.commit(writes, lease)
+    with pytest.raises(StoreAwayError, match="no answer for 1 s"):
+        driver.tasks(run_id)
+    assert time.monotonic() - began < 30
+    proxy.cut()
+    proxy.silent = False
+    driver.commit(writes, lease)
+    assert len(driver.tasks(run_id)) == 2
+
+
+def test_server_that_cannot_be_reached_is_given_up(server: str, request: pytest.FixtureRequest) -> None:
+    """A machine that takes the connection and never says a word."""
+    with socket.create_server(("127.0.0.1", 0)) as deaf:
+        began = time.monotonic()
+        with pytest.raises(StoreAwayError, match="cannot connect"):
+            open_metadata(f"postgresql://postgres@127.0.0.1:{deaf.getsockname()[1]}/postgres?connect_timeout=2")
+        assert time.monotonic() - began < 30
+
+
+@pytest.mark.parametrize("direction", ["request", "answer"])
+def test_commit_that_is_cut_anywhere_is_made_once(far: SqlMetadata, proxy: Proxy, direction: str) -> None:
+    """Whatever number of bytes passed; also when the connection is cut again while the driver asks what came of it."""
+    run_id = new_run(far).id
+    lease = far.acquire("run/1", "me", 3000.0, 0.0)
+    driver = far.hasty()
+    driver.commit([], lease)
+    cuts = 0
+    for number, passed in enumerate([0, 1, 5, 20, 100, 300, 700, 1000, 1300, 1600, 2000, 2500, 3000, 4000]):
+        chunk = MetricChunk(
+            run_id=run_id, step="fit", number=1, name="loss", values=(1.0,), steps=(number,), times=(0.0,)
+        )
+        writes = [chunk, task(run_id, number=number + 1)]
+        setattr(proxy, f"cut_after_{direction}", passed)
+        for _ in range(10):
+            try:
+                driver.commit(writes, lease)
+                break
+            except StoreAwayError:
+                cuts += 1
+                setattr(proxy, f"cut_after_{direction}", passed // 2 if cuts % 2 else None)
+        else:
+            raise AssertionError("the commit was never made")
+        setattr(proxy, f"cut_after_{direction}", None)
+    assert cuts >= 10
+    assert [one.steps for one in far.metrics(run_id)] == [(number,) for number in range(14)]
+    assert len(far.tasks(run_id)) == 14
+    [summary] = far.metric_summaries([run_id])
+    assert summary.count == 14
+
+
+def test_server_that_takes_no_writes_for_now_is_waited_for(store: SqlMetadata, server: str) -> None:
+    """As a standby does until it has taken over."""
+    run_id = new_run(store).id
+    try:
+        administer(server, "ALTER DATABASE postgres SET default_transaction_read_only = on", KILL_OTHERS)
+        with pytest.raises(StoreAwayError, match="takes no writes now"):
+            store.commit([task(run_id)])
+    finally:
+        administer(
+            server,
+            "SET default_transaction_read_only = off",
+            "ALTER DATABASE postgres RESET default_transaction_read_only",
+        )
+        administer(server, KILL_OTHERS)
+    store.commit([task(run_id)])
+    assert len(store.tasks(run_id)) == 1

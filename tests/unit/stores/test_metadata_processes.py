@@ -153,7 +153,7 @@ def test_a_fork_waits_for_what_other_threads_do_with_the_database(tmp_path: Path
     inside, over = threading.Event(), []
 
     def write() -> None:
-        with store._database.write():
+        with store._database.write(9.0):
             inside.set()
             time.sleep(0.2)
             over.append(True)

@@ -17,7 +17,7 @@ from headrace.model.errors import UsageError
 from headrace.model.records import Wait
 from headrace.services.current import running
 
-#: Answers are looked for this often, in seconds.
+#: Seconds after which a flow that waits looks whether its run is being stopped.
 _LOOK = 0.25
 
 
@@ -89,17 +89,17 @@ def _open(run: Running, kind: str, name: str, prompt: str, seconds: float | None
 
 def _await_answer(run: Running, wait: Wait) -> bytes:
     """The packed answer; empty when the time was over."""
-    metadata, run_id = run.session.stores.metadata, wait.run_id
     place = run.waits[("answer", wait.name)] - 1  # the n-th question of a name takes its n-th answer
     remaining = _countdown(wait.until)
     while True:
-        answers = [s for s in metadata.signals(run_id) if s.kind == "answer" and s.name == wait.name]
-        if len(answers) > place:
-            return answers[place].value
-        if remaining() <= 0:
+        answer = run.loop.inbox.answer(wait.name, place)
+        if answer is not None:
+            return answer.value
+        left = remaining()
+        if left <= 0:
             return b""
         _check(run)
-        time.sleep(_LOOK)
+        run.loop.inbox.wait(min(left, _LOOK))
 
 
 def _countdown(until: float | None) -> Callable[[], float]:

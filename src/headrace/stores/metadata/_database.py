@@ -20,6 +20,10 @@ R = TypeVar("R")
 
 #: How long a writer waits for a lock in one try. Shorter than a lease, so that a driver that waits can renew its own.
 LOCK_SECONDS = 3.0
+#: How long a driver waits for a server that says nothing: like ``LOCK_SECONDS``, less than a lease.
+DRIVER_SECONDS = 8.0
+#: How long everybody else does: some statements take long.
+ANSWER_SECONDS = 60.0
 #: How long calls try again while the database does not answer, unless the caller wants to hear of it at once.
 PATIENCE_SECONDS = 30.0
 _PAUSE = 0.05
@@ -54,6 +58,9 @@ class Transaction(Protocol):
 
         Whoever follows a table by id would otherwise miss a row whose transaction ended after that of a greater id.
         """
+
+    def announce(self) -> None:
+        """Tell processes that wait for signals, once the transaction has ended, that there is one."""
 
 
 class InOneProcess:
@@ -122,6 +129,25 @@ def patiently(call: Callable[[], R]) -> R:
         time.sleep(_PAUSE)
 
 
+class Ear(Protocol):
+    """A connection that learns when something was written. Used by one thread."""
+
+    #: Seconds after which ``changed`` is asked, if nothing is heard before.
+    interval: float
+
+    def fileno(self) -> int | None:
+        """The descriptor that becomes readable when the database says something, if it ever does."""
+
+    def changed(self) -> bool:
+        """Whether there may be signals that ``rows`` did not return before."""
+
+    def rows(self, text: str, params: Params) -> list[Row]:
+        """Run a query."""
+
+    def close(self) -> None:
+        """Release the connection."""
+
+
 class Database(Protocol):
     """One open database. Safe for threads; refuses to be used in a forked child."""
 
@@ -130,14 +156,17 @@ class Database(Protocol):
     #: Whether transactions come strictly one after the other, so that what one has read cannot change before it ends.
     one_writer: bool
 
-    def write(self) -> Write:
-        """A transaction of the one writer of this process."""
+    def write(self, seconds: float) -> Write:
+        """A transaction of the one writer of this process; a server that says nothing for ``seconds`` is away."""
 
-    def rows(self, text: str, params: Params = ()) -> list[Row]:
+    def rows(self, text: str, params: Params = (), seconds: float = ANSWER_SECONDS) -> list[Row]:
         """Read, in a transaction of its own that does not hold up the writer."""
 
     def stream(self, text: str, params: Params, size: int) -> Iterator[list[Row]]:
         """Read much: lists of up to ``size`` rows, all of one moment, without holding up anybody."""
+
+    def ear(self) -> Ear:
+        """A connection of its own that learns when somebody wrote."""
 
     def compact(self) -> int:
         """Give free space back; how many bytes the database shrank."""

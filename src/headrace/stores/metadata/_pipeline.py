@@ -27,6 +27,13 @@ _PREPARED = 200
 _FINE = (pq.ExecStatus.COMMAND_OK, pq.ExecStatus.TUPLES_OK)
 
 
+class SilentError(psycopg.OperationalError):
+    """The server said nothing for too long."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(f"no answer for {seconds:g} s")
+
+
 class Pipeline:
     """Runs statements on one connection. After an error the connection is of no use and must be closed."""
 
@@ -35,21 +42,24 @@ class Pipeline:
         self._names: dict[str, bytes] = {}
         self._ear = select.poll()
         self._ear.register(connection.fileno(), select.POLLIN)
+        self._seconds = 0.0
 
-    def run(self, statements: Sequence[tuple[str, Params]]) -> None:
+    def run(self, statements: Sequence[tuple[str, Params]], seconds: float) -> None:
         """Run them in order, to the first that fails; its error is raised.
 
         Raises:
-            psycopg.Error: as the server, or the connection, has it.
+            psycopg.Error: as the server, or the connection, has it; ``SilentError`` when the server takes and says
+                nothing for ``seconds``.
             UnicodeEncodeError: a text cannot be written in UTF-8.
         """
         libpq = self._libpq
+        self._seconds = seconds
         libpq.enter_pipeline_mode()
         answers = sum([self._queue(text, params) for text, params in statements])
         libpq.pipeline_sync()
         while libpq.flush():
             self._ear.modify(libpq.socket, select.POLLIN | select.POLLOUT)
-            self._ear.poll()
+            self._await()
             self._ear.modify(libpq.socket, select.POLLIN)
             libpq.consume_input()
         for _ in range(answers):
@@ -80,9 +90,13 @@ class Pipeline:
         self._libpq.send_query_prepared(name, values, formats)
         return 2
 
+    def _await(self) -> None:
+        if not self._ear.poll(self._seconds * 1000):
+            raise SilentError(self._seconds)
+
     def _next(self) -> PGresult | None:
         while self._libpq.is_busy():
-            self._ear.poll()
+            self._await()
             self._libpq.consume_input()
         return self._libpq.get_result()
 

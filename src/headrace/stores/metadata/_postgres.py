@@ -22,7 +22,15 @@ from headrace.model.errors import (
     StoreReadOnlyError,
     UsageError,
 )
-from headrace.stores.metadata._database import LOCK_SECONDS, ConflictError, InOneProcess, UnfitTextError, hidden
+from headrace.stores.metadata._database import (
+    ANSWER_SECONDS,
+    DRIVER_SECONDS,
+    LOCK_SECONDS,
+    ConflictError,
+    InOneProcess,
+    UnfitTextError,
+    hidden,
+)
 from headrace.stores.metadata._schema import check
 from headrace.stores.metadata._sql import POSTGRES, Params, Row, Statements, schema_text
 
@@ -31,7 +39,8 @@ try:
 except ImportError as missing:
     raise UsageError("a PostgreSQL store needs the package psycopg: pip install 'headrace[postgres]'") from missing
 
-from headrace.stores.metadata._pipeline import Pipeline
+from headrace.stores.metadata._pipeline import Pipeline, SilentError
+from headrace.stores.metadata._readers import Connection, Readers
 
 #: Held while the tables are made, so that two processes do not make them at once. Any constant will do.
 _MAKING = 0x68656164
@@ -48,8 +57,13 @@ _PATIENCE = {
 #: After so many seconds without use a connection is asked whether it still works.
 _ASK_AFTER = 30.0
 
+#: Where signals are announced. One channel for all schemas: they say theirs.
+_CHANNEL = "headrace"
+
 _FULL = frozenset({"53100", "53000"})
-_READ_ONLY = frozenset({"25006", "42501"})
+_READ_ONLY = frozenset({"42501"})
+#: A server that takes over from another accepts no writes at first, nor does one whose disk is full on some clouds.
+_STANDBY = "25006"
 _DAMAGED = frozenset({"42P01", "42703", "XX001", "XX002"})
 _CONFLICT = frozenset({"40001", "40P01"})
 _LOCKED = frozenset({"55P03", "57014"})
@@ -76,7 +90,9 @@ def _explained(error: Exception, url: str) -> StoreError:
         )
     if code in _LOCKED:
         return StoreAwayError(f"{url} was locked by another session for more than {LOCK_SECONDS:.0f} s ({text})")
-    if code in _AWAY or (code or "").startswith("08"):
+    if code == _STANDBY:
+        return StoreAwayError(f"{url} takes no writes now ({text}): it is a standby, or was made read-only")
+    if code in _AWAY or (code or "").startswith("08") or isinstance(error, SilentError):
         return StoreAwayError(f"{url} does not answer ({text})")
     if code in _REFUSED or (code is None and isinstance(error, psycopg.OperationalError)):
         return (StoreError if code in _REFUSED else StoreAwayError)(
@@ -85,19 +101,27 @@ def _explained(error: Exception, url: str) -> StoreError:
     return StoreError(f"{url}: {text}")
 
 
-def _split(url: str) -> tuple[str, str]:
-    """The URL as PostgreSQL's own library takes it, and the schema."""
+def _split(url: str) -> tuple[str, str, int]:
+    """The URL as PostgreSQL's own library takes it, the schema, and how many connections read at most."""
     head, _, query = url.partition("?")
-    kept = [item for item in query.split("&") if item and not item.startswith("schema=")]
-    named = [item.removeprefix("schema=") for item in query.split("&") if item.startswith("schema=")]
-    schema = named[-1] if named else "headrace"
+    own = {"schema": "headrace", "readers": "4"}
+    kept = []
+    for item in filter(None, query.split("&")):
+        name, _, value = item.partition("=")
+        if name in own:
+            own[name] = value
+        else:
+            kept.append(item)
+    schema, readers = own["schema"], own["readers"]
     if not schema.isidentifier() or schema != schema.lower():
         raise UsageError(f"schema={schema} in {hidden(url)}: a schema is named by lower-case letters, digits and _")
-    return head + ("?" + "&".join(kept) if kept else ""), schema
+    if not readers.isdecimal() or not 1 <= int(readers) <= 1000:
+        raise UsageError(f"readers={readers} in {hidden(url)}: it is a number of connections, from 1 to 1000")
+    return head + ("?" + "&".join(kept) if kept else ""), schema, int(readers)
 
 
 class _Writer:
-    """The writing connection with its lock; both the transaction and what opens and closes it.
+    """The writing connection with its lock, and the transaction it is in.
 
     Statements that return nothing wait here until one is asked for rows or the transaction ends, and go together: a
     commit is one round trip to the server.
@@ -106,20 +130,25 @@ class _Writer:
     def __init__(self, database: PostgresDatabase) -> None:
         self._database = database
         self._lock = threading.Lock()
-        self._connection: psycopg.Connection[Row] | None = None
+        self._connection: Connection | None = None
         self._pipeline: Pipeline | None = None
         self._used = 0.0
+        self._seconds = 0.0
         self._waiting: list[tuple[str, Params]] = []
         self._refusal: HeadraceError | None = None
 
-    def __enter__(self) -> _Writer:
+    def begin(self, seconds: float) -> None:
         self._database.check_process()
         self._lock.acquire()
+        self._seconds = seconds
         try:
-            if self._connection is not None and not self._is_alive(self._connection):
-                self._drop()
+            if self._connection is not None:
+                self._connection.seconds = seconds
+                if not self._is_alive(self._connection):
+                    self._drop()
             if self._connection is None:
                 self._connection = self._database.connect()
+                self._connection.seconds = seconds
                 self._pipeline = Pipeline(self._connection)
         except BaseException as error:
             self._lock.release()
@@ -128,9 +157,8 @@ class _Writer:
             raise
         self._waiting = [("BEGIN", ())]
         self._refusal = None
-        return self
 
-    def _is_alive(self, connection: psycopg.Connection[Row]) -> bool:
+    def _is_alive(self, connection: Connection) -> bool:
         """Whether the connection can be relied on: later, nobody could tell whether the server got a commit.
 
         A server that closed it has said something by now. One that may have vanished without a word is asked.
@@ -151,9 +179,8 @@ class _Writer:
             self._connection.close()
             self._connection = None
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
-    ) -> None:
+    def end(self, error: BaseException | None) -> None:
+        raised = error
         try:
             if error is None:
                 try:
@@ -165,7 +192,7 @@ class _Writer:
                 self._roll_back()
                 if isinstance(error, psycopg.Error | UnicodeEncodeError):
                     raise _explained(error, self._database.url) from error
-                if kind is None:
+                if raised is None:
                     raise error
             self._used = time.monotonic()
         finally:
@@ -186,7 +213,7 @@ class _Writer:
         assert self._pipeline is not None
         waiting, self._waiting = self._waiting, []
         try:
-            self._pipeline.run(waiting)
+            self._pipeline.run(waiting, self._seconds)
         except BaseException as error:
             self._drop()
             if self._refusal is not None and isinstance(error, psycopg.errors.DivisionByZero):
@@ -212,9 +239,65 @@ class _Writer:
     def in_order(self, run_id: int) -> None:
         self.change("SELECT pg_advisory_xact_lock(%s, %s)", (_MAKING, run_id & 0x7FFFFFFF))
 
+    def announce(self) -> None:
+        self.change("SELECT pg_notify(%s, %s)", (_CHANNEL, self._database.schema))
+
     def close(self) -> None:
         with self._lock:
             self._drop()
+
+
+class _Write:
+    """See ``_database.Write``."""
+
+    def __init__(self, writer: _Writer, seconds: float) -> None:
+        self._writer = writer
+        self._seconds = seconds
+
+    def __enter__(self) -> _Writer:
+        self._writer.begin(self._seconds)
+        return self._writer
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
+    ) -> None:
+        self._writer.end(error)
+
+
+class _Ear:
+    """Listens for what ``announce`` says, and asks now and then in case a connection broke without a word."""
+
+    interval = 5.0
+
+    def __init__(self, database: PostgresDatabase) -> None:
+        self._url, self._schema = database.url, database.schema
+        self._asked = time.monotonic()
+        try:
+            self._connection = database.connect()
+            self._connection.seconds = DRIVER_SECONDS
+            self._connection.execute(f"LISTEN {_CHANNEL}")
+        except psycopg.Error as error:
+            raise _explained(error, self._url) from error
+
+    def fileno(self) -> int:
+        return self._connection.fileno()
+
+    def changed(self) -> bool:
+        try:
+            heard = [one.payload for one in self._connection.notifies(timeout=0)]
+        except psycopg.Error as error:
+            raise _explained(error, self._url) from error
+        return self._schema in heard or time.monotonic() - self._asked >= self.interval
+
+    def rows(self, text: str, params: Params) -> list[Row]:
+        self._asked = time.monotonic()
+        try:
+            return self._connection.execute(text, params, binary=True).fetchall()
+        except psycopg.Error as error:
+            raise _explained(error, self._url) from error
+
+    def close(self) -> None:
+        self._connection.close()
 
 
 class PostgresDatabase(InOneProcess):
@@ -223,27 +306,31 @@ class PostgresDatabase(InOneProcess):
     def __init__(self, url: str) -> None:
         super().__init__(hidden(url))
         self.url = hidden(url)
-        self._target, self.schema = _split(url)
+        self._target, self.schema, readers = _split(url)
         self.statements = Statements(POSTGRES)
         self.one_writer = False
         self._writer = _Writer(self)
-        self._read_lock = threading.Lock()
-        self._reader: psycopg.Connection[Row] | None = None
+        self._readers = Readers(self.connect, readers)
         try:
             self._prepare()
         except BaseException:
             self.close()
             raise
 
-    def connect(self) -> psycopg.Connection[Row]:
-        """A new connection that finds our tables."""
+    def connect(self, seconds: float = ANSWER_SECONDS) -> Connection:
+        """A new connection that finds our tables, on which no statement takes longer than ``seconds``; 0: any time."""
         settings: dict[str, Any] = {name: value for name, value in _PATIENCE.items() if name not in self._target}
-        connection: psycopg.Connection[Row] = psycopg.connect(self._target, autocommit=True, **settings)
+        connection: Connection = Connection.connect(self._target, autocommit=True, **settings)
+        session = {
+            "search_path": self.schema,
+            "lock_timeout": f"{LOCK_SECONDS:g}s",
+            "statement_timeout": f"{seconds:g}s",
+            "idle_in_transaction_session_timeout": f"{ANSWER_SECONDS:g}s",
+        }
         try:
-            connection.execute(
-                f"SELECT set_config('search_path', '{self.schema}', false), "
-                f"set_config('lock_timeout', '{LOCK_SECONDS * 1000:.0f}', false)"
-            )
+            chosen = [f"set_config('{name}', '{value}', false)" for name, value in session.items()]
+            connection.execute("SELECT " + ", ".join(chosen))
+            connection.seconds = seconds or None
         except BaseException:
             connection.close()
             raise
@@ -253,7 +340,7 @@ class PostgresDatabase(InOneProcess):
         """Make the tables when there are none; check their version when there are."""
         there = "SELECT to_regclass('headrace_schema') IS NOT NULL"
         if not self.rows(there)[0][0]:
-            with self.write() as transaction:
+            with self.write(ANSWER_SECONDS) as transaction:
                 transaction.rows("SELECT pg_advisory_xact_lock(%s)", (_MAKING,))
                 if not transaction.rows(there, ())[0][0]:
                     transaction.change(f"CREATE SCHEMA IF NOT EXISTS {self.schema}", ())
@@ -265,29 +352,21 @@ class PostgresDatabase(InOneProcess):
         if check(found[0][0], self.url):
             from headrace.stores.metadata._migrate import migrate_postgres
 
-            migrate_postgres(self.connect, self.url)
+            migrate_postgres(lambda: self.connect(0), self.url)
 
-    def write(self) -> _Writer:
-        return self._writer
+    def write(self, seconds: float) -> _Write:
+        return _Write(self._writer, seconds)
 
-    def rows(self, text: str, params: Params = ()) -> list[Row]:
+    def rows(self, text: str, params: Params = (), seconds: float = ANSWER_SECONDS) -> list[Row]:
         self.check_process()
-        with self._read_lock:
-            try:
-                if self._reader is not None:
-                    try:
-                        return self._read(self._reader, text, params)
-                    except psycopg.OperationalError:
-                        if not self._reader.closed:
-                            raise
-                self._reader = self.connect()
-                return self._read(self._reader, text, params)
-            except (psycopg.Error, UnicodeEncodeError) as error:
-                raise _explained(error, self.url) from error
+        try:
+            return self._readers.rows(text, params, seconds)
+        except (psycopg.Error, UnicodeEncodeError) as error:
+            raise _explained(error, self.url) from error
 
-    @staticmethod
-    def _read(connection: psycopg.Connection[Row], text: str, params: Params) -> list[Row]:
-        return connection.execute(text, params, binary=True).fetchall()
+    def ear(self) -> _Ear:
+        self.check_process()
+        return _Ear(self)
 
     def stream(self, text: str, params: Params, size: int) -> Iterator[list[Row]]:
         self.check_process()
@@ -308,7 +387,5 @@ class PostgresDatabase(InOneProcess):
         return 0
 
     def _disconnect(self) -> None:
-        with self._read_lock:
-            if self._reader is not None:
-                self._reader.close()
+        self._readers.close()
         self._writer.close()

@@ -174,10 +174,48 @@ class _Writer:
     def in_order(self, run_id: int) -> None:
         """There is one writer at a time anyway."""
 
+    def announce(self) -> None:
+        """Others look."""
+
     def vacuum(self) -> None:
         with self._lock:
             self.execute("VACUUM")
             self.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
+    def close(self) -> None:
+        with self._lock:
+            self._connection.close()
+
+
+class _Ear:
+    """Asks SQLite for the number that changes with every commit of another connection; that costs microseconds."""
+
+    interval = 0.1
+
+    def __init__(self, database: SqliteDatabase) -> None:
+        self._path = database.path
+        self._lock = database.ear_lock
+        try:
+            with self._lock:
+                self._connection = database.open()
+        except _OF_THE_DRIVER as error:
+            raise _explained(error, self._path) from error
+        self._version = -1
+
+    def fileno(self) -> None:
+        """SQLite says nothing by itself."""
+
+    def changed(self) -> bool:
+        [(version,)] = self.rows("PRAGMA data_version", ())
+        before, self._version = self._version, version
+        return bool(version != before)
+
+    def rows(self, text: str, params: Params) -> list[Row]:
+        try:
+            with self._lock:
+                return self._connection.execute(text, params).fetchall()
+        except _OF_THE_DRIVER as error:
+            raise _explained(error, self._path) from error
 
     def close(self) -> None:
         with self._lock:
@@ -207,12 +245,13 @@ class SqliteDatabase(InOneProcess):
         self._read_lock = threading.Lock()
         self._reader: sqlite3.Connection | None = None
         writing = threading.Lock()
-        self.locks = (writing, self._read_lock)
+        self.ear_lock = threading.Lock()
+        self.locks = (writing, self._read_lock, self.ear_lock)
         guard(self)
         try:
             with writing:
                 self._make_file()
-                connection = self._open()
+                connection = self.open()
                 try:
                     self._prepare(connection)
                 except BaseException:
@@ -273,7 +312,7 @@ class SqliteDatabase(InOneProcess):
         finally:
             os.close(descriptor)
 
-    def _open(self) -> sqlite3.Connection:
+    def open(self) -> sqlite3.Connection:
         """A connection; for reading only, when the file or its folder allow no more."""
         try:
             return self._connect(self.path)
@@ -303,15 +342,15 @@ class SqliteDatabase(InOneProcess):
             raise
         return connection
 
-    def write(self) -> _Writer:
+    def write(self, seconds: float) -> _Writer:
         return self._writer
 
-    def rows(self, text: str, params: Params = ()) -> list[Row]:
+    def rows(self, text: str, params: Params = (), seconds: float = 0.0) -> list[Row]:
         self.check_process()
         with self._read_lock:
             try:
                 if self._reader is None:
-                    self._reader = self._open()
+                    self._reader = self.open()
                     self._connections.append(self._reader)
                 return self._reader.execute(text, params).fetchall()
             except _OF_THE_DRIVER as error:
@@ -320,7 +359,7 @@ class SqliteDatabase(InOneProcess):
     def stream(self, text: str, params: Params, size: int) -> Iterator[list[Row]]:
         self.check_process()
         try:
-            connection = self._open()
+            connection = self.open()
         except sqlite3.Error as error:
             raise _explained(error, self.path) from error
         try:
@@ -331,6 +370,10 @@ class SqliteDatabase(InOneProcess):
             raise _explained(error, self.path) from error
         finally:
             connection.close()
+
+    def ear(self) -> _Ear:
+        self.check_process()
+        return _Ear(self)
 
     def compact(self) -> int:
         before = self._size()

@@ -6,7 +6,7 @@ run, writing to it raises ``NotFoundError``. Ids of runs are never used twice, s
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 
@@ -27,7 +27,15 @@ from headrace.model.records import (
     TaskRecord,
     Wait,
 )
-from headrace.stores.metadata.protocol import CacheEntry, MetadataStore, NewRun, RunFilter, StepCount, Write
+from headrace.stores.metadata.protocol import (
+    CacheEntry,
+    MetadataStore,
+    NewRun,
+    RunFilter,
+    StepCount,
+    Subscription,
+    Write,
+)
 
 #: Ids of runs that are remembered as the project's.
 _REMEMBERED = 100_000
@@ -237,6 +245,11 @@ class ProjectStore:
         """See ``MetadataStore``; raises NotFoundError for a run of another project."""
         self._check(run_id)
         self._whole.send(run_id, kind, name, value, sender, now)
+
+    def subscribe(self, run_id: int, after: int, heard: Callable[[Signal], None]) -> Subscription:
+        """See ``MetadataStore``."""
+        self._check(run_id)
+        return self._whole.subscribe(run_id, after, heard)
 
     def signals(self, run_id: int, after: int = 0) -> list[Signal]:
         """See ``MetadataStore``."""

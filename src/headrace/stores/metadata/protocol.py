@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Protocol
 
 import msgspec
@@ -164,6 +164,13 @@ class StepCount(msgspec.Struct, frozen=True, array_like=True):
     count: int
 
 
+class Subscription(Protocol):
+    """What ``MetadataStore.subscribe`` returns."""
+
+    def close(self) -> None:
+        """Hear nothing more, from the moment this returns. Calling twice is the same as once."""
+
+
 class MetadataStore(Protocol):
     """Runs, tasks and everything about them, except large bytes.
 
@@ -307,6 +314,13 @@ class MetadataStore(Protocol):
     # --- signals ---
     def send(self, run_id: int, kind: str, name: str, value: bytes, sender: str, now: float) -> None:
         """Leave a message for whoever drives the run."""
+
+    def subscribe(self, run_id: int, after: int, heard: Callable[[Signal], None]) -> Subscription:
+        """Call ``heard``, soon and in another thread, for each message with an id greater than ``after``, in order.
+
+        Whoever sent it, in whatever process. While the store does not answer, nothing is heard, and afterwards what
+        came meanwhile. ``heard`` must return soon, and end no subscription. One thread of a process serves them all.
+        """
 
     def signals(self, run_id: int, after: int = 0) -> list[Signal]:
         """Messages with an id greater than ``after``, oldest first."""

@@ -251,5 +251,8 @@ DELETE FROM cache WHERE project = :project AND cache_key = :cache_key AND create
 -- name: forget_result
 DELETE FROM cache WHERE project = :project AND cache_key = :cache_key AND created = :created
 
--- name: signals
-SELECT id, run_id, kind, name, body, sender, created FROM signals WHERE run_id = :run_id AND id > :after ORDER BY id
+-- name: signal_columns
+SELECT id, run_id, kind, name, body, sender, created FROM signals
+
+-- name: signals_of_run
+WHERE run_id = :run_id AND id > :after ORDER BY id

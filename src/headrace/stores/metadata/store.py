@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from msgspec.structs import asdict, astuple, replace
@@ -29,6 +29,8 @@ from headrace.model.records import (
 )
 from headrace.stores.metadata import _filters, _rows, _transfer, _writes
 from headrace.stores.metadata._database import (
+    ANSWER_SECONDS,
+    DRIVER_SECONDS,
     ConflictError,
     Database,
     PatientWrite,
@@ -37,6 +39,7 @@ from headrace.stores.metadata._database import (
     Write,
     patiently,
 )
+from headrace.stores.metadata._signals import SignalPoller, Subscription
 from headrace.stores.metadata._sql import Row, Statements
 from headrace.stores.metadata.protocol import CacheEntry, NewRun, RunFilter, StepCount
 from headrace.stores.metadata.protocol import Write as Written
@@ -66,20 +69,23 @@ class SqlMetadata:
         #: By token of a lease: the expiry that this process wrote last.
         self._expiries: dict[int, float] = {}
         self._in_doubt: _Doubt | None = None
+        self._signals = SignalPoller(database)
 
     def hasty(self) -> SqlMetadata:
         """See ``MetadataStore``."""
         store = SqlMetadata(self._database, patient=False)
-        store._expiries = self._expiries
+        store._expiries, store._signals = self._expiries, self._signals
         return store
 
     def _writing(self) -> Write:
-        return PatientWrite(self._database.write()) if self._patient else self._database.write()
+        if self._patient:
+            return PatientWrite(self._database.write(ANSWER_SECONDS))
+        return self._database.write(DRIVER_SECONDS)
 
     def _rows(self, text: str, params: Row = ()) -> list[Row]:
         if self._patient:
             return patiently(lambda: self._database.rows(text, params))
-        return self._database.rows(text, params)
+        return self._database.rows(text, params, DRIVER_SECONDS)
 
     def _select(self, *names: str, **values: object) -> list[Row]:
         statement = self._statements(*names)
@@ -418,10 +424,17 @@ class SqlMetadata:
                 sender=sender,
                 created=now,
             )
+            transaction.announce()
+
+    def subscribe(self, run_id: int, after: int, heard: Callable[[Signal], None]) -> Subscription:
+        """See ``MetadataStore``."""
+        return self._signals.add(run_id, after, heard)
 
     def signals(self, run_id: int, after: int = 0) -> list[Signal]:
         """See ``MetadataStore``."""
-        return [_rows.signal_of(row) for row in self._select("signals", run_id=run_id, after=after)]
+        return [
+            _rows.signal_of(row) for row in self._select("signal_columns", "signals_of_run", run_id=run_id, after=after)
+        ]
 
     # --- keeping house ---
 
@@ -451,6 +464,7 @@ class SqlMetadata:
 
     def close(self) -> None:
         """See ``MetadataStore``."""
+        self._signals.close()
         self._database.close()
 
 
