@@ -33,9 +33,10 @@ GROUPS = {
         "track",
     ),
     "Reading runs back": ("runs", "Run", "Task", "Artifact", "Flow", "Runs"),
+    "Workspaces and projects": ("connect", "Client"),
 }
 #: Made by Headrace, so how they are constructed is nobody's business.
-MADE_HERE = {"Future", "Runs", "Step"}
+MADE_HERE = {"Client", "Future", "Runs", "Step"}
 
 _SECTION = re.compile(r"^(Args|Raises|Returns):$")
 

@@ -13,6 +13,7 @@ from headrace._version import __version__
 
 if TYPE_CHECKING:
     from headrace.client.catalog import Flow, Runs, runs
+    from headrace.client.connection import Client, connect
     from headrace.client.runs import Artifact, Run, Task
     from headrace.client.tracking import (
         log_artifact,
@@ -70,6 +71,7 @@ _NAMES = {
     "headrace.runtime.secrets": "Secret",
     "headrace.client.runs": "Artifact Run Task",
     "headrace.client.catalog": "Flow Runs runs",
+    "headrace.client.connection": "Client connect",
     "headrace.client.tracking": (
         "log_artifact log_figure log_metric log_metrics log_params log_table log_text set_tag track"
     ),
@@ -101,6 +103,7 @@ def __dir__() -> list[str]:
 __all__ = [
     "Artifact",
     "CallError",
+    "Client",
     "DefinitionError",
     "File",
     "Flow",
@@ -133,6 +136,7 @@ __all__ = [
     "UsageError",
     "__version__",
     "as_completed",
+    "connect",
     "do_not_cache",
     "flow",
     "log_artifact",

@@ -132,7 +132,9 @@ class Workspace:
 class Scope:
     """Where somebody works: a workspace, a project in it, and the actor who asks."""
 
-    def __init__(self, workspace: Workspace, project: str, actor: Actor) -> None:
+    def __init__(self, workspace: Workspace, project: str, actor: Actor, *, named: bool = False) -> None:
+        #: Whether somebody said which one, instead of the surroundings of the process.
+        self.named = named
         self.workspace = workspace
         self.project = project
         self.actor = actor
@@ -164,7 +166,7 @@ class Scope:
 
     def of(self, project: str) -> Scope:
         """The same workspace and actor, in another project."""
-        return Scope(self.workspace, project, self.actor)
+        return Scope(self.workspace, project, self.actor, named=self.named)
 
 
 def _make_home(settings: Settings) -> None:
@@ -275,6 +277,15 @@ def existing_scope(settings: Settings | None = None) -> Scope:
     return scope_at(settings)
 
 
+def without_password(settings: Settings) -> Settings:
+    """``settings`` with no password in the database's URL: ``PGPASSWORD`` or a password file gives it elsewhere."""
+    head, at, tail = settings.database.rpartition("@")
+    scheme, mark, user = head.partition("://")
+    if not (at and mark):
+        return settings
+    return msgspec.structs.replace(settings, database=f"{scheme}{mark}{user.partition(':')[0]}@{tail}")
+
+
 def database_file(settings: Settings) -> Path | None:
     """Where the SQLite database is, or would be; None when a server keeps it."""
     scheme, mark, rest = settings.database.partition("://")
@@ -283,14 +294,23 @@ def database_file(settings: Settings) -> Path | None:
     return Path(settings.database or Path(settings.home, "metadata.db"))
 
 
-def read_settings(environ: Mapping[str, str] | None = None, start: Path | None = None) -> Settings:
-    """Settings as they hold in folder ``start``.
+def read_settings(
+    environ: Mapping[str, str] | None = None, start: Path | None = None, given: Mapping[str, str] | None = None
+) -> Settings:
+    """Settings as they hold in folder ``start``; ``given`` are those that a call or a command line names.
+
+    A ``home`` that is given is a place of its own: databases and artifacts named elsewhere are not in it.
 
     Raises:
         UsageError: a setting is unknown or has an impossible value, or there is no folder.
     """
     start = _here() if start is None else start
     values = _given(environ, start)
+    named = {name: _placed(text, name, start) for name, text in (given or {}).items() if text}
+    if "home" in named:
+        values.pop("database", None)
+        values.pop("artifacts", None)
+    values |= named
     if not values.get("home"):
         found = _find(start, HOME)
         values["home"] = str(found if found is not None else start / HOME)

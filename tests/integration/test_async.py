@@ -364,8 +364,11 @@ def test_a_resumed_run_runs_a_cancelled_task_again(here: Project) -> None:
     gate.write_text("")
     from headrace.frontends.native.launch import Launch, run_flow
     from headrace.services.session import Resume
+    from headrace.wiring import scope_here
 
-    again = run_flow(crawl, {"path": str(gate)}, Launch(resume=Resume(run=headrace.Run("crawl/1").record)))
+    again = run_flow(
+        crawl, {"path": str(gate)}, Launch(scope=scope_here(), resume=Resume(run=headrace.Run("crawl/1").record))
+    )
     assert again.value == 7
     assert states(here, "patient") == ["succeeded"]
 

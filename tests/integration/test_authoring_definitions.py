@@ -11,9 +11,10 @@ if TYPE_CHECKING:
     from tests.integration.conftest import Project
 
 RESUME = """
+from headrace.frontends.native.launch import Launch
 from headrace.frontends.native.resume import resume_run
 from headrace import wiring
-ended = resume_run(wiring.scope_here().metadata.run("train", 1))
+ended = resume_run(wiring.scope_here().metadata.run("train", 1), Launch(scope=wiring.scope_here()))
 print("value", ended.value, "state", ended.run.state, "session", ended.run.session)
 """
 

@@ -39,9 +39,11 @@ def train():
 
 if __name__ == "__main__":
     if len(sys.argv) > 1:
+        from headrace.frontends.native.launch import Launch
         from headrace.frontends.native.resume import resume_run
         from headrace import wiring
-        print("value", resume_run(wiring.scope_here().metadata.run("train", 1)).value)
+        scope = wiring.scope_here()
+        print("value", resume_run(scope.metadata.run("train", 1), Launch(scope=scope)).value)
     else:
         train()
 """

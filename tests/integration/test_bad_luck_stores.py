@@ -73,12 +73,13 @@ if __name__ == "__main__":
 """
 
 RESUME_FIRST = """
+from headrace.frontends.native.launch import Launch
 from headrace.frontends.native.resume import resume_run
 from headrace.frontends.native.script import show_well
 from headrace import wiring
 
 show_well()
-print("value", resume_run(wiring.scope_here().metadata.run("train", 1)).value)
+print("value", resume_run(wiring.scope_here().metadata.run("train", 1), Launch(scope=wiring.scope_here())).value)
 """
 
 
@@ -253,11 +254,12 @@ def test_a_full_disk_leaves_what_was_there_and_the_run_goes_on_with_more(
     small_disk.grow()
     project.write(
         """
+        from headrace.frontends.native.launch import Launch
         from headrace.frontends.native.resume import resume_run
         from headrace import wiring
 
         record = wiring.scope_here().metadata.run("train", 1)
-        print("ended", resume_run(record).run.state)
+        print("ended", resume_run(record, Launch(scope=wiring.scope_here())).run.state)
         """,
         "again.py",
     )

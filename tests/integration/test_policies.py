@@ -13,7 +13,7 @@ import headrace
 from headrace import Retry, flow, step
 from headrace.frontends.native.launch import Ended, Launch, run_flow
 from headrace.model.errors import DefinitionError, ResourceError
-from headrace.wiring import machine
+from headrace.wiring import machine, scope_here
 
 if TYPE_CHECKING:
     from tests.integration.conftest import Project
@@ -82,12 +82,12 @@ def most_at_once(spans: list[tuple[float, float]]) -> int:
 # --- resources -------------------------------------------------------------------------------------------------------
 
 
-def spans_of(work: Any, count: int, how: Launch | None = None, **options: Any) -> list[tuple[float, float]]:
+def spans_of(work: Any, count: int, at_once: int = 0, **options: Any) -> list[tuple[float, float]]:
     @flow(**options)
     def train() -> list[tuple[float, float]]:
         return [future.result() for future in work.map(range(count))]
 
-    return run_flow(train, {}, how).value  # type: ignore[no-any-return]
+    return run_flow(train, {}, Launch(scope=scope_here(), max_parallel=at_once)).value  # type: ignore[no-any-return]
 
 
 def test_cores_bound_what_runs_at_once(here: Project) -> None:
@@ -160,7 +160,7 @@ def test_max_parallel_of_step_flow_and_run(here: Project) -> None:
     small = stamp.options(cpu=0.1)
     assert most_at_once(spans_of(small.options(max_parallel=2), 5)) == 2
     assert most_at_once(spans_of(small, 5, max_parallel=3)) == 3
-    assert most_at_once(spans_of(small, 4, Launch(max_parallel=1), max_parallel=3)) == 1
+    assert most_at_once(spans_of(small, 4, 1, max_parallel=3)) == 1
 
 
 def test_a_small_task_passes_a_large_one_that_must_wait(here: Project) -> None:
@@ -399,8 +399,10 @@ def train(n: int = 2):
 
 if __name__ == "__main__":
     from headrace.frontends.native.launch import Launch, run_flow
+    from headrace.wiring import scope_here
     values = {"n": int(sys.argv[1])}
-    print("value", run_flow(train, values, Launch(use_cache="--no-cache" not in sys.argv)).value)
+    how = Launch(scope=scope_here(), use_cache="--no-cache" not in sys.argv)
+    print("value", run_flow(train, values, how).value)
 """
 
 
@@ -574,5 +576,5 @@ def test_tags_of_flow_and_launch(here: Project) -> None:
     def train() -> int:
         return 1
 
-    ended: Ended = run_flow(train, {}, Launch(tags=(("team", "vision"),)))
+    ended: Ended = run_flow(train, {}, Launch(scope=scope_here(), tags=(("team", "vision"),)))
     assert {(t.name, t.value) for t in here.metadata.tags([ended.run.id])} == {("nightly", ""), ("team", "vision")}

@@ -7,11 +7,14 @@ a ``--`` is the flow's too.
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from headrace.model.errors import UsageError
+
+if TYPE_CHECKING:
+    from headrace.wiring import Scope
 
 #: Our options that take a value, and our flags.
 _VALUED = frozenset({"max-parallel", "tag", "from", "seed"})
@@ -50,11 +53,12 @@ class Options:
         else:
             self.again += [step for step in value.split(",") if step]
 
-    def launch(self) -> Any:
+    def launch(self, scope: Scope) -> Any:
         """As the frontend wants it."""
         from headrace.frontends.native.launch import Launch
 
         return Launch(
+            scope=scope,
             max_parallel=self.max_parallel,
             use_cache="no-cache" not in self.flags,
             keep_going="keep-going" in self.flags,

@@ -1,4 +1,4 @@
-"""The project a command works on, options that commands share, and completion of names."""
+"""The scope a command works in, options that commands share, and completion of names."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def open_existing() -> Scope:
-    """The project here, for reading: a place without runs is left as it is.
+    """The workspace and project here, for reading: a place without runs is left as it is.
 
     Raises:
         NotFoundError: nothing was ever run here.
@@ -24,6 +24,13 @@ def open_existing() -> Scope:
     from headrace import wiring
 
     return wiring.existing_scope()
+
+
+def open_here() -> Scope:
+    """The workspace and project here, for runs that are started."""
+    from headrace import wiring
+
+    return wiring.scope_here()
 
 
 def as_json(command: F) -> F:

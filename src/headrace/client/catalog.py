@@ -50,18 +50,30 @@ def runs(
     Raises:
         UsageError: ``where`` or ``status`` make no sense; NotFoundError: nothing was ever run here.
     """
+    return find_runs(existing_scope(), flow, tag=tag, status=status, where=where, limit=limit)
+
+
+def find_runs(
+    scope: Scope,
+    flow: str | Flow | None,
+    *,
+    tag: str | Sequence[str],
+    status: str | Sequence[str],
+    where: str,
+    limit: int | None,
+) -> Runs:
+    """``runs`` in ``scope``."""
     conditions = parse_query(where)
     if limit is not None and limit < 0:
         raise UsageError(f"limit is {limit}, it cannot be negative")
     states = parse_states((status,) if isinstance(status, str) else status)
-    source = existing_scope()
     condition = RunFilter(
-        project=source.project,
+        project=scope.project,
         flow=str(flow) if flow is not None else None,
         tags=(tag,) if isinstance(tag, str) else tuple(tag),
         where=conditions,
     )
-    return Runs(source, as_recorded(source.metadata, condition, states, time.time()), limit)
+    return Runs(scope, as_recorded(scope.metadata, condition, states, time.time()), limit)
 
 
 class Runs:
@@ -191,7 +203,16 @@ class Flow:
     """
 
     def __init__(self, name: str) -> None:
-        self._source = existing_scope()
+        self._open(name, existing_scope())
+
+    @classmethod
+    def _in(cls, scope: Scope, name: str) -> Flow:
+        flow = cls.__new__(cls)
+        flow._open(name, scope)
+        return flow
+
+    def _open(self, name: str, scope: Scope) -> None:
+        self._source = scope
         self.name = name
         names = [flow for flow, _, _ in self._source.metadata.flows(self._source.project)]
         if name not in names:
@@ -200,7 +221,7 @@ class Flow:
     @property
     def latest(self) -> Run:
         """Its newest run."""
-        return Run(self.name)
+        return Run._in(self._source, self.name)
 
     def runs(
         self,
@@ -211,7 +232,7 @@ class Flow:
         limit: int | None = None,
     ) -> Runs:
         """Its runs that match, newest first; see ``headrace.runs``."""
-        return runs(self.name, tag=tag, status=status, where=where, limit=limit)
+        return find_runs(self._source, self.name, tag=tag, status=status, where=where, limit=limit)
 
     def __getitem__(self, number: int) -> Run:
         """The run of that number, negative ones counted from the newest; raises NotFoundError."""
@@ -220,7 +241,7 @@ class Flow:
                 return self.runs(limit=-number)[-number - 1]
             except IndexError:
                 raise NotFoundError(f"flow {self.name!r} has fewer than {-number} runs") from None
-        return Run(f"{self.name}/{number}")
+        return Run._in(self._source, f"{self.name}/{number}")
 
     def __iter__(self) -> Iterator[Run]:
         return iter(self.runs())

@@ -16,3 +16,9 @@ def check_tag(name: object) -> None:
     check_name("tag", name)
     if "=" in str(name):
         raise UsageError(f"tag {name!r}: a name cannot hold '='; give the value beside it")
+
+
+def check_project(name: object) -> None:
+    """Raise UsageError unless a project can be called that."""
+    if not isinstance(name, str) or not name.strip() or not name.isprintable():
+        raise UsageError(f"a project is named by a text, {name!r} is not one")

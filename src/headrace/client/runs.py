@@ -28,6 +28,7 @@ from headrace.model.states import FINAL_TASK_STATES, TaskState
 from headrace.model.values import Preview
 from headrace.services.names import Name, find_task, parse_name, read_task, task_name
 from headrace.services.run_rows import CRASHED
+from headrace.wiring import Scope, Settings, scope_at, without_password
 
 _PAGE = 1000
 _SHOWN = 20
@@ -45,9 +46,18 @@ class Run(RunFacts):
     """
 
     def __init__(self, name: str) -> None:
+        self._open(name, None)
+
+    def _open(self, name: str, scope: Scope | None) -> None:
         if parse_name(name.removesuffix("/latest")).step:
             raise NotFoundError(f"{name!r} names a task, not a run; use headrace.Task({name!r})")
-        self._reader = open_run(name)
+        self._reader = open_run(name, scope)
+
+    @classmethod
+    def _in(cls, scope: Scope | None, name: str) -> Run:
+        run = cls.__new__(cls)
+        run._open(name, scope)
+        return run
 
     @classmethod
     def _of(cls, reader: RunReader) -> Run:
@@ -135,12 +145,22 @@ class Run(RunFacts):
     def __hash__(self) -> int:
         return hash(_place(self._reader))
 
-    def __reduce__(self) -> tuple[type[Run], tuple[str]]:
-        return Run, (self.name,)
+    def __reduce__(self) -> Any:
+        return _pickled(Run, self.name, self._reader.source)
 
 
 def _fate(state: str) -> str:
     return {"failed": "failed", "cancelled": "was cancelled", "interrupted": "was interrupted"}.get(state, state)
+
+
+def _pickled(kind: type[Run] | type[Task], name: str, scope: Scope) -> Any:
+    """Found again by name: where ``connect`` said, else in the scope of the process that loads it."""
+    return (reopen, (kind, name, without_password(scope.settings))) if scope.named else (kind, (name,))
+
+
+def reopen(kind: type[Run] | type[Task], name: str, settings: Settings) -> Run | Task:
+    """The run or task of that name where ``settings`` say; raises NotFoundError."""
+    return kind._in(scope_at(settings), name)
 
 
 def _place(reader: RunReader) -> tuple[str, int]:
@@ -158,8 +178,17 @@ class Task:
     """
 
     def __init__(self, name: str) -> None:
+        self._open(name, None)
+
+    @classmethod
+    def _in(cls, scope: Scope | None, name: str) -> Task:
+        task = cls.__new__(cls)
+        task._open(name, scope)
+        return task
+
+    def _open(self, name: str, scope: Scope | None) -> None:
         parsed = parse_name(name.replace("/latest/", "/", 1))
-        self._reader = open_run(parsed.flow if parsed.number is None else f"{parsed.flow}/{parsed.number}")
+        self._reader = open_run(parsed.flow if parsed.number is None else f"{parsed.flow}/{parsed.number}", scope)
         self._record = find_task(self._reader.metadata, self._reader.record(), parsed)
         self._read = time.monotonic()
 
@@ -374,8 +403,8 @@ class Task:
     def __hash__(self) -> int:
         return hash((_place(self._reader), self.id))
 
-    def __reduce__(self) -> tuple[type[Task], tuple[str]]:
-        return Task, (self.name,)
+    def __reduce__(self) -> Any:
+        return _pickled(Task, self.name, self._reader.source)
 
 
 def _tasks(reader: RunReader, ids: list[TaskId]) -> list[Task]:
@@ -458,11 +487,20 @@ class Artifact:
     _record: ArtifactRecord
 
     def __init__(self, name: str) -> None:
+        self._open(name, None)
+
+    @classmethod
+    def _in(cls, scope: Scope | None, name: str) -> Artifact:
+        artifact = cls.__new__(cls)
+        artifact._open(name, scope)
+        return artifact
+
+    def _open(self, name: str, scope: Scope | None) -> None:
         parsed = parse_name(name.replace("/latest/", "/", 1))
         if parsed.step and parsed.task is not None:
-            found = Task(name.removesuffix(f"/{parsed.output}") if parsed.output else name).artifacts
+            found = Task._in(scope, name.removesuffix(f"/{parsed.output}") if parsed.output else name).artifacts
         else:
-            run = Run(parsed.flow if parsed.number is None else f"{parsed.flow}/{parsed.number}")
+            run = Run._in(scope, parsed.flow if parsed.number is None else f"{parsed.flow}/{parsed.number}")
             found = run.artifacts
         artifact = found[parsed.output or (parsed.step if parsed.task is None else "") or "result"]
         self._reader, self._record = artifact._reader, artifact._record

@@ -12,6 +12,7 @@ from headrace.cli.options import RunName, open_existing
 
 if TYPE_CHECKING:
     from headrace.model.records import RunRecord
+    from headrace.wiring import Scope
 
 _OURS = frozenset(
     {"from", "reuse-changed", "max-parallel", "no-cache", "keep-going", "tag", "json", "quiet", "debug", "warm", "help"}
@@ -55,10 +56,10 @@ def resume_command(context: click.Context, arguments: tuple[str, ...]) -> int:
         run = find_run(scope.metadata, scope.project, name)
     else:
         run = newest_resumable(scope.metadata, scope.project, time.time())
-    return _resume(run, rest)
+    return _resume(scope, run, rest)
 
 
-def _resume(run: RunRecord, arguments: list[str]) -> int:
+def _resume(scope: Scope, run: RunRecord, arguments: list[str]) -> int:
     if run.dialect == "metaflow":
         return _resume_metaflow(run, arguments)
     from headrace.cli.dialects import make_loadable
@@ -76,13 +77,14 @@ def _resume(run: RunRecord, arguments: list[str]) -> int:
     changes = parse_arguments(specs, rest, complete=False)
     from headrace.cli.summary import drive
 
+    how = options.launch(scope)
     return drive(
         lambda: resume_run(
             run,
+            how,
             changes,
             again=tuple(options.again),
             reuse_changed="reuse-changed" in options.flags,
-            how=options.launch(),
             reraise=False,
         ),
         options,

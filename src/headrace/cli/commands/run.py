@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from headrace.cli.flowargs import Options, print_parameters, split
+from headrace.cli.options import open_here
 
 _OURS = frozenset({"max-parallel", "no-cache", "keep-going", "tag", "seed", "json", "quiet", "debug", "warm", "help"})
 
@@ -84,7 +85,8 @@ def _run(target: str, arguments: tuple[str, ...], options: Options) -> int:
     from headrace.cli.summary import drive
     from headrace.frontends.native.launch import run_flow
 
-    return drive(lambda: run_flow(flow, values, options.launch(), reraise=False), options)
+    how = options.launch(open_here())
+    return drive(lambda: run_flow(flow, values, how, reraise=False), options)
 
 
 def _run_metaflow(target: str, arguments: tuple[str, ...], options: Options) -> int:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from datetime import timedelta
 
     from headrace.client.runs import Run
+    from headrace.frontends.native.launch import Launch
+    from headrace.wiring import Scope
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -58,26 +60,31 @@ class Flow(Generic[P, R]):
         if self.is_async and _in_event_loop():
             from headrace.frontends.native.launch import run_flow_async
 
-            return run_flow_async(self, self.bind(args, kwargs))  # type: ignore[return-value]
+            return run_flow_async(self, self.bind(args, kwargs), _here())  # type: ignore[return-value]
         from headrace.frontends.native.launch import run_flow
 
-        return run_flow(self, self.bind(args, kwargs)).value  # type: ignore[no-any-return]
+        return run_flow(self, self.bind(args, kwargs), _here()).value  # type: ignore[no-any-return]
 
     def run(self, *args: P.args, **kwargs: P.kwargs) -> Run:
         """Run it and return the ``Run``, also when it failed: look at ``run.state``, ``run.result``, ``run.error``.
 
         ``seed=`` is the seed of the run's random numbers, unless the flow has a parameter of that name.
         """
+        from headrace.client.default import default_scope
+
+        return self._run_in(default_scope(), args, kwargs)
+
+    def _run_in(self, scope: Scope, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Run:
+        """``run`` in a workspace and project of the caller's choice."""
         from headrace.client.runs import Run
         from headrace.frontends.native.launch import Launch, run_flow
 
-        how = None
-        if "seed" in kwargs and not _takes(self.__wrapped__, "seed"):
-            values: dict[str, Any] = dict(kwargs)
-            how = Launch(seed=check_seed(values.pop("seed")))
-            return Run(run_flow(self, self.bind(args, values), how, reraise=False).run.name)
-        ended = run_flow(self, self.bind(args, kwargs), reraise=False)
-        return Run(ended.run.name)
+        values = dict(kwargs)
+        seed = None
+        if "seed" in values and not _takes(self.__wrapped__, "seed"):
+            seed = check_seed(values.pop("seed"))
+        ended = run_flow(self, self.bind(args, values), Launch(scope=scope, seed=seed), reraise=False)
+        return Run._in(scope, ended.run.name)
 
     def main(self, argv: Sequence[str] | None = None) -> R:
         """Run it with parameters from the command line: the last line of a script that takes options."""
@@ -95,7 +102,7 @@ class Flow(Generic[P, R]):
         except UsageError as error:
             print(f"{self.name}: {error}", file=sys.stderr)
             raise SystemExit(2) from None
-        return run_flow(self, values).value  # type: ignore[no-any-return]
+        return run_flow(self, values, _here()).value  # type: ignore[no-any-return]
 
     def bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
         """The parameters of a call, checked and converted, defaults filled in.
@@ -115,6 +122,14 @@ class Flow(Generic[P, R]):
 
     def __repr__(self) -> str:
         return f"<flow {self.name}>"
+
+
+def _here() -> Launch:
+    """In the workspace and project that the surroundings of the process say."""
+    from headrace.client.default import default_scope
+    from headrace.frontends.native.launch import Launch
+
+    return Launch(scope=default_scope())
 
 
 def _takes(function: Any, name: str) -> bool:

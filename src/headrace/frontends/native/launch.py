@@ -16,7 +16,6 @@ from headrace._base.frames import is_asyncio, is_ours
 from headrace._base.process import claim_standard_descriptors
 from headrace._base.redaction import looks_secret, redact
 from headrace._base.sizes import parse_duration
-from headrace.client.default import default_scope
 from headrace.frontends.native.futures import results_of
 from headrace.frontends.native.load import canonical_main
 from headrace.frontends.native.options import Runnable
@@ -64,9 +63,9 @@ class Ended(NamedTuple):
 
 
 class Launch(msgspec.Struct, frozen=True, kw_only=True):
-    """How to run, where it differs from what flow and settings say."""
+    """Where to run, and how, where that differs from what flow and settings say."""
 
-    scope: Scope | None = None  # where to run; default: what the process's surroundings say
+    scope: Scope
     resume: Resume | None = None
     max_parallel: int = 0
     use_cache: bool = True
@@ -79,7 +78,7 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True):
 def run_flow(
     flow: Runnable,
     values: dict[str, Any],
-    how: Launch | None = None,
+    how: Launch,
     *,
     reraise: bool = True,
     began: Callable[[Session], None] | None = None,
@@ -93,7 +92,7 @@ def run_flow(
     show_well()
     claim_standard_descriptors()
     values = _with_secrets(values)
-    session = _open(flow, values, how or Launch())
+    session = _open(flow, values, how)
     if began is not None:
         began(session)
     run = Running(session)
@@ -107,14 +106,14 @@ def run_flow(
         flow_seeded(session, given=_given_seed(flow, how) is not None),
     ):
         ended = _drive(flow, values, session, run, log)
-    _call_hook(flow, ended)
+    _call_hook(flow, ended, how.scope)
     if ended.error is not None and (reraise or isinstance(ended.error, (KeyboardInterrupt, SystemExit))):
         advise(ended.error, ended.run)
         raise ended.error
     return ended
 
 
-async def run_flow_async(flow: Runnable, values: dict[str, Any]) -> Any:
+async def run_flow_async(flow: Runnable, values: dict[str, Any], how: Launch) -> Any:
     """The same inside a running event loop, which stays free: the flow gets a loop and a thread of its own.
 
     Cancelling the call cancels the run, and waits for its end.
@@ -122,7 +121,7 @@ async def run_flow_async(flow: Runnable, values: dict[str, Any]) -> Any:
     import asyncio
 
     sessions: list[Session] = []
-    ending = asyncio.ensure_future(asyncio.to_thread(run_flow, flow, values, began=sessions.append))
+    ending = asyncio.ensure_future(asyncio.to_thread(run_flow, flow, values, how, began=sessions.append))
     try:
         return (await asyncio.shield(ending)).value
     except asyncio.CancelledError:
@@ -145,7 +144,7 @@ def _open(flow: Runnable, values: dict[str, Any], how: Launch) -> Session:
             'class is in it; put the call under: if __name__ == "__main__":'
         )
     canonical_main()
-    scope = how.scope or default_scope()
+    scope = how.scope
     stores, settings = scope.stores, scope.settings
     new = NewSession(
         flow=flow.name,
@@ -194,8 +193,8 @@ def _with_secrets(values: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-def _given_seed(flow: Runnable, how: Launch | None) -> int | None:
-    return how.seed if how is not None and how.seed is not None else flow.settings.seed
+def _given_seed(flow: Runnable, how: Launch) -> int | None:
+    return flow.settings.seed if how.seed is None else how.seed
 
 
 def _input(name: str, value: Any, stores: Stores) -> Input:
@@ -328,14 +327,14 @@ def describe(error: BaseException, depth: int = 0) -> tuple[str, str]:
     return cause + text + last, summary
 
 
-def _call_hook(flow: Runnable, ended: Ended) -> None:
+def _call_hook(flow: Runnable, ended: Ended, scope: Scope) -> None:
     hook = flow.settings.on_success if ended.run.state is RunState.SUCCEEDED else flow.settings.on_failure
     if hook is None or ended.run.state in (RunState.INTERRUPTED, RunState.RUNNING):
         return
     from headrace.client.runs import Run
 
     try:
-        hook(Run(ended.run.name))
+        hook(Run._in(scope, ended.run.name))
     except Exception as error:  # the run is over; a hook cannot change how it ended
         import traceback
 

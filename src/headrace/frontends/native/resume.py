@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from headrace.client.default import default_scope
 from headrace.frontends.native.flows import Flow
 from headrace.frontends.native.launch import Ended, Launch, run_flow
 from headrace.frontends.native.load import load_flow
@@ -50,11 +49,11 @@ def parameters_of(record: RunRecord, store: ArtifactStore) -> dict[str, Any]:
 
 def resume_run(
     record: RunRecord,
+    how: Launch,
     changes: Mapping[str, Any] | None = None,
     *,
     again: tuple[str, ...] = (),
     reuse_changed: bool = False,
-    how: Launch | None = None,
     reraise: bool = True,
 ) -> Ended:
     """Go on with ``record``'s run, with some parameters changed if ``changes`` says so.
@@ -70,21 +69,19 @@ def resume_run(
     flow = flow_of(record)
     specs = parameter_specs(flow.__wrapped__)
     known = {spec.name for spec in specs}
-    how = how or Launch()
-    scope = how.scope or default_scope()
-    before = parameters_of(record, scope.artifacts)
+    before = parameters_of(record, how.scope.artifacts)
     values = {name: value for name, value in before.items() if name in known}
     values = {**values, **bind_values(specs, {**values, **(changes or {})})}
     resume = Resume(run=record, again=again, reuse_changed=reuse_changed)
-    how = msgspec.structs.replace(how, scope=scope, resume=resume)
+    how = msgspec.structs.replace(how, resume=resume)
     return run_flow(flow, values, how, reraise=reraise)
 
 
-def resume(run: str, *, again: str | tuple[str, ...] = (), reuse_changed: bool = False, **changes: Any) -> Run:
+def resume(run: str | Run, *, again: str | tuple[str, ...] = (), reuse_changed: bool = False, **changes: Any) -> Run:
     """Go on with run ``run`` (``"train/42"``, or ``"train"`` for its newest) and return it when it has ended.
 
     Args:
-        run: its name.
+        run: its name; or a ``Run``, which may be one of ``headrace.connect``.
         again: steps whose tasks, and all that depends on them, run again.
         reuse_changed: keep results of steps whose code changed.
         changes: parameters with new values; what they do not touch is not run again.
@@ -95,7 +92,10 @@ def resume(run: str, *, again: str | tuple[str, ...] = (), reuse_changed: bool =
     """
     from headrace.client.runs import Run
 
-    record = Run(run).record
+    found = Run(run) if isinstance(run, str) else run
+    scope = found._reader.source
     again = (again,) if isinstance(again, str) else again
-    ended = resume_run(record, changes, again=again, reuse_changed=reuse_changed, reraise=False)
-    return Run(ended.run.name)
+    ended = resume_run(
+        found.record, Launch(scope=scope), changes, again=again, reuse_changed=reuse_changed, reraise=False
+    )
+    return Run._in(scope, ended.run.name)

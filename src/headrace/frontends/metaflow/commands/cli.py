@@ -13,6 +13,7 @@ from typing import Any
 import click
 
 from headrace._base.process import claim_standard_streams, output_failed
+from headrace.client.default import default_scope
 from headrace.frontends.metaflow.authoring.decorators import flow_decorators
 from headrace.frontends.metaflow.authoring.graph import graph_of, lint
 from headrace.frontends.metaflow.authoring.parameters import IncludeFile, Parameter
@@ -119,7 +120,10 @@ def _say_next(error: BaseException, ours: bool, home: str) -> None:
 def _configs_of_origin(cls: Any, argv: list[str]) -> dict[str, Any]:
     from headrace.frontends.metaflow.running.resuming import configs_of, origin_of
 
-    return configs_of(cls, origin_of(cls, _given_to("--origin-run-id", argv) or None)) if cls._configs() else {}
+    if not cls._configs():
+        return {}
+    scope = default_scope()
+    return configs_of(cls, origin_of(cls, _given_to("--origin-run-id", argv) or None, scope), scope.artifacts)
 
 
 def _given_to(option: str, argv: list[str]) -> str:
@@ -327,7 +331,7 @@ def _run_command(cls: Any) -> click.Command:
         for parameter in cls._parameters().values():
             if isinstance(parameter, IncludeFile) and parameter.note and not obj["quiet"]:
                 click.echo(parameter.note, err=True)
-        launch(cls, _given(cls, given), options)
+        launch(cls, _given(cls, given), options, default_scope())
         return 0
 
     _add_options(cls, run, partial(default_value, cls))
@@ -403,15 +407,16 @@ def _resume_command(cls: Any) -> click.Command:
             raise CommandException(
                 f"invalid step name {step_to_rerun} specified as step-to-rerun, must be one of: {', '.join(cls._steps)}"
             )
-        origin = origin_of(cls, origin_run_id)
+        scope = default_scope()
+        origin = origin_of(cls, origin_run_id, scope)
         check_resume(given["run_id"], bool(given.get("reentrant")), given.get("resume_identifier"))
         if not obj["quiet"]:
             click.echo(f"Gathering required information to resume run {origin.number} (this may take a bit of time)...")
         changed = {name: value for name, value in _given(cls, given).items() if value not in (None, ())}
-        values = {**values_of(cls, origin), **changed}
+        values = {**values_of(cls, origin, scope.artifacts), **changed}
         only = bool(given.get("clone_only"))
         how = {"origin": origin, "again": step_to_rerun or "", "same_run": same_run, "clone_only": only}
-        launch(cls, values, _options(cls, obj, given, **how))
+        launch(cls, values, _options(cls, obj, given, **how), scope)
         return 0
 
     _add_options(cls, resume, None)  # it takes the values of its origin
@@ -455,7 +460,7 @@ def _spin_command(obj: dict[str, Any], /, pathspec: str, **given: Any) -> int:
     )
     for note in spin.ignored(cls, step, options):
         click.echo(note)
-    spin.spin(cls, step, origin, options)
+    spin.spin(cls, step, origin, options, default_scope())
     return 0
 
 

@@ -38,7 +38,7 @@ def enter(
     step = task.step.rpartition(".")[2]
     if step not in cls._steps:
         raise NotFoundError(f"flow {cls.__name__} has no step {step!r} any more; it has {', '.join(cls._steps)}")
-    prepare(cls, {}, {}, user_name(), configs_of(cls, run) if run.dialect == "metaflow" else None)
+    prepare(cls, {}, {}, user_name(), configs_of(cls, run, store) if run.dialect == "metaflow" else None)
     constants = tuple(sorted({*cls._constants(), *cls._configs(), *cls._parameters(), "name"}))
     plan = make_plans(cls, constants, run_facts(cls, RunOptions(), ()), (), Ground(_ROOM, 1))[step]
     message = Execute(0, 0, f"{run.name}/{task.id}", task.attempts, arguments_of(task.inputs, outputs))

@@ -11,7 +11,6 @@ from typing import Any
 import msgspec
 
 from headrace._base.usercode import is_user_file, module_file
-from headrace.client.default import default_scope
 from headrace.engine.workers import LogRules
 from headrace.frontends.metaflow.authoring.configs import ConfigValue, unwrap
 from headrace.frontends.metaflow.authoring.decorators import flow_decorators
@@ -44,6 +43,7 @@ from headrace.services.mainmodule import canonical_main
 from headrace.services.session import NewSession, Resume, Session, open_session, reopen_session
 from headrace.services.stores import Stores
 from headrace.stores import codecs
+from headrace.wiring import Scope
 
 _CUT = "[TRUNCATED - MAXIMUM LOG FILE SIZE REACHED]"
 
@@ -111,8 +111,8 @@ def _context(cls: Any, parameter: Parameter) -> ParameterContext:
     return ParameterContext(cls.__name__, user_name(), parameter.name, print, "local", configs)
 
 
-def launch(cls: Any, values: dict[str, Any], options: RunOptions) -> RunRecord:
-    """Run a flow to its end. ``values``: parameters by attribute.
+def launch(cls: Any, values: dict[str, Any], options: RunOptions, scope: Scope) -> RunRecord:
+    """Run a flow to its end, in ``scope``. ``values``: parameters by attribute.
 
     Raises:
         MetaflowException: it cannot be started, or failed; KeyboardInterrupt: it was stopped.
@@ -122,7 +122,6 @@ def launch(cls: Any, values: dict[str, Any], options: RunOptions) -> RunRecord:
     canonical_main()
     attach_dynamic(cls, options.decorators)
     graph = graph_of(cls)
-    scope = default_scope()
     stores = scope.stores
     base = pack_base(cls, values, stores)
     executor = scope.workspace.executor(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from headrace.client.default import default_scope, existing_scope
 from headrace.frontends.metaflow.authoring.configs import wrap
 from headrace.frontends.metaflow.client.tags import RESUMED
 from headrace.frontends.metaflow.exceptions import CommandException, MetaflowException
@@ -12,17 +11,19 @@ from headrace.frontends.metaflow.taskids import run_number
 from headrace.model.errors import NotFoundError
 from headrace.model.records import RunRecord
 from headrace.stores import codecs
+from headrace.stores.artifacts.protocol import ArtifactStore
 from headrace.stores.metadata.protocol import RunFilter
+from headrace.wiring import Scope, check_exists
 
 
-def origin_of(cls: Any, run_id: str | None) -> RunRecord:
+def origin_of(cls: Any, run_id: str | None, scope: Scope) -> RunRecord:
     """The run to go on from: the one named, else the newest that was not itself made by ``resume``.
 
     Raises:
         CommandException: there is none.
     """
     try:
-        scope = existing_scope()
+        check_exists(scope.settings)
     except NotFoundError as error:
         raise CommandException(f"There is nothing to resume: {error}") from None
     metadata, flow = scope.metadata, cls.__name__
@@ -56,15 +57,13 @@ def check_resume(run_id: str | None, reentrant: bool, identifier: str | None) ->
         raise CommandException("--reentrant wants --resume-identifier: give it a name for this call")
 
 
-def values_of(cls: Any, origin: RunRecord) -> dict[str, Any]:
+def values_of(cls: Any, origin: RunRecord, store: ArtifactStore) -> dict[str, Any]:
     """The parameters of a run, by attribute; those that it did not know are left out."""
-    store = default_scope().artifacts
     known = cls._parameters()
     return {one.name: codecs.unpack(one.value, store) for one in origin.inputs if one.name in known}
 
 
-def configs_of(cls: Any, origin: RunRecord) -> dict[str, Any]:
+def configs_of(cls: Any, origin: RunRecord, store: ArtifactStore) -> dict[str, Any]:
     """The configs of a run, by attribute."""
-    store = default_scope().artifacts
     known = cls._configs()
     return {one.name: wrap(codecs.unpack(one.value, store)) for one in origin.inputs if one.name in known}

@@ -13,7 +13,6 @@ from typing import Any
 
 import msgspec
 
-from headrace.client.default import default_scope
 from headrace.engine.tasks import PendingInput, Task
 from headrace.engine.workers import LogRules
 from headrace.frontends.metaflow.authoring.decorators import FLOW_DEFAULTS, flow_decorators, keep_only
@@ -54,6 +53,7 @@ from headrace.services.mainmodule import canonical_main
 from headrace.services.session import NewSession, Session, open_session
 from headrace.services.stores import Stores
 from headrace.stores import codecs
+from headrace.wiring import Scope
 
 #: Decorators that have an effect on a spun step.
 ALLOWED = ("conda", "pypi", "conda_base", "pypi_base", "environment", "project", "timeout", "card")
@@ -231,8 +231,8 @@ def ignored(cls: Any, step: str, options: SpinOptions) -> list[str]:
     ]
 
 
-def spin(cls: Any, step: str, origin: Any, options: SpinOptions) -> None:
-    """Run ``step`` with the inputs of task ``origin``.
+def spin(cls: Any, step: str, origin: Any, options: SpinOptions, scope: Scope) -> None:
+    """Run ``step`` with the inputs of task ``origin``, in ``scope``.
 
     Raises:
         MetaflowException: it cannot be started; StepFailed: it failed; KeyboardInterrupt: it was stopped.
@@ -240,7 +240,6 @@ def spin(cls: Any, step: str, origin: Any, options: SpinOptions) -> None:
     canonical_main()
     only = () if options.skip_decorators else ALLOWED
     keep_only(cls, only)
-    scope = default_scope()
     stores = scope.of(spin_settings(scope.settings).project).stores
     given = read_artifacts(options.artifacts_module) if options.artifacts_module else {}
     base = _base(cls, origin, stores)
