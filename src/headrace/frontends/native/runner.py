@@ -52,12 +52,21 @@ class Running:
         task.handle.call = True  # type: ignore[attr-defined]
         return Call(self, task)
 
+    def run(self, step: Step[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Make a task of a call and wait for its result; raises as ``submit``, and what the step raises."""
+        task = self._task(step, args, kwargs)
+        self.loop.call(task)
+        return Future(self, task).result()
+
     def _submit(self, step: Step[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Task:
-        info = self._info(step)
-        bound = step.signature.bind(args, kwargs)
-        task = Task(info, tuple([self._input(step, name, value) for name, value in bound]))
+        task = self._task(step, args, kwargs)
         self.loop.submit(task)
         return task
+
+    def _task(self, step: Step[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Task:
+        info = self._info(step)
+        bound = step.signature.bind(args, kwargs)
+        return Task(info, tuple([self._input(step, name, value) for name, value in bound]))
 
     def map(self, step: Step[..., Any], items: Iterable[Any], shared: dict[str, Any]) -> list[Future[Any]]:
         """Make a task per item; what they share is stored once."""
