@@ -10,8 +10,9 @@ from ``[tool.headrace]`` in the nearest ``pyproject.toml`` upward, else defaults
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 from blake3 import blake3
@@ -21,12 +22,17 @@ from headrace._base.process import host_name, user_name
 from headrace._base.sizes import parse_duration
 from headrace.engine.ports import Executor
 from headrace.model.actors import Actor
-from headrace.model.errors import NotFoundError, UsageError
+from headrace.model.errors import NotFoundError, StoreError, UsageError
 from headrace.model.policy import Resources
+from headrace.model.values import Blob
 from headrace.runtime import context
 from headrace.services.stores import Stores
 from headrace.stores.artifacts.protocol import ArtifactStore
 from headrace.stores.metadata.protocol import MetadataStore
+
+if TYPE_CHECKING:
+    from headrace.executors.hosting.host import WorkerHost
+    from headrace.model.handshake import Welcome
 
 HOME = ".headrace"
 _PLACES = "HEADRACE_* or [tool.headrace] in pyproject.toml"
@@ -48,6 +54,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     max_parallel: int = 0
     cleanup: str | float = "60s"
     shared: bool = False
+
+
+class HostSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """What ``headrace worker`` was asked for; ``root`` is the folder for copies of blobs and for steps to run in."""
+
+    address: tuple[str, int]
+    secret_file: str | None = None
+    workers: int | None = None
+    root: str = "."
+    once: bool = False
 
 
 class Workspace:
@@ -214,6 +230,68 @@ def _count_gpus() -> int:
         return sum(name.startswith("nvidia") and name[6:].isdigit() for name in os.listdir("/dev"))  # noqa: PTH208
     except OSError:
         return 0
+
+
+#: The joining token of a worker, where no file has it.
+WORKER_SECRET = "HEADRACE_WORKER_SECRET"
+
+
+def lend_workers(settings: HostSettings, report: Callable[[str], None]) -> WorkerHost:
+    """The workers of this machine for a driver elsewhere; ``report`` gets lines for people.
+
+    Raises:
+        UsageError: there is no joining token, or no such folder.
+    """
+    from headrace.executors.hosting.host import HostOptions, WorkerHost
+    from headrace.worker.joining import read_token
+
+    if settings.secret_file is None:
+        text = os.environ.pop(WORKER_SECRET, "")  # steps shall not see it
+        if not text:
+            raise UsageError(
+                f"a worker needs the joining token of its driver: --secret-file PATH, or the variable {WORKER_SECRET}; "
+                "the run prints where its token is when it begins to listen"
+            )
+    else:
+        try:
+            text = Path(settings.secret_file).read_text()
+        except (OSError, UnicodeDecodeError) as error:
+            raise UsageError(f"--secret-file {settings.secret_file}: {error}") from None
+    root = Path(settings.root).absolute()
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        os.chdir(root)
+    except OSError as error:
+        raise UsageError(f"--root {settings.root}: {error}") from None
+    here = machine()
+    workers = settings.workers or int(here.cpu)
+    capacity = Resources(cpu=float(workers), memory=here.memory, gpu=here.gpu)
+    options = HostOptions(settings.address, read_token(text), workers, capacity, settings.once)
+    return WorkerHost(options, lambda welcome: _serve_elsewhere(welcome, root, capacity), report)
+
+
+def _serve_elsewhere(welcome: Welcome, root: Path, capacity: Resources) -> Executor:
+    """Workers for a run whose driver is on another machine.
+
+    Raises:
+        UsageError: its artifact store cannot be reached from here.
+    """
+    from headrace.executors.local import LocalExecutor
+
+    settings = Settings(home=str(root), artifacts=welcome.artifacts)
+    digest, size = welcome.probe
+    try:
+        if "://" not in welcome.artifacts and not Path(welcome.artifacts).is_dir():
+            raise StoreError("there is no such folder here")
+        if digest:
+            open_artifacts(settings).get(Blob(bytes.fromhex(digest), size))
+    except (StoreError, ImportError) as error:
+        raise UsageError(
+            f"the artifacts of {welcome.run} are in {welcome.artifacts}, which this worker cannot use: {error}. "
+            "Workers elsewhere need a store that they reach too (HEADRACE_ARTIFACTS=s3://BUCKET/PREFIX for the run), "
+            "and its credentials and endpoint in their own environment (AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID, ...)"
+        ) from None
+    return LocalExecutor(capacity, open_artifacts(settings), welcome.modules, path=())
 
 
 #: Number of workspaces that a process keeps open for later calls; others live as long as they are used.

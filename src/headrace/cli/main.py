@@ -33,6 +33,7 @@ COMMANDS = {
     "export": ("transfer", "Write a run with all its artifacts to one file."),
     "import": ("transfer", "Bring an exported run, or runs of Metaflow, into this store."),
     "dialect": ("dialect", "Print the folder that lets Metaflow files run here as they are."),
+    "worker": ("worker", "Lend this machine to a run elsewhere."),
     "doctor": ("doctor", "Check settings, stores and versions."),
     "completion": ("completion", "Print the shell's completion script."),
     "version": ("version", "Print versions."),

@@ -29,7 +29,8 @@ class WorkerLink(Protocol):
         """Send messages in this order, or keep what cannot be sent yet.
 
         Returns:
-            Whether everything has been sent. If not, call ``flush`` when the descriptor polls as writable.
+            Whether there is nothing left to do for the caller. If not, call ``flush`` when the descriptor polls as
+            writable. A link may also see to the rest itself, in ``receive``.
         """
 
     def flush(self) -> bool:
@@ -59,11 +60,15 @@ class WorkerLink(Protocol):
 
 
 class WorkerExit(NamedTuple):
-    """How a worker ended. ``code`` >= 0: its exit code; negative: the signal. ``out_of_memory``: the system says so."""
+    """How a worker ended. ``code`` >= 0: its exit code; negative: the signal. ``out_of_memory``: the system says so.
+
+    ``lost`` says why the worker cannot be reached, where nothing else is known of its end.
+    """
 
     link: WorkerLink
     code: int
     out_of_memory: bool
+    lost: str = ""
 
 
 class Executor(Protocol):

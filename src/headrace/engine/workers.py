@@ -518,6 +518,8 @@ def _cause(ended: WorkerExit, slot: Slot | None, attempt: _Attempt) -> tuple[str
         return Failure.MEMORY, f"used {used:,.0f} MiB of memory, more than the {limit:,.0f} MiB that it asked for"
     if reason:
         return Failure.KILLED, reason
+    if ended.lost:
+        return Failure.KILLED, ended.lost
     code = ended.code
     if code == OWN_FILES_CLOSED:
         return Failure.EXIT, "closed files that are not its own (file descriptors), and with them its way to the run"

@@ -136,6 +136,7 @@ class LocalExecutor:
         *,
         debug: bool = False,
         learned: Learned | None = None,
+        path: tuple[str, ...] | None = None,
     ) -> None:
         self.place = LOCAL
         self.capacity = capacity
@@ -144,6 +145,7 @@ class LocalExecutor:
         self._preload = preload
         self._debug = debug
         self._learned = learned or Learned()
+        self._path = path
         self._links: dict[int, LocalLink] = {}
         self._spares: deque[LocalLink] = deque()
         self._number = 0
@@ -160,7 +162,7 @@ class LocalExecutor:
     def start(self) -> None:
         """Make the server: by forking while this process can be forked safely, else as a fresh interpreter."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        if may_fork():
+        if self._path is None and may_fork():
             for stream in (sys.stdout, sys.stderr):
                 if stream is not None:  # typeshed does not know: the process was started with it closed
                     stream.flush()
@@ -179,7 +181,7 @@ class LocalExecutor:
 
     def _spawn(self, theirs: socket.socket) -> None:
         prelude = {
-            "path": sys.path,
+            "path": [*(self._path or ()), *sys.path],
             "argv": sys.argv,
             "store": pickle.dumps(self._store),
             "modules": self._preload,

@@ -35,14 +35,17 @@ class InHand(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Hello(msgspec.Struct, frozen=True, kw_only=True, tag="hello"):
-    """Who joins. ``worker`` names the worker's process for all its connections; ``cpu``, ``memory`` (bytes) and
-    ``gpu`` are what it brings.
+    """Who joins: one worker of a worker host, which is a process with the name ``owner`` that has others.
+
+    ``worker`` names the worker for all its connections. ``cpu``, ``memory`` (bytes) and ``gpu`` are what all workers
+    of the host share.
     """
 
     protocol: _Count
     headrace: _Name
     python: _Name = ""
     secret: Annotated[bytes, msgspec.Meta(max_length=64)] = b""
+    owner: _Name = ""
     worker: _Name = ""
     host: _Name = ""
     pid: _Count = 0

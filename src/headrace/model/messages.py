@@ -140,7 +140,17 @@ class Heartbeat(msgspec.Struct, frozen=True, array_like=True, tag=6):
     token: int = 0
 
 
-ToWorker = Define | Execute | Stop | Secrets | Cancel | Heartbeat
+class Kill(msgspec.Struct, frozen=True, array_like=True, tag=7):
+    """To who holds the process of a worker elsewhere: SIGTERM, and SIGKILL after ``grace`` seconds."""
+
+    grace: float
+
+
+class Bye(msgspec.Struct, frozen=True, array_like=True, tag=8):
+    """To who holds the process of a worker elsewhere: nothing comes after this; end the process."""
+
+
+ToWorker = Define | Execute | Stop | Secrets | Cancel | Heartbeat | Kill | Bye
 
 
 # --- worker to driver -------------------------------------------------------------------------------------------

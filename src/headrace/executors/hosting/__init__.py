@@ -1,0 +1,1 @@
+"""Lending the workers of this machine to drivers elsewhere."""

@@ -1,0 +1,402 @@
+"""``headrace worker``: the workers of this machine, lent to a driver elsewhere.
+
+One process holds the connections and the executor that provides the workers, so heartbeats, output and exits are told
+whatever the code of a step does to its own process. Each connection is one worker; when its process ends, the
+connection does, and another one is made. When the driver is gone, workers go on with the attempts that they have, and
+the host asks at the same address for the run's next session.
+"""
+
+from __future__ import annotations
+
+import errno
+import heapq
+import itertools
+import os
+import platform
+import random
+import selectors
+import socket
+import time
+from collections.abc import Callable
+from typing import NamedTuple
+
+import msgspec
+
+from headrace._base.process import host_name
+from headrace._version import __version__
+from headrace.engine.ports import Executor, WorkerExit
+from headrace.executors.hosting.lane import Lane, Service
+from headrace.model import handshake
+from headrace.model.errors import HeadraceError
+from headrace.model.handshake import HELLO_SECONDS, PROTOCOL, HandshakeError, Hello, Refused, Welcome
+from headrace.model.messages import Bye, Heartbeat, framed, from_driver
+from headrace.model.policy import Resources
+from headrace.worker.channel import Channel, ChannelError
+from headrace.worker.joining import JoinToken, is_driver, worker_context
+
+#: Seconds between two looks at what was printed, and at who is silent.
+_LOOK = 0.1
+#: Seconds between two attempts to reach the driver: at first, and at most.
+_SOON, _LATE = 0.2, 2.0
+#: Connections beyond the number of workers, for attempts of other kinds than those that idle workers are kept for.
+_MOST_SPARE = 64
+
+
+class RefusedError(HeadraceError):
+    """The driver does not take this worker; the message says why and what to do."""
+
+
+class HostOptions(NamedTuple):
+    """Where to join and what to bring. ``once``: leave after one session of a run."""
+
+    address: tuple[str, int]
+    token: JoinToken
+    workers: int
+    capacity: Resources
+    once: bool = False
+
+
+class WorkerHost:
+    """See the module. ``open_place`` makes the executor that serves a session, as its ``Welcome`` says; ``report`` gets
+    lines for people.
+    """
+
+    def __init__(
+        self, options: HostOptions, open_place: Callable[[Welcome], Executor], report: Callable[[str], None]
+    ) -> None:
+        self._options = options
+        self._open_place = open_place
+        self._report = report
+        self._owner = os.urandom(8).hex()
+        self._context = worker_context()
+        self._selector = selectors.DefaultSelector()
+        self._timers: list[tuple[float, int, Callable[[], None]]] = []
+        self._order = itertools.count()
+        self._lanes: list[Lane] = []
+        self._services: list[Service] = []  # the current one last
+        self._next_beat = 0.0
+        self._trouble = ""  # what was last said about the driver not being there
+        self._delay = _SOON
+        self._over = False
+        self._problem: HeadraceError | None = None
+
+    def run(self) -> None:
+        """Serve until ``stop`` is called, or one session is over where that was asked for.
+
+        Raises:
+            RefusedError: the driver does not take this worker. HeadraceError: what it needs cannot be had here.
+        """
+        try:
+            self._add_lane()
+            self._look()
+            while not self._over:
+                self._turn()
+        finally:
+            self._close()
+        if self._problem is not None:
+            raise self._problem
+
+    def stop(self) -> None:
+        """End ``run``; may be called by a handler of signals."""
+        self._over = True
+
+    def _fail(self, problem: HeadraceError) -> None:
+        self._problem = problem
+        self._over = True
+
+    def _turn(self) -> None:
+        wait = max(0.0, self._timers[0][0] - time.monotonic())
+        for key, mask in self._selector.select(wait):
+            now = self._selector.get_map().get(key.fd)
+            if now is not None and now.data is key.data:  # else the handler of an earlier event let go of it
+                key.data(mask)
+        while self._timers and self._timers[0][0] <= time.monotonic():
+            heapq.heappop(self._timers)[2]()
+
+    def _after(self, seconds: float, call: Callable[[], None]) -> None:
+        heapq.heappush(self._timers, (time.monotonic() + seconds, next(self._order), call))
+
+    def _look(self) -> None:
+        self._after(_LOOK, self._look)
+        now = time.monotonic()
+        beat = now >= self._next_beat
+        for lane in self._lanes[:]:
+            if lane.channel is None:
+                self._give_up_when_late(lane, now)
+                continue
+            welcome = self._services[-1].welcome if self._services else None
+            patience = welcome.silence if lane.joined and welcome is not None else HELLO_SECONDS
+            if now - lane.heard > patience:
+                self._lose(lane, f"the driver has not been heard of for {patience:g} s")
+                continue
+            lane.pump()
+            if beat:
+                lane.beat()
+                self._next_beat = now + (welcome.heartbeat if welcome is not None else 1.0)
+
+    def _give_up_when_late(self, lane: Lane, now: float) -> None:
+        if lane.service is not None and now - lane.lost_at > lane.service.welcome.keep:
+            if lane.is_owed():
+                self._report(f"nobody asked for what a worker had in hand of {lane.service.welcome.run}; it is dropped")
+            self._dismiss(lane)
+
+    # --- connections ------------------------------------------------------------------------------------------
+
+    def _add_lane(self) -> None:
+        lane = Lane(self._arm)
+        self._lanes.append(lane)
+        self._dial(lane)
+
+    def _dial(self, lane: Lane) -> None:
+        if self._over or lane.channel is not None or lane not in self._lanes:
+            return
+        host, port = self._options.address
+        try:
+            family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+            sock = socket.socket(family, kind, protocol)
+        except OSError as error:
+            self._try_again(lane, f"{host} cannot be found: {error.strerror or error}")
+            return
+        lane.connect(Channel(sock, self._context, server=False))
+        self._selector.register(sock, selectors.EVENT_WRITE, lambda mask: self._on_channel(lane))
+        code = sock.connect_ex(address)
+        if code not in (0, errno.EINPROGRESS):
+            self._lose(lane, os.strerror(code).lower())
+
+    def _try_again(self, lane: Lane, why: str) -> None:
+        host, port = self._options.address
+        if why != self._trouble:
+            self._trouble = why
+            self._report(f"no driver at {host}:{port}: {why}; trying again until there is one")
+        self._delay = min(_LATE, self._delay * 1.5)
+        self._after(self._delay * random.uniform(0.8, 1.2), lambda: self._dial(lane))
+
+    def _lose(self, lane: Lane, why: str) -> None:
+        """The connection is over: by plan when the lane is ``leaving``. Ask again with what is in hand, or afresh."""
+        channel, leaving = lane.channel, lane.leaving
+        if channel is not None:
+            if channel.sock.fileno() >= 0:
+                self._selector.unregister(channel.sock)
+            lane.disconnect()
+        if not lane.in_hand():
+            self._dismiss(lane)
+        if self._options.once and self._services and self._services[-1].over:
+            self._over = all(one.link is None for one in self._lanes)
+        if lane.link is None and len(self._lanes) > 1:
+            self._lanes.remove(lane)
+            self._fill()
+        elif leaving:
+            self._after(0.0, lambda: self._dial(lane))
+        else:
+            self._try_again(lane, why)
+
+    def _fill(self) -> None:
+        """Have a connection for each worker, and one more than the driver uses."""
+        joined = [lane for lane in self._lanes if lane.joined]
+        if not joined:
+            return
+        spare = all(lane.used for lane in joined) and len(self._lanes) < self._options.workers + _MOST_SPARE
+        for _ in range(max(self._options.workers - len(self._lanes), int(spare and len(joined) == len(self._lanes)))):
+            self._add_lane()
+
+    def _arm(self, lane: Lane) -> None:
+        """Ask to be told when more can be sent, while something waits."""
+        channel = lane.channel
+        if channel is None or channel.closed or lane.connecting:
+            return
+        mask = selectors.EVENT_READ | (selectors.EVENT_WRITE if channel.out else 0)
+        key = self._selector.get_key(channel.sock)
+        if key.events != mask:
+            self._selector.modify(channel.sock, mask, key.data)
+
+    def _on_channel(self, lane: Lane) -> None:
+        channel = lane.channel
+        assert channel is not None
+        try:
+            if lane.connecting:
+                code = channel.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+                if code:
+                    self._lose(lane, os.strerror(code).lower())
+                    return
+                lane.connecting = False
+                channel.start()
+            data = channel.receive()
+            if data:
+                lane.heard = time.monotonic()
+            if channel.ready and not lane.introduced:
+                self._introduce(lane, channel)
+            for body in lane.frames.feed(data):
+                self._on_frame(lane, body)
+                if lane.channel is not channel or self._over:
+                    return
+        except (ChannelError, HandshakeError, ValueError, msgspec.MsgspecError) as error:
+            self._lose(lane, f"what listens there {error}" if isinstance(error, ChannelError) else str(error))
+            return
+        if channel.closed or (lane.leaving and not channel.out):
+            self._lose(lane, "the connection was closed")
+        else:
+            self._arm(lane)
+
+    def _introduce(self, lane: Lane, channel: Channel) -> None:
+        """Say who this is, once it is certain who listens."""
+        host, port = self._options.address
+        if not is_driver(channel.certificate(), self._options.token):
+            self._fail(
+                RefusedError(
+                    f"what listens at {host}:{port} is not the driver that this joining token is for; give this worker "
+                    "the token that the driver there wrote"
+                )
+            )
+            return
+        lane.introduced = True
+        capacity = self._options.capacity
+        hello = Hello(
+            protocol=PROTOCOL,
+            headrace=__version__,
+            python=platform.python_version(),
+            secret=self._options.token.secret,
+            owner=self._owner,
+            worker=lane.name,
+            host=host_name(),
+            pid=os.getpid(),
+            cpu=capacity.cpu,
+            memory=capacity.memory,
+            gpu=capacity.gpu,
+            in_hand=lane.in_hand(),
+        )
+        channel.send(framed(handshake.write(hello)))
+
+    def _on_frame(self, lane: Lane, body: bytes) -> None:
+        if not lane.joined:
+            self._on_answer(lane, body)
+            return
+        message = from_driver(body)
+        if isinstance(message, Bye):
+            self._on_bye(lane)
+        elif not isinstance(message, Heartbeat):
+            first = not lane.used
+            lane.obey(message)
+            if lane.link is not None and lane.blocked:
+                self._watch_link(lane)
+            if first:
+                self._fill()
+
+    def _on_answer(self, lane: Lane, body: bytes) -> None:
+        answer = handshake.read_answer(body)
+        host, port = self._options.address
+        if isinstance(answer, Refused):
+            if answer.final:
+                self._fail(RefusedError(f"the driver at {host}:{port} refused this worker: {answer.reason}"))
+            else:
+                self._lose(lane, answer.reason)
+            return
+        if not self._services or self._services[-1].welcome.session != answer.session:
+            try:
+                self._begin_session(answer)
+            except HeadraceError as error:
+                self._fail(error)
+                return
+        lane.join()
+        self._delay, self._trouble = _SOON, ""
+        if lane.link is not None:
+            dropped = lane.hand_over(answer.adopted)
+            if dropped:
+                self._report(
+                    f"{dropped} attempt{'s' * (dropped != 1)} in hand had been given up or given to another worker of "
+                    f"{answer.run}; what came of {'them' if dropped > 1 else 'it'} here is dropped"
+                )
+        if lane.link is None:
+            lane.equip(self._services[-1])
+            self._watch_link(lane)
+        self._fill()
+
+    # --- sessions ---------------------------------------------------------------------------------------------
+
+    def _begin_session(self, welcome: Welcome) -> None:
+        executor = self._open_place(welcome)
+        executor.start()
+        service = Service(welcome, executor)
+        self._services.append(service)
+        self._selector.register(executor.fileno(), selectors.EVENT_READ, lambda _: self._on_exits(service))
+        host, port = self._options.address
+        number = self._options.workers
+        self._report(f"joined {welcome.run} at {host}:{port} with {number} worker{'s' * (number != 1)}")
+        self._close_unused()
+
+    def _close_unused(self) -> None:
+        """Close executors of earlier sessions that no worker is left of."""
+        for service in self._services[:-1]:
+            if not service.lanes:
+                self._selector.unregister(service.executor.fileno())
+                service.executor.close()
+                self._services.remove(service)
+
+    def _on_bye(self, lane: Lane) -> None:
+        """The driver has no more use for this worker: its run is over. It waits until the process has ended."""
+        service = lane.service
+        lane.leaving = True
+        if service is not None and not service.over:
+            service.over = True
+            self._report(f"{service.welcome.run} is over")
+        if not lane.release():
+            self._lose(lane, "its run is over")
+
+    def _dismiss(self, lane: Lane) -> None:
+        self._unwatch_link(lane)
+        lane.dismiss()
+        self._close_unused()
+
+    # --- workers ----------------------------------------------------------------------------------------------
+
+    def _watch_link(self, lane: Lane) -> None:
+        assert lane.link is not None
+        mask = selectors.EVENT_READ | (selectors.EVENT_WRITE if lane.blocked else 0)
+        fd = lane.link.fileno()
+        key = self._selector.get_map().get(fd)
+        if key is None:
+            self._selector.register(fd, mask, lambda mask: self._on_link(lane, mask))
+        elif key.events != mask:
+            self._selector.modify(fd, mask, key.data)
+
+    def _unwatch_link(self, lane: Lane) -> None:
+        if lane.link is not None and lane.link.fileno() in self._selector.get_map():
+            self._selector.unregister(lane.link.fileno())
+
+    def _on_link(self, lane: Lane, mask: int) -> None:
+        if lane.link is None:
+            return
+        if mask & selectors.EVENT_WRITE and lane.link.flush():
+            lane.blocked = False
+            self._watch_link(lane)
+        if mask & selectors.EVENT_READ and not lane.hear():
+            self._unwatch_link(lane)  # its exit follows
+
+    def _on_exits(self, service: Service) -> None:
+        for ended in service.executor.exits():
+            lane = next((one for one in service.lanes if one.link is ended.link), None)
+            if lane is None:
+                ended.link.close()
+            else:
+                self._on_exit(lane, ended)
+        key = self._selector.get_map().get(service.executor.fileno())
+        if key is None and service in self._services:  # a new server has a new descriptor
+            self._selector.register(service.executor.fileno(), selectors.EVENT_READ, lambda _: self._on_exits(service))
+
+    def _on_exit(self, lane: Lane, ended: WorkerExit) -> None:
+        self._unwatch_link(lane)
+        if lane.end(ended):
+            lane.dismiss()
+            self._close_unused()
+            if lane.channel is not None and lane.leaving and not lane.channel.out:
+                self._lose(lane, "")
+
+    def _close(self) -> None:
+        for lane in self._lanes:
+            if lane.channel is not None:
+                lane.channel.close()
+        for service in self._services:
+            service.executor.close()
+            for lane in service.lanes:
+                if lane.link is not None:
+                    lane.link.close()
+        self._selector.close()

@@ -1,0 +1,272 @@
+"""One worker of a worker host: its process, and its connection to the driver, each while there is one.
+
+What the process says goes to the driver; while the driver cannot be reached, answers and output are kept.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+
+from headrace.engine.ports import Executor, ProtocolError, WorkerExit, WorkerLink
+from headrace.model.handshake import MAX_HELLO, MOST_IN_HAND, InHand, Welcome
+from headrace.model.messages import (
+    MAX_FRAME,
+    Done,
+    Execute,
+    Exited,
+    Failed,
+    Handback,
+    Heartbeat,
+    Kill,
+    Log,
+    Ready,
+    ToDriver,
+    ToWorker,
+    frame,
+    raw_frames,
+)
+from headrace.model.workers import WorkerSpec
+from headrace.worker.channel import Channel
+
+#: Bytes of output in one message; and bytes on the way to the driver beyond which output waits where it is.
+_PIECE, _ENOUGH = 1 << 16, 1 << 18
+#: Bytes of memory whose change is told at once.
+_NOTICED = 1 << 20
+#: Bytes of an answer to ``Hello``.
+_ANSWER = 16 * MAX_HELLO
+
+
+class Service:
+    """A session of a run that workers serve, and the executor that provides them."""
+
+    def __init__(self, welcome: Welcome, executor: Executor) -> None:
+        self.welcome = welcome
+        self.executor = executor
+        self.lanes: set[Lane] = set()  # with a process of this executor
+        self.over = False  # the driver said so
+
+
+class _Attempt:
+    """An attempt in the worker's hands: ``answer`` once it has ended, ``told`` once that was sent."""
+
+    __slots__ = ("answer", "began", "session", "token", "told")
+
+    def __init__(self, session: str, token: int) -> None:
+        self.session = session
+        self.token = token
+        self.began = (0, 0)  # where its output begins
+        self.answer: Done | Failed | None = None
+        self.told = False
+
+
+class Lane:
+    """See the module. ``watch`` is called when what the lane waits for has changed."""
+
+    def __init__(self, watch: Callable[[Lane], None]) -> None:
+        self.name = os.urandom(8).hex()
+        self.channel: Channel | None = None
+        self.frames = raw_frames(_ANSWER)
+        self.connecting = self.introduced = self.joined = self.leaving = False
+        self.since = self.heard = 0.0
+        self.lost_at = 0.0  # when the connection broke, while something is in hand
+        self.service: Service | None = None
+        self.link: WorkerLink | None = None
+        self.blocked = False  # whether the link keeps messages
+        self.used = False  # whether the driver has asked for something
+        self._memory = 0  # as it was told
+        self._watch = watch
+        self._attempts: list[_Attempt] = []
+        self._sent = [0, 0]  # where the output ends that was sent
+        self._ends = (0, 0)  # where that of the last attempt ended
+        self._ended: WorkerExit | None = None
+
+    # --- the connection ---------------------------------------------------------------------------------------
+
+    def connect(self, channel: Channel) -> None:
+        """Use ``channel``, which is not connected yet."""
+        self.channel = channel
+        self.frames = raw_frames(_ANSWER)
+        self.connecting, self.introduced, self.joined, self.leaving = True, False, False, False
+        self.since = self.heard = time.monotonic()
+
+    def disconnect(self) -> None:
+        """Let go of the connection; what was told on it may not have arrived."""
+        if self.channel is not None:
+            self.channel.close()
+            self.channel = None
+        self.joined = False
+        self.lost_at = time.monotonic()
+
+    def join(self) -> None:
+        """The driver has answered."""
+        self.joined = True
+        self.frames.limit = MAX_FRAME
+
+    def in_hand(self) -> tuple[InHand, ...]:
+        """The attempts that a driver may ask for."""
+        return tuple([InHand(one.session, one.token) for one in self._attempts[:MOST_IN_HAND]])
+
+    def is_owed(self) -> bool:
+        """Whether an attempt is in hand whose result was not told."""
+        return any(not one.told for one in self._attempts)
+
+    def _say(self, data: bytes) -> None:
+        if self.channel is not None and self.joined:
+            self.channel.send(data)
+            self._watch(self)
+
+    # --- the process ------------------------------------------------------------------------------------------
+
+    def equip(self, service: Service) -> None:
+        """Have a worker that serves ``service``."""
+        self.service = service
+        service.lanes.add(self)
+        self.link = service.executor.provide(WorkerSpec())
+        self.used = False
+        self._attempts.clear()
+        self._sent, self._ends, self._ended = [0, 0], (0, 0), None
+
+    def hand_over(self, adopted: tuple[int, ...]) -> int:
+        """Tell the driver that was connected to last what came of those that it takes; returns how many it does not.
+
+        Without any that it takes, the worker is ended.
+        """
+        taken = [one for one in self._attempts if one.token in adopted]
+        dropped = sum(not one.told for one in self._attempts) - sum(not one.told for one in taken)
+        if not taken:
+            self.dismiss()
+            return dropped
+        self._attempts = taken
+        self._sent = list(taken[0].began)
+        for one in taken:
+            if one.answer is not None:
+                self._tell(one, one.answer)
+        if self._ended is not None:
+            self._tell_end(self._ended)
+        return dropped
+
+    def obey(self, message: ToWorker) -> None:
+        """Pass a message of the driver on."""
+        self.used = True
+        link, service = self.link, self.service
+        if link is None or service is None or self._ended is not None:
+            return
+        if isinstance(message, Kill):
+            service.executor.stop(link, message.grace)
+            return
+        if isinstance(message, Execute):
+            self._attempts = [one for one in self._attempts if not one.told]
+            self._attempts.append(_Attempt(service.welcome.session, message.token))
+        self.blocked = not link.send(message)
+
+    def dismiss(self) -> None:
+        """End the process, whose results nobody wants."""
+        link, service = self.link, self.service
+        self.link = self.service = None
+        self._attempts.clear()
+        if link is not None and service is not None:
+            service.lanes.discard(self)
+            if self._ended is None:
+                service.executor.stop(link, 0.0)
+            else:
+                link.close()
+
+    def release(self) -> bool:
+        """End the process, and tell the driver of that; whether there is one."""
+        self._attempts.clear()
+        if self.link is None or self.service is None or self._ended is not None:
+            return False
+        self.service.executor.stop(self.link, 0.0)
+        return True
+
+    def hear(self) -> bool:
+        """Pass on what the process says; False once nothing can come any more."""
+        while True:
+            messages = self._receive()
+            if messages is None:
+                return False
+            if not messages:
+                return True
+            for message in messages:
+                self._pass_on(message)
+
+    def _receive(self) -> list[ToDriver] | None:
+        assert self.link is not None
+        assert self.service is not None
+        try:
+            return self.link.receive()
+        except ProtocolError:
+            self.service.executor.stop(self.link, 0.0)
+            return None
+
+    def _pass_on(self, message: ToDriver) -> None:
+        if isinstance(message, Done | Failed):
+            self._ends = message.usage.log_ends
+            for one in self._attempts:
+                if one.token == message.token:
+                    one.answer = message
+                    if self.joined:
+                        self._tell(one, message)
+                else:
+                    one.began = self._ends
+            return
+        if isinstance(message, Handback):
+            self._attempts = [one for one in self._attempts if one.token not in message.tokens]
+        self._say(frame(message))
+        if isinstance(message, Ready):
+            self.beat()
+
+    def _tell(self, attempt: _Attempt, answer: Done | Failed) -> None:
+        """Send an answer, behind the output that belongs to it."""
+        attempt.told = True
+        for stream, end in enumerate(answer.usage.log_ends):
+            self._send_log(stream, end)
+        self._say(frame(answer))
+
+    def end(self, ended: WorkerExit) -> bool:
+        """The process has ended; whether the driver was told, or has nothing to be told."""
+        self.hear()
+        self._ended = ended
+        if not self.joined:
+            return not self._attempts
+        self._tell_end(ended)
+        return True
+
+    def _tell_end(self, ended: WorkerExit) -> None:
+        for stream in (0, 1):
+            self._send_log(stream, ended.link.log_end(stream))
+        self._say(frame(Exited(ended.code, ended.out_of_memory)))
+        self.leaving = True
+
+    # --- output -----------------------------------------------------------------------------------------------
+
+    def pump(self) -> None:
+        """Send what was printed meanwhile, and what memory is in use, as much as the connection takes."""
+        if self.link is None or self.channel is None or not self.joined or self._ended is not None:
+            return
+        if abs(self.link.memory() - self._memory) > _NOTICED:
+            self.beat()
+        for stream in (0, 1):
+            end = self.link.log_end(stream)
+            self._sent[stream] = min(self._sent[stream], end)  # a step truncated it
+            while self._sent[stream] < end and len(self.channel.out) < _ENOUGH:
+                self._send_log(stream, min(end, self._sent[stream] + _PIECE))
+
+    def _send_log(self, stream: int, end: int) -> None:
+        assert self.link is not None
+        while self._sent[stream] < end:
+            at = self._sent[stream]
+            data = self.link.read_log(stream, at, min(end, at + _PIECE))
+            if not data:
+                break
+            self._say(frame(Log(stream, at, data)))
+            self._sent[stream] = at + len(data)
+
+    def beat(self) -> None:
+        """Say that this worker is alive."""
+        if self.joined and self.link is not None:
+            current = next((one.token for one in self._attempts if one.answer is None), 0)
+            self._memory = self.link.memory()
+            self._say(frame(Heartbeat(self._memory, current)))
