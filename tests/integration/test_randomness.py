@@ -488,7 +488,7 @@ def test_a_resume_of_a_run_without_a_seed_gets_one(project: Project) -> None:
     import msgspec
 
     from headrace.model.records import RunDetails
-    from headrace.services.session import lease_name
+    from headrace.services.start import lease_name
     from headrace.stores.metadata.protocol import RunChange
 
     project.write(REPEATED)

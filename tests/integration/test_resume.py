@@ -16,7 +16,8 @@ from headrace._base.process import process_owner
 from headrace.model.errors import NotFoundError, RunBusyError
 from headrace.model.records import TaskId
 from headrace.model.states import RunState, TaskState
-from headrace.services.session import LEASE_SECONDS, lease_name
+from headrace.services.session import LEASE_SECONDS
+from headrace.services.start import lease_name
 
 if TYPE_CHECKING:
     from tests.integration.conftest import Project

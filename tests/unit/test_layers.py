@@ -32,6 +32,18 @@ FAULTS: dict[str, tuple[str, dict[str, str]]] = {
     "identity-knows-runtime": ("layers", {"identity/planted.py": "import headrace.runtime.registry"}),
     "client-knows-frontends": ("layers", {"client/planted.py": "import headrace.frontends.native"}),
     "a-part-without-a-place": ("layers", {"planted/__init__.py": ""}),
+    "frontend-knows-engine": ("door", {"frontends/native/planted.py": "import headrace.engine.loop"}),
+    "metaflow-knows-worker-inside-a-function": (
+        "door",
+        {"frontends/metaflow/running/planted.py": "def f():\n    from headrace.worker import serve"},
+    ),
+    "cli-knows-engine-for-types-only": (
+        "door",
+        {
+            "cli/planted.py": FOR_TYPES_ONLY.replace("headrace.model.values", "headrace.engine.tasks"),
+        },
+    ),
+    "client-knows-engine": ("door", {"client/planted.py": "import headrace.engine.state"}),
     "frontends": (
         "frontends",
         {"frontends/planted.py": "import headrace.frontends.native"},

@@ -81,15 +81,15 @@ class Watch:
         session = self.session
         assert session is not None
         now = time.time()
-        for step, counts in session.loop.snapshot().items():
+        for step, counts in session.counts().items():
             progress = self.steps.get(step)
             if progress is None:
                 progress = self.steps[step] = Progress(now)
             progress.see(counts, now)
-        for name in sorted(session.loop.state.changed.copy()):
+        for name in session.changed_steps:
             if name not in self._told:
                 self._told.add(name)
-                kept = session.loop.state.options.reuse_changed
+                kept = session.reuse_changed
                 self.say(f"{name}: its code changed; " + ("its results are kept" if kept else "its tasks run again"))
         self.update(now)
 
@@ -281,7 +281,7 @@ class Display(Watch):
         name = self.session.run.name
         parts: list[Any] = [] if last else [head_line(name, self.steps, now - self.started, console.width)]
         parts += steps_table(self.steps, now, console.width, max(3, console.height - 4))
-        source, text = self.session.loop.workers.last_line
+        source, text = self.session.last_line
         if text and not last:
             parts.append(last_line(source, text, console.width))
         return Group(*parts)

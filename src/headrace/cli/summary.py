@@ -68,8 +68,8 @@ def _conclude(watch: Watch, error: BaseException | None, options: Options, *, in
 
     session = watch.session
     assert session is not None
-    if session.loop.failure is not None:  # the store is gone, or another process took the run: nothing to read
-        failure = session.loop.failure
+    if session.failure is not None:  # the store is gone, or another process took the run: nothing to read
+        failure = session.failure
         click.echo(f"headrace: {session.run.name} cannot go on: {failure}", err=True)
         click.echo(f"Once that is mended: headrace resume {session.run.name}", err=True)
         return FAILED
@@ -77,7 +77,7 @@ def _conclude(watch: Watch, error: BaseException | None, options: Options, *, in
     if run is None:
         click.echo(f"headrace: {session.run.name} was removed while it ran", err=True)
         return FAILED
-    summary = summarize(session.stores.metadata, run, session.loop.snapshot(), session.loop.state.reused)
+    summary = summarize(session.stores.metadata, run, session.counts(), session.reused)
     try:
         _print_ending(summary, options, interrupted=interrupted, raised=_raised_beside(error))
     except OSError as problem:  # the exit code says how the run ended, also where nobody reads the rest

@@ -39,8 +39,9 @@ from headrace.engine.events import (
     Written,
 )
 from headrace.engine.state import CANCELLED, EngineState, Recorded
-from headrace.engine.tasks import PendingInput, PendingSource, Problem, Task, code_in_arguments, described
+from headrace.engine.tasks import Task, code_in_arguments, described
 from headrace.identity import keys
+from headrace.model.calls import PendingInput, PendingSource, Problem, TaskHandle
 from headrace.model.messages import Output
 from headrace.model.records import AttemptRecord, Input, TaskId, node_number
 from headrace.model.states import AttemptState, Failure, TaskState
@@ -82,8 +83,9 @@ def _submit(state: EngineState, event: Submit, out: list[Command]) -> None:
         _succeed(state, task, event.now, out)
 
 
-def _depend(task: Task, on: Task) -> None:
+def _depend(task: Task, on: TaskHandle) -> None:
     if on.state not in _FINAL:
+        assert isinstance(on, Task)
         on.dependents.append(task)
         task.waiting_on += 1
 
@@ -361,7 +363,7 @@ def _finish(state: EngineState, task: Task, final: TaskState, problem: Problem, 
         one.inputs = ()
 
 
-def _upstream(cause: Task, problem: Problem) -> tuple[TaskState, Problem]:
+def _upstream(cause: TaskHandle, problem: Problem) -> tuple[TaskState, Problem]:
     """How a task ends that needed ``cause``."""
     root = problem.upstream or problem
     origin = problem.task if problem.upstream else cause.id

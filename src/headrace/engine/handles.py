@@ -42,7 +42,7 @@ def unneeded(task: Task) -> list[Task]:
         if any(other.state not in FINAL_TASK_STATES and other not in found for other in one.dependents):
             continue
         found.append(one)
-        sources = {source.task for given in one.pending for source in given.sources}
+        sources = {source.task for given in one.pending for source in given.sources if isinstance(source.task, Task)}
         left += [source for source in sources if getattr(source.handle, "call", False)]
     return found
 
@@ -50,7 +50,7 @@ def unneeded(task: Task) -> list[Task]:
 def wake(task: Task, *, done: bool = True) -> None:
     """Wake who waits for ``task``; ``done``: because it is over."""
     handle: Handle = task.handle  # type: ignore[assignment]
-    handle.done = handle.done or done
+    task.done = handle.done = handle.done or done
     locks, handle.locks = handle.locks, []
     for lock in locks:
         lock.release()

@@ -19,10 +19,6 @@ from headrace.stores.metadata.protocol import MetadataStore, Write
 LEASE_SECONDS = 10.0
 #: The lease is extended with a commit at most so often, in seconds.
 _EXTEND_EVERY = 1.0
-#: Seconds after a commit in which nothing was written that the lease is extended by an empty one.
-_RENEW_AFTER = LEASE_SECONDS / 4
-#: Seconds for which writes that nobody waits for are kept, for others to be written with them.
-_GATHER = 0.1
 #: Seconds before a store that did not answer is asked again: at first, and at most.
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 2.0
 
@@ -38,24 +34,21 @@ class Journal:
         self._writes: list[Write] = []
         self._tried: list[Write] = []  # perhaps written: the store did not say
         # What is measured here is never the time of day, which may be set back.
+        self._last_commit = time.monotonic()
         self._extended = float("-inf")
         self._pause = 0.0
-        #: When the next commit is to be tried (``time.monotonic``), if no urgent write comes before.
-        self.due_at = time.monotonic() + _RENEW_AFTER
+        self._again = 0.0
         self._notices: list[str] = []
 
     def add(self, writes: Iterable[Write], *, urgent: bool = False) -> None:
         """Write these with the next commit."""
         self._writes += writes
-        if urgent:
-            self.urgent = True
-        elif self._writes and self.away_since is None:
-            self.due_at = min(self.due_at, time.monotonic() + _GATHER)
+        self.urgent = self.urgent or urgent
 
-    @property
-    def has_writes(self) -> bool:
-        """Whether there is something to write."""
-        return bool(self._writes)
+    def is_due(self) -> bool:
+        """Whether there is something to write, or the lease must be renewed."""
+        waiting = self.urgent or bool(self._writes)
+        return waiting or time.monotonic() - self._last_commit > LEASE_SECONDS / 4
 
     def commit(self) -> bool:
         """Write all there is. False: the store does not answer, and nothing that waits for the commit may go on.
@@ -66,7 +59,7 @@ class Journal:
         """
         clock = time.monotonic()
         if self.away_since is not None:
-            if clock < self.due_at:
+            if clock < self._again:
                 return False
             self._extended = float("-inf")
         if clock - self._extended > _EXTEND_EVERY:
@@ -81,7 +74,7 @@ class Journal:
             self.note_away(error)
             return False
         self._tried = []
-        self.due_at = clock + _RENEW_AFTER
+        self._last_commit = clock
         if self.away_since is not None:
             self._note_back()
         return True
@@ -99,7 +92,7 @@ class Journal:
             )
         else:
             self._pause = min(2 * self._pause, _LONGEST_PAUSE)
-        self.due_at = time.monotonic() + self._pause
+        self._again = time.monotonic() + self._pause
 
     def _note_back(self) -> None:
         assert self.away_since is not None

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from headrace.engine.tasks import PendingInput, PendingSource, StepInfo, Task
+from headrace.engine.tasks import Task
+from headrace.model.calls import PendingInput, PendingSource, StepInfo
 from headrace.model.errors import BlobMissingError
 from headrace.model.messages import Output
 from headrace.model.records import ArtifactRecord, Input, TaskId, TaskRecord

@@ -12,7 +12,8 @@ import msgspec
 
 from headrace.engine.events import Event
 from headrace.engine.placement import Placement
-from headrace.engine.tasks import CodeNames, StepInfo, Task
+from headrace.engine.tasks import CodeNames, Task
+from headrace.model.calls import StepInfo
 from headrace.model.messages import Output
 from headrace.model.policy import Resources
 from headrace.model.records import NODES, TaskRecord

@@ -1,134 +1,66 @@
-"""A step and a task as the engine knows them."""
+"""A task as the engine knows it."""
 
 from __future__ import annotations
 
 import msgspec
 
 from headrace.identity.keys import input_digest
-from headrace.model.errors import HeadraceError
-from headrace.model.messages import Define, Output
-from headrace.model.policy import Resources, StepPolicy
-from headrace.model.records import Input, Source, TaskId
+from headrace.model.calls import NO_ID, PendingInput, Problem, StepInfo, TaskHandle
+from headrace.model.messages import Output
+from headrace.model.policy import Resources
+from headrace.model.records import Input, Source
 from headrace.model.states import TASK_TRANSITIONS, TaskState, advance
-from headrace.model.values import Packed, Preview
-
-
-class StepLoad(msgspec.Struct, eq=False):
-    """What all calls of a step share, whatever their options are.
-
-    ``running`` counts its attempts that run now; ``seconds`` is the smoothed duration of recent ones, None before the
-    first.
-    """
-
-    running: int = 0
-    seconds: float | None = None
-
-
-class StepInfo(msgspec.Struct, eq=False):
-    """A step with one policy as the engine knows it. ``id`` is the number of its definition, ``code`` its fingerprint.
-
-    ``load`` is that of the step's name: limits hold for all calls of a step together. Tasks of steps with the same
-    ``counter`` are numbered together; without one, a step's tasks are numbered by themselves. ``defaults`` are the
-    digests of its arguments' defaults: a call that writes one out is the call that leaves it out.
-    """
-
-    id: int
-    name: str
-    policy: StepPolicy
-    define: Define
-    code: bytes = b""
-    environment: bytes = b""
-    load: StepLoad = msgspec.field(default_factory=StepLoad)
-    counter: str = ""
-    defaults: dict[str, bytes] = {}
-
-
-class PendingSource(msgspec.Struct, array_like=True):
-    """An output that an argument is, or contains; ``task`` may not be finished yet."""
-
-    task: Task
-    output: str
-
-
-class PendingInput(msgspec.Struct, array_like=True):
-    """An argument before the outputs it is made of are known. ``value`` is None for a bare future."""
-
-    name: str
-    value: Packed | None
-    sources: tuple[PendingSource, ...] = ()
-
-
-NO_ID = TaskId("", -1)
+from headrace.model.values import Preview
 
 #: Names of arguments, each with the user's classes and functions in it (``Packed.code``).
 CodeNames = tuple[tuple[str, tuple[str, ...]], ...]
 
 
-class Problem(msgspec.Struct, frozen=True):
-    """Why a task has no result; what the waiting flow turns into an exception."""
-
-    failure: str  # a model.states.Failure, "cancelled" or "upstream"
-    error: str
-    traceback: str = ""
-    exception: Packed | None = None
-    classes: tuple[str, ...] = ()
-    exit_code: int | None = None
-    upstream: Problem | None = None
-    task: TaskId = NO_ID  # the task that this came from, of an upstream problem
-
-
-class Task:
-    """One call of a step, from the call to its end. Created by the shell, filled in by the engine."""
+class Task(TaskHandle):
+    """One call of a step, from the call to its end. Its caller holds it as a ``TaskHandle``."""
 
     __slots__ = (
-        "__weakref__",
-        "attempt",
-        "attempts_before",
         "beside",
         "code",
         "created",
         "dependents",
         "handle",
-        "id",
         "inputs",
         "key",
         "known",
         "losses",
         "memory",
         "occurrence",
-        "origin",
-        "outputs",
         "pending",
-        "problem",
         "ready_at",
         "started",
-        "state",
-        "step",
         "token",
         "waiting_on",
     )
 
     def __init__(self, step: StepInfo, pending: tuple[PendingInput, ...]) -> None:
+        # As TaskHandle does, without another call: every task passes here.
         self.step = step
+        self.id = NO_ID
+        self.state = TaskState.WAITING
+        self.done = False
+        self.outputs: tuple[Output, ...] = ()
+        self.problem: Problem | None = None
+        self.origin = ""
+        self.attempt = 0
+        self.attempts_before = 0  # in earlier sessions; they do not use up the retries of this one
         self.pending = pending
         self.inputs: tuple[Input, ...] = ()
-        self.state = TaskState.WAITING
-        self.id = NO_ID
         self.beside: tuple[Task, int] | None = None  # the first task of a gang, and which node of it this one is
         self.key = b""
         self.code = step.code  # with the user's code in its arguments, once these are known
         self.occurrence = 0
-        self.attempt = 0
         self.known = False  # an earlier session recorded it
-        self.attempts_before = 0  # in earlier sessions; they do not use up the retries of this one
         self.token = 0
         self.memory = step.policy.resources.memory
         self.waiting_on = 0
         self.losses = 0  # inputs that were gone when an attempt wanted them
         self.dependents: list[Task] = []
-        self.outputs: tuple[Output, ...] = ()
-        self.problem: Problem | None = None
-        self.origin = ""
         self.created = 0.0
         self.ready_at = 0.0
         self.started: float | None = None
@@ -143,13 +75,6 @@ class Task:
         """What its next attempt occupies."""
         asked = self.step.policy.resources
         return asked if self.memory == asked.memory else msgspec.structs.replace(asked, memory=self.memory)
-
-    def output(self, name: str) -> Packed:
-        """The manifest of a named output of a succeeded task."""
-        for one in self.outputs:
-            if one.name == name:
-                return one.value
-        raise HeadraceError(f"task {self.id} has no output {name!r}; it has {[o.name for o in self.outputs]}")
 
     def final_inputs(self) -> tuple[Input, ...]:
         """Its inputs as they are recorded, once all it depends on has finished."""

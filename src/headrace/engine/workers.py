@@ -9,7 +9,6 @@ import select
 import signal
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
-from typing import NamedTuple
 
 from headrace.engine.events import AttemptFailed, Event, Handback, Promote, Start, Succeeded
 from headrace.engine.placement import Slot
@@ -18,6 +17,7 @@ from headrace.engine.rows import tracked
 from headrace.engine.state import CANCELLED, RunOptions
 from headrace.engine.tasks import Task
 from headrace.identity.keys import task_seed
+from headrace.model.attempts import AttemptEvent, AttemptFailure, AttemptPrinted, AttemptStarted, LogRules
 from headrace.model.messages import (
     KNOWN_STEPS,
     OWN_FILES_CLOSED,
@@ -39,39 +39,20 @@ from headrace.model.states import Failure
 from headrace.model.workers import WorkerSpec
 from headrace.stores.metadata.protocol import Write
 
-#: Bytes of output of one attempt and stream that are kept; the rest is dropped, and a marker says so.
-LOG_LIMIT = 10 * 1024 * 1024
 _TAIL = 2000
 _STREAMS = ("out", "err")
-
-
-class LogRules(NamedTuple):
-    """How logs of attempts are kept.
-
-    ``cut`` stands where the rest was dropped (empty: a line of Headrace's); ``killed`` ends the stderr of an attempt
-    that was cancelled (empty: nothing does), and what ``failed`` says that of one that failed.
-    """
-
-    limit: int = LOG_LIMIT
-    cut: str = ""
-    killed: str = ""
-    failed: Callable[[AttemptFailed], str] | None = None
-
-    @property
-    def cut_line(self) -> bytes:
-        """What stands where the rest was dropped."""
-        return f"\n{self.cut or f'[headrace: output past {self.limit >> 20} MiB was dropped]'}\n".encode()
 
 
 class _Attempt:
     """An attempt in a worker's hands."""
 
-    __slots__ = ("announced", "broken_off", "kept", "lost", "memory", "number", "seq", "task", "token")
+    __slots__ = ("announced", "broken_off", "kept", "lost", "memory", "number", "seq", "task", "token", "tries")
 
     def __init__(self, task: Task, token: int) -> None:
         self.task = task
         self.token = token
         self.number = task.attempt
+        self.tries = task.attempt - task.attempts_before  # in this session
         self.seq = 0
         self.broken_off = False  # its stderr does not end with a whole line
         self.kept = [0, 0]
@@ -126,9 +107,8 @@ class WorkerPool:
         self._writes: list[Write] = []
         self._lost: list[tuple[TaskId, int, str]] = []
         self.last_line: tuple[str, str] = ("", "")
-        #: Told, under the driver's lock, of every attempt that begins (stream -1), of all that it prints, and of what
-        #: ends the log of one that failed (stream -2): ``(task, pid, stream, data)``.
-        self.watch: Callable[[Task, int, int, bytes], None] | None = None
+        #: Told, under the driver's lock, of every attempt that begins, of all that it prints, and of one that failed.
+        self.watch: Callable[[AttemptEvent], None] | None = None
         self.log_rules = LogRules()
         #: Values of secrets by name; each worker gets them before its next attempt.
         self.secrets: dict[str, str] = {}
@@ -182,7 +162,7 @@ class WorkerPool:
         pid = worker.link.where[1]
         if self.watch is not None and worker.queue and pid and not worker.queue[0].announced:
             worker.queue[0].announced = True
-            self.watch(worker.queue[0].task, pid, -1, b"")
+            self.watch(AttemptStarted(worker.queue[0].task, worker.queue[0].tries, pid))
 
     def _choose(self, start: Start) -> _Worker | None:
         step = start.task.step
@@ -295,7 +275,7 @@ class WorkerPool:
                 message.usage,
                 where=worker.link.where,
             )
-            self._end_log(worker, attempt, failed)
+            self._end_log(attempt, failed)
             events.append(failed)
         if message.last and not worker.once:
             worker.once = True
@@ -334,7 +314,7 @@ class WorkerPool:
             self._pump(worker, current, now, None)
             failed = self._post_mortem(worker, current, slot, ended, now)
             if slot is None or slot.reason != CANCELLED:
-                self._end_log(worker, current, failed)
+                self._end_log(current, failed)
             elif self.log_rules.killed:
                 self._keep(current, 1, f"{self.log_rules.killed}\n".encode(), now)
             events.append(failed)
@@ -407,17 +387,18 @@ class WorkerPool:
             worker.link.trim_log(stream, end - _TAIL)  # the rest is for the post mortem
         if data:
             if self.watch is not None:
-                self.watch(attempt.task, worker.link.where[1], stream, data)
+                self.watch(AttemptPrinted(attempt.task, stream, data))
             self._keep(attempt, stream, data, now)
 
-    def _end_log(self, worker: _Worker, attempt: _Attempt, failed: AttemptFailed) -> None:
+    def _end_log(self, attempt: _Attempt, failed: AttemptFailed) -> None:
         """Let the log of an attempt that failed end as the rules say."""
         if self.log_rules.failed is None:
             return
-        data = f"{self.log_rules.failed(failed)}\n".encode()
+        text = self.log_rules.failed(failed.failure, failed.error, failed.exit_code)
+        data = f"{text}\n".encode()
         self._keep(attempt, 1, b"\n" + data if attempt.broken_off else data, failed.now)
         if self.watch is not None:
-            self.watch(attempt.task, worker.link.where[1], -2, data)
+            self.watch(AttemptFailure(attempt.task, attempt.tries, text))
 
     def _keep(self, attempt: _Attempt, stream: int, data: bytes, now: float) -> None:
         step, number = attempt.task.id

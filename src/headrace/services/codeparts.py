@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 import msgspec
 from blake3 import blake3
 
-from headrace.engine.tasks import CodeNames, StepInfo
+from headrace.engine.tasks import CodeNames
+from headrace.model.calls import StepInfo
 from headrace.model.records import ArtifactRecord, TaskId
 from headrace.model.values import Preview
 from headrace.stores import codecs

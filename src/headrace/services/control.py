@@ -13,7 +13,7 @@ from headrace.model.records import RunRecord
 from headrace.model.states import RunState
 from headrace.services.describe import QuestionView, open_questions
 from headrace.services.run_rows import driver_of
-from headrace.services.session import take_lease
+from headrace.services.start import take_lease
 from headrace.stores.metadata.protocol import MetadataStore, RunChange
 
 

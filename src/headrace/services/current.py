@@ -11,7 +11,7 @@ from headrace.runtime import context
 from headrace.services import threads
 
 if TYPE_CHECKING:
-    from headrace.engine.tasks import Task
+    from headrace.model.calls import TaskHandle
     from headrace.services.session import Session
 
 
@@ -23,20 +23,14 @@ class Calls(Protocol):
     def submit(self, step: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Make a task of a call; a future."""
 
-    def run(self, step: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """Make a task of a call and wait for its result."""
-
     def call(self, step: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Make a task of a call of an async step; a coroutine."""
 
     def map(self, step: Any, items: Iterable[Any], shared: dict[str, Any]) -> Any:
         """Make a task per item; a list of futures."""
 
-    def read(self, task: Task, output: str) -> Any:
+    def read(self, task: TaskHandle, output: str) -> Any:
         """The value of an output of a finished task; where the flow passes it on, it is known to come from there."""
-
-    def seen(self, task: Task) -> None:
-        """The flow is told of this failure: it is the flow's to handle now."""
 
 
 _running: ContextVar[Calls | None] = ContextVar("headrace_run", default=None)

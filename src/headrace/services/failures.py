@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from headrace._base.texts import ERROR_LINE, shorten
-from headrace.engine.tasks import Problem, Task
 from headrace.model import errors
+from headrace.model.calls import Problem, TaskHandle
 from headrace.model.states import Failure
 from headrace.stores.artifacts.protocol import ArtifactStore
 from headrace.stores.codecs.exceptions import unpack_exception
@@ -21,7 +21,7 @@ _TYPES: dict[str, type[errors.HeadraceError]] = {
 }
 
 
-def exception_of(task: Task, run: str, store: ArtifactStore) -> BaseException:
+def exception_of(task: TaskHandle, run: str, store: ArtifactStore) -> BaseException:
     """What waiting for ``task`` raises. The exception carries ``headrace_task``, the name of the task that failed.
 
     When that is another one, which ``task`` needed, its exception is the cause.

@@ -6,7 +6,7 @@ import sys
 import threading
 from typing import Any, TextIO
 
-from headrace.engine.workers import LOG_LIMIT
+from headrace.model.attempts import LOG_LIMIT
 from headrace.model.records import FLOW_TASK, LogChunk
 from headrace.services import current, threads
 from headrace.services.session import Session
@@ -35,7 +35,7 @@ class FlowOutput:
             stream = getattr(sys, f"std{name}")
             if stream is not None and not isinstance(stream, _Tee):  # None: the process was started with it closed
                 setattr(sys, f"std{name}", _Tee(stream, name))
-        self._session.loop.sources.append(self.take)
+        self._session.sources.append(self.take)
 
     def __exit__(self, *_: object) -> None:
         _live.remove(self)

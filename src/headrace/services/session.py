@@ -1,48 +1,40 @@
-"""One process driving one run, from lease to last word. Frontends open a session; the engine does the rest."""
+"""The door to a run: what a dialect asks for while it drives one. ``services.start`` opens it."""
 
 from __future__ import annotations
 
 import contextlib
-import os
-import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import msgspec
 
-from headrace._base.process import host_name, owner_alive, process_owner
 from headrace._base.texts import ERROR_LINE, shorten
-from headrace.engine.journal import LEASE_SECONDS
 from headrace.engine.loop import Loop
-from headrace.engine.ports import Executor
-from headrace.engine.state import EngineState, Recorded, RunOptions
-from headrace.engine.tasks import StepInfo, Task
-from headrace.model.errors import NotFoundError, ResourceError, RunBusyError
+from headrace.model.attempts import AttemptEvent, LogRules
+from headrace.model.calls import StepInfo, TaskHandle
+from headrace.model.errors import ResourceError, UsageError
 from headrace.model.messages import Define, Output
 from headrace.model.policy import Resources, StepPolicy
 from headrace.model.records import (
     FLOW_TASK,
     ArtifactRecord,
-    AttemptRecord,
     Input,
     Lease,
     Param,
     RunDetails,
     RunRecord,
     Tag,
-    TaskId,
-    TaskRecord,
 )
-from headrace.model.states import AttemptState, RunState, TaskState
-from headrace.runtime import randomness
+from headrace.model.states import RunState, TaskState
 from headrace.services import provenance
 from headrace.services.codeparts import CodeBook
-from headrace.services.driverstore import driver_store
+from headrace.services.failures import exception_of
+from headrace.services.interrupts import Interruptible
 from headrace.services.stores import Stores
 from headrace.services.surroundings import Surroundings
 from headrace.stores import codecs
-from headrace.stores.metadata.protocol import MetadataStore, NewRun, RunChange, Write
+from headrace.stores.metadata.protocol import RunChange, Write
 
 #: Definitions of steps that are kept to make lost outputs again.
 _VERSIONS = 1_000
@@ -74,23 +66,156 @@ class Resume(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Session:
-    """A run being driven. ``submit`` and ``wait`` are ``loop``'s; ``finish`` ends it."""
+    """A run that this process drives: the door through which a dialect does so.
+
+    What goes through it are calls of steps, handles of the tasks that these become, and values; the engine behind it
+    is nobody else's business. The methods that a step passes through are the engine's own.
+    """
 
     def __init__(self, stores: Stores, run: RunRecord, lease: Lease, loop: Loop, new: NewSession) -> None:
         self.stores = stores
         self.run = run
-        self.loop = loop
         self.keep_going = new.keep_going
         self.seed = loop.state.options.seed
+        #: The most tasks at once, 0: as many as there is room for. What there is room for.
+        self.max_parallel = loop.state.options.max_parallel
+        self.capacity = loop.state.options.capacity
+        self.reuse_changed = loop.state.options.reuse_changed
+        #: Whether workers begin as copies of this process as it was when the session was opened.
+        self.forked = loop.forked
         self.environment = provenance.environment_digest()
+
+        # Calls: make tasks of them, wait for these or be told of their end, give them up or stop them.
+        self.submit = loop.submit
+        self.wait = loop.wait
+        self.wait_idle = loop.wait_idle
+        self.notify = loop.notify
+        self.abandon = loop.abandon
+        self.cancel = loop.cancel
+        #: Run a finished task again whose outputs cannot be read; whether a call would take what is there already.
+        self.recall = loop.recall
+        self.was_finished = loop.was_finished
+
+        # Requests to stop: take one, see whether there is one, and let nothing interrupt the end.
+        self.stop = loop.stop
+        self.check_stopped = loop.check_stopped
+        self.ending = loop.ending
+        #: The n-th answer to a question; wait for a signal to the run, such as an answer.
+        self.answer = loop.inbox.answer
+        self.wait_for_signal = loop.inbox.wait
+
+        # The run's records: write now, write with the next commit, be asked for rows now and then.
+        self.write = loop.write
+        self.write_soon = loop.write_soon
+        self.sources = loop.sources
+        #: Tasks by step and state; values of secrets by name, which workers get.
+        self.counts = loop.snapshot
+        self.secrets: Mapping[str, str] = loop.workers.secrets
+
         self.codes = CodeBook(run.id, stores.artifacts)
         loop.state.code_with = self.codes.code_with
         loop.sources.append(self.codes.take_writes)
         self.finished = False
+        self._loop = loop
         self._lease = lease
         self._step_ids = 0
         self._surroundings: Surroundings | None = None
         self._began = time.time()
+
+    # --- what a dialect sees ------------------------------------------------------------------------------------
+
+    @property
+    def failure(self) -> BaseException | None:
+        """Why the run cannot be driven any more: the lease was lost, the store is gone."""
+        return self._loop.failure
+
+    @property
+    def cancelled_by(self) -> str:
+        """Who asked for the run's end; empty: nobody."""
+        return self._loop.cancel_requested
+
+    @property
+    def stopping(self) -> bool:
+        """Whether the run was told to stop, and its flow has time to clean up."""
+        return self._loop.stopping.active
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether an interrupt was raised in the flow."""
+        return self._loop.stopping.raised > 0
+
+    @property
+    def changed_steps(self) -> list[str]:
+        """Steps of which an earlier session's task had other code, by name."""
+        return sorted(self._loop.state.changed.copy())
+
+    @property
+    def reused(self) -> int:
+        """How many tasks took a result from the cache or another run."""
+        return self._loop.state.reused
+
+    @property
+    def last_line(self) -> tuple[str, str]:
+        """What a task printed last, with the task's name."""
+        return self._loop.workers.last_line
+
+    def exception(self, task: TaskHandle) -> BaseException:
+        """What waiting for a failed task raises."""
+        return exception_of(task, self.run.name, self.stores.artifacts)
+
+    def unseen(self) -> TaskHandle | None:
+        """The first task that failed by itself and of whose failure the flow was not told."""
+        return self._loop.failed[0] if self._loop.failed else None
+
+    def seen(self, task: TaskHandle) -> None:
+        """The flow was told of this failure, and what caused it: it is the flow's to handle now."""
+        problem = task.problem
+        roots = (problem, problem.upstream if problem is not None else None)
+        self._loop.failed = [one for one in self._loop.failed if not any(one.problem is root for root in roots)]
+
+    def share_secrets(self, values: Mapping[str, str]) -> None:
+        """Let the workers know secrets, before they get their next attempt.
+
+        Raises:
+            UsageError: two secrets of the run have one name and different values.
+        """
+        known = self._loop.workers.secrets
+        for name, value in values.items():
+            if known.setdefault(name, value) != value:
+                raise UsageError(f"two secrets with different values are called {name!r}; give one another name")
+
+    def observe(self, told: Callable[[AttemptEvent], None], rules: LogRules) -> None:
+        """Have ``told`` called of all that attempts do, and their logs kept by ``rules``.
+
+        ``told`` is called under the engine's lock: it must be quick, and must not call the session.
+        """
+        self._loop.workers.watch = told
+        self._loop.workers.log_rules = rules
+
+    def interruptible(self) -> Interruptible:
+        """While it is entered in the main thread, Ctrl-C, SIGTERM and SIGHUP stop the run cleanly."""
+        return Interruptible(self._loop)
+
+    @contextlib.contextmanager
+    def stopped_by(self, callback: Callable[[Callable[[], None]], None]) -> Iterator[None]:
+        """While it is entered, ``callback`` is called when somebody asks for the run's end, where no signal tells.
+
+        It gets a function to call when the flow is told. Called from any thread.
+        """
+        loop = self._loop
+        if loop.on_cancel is not None:
+            yield
+            return
+        loop.on_cancel = lambda: callback(self._note_told)
+        try:
+            yield
+        finally:
+            loop.on_cancel = None
+
+    def _note_told(self) -> None:
+        self._loop.stopping.told = True
+
+    # --- steps --------------------------------------------------------------------------------------------------
 
     def step(
         self,
@@ -99,21 +224,24 @@ class Session:
         code: bytes,
         define: Callable[[int], Define],
         defaults: dict[str, bytes] | None = None,
+        counter: str = "",
     ) -> StepInfo:
-        """Make a step known to the run; ``defaults`` are the digests of its arguments' defaults.
+        """Make a step known to the run. ``defaults`` and ``counter`` as in ``StepInfo``.
 
         Raises:
             ResourceError: it asks for more than the machine has.
         """
-        _check_fits(name, policy.resources, self.loop.state.options.capacity)
+        _check_fits(name, policy.resources, self.capacity)
         self._step_ids += 1
         made = define(self._step_ids)
-        info = StepInfo(self._step_ids, name, policy, made, code, self.environment, defaults=defaults or {})
-        known = self.loop.steps.get(name)
+        info = StepInfo(
+            self._step_ids, name, policy, made, code, self.environment, counter=counter, defaults=defaults or {}
+        )
+        known = self._loop.steps.get(name)
         if known is not None:  # the same function under two objects: its limits hold for both together
             info.load = known.load
-        self.loop.steps[name] = info
-        versions = self.loop.versions
+        self._loop.steps[name] = info
+        versions = self._loop.versions
         versions[(name, code)] = info
         if len(versions) > _VERSIONS:
             del versions[next(iter(versions))]
@@ -127,7 +255,7 @@ class Session:
         Raises:
             ResourceError: it asks for more than the machine has.
         """
-        _check_fits(step.name, policy.resources, self.loop.state.options.capacity)
+        _check_fits(step.name, policy.resources, self.capacity)
         define, threads = step.define, max(1, int(policy.resources.cpu))
         if (define.env, define.threads) != (policy.env, threads):
             self._step_ids += 1
@@ -138,18 +266,18 @@ class Session:
         """Write down parameters and surroundings; what takes long is done beside the run."""
         run_id = self.run.id
         writes: list[Write] = []
-        known = _details(self.run)
+        known = recorded_details(self.run)
         if known.seed != self.seed:  # before the first task draws anything
             writes.append(RunChange(run_id=run_id, details=_encode(msgspec.structs.replace(known, seed=self.seed))))
         writes += [Param(run_id, name, text) for name, text in new.params]
         writes += [Tag(run_id, name, value) for name, value in new.tags]
         if writes:
-            self.loop.write(*writes)
+            self._loop.write(*writes)
         self._surroundings = Surroundings(
             run_id,
             self.stores.artifacts,
             lambda: provenance.snapshot(new.entry.rpartition(":")[0], self.stores.artifacts, new.files),
-            self.loop.write_soon,
+            self._loop.write_soon,
             lambda details: msgspec.structs.replace(details, seed=self.seed),
         )
         self._surroundings.start()
@@ -168,7 +296,7 @@ class Session:
         Raises:
             NotStorableError: the result cannot be stored; the run is then recorded as failed.
         """
-        self.loop.ending()
+        self._loop.ending()
         problem: Exception | None = None
         writes: list[Write] = []
         if result:
@@ -192,8 +320,8 @@ class Session:
             )
         )
         try:
-            if self.loop.failure is None:
-                self.loop.write(*writes)
+            if self._loop.failure is None:
+                self._loop.write(*writes)
         finally:
             self.close()
         if problem is not None:
@@ -209,7 +337,7 @@ class Session:
         """Tasks of earlier sessions that this one did not come across: they are no part of the result."""
         return [
             msgspec.structs.replace(left.record, state=TaskState.STALE)
-            for left in self.loop.state.recorded.values()
+            for left in self._loop.state.recorded.values()
             if left.record.state is not TaskState.STALE and not left.origin
         ]
 
@@ -219,149 +347,13 @@ class Session:
             return
         self.finished = True
         try:
-            self.loop.close()
+            self._loop.close()
         finally:
             self.stores.metadata.release(self._lease)
 
 
-def open_session(stores: Stores, executor: Executor, new: NewSession, seed: Resume | None = None) -> Session:
-    """Create a run and begin to drive it; what the run of ``seed`` finished is taken over, as a resume would.
-
-    Raises:
-        NotFoundError: ``seed`` wants a step to run again of which its run has no task.
-    """
-    recorded: dict[bytes, Recorded] = {}
-    if seed is not None:
-        recorded = _taken_over(stores, seed)
-        if new.seed is None:
-            known = stores.metadata.run_by_id(seed.run.id) or seed.run
-            new = msgspec.structs.replace(new, seed=_details(known).seed)
-    now = time.time()
-    run = stores.metadata.create_run(
-        NewRun(
-            project=stores.project,
-            flow=new.flow,
-            dialect=new.dialect,
-            entry=new.entry,
-            created=now,
-            inputs=msgspec.msgpack.encode(new.inputs),
-            user=stores.actor.user,
-            host=host_name(),
-            pid=os.getpid(),
-        )
-    )
-    lease = stores.metadata.acquire(lease_name(run), process_owner(), LEASE_SECONDS, now)
-    if lease is None:
-        raise RunBusyError(f"run {run.name} was taken by another process as it was created; start another run")
-    reuse_changed = seed is not None and seed.reuse_changed
-    return _begin(stores, executor, new, run, lease, recorded, reuse_changed=reuse_changed)
-
-
-def _taken_over(stores: Stores, seed: Resume) -> dict[bytes, Recorded]:
-    name = seed.run.name
-    recorded = load_recorded(stores, seed.run.id, seed.again, renew=True)
-    cached = {TaskId(entry.step, entry.number): entry for entry in stores.metadata.cached_of_run(seed.run.id)}
-    return {
-        key: Recorded(one.record, one.outputs, f"{name}/{one.record.id}", cached.get(one.record.id))
-        for key, one in recorded.items()
-    }
-
-
-def reopen_session(stores: Stores, executor: Executor, new: NewSession, resume: Resume) -> Session:
-    """Go on with an earlier run.
-
-    Raises:
-        RunBusyError: somebody else is driving it.
-        NotFoundError: a step to run again has no task in it.
-    """
-    lease = take_lease(stores.metadata, resume.run)
-    try:
-        return _reopen(stores, executor, new, resume, lease)
-    except BaseException:
-        stores.metadata.release(lease)
-        raise
-
-
-def _reopen(stores: Stores, executor: Executor, new: NewSession, resume: Resume, lease: Lease) -> Session:
-    run = stores.metadata.run_by_id(resume.run.id) or resume.run
-    recorded = load_recorded(stores, run.id, resume.again)
-    session = run.session + 1
-    now = time.time()
-    change = RunChange(
-        run_id=run.id,
-        state=RunState.RUNNING,
-        started=now,
-        finished=None,
-        session=session,
-        inputs=new.inputs,
-        entry=new.entry,
-        error="",
-        traceback="",
-        failed_task="",
-        user=stores.actor.user,
-        host=host_name(),
-        pid=os.getpid(),
-    )
-    lost = [_lost_attempt(one.record, now) for one in recorded.values() if one.record.state is TaskState.RUNNING]
-    stores.metadata.commit([change, *lost], msgspec.structs.replace(lease, expires=now + LEASE_SECONDS))
-    run = msgspec.structs.replace(run, session=session, state=RunState.RUNNING)
-    return _begin(stores, executor, new, run, lease, recorded, reuse_changed=resume.reuse_changed)
-
-
-def _lost_attempt(task: TaskRecord, now: float) -> AttemptRecord:
-    """What is left of an attempt whose driver vanished before it ended."""
-    return AttemptRecord(
-        run_id=task.run_id,
-        step=task.step,
-        number=task.number,
-        attempt=task.attempts,
-        state=AttemptState.LOST,
-        started=task.started or task.created,
-        finished=now,
-        error="the process that drove the run was gone before it ended",
-    )
-
-
-def _begin(
-    stores: Stores,
-    executor: Executor,
-    new: NewSession,
-    run: RunRecord,
-    lease: Lease,
-    recorded: dict[bytes, Recorded],
-    *,
-    reuse_changed: bool,
-) -> Session:
-    known = _details(run).seed
-    options = RunOptions(
-        run_id=run.id,
-        project=run.project,
-        session=run.session,
-        capacity=executor.capacity,
-        max_parallel=new.max_parallel,
-        use_cache=new.use_cache,
-        reuse_changed=reuse_changed,
-        seed=new.seed if known is None else known,
-    )
-    randomness.capture()  # before workers are made: they have the generators of this process
-    executor.start()
-    loop = Loop(EngineState(options, recorded), stores.metadata.hasty(), stores.artifacts, executor, lease, run.name)
-    loop.on_notice = _tell
-    loop.stopping.grace = new.cleanup
-    loop.start()
-    stores = msgspec.structs.replace(stores, metadata=driver_store(stores.metadata, loop))
-    session = Session(stores, run, lease, loop, new)
-    session.record_start(new)
-    return session
-
-
-def _tell(text: str) -> None:
-    """Say something about the run where its user looks, which is not what the flow prints to standard output."""
-    with contextlib.suppress(OSError, ValueError, AttributeError):  # closed, or never there
-        print(f"headrace: {text}", file=sys.stderr, flush=True)
-
-
-def _details(run: RunRecord) -> RunDetails:
+def recorded_details(run: RunRecord) -> RunDetails:
+    """What is recorded of a run's surroundings; empty for one that has just begun."""
     if not run.details:  # it has just begun
         return RunDetails()
     from headrace.services.describe import details_of
@@ -371,91 +363,6 @@ def _details(run: RunRecord) -> RunDetails:
 
 def _encode(details: RunDetails) -> bytes:
     return msgspec.msgpack.encode(details)
-
-
-def lease_name(run: RunRecord) -> str:
-    """The name of a run's lease."""
-    return f"run:{run.id}"
-
-
-def take_lease(metadata: MetadataStore, run: RunRecord) -> Lease:
-    """Become the owner of a run whose driver is gone.
-
-    Raises:
-        RunBusyError: its driver is alive, or may be.
-    """
-    now = time.time()
-    name, owner = lease_name(run), process_owner()
-    held = metadata.lease(name)
-    dead = ""
-    if held is not None and held.expires > now:
-        if owner_alive(held.owner) is not False:
-            raise RunBusyError(
-                f"run {run.name} is being driven by process {held.owner.split(':')[1]} on {held.owner.split(':')[0]}; "
-                f"wait for it, or stop it with `headrace cancel {run.name}`"
-            )
-        dead = held.owner
-    lease = metadata.acquire(name, owner, LEASE_SECONDS, now, dead=dead)
-    if lease is None:
-        raise RunBusyError(f"run {run.name} was just taken by another process; wait for it")
-    return lease
-
-
-def load_recorded(
-    stores: Stores, run_id: int, again: tuple[str, ...] = (), *, renew: bool = False
-) -> dict[bytes, Recorded]:
-    """What earlier sessions left, by key: outputs only where they may be used again.
-
-    With ``renew`` the outputs are kept for another run, although this one may be deleted before the other names them.
-
-    Raises:
-        NotFoundError: ``again`` names a step of which the run has no task.
-    """
-    metadata = stores.metadata
-    tasks = metadata.tasks(run_id)
-    outputs: dict[TaskId, list[Output]] = {}
-    for record in metadata.artifacts(run_id):
-        if record.kind == "output":
-            outputs.setdefault(TaskId(record.step, record.number), []).append(
-                Output(record.name, record.value, record.preview)
-            )
-    check = stores.artifacts.renew if renew else stores.artifacts.missing
-    gone = {blob.digest for blob in check({b for group in outputs.values() for one in group for b in one.value.blobs})}
-    rerun = _with_descendants(tasks, metadata, run_id, again) if again else set()
-    recorded = {}
-    for task in tasks:
-        found = outputs.get(task.id)
-        usable = (
-            task.state in (TaskState.SUCCEEDED, TaskState.STALE)
-            and found is not None
-            and task.id not in rerun
-            and not any(blob.digest in gone for one in found for blob in one.value.blobs)
-        )
-        recorded[task.key] = Recorded(task, tuple(found) if usable and found else None)
-    return recorded
-
-
-def _with_descendants(
-    tasks: Iterable[TaskRecord], metadata: MetadataStore, run_id: int, steps: tuple[str, ...]
-) -> set[TaskId]:
-    tasks = list(tasks)
-    names = {task.step for task in tasks}
-    for step in steps:
-        if step not in names:
-            raise NotFoundError(f"the run has no task of step {step!r}; it has {', '.join(sorted(names)) or 'none'}")
-    children: dict[TaskId, list[TaskId]] = {}
-    for edge in metadata.edges(run_id):
-        children.setdefault(TaskId(edge.parent_step, edge.parent_number), []).append(
-            TaskId(edge.child_step, edge.child_number)
-        )
-    found: set[TaskId] = set()
-    stack = [task.id for task in tasks if task.step in steps]
-    while stack:
-        task = stack.pop()
-        if task not in found:
-            found.add(task)
-            stack.extend(children.get(task, ()))
-    return found
 
 
 def _check_fits(name: str, need: Resources, have: Resources) -> None:
@@ -471,6 +378,3 @@ def _check_fits(name: str, need: Resources, have: Resources) -> None:
                 f"step {name!r} asks for {asked / scale:g} {unit}, but this machine has {there / scale:g}; "
                 f"lower it with {name}.options({what}=...)"
             )
-
-
-__all__ = ["NewSession", "Resume", "Session", "Task", "load_recorded", "open_session", "reopen_session"]

@@ -23,7 +23,7 @@ from headrace.model.records import FLOW_TASK, Lease, RunRecord
 from headrace.model.states import RunState
 from headrace.runtime.context import TrackBuffer
 from headrace.services import provenance, threads
-from headrace.services.session import lease_name
+from headrace.services.start import lease_name
 from headrace.services.stores import Stores
 from headrace.services.surroundings import Surroundings
 from headrace.stores.metadata.protocol import MetadataStore, NewRun, RunChange, Write

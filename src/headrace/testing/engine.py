@@ -36,7 +36,8 @@ from headrace.engine.journal import LEASE_SECONDS
 from headrace.engine.loop import Loop
 from headrace.engine.ports import WorkerExit, WorkerLink
 from headrace.engine.state import EngineState, Recorded, RunOptions
-from headrace.engine.tasks import PendingInput, PendingSource, StepInfo, StepLoad, Task
+from headrace.engine.tasks import Task
+from headrace.model.calls import Call, PendingInput, PendingSource, StepInfo, StepLoad
 from headrace.model.messages import (
     Define,
     Done,
@@ -56,7 +57,7 @@ from headrace.model.states import TaskState
 from headrace.model.values import Packed, Preview
 from headrace.model.workers import LOCAL, WorkerSpec
 from headrace.runtime.registry import HOME, register
-from headrace.services.session import load_recorded
+from headrace.services.start import load_recorded
 from headrace.services.stores import Stores
 from headrace.stores import codecs
 from headrace.stores.artifacts.memory import MemoryStore
@@ -441,9 +442,7 @@ class Rig:
 
     def submit(self, step: StepInfo, *arguments: Any) -> Task:
         """Call a step; tasks among the arguments are dependencies. Positional parameters are called ``""``."""
-        task = Task(step, tuple(self._argument(value) for value in arguments))
-        self.loop.submit(task)
-        return task
+        return self.loop.submit(Call(step, tuple(self._argument(value) for value in arguments)))[0]
 
     def _argument(self, value: Any) -> PendingInput:
         if isinstance(value, Task):

@@ -7,9 +7,10 @@ import pytest
 from headrace.engine import decide as module
 from headrace.engine.events import CacheAnswer, Cancel, Event, Lookup, Record, Resolve, Start, Submit, Succeeded
 from headrace.engine.rows import task_cache_key
-from headrace.engine.tasks import PendingInput, PendingSource, Task
+from headrace.engine.tasks import Task
 from headrace.identity.keys import inputs_digest, task_key
 from headrace.model import states
+from headrace.model.calls import PendingInput, PendingSource
 from headrace.model.messages import Output
 from headrace.model.policy import Resources
 from headrace.model.records import ArtifactRecord, AttemptRecord, Edge, Input, Source, TaskId, TaskRecord

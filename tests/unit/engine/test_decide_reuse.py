@@ -7,7 +7,8 @@ import pytest
 
 from headrace.engine.events import Submit
 from headrace.engine.state import Recorded
-from headrace.engine.tasks import StepInfo, Task
+from headrace.engine.tasks import Task
+from headrace.model.calls import StepInfo
 from headrace.model.policy import Retry
 from headrace.model.records import TaskId, TaskRecord, task_number
 from headrace.model.states import TaskState

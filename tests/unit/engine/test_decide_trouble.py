@@ -21,7 +21,8 @@ from headrace.engine.events import (
     Start,
     TimedOut,
 )
-from headrace.engine.tasks import PendingInput, Task
+from headrace.engine.tasks import Task
+from headrace.model.calls import PendingInput
 from headrace.model.policy import Resources, Retry
 from headrace.model.records import AttemptRecord, TaskId, TaskRecord
 from headrace.model.states import AttemptState, Failure, TaskState

@@ -42,13 +42,14 @@ from headrace.engine.lookup import look_up
 from headrace.engine.recall import rebuild
 from headrace.engine.rows import running_records
 from headrace.engine.state import EngineState, RunOptions
-from headrace.engine.tasks import PendingInput, PendingSource, StepInfo, StepLoad, Task
+from headrace.engine.tasks import Task
+from headrace.model.calls import PendingInput, PendingSource, StepInfo, StepLoad
 from headrace.model.messages import Define, Output
 from headrace.model.policy import Resources, Retry, StepPolicy
 from headrace.model.records import AttemptRecord, TaskId, TaskRecord
 from headrace.model.states import FINAL_TASK_STATES, AttemptState, Failure, TaskState
 from headrace.model.values import Blob, Packed, Preview
-from headrace.services.session import load_recorded
+from headrace.services.start import load_recorded
 from headrace.services.stores import Stores
 from headrace.stores.metadata.protocol import NewRun, Write
 from headrace.testing.engine import packed, usage

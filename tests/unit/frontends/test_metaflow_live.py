@@ -11,30 +11,29 @@ import pytest
 from headrace.frontends.metaflow.running import livetasks
 from headrace.frontends.metaflow.running.console import Console
 from headrace.frontends.metaflow.running.livetasks import LiveTasks
+from headrace.model.attempts import AttemptStarted
+from headrace.model.calls import Call, StepInfo, TaskHandle
+from headrace.model.messages import Define
 from headrace.model.policy import StepPolicy
 from headrace.model.records import TaskId
 
 
-class _Loop:
-    """Keeps what is to be called when a task ends."""
+class _Session:
+    """Keeps what is to be called when a task ends. Tasks never start by themselves."""
 
     failure = None
 
     def __init__(self) -> None:
         self.ends: dict[Any, Any] = {}
 
-    def submit(self, *tasks: Any) -> None:
-        """They never start by themselves."""
+    def submit(self, *calls: Call) -> list[TaskHandle]:
+        tasks = [TaskHandle(call.step) for call in calls]
+        for number, task in enumerate(tasks, 1):
+            task.id = TaskId(task.step.name, number)
+        return tasks
 
     def notify(self, task: Any, then: Any) -> None:
         self.ends[task] = then
-
-
-class _Task:
-    attempt, attempts_before = 1, 0
-
-    def __init__(self, number: int) -> None:
-        self.id = TaskId("fit", number)
 
 
 class _Told(Console):
@@ -52,20 +51,20 @@ class _Told(Console):
 
 def test_a_long_run_says_from_time_to_time_how_far_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(livetasks, "_EVERY", 0.01)
-    loop, console = _Loop(), _Told()
+    session, console = _Session(), _Told()
     plans: Any = {"fit": SimpleNamespace(spec=SimpleNamespace(retries=0), policy=StepPolicy())}
-    live = LiveTasks(SimpleNamespace(loop=loop), plans, console)  # type: ignore[arg-type]
-    tasks: list[Any] = [_Task(1), _Task(2), _Task(3)]
-    live.submit({task: lambda: None for task in tasks})
+    live = LiveTasks(session, plans, console)  # type: ignore[arg-type]
+    fit = StepInfo(1, "fit", StepPolicy(), Define(1, "fit"))
+    tasks = live.submit([(Call(fit, ()), lambda task: None) for _ in range(3)])
     follower = threading.Thread(target=live.follow)
     follower.start()
     assert console.heard.acquire(timeout=60)
     assert console.lines[-1] == "Still at it. fit: 0 of 3 done, 0 running."
-    live.watch(tasks[1], 4711, -1, b"")
-    loop.ends[tasks[0]]()
+    live.happened(AttemptStarted(tasks[1], 1, 4711))
+    session.ends[tasks[0]]()
     while console.lines[-1] != "Still at it. fit: 1 of 3 done, 1 running.":
         assert console.heard.acquire(timeout=60)
     for task in tasks[1:]:
-        loop.ends[task]()
+        session.ends[task]()
     follower.join(60)
     assert not follower.is_alive()

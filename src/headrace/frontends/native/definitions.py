@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from headrace._base.attributes import own
 from headrace._base.usercode import Place, canonical_name, find_place, is_user_module, place_of, place_of_namespace
-from headrace.engine.tasks import StepInfo
 from headrace.frontends.native.signature import defaults_of
 from headrace.identity import fingerprint
 from headrace.identity.bindings import ProcessState, Snapshot, Watch
 from headrace.identity.fingerprint import ABSENT, Fingerprint, is_users_own, survey
+from headrace.model.calls import StepInfo
 from headrace.model.errors import DefinitionError, NotStorableError
 from headrace.model.messages import AS_IMPORTED, STAYS, UNBOUND, Binding, Define, Surroundings
 from headrace.model.values import Packed
@@ -91,7 +91,7 @@ class Definitions:
     def __init__(self, session: Session) -> None:
         self._session = session
         self._process = ProcessState()
-        snapshot = Snapshot() if session.loop.forked else None
+        snapshot = Snapshot() if session.forked else None
         self._definer = Definer(session.stores.artifacts, snapshot, self._process)
         self._steps: dict[int, tuple[Step[..., Any], _Known, _Version, StepInfo]] = {}
         self._known: dict[tuple[int, str], _Known] = {}
@@ -154,7 +154,7 @@ class Definitions:
         """The code of ``step``, with the variables that its policy sets."""
         code = with_variables(known.code.fingerprint, step.policy.env)
         self._session.codes.introduce(known.name, code)
-        self._session.loop.write_soon(*self._session.codes.take_writes(0.0))
+        self._session.write_soon(*self._session.codes.take_writes(0.0))
         return code
 
     def _defaults(self, function: Any) -> dict[str, bytes]:

@@ -16,8 +16,8 @@ from headrace.stores import codecs
 if TYPE_CHECKING:
     from types import FrameType
 
-    from headrace.engine.loop import Loop
-    from headrace.engine.tasks import Task
+    from headrace.model.calls import TaskHandle
+    from headrace.services.session import Session
 
 T = TypeVar("T")
 
@@ -26,16 +26,10 @@ class Owner(Protocol):
     """The run that a future is of."""
 
     name: str
-    loop: Loop
+    session: Session
 
-    def read(self, task: Task) -> Any:
+    def read(self, task: TaskHandle) -> Any:
         """The return value of a finished task."""
-
-    def exception_of(self, task: Task) -> BaseException:
-        """What waiting for a failed task raises."""
-
-    def seen(self, task: Task) -> None:
-        """The flow knows that this task failed."""
 
 
 _UNREAD: Any = object()
@@ -53,7 +47,7 @@ class Future(ValueGuard, Generic[T]):
     #: Whether steps were submitted outside of a run, so that arguments of steps called there may hold futures.
     outside = False
 
-    def __init__(self, run: Owner | None, task: Task | None) -> None:
+    def __init__(self, run: Owner | None, task: TaskHandle | None) -> None:
         self._run = run
         self._task = task
         self._value: Any = _UNREAD
@@ -89,11 +83,11 @@ class Future(ValueGuard, Generic[T]):
         if self._error is not None:
             raise self._error
         assert self._run is not None and self._task is not None
-        if not self._run.loop.wait(self._task, timeout):
+        if not self._run.session.wait(self._task, timeout):
             raise TimeoutError(f"step {self._task.step.name!r} has not finished after {timeout:g} s")
         if self._task.problem is not None:
-            self._run.seen(self._task)
-            self._error = self._run.exception_of(self._task)
+            self._run.session.seen(self._task)
+            self._error = self._run.session.exception(self._task)
             raise self._error
         self._value = self._read()
         return self._value  # type: ignore[no-any-return]
@@ -104,10 +98,10 @@ class Future(ValueGuard, Generic[T]):
             try:
                 return self._run.read(self._task)
             except BlobError:  # the bytes are gone: the task runs again
-                self._task = self._run.loop.recall(self._task.id)
-                self._run.loop.wait(self._task)
+                self._task = self._run.session.recall(self._task.id)
+                self._run.session.wait(self._task)
                 if self._task.problem is not None:
-                    raise self._run.exception_of(self._task) from None
+                    raise self._run.session.exception(self._task) from None
         return self._run.read(self._task)
 
     def exception(self, timeout: float | None = None) -> BaseException | None:
@@ -128,14 +122,14 @@ class Future(ValueGuard, Generic[T]):
         """Whether the task is over, well or not."""
         if self._task is None:
             return True
-        return bool(self._task.handle.done)  # type: ignore[attr-defined]
+        return self._task.done
 
     def cancel(self) -> bool:
         """Stop the task, killing it if it runs; False when it was over already."""
         if self.done():
             return False
         assert self._run is not None
-        self._run.loop.cancel(self._task)
+        self._run.session.cancel(self._task)
         return True
 
     @property
@@ -155,17 +149,17 @@ class Future(ValueGuard, Generic[T]):
             loop = asyncio.get_running_loop()
             over = loop.create_future()
             assert self._run is not None and self._task is not None
-            driver, task = self._run.loop, self._task
+            session, task = self._run.session, self._task
 
             def tell() -> None:
                 with contextlib.suppress(RuntimeError):  # the event loop has ended, and nobody waits any more
                     loop.call_soon_threadsafe(_settle, over)
 
-            driver.notify(task, tell)
+            session.notify(task, tell)
             try:
                 yield from over.__await__()
             except asyncio.CancelledError:
-                driver.abandon(task, tell)
+                session.abandon(task, tell)
                 raise
         return self.result()
 
@@ -207,7 +201,7 @@ class Future(ValueGuard, Generic[T]):
 
     def _give_up(self) -> None:
         if self._run is not None and self._task is not None and not self.done():
-            self._run.loop.abandon(self._task)
+            self._run.session.abandon(self._task)
 
     def __reduce__(self) -> Any:
         if self._task is None:
@@ -221,7 +215,7 @@ class Future(ValueGuard, Generic[T]):
         return f"<Future {self.name or repr(self._value)}: {state}>"
 
 
-class Call(Future[T]):
+class AsyncCall(Future[T]):
     """What calling an async step gives: a future that is a coroutine to whoever asks, as its function's would be.
 
     ``inspect.iscoroutine`` looks at the class alone, so it is told the class of coroutines. The task has started; the
@@ -305,7 +299,7 @@ def wait(futures: Iterable[Future[T]], timeout: float | None = None, *, first: b
                 continue
             assert future._run is not None
             left = None if deadline is None else max(0.0, deadline - time.monotonic())
-            future._run.loop.wait(future._task, left)
+            future._run.session.wait(future._task, left)
     return Waited([f for f in futures if f.done()], [f for f in futures if not f.done()])
 
 
@@ -362,14 +356,14 @@ def _in_order_of_end(futures: list[Future[T]], deadline: float | None) -> Iterat
             teller(future)()
         else:
             assert future._run is not None
-            future._run.loop.notify(future._task, teller(future))
+            future._run.session.notify(future._task, teller(future))
     for _ in futures:
         left = None if deadline is None else max(0.0, deadline - time.monotonic())
         if not some.acquire(timeout=left):
             return
         future = over.popleft()
-        if future._run is not None and future._run.loop.failure is not None and not future.done():
-            raise future._run.loop.failure
+        if future._run is not None and future._run.session.failure is not None and not future.done():
+            raise future._run.session.failure
         yield future
 
 

@@ -43,8 +43,8 @@ from headrace.runtime.context import reading
 from headrace.runtime.secrets import Secret, hide, known_to_run
 from headrace.services.current import inside
 from headrace.services.flowlog import FlowOutput
-from headrace.services.interrupts import Interruptible
-from headrace.services.session import NewSession, Resume, Session, open_session, reopen_session
+from headrace.services.session import NewSession, Resume, Session
+from headrace.services.start import open_session, reopen_session
 from headrace.services.stores import Stores
 from headrace.services.tracking import RunLog, logging_to
 from headrace.stores import codecs
@@ -96,10 +96,10 @@ def run_flow(
     if began is not None:
         began(session)
     run = Running(session)
-    log = RunLog(session.run, session.stores, session.loop.write)
+    log = RunLog(session.run, session.stores, session.write)
     with (
-        Interruptible(session.loop),
-        known_to_run(session.loop.workers.secrets),
+        session.interruptible(),
+        known_to_run(session.secrets),
         inside(run),
         logging_to(log),
         FlowOutput(session),
@@ -129,7 +129,7 @@ async def run_flow_async(flow: Runnable, values: dict[str, Any], how: Launch) ->
             await asyncio.sleep(0.01)
         while not ending.done():
             for session in sessions:
-                session.loop.stop("its caller")
+                session.stop("its caller")
             with contextlib.suppress(asyncio.CancelledError):  # once more: it has cleaned up for long enough
                 await asyncio.wait([ending])
         if not ending.cancelled():
@@ -220,7 +220,7 @@ def _drive(flow: Runnable, values: dict[str, Any], session: Session, run: Runnin
             result = _await(result, session)
         result = results_of(result)
         run.drain()
-        if session.loop.cancel_requested:  # and the flow went on nevertheless
+        if session.cancelled_by:  # and the flow went on nevertheless
             raise _cancelled(session)
         log.close()
     except BaseException as error:
@@ -238,18 +238,17 @@ def _await(coroutine: Any, session: Session) -> Any:
 
     async def main() -> Any:
         loop, task = asyncio.get_running_loop(), asyncio.current_task()
-        if session.loop.on_cancel is not None or task is None:
-            return await coroutine
+        assert task is not None
 
-        def stop() -> None:
-            session.loop.stopping.told = True
-            task.cancel()
+        def stop(tell: Callable[[], None]) -> None:
+            def cancel() -> None:
+                tell()
+                task.cancel()
 
-        session.loop.on_cancel = lambda: _call_in(loop, stop)  # in a thread, which no signal reaches
-        try:
+            _call_in(loop, cancel)
+
+        with session.stopped_by(stop):
             return await coroutine
-        finally:
-            session.loop.on_cancel = None
 
     return asyncio.run(main())
 
@@ -262,28 +261,28 @@ def _call_in(loop: Any, function: Callable[[], Any]) -> None:
 def _fail(session: Session, run: Running, log: RunLog, error: BaseException) -> Ended:
     """The flow raised: stop what runs or let it finish, and record how the run ended."""
     state, left = RunState.FAILED, None
-    if session.loop.cancel_requested:
+    if session.cancelled_by:
         state = RunState.CANCELLED
         left = raised_when_stopped(error)
         error = _cancelled(session)
         error.__context__ = left
-    elif isinstance(error, KeyboardInterrupt) or (session.loop.stopping.raised and left_by_stop(error)):
+    elif isinstance(error, KeyboardInterrupt) or (session.interrupted and left_by_stop(error)):
         state = RunState.INTERRUPTED
-    if isinstance(error, (LeaseLostError, StoreError)) and session.loop.failure is error:
+    if isinstance(error, (LeaseLostError, StoreError)) and session.failure is error:
         session.close()
         prune(error)
         return Ended(session.run, None, error)
     kill = state is not RunState.FAILED or not session.keep_going
     try:
         if kill:
-            session.loop.ending()
-        if session.loop.stopping.active:  # what was called to clean up, and nobody waits for, has its time
-            session.loop.wait_idle()
+            session.ending()
+        if session.stopping:  # what was called to clean up, and nobody waits for, has its time
+            session.wait_idle()
         run.settle(kill=kill)
     except KeyboardInterrupt:  # what was to go on has gone on long enough
-        session.loop.ending()
+        session.ending()
         run.settle(kill=True)
-    if session.loop.failure is None:
+    if session.failure is None:
         log.close()
     prune(error)
     text, summary = describe(error)
@@ -299,7 +298,7 @@ def _fail(session: Session, run: Running, log: RunLog, error: BaseException) -> 
 
 
 def _cancelled(session: Session) -> TaskCancelledError:
-    return TaskCancelledError(f"run {session.run.name} was cancelled by {session.loop.cancel_requested}")
+    return TaskCancelledError(f"run {session.run.name} was cancelled by {session.cancelled_by}")
 
 
 def describe(error: BaseException, depth: int = 0) -> tuple[str, str]:

@@ -40,7 +40,7 @@ def sleep(duration: str | float | timedelta) -> None:
     while (left := remaining()) > 0:
         _check(run)
         time.sleep(min(left, _LOOK))
-    run.loop.write(msgspec.structs.replace(wait, done=True))
+    run.session.write(msgspec.structs.replace(wait, done=True))
 
 
 def wait_for(name: str, *, timeout: str | float | timedelta | None = None, prompt: str = "") -> Any:
@@ -65,7 +65,7 @@ def wait_for(name: str, *, timeout: str | float | timedelta | None = None, promp
     if not wait.done:
         answer = _await_answer(run, wait)
         wait = msgspec.structs.replace(wait, done=True, value=answer)
-        run.loop.write(wait)
+        run.session.write(wait)
     if not wait.value:
         raise TimeoutError(f"nobody answered {name!r} within {timeout}")
     return msgspec.msgpack.decode(wait.value)
@@ -83,7 +83,7 @@ def _open(run: Running, kind: str, name: str, prompt: str, seconds: float | None
     now = time.time()
     until = None if seconds is None else now + seconds
     wait = Wait(run_id=record.id, key=key, kind=kind, name=name, prompt=prompt, created=now, until=until)
-    run.loop.write(wait)
+    run.session.write(wait)
     return wait
 
 
@@ -92,14 +92,14 @@ def _await_answer(run: Running, wait: Wait) -> bytes:
     place = run.waits[("answer", wait.name)] - 1  # the n-th question of a name takes its n-th answer
     remaining = _countdown(wait.until)
     while True:
-        answer = run.loop.inbox.answer(wait.name, place)
+        answer = run.session.answer(wait.name, place)
         if answer is not None:
             return answer.value
         left = remaining()
         if left <= 0:
             return b""
         _check(run)
-        run.loop.inbox.wait(min(left, _LOOK))
+        run.session.wait_for_signal(min(left, _LOOK))
 
 
 def _countdown(until: float | None) -> Callable[[], float]:
@@ -111,4 +111,4 @@ def _countdown(until: float | None) -> Callable[[], float]:
 
 
 def _check(run: Running) -> None:
-    run.loop.check_stopped()
+    run.session.check_stopped()

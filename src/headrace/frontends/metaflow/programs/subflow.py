@@ -22,7 +22,6 @@ from headrace.frontends.metaflow.running.plan import Ground, StepPlan, make_plan
 from headrace.frontends.metaflow.running.runtime import Runtime, Where
 from headrace.model.errors import ParameterError, UsageError
 from headrace.services.current import Calls, running
-from headrace.services.failures import exception_of
 from headrace.services.session import Session
 from headrace.stores import codecs
 
@@ -104,9 +103,9 @@ class Subflow:
             runtime.tasks.cancel()
             raise
         for task in runtime.failed:
-            run.seen(task)
+            session.seen(task)
         if runtime.failed:
-            raise exception_of(runtime.failed[0], session.run.name, session.stores.artifacts)
+            raise session.exception(runtime.failed[0])
         assert runtime.last is not None
         return Artifacts(run, runtime.artifacts_of(runtime.last))
 
@@ -127,8 +126,7 @@ class Subflow:
     def _plans_in(self, session: Session, constants: tuple[str, ...]) -> dict[str, StepPlan]:
         plans = self._plans.get(session)
         if plans is None:
-            state = session.loop.state.options
-            ground = Ground(state.capacity, state.max_parallel or _WORKERS, self._cache, f"{self.name}.")
+            ground = Ground(session.capacity, session.max_parallel or _WORKERS, self._cache, f"{self.name}.")
             facts = run_facts(self.flow, RunOptions(), ())
             plans = self._plans[session] = make_plans(self.flow, constants, facts, (), ground)
         return plans

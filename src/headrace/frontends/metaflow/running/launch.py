@@ -11,7 +11,6 @@ from typing import Any
 import msgspec
 
 from headrace._base.usercode import is_user_file, module_file
-from headrace.engine.workers import LogRules
 from headrace.frontends.metaflow.authoring.configs import ConfigValue, unwrap
 from headrace.frontends.metaflow.authoring.decorators import flow_decorators
 from headrace.frontends.metaflow.authoring.gangs import is_gang
@@ -35,12 +34,13 @@ from headrace.frontends.metaflow.running.imports import imports_of
 from headrace.frontends.metaflow.running.plan import Ground, make_plans, unsupported_notes
 from headrace.frontends.metaflow.running.runtime import KILLED, Runtime, last_words
 from headrace.frontends.metaflow.settings import setting
+from headrace.model.attempts import LogRules
 from headrace.model.records import Input, RunRecord, task_text
 from headrace.model.states import RunState
 from headrace.model.values import Packed
-from headrace.services.interrupts import Interruptible
 from headrace.services.mainmodule import canonical_main
-from headrace.services.session import NewSession, Resume, Session, open_session, reopen_session
+from headrace.services.session import NewSession, Resume, Session
+from headrace.services.start import open_session, reopen_session
 from headrace.services.stores import Stores
 from headrace.stores import codecs
 from headrace.wiring import Scope
@@ -155,9 +155,9 @@ def launch(cls: Any, values: dict[str, Any], options: RunOptions, scope: Scope) 
     console = Console(str(session.run.number), quiet=options.quiet)
     runtime = Runtime(session, graph, plans, base, console, options.max_num_splits)
     runtime.only_known = options.clone_only
-    session.loop.workers.log_rules = LogRules(options.max_log_size << 20, _CUT, KILLED, last_words)
+    session.observe(runtime.tasks.happened, LogRules(options.max_log_size << 20, _CUT, KILLED, last_words))
     try:
-        with Interruptible(session.loop):
+        with session.interruptible():
             record = _drive(session, runtime, console, [*unsupported_notes(cls)], options)
     except (StepFailed, Interrupted):
         _call_hooks(cls, session, console, "on_error")
@@ -239,7 +239,6 @@ def _drive(session: Session, runtime: Runtime, console: Console, notes: list[str
         _write_files(session, options)
         for line in (f"Workflow starting (run-id {session.run.number}):", *notes):
             console.say(line)
-        session.loop.workers.watch = runtime.tasks.watch
         runtime.run()
     except BaseException as error:
         state = give_up(session, error)
@@ -269,12 +268,12 @@ def _drive(session: Session, runtime: Runtime, console: Console, notes: list[str
 
 def give_up(session: Session, error: BaseException) -> RunState:
     """End all tasks of a run that cannot go on, and record why; the state that it ended in."""
-    session.loop.ending()
-    if session.loop.failure is None:
-        session.loop.cancel()
-    session.loop.wait_idle()
+    session.ending()
+    if session.failure is None:
+        session.cancel()
+    session.wait_idle()
     state = RunState.INTERRUPTED if isinstance(error, KeyboardInterrupt) else RunState.FAILED
-    if session.loop.cancel_requested:
+    if session.cancelled_by:
         state = RunState.CANCELLED
     session.finish(state, error=f"{type(error).__name__}: {error}")
     return state

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from queue import Empty, SimpleQueue
 
-from headrace.engine.tasks import Task
 from headrace.frontends.metaflow.running.console import Console
 from headrace.frontends.metaflow.running.plan import StepPlan
+from headrace.model.attempts import AttemptEvent, AttemptFailure, AttemptPrinted, AttemptStarted
+from headrace.model.calls import Call, TaskHandle
 from headrace.services.session import Session
 
 #: Seconds between two lines that say how far the run is.
@@ -24,25 +25,26 @@ class LiveTasks:
     """
 
     def __init__(self, session: Session, plans: Mapping[str, StepPlan], console: Console) -> None:
-        self._loop = session.loop
+        self._session = session
         self._plans = plans
         self._console = console
         self._queue: SimpleQueue[Callable[[], None]] = SimpleQueue()
-        self._live: dict[Task, None] = {}  # in the order of their calls
+        self._live: dict[TaskHandle, None] = {}  # in the order of their calls
         self._done: Counter[str] = Counter()
 
-    def __iter__(self) -> Iterator[Task]:
+    def __iter__(self) -> Iterator[TaskHandle]:
         return iter(list(self._live))
 
     def __len__(self) -> int:
         return len(self._live)
 
-    def submit(self, tasks: Mapping[Task, Callable[[], None]]) -> None:
-        """Run ``tasks``; each is mapped to what is called once it is over."""
+    def submit(self, calls: Sequence[tuple[Call, Callable[[TaskHandle], None]]]) -> list[TaskHandle]:
+        """Run ``calls``; what stands beside each is called with its task once that is over."""
+        tasks: list[TaskHandle] = [*self._session.submit(*[call for call, _ in calls])]
         self._live.update(dict.fromkeys(tasks))
-        self._loop.submit(*tasks)
-        for task, then in tasks.items():
-            self._loop.notify(task, partial(self._queue.put, partial(self._ended, task, then)))
+        for task, (_, then) in zip(tasks, calls, strict=True):
+            self._session.notify(task, partial(self._queue.put, partial(self._ended, task, then)))
+        return tasks
 
     def follow(self) -> None:
         """Return once no task is left, those included that are submitted meanwhile.
@@ -67,17 +69,18 @@ class LiveTasks:
     def cancel(self) -> None:
         """Stop all of them; returns at once."""
         for task in self:
-            self._loop.cancel(task)
+            self._session.cancel(task)
 
-    def watch(self, task: Task, pid: int, stream: int, data: bytes) -> None:
-        """Take what ``Crew.watch`` tells. Under the driver's lock: only remember it."""
-        name, tries = str(task.id), task.attempt - task.attempts_before
-        if stream == -1:
-            self._queue.put(partial(self._started, name, pid, tries))
-        elif stream == -2:
-            self._queue.put(partial(self._failed, name, tries, data.decode(), time.time()))
-        else:
-            self._queue.put(partial(self._console.wrote, name, stream, data))
+    def happened(self, event: AttemptEvent) -> None:
+        """Take what ``Session.observe`` tells: only remember it."""
+        name = str(event.task.id)
+        match event:
+            case AttemptStarted():
+                self._queue.put(partial(self._started, name, event.pid, event.number))
+            case AttemptPrinted():
+                self._queue.put(partial(self._console.wrote, name, event.stream, event.data))
+            case AttemptFailure():
+                self._queue.put(partial(self._failed, name, event.number, event.text, time.time()))
 
     def _progress(self) -> str:
         """How far the steps are that have tasks under way."""
@@ -104,10 +107,10 @@ class LiveTasks:
             text = "Task fallback is starting to handle the failure."
         self._console.started(name, pid, text)
 
-    def _ended(self, task: Task, then: Callable[[], None]) -> None:
+    def _ended(self, task: TaskHandle, then: Callable[[TaskHandle], None]) -> None:
         del self._live[task]
         self._done[task.id.step] += 1
-        if self._loop.failure is not None:
+        if self._session.failure is not None:
             self._console.ended(str(task.id))
-            raise self._loop.failure
-        then()
+            raise self._session.failure
+        then(task)

@@ -25,7 +25,7 @@ from headrace.model.values import Packed
 from headrace.runtime import registry
 
 if TYPE_CHECKING:
-    from headrace.engine.tasks import StepInfo
+    from headrace.model.calls import StepInfo
     from headrace.services.session import Session
 
 #: Attempts after the real ones, in case the process of a step with ``@catch`` dies.
@@ -67,8 +67,7 @@ class StepPlan:
     def info(self, session: Session) -> StepInfo:
         """The step as the engine knows it in the run of this plan."""
         if self._info is None:
-            self._info = session.step(self.name, self.policy, self.code, self._define)
-            self._info.counter = self.counter
+            self._info = session.step(self.name, self.policy, self.code, self._define, counter=self.counter)
         return self._info
 
     def _define(self, number: int) -> Define:

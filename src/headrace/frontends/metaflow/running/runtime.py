@@ -12,8 +12,6 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-from headrace.engine.events import AttemptFailed
-from headrace.engine.tasks import PendingInput, PendingSource, Problem, Task
 from headrace.frontends.metaflow.authoring.graph import FlowGraph
 from headrace.frontends.metaflow.authoring.splits import GANG, Transition
 from headrace.frontends.metaflow.exceptions import MetaflowException, StepFailed
@@ -23,6 +21,7 @@ from headrace.frontends.metaflow.running.joining import join_shape
 from headrace.frontends.metaflow.running.livetasks import LiveTasks
 from headrace.frontends.metaflow.running.plan import StepPlan
 from headrace.frontends.metaflow.taskids import shown
+from headrace.model.calls import Call, PendingInput, PendingSource, Problem, TaskHandle
 from headrace.model.states import Failure, TaskState
 from headrace.model.values import Packed
 from headrace.services.session import Session
@@ -31,7 +30,7 @@ from headrace.stores import codecs
 #: What a log ends with, and the console shows, of a task that was ended because another one failed.
 KILLED = "[KILLED BY ORCHESTRATOR]"
 #: Where an artifact is: in the output of a task, or known by itself.
-Where = Packed | tuple[Task, str]
+Where = Packed | tuple[TaskHandle, str]
 #: How long tasks may go on after another one failed, in seconds.
 _GRACE = 5.0
 
@@ -39,11 +38,11 @@ _GRACE = 5.0
 FINISHED = "Task finished successfully."
 
 
-def last_words(failed: AttemptFailed) -> str:
+def last_words(failure: str, error: str, exit_code: int | None) -> str:
     """What the log of a failed attempt ends with, and the console shows; what the step raised stands there already."""
-    if failed.exit_code == -signal.SIGSEGV:
+    if exit_code == -signal.SIGSEGV:
         return "Task failed with a segmentation fault."
-    return "Task failed." if failed.failure == Failure.ERROR else f"{failed.error}\nTask failed."
+    return "Task failed." if failure == Failure.ERROR else f"{error}\nTask failed."
 
 
 class Group:
@@ -69,15 +68,16 @@ class Split:
 
 
 class Node:
-    """A task of the run with what it inherited and the splits it is in."""
+    """A call, or task, of the run with what it inherited and the splits it is in."""
 
-    __slots__ = ("splits", "step", "table", "task")
+    __slots__ = ("call", "splits", "step", "table", "task")
 
-    def __init__(self, step: str, table: dict[str, Where], splits: tuple[Split, ...], task: Task) -> None:
+    def __init__(self, step: str, table: dict[str, Where], splits: tuple[Split, ...], call: Call) -> None:
         self.step = step
         self.table = table
         self.splits = splits
-        self.task = task
+        self.call = call
+        self.task: TaskHandle  # once it was submitted
 
     @property
     def stack(self) -> list[list[Any]]:
@@ -98,7 +98,6 @@ class Runtime:
         max_splits: int,
     ) -> None:
         self._session = session
-        self._loop = session.loop
         self._store = session.stores.artifacts
         self._graph = graph
         self._plans = plans
@@ -109,7 +108,7 @@ class Runtime:
         self.last: Node | None = None
         self.tasks = LiveTasks(session, plans, console)
         self._timer: threading.Timer | None = None
-        self.failed: list[Task] = []
+        self.failed: list[TaskHandle] = []
         #: Run nothing, only take over what the origin finished.
         self.only_known = False
 
@@ -136,8 +135,7 @@ class Runtime:
 
     # --- what happens ------------------------------------------------------------------------------------------
 
-    def _ended(self, node: Node) -> None:
-        task = node.task
+    def _ended(self, node: Node, task: TaskHandle) -> None:
         name = str(task.id)
         if task.problem is not None:
             self._on_failure(task, task.problem, name)
@@ -166,7 +164,7 @@ class Runtime:
                 f"Step *{node.step}* ended without a call of self.next(): nobody knows what follows. End it with one."
             )
 
-    def _on_failure(self, task: Task, problem: Problem, name: str) -> None:
+    def _on_failure(self, task: TaskHandle, problem: Problem, name: str) -> None:
         if problem.failure == "cancelled":
             self._console.ended(name, *([KILLED] if self._console.has_started(name) else []), bad=True)
             return
@@ -181,7 +179,7 @@ class Runtime:
         """Let running tasks finish if they are quick; start no more."""
         waiting = [one for one in self.tasks if one.state is not TaskState.RUNNING]
         for task in waiting:
-            self._loop.cancel(task)
+            self._session.cancel(task)
         self._console.say(f"Terminating {len(self.tasks) - len(waiting)} active tasks...", bad=True)
         timer = threading.Timer(_GRACE, self.tasks.cancel)
         timer.daemon = True
@@ -194,7 +192,7 @@ class Runtime:
         is_node = frame is not None and frame[1] == GANG and frame[0] in self._graph[node.step].in_funcs
         return Transition(list(self._graph[node.step].out_funcs)) if is_node else None
 
-    def _transition(self, task: Task) -> Transition | None:
+    def _transition(self, task: TaskHandle) -> Transition | None:
         read: Any = codecs.unpack(task.output(TRANSITION), self._store)
         return None if read is None else Transition(*read)
 
@@ -259,7 +257,7 @@ class Runtime:
                 f"Foreach in step *{node.step}* yielded {to.splits} child steps which is more than the current maximum "
                 f"of {self._max_splits} children. You can raise the maximum with the --max-num-splits option."
             )
-        room = self._session.loop.state.options.max_parallel
+        room = self._session.max_parallel
         if to.kind == "parallel" and 0 < room < to.splits:
             raise StepFailed(
                 f"Step *{to.targets[0]}* is to run as a gang of {to.splits} tasks at once, but at most {room} tasks "
@@ -271,7 +269,7 @@ class Runtime:
             split = Split(group, index, [node.step, to.var, to.splits, index])
             child = self._node(to.targets[0], table, (*node.splits, split), parents)
             if to.kind == "parallel" and index:
-                child.task.beside = (children[0].task, index)
+                child.call.beside = (children[0].call, index)
             children.append(child)
         self._submit(children)
 
@@ -290,7 +288,7 @@ class Runtime:
 
     def _join(self, step: str, branches: list[Node], splits: tuple[Split, ...]) -> Node:
         """All branches in one argument: a template of steps, frames and names, with a hole for every artifact."""
-        tables: list[tuple[str, list[Any], dict[str, tuple[Task, str] | None]]] = []
+        tables: list[tuple[str, list[Any], dict[str, tuple[TaskHandle, str] | None]]] = []
         for branch in branches:
             table: dict[str, Where] = {**self.artifacts_of(branch), TRANSITION: (branch.task, TRANSITION)}
             if any(output.name == SUCCESS for output in branch.task.outputs):  # a failure of it was caught
@@ -315,9 +313,11 @@ class Runtime:
                 pending.append(PendingInput(name, None, (PendingSource(*where),)))
             else:
                 pending.append(PendingInput(name, where))
-        return Node(step, table, splits, Task(self._plans[step].info(self._session), tuple(pending)))
+        return Node(step, table, splits, Call(self._plans[step].info(self._session), tuple(pending)))
 
     def _submit(self, nodes: list[Node]) -> None:
         if self.only_known:
-            nodes = [node for node in nodes if self._session.loop.was_finished(node.task)]
-        self.tasks.submit({node.task: partial(self._ended, node) for node in nodes})
+            nodes = [node for node in nodes if self._session.was_finished(node.call)]
+        tasks = self.tasks.submit([(node.call, partial(self._ended, node)) for node in nodes])
+        for node, task in zip(nodes, tasks, strict=True):
+            node.task = task

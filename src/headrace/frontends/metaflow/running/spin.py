@@ -13,8 +13,6 @@ from typing import Any
 
 import msgspec
 
-from headrace.engine.tasks import PendingInput, Task
-from headrace.engine.workers import LogRules
 from headrace.frontends.metaflow.authoring.decorators import FLOW_DEFAULTS, flow_decorators, keep_only
 from headrace.frontends.metaflow.authoring.gangs import GANG_DECORATORS
 from headrace.frontends.metaflow.client import runs as client
@@ -44,13 +42,15 @@ from headrace.frontends.metaflow.running.launch import (
 from headrace.frontends.metaflow.running.livetasks import LiveTasks
 from headrace.frontends.metaflow.running.plan import Ground, StepPlan, make_plans
 from headrace.frontends.metaflow.running.runtime import FINISHED, last_words
+from headrace.model.attempts import LogRules
+from headrace.model.calls import Call, PendingInput, TaskHandle
 from headrace.model.errors import NotFoundError, NotStorableError
 from headrace.model.records import Input, TaskId, task_text
 from headrace.model.states import RunState
 from headrace.model.values import Packed
-from headrace.services.interrupts import Interruptible
 from headrace.services.mainmodule import canonical_main
-from headrace.services.session import NewSession, Session, open_session
+from headrace.services.session import NewSession, Session
+from headrace.services.start import open_session
 from headrace.services.stores import Stores
 from headrace.stores import codecs
 from headrace.wiring import Scope
@@ -278,13 +278,11 @@ def spin(cls: Any, step: str, origin: Any, options: SpinOptions, scope: Scope) -
 
 
 def _drive(session: Session, plan: StepPlan, pending: tuple[PendingInput, ...], console: Console) -> None:
-    task = Task(plan.info(session), pending)
     tasks = LiveTasks(session, {plan.name: plan}, console)
-    session.loop.workers.watch = tasks.watch
-    session.loop.workers.log_rules = LogRules(failed=last_words)
-    with Interruptible(session.loop):
+    session.observe(tasks.happened, LogRules(failed=last_words))
+    with session.interruptible():
         try:
-            tasks.submit({task: lambda: _show_end(task, console)})
+            [task] = tasks.submit([(Call(plan.info(session), pending), lambda task: _show_end(task, console))])
             tasks.follow()
         except BaseException as error:
             give_up(session, error)
@@ -298,7 +296,7 @@ def _drive(session: Session, plan: StepPlan, pending: tuple[PendingInput, ...], 
     raise StepFailed(f"Step {task.id.step} (task-id {task_text(task.id.number)}) failed.")
 
 
-def _show_end(task: Task, console: Console) -> None:
+def _show_end(task: TaskHandle, console: Console) -> None:
     console.ended(str(task.id), *([FINISHED] if task.problem is None else ()))
 
 

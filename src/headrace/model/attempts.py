@@ -1,0 +1,57 @@
+"""What an observer of a run is told of its attempts as they run, and how their logs are kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from headrace.model.calls import TaskHandle
+
+#: Bytes of output of one attempt and stream that are kept; the rest is dropped, and a marker says so.
+LOG_LIMIT = 10 * 1024 * 1024
+
+
+class AttemptStarted(NamedTuple):
+    """Process ``pid`` of a worker began with an attempt of ``task``, the ``number``-th of this session."""
+
+    task: TaskHandle
+    number: int
+    pid: int
+
+
+class AttemptPrinted(NamedTuple):
+    """An attempt of ``task`` wrote ``data`` to ``stream`` (0: standard output, 1: standard error)."""
+
+    task: TaskHandle
+    stream: int
+    data: bytes
+
+
+class AttemptFailure(NamedTuple):
+    """Attempt ``number`` of ``task`` failed; ``text`` is what ``LogRules.failed`` says of that."""
+
+    task: TaskHandle
+    number: int
+    text: str
+
+
+AttemptEvent = AttemptStarted | AttemptPrinted | AttemptFailure
+
+
+class LogRules(NamedTuple):
+    """How logs of attempts are kept.
+
+    ``cut`` stands where the rest was dropped (empty: a line of Headrace's); ``killed`` ends the standard error of an
+    attempt that was cancelled (empty: nothing does), and what ``failed`` says that of one that failed. ``failed`` is
+    called with a ``model.states.Failure``, one line on what was wrong, and the exit code where the process ended.
+    """
+
+    limit: int = LOG_LIMIT
+    cut: str = ""
+    killed: str = ""
+    failed: Callable[[str, str, int | None], str] | None = None
+
+    @property
+    def cut_line(self) -> bytes:
+        """What stands where the rest was dropped."""
+        return f"\n{self.cut or f'[headrace: output past {self.limit >> 20} MiB was dropped]'}\n".encode()

@@ -1,0 +1,248 @@
+"""Start a run or go on with one: take its lease, load what earlier sessions left, begin its engine."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import time
+from collections.abc import Iterable
+
+import msgspec
+
+from headrace._base.process import host_name, owner_alive, process_owner
+from headrace.engine.journal import LEASE_SECONDS
+from headrace.engine.loop import Loop
+from headrace.engine.ports import Executor
+from headrace.engine.state import EngineState, Recorded, RunOptions
+from headrace.model.errors import NotFoundError, RunBusyError
+from headrace.model.messages import Output
+from headrace.model.records import AttemptRecord, Lease, RunRecord, TaskId, TaskRecord
+from headrace.model.states import AttemptState, RunState, TaskState
+from headrace.runtime import randomness
+from headrace.services.driverstore import driver_store
+from headrace.services.session import NewSession, Resume, Session, recorded_details
+from headrace.services.stores import Stores
+from headrace.stores.metadata.protocol import MetadataStore, NewRun, RunChange
+
+
+def open_session(stores: Stores, executor: Executor, new: NewSession, seed: Resume | None = None) -> Session:
+    """Create a run and begin to drive it; what the run of ``seed`` finished is taken over, as a resume would.
+
+    Raises:
+        NotFoundError: ``seed`` wants a step to run again of which its run has no task.
+    """
+    recorded: dict[bytes, Recorded] = {}
+    if seed is not None:
+        recorded = _taken_over(stores, seed)
+        if new.seed is None:
+            known = stores.metadata.run_by_id(seed.run.id) or seed.run
+            new = msgspec.structs.replace(new, seed=recorded_details(known).seed)
+    now = time.time()
+    run = stores.metadata.create_run(
+        NewRun(
+            project=stores.project,
+            flow=new.flow,
+            dialect=new.dialect,
+            entry=new.entry,
+            created=now,
+            inputs=msgspec.msgpack.encode(new.inputs),
+            user=stores.actor.user,
+            host=host_name(),
+            pid=os.getpid(),
+        )
+    )
+    lease = stores.metadata.acquire(lease_name(run), process_owner(), LEASE_SECONDS, now)
+    if lease is None:
+        raise RunBusyError(f"run {run.name} was taken by another process as it was created; start another run")
+    reuse_changed = seed is not None and seed.reuse_changed
+    return _begin(stores, executor, new, run, lease, recorded, reuse_changed=reuse_changed)
+
+
+def _taken_over(stores: Stores, seed: Resume) -> dict[bytes, Recorded]:
+    name = seed.run.name
+    recorded = load_recorded(stores, seed.run.id, seed.again, renew=True)
+    cached = {TaskId(entry.step, entry.number): entry for entry in stores.metadata.cached_of_run(seed.run.id)}
+    return {
+        key: Recorded(one.record, one.outputs, f"{name}/{one.record.id}", cached.get(one.record.id))
+        for key, one in recorded.items()
+    }
+
+
+def reopen_session(stores: Stores, executor: Executor, new: NewSession, resume: Resume) -> Session:
+    """Go on with an earlier run.
+
+    Raises:
+        RunBusyError: somebody else is driving it.
+        NotFoundError: a step to run again has no task in it.
+    """
+    lease = take_lease(stores.metadata, resume.run)
+    try:
+        return _reopen(stores, executor, new, resume, lease)
+    except BaseException:
+        stores.metadata.release(lease)
+        raise
+
+
+def _reopen(stores: Stores, executor: Executor, new: NewSession, resume: Resume, lease: Lease) -> Session:
+    run = stores.metadata.run_by_id(resume.run.id) or resume.run
+    recorded = load_recorded(stores, run.id, resume.again)
+    session = run.session + 1
+    now = time.time()
+    change = RunChange(
+        run_id=run.id,
+        state=RunState.RUNNING,
+        started=now,
+        finished=None,
+        session=session,
+        inputs=new.inputs,
+        entry=new.entry,
+        error="",
+        traceback="",
+        failed_task="",
+        user=stores.actor.user,
+        host=host_name(),
+        pid=os.getpid(),
+    )
+    lost = [_lost_attempt(one.record, now) for one in recorded.values() if one.record.state is TaskState.RUNNING]
+    stores.metadata.commit([change, *lost], msgspec.structs.replace(lease, expires=now + LEASE_SECONDS))
+    run = msgspec.structs.replace(run, session=session, state=RunState.RUNNING)
+    return _begin(stores, executor, new, run, lease, recorded, reuse_changed=resume.reuse_changed)
+
+
+def _lost_attempt(task: TaskRecord, now: float) -> AttemptRecord:
+    """What is left of an attempt whose driver vanished before it ended."""
+    return AttemptRecord(
+        run_id=task.run_id,
+        step=task.step,
+        number=task.number,
+        attempt=task.attempts,
+        state=AttemptState.LOST,
+        started=task.started or task.created,
+        finished=now,
+        error="the process that drove the run was gone before it ended",
+    )
+
+
+def _begin(
+    stores: Stores,
+    executor: Executor,
+    new: NewSession,
+    run: RunRecord,
+    lease: Lease,
+    recorded: dict[bytes, Recorded],
+    *,
+    reuse_changed: bool,
+) -> Session:
+    known = recorded_details(run).seed
+    options = RunOptions(
+        run_id=run.id,
+        project=run.project,
+        session=run.session,
+        capacity=executor.capacity,
+        max_parallel=new.max_parallel,
+        use_cache=new.use_cache,
+        reuse_changed=reuse_changed,
+        seed=new.seed if known is None else known,
+    )
+    randomness.capture()  # before workers are made: they have the generators of this process
+    executor.start()
+    loop = Loop(EngineState(options, recorded), stores.metadata.hasty(), stores.artifacts, executor, lease, run.name)
+    loop.on_notice = _tell
+    loop.stopping.grace = new.cleanup
+    loop.start()
+    stores = msgspec.structs.replace(stores, metadata=driver_store(stores.metadata, loop))
+    session = Session(stores, run, lease, loop, new)
+    session.record_start(new)
+    return session
+
+
+def _tell(text: str) -> None:
+    """Say something about the run where its user looks, which is not what the flow prints to standard output."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):  # closed, or never there
+        print(f"headrace: {text}", file=sys.stderr, flush=True)
+
+
+def lease_name(run: RunRecord) -> str:
+    """The name of a run's lease."""
+    return f"run:{run.id}"
+
+
+def take_lease(metadata: MetadataStore, run: RunRecord) -> Lease:
+    """Become the owner of a run whose driver is gone.
+
+    Raises:
+        RunBusyError: its driver is alive, or may be.
+    """
+    now = time.time()
+    name, owner = lease_name(run), process_owner()
+    held = metadata.lease(name)
+    dead = ""
+    if held is not None and held.expires > now:
+        if owner_alive(held.owner) is not False:
+            raise RunBusyError(
+                f"run {run.name} is being driven by process {held.owner.split(':')[1]} on {held.owner.split(':')[0]}; "
+                f"wait for it, or stop it with `headrace cancel {run.name}`"
+            )
+        dead = held.owner
+    lease = metadata.acquire(name, owner, LEASE_SECONDS, now, dead=dead)
+    if lease is None:
+        raise RunBusyError(f"run {run.name} was just taken by another process; wait for it")
+    return lease
+
+
+def load_recorded(
+    stores: Stores, run_id: int, again: tuple[str, ...] = (), *, renew: bool = False
+) -> dict[bytes, Recorded]:
+    """What earlier sessions left, by key: outputs only where they may be used again.
+
+    With ``renew`` the outputs are kept for another run, although this one may be deleted before the other names them.
+
+    Raises:
+        NotFoundError: ``again`` names a step of which the run has no task.
+    """
+    metadata = stores.metadata
+    tasks = metadata.tasks(run_id)
+    outputs: dict[TaskId, list[Output]] = {}
+    for record in metadata.artifacts(run_id):
+        if record.kind == "output":
+            outputs.setdefault(TaskId(record.step, record.number), []).append(
+                Output(record.name, record.value, record.preview)
+            )
+    check = stores.artifacts.renew if renew else stores.artifacts.missing
+    gone = {blob.digest for blob in check({b for group in outputs.values() for one in group for b in one.value.blobs})}
+    rerun = _with_descendants(tasks, metadata, run_id, again) if again else set()
+    recorded = {}
+    for task in tasks:
+        found = outputs.get(task.id)
+        usable = (
+            task.state in (TaskState.SUCCEEDED, TaskState.STALE)
+            and found is not None
+            and task.id not in rerun
+            and not any(blob.digest in gone for one in found for blob in one.value.blobs)
+        )
+        recorded[task.key] = Recorded(task, tuple(found) if usable and found else None)
+    return recorded
+
+
+def _with_descendants(
+    tasks: Iterable[TaskRecord], metadata: MetadataStore, run_id: int, steps: tuple[str, ...]
+) -> set[TaskId]:
+    tasks = list(tasks)
+    names = {task.step for task in tasks}
+    for step in steps:
+        if step not in names:
+            raise NotFoundError(f"the run has no task of step {step!r}; it has {', '.join(sorted(names)) or 'none'}")
+    children: dict[TaskId, list[TaskId]] = {}
+    for edge in metadata.edges(run_id):
+        children.setdefault(TaskId(edge.parent_step, edge.parent_number), []).append(
+            TaskId(edge.child_step, edge.child_number)
+        )
+    found: set[TaskId] = set()
+    stack = [task.id for task in tasks if task.step in steps]
+    while stack:
+        task = stack.pop()
+        if task not in found:
+            found.add(task)
+            stack.extend(children.get(task, ()))
+    return found
