@@ -55,7 +55,8 @@ class Project:
 
     def start(self, *argv: str, **env: str) -> subprocess.Popen[str]:
         """Start ``python *argv`` here, in a process group of its own."""
-        clean = {key: value for key, value in os.environ.items() if not key.startswith("HEADRACE_")}
+        kept = "HEADRACE_TEST_LOOK"
+        clean = {key: value for key, value in os.environ.items() if not key.startswith("HEADRACE_") or key == kept}
         return subprocess.Popen(
             [sys.executable, *argv],
             cwd=self.path,

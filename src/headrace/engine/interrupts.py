@@ -12,17 +12,20 @@ from collections.abc import Callable
 class InterruptSafeLock:
     """Use as ``with section:``. Not reentrant."""
 
-    __slots__ = ("_depth", "_lock", "_main", "_pending", "instead", "on_raise")
+    __slots__ = ("_depth", "_lock", "_main", "instead", "on_pending", "on_raise", "pending")
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._main = threading.main_thread().ident
         self._depth = 0  # touched by the main thread only
-        self._pending: BaseException | None = None
+        #: The interrupt that waits for the end of the section.
+        self.pending: BaseException | None = None
         #: Asked before an interrupt breaks in; True answers it, and nothing is raised.
         self.instead: Callable[[], bool] | None = None
         #: Told of an interrupt when it is raised.
         self.on_raise: Callable[[BaseException], None] = lambda error: None
+        #: Called in the signal handler when an interrupt has to wait: whoever polls in the section is to come out.
+        self.on_pending: Callable[[], None] = lambda: None
 
     def __enter__(self) -> None:
         self.hold_off()
@@ -41,8 +44,8 @@ class InterruptSafeLock:
         """Raise the interrupt that came meanwhile."""
         if threading.get_ident() == self._main:
             self._depth -= 1
-            if self._pending is not None and not self._depth:
-                pending, self._pending = self._pending, None
+            if self.pending is not None and not self._depth:
+                pending, self.pending = self.pending, None
                 self.on_raise(pending)
                 raise pending
 
@@ -51,7 +54,8 @@ class InterruptSafeLock:
         if self.instead is not None and self.instead():
             return
         if self._depth:
-            self._pending = error
+            self.pending = error
+            self.on_pending()
         else:
             self.on_raise(error)
             raise error

@@ -19,6 +19,10 @@ from headrace.stores.metadata.protocol import MetadataStore, Write
 LEASE_SECONDS = 10.0
 #: The lease is extended with a commit at most so often, in seconds.
 _EXTEND_EVERY = 1.0
+#: Seconds after a commit in which nothing was written that the lease is extended by an empty one.
+_RENEW_AFTER = LEASE_SECONDS / 4
+#: Seconds for which writes that nobody waits for are kept, for others to be written with them.
+_GATHER = 0.1
 #: Seconds before a store that did not answer is asked again: at first, and at most.
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 2.0
 
@@ -34,21 +38,24 @@ class Journal:
         self._writes: list[Write] = []
         self._tried: list[Write] = []  # perhaps written: the store did not say
         # What is measured here is never the time of day, which may be set back.
-        self._last_commit = time.monotonic()
         self._extended = float("-inf")
         self._pause = 0.0
-        self._again = 0.0
+        #: When the next commit is to be tried (``time.monotonic``), if no urgent write comes before.
+        self.due_at = time.monotonic() + _RENEW_AFTER
         self._notices: list[str] = []
 
     def add(self, writes: Iterable[Write], *, urgent: bool = False) -> None:
         """Write these with the next commit."""
         self._writes += writes
-        self.urgent = self.urgent or urgent
+        if urgent:
+            self.urgent = True
+        elif self._writes and self.away_since is None:
+            self.due_at = min(self.due_at, time.monotonic() + _GATHER)
 
-    def is_due(self) -> bool:
-        """Whether there is something to write, or the lease must be renewed."""
-        waiting = self.urgent or bool(self._writes)
-        return waiting or time.monotonic() - self._last_commit > LEASE_SECONDS / 4
+    @property
+    def has_writes(self) -> bool:
+        """Whether there is something to write."""
+        return bool(self._writes)
 
     def commit(self) -> bool:
         """Write all there is. False: the store does not answer, and nothing that waits for the commit may go on.
@@ -59,7 +66,7 @@ class Journal:
         """
         clock = time.monotonic()
         if self.away_since is not None:
-            if clock < self._again:
+            if clock < self.due_at:
                 return False
             self._extended = float("-inf")
         if clock - self._extended > _EXTEND_EVERY:
@@ -74,7 +81,7 @@ class Journal:
             self.note_away(error)
             return False
         self._tried = []
-        self._last_commit = clock
+        self.due_at = clock + _RENEW_AFTER
         if self.away_since is not None:
             self._note_back()
         return True
@@ -92,7 +99,7 @@ class Journal:
             )
         else:
             self._pause = min(2 * self._pause, _LONGEST_PAUSE)
-        self._again = time.monotonic() + self._pause
+        self.due_at = time.monotonic() + self._pause
 
     def _note_back(self) -> None:
         assert self.away_since is not None

@@ -36,6 +36,7 @@ from headrace.engine.lookup import look_up
 from headrace.engine.recall import rebuild
 from headrace.engine.state import EngineState, Timer
 from headrace.engine.tasks import Task
+from headrace.engine.turns import Turns
 from headrace.engine.workers import WorkerPool
 from headrace.model.calls import StepInfo
 from headrace.model.errors import BlobMissingError, StoreAwayError
@@ -62,6 +63,7 @@ class Kernel:
         #: Tasks that failed by themselves and whose failure the flow has not seen.
         self.failed: list[Task] = []
         self.workers: WorkerPool
+        self._turns: Turns
         self._journal = journal
         self._timers: list[Timer] = []
         self._timer_order = 0
@@ -72,6 +74,9 @@ class Kernel:
         self._lost: list[tuple[TaskId, int, str]] = []
         self._hurried: float | None = None  # when the workers' time to stop cleanly was over
         self._idle_waiters: list[Any] = []
+        self._store_waiters: list[Any] = []
+        #: The handle for which the thread that has the turn polls now.
+        self._polled: object = None
         self._wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
 
     # --- feeding and settling ---------------------------------------------------------------------------------
@@ -83,6 +88,7 @@ class Kernel:
             self._settle()
         except Exception as error:
             self._break(error)
+        self._turns.notice_deadline()
 
     def _feed(self, event: Event) -> None:
         events = [event]
@@ -120,8 +126,6 @@ class Kernel:
         self._timer_order += 1
         at = time.monotonic() + command.at - command.event.now
         heapq.heappush(self._timers, Timer(at, self._timer_order, command.event))
-        if self._timers[0].at == at:
-            self._wake()
 
     def _settle(self) -> None:
         """Carry out what the events led to: commit, send, wake. A store that does not answer holds up all three."""
@@ -144,22 +148,27 @@ class Kernel:
             if task.problem is not None and task.problem.failure not in ("cancelled", "upstream"):
                 self.failed.append(task)
             wake(task)
+            if task.handle is self._polled:
+                self._wake()
         if self._idle_waiters and not self.state.live:
-            self._wake_idle()
-
-    def _wake_idle(self) -> None:
-        waiters, self._idle_waiters = self._idle_waiters, []
-        for waiter in waiters:
-            waiter.release()
+            _release(self._idle_waiters)
+        if self._store_waiters and self._journal.away_since is None:
+            _release(self._store_waiters)
 
     def _break(self, error: BaseException) -> None:
         """The run cannot be driven any more: let everybody know, and leave no worker running."""
         self.failure = self.failure or error
         with contextlib.suppress(OSError):  # a worker that ended meanwhile; whatever happens, those who wait hear of it
             self.workers.kill_all()
+        self._wake_all()
+
+    def _wake_all(self) -> None:
+        """Let everybody who waits look whether this loop goes on."""
         for task in list(self.state.live) + self._resolves:
             wake(task, done=False)
-        self._wake_idle()
+        _release(self._idle_waiters)
+        _release(self._store_waiters)
+        self._wake()
 
     def _wake(self) -> None:
         with contextlib.suppress(OSError):  # closed just now
@@ -212,3 +221,9 @@ class Kernel:
         task.handle = Handle()
         self._feed(Recall(task, record, time.time()))
         return task
+
+
+def _release(waiters: list[Any]) -> None:
+    for waiter in waiters:
+        waiter.release()
+    waiters.clear()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import _thread
 import contextlib
 import heapq
+import math
 import os
 import select
 import threading
@@ -17,6 +18,7 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
+from headrace._base import intervals
 from headrace.engine.decide import was_finished
 from headrace.engine.events import (
     Cancel,
@@ -33,7 +35,7 @@ from headrace.engine.rows import running_records
 from headrace.engine.state import EngineState
 from headrace.engine.stopping import Stopping
 from headrace.engine.tasks import Task
-from headrace.engine.turns import NAP, Turns
+from headrace.engine.turns import Turns
 from headrace.engine.workers import WorkerPool
 from headrace.model.calls import Call, TaskHandle
 from headrace.model.errors import StoreAwayError, TaskCancelledError
@@ -41,8 +43,9 @@ from headrace.model.records import Lease, Signal, TaskId
 from headrace.stores.artifacts.protocol import ArtifactStore
 from headrace.stores.metadata.protocol import MetadataStore, Subscription, Write
 
-_TICK = 0.1
-_SLOW_TICK = 1.0
+#: Seconds between two looks at what nobody reports (output and memory of workers), while tasks are live and while none
+#: is. Nothing else waits for them.
+LOOK, SLOW_LOOK = intervals.look, intervals.slow_look
 #: Seconds after which a run whose workers were killed should have ended; after that an interrupt breaks in.
 _PATIENCE = 3.0
 #: How long the last commit of a run is tried.
@@ -77,16 +80,17 @@ class Loop(Kernel):
         self.stopping = Stopping()
         self.section = InterruptSafeLock()
         self.section.on_raise = self._on_raise
-        self._turns = Turns(self.section, self._wake)
-        self._idle = False  # whether nothing was live at the thread's last look
-        self._resting = False  # whether the thread looks at things once in a second only
+        self.section.on_pending = self._wake
         # What is measured here is never the time of day, which may be set back.
-        self._next_tick = 0.0
+        self._looked = 0.0
+        self._pace = SLOW_LOOK
+        self._busy = False  # whether a task was submitted since the last look
         self.inbox = Inbox(self._wake)
         self._subscription: Subscription | None = None
         self._closed = False
         self._epoll = select.epoll()
         self._epoll.register(self._wake_fd, select.EPOLLIN)
+        self._turns = Turns(self.section, self._epoll, self._deadline, self._wake)
         self.workers = WorkerPool(executor, self._epoll, run_name, state.options)
         #: Asked now and then for rows that may be written with the next commit.
         self.sources: list[Callable[[float], list[Write]]] = [self.workers.take_writes]
@@ -114,21 +118,40 @@ class Loop(Kernel):
             LeaseLostError, StoreError: the run cannot go on.
         """
         tasks = _tasks_of(calls)
+        # Many at once keep this thread busy: it hears the workers itself in between, if it can have the turn.
+        if len(tasks) <= _GROUP or not self._turns.take(lambda: self._submit(tasks, self._hear_now)):
+            self._submit(tasks, lambda: None)
+        return tasks
+
+    def call(self, call: Call) -> Task:
+        """``submit`` and then, as a rule, wait; to be followed by ``wait``.
+
+        The turn is taken before the task goes to a worker, so that no other thread is woken by the answer. Raises as
+        ``submit``.
+        """
+        [task] = _tasks_of((call,))
+        if not self._turns.take(lambda: self._call(task)):
+            self._submit([task], lambda: None)
+        return task
+
+    def _call(self, task: Task) -> None:
+        self._submit([task], lambda: None)
+        self._hear_until(task.handle, math.inf)  # type: ignore[arg-type]
+
+    def _submit(self, tasks: list[Task], between: Callable[[], None]) -> None:
         for at in range(0, len(tasks), _GROUP):
+            if at:
+                between()
             with self.section:
                 if self.failure is not None or self._closed:
                     raise self._over()
                 self._check_stopped()
                 now = time.time()
+                self._busy, self._pace = True, LOOK
                 group = tasks[at : at + _GROUP]
                 self._apply([Submit(task, now) for task in group])
                 if self.failure is not None:
                     raise self.failure
-            if self._resting:
-                self._wake()
-            if at:  # many at once keep this thread busy: let it also hear the workers
-                self._lead(0.0)
-        return tasks
 
     def wait(self, task: TaskHandle, timeout: float | None = None) -> bool:
         """Wait until ``task`` is over; False when ``timeout`` seconds passed first.
@@ -138,22 +161,27 @@ class Loop(Kernel):
         """
         assert isinstance(task, Task)
         handle: Handle = task.handle  # type: ignore[assignment]
-        deadline = None if timeout is None else time.monotonic() + timeout
-        handle.threads.append(None)
-        try:
-            while not handle.done and self.failure is None and not self._closed:
-                left = 3600.0 if deadline is None else deadline - time.monotonic()
-                if left <= 0:
-                    return False
-                if not self._lead(min(left, _TICK)):
-                    self._follow(handle, left)
-        finally:
-            handle.threads.pop()
+        if not handle.done:
+            self._wait(handle, timeout)
+            if timeout is not None and not (handle.done or self.failure is not None or self._closed):
+                return False
         if not handle.done:
             raise self._over()
         if self.stopping.active and task.problem is not None and task.problem.failure == "cancelled":
             self.stopping.note_cancelled(interruptible=self.on_cancel is not None)
         return True
+
+    def _wait(self, handle: Handle, timeout: float | None) -> None:
+        deadline = math.inf if timeout is None else time.monotonic() + timeout
+        handle.threads.append(None)
+        try:
+            while not handle.done and self.failure is None and not self._closed:
+                if time.monotonic() >= deadline:
+                    return
+                if not self._turns.take(lambda: self._hear_until(handle, deadline)):
+                    self._follow(handle, deadline)
+        finally:
+            handle.threads.pop()
 
     def check_stopped(self) -> None:
         """What calling a step would raise here because of a request to stop.
@@ -208,18 +236,17 @@ class Loop(Kernel):
                     self._apply([Cancel(None, time.time())])
                 self.workers.kill_all()
 
-    def _lead(self, longest: float) -> bool:
-        """Hear the workers in this thread, which waits, for ``longest`` seconds; False if another thread does."""
-        return self._turns.take(lambda: self._poll_once(longest), insist=longest > 0)
-
-    def _follow(self, handle: Handle, longest: float) -> None:
+    def _follow(self, handle: Handle, deadline: float) -> None:
+        """Wait for the thread that has the turn to hear of the end."""
         waiter = threading.Lock()
         waiter.acquire()
         with self.section:
-            if handle.done or self.failure is not None:
+            if handle.done or self.failure is not None or self._closed:
                 return
             handle.locks.append(waiter)
-        if not waiter.acquire(timeout=min(longest, 0.05)):
+        try:
+            waiter.acquire(timeout=-1 if deadline == math.inf else max(0.0, deadline - time.monotonic()))
+        finally:
             with self.section:
                 if waiter in handle.locks:
                     handle.locks.remove(waiter)
@@ -259,6 +286,8 @@ class Loop(Kernel):
             self._write(writes)
             self._apply([])
         self._await_store()
+        if self.failure is not None:
+            raise self.failure
 
     def wait_for_store(self, error: StoreAwayError) -> bool:
         """Wait until the store answers again, which it did not do with ``error``. False: this loop is over.
@@ -270,20 +299,27 @@ class Loop(Kernel):
             if self.failure is not None or self._closed:
                 return False
             self._journal.note_away(error)
+            self._turns.notice_deadline()
         self._await_store()
-        return not self._closed
-
-    def _await_store(self) -> None:
-        while self._journal.away_since is not None and self.failure is None and not self._closed:
-            if not self._lead(_TICK):
-                time.sleep(NAP)
         if self.failure is not None:
             raise self.failure
+        return not self._closed
+
+    def _await_store(self, longest: float = -1) -> None:
+        """Wait until a commit succeeds again, ``longest`` seconds at most."""
+        waiter = threading.Lock()
+        waiter.acquire()
+        with self.section:
+            if self._journal.away_since is None or self.failure is not None or self._closed:
+                return
+            self._store_waiters.append(waiter)
+        waiter.acquire(timeout=longest)
 
     def write_soon(self, *writes: Write) -> None:
         """Commit ``writes`` with whatever is due next; for what need not be known before anything goes on."""
         with self.section:
-            self._write(writes)
+            self._journal.add(writes)
+            self._turns.notice_deadline()
 
     def was_finished(self, call: Call) -> bool:
         """Whether submitting ``call`` would take what an earlier session made; all it depends on must have finished."""
@@ -295,7 +331,7 @@ class Loop(Kernel):
         waiter = threading.Lock()
         waiter.acquire()
         with self.section:
-            if not self.state.live or self.failure is not None:
+            if not self.state.live or self.failure is not None or self._closed:
                 return
             self._idle_waiters.append(waiter)
         waiter.acquire()
@@ -320,6 +356,7 @@ class Loop(Kernel):
                     task = self._recall(lost)
                 except StoreAwayError as error:
                     self._journal.note_away(error)
+                    self._turns.notice_deadline()
                 else:
                     self._apply([])
                     if self.failure is not None:
@@ -344,14 +381,14 @@ class Loop(Kernel):
             if problem is not None:
                 self._break(problem)
             self._closed = True
-            self._wake()
+            self._wake_all()
         if self._thread.is_alive():
             self._thread.join()
         self._executor.close()
         self.workers.close()
-        with self._turns.lock:  # a thread that outlives the flow may be waiting
-            self._epoll.close()
-            os.close(self._wake_fd)
+        self._turns.close()  # waits for a thread that outlives the flow and has the turn
+        self._epoll.close()
+        os.close(self._wake_fd)
         if problem is not None:
             raise problem
 
@@ -362,7 +399,7 @@ class Loop(Kernel):
             self._tell()
             if time.monotonic() > until:
                 raise StoreAwayError(f"the last of run {self.run_name} could not be written: its store does not answer")
-            time.sleep(_TICK)
+            self._await_store(until - time.monotonic())
 
     def _write_all(self) -> bool:
         with self.section:
@@ -382,26 +419,38 @@ class Loop(Kernel):
 
     def _main(self) -> None:
         """Hear the workers while no waiting thread does."""
-        self._idle = False
         while not self._closed:
-            self._turns.serve(self._hear_workers)
+            self._turns.serve(self._hear_now)
 
-    def _hear_workers(self) -> None:
-        self._resting = self._idle  # before the look at what is live: who submits looks the other way round
-        self._idle = not self.state.live
-        self._resting = self._resting and self._idle
-        try:
-            self._poll_once(_SLOW_TICK if self._resting else _TICK)
-        finally:
-            self._resting = False
+    def _deadline(self) -> float:
+        """When something is due even if no worker speaks."""
+        at = self._looked + self._pace
+        if self._timers and self._timers[0].at < at:
+            at = self._timers[0].at
+        if self._journal.due_at < at:
+            at = self._journal.due_at
+        ends = self.stopping.deadline
+        return at if ends is None or ends > at else ends
 
-    def _poll_once(self, longest: float) -> None:
+    def _hear_now(self) -> None:
+        self._poll_once(0.0)
+
+    def _hear_until(self, handle: Handle, deadline: float) -> None:
+        """With the turn, hear the workers until ``handle`` is done or ``deadline`` has come."""
+        while not (handle.done or self.failure is not None or self._closed or self.section.pending is not None):
+            self._polled = handle  # from here on, whoever ends it in another thread wakes us
+            self._turns.polling_until = math.inf  # and so does who changes the deadline
+            until = self._turns.polling_until = min(deadline, self._deadline())
+            self._poll_once(0.0 if handle.done else max(0.0, until - time.monotonic()))
+            if time.monotonic() >= deadline:
+                return
+
+    def _poll_once(self, wait: float) -> None:
         if self._closed:
             return
-        wait = longest
-        if self._timers:
-            wait = min(wait, max(0.0, self._timers[0].at - time.monotonic()))
         ready = self._epoll.poll(wait)
+        self._polled = None
+        self._turns.polling_until = -math.inf
         with self.section:
             if self._closed or self.failure is not None:
                 return
@@ -435,22 +484,27 @@ class Loop(Kernel):
         while self._timers and self._timers[0].at <= clock:
             due = heapq.heappop(self._timers).event
             self._feed(msgspec.structs.replace(due, now=now))
-        if clock >= self._next_tick:
-            self._tick(now, clock)
+        if clock >= self._looked + self._pace:
+            self._look(now, clock)
+        if self.stopping.is_over(clock):
+            self._end_stopping(now)
+        if clock >= self._journal.due_at:
+            self._journal.commit()
         if self._lost or self._lookups:
             self._ask_again(now)
         self._settle()
 
-    def _tick(self, now: float, clock: float) -> None:
-        self._next_tick = clock + _TICK
+    def _look(self, now: float, clock: float) -> None:
+        """Look at what nobody reports: what attempts print and how much memory they use."""
+        self._looked = clock
+        self._pace = LOOK if self._busy or self.state.live else SLOW_LOOK
+        self._busy = False
         if self._journal.away_since is None:  # what was printed stays where it is until then
             self._take_sources(now)
         self._journal.add(running_records(self.state))
         for token, used in self.workers.over_memory(self.state.placement.slots):
             self._feed(Exceeded(token, used, now))
-        if self.stopping.is_over(clock):
-            self._end_stopping(now)
-        if self._journal.is_due():
+        if self._journal.has_writes:
             self._journal.commit()
 
     def _take_sources(self, now: float) -> None:

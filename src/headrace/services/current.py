@@ -23,6 +23,9 @@ class Calls(Protocol):
     def submit(self, step: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Make a task of a call; a future."""
 
+    def run(self, step: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Make a task of a call and wait for its result."""
+
     def call(self, step: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Make a task of a call of an async step; a coroutine."""
 

@@ -87,6 +87,7 @@ class Session:
 
         # Calls: make tasks of them, wait for these or be told of their end, give them up or stop them.
         self.submit = loop.submit
+        self.call = loop.call
         self.wait = loop.wait
         self.wait_idle = loop.wait_idle
         self.notify = loop.notify

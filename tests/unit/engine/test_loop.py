@@ -570,12 +570,12 @@ def test_a_stolen_lease_is_noticed_while_nothing_happens() -> None:
     assert rig.store.lease(f"run:{rig.run.id}") == stolen  # not given back by who lost it
 
 
-def test_a_run_that_rested_looks_at_what_comes_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loop_module, "_SLOW_TICK", 3600.0)
+def test_idle_run_hears_signals_soon_after_a_task_is_submitted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loop_module, "SLOW_LOOK", 3600.0)
     gate = threading.Event()
     with Rig() as rig, within(20):
         rig.call(rig.step(double), 1)  # from here on there is a worker that says nothing until it has something
-        while not rig.loop._resting:
+        while rig.loop._pace != 3600.0:
             time.sleep(0.01)
         task = rig.submit(rig.step(lambda: gate.wait(20), name="slow"))
         ended = threading.Event()
@@ -586,7 +586,7 @@ def test_a_run_that_rested_looks_at_what_comes_at_once(monkeypatch: pytest.Monke
         gate.set()
 
 
-def test_an_interrupt_leaves_the_sockets_to_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_interrupt_gives_the_turn_back(monkeypatch: pytest.MonkeyPatch) -> None:
     with Rig() as rig, within(20):
         poll, heard = rig.loop._poll_once, []
 

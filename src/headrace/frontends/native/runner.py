@@ -47,13 +47,21 @@ class Running:
         """Make a task of a call of an async step; raises as ``submit``."""
         return AsyncCall(self, self._submit(step, args, kwargs, unheld=True))
 
+    def run(self, step: Step[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Make a task of a call and wait for its result; raises as ``submit``, and what the step raises."""
+        return Future(self, self.session.call(self._call(step, args, kwargs))).result()
+
     def _submit(
         self, step: Step[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], *, unheld: bool = False
     ) -> TaskHandle:
+        return self.session.submit(self._call(step, args, kwargs, unheld=unheld))[0]
+
+    def _call(
+        self, step: Step[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], *, unheld: bool = False
+    ) -> Call:
         info = self._info(step)
         bound = step.signature.bind(args, kwargs)
-        call = Call(info, tuple([self._input(step, name, value) for name, value in bound]), unheld)
-        return self.session.submit(call)[0]
+        return Call(info, tuple([self._input(step, name, value) for name, value in bound]), unheld)
 
     def map(self, step: Step[..., Any], items: Iterable[Any], shared: dict[str, Any]) -> list[Future[Any]]:
         """Make a task per item; what they share is stored once."""

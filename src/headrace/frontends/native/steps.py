@@ -75,8 +75,8 @@ class Step(Generic[P, R]):
         if self.is_async:
             pending: Any = run.call(self, args, kwargs)  # awaited by the flow, as the function's own coroutine would be
             return pending  # type: ignore[no-any-return]
-        future: Future[R] = run.submit(self, args, kwargs)
-        return future.result()
+        result: R = run.run(self, args, kwargs)
+        return result
 
     @overload
     def submit(self: Step[..., Coroutine[Any, Any, T]], *args: Any, **kwargs: Any) -> Future[T]: ...
