@@ -17,18 +17,30 @@ from headrace.model.records import (
     Edge,
     Input,
     LogChunk,
+    LogPiece,
+    LogSegment,
     MetricChunk,
     Param,
+    QueueCount,
     Tag,
     TaskId,
     TaskRecord,
     Wait,
 )
-from headrace.model.states import AttemptState, RunState, TaskState
+from headrace.model.states import AttemptState, IllegalTransitionError, RunState, TaskState
 from headrace.model.values import Blob, Packed, Preview
 from headrace.stores.metadata.open import open_metadata
-from headrace.stores.metadata.protocol import CacheEntry, DropLog, DropOutputs, MetadataStore, RunChange, Untag, Write
-from headrace.testing.metadata import MemoryMetadata, MetadataStoreSuite, new_run
+from headrace.stores.metadata.protocol import (
+    CacheEntry,
+    DropLog,
+    DropOutputs,
+    DropQueue,
+    MetadataStore,
+    RunChange,
+    Untag,
+    Write,
+)
+from headrace.testing.metadata import MemoryMetadata, MetadataStoreSuite, arrived, new_run
 from headrace.testing.postgres import postgres_server
 
 _schemas = itertools.count()
@@ -76,7 +88,7 @@ _packed = st.builds(
     codec=_texts,
     digest=_some_bytes,
     size=st.integers(0, 2**62),
-    inline=_some_bytes,
+    inline=_some_bytes | st.sampled_from([b"x" * 600, b"y" * 512]),
     blobs=st.lists(st.builds(Blob, digest=_some_bytes, size=st.integers(0, 2**62)), max_size=2).map(tuple),
 )
 _inputs = st.lists(st.builds(Input, name=_texts, value=_packed), max_size=2).map(tuple)
@@ -103,6 +115,7 @@ _writes = st.one_of(
         code=_some_bytes,
         created=_times,
         finished=st.none() | _times,
+        session=_numbers,
         error=_texts,
         tags=st.lists(_texts, max_size=2).map(tuple),
     ),
@@ -115,6 +128,10 @@ _writes = st.one_of(
         exit_code=st.none() | st.integers(-64, 255),
         traceback=_texts,
         exception=st.none() | _packed,
+        session=_numbers,
+        place=_texts,
+        worker=_texts,
+        token=st.integers(0, 2**62),
     ),
     st.builds(
         ArtifactRecord,
@@ -130,6 +147,16 @@ _writes = st.one_of(
     st.builds(Edge, st.just(0), _steps, _numbers, _steps, _numbers),
     st.builds(LogChunk, **_ids, attempt=_numbers, seq=_numbers, stream=st.just("out"), time=_times, data=_some_bytes),
     _points(),
+    st.builds(
+        LogSegment,
+        **_ids,
+        attempt=_numbers,
+        stream=st.just("out"),
+        blob=st.builds(Blob, digest=_some_bytes, size=_numbers),
+        pieces=st.lists(st.builds(LogPiece, _numbers, _times, _numbers), min_size=1, max_size=2).map(tuple),
+    ),
+    st.builds(QueueCount, st.just(0), _steps, *[_numbers] * 5, _times),
+    st.builds(DropQueue, st.just(0)),
     st.builds(Tag, st.just(0), st.sampled_from("tu"), _texts),
     st.builds(Untag, st.just(0), st.sampled_from("tu")),
     st.builds(Param, st.just(0), st.sampled_from("pq"), _texts, st.booleans()),
@@ -173,15 +200,25 @@ def _seen(store: MetadataStore, run_id: int) -> str:
             store.outputs(run_id, tasks),
             store.edges(run_id),
             [store.parents(run_id, task) + store.children(run_id, task) for task in tasks],
-            log_texts,
-            store.metrics(run_id),
+            [arrived(texts) for texts in log_texts],
+            arrived(store.metrics(run_id)),
             store.metric_summaries([run_id]),
+            store.queue([run_id]),
             store.tags([run_id]),
             store.params([run_id]),
             store.waits(run_id),
             [store.cached(bytes([key]), "default") for key in range(256)],
         ]
     )
+
+
+def _refused(store: MetadataStore, writes: list[Write]) -> str:
+    """Commit ``writes``; the text of the refusal, if a state must not follow the recorded one."""
+    try:
+        store.commit(writes)
+    except IllegalTransitionError as error:
+        return str(error)
+    return ""
 
 
 def _agree(store: MetadataStore) -> None:
@@ -201,8 +238,7 @@ def _agree(store: MetadataStore) -> None:
         run_id = runs[0].id
         for writes in commits:
             bound = [structs.replace(write, run_id=run_id) for write in writes]
-            store.commit(bound)
-            model.commit(bound)
+            assert _refused(store, bound) == _refused(model, bound)
         assert _seen(store, run_id) == _seen(model, run_id)
 
     check()

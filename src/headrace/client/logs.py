@@ -7,18 +7,19 @@ from collections.abc import Iterable
 from headrace.client.source import RunReader
 from headrace.client.views import LogText
 from headrace.model.records import LogChunk, TaskId
+from headrace.services.logs import LogFilter, read_logs
 
 
 def task_log(run: RunReader, task: TaskId, attempt: int | None, stream: str = "") -> LogText:
     """What an attempt (None: all of them) wrote; ``stream`` is ``out``, ``err`` or both."""
-    chunks = run.metadata.logs(run.id, task, attempt)
-    wanted = sorted((c for c in chunks if stream in ("", c.stream)), key=lambda c: (c.attempt, c.seq))
+    chunks = read_logs(run.metadata, run.artifacts, run.id, LogFilter(task=task, attempt=attempt, stream=stream))
+    wanted = sorted(chunks, key=lambda c: (c.attempt, c.seq))
     return LogText(b"".join(chunk.data for chunk in wanted).decode(errors="replace"))
 
 
 def run_log(run: RunReader) -> LogText:
     """What all tasks wrote, line by line in order of arrival, the task in front."""
-    return LogText("".join(_lines(run.metadata.logs(run.id, None))))
+    return LogText("".join(_lines(read_logs(run.metadata, run.artifacts, run.id))))
 
 
 def _lines(chunks: Iterable[LogChunk]) -> Iterable[str]:

@@ -159,7 +159,11 @@ class TaskRecord(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AttemptRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """One try of a task, numbered from 1 over the whole life of the task."""
+    """One try of a task, numbered from 1 over the whole life of the task; recorded from its start, and ended in place.
+
+    ``place``, ``host``, ``pid`` and ``worker`` say where it runs or ran; ``session`` and ``token`` are those that its
+    worker names when it reports. Attempts recorded before schema 3 have neither.
+    """
 
     run_id: int
     step: str
@@ -177,6 +181,10 @@ class AttemptRecord(msgspec.Struct, frozen=True, kw_only=True):
     error: str = ""  # "ValueError: ..."
     traceback: str = ""
     exception: Packed | None = None  # the exception object itself, when it could be stored
+    session: int = 0
+    place: str = ""
+    worker: str = ""
+    token: int = 0
 
 
 class ArtifactRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -202,8 +210,28 @@ class Edge(msgspec.Struct, frozen=True, array_like=True):
     child_number: int
 
 
+class QueueCount(msgspec.Struct, frozen=True, array_like=True):
+    """How many tasks of a step of a live run are in each state that is not final.
+
+    ``total`` counts all tasks of the step that the run knows of, finished ones included. ``changed`` is the time at
+    which this was so, in seconds since the epoch.
+    """
+
+    run_id: int
+    step: str
+    waiting: int
+    ready: int
+    delayed: int
+    running: int
+    total: int
+    changed: float
+
+
 class LogChunk(msgspec.Struct, frozen=True, kw_only=True):
-    """Some bytes an attempt wrote. ``seq`` orders the chunks of one attempt; ``stream`` is ``out`` or ``err``."""
+    """Some bytes an attempt wrote. ``seq`` orders the chunks of one attempt; ``stream`` is ``out`` or ``err``.
+
+    ``id`` grows with the arrival of chunks and segments in the store, which sets it.
+    """
 
     run_id: int
     step: str
@@ -213,10 +241,49 @@ class LogChunk(msgspec.Struct, frozen=True, kw_only=True):
     stream: str
     time: float
     data: bytes
+    id: int = 0
+
+    @property
+    def last_seq(self) -> int:
+        """``seq``, as a segment has it."""
+        return self.seq
+
+
+class LogPiece(msgspec.Struct, frozen=True, array_like=True):
+    """A chunk within a segment: its place in the order of the attempt's chunks, its time, its number of bytes."""
+
+    seq: int
+    time: float
+    size: int
+
+
+class LogSegment(msgspec.Struct, frozen=True, kw_only=True):
+    """Consecutive chunks of one stream of an attempt, whose bytes are one ``blob`` in the artifact store.
+
+    It stands for the chunks that it is made of: writing it removes those. ``id`` is as that of a chunk, so greater than
+    those of its chunks were.
+    """
+
+    run_id: int
+    step: str
+    number: int
+    attempt: int
+    stream: str
+    blob: Blob
+    pieces: tuple[LogPiece, ...]
+    id: int = 0
+
+    @property
+    def last_seq(self) -> int:
+        """The ``seq`` of its last chunk."""
+        return self.pieces[-1].seq
 
 
 class MetricChunk(msgspec.Struct, frozen=True, kw_only=True):
-    """Consecutive points of one metric of one task. The three columns have equal length."""
+    """Consecutive points of one metric of one task. The three columns have equal length.
+
+    ``id`` grows with the arrival of chunks in the store, which sets it.
+    """
 
     run_id: int
     step: str
@@ -225,6 +292,7 @@ class MetricChunk(msgspec.Struct, frozen=True, kw_only=True):
     values: tuple[float, ...]
     steps: tuple[int, ...]
     times: tuple[float, ...]
+    id: int = 0
 
 
 class MetricSummary(msgspec.Struct, frozen=True, kw_only=True):

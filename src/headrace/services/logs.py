@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 import msgspec
 
-from headrace.model.records import LogChunk, RunRecord, TaskId
+from headrace.model.errors import BlobError
+from headrace.model.records import LogChunk, LogSegment, RunRecord, TaskId
 from headrace.model.states import RunState
 from headrace.services.names import task_name
 from headrace.services.run_rows import driver_of
+from headrace.stores.artifacts.protocol import ArtifactStore
 from headrace.stores.metadata.protocol import MetadataStore
+
+#: Rows that are read at once.
+_PAGE = 1_000
+#: Segments whose bytes are held while reading.
+_OPEN_SEGMENTS = 8
 
 
 class LogFilter(msgspec.Struct, frozen=True, kw_only=True):
@@ -22,18 +30,111 @@ class LogFilter(msgspec.Struct, frozen=True, kw_only=True):
     attempt: int | None = None
     stream: str = ""
 
-    def wants(self, chunk: LogChunk) -> bool:
-        """Whether ``chunk`` is part of it."""
-        return (not self.step or chunk.step == self.step) and (not self.stream or chunk.stream == self.stream)
+    def wants(self, one: LogChunk | LogSegment) -> bool:
+        """Whether ``one`` is part of it."""
+        return (not self.step or one.step == self.step) and (not self.stream or one.stream == self.stream)
 
 
-def read_logs(metadata: MetadataStore, run: RunRecord, want: LogFilter, after: int = 0) -> list[LogChunk]:
-    """The chunks of ``run`` that ``want`` asks for, by time of arrival, later than position ``after``."""
-    return [chunk for chunk in metadata.logs(run.id, want.task, want.attempt, after) if want.wants(chunk)]
+#: Everything that a run wrote.
+ALL = LogFilter()
+
+
+def read_logs(
+    metadata: MetadataStore, artifacts: ArtifactStore, run_id: int, want: LogFilter = ALL
+) -> Iterator[LogChunk]:
+    """The chunks of a run that ``want`` asks for, by time, those of an attempt in its order.
+
+    Bytes of segments are read as the iteration comes to them; where they are gone, a line says so instead.
+    """
+    return _expanded(_wanted(metadata, run_id, want, 0), artifacts)
+
+
+def _wanted(metadata: MetadataStore, run_id: int, want: LogFilter, after: int) -> list[LogChunk | LogSegment]:
+    found: list[LogChunk | LogSegment] = []
+    while page := metadata.logs(run_id, want.task, want.attempt, after, _PAGE):
+        found += filter(want.wants, page)
+        after = page[-1].id
+        if len(page) < _PAGE:
+            break
+    return found
+
+
+class _Part(NamedTuple):
+    """A chunk, or the bytes of a segment from ``start`` on that were one."""
+
+    time: float
+    seq: int
+    source: LogChunk | LogSegment
+    start: int
+    size: int
+
+
+def _expanded(found: list[LogChunk | LogSegment], artifacts: ArtifactStore) -> Iterator[LogChunk]:
+    opened: dict[bytes, memoryview | None] = {}
+    for part in _in_order(found):
+        if isinstance(part.source, LogChunk):
+            yield part.source
+            continue
+        digest = part.source.blob.digest
+        if digest not in opened:
+            if len(opened) == _OPEN_SEGMENTS:
+                del opened[next(iter(opened))]
+            opened[digest] = _bytes_of(part.source, artifacts)
+        content = opened[digest]
+        if content is not None:
+            yield _chunk(part, bytes(content[part.start : part.start + part.size]))
+        elif part.start == 0:
+            yield _chunk(part, f"[headrace: {part.source.blob.size} bytes of output are gone]\n".encode())
+
+
+def _in_order(found: list[LogChunk | LogSegment]) -> list[_Part]:
+    """All parts by time. A clock that was set back does not change the order of an attempt's own."""
+    if not any(isinstance(one, LogSegment) for one in found):
+        return [_Part(one.time, one.seq, one, 0, 0) for one in found if isinstance(one, LogChunk)]
+    attempts: dict[tuple[str, int, int], list[_Part]] = {}
+    for one in found:
+        parts = attempts.setdefault((one.step, one.number, one.attempt), [])
+        if isinstance(one, LogChunk):
+            parts.append(_Part(one.time, one.seq, one, 0, 0))
+            continue
+        start = 0
+        for piece in one.pieces:
+            parts.append(_Part(piece.time, piece.seq, one, start, piece.size))
+            start += piece.size
+    ordered: list[_Part] = []
+    for parts in attempts.values():
+        latest = 0.0
+        for part in sorted(parts, key=lambda part: part.seq):
+            latest = max(latest, part.time)
+            ordered.append(part._replace(time=latest))
+    ordered.sort(key=lambda part: part.time)
+    return ordered
+
+
+def _bytes_of(segment: LogSegment, artifacts: ArtifactStore) -> memoryview | None:
+    try:
+        return artifacts.get(segment.blob)
+    except BlobError:
+        return None
+
+
+def _chunk(part: _Part, data: bytes) -> LogChunk:
+    of = part.source
+    return LogChunk(
+        run_id=of.run_id,
+        step=of.step,
+        number=of.number,
+        attempt=of.attempt,
+        seq=part.seq,
+        stream=of.stream,
+        time=part.time,
+        data=data,
+        id=of.id,
+    )
 
 
 def follow_logs(
-    metadata: MetadataStore,
+    stores: tuple[MetadataStore, ArtifactStore],
     run: RunRecord,
     want: LogFilter,
     *,
@@ -41,23 +142,28 @@ def follow_logs(
     clock: Callable[[], float] = time.time,
 ) -> Iterator[list[LogChunk]]:
     """What was written so far, then what is being written, until the run is over or its driver is gone."""
+    metadata, artifacts = stores
     position = 0
-    seen: dict[tuple[str, int, int], int] = {}
+    seen: dict[tuple[str, int, int, str], int] = {}
     while True:
         over = is_over(metadata, run, clock())  # before reading, so that the last words are read
-        now_at = metadata.log_position(run.id)
-        if now_at > position:
-            fresh = []
-            for chunk in read_logs(metadata, run, want, position):  # may hold more than up to ``now_at``
-                key = (chunk.step, chunk.number, chunk.attempt)
-                if chunk.seq > seen.get(key, -1):
-                    seen[key] = chunk.seq
-                    fresh.append(chunk)
+        fresh = []
+        found = _wanted(metadata, run.id, want, position)
+        for chunk in _expanded([one for one in found if not _was_seen(one, seen)], artifacts):
+            key = (chunk.step, chunk.number, chunk.attempt, chunk.stream)
+            if chunk.seq > seen.get(key, -1):  # of a segment, some chunks may have been read before it was made
+                seen[key] = chunk.seq
+                fresh.append(chunk)
+        if found:
             yield fresh
-            position = now_at
+            position = found[-1].id
         if over:
             return
         pause(0.2)
+
+
+def _was_seen(one: LogChunk | LogSegment, seen: dict[tuple[str, int, int, str], int]) -> bool:
+    return one.last_seq <= seen.get((one.step, one.number, one.attempt, one.stream), -1)
 
 
 def is_over(metadata: MetadataStore, run: RunRecord, now: float) -> bool:

@@ -6,10 +6,8 @@ It is written to be plainly right, not fast: listings look at everything.
 from __future__ import annotations
 
 import math
-import operator
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, TypeVar
 
 import msgspec
 
@@ -22,9 +20,11 @@ from headrace.model.records import (
     Input,
     Lease,
     LogChunk,
+    LogSegment,
     MetricChunk,
     MetricSummary,
     Param,
+    QueueCount,
     RunDetails,
     RunRecord,
     Signal,
@@ -35,13 +35,16 @@ from headrace.model.records import (
     summed_up,
 )
 from headrace.model.states import RunState
-from headrace.stores.metadata import _rows, _transfer
+from headrace.stores.metadata import _rows, _transfer, _transitions
 from headrace.stores.metadata._sql import Row
 from headrace.stores.metadata.protocol import (
     AnyOf,
+    ArtifactKey,
+    AttemptKey,
     CacheEntry,
     DropLog,
     DropOutputs,
+    DropQueue,
     NewRun,
     RunChange,
     RunFilter,
@@ -50,17 +53,7 @@ from headrace.stores.metadata.protocol import (
     Where,
     Write,
 )
-
-_R = TypeVar("_R", TaskRecord, AttemptRecord, ArtifactRecord, LogChunk, MetricChunk)
-
-_OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
-    "=": operator.eq,
-    "!=": operator.ne,
-    "<": operator.lt,
-    "<=": operator.le,
-    ">": operator.gt,
-    ">=": operator.ge,
-}
+from headrace.testing._memory_rows import MAKERS, OPERATORS, check_where, edge_key, log_row, of_task, page
 
 
 class _Tables:
@@ -73,12 +66,13 @@ class _Tables:
         self.attempts: dict[tuple[int, str, int, int], AttemptRecord] = {}
         self.artifacts: dict[tuple[int, str, int, str], ArtifactRecord] = {}
         self.edges: dict[Edge, None] = {}
-        self.logs: dict[tuple[int, str, int, int, int], tuple[int, LogChunk]] = {}
+        self.logs: dict[tuple[int, str, int, int, int], LogChunk | LogSegment] = {}
         self.metrics: list[MetricChunk] = []
         self.tags: dict[tuple[int, str], Tag] = {}
         self.params: dict[tuple[int, str], Param] = {}
         self.waits: dict[tuple[int, bytes], Wait] = {}
         self.cache: dict[tuple[str, CacheEntry], None] = {}  # by project
+        self.queue: dict[tuple[int, str], QueueCount] = {}
         self.signals: list[Signal] = []
         self.leases: dict[str, Lease] = {}
 
@@ -145,13 +139,24 @@ class MemoryMetadata:
     def commit(self, writes: Sequence[Write], lease: Lease | None = None) -> None:
         """See ``MetadataStore``."""
         with self._lock:
+            held: Lease | None = None
             if lease is not None:
                 held = self._held(lease)
                 if held is None:
                     raise LeaseLostError(f"{lease.owner} no longer holds {lease.name}. Nothing was written.")
+            _transitions.check(writes, self._recorded())
+            if lease is not None and held is not None:
                 self._all.leases[lease.name] = msgspec.structs.replace(held, expires=max(held.expires, lease.expires))
             for write in writes:
                 self._put(write)
+
+    def _recorded(self) -> _transitions.Recorded:
+        tables = self._all
+        return _transitions.Recorded(
+            lambda run_id: run.state if (run := tables.runs.get(run_id)) is not None else None,
+            lambda key: attempt.state if (attempt := tables.attempts.get(key)) is not None else None,
+            lambda key: task.session if (task := tables.tasks.get(key)) is not None else None,
+        )
 
     def _put(self, write: Write) -> None:
         tables = self._all
@@ -179,16 +184,15 @@ class MemoryMetadata:
             case Edge():
                 tables.edges[write] = None
             case LogChunk():
-                self._arrived += 1
-                key_of_log = (write.run_id, write.step, write.number, write.attempt, write.seq)
-                tables.logs.setdefault(key_of_log, (self._arrived, write))
+                self._keep_log(write, write.seq)
+            case LogSegment():
+                self._drop_log(write, write.pieces[0].seq, write.pieces[-1].seq)
+                self._keep_log(write, write.pieces[0].seq)
             case DropLog():
-                whose = (write.run_id, write.step, write.number, write.attempt)
-                said = [k for k, (_, one) in tables.logs.items() if k[:4] == whose and one.stream == write.stream]
-                for log_key in said:
-                    del tables.logs[log_key]
+                self._drop_log(write, 0, None)
             case MetricChunk():
-                tables.metrics.append(write)
+                self._arrived += 1
+                tables.metrics.append(msgspec.structs.replace(write, id=self._arrived))
             case Tag():
                 tables.tags[write.run_id, write.name] = write
             case Untag():
@@ -197,10 +201,27 @@ class MemoryMetadata:
                 tables.params[write.run_id, write.name] = write
             case Wait():
                 tables.waits[write.run_id, write.key] = write
+            case QueueCount():
+                tables.queue[write.run_id, write.step] = write
+            case DropQueue():
+                for queue_key in [key for key in tables.queue if key[0] == write.run_id]:
+                    del tables.queue[queue_key]
             case CacheEntry():
                 made = tables.runs.get(write.run_id)
                 if made is not None:
                     tables.cache[made.project, write] = None
+
+    def _keep_log(self, write: LogChunk | LogSegment, seq: int) -> None:
+        self._arrived += 1
+        key = (write.run_id, write.step, write.number, write.attempt, seq)
+        self._all.logs.setdefault(key, msgspec.structs.replace(write, id=self._arrived))
+
+    def _drop_log(self, write: LogSegment | DropLog, first: int, last: int | None) -> None:
+        whose = (write.run_id, write.step, write.number, write.attempt)
+        for key, one in list(self._all.logs.items()):
+            in_range = first <= key[4] and (last is None or key[4] <= last)
+            if key[:4] == whose and one.stream == write.stream and in_range:
+                del self._all.logs[key]
 
     # --- runs ---
 
@@ -242,7 +263,7 @@ class MemoryMetadata:
 
     def runs(self, want: RunFilter) -> list[RunRecord]:
         """See ``MetadataStore``."""
-        _check(want.where)
+        check_where(want.where)
         found = [run for run in self._all.runs.values() if self._wanted(run, want)]
         found.sort(key=lambda run: -run.id)
         found = found if want.limit is None else found[: want.limit]
@@ -275,13 +296,13 @@ class MemoryMetadata:
         if value is None:
             return False
         if subject in ("state", "flow"):
-            return _OPERATORS[sign](str(value), str(operand))
+            return OPERATORS[sign](str(value), str(operand))
         left = _rows.number_of(value) if isinstance(value, str) else value
         right = _rows.number_of(operand) if isinstance(operand, str) else operand
         if left is not None and right is not None:
-            return not math.isnan(left) and _OPERATORS[sign](left, right)
+            return not math.isnan(left) and OPERATORS[sign](left, right)
         word = operand if isinstance(operand, str) else f"{operand:g}"
-        return _OPERATORS[sign](str(value), word)
+        return OPERATORS[sign](str(value), word)
 
     def _value(self, run: RunRecord, subject: str) -> float | str | None:
         group, _, name = subject.partition(".")
@@ -321,6 +342,7 @@ class MemoryMetadata:
             tables.metrics = [chunk for chunk in tables.metrics if chunk.run_id != run_id]
             tables.signals = [signal for signal in tables.signals if signal.run_id != run_id]
             tables.cache = {key: None for key in tables.cache if key[1].run_id != run_id}
+            tables.queue = {key: count for key, count in tables.queue.items() if key[0] != run_id}
 
     # --- what belongs to a run ---
 
@@ -352,13 +374,23 @@ class MemoryMetadata:
         ordered = sorted(counts.items(), key=lambda item: (first[item[0][0]], item[0]))
         return [StepCount(step, state, count) for (step, state), count in ordered]
 
-    def attempts(self, run_id: int, task: TaskId | None = None) -> list[AttemptRecord]:
+    def queue(self, run_ids: Sequence[int]) -> list[QueueCount]:
         """See ``MetadataStore``."""
-        return _of(self._all.attempts.items(), run_id, task)
+        return [count for key, count in sorted(self._all.queue.items()) if key[0] in run_ids]
 
-    def artifacts(self, run_id: int, task: TaskId | None = None) -> list[ArtifactRecord]:
+    def attempts(
+        self, run_id: int, task: TaskId | None = None, *, after: AttemptKey | None = None, limit: int = 0
+    ) -> list[AttemptRecord]:
         """See ``MetadataStore``."""
-        return _of(self._all.artifacts.items(), run_id, task)
+        found = of_task(self._all.attempts.items(), run_id, task)
+        return page(found, lambda one: (one.step, one.number, one.attempt), after, limit)
+
+    def artifacts(
+        self, run_id: int, task: TaskId | None = None, *, after: ArtifactKey | None = None, limit: int = 0
+    ) -> list[ArtifactRecord]:
+        """See ``MetadataStore``."""
+        found = of_task(self._all.artifacts.items(), run_id, task)
+        return page(found, lambda one: (one.step, one.number, one.name), after, limit)
 
     def outputs(self, run_id: int, tasks: Sequence[TaskId]) -> dict[TaskId, dict[str, ArtifactRecord]]:
         """See ``MetadataStore``."""
@@ -377,41 +409,54 @@ class MemoryMetadata:
         edges = [edge for edge in self.edges(run_id) if (edge.parent_step, edge.parent_number) == tuple(task)]
         return sorted([TaskId(edge.child_step, edge.child_number) for edge in edges])
 
-    def edges(self, run_id: int) -> list[Edge]:
+    def edges(self, run_id: int, *, after: Edge | None = None, limit: int = 0) -> list[Edge]:
         """See ``MetadataStore``."""
-        found = [edge for edge in self._all.edges if edge.run_id == run_id]
-        return sorted(found, key=lambda e: (e.child_step, e.child_number, e.parent_step, e.parent_number))
+        found = sorted([edge for edge in self._all.edges if edge.run_id == run_id], key=edge_key)
+        return page(found, edge_key, None if after is None else edge_key(after), limit)
 
-    def logs(self, run_id: int, task: TaskId | None, attempt: int | None = None, after: int = 0) -> list[LogChunk]:
+    def logs(
+        self, run_id: int, task: TaskId | None, attempt: int | None = None, after: int = 0, limit: int = 0
+    ) -> list[LogChunk | LogSegment]:
         """See ``MetadataStore``."""
-        return [
-            chunk
-            for arrived, chunk in sorted(self._all.logs.values(), key=lambda item: item[0])
-            if chunk.run_id == run_id
-            and (task is None or (chunk.step, chunk.number) == tuple(task))
-            and attempt in (None, chunk.attempt)
-            and arrived > after
+        found = [
+            one
+            for one in sorted(self._all.logs.values(), key=lambda one: one.id)
+            if one.run_id == run_id
+            and (task is None or (one.step, one.number) == tuple(task))
+            and attempt in (None, one.attempt)
         ]
+        return page(found, lambda one: one.id, after, limit)
 
     def log_position(self, run_id: int) -> int:
         """See ``MetadataStore``."""
-        return max([arrived for key, (arrived, _) in self._all.logs.items() if key[0] == run_id], default=0)
+        return max([one.id for one in self._all.logs.values() if one.run_id == run_id], default=0)
 
-    def metrics(self, run_id: int, name: str | None = None) -> list[MetricChunk]:
+    def metrics(
+        self, run_id: int, name: str | None = None, *, task: TaskId | None = None, after: int = 0, limit: int = 0
+    ) -> list[MetricChunk]:
         """See ``MetadataStore``."""
-        return [chunk for chunk in self._all.metrics if chunk.run_id == run_id and name in (None, chunk.name)]
+        found = [
+            chunk
+            for chunk in self._all.metrics
+            if chunk.run_id == run_id
+            and name in (None, chunk.name)
+            and (task is None or (chunk.step, chunk.number) == tuple(task))
+        ]
+        return page(found, lambda one: one.id, after, limit)
 
     def metric_summaries(self, run_ids: Sequence[int]) -> list[MetricSummary]:
         """See ``MetadataStore``."""
         return summed_up(chunk for chunk in self._all.metrics if chunk.run_id in run_ids)
 
-    def tags(self, run_ids: Sequence[int]) -> list[Tag]:
+    def tags(self, run_ids: Sequence[int], *, after: tuple[int, str] | None = None, limit: int = 0) -> list[Tag]:
         """See ``MetadataStore``."""
-        return [tag for key, tag in sorted(self._all.tags.items()) if key[0] in run_ids]
+        found = [tag for key, tag in sorted(self._all.tags.items()) if key[0] in run_ids]
+        return page(found, lambda one: (one.run_id, one.name), after, limit)
 
-    def params(self, run_ids: Sequence[int]) -> list[Param]:
+    def params(self, run_ids: Sequence[int], *, after: tuple[int, str] | None = None, limit: int = 0) -> list[Param]:
         """See ``MetadataStore``."""
-        return [param for key, param in sorted(self._all.params.items()) if key[0] in run_ids]
+        found = [param for key, param in sorted(self._all.params.items()) if key[0] in run_ids]
+        return page(found, lambda one: (one.run_id, one.name), after, limit)
 
     def waits(self, run_id: int) -> list[Wait]:
         """See ``MetadataStore``."""
@@ -474,6 +519,7 @@ class MemoryMetadata:
             if run.details:
                 details = msgspec.msgpack.decode(run.details, type=RunDetails)
                 yield from [blob.digest for blob in (*details.sources.values(), details.git_diff) if blob]
+        yield from [one.blob.digest for one in self._all.logs.values() if isinstance(one, LogSegment)]
         for value in [*packed, *[item.value for item in inputs]]:
             yield from [blob.digest for blob in value.blobs]
 
@@ -485,10 +531,11 @@ class MemoryMetadata:
         rows: dict[str, list[Row]] = {
             "run_details": [(run_id, _rows.pack_tuple(run.inputs), run.details)],
             "tasks": [_rows.task_row(task) for task in self.tasks(run_id)],
+            "shared_values": [],
             "attempts": [_rows.attempt_row(attempt) for attempt in self.attempts(run_id)],
             "artifacts": [_rows.artifact_row(artifact) for artifact in self.artifacts(run_id)],
             "edges": [_rows.edge_row(edge) for edge in self.edges(run_id)],
-            "logs": [_rows.log_row(chunk) for chunk in self.logs(run_id, None)],
+            "logs": [log_row(one) for one in self.logs(run_id, None)],
             "metrics": [_rows.metric_row(chunk) for chunk in self.metrics(run_id)],
             "metric_summaries": _rows.summary_rows(self.metrics(run_id)),
             "tags": [_rows.tag_row(tag) for tag in self.tags([run_id])],
@@ -509,7 +556,10 @@ class MemoryMetadata:
             if self.run(run.flow, run.number, project) is not None:
                 run = msgspec.structs.replace(run, number=self._all.numbers.get((project, run.flow), 0) + 1)
             run = self._add_run(run)
-            for table, make in _MAKERS.items():
+            shared = _transfer.shared_of(read)
+            for row in read["tasks"]:
+                self._put(_rows.task_of((run.id, *row), shared))
+            for table, make in MAKERS.items():
                 for row in read[table]:
                     self._put(make((run.id, *row)))
             return run
@@ -520,41 +570,3 @@ class MemoryMetadata:
 
     def close(self) -> None:
         """See ``MetadataStore``."""
-
-
-#: From a row of an export, after the new run's id, to what ``_put`` takes; summaries come from the chunks.
-_MAKERS: dict[str, Callable[[Row], Write]] = {
-    "tasks": _rows.task_of,
-    "attempts": _rows.attempt_of,
-    "artifacts": _rows.artifact_of,
-    "edges": lambda row: Edge(row[0], row[3], row[4], row[1], row[2]),
-    "logs": _rows.log_of,
-    "metrics": _rows.metric_of,
-    "tags": lambda row: Tag(row[0], row[1], row[2]),
-    "params": lambda row: Param(row[0], row[1], row[5], bool(row[2])),
-    "waits": _rows.wait_of,
-}
-
-
-def _of(items: Iterable[tuple[tuple[Any, ...], _R]], run_id: int, task: TaskId | None) -> list[_R]:
-    chosen: tuple[Any, ...] = (run_id,) if task is None else (run_id, task.step, task.number)
-    return [record for key, record in sorted(items, key=lambda item: item[0]) if key[: len(chosen)] == chosen]
-
-
-def _check(where: Sequence[Where]) -> None:
-    for one in where:
-        if isinstance(one, AnyOf):
-            for alternative in one.alternatives:
-                _check(alternative)
-        else:
-            _check_one(*one)
-
-
-def _check_one(subject: str, sign: str, operand: float | str) -> None:
-    group, _, name = subject.partition(".")
-    plain = subject in ("state", "flow", "id", "number", "created", "duration")
-    if sign not in _OPERATORS or not (plain or (group in ("metrics", "params", "tags") and name)):
-        raise UsageError(f"{subject!r} {sign!r} is nothing a filter can ask for")
-    numeric = group == "metrics" or subject in ("id", "number", "created", "duration")
-    if numeric and isinstance(operand, str) and _rows.number_of(operand) is None:
-        raise UsageError(f"{subject} is a number, so it cannot be compared with {operand!r}")

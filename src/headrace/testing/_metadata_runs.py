@@ -29,7 +29,7 @@ from headrace.stores.metadata.protocol import (
     RunChange,
     RunFilter,
 )
-from headrace.testing._metadata_samples import artifact, attempt, digest, line, new_run, points, task
+from headrace.testing._metadata_samples import arrived, artifact, attempt, digest, line, new_run, points, task
 
 N = "number"
 
@@ -177,8 +177,8 @@ class RunRowsSuite:
             store.attempts(run_id),
             store.artifacts(run_id),
             store.edges(run_id),
-            store.logs(run_id, None),
-            store.metrics(run_id),
+            arrived(store.logs(run_id, None)),
+            arrived(store.metrics(run_id)),
             store.metric_summaries([run_id]),
             store.tags([run_id]),
             store.params([run_id]),

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, TypeVar
+
+import msgspec
 
 from headrace.model.records import (
     ArtifactRecord,
     AttemptRecord,
     LogChunk,
+    LogSegment,
     MetricChunk,
     RunRecord,
     TaskRecord,
@@ -64,6 +68,14 @@ def points(run_id: int, name: str, *values: float, first: int = 0, **fields: Any
     steps = tuple(range(first, first + len(values)))
     given: dict[str, Any] = {"step": "fit", "number": 1, "times": tuple(map(float, steps))}
     return MetricChunk(run_id=run_id, name=name, values=values, steps=steps, **(given | fields))
+
+
+_Arriving = TypeVar("_Arriving", bound=LogChunk | LogSegment | MetricChunk)
+
+
+def arrived(records: Iterable[_Arriving]) -> list[_Arriving]:
+    """``records`` without the ids that the store gave them."""
+    return [msgspec.structs.replace(record, id=0) for record in records]
 
 
 def line(run_id: int, seq: int, data: bytes = b"hello\n", **fields: Any) -> LogChunk:

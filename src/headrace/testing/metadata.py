@@ -43,10 +43,11 @@ from headrace.stores.metadata.protocol import (
     Untag,
 )
 from headrace.testing._memory_metadata import MemoryMetadata
+from headrace.testing._metadata_live import LiveRunsSuite
 from headrace.testing._metadata_runs import RunRowsSuite
-from headrace.testing._metadata_samples import artifact, attempt, digest, line, new_run, points, task
+from headrace.testing._metadata_samples import arrived, artifact, attempt, digest, line, new_run, points, task
 
-__all__ = ["MemoryMetadata", "MetadataStoreSuite", "artifact", "attempt", "new_run", "task"]
+__all__ = ["MemoryMetadata", "MetadataStoreSuite", "arrived", "artifact", "attempt", "new_run", "task"]
 
 
 class Heard:
@@ -69,7 +70,7 @@ class Heard:
             assert "".join([signal.name for signal in self.signals]) == names
 
 
-class MetadataStoreSuite(RunRowsSuite):
+class MetadataStoreSuite(LiveRunsSuite, RunRowsSuite):
     """What every ``MetadataStore`` must do."""
 
     # --- runs ---
@@ -296,7 +297,7 @@ class MetadataStoreSuite(RunRowsSuite):
         store.commit([line(run_id, 0, b"secret"), *kept])
         redacted = line(run_id, 0, b"gone")
         store.commit([line(run_id, 2, b"secret"), DropLog(run_id, "fit", 1, 1, "out"), redacted])
-        assert store.logs(run_id, None) == [*kept, redacted]
+        assert arrived(store.logs(run_id, None)) == [*kept, redacted]
 
     def test_logs_can_be_followed(self, store: MetadataStore) -> None:
         """In order of arrival; after a position only what came later; a chunk sent twice is there once."""
@@ -304,14 +305,14 @@ class MetadataStoreSuite(RunRowsSuite):
         assert store.log_position(run_id) == 0
         chunks = [line(run_id, 2, b"b"), line(run_id, 1, b"\xff\x00"), line(run_id, 1, b"c", number=2, stream="err")]
         store.commit([*chunks[:2], line(run_id, 2, b"again"), chunks[2]])
-        assert store.logs(run_id, None) == chunks
-        assert store.logs(run_id, TaskId("fit", 1)) == chunks[:2]
+        assert arrived(store.logs(run_id, None)) == chunks
+        assert arrived(store.logs(run_id, TaskId("fit", 1))) == chunks[:2]
         position = store.log_position(run_id)
         assert store.logs(run_id, None, after=position) == []
         later = line(run_id, 3, b"d", attempt=2)
         store.commit([line(run_id, 1, b"again"), later, line(new_run(store).id, 1)])
-        assert store.logs(run_id, None, after=position) == [later]
-        assert store.logs(run_id, TaskId("fit", 1), attempt=2) == [later]
+        assert arrived(store.logs(run_id, None, after=position)) == [later]
+        assert arrived(store.logs(run_id, TaskId("fit", 1), attempt=2)) == [later]
         assert store.log_position(run_id) > position
 
     def test_metrics(self, store: MetadataStore) -> None:
@@ -320,8 +321,8 @@ class MetadataStoreSuite(RunRowsSuite):
         chunks = [points(run_id, "loss", 3.0, -1.0), points(run_id, "auc", 0.5), points(run_id, "loss", 2.0, first=2)]
         store.commit(chunks[:2])
         store.commit([chunks[2], points(run_id, "none")])
-        assert store.metrics(run_id)[:3] == chunks
-        assert store.metrics(run_id, "loss") == [chunks[0], chunks[2]]
+        assert arrived(store.metrics(run_id))[:3] == chunks
+        assert arrived(store.metrics(run_id, "loss")) == [chunks[0], chunks[2]]
         assert store.metric_summaries([run_id]) == [
             MetricSummary(run_id=run_id, name="auc", last=0.5, min=0.5, max=0.5, count=1, step=0),
             MetricSummary(run_id=run_id, name="loss", last=2.0, min=-1.0, max=3.0, count=3, step=2),

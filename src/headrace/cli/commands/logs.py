@@ -50,7 +50,8 @@ def logs_command(
     stream = "out" if only_out else "err" if only_err else ""
     want = LogFilter(task=task, step=parsed.step, attempt=attempt, stream=stream)
     printer = _Json(run) if json else _Lines(run, prefix=task is None, timestamps=timestamps)
-    chunks = follow_logs(scope.metadata, run, want) if follow else [read_logs(scope.metadata, run, want)]
+    stores = (scope.metadata, scope.artifacts)
+    chunks = follow_logs(stores, run, want) if follow else [read_logs(*stores, run.id, want)]
     for batch in chunks:
         printer.write(batch)
         sys.stdout.flush()

@@ -37,6 +37,10 @@ class UnfitTextError(StoreError):
     """A text holds what the database cannot keep: half a surrogate pair, or NUL in PostgreSQL."""
 
 
+class RefusedStateError(StoreError):
+    """A state was set to NULL because it must not follow the recorded one: see ``_transitions``."""
+
+
 class Transaction(Protocol):
     """Statements within one transaction of the writer."""
 

@@ -28,6 +28,7 @@ from headrace.stores.metadata._database import (
     LOCK_SECONDS,
     ConflictError,
     InOneProcess,
+    RefusedStateError,
     UnfitTextError,
     hidden,
 )
@@ -66,6 +67,7 @@ _READ_ONLY = frozenset({"42501"})
 _STANDBY = "25006"
 _DAMAGED = frozenset({"42P01", "42703", "XX001", "XX002"})
 _CONFLICT = frozenset({"40001", "40P01"})
+_NOT_NULL = "23502"
 _LOCKED = frozenset({"55P03", "57014"})
 #: The server shuts down, starts up, recovers, or has no connection left.
 _AWAY = frozenset({"57P01", "57P02", "57P03", "57P05", "53300"})
@@ -80,6 +82,8 @@ def _explained(error: Exception, url: str) -> StoreError:
         return UnfitTextError(f"{url}: {text}")
     if code in _CONFLICT:
         return ConflictError(f"{url}: {text}")
+    if code == _NOT_NULL and '"state"' in text:
+        return RefusedStateError(f"{url}: {text}")
     if code in _FULL:
         return StoreFullError(f"no space left for {url} ({text}). Free some; nothing half-written is left.")
     if code in _READ_ONLY:

@@ -7,10 +7,12 @@ import math
 import operator
 import sys
 from array import array
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import msgspec
+from msgspec.structs import astuple, replace
 
 from headrace.model.errors import StoreDamagedError
 from headrace.model.records import (
@@ -19,9 +21,12 @@ from headrace.model.records import (
     Edge,
     Input,
     LogChunk,
+    LogPiece,
+    LogSegment,
     MetricChunk,
     MetricSummary,
     Param,
+    QueueCount,
     RunRecord,
     Signal,
     Tag,
@@ -30,7 +35,7 @@ from headrace.model.records import (
     Wait,
 )
 from headrace.model.states import AttemptState, RunState, TaskState
-from headrace.model.values import Packed, Preview
+from headrace.model.values import Blob, Packed, Preview
 from headrace.stores.metadata._sql import Row
 from headrace.stores.metadata.protocol import CacheEntry
 
@@ -39,9 +44,14 @@ R = TypeVar("R")
 
 encode = msgspec.msgpack.Encoder().encode
 decode_inputs = msgspec.msgpack.Decoder(tuple[Input, ...]).decode
+_decode_shared = msgspec.msgpack.Decoder(tuple[tuple[Input, bytes], ...]).decode
 decode_packed = msgspec.msgpack.Decoder(Packed).decode
 decode_preview = msgspec.msgpack.Decoder(Preview).decode
+decode_segment = msgspec.msgpack.Decoder(tuple[Blob, tuple[LogPiece, ...]]).decode
 decode_tags = msgspec.msgpack.Decoder(tuple[str, ...]).decode
+
+#: Begins the inputs of a row that names shared values (see ``_shared``). MessagePack does not use this byte.
+SHARED = b"\xc1"
 
 # Looking a member up in a dict is several times faster than calling the enum.
 _RUN_STATES = {state.value: state for state in RunState}
@@ -96,11 +106,10 @@ _TASK = (
 )
 _ATTEMPT = (
     *(*_OF_TASK, "attempt", "state", "started", "finished", "host", "pid", "cpu_seconds", "peak_memory", "failure"),
-    *("exit_code", "error", "traceback", "exception"),
+    *("exit_code", "error", "traceback", "exception", "session", "place", "worker", "token"),
 )
 _ARTIFACT = (*_OF_TASK, "name", "kind", "created")
-_LOG = (*_OF_TASK, "attempt", "seq", "stream", "time", "data")
-_METRIC = (*_OF_TASK, "name")
+_log_columns = operator.attrgetter(*_OF_TASK, "attempt", "seq", "stream", "time", "data")
 _WAIT = ("run_id", "key", "kind", "name", "prompt", "created", "until", "done", "value")
 
 
@@ -150,13 +159,31 @@ def task_row(task: TaskRecord) -> Row:
     )
 
 
+def shared_digests(inputs: bytes) -> list[bytes]:
+    """The digests of shared values that the inputs of a row name; they must be at hand to read it."""
+    return [digest for _, digest in _decode_shared(inputs[1:]) if digest] if inputs[:1] == SHARED else []
+
+
+def inputs_of(inputs: bytes, shared: Mapping[bytes, bytes] | None = None) -> tuple[Input, ...]:
+    """Inputs as a row has them, made whole from ``shared`` values by digest.
+
+    With None, bytes that are shared are left out; the blobs of a value are there in any case.
+    """
+    if inputs[:1] != SHARED:
+        return decode_inputs(inputs) if inputs else ()
+    return tuple(
+        replace(one, value=replace(one.value, inline=shared[digest])) if digest and shared is not None else one
+        for one, digest in _decode_shared(inputs[1:])
+    )
+
+
 @_checked
-def task_of(row: Row) -> TaskRecord:
-    """A row of ``task_columns``."""
+def task_of(row: Row, shared: Mapping[bytes, bytes] = MappingProxyType({})) -> TaskRecord:
+    """A row of ``task_columns``, with the ``shared`` values that it names, by digest."""
     values = _named(_TASK, row)
     values["state"] = _TASK_STATES[values["state"]]
     values["tags"] = decode_tags(values["tags"]) if values["tags"] else ()
-    values["inputs"] = decode_inputs(values["inputs"]) if values["inputs"] else ()
+    values["inputs"] = inputs_of(values["inputs"], shared)
     return TaskRecord(**values)
 
 
@@ -180,6 +207,10 @@ def attempt_row(attempt: AttemptRecord) -> Row:
         attempt.error,
         attempt.traceback,
         None if exception is None else encode(exception),
+        attempt.session,
+        attempt.place,
+        attempt.worker,
+        attempt.token,
     )
 
 
@@ -223,17 +254,59 @@ def edge_row(edge: Edge) -> Row:
     return (edge.run_id, edge.child_step, edge.child_number, edge.parent_step, edge.parent_number)
 
 
+#: Values for ``put_queue``.
+queue_row: Callable[[QueueCount], Row] = astuple
+
+
 # --- logs and metrics -------------------------------------------------------------------------------------------
 
 
-#: Values for ``put_log``.
-log_row: Callable[[LogChunk], Row] = operator.attrgetter(*_LOG)
+def log_row(chunk: LogChunk) -> Row:
+    """Values for ``put_log``."""
+    return (*_log_columns(chunk), None)
+
+
+def segment_row(segment: LogSegment) -> Row:
+    """Values for ``put_log``."""
+    first = segment.pieces[0]
+    where = (segment.run_id, segment.step, segment.number, segment.attempt, first.seq)
+    return (*where, segment.stream, first.time, b"", encode((segment.blob, segment.pieces)))
+
+
+def segment_range(segment: LogSegment) -> Row:
+    """Values for ``drop_pieces``."""
+    where = (segment.run_id, segment.step, segment.number, segment.attempt, segment.stream)
+    return (*where, segment.pieces[0].seq, segment.pieces[-1].seq)
 
 
 @_checked
-def log_of(row: Row) -> LogChunk:
-    """A row of ``log_columns``."""
-    return LogChunk(**_named(_LOG, row))
+def log_of(row: Row) -> LogChunk | LogSegment:
+    """A row of ``log_columns``; its id comes last, and is missing in an exported row."""
+    run_id, step, number, attempt, seq, stream, time, data, segment, *rest = row
+    arrived = rest[0] if rest else 0
+    if segment is None:
+        return LogChunk(
+            run_id=run_id,
+            step=step,
+            number=number,
+            attempt=attempt,
+            seq=seq,
+            stream=stream,
+            time=time,
+            data=data,
+            id=arrived,
+        )
+    blob, pieces = decode_segment(segment)
+    return LogSegment(
+        run_id=run_id,
+        step=step,
+        number=number,
+        attempt=attempt,
+        stream=stream,
+        blob=blob,
+        pieces=pieces,
+        id=arrived,
+    )
 
 
 def _packed(column: array[float] | array[int]) -> bytes:
@@ -271,9 +344,18 @@ def metric_row(chunk: MetricChunk) -> Row:
 
 @_checked
 def metric_of(row: Row) -> MetricChunk:
-    """A row of ``metrics``."""
-    *names, values, steps, times = row
-    return MetricChunk(**_named(_METRIC, names), values=_floats(values), steps=_integers(steps), times=_floats(times))
+    """A row of ``metric_columns``; its id comes last, and is missing in an exported row."""
+    run_id, step, number, name, values, steps, times, *rest = row
+    return MetricChunk(
+        run_id=run_id,
+        step=step,
+        number=number,
+        name=name,
+        values=_floats(values),
+        steps=_integers(steps),
+        times=_floats(times),
+        id=rest[0] if rest else 0,
+    )
 
 
 def summary_rows(chunks: Iterable[MetricChunk]) -> list[Row]:

@@ -24,7 +24,7 @@ from headrace.model.errors import (
     StoreFullError,
     StoreReadOnlyError,
 )
-from headrace.stores.metadata._database import LOCK_SECONDS, InOneProcess, UnfitTextError
+from headrace.stores.metadata._database import LOCK_SECONDS, InOneProcess, RefusedStateError, UnfitTextError
 from headrace.stores.metadata._forking import guard
 from headrace.stores.metadata._schema import check
 from headrace.stores.metadata._sql import SQLITE, Params, Row, Statements, schema_text
@@ -46,6 +46,8 @@ def _explained(error: Exception, path: str) -> StoreError:
         return UnfitTextError(f"{path}: {error}")
     extended = getattr(error, "sqlite_errorcode", None)
     code = None if extended is None else extended & 0xFF
+    if extended == sqlite3.SQLITE_CONSTRAINT_NOTNULL and str(error).endswith(".state"):
+        return RefusedStateError(f"{path}: {error}")
     if code in _DAMAGED or "Could not decode" in str(error):
         return StoreDamagedError(
             f"{path} is not readable as a Headrace database ({error}). Restore it from a backup, or move it away: "

@@ -35,10 +35,12 @@ BELONGINGS: dict[str, tuple[tuple[str, ...], str]] = {
         ),
         "step, number",
     ),
+    "shared_values": (("digest", "data"), "digest"),
     "attempts": (
         (
             *("step", "number", "attempt", "state", "started", "finished", "host", "pid", "cpu_seconds"),
             *("peak_memory", "failure", "exit_code", "error", "traceback", "exception"),
+            *("session", "place", "worker", "token"),
         ),
         "step, number, attempt",
     ),
@@ -47,7 +49,7 @@ BELONGINGS: dict[str, tuple[tuple[str, ...], str]] = {
         ("child_step", "child_number", "parent_step", "parent_number"),
         "child_step, child_number, parent_step, parent_number",
     ),
-    "logs": (("step", "number", "attempt", "seq", "stream", "written", "data"), "id"),
+    "logs": (("step", "number", "attempt", "seq", "stream", "written", "data", "segment"), "id"),
     "metrics": (("step", "number", "name", "vals", "steps", "times"), "id"),
     "metric_summaries": (("name", "last_value", "lowest", "highest", "points", "last_step"), "name"),
     "tags": (("name", "value", "number"), "name"),
@@ -55,12 +57,18 @@ BELONGINGS: dict[str, tuple[tuple[str, ...], str]] = {
     "waits": (("wait_key", "kind", "name", "prompt", "created", "ends", "done", "answer"), "wait_key"),
 }
 
+#: Columns that exports of schemas before version 3 lack, with what they hold then.
+_ADDED: dict[str, dict[str, Any]] = {
+    "attempts": {"session": 0, "place": "local", "worker": "", "token": 0},
+    "logs": {"segment": None},
+}
+
 #: All tables whose rows belong to a run.
-OF_RUN = (*BELONGINGS, "cache", "signals")
+OF_RUN = (*BELONGINGS, "cache", "signals", "queue")
 
 #: Reading a row back is how an import knows that it is whole; the row starts with ``run_id``.
 _READABLE: dict[str, Callable[[Row], object]] = {
-    "tasks": _rows.task_of,
+    "runs": _rows.run_of,
     "attempts": _rows.attempt_of,
     "artifacts": _rows.artifact_of,
     "logs": _rows.log_of,
@@ -113,7 +121,11 @@ def read_export(rows: Mapping[str, Iterable[bytes]]) -> dict[str, list[Row]]:
         )
     known = {"runs": RUN_COLUMNS} | {table: columns for table, (columns, _) in BELONGINGS.items()}
     for table, columns in known.items():
-        read[table] = [_checked(table, columns, _decoded(table, row)) for row in rows.get(table, ())]
+        added = _ADDED.get(table, {}) if version[0] < 3 else {}
+        read[table] = [_checked(table, columns, added | _decoded(table, row)) for row in rows.get(table, ())]
+    shared = shared_of(read)
+    for row in read["tasks"]:
+        _check_row("tasks", (0, *row), lambda row: _rows.task_of(row, shared))
     if unknown := set(rows) - set(known) - {"schema"}:
         raise StoreDamagedError(f"the exported run has rows of an unknown table: {', '.join(sorted(unknown))}")
     if len(read["runs"]) != 1:
@@ -134,14 +146,21 @@ def _checked(table: str, columns: tuple[str, ...], row: dict[str, Any]) -> Row:
             f"the exported run has a row of {table} with columns {sorted(row)} instead of {sorted(columns)}"
         )
     values = tuple([row[column] for column in columns])
+    if table in _READABLE:
+        _check_row(table, (0, *values), _READABLE[table])
+    return values
+
+
+def _check_row(table: str, row: Row, read: Callable[[Row], object]) -> None:
     try:
-        if table == "runs":
-            _rows.run_of((0, *values))
-        elif table in _READABLE:
-            _READABLE[table]((0, *values))
+        read(row)
     except (msgspec.DecodeError, ValueError, TypeError, KeyError) as error:
         raise StoreDamagedError(f"the exported run has a row of {table} that makes no sense: {error!r}") from error
-    return values
+
+
+def shared_of(read: Mapping[str, list[Row]]) -> dict[bytes, bytes]:
+    """The shared values of an export by digest; tasks are read with them."""
+    return dict(read["shared_values"])
 
 
 def bring_in(transaction: Transaction, database: Database, read: Mapping[str, list[Row]], project: str) -> int:
@@ -194,6 +213,9 @@ def referenced_blobs(database: Database) -> Iterator[bytes]:
         for (value,) in rows:
             for blob in _rows.decode_packed(value).blobs:
                 yield blob.digest
+    for rows in database.stream("SELECT segment FROM logs WHERE segment IS NOT NULL", (), 1000):
+        for (segment,) in rows:
+            yield _rows.decode_segment(segment)[0].digest
     for rows in database.stream("SELECT inputs FROM tasks", (), 1000):
         for (inputs,) in rows:
             yield from _blobs_of_inputs(inputs)
@@ -209,6 +231,6 @@ def referenced_blobs(database: Database) -> Iterator[bytes]:
 
 def _blobs_of_inputs(inputs: bytes) -> Iterator[bytes]:
     if inputs:
-        for item in _rows.decode_inputs(inputs):
+        for item in _rows.inputs_of(inputs):
             for blob in item.value.blobs:
                 yield blob.digest

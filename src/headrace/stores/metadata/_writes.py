@@ -13,16 +13,20 @@ from headrace.model.records import (
     AttemptRecord,
     Edge,
     LogChunk,
+    LogSegment,
     MetricChunk,
     Param,
+    QueueCount,
     Tag,
     TaskRecord,
     Wait,
 )
-from headrace.stores.metadata import _rows
+from headrace.model.states import RunState
+from headrace.stores.metadata import _rows, _transitions
 from headrace.stores.metadata._database import Transaction
+from headrace.stores.metadata._shared import SharedValues
 from headrace.stores.metadata._sql import Row, Statements
-from headrace.stores.metadata.protocol import CacheEntry, DropLog, DropOutputs, RunChange, Untag, Write
+from headrace.stores.metadata.protocol import CacheEntry, DropLog, DropOutputs, DropQueue, RunChange, Untag, Write
 
 #: kind of write -> (statement, its values)
 _PLAIN: dict[type, tuple[str, Callable[[Any], Row]]] = {
@@ -32,6 +36,7 @@ _PLAIN: dict[type, tuple[str, Callable[[Any], Row]]] = {
     DropOutputs: ("drop_outputs", astuple),
     Edge: ("put_edge", _rows.edge_row),
     LogChunk: ("put_log", _rows.log_row),
+    LogSegment: ("put_log", _rows.segment_row),
     DropLog: ("drop_log", astuple),
     MetricChunk: ("put_metric", _rows.metric_row),
     Tag: ("put_tag", _rows.tag_row),
@@ -39,6 +44,8 @@ _PLAIN: dict[type, tuple[str, Callable[[Any], Row]]] = {
     Param: ("put_param", _rows.param_row),
     Wait: ("put_wait", _rows.wait_row),
     CacheEntry: ("put_cache", _rows.cache_row),
+    QueueCount: ("put_queue", _rows.queue_row),
+    DropQueue: ("drop_queue", astuple),
 }
 
 #: Kinds that touch the rows of others: the order between these must be kept.
@@ -46,11 +53,17 @@ _RIVALS: dict[type, tuple[type, ...]] = {
     ArtifactRecord: (DropOutputs,),
     CacheEntry: (DropOutputs,),
     DropOutputs: (ArtifactRecord, CacheEntry),
-    LogChunk: (DropLog,),
-    DropLog: (LogChunk,),
+    LogChunk: (DropLog, LogSegment),
+    LogSegment: (DropLog, LogChunk),
+    DropLog: (LogChunk, LogSegment),
     Tag: (Untag,),
     Untag: (Tag,),
+    QueueCount: (DropQueue,),
+    DropQueue: (QueueCount,),
 }
+
+#: Kinds whose rows are followed by id.
+_IN_ORDER = (LogChunk, LogSegment, MetricChunk)
 
 #: Fields of ``RunChange`` whose column has another name.
 _RENAMED = {"user": "user_name"}
@@ -88,7 +101,9 @@ def _fit(row: Row) -> Row:
     )
 
 
-def apply(writes: Sequence[Write], transaction: Transaction, statements: Statements, *, fit: bool) -> None:
+def apply(
+    writes: Sequence[Write], transaction: Transaction, statements: Statements, shared: SharedValues, *, fit: bool
+) -> None:
     """Run all of ``writes`` in ``transaction``. ``fit``: mend texts the database cannot keep; it costs some time."""
     for kind, members in grouped(writes):
         if kind is RunChange:
@@ -96,12 +111,19 @@ def apply(writes: Sequence[Write], transaction: Transaction, statements: Stateme
                 _change_run(change, transaction, statements, fit)
             continue
         name, row = _PLAIN[kind]
-        if kind is LogChunk or kind is MetricChunk:
+        if kind in _IN_ORDER:
             for run_id in sorted({member.run_id for member in members}):
                 transaction.in_order(run_id)
-        rows = [row(member) for member in members]
+        if kind is TaskRecord:
+            rows, values = shared.task_rows(members)
+            if values:
+                transaction.many(statements("put_shared_value").text, values)
+        else:
+            rows = [row(member) for member in members]
         if fit:
             rows = [_fit(values) for values in rows]
+        if kind is LogSegment:
+            transaction.many(statements("drop_pieces").text, [_rows.segment_range(member) for member in members])
         transaction.many(statements(name).text, rows)
         if kind is DropOutputs:
             transaction.many(statements("drop_cached").text, rows)
@@ -109,6 +131,13 @@ def apply(writes: Sequence[Write], transaction: Transaction, statements: Stateme
             summaries = _rows.summary_rows(members)
             if summaries:
                 transaction.many(statements("put_summary").text, [_fit(row) for row in summaries] if fit else summaries)
+
+
+def _set_state(change: RunChange) -> str:
+    """The new state of a run, or NULL, which is refused, where it must not follow."""
+    assert isinstance(change.state, RunState)
+    before = ", ".join([f"'{state}'" for state in _transitions.runs_before(change.state)])
+    return f"state = CASE WHEN state IN ({before}) THEN :state END"
 
 
 def _change_run(change: RunChange, transaction: Transaction, statements: Statements, fit: bool) -> None:
@@ -128,7 +157,7 @@ def _change_run(change: RunChange, transaction: Transaction, statements: Stateme
             columns[_RENAMED.get(name, name)] = int(value) if name == "git_dirty" else value
     for table, key, values in (("runs", "id", columns), ("run_details", "run_id", details)):
         if values:
-            sets = ", ".join([f"{name} = :{name}" for name in values])
+            sets = ", ".join([_set_state(change) if name == "state" else f"{name} = :{name}" for name in values])
             statement = statements.compile(f"UPDATE {table} SET {sets} WHERE {key} = :run_id")
             params = statement.bind({**values, "run_id": change.run_id})
             transaction.change(statement.text, _fit(params) if fit else params)

@@ -17,9 +17,11 @@ from headrace.model.records import (
     Edge,
     Lease,
     LogChunk,
+    LogSegment,
     MetricChunk,
     MetricSummary,
     Param,
+    QueueCount,
     RunRecord,
     Signal,
     Tag,
@@ -28,6 +30,8 @@ from headrace.model.records import (
     Wait,
 )
 from headrace.stores.metadata.protocol import (
+    ArtifactKey,
+    AttemptKey,
     CacheEntry,
     MetadataStore,
     NewRun,
@@ -167,13 +171,21 @@ class ProjectStore:
         """See ``MetadataStore``."""
         return self._whole.step_counts(run_id) if self._has(run_id) else []
 
-    def attempts(self, run_id: int, task: TaskId | None = None) -> list[AttemptRecord]:
+    def queue(self, run_ids: Sequence[int]) -> list[QueueCount]:
         """See ``MetadataStore``."""
-        return self._whole.attempts(run_id, task) if self._has(run_id) else []
+        return self._whole.queue(self._mine(run_ids))
 
-    def artifacts(self, run_id: int, task: TaskId | None = None) -> list[ArtifactRecord]:
+    def attempts(
+        self, run_id: int, task: TaskId | None = None, *, after: AttemptKey | None = None, limit: int = 0
+    ) -> list[AttemptRecord]:
         """See ``MetadataStore``."""
-        return self._whole.artifacts(run_id, task) if self._has(run_id) else []
+        return self._whole.attempts(run_id, task, after=after, limit=limit) if self._has(run_id) else []
+
+    def artifacts(
+        self, run_id: int, task: TaskId | None = None, *, after: ArtifactKey | None = None, limit: int = 0
+    ) -> list[ArtifactRecord]:
+        """See ``MetadataStore``."""
+        return self._whole.artifacts(run_id, task, after=after, limit=limit) if self._has(run_id) else []
 
     def outputs(self, run_id: int, tasks: Sequence[TaskId]) -> dict[TaskId, dict[str, ArtifactRecord]]:
         """See ``MetadataStore``."""
@@ -187,33 +199,37 @@ class ProjectStore:
         """See ``MetadataStore``."""
         return self._whole.children(run_id, task) if self._has(run_id) else []
 
-    def edges(self, run_id: int) -> list[Edge]:
+    def edges(self, run_id: int, *, after: Edge | None = None, limit: int = 0) -> list[Edge]:
         """See ``MetadataStore``."""
-        return self._whole.edges(run_id) if self._has(run_id) else []
+        return self._whole.edges(run_id, after=after, limit=limit) if self._has(run_id) else []
 
-    def logs(self, run_id: int, task: TaskId | None, attempt: int | None = None, after: int = 0) -> list[LogChunk]:
+    def logs(
+        self, run_id: int, task: TaskId | None, attempt: int | None = None, after: int = 0, limit: int = 0
+    ) -> list[LogChunk | LogSegment]:
         """See ``MetadataStore``."""
-        return self._whole.logs(run_id, task, attempt, after) if self._has(run_id) else []
+        return self._whole.logs(run_id, task, attempt, after, limit) if self._has(run_id) else []
 
     def log_position(self, run_id: int) -> int:
         """See ``MetadataStore``."""
         return self._whole.log_position(run_id) if self._has(run_id) else 0
 
-    def metrics(self, run_id: int, name: str | None = None) -> list[MetricChunk]:
+    def metrics(
+        self, run_id: int, name: str | None = None, *, task: TaskId | None = None, after: int = 0, limit: int = 0
+    ) -> list[MetricChunk]:
         """See ``MetadataStore``."""
-        return self._whole.metrics(run_id, name) if self._has(run_id) else []
+        return self._whole.metrics(run_id, name, task=task, after=after, limit=limit) if self._has(run_id) else []
 
     def metric_summaries(self, run_ids: Sequence[int]) -> list[MetricSummary]:
         """See ``MetadataStore``."""
         return self._whole.metric_summaries(self._mine(run_ids))
 
-    def tags(self, run_ids: Sequence[int]) -> list[Tag]:
+    def tags(self, run_ids: Sequence[int], *, after: tuple[int, str] | None = None, limit: int = 0) -> list[Tag]:
         """See ``MetadataStore``."""
-        return self._whole.tags(self._mine(run_ids))
+        return self._whole.tags(self._mine(run_ids), after=after, limit=limit)
 
-    def params(self, run_ids: Sequence[int]) -> list[Param]:
+    def params(self, run_ids: Sequence[int], *, after: tuple[int, str] | None = None, limit: int = 0) -> list[Param]:
         """See ``MetadataStore``."""
-        return self._whole.params(self._mine(run_ids))
+        return self._whole.params(self._mine(run_ids), after=after, limit=limit)
 
     def waits(self, run_id: int) -> list[Wait]:
         """See ``MetadataStore``."""

@@ -13,9 +13,11 @@ from headrace.model.records import (
     Edge,
     Lease,
     LogChunk,
+    LogSegment,
     MetricChunk,
     MetricSummary,
     Param,
+    QueueCount,
     RunRecord,
     Signal,
     Tag,
@@ -104,9 +106,15 @@ class DropLog(msgspec.Struct, frozen=True, array_like=True):
     stream: str
 
 
+class DropQueue(msgspec.Struct, frozen=True, array_like=True):
+    """Forget all ``QueueCount`` of a run, because no driver is alive that keeps them true."""
+
+    run_id: int
+
+
 #: All that a transaction may hold. Records with the key of an existing row replace it
-#: (tasks, attempts, artifacts, params, tags, waits); chunks, edges and cache entries are only ever added, and adding
-#: the same edge, cache entry or log chunk (by its key) twice is the same as once.
+#: (tasks, attempts, artifacts, params, tags, waits, queue counts); chunks, edges and cache entries are only ever added,
+#: and adding the same edge, cache entry or log chunk (by its key) twice is the same as once.
 Write = (
     RunChange
     | TaskRecord
@@ -114,6 +122,7 @@ Write = (
     | ArtifactRecord
     | Edge
     | LogChunk
+    | LogSegment
     | MetricChunk
     | Tag
     | Untag
@@ -122,6 +131,8 @@ Write = (
     | CacheEntry
     | DropOutputs
     | DropLog
+    | QueueCount
+    | DropQueue
 )
 
 
@@ -156,6 +167,11 @@ class RunFilter(msgspec.Struct, frozen=True, kw_only=True):
     limit: int | None = None
 
 
+#: Step, number and attempt; step, number and name.
+AttemptKey = tuple[str, int, int]
+ArtifactKey = tuple[str, int, str]
+
+
 class StepCount(msgspec.Struct, frozen=True, array_like=True):
     """How many tasks of a step are in a state."""
 
@@ -177,6 +193,9 @@ class MetadataStore(Protocol):
     Threads: every method may be called from any thread; calls are serialised inside. Processes: any number may have
     the same store open. Atomicity: ``commit`` writes all or nothing, and what it has returned from survives the death
     of the process. Records handed out are frozen. A store opened before a ``fork`` must not be used in the child.
+
+    Pages: what a run may have many of comes in the order that its method names. ``after`` is the key of the last record
+    that the caller has (none: from the start), ``limit`` the most that it wants (0: all).
 
     Raises everywhere: ``StoreAwayError`` when the store does not answer now and the same again may work,
     ``StoreReadOnlyError``, ``StoreFullError``, ``StoreDamagedError`` or plain ``StoreError`` with
@@ -215,6 +234,8 @@ class MetadataStore(Protocol):
 
         Raises:
             LeaseLostError: nothing was written.
+            IllegalTransitionError: the state of a run, task or attempt cannot follow the recorded one; nothing was
+                written.
         """
 
     # --- runs ---
@@ -262,10 +283,17 @@ class MetadataStore(Protocol):
     def step_counts(self, run_id: int) -> list[StepCount]:
         """How many tasks of each step are in each state, in order of first creation of the step."""
 
-    def attempts(self, run_id: int, task: TaskId | None = None) -> list[AttemptRecord]:
-        """The attempts of one task, or of the whole run, in order."""
+    def queue(self, run_ids: Sequence[int]) -> list[QueueCount]:
+        """Counts of tasks that wait or run, by run and step; of live runs, and of those whose driver was killed."""
 
-    def artifacts(self, run_id: int, task: TaskId | None = None) -> list[ArtifactRecord]:
+    def attempts(
+        self, run_id: int, task: TaskId | None = None, *, after: AttemptKey | None = None, limit: int = 0
+    ) -> list[AttemptRecord]:
+        """The attempts of one task, or of the whole run, by step, number and attempt; those that run now included."""
+
+    def artifacts(
+        self, run_id: int, task: TaskId | None = None, *, after: ArtifactKey | None = None, limit: int = 0
+    ) -> list[ArtifactRecord]:
         """The artifacts of one task, or of the whole run, by step, number and name."""
 
     def outputs(self, run_id: int, tasks: Sequence[TaskId]) -> dict[TaskId, dict[str, ArtifactRecord]]:
@@ -277,26 +305,33 @@ class MetadataStore(Protocol):
     def children(self, run_id: int, task: TaskId) -> list[TaskId]:
         """Tasks that took an output of this one."""
 
-    def edges(self, run_id: int) -> list[Edge]:
-        """All edges of a run."""
+    def edges(self, run_id: int, *, after: Edge | None = None, limit: int = 0) -> list[Edge]:
+        """The edges of a run, by child and parent."""
 
-    def logs(self, run_id: int, task: TaskId | None, attempt: int | None = None, after: int = 0) -> list[LogChunk]:
-        """Log chunks by time of arrival; ``after``: only rows later than a position from ``log_position``."""
+    def logs(
+        self, run_id: int, task: TaskId | None, attempt: int | None = None, after: int = 0, limit: int = 0
+    ) -> list[LogChunk | LogSegment]:
+        """What was written, by time of arrival (``id``); ``after``: only what is later than an id or ``log_position``.
+
+        A segment comes at the time at which it was made of chunks that were there before it.
+        """
 
     def log_position(self, run_id: int) -> int:
-        """A position that later chunks come after, for following a log."""
+        """A position that later chunks and segments come after, for following a log."""
 
-    def metrics(self, run_id: int, name: str | None = None) -> list[MetricChunk]:
-        """Metric chunks in order of arrival."""
+    def metrics(
+        self, run_id: int, name: str | None = None, *, task: TaskId | None = None, after: int = 0, limit: int = 0
+    ) -> list[MetricChunk]:
+        """Metric chunks by time of arrival (``id``): of one metric or all, one task or all, later than ``after``."""
 
     def metric_summaries(self, run_ids: Sequence[int]) -> list[MetricSummary]:
         """The summaries of many runs at once."""
 
-    def tags(self, run_ids: Sequence[int]) -> list[Tag]:
-        """Tags of many runs at once."""
+    def tags(self, run_ids: Sequence[int], *, after: tuple[int, str] | None = None, limit: int = 0) -> list[Tag]:
+        """Tags of many runs at once, by run and name."""
 
-    def params(self, run_ids: Sequence[int]) -> list[Param]:
-        """Parameters of many runs at once."""
+    def params(self, run_ids: Sequence[int], *, after: tuple[int, str] | None = None, limit: int = 0) -> list[Param]:
+        """Parameters of many runs at once, by run and name."""
 
     def waits(self, run_id: int) -> list[Wait]:
         """Durable waits of a run, oldest first."""

@@ -1,5 +1,6 @@
 -- Named statements in the portable dialect of _sql.py. A name's comment line starts a statement; ":word" is a value.
--- Values of an INSERT stand in the order of the table's columns as _rows.py lists them.
+-- Values of an INSERT stand in the order of the table's columns as _rows.py lists them. A state that must not follow the
+-- one that is recorded becomes NULL, which its column refuses: see _transitions.py.
 
 -- name: version
 SELECT version_num FROM headrace_schema
@@ -54,21 +55,28 @@ INSERT INTO tasks (run_id, step, number, state, attempts, session, occurrence, c
     task_key, code, environment, cache_key, reused_from, error, tags, inputs)
 VALUES (:run_id, :step, :number, :state, :attempts, :session, :occurrence, :created, :started, :finished,
     :task_key, :code, :environment, :cache_key, :reused_from, :error, :tags, :inputs)
-ON CONFLICT (run_id, step, number) DO UPDATE SET state = excluded.state, attempts = excluded.attempts,
+ON CONFLICT (run_id, step, number) DO UPDATE SET
+    state = CASE WHEN tasks.session <= excluded.session THEN excluded.state END, attempts = excluded.attempts,
     session = excluded.session, occurrence = excluded.occurrence, created = excluded.created,
     started = excluded.started, finished = excluded.finished, task_key = excluded.task_key, code = excluded.code,
     environment = excluded.environment, cache_key = excluded.cache_key, reused_from = excluded.reused_from,
     error = excluded.error, tags = excluded.tags, inputs = excluded.inputs
 
+-- name: put_shared_value
+INSERT INTO shared_values (run_id, digest, data) VALUES (:run_id, :digest, :data)
+ON CONFLICT (run_id, digest) DO NOTHING
+
 -- name: put_attempt
 INSERT INTO attempts (run_id, step, number, attempt, state, started, finished, host, pid, cpu_seconds,
-    peak_memory, failure, exit_code, error, traceback, exception)
+    peak_memory, failure, exit_code, error, traceback, exception, session, place, worker, token)
 VALUES (:run_id, :step, :number, :attempt, :state, :started, :finished, :host, :pid, :cpu_seconds,
-    :peak_memory, :failure, :exit_code, :error, :traceback, :exception)
-ON CONFLICT (run_id, step, number, attempt) DO UPDATE SET state = excluded.state, started = excluded.started,
+    :peak_memory, :failure, :exit_code, :error, :traceback, :exception, :session, :place, :worker, :token)
+ON CONFLICT (run_id, step, number, attempt) DO UPDATE SET
+    state = CASE WHEN attempts.state = 'running' THEN excluded.state END, started = excluded.started,
     finished = excluded.finished, host = excluded.host, pid = excluded.pid, cpu_seconds = excluded.cpu_seconds,
     peak_memory = excluded.peak_memory, failure = excluded.failure, exit_code = excluded.exit_code,
-    error = excluded.error, traceback = excluded.traceback, exception = excluded.exception
+    error = excluded.error, traceback = excluded.traceback, exception = excluded.exception,
+    session = excluded.session, place = excluded.place, worker = excluded.worker, token = excluded.token
 
 -- name: put_artifact
 INSERT INTO artifacts (run_id, step, number, name, kind, created, preview, value)
@@ -90,10 +98,23 @@ ON CONFLICT (run_id, child_step, child_number, parent_step, parent_number) DO NO
 -- name: drop_log
 DELETE FROM logs WHERE run_id = :run_id AND step = :step AND number = :number AND attempt = :attempt AND stream = :stream
 
+-- name: drop_pieces
+DELETE FROM logs WHERE run_id = :run_id AND step = :step AND number = :number AND attempt = :attempt
+    AND stream = :stream AND seq >= :first AND seq <= :last
+
 -- name: put_log
-INSERT INTO logs (run_id, step, number, attempt, seq, stream, written, data)
-VALUES (:run_id, :step, :number, :attempt, :seq, :stream, :written, :data)
+INSERT INTO logs (run_id, step, number, attempt, seq, stream, written, data, segment)
+VALUES (:run_id, :step, :number, :attempt, :seq, :stream, :written, :data, :segment)
 ON CONFLICT (run_id, step, number, attempt, seq) DO NOTHING
+
+-- name: put_queue
+INSERT INTO queue (run_id, step, waiting, ready, delayed, running, total, changed)
+VALUES (:run_id, :step, :waiting, :ready, :delayed, :running, :total, :changed)
+ON CONFLICT (run_id, step) DO UPDATE SET waiting = excluded.waiting, ready = excluded.ready,
+    delayed = excluded.delayed, running = excluded.running, total = excluded.total, changed = excluded.changed
+
+-- name: drop_queue
+DELETE FROM queue WHERE run_id = :run_id
 
 -- name: put_metric
 INSERT INTO metrics (run_id, step, number, name, vals, steps, times)
@@ -169,6 +190,9 @@ SELECT id FROM runs WHERE id > :after ORDER BY id
 SELECT run_id, step, number, state, attempts, session, occurrence, created, started, finished, task_key, code,
     environment, cache_key, reused_from, error, tags, inputs FROM tasks
 
+-- name: shared_columns
+SELECT digest, data FROM shared_values
+
 -- name: task
 WHERE run_id = :run_id AND step = :step AND number = :number
 
@@ -180,7 +204,7 @@ JOIN tasks t ON t.run_id = :run_id AND t.step = c.step AND t.number = c.first
 
 -- name: attempt_columns
 SELECT run_id, step, number, attempt, state, started, finished, host, pid, cpu_seconds, peak_memory, failure,
-    exit_code, error, traceback, exception FROM attempts
+    exit_code, error, traceback, exception, session, place, worker, token FROM attempts
 
 -- name: artifact_columns
 SELECT run_id, step, number, name, kind, created, preview, value FROM artifacts
@@ -191,12 +215,6 @@ WHERE run_id = :run_id
 -- name: of_task
 WHERE run_id = :run_id AND step = :step AND number = :number
 
--- name: order_attempts
-ORDER BY step, number, attempt
-
--- name: order_artifacts
-ORDER BY step, number, name
-
 -- name: parents
 SELECT parent_step, parent_number FROM edges
 WHERE run_id = :run_id AND child_step = :step AND child_number = :number ORDER BY parent_step, parent_number
@@ -205,22 +223,20 @@ WHERE run_id = :run_id AND child_step = :step AND child_number = :number ORDER B
 SELECT child_step, child_number FROM edges
 WHERE run_id = :run_id AND parent_step = :step AND parent_number = :number ORDER BY child_step, child_number
 
--- name: edges
-SELECT run_id, parent_step, parent_number, child_step, child_number FROM edges WHERE run_id = :run_id
-ORDER BY child_step, child_number, parent_step, parent_number
+-- name: edge_columns
+SELECT run_id, parent_step, parent_number, child_step, child_number FROM edges
 
 -- name: log_columns
-SELECT run_id, step, number, attempt, seq, stream, written, data FROM logs
+SELECT run_id, step, number, attempt, seq, stream, written, data, segment, id FROM logs
 
 -- name: log_position
 SELECT MAX(id) FROM logs WHERE run_id = :run_id
 
--- name: metrics
-SELECT run_id, step, number, name, vals, steps, times FROM metrics WHERE run_id = :run_id ORDER BY id
+-- name: queue_columns
+SELECT run_id, step, waiting, ready, delayed, running, total, changed FROM queue
 
--- name: metrics_by_name
-SELECT run_id, step, number, name, vals, steps, times FROM metrics WHERE run_id = :run_id AND name = :name
-ORDER BY id
+-- name: metric_columns
+SELECT run_id, step, number, name, vals, steps, times, id FROM metrics
 
 -- name: summary_columns
 SELECT run_id, name, last_value, lowest, highest, points, last_step FROM metric_summaries

@@ -1,5 +1,5 @@
--- The metadata schema, version 2, in the portable dialect of _sql.py (SQLite's words; PostgreSQL's are put in there).
--- A change here needs a migration in migrations/versions that leads to the same schema; a test compares the two.
+-- The metadata schema, version 3, in the portable dialect of _sql.py (SQLite's words; PostgreSQL's are put in there).
+-- A change here needs a migration in migrations that leads to the same schema; a test compares the two.
 -- Times are seconds since the epoch, truth values 0 or 1. The large columns of a table come last, so that reading
 -- the others does not touch them. There are no foreign keys: they would cost a lookup per inserted row.
 
@@ -83,6 +83,8 @@ CREATE TABLE tasks (
 ) WITHOUT ROWID;
 CREATE INDEX tasks_by_state ON tasks (run_id, step, state);
 
+-- An attempt has its row from its start. Defaults are for processes of an older version that had the store open when it
+-- was migrated.
 CREATE TABLE attempts (
     run_id INTEGER NOT NULL,
     step TEXT NOT NULL,
@@ -100,6 +102,10 @@ CREATE TABLE attempts (
     error TEXT NOT NULL,
     traceback TEXT NOT NULL,
     exception BLOB,
+    session INTEGER NOT NULL DEFAULT 0,
+    place TEXT NOT NULL DEFAULT 'local',
+    worker TEXT NOT NULL DEFAULT '',
+    token INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (run_id, step, number, attempt)
 ) WITHOUT ROWID;
 
@@ -125,6 +131,8 @@ CREATE TABLE edges (
 ) WITHOUT ROWID;
 CREATE INDEX edges_by_parent ON edges (run_id, parent_step, parent_number);
 
+-- Output of attempts: pieces as they came, and segments, whose bytes lie in the artifact store (segment is not NULL then,
+-- and seq that of the first piece).
 CREATE TABLE logs (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     run_id INTEGER NOT NULL,
@@ -134,10 +142,33 @@ CREATE TABLE logs (
     seq INTEGER NOT NULL,
     stream TEXT NOT NULL,
     written REAL NOT NULL,
-    data BLOB NOT NULL
+    data BLOB NOT NULL,
+    segment BLOB
 );
 CREATE UNIQUE INDEX logs_by_attempt ON logs (run_id, step, number, attempt, seq);
 CREATE INDEX logs_by_run ON logs (run_id, id);
+
+-- How many tasks of a step of a live run were in each state that is not final, and how many the run knew of in all, at
+-- time changed. There are rows only while a driver is alive; what a killed one left is deleted by the next session.
+CREATE TABLE queue (
+    run_id INTEGER NOT NULL,
+    step TEXT NOT NULL,
+    waiting INTEGER NOT NULL,
+    ready INTEGER NOT NULL,
+    delayed INTEGER NOT NULL,
+    running INTEGER NOT NULL,
+    total INTEGER NOT NULL,
+    changed REAL NOT NULL,
+    PRIMARY KEY (run_id, step)
+) WITHOUT ROWID;
+
+-- Bytes of arguments that tasks of a run share; rows of tasks name them by digest.
+CREATE TABLE shared_values (
+    run_id INTEGER NOT NULL,
+    digest BLOB NOT NULL,
+    data BLOB NOT NULL,
+    PRIMARY KEY (run_id, digest)
+) WITHOUT ROWID;
 
 -- Columns of numbers as packed little-endian doubles (vals, times) and 64-bit integers (steps).
 CREATE TABLE metrics (
@@ -224,4 +255,4 @@ CREATE TABLE signals (
 CREATE INDEX signals_by_run ON signals (run_id, id);
 
 INSERT INTO counters (name, value) VALUES ('lease', 0);
-INSERT INTO headrace_schema (version_num) VALUES ('0002');
+INSERT INTO headrace_schema (version_num) VALUES ('0003');

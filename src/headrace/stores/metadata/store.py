@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from msgspec.structs import asdict, astuple, replace
 
@@ -17,9 +17,11 @@ from headrace.model.records import (
     Edge,
     Lease,
     LogChunk,
+    LogSegment,
     MetricChunk,
     MetricSummary,
     Param,
+    QueueCount,
     RunRecord,
     Signal,
     Tag,
@@ -27,22 +29,27 @@ from headrace.model.records import (
     TaskRecord,
     Wait,
 )
-from headrace.stores.metadata import _filters, _rows, _transfer, _writes
+from headrace.model.states import AttemptState, IllegalTransitionError, RunState
+from headrace.stores.metadata import _filters, _rows, _transfer, _transitions, _writes
 from headrace.stores.metadata._database import (
     ANSWER_SECONDS,
     DRIVER_SECONDS,
     ConflictError,
     Database,
     PatientWrite,
+    RefusedStateError,
     Transaction,
     UnfitTextError,
     Write,
     patiently,
 )
+from headrace.stores.metadata._shared import SharedValues
 from headrace.stores.metadata._signals import SignalPoller, Subscription
 from headrace.stores.metadata._sql import Row, Statements
-from headrace.stores.metadata.protocol import CacheEntry, NewRun, RunFilter, StepCount
+from headrace.stores.metadata.protocol import ArtifactKey, AttemptKey, CacheEntry, NewRun, RunFilter, StepCount
 from headrace.stores.metadata.protocol import Write as Written
+
+_K = TypeVar("_K", int, bytes)
 
 #: How many keys one statement asks for; longer lists are asked in parts.
 _PART = 500
@@ -70,6 +77,7 @@ class SqlMetadata:
         self._expiries: dict[int, float] = {}
         self._in_doubt: _Doubt | None = None
         self._signals = SignalPoller(database)
+        self._shared = SharedValues()
 
     def hasty(self) -> SqlMetadata:
         """See ``MetadataStore``."""
@@ -140,6 +148,13 @@ class SqlMetadata:
 
     def commit(self, writes: Sequence[Written], lease: Lease | None = None) -> None:
         """See ``MetadataStore``."""
+        try:
+            self._commit_with_chances(writes, lease)
+        except BaseException:
+            self._shared.forget()
+            raise
+
+    def _commit_with_chances(self, writes: Sequence[Written], lease: Lease | None) -> None:
         if lease is not None and not self._database.one_writer:
             lease = self._marked(lease)
         for chance in range(_CHANCES):
@@ -147,17 +162,37 @@ class SqlMetadata:
                 self._commit(writes, lease, fit=False)
                 break
             except UnfitTextError:
+                self._shared.forget()
                 self._commit(writes, lease, fit=True)
                 break
+            except RefusedStateError as error:
+                _transitions.check(writes, self._recorded())
+                raise IllegalTransitionError(str(error)) from error
             except ConflictError:
                 if chance == _CHANCES - 1:
                     raise
+                self._shared.forget()
                 time.sleep(0.01 * (chance + 1))
             except StoreAwayError:
                 if lease is not None and not self._database.one_writer and not self._is_doubted(writes):
                     self._in_doubt = _Doubt(writes, lease)
                 raise
         self._in_doubt = None
+
+    def _recorded(self) -> _transitions.Recorded:
+        def run_state(run_id: int) -> RunState | None:
+            run = self.run_by_id(run_id)
+            return None if run is None else run.state
+
+        def attempt_state(key: _transitions.AttemptKey) -> AttemptState | None:
+            found = self.attempts(key[0], TaskId(key[1], key[2]))
+            return next((one.state for one in found if one.attempt == key[3]), None)
+
+        def task_session(key: _transitions.TaskKey) -> int | None:
+            task = self.task(key[0], TaskId(key[1], key[2]))
+            return None if task is None else task.session
+
+        return _transitions.Recorded(run_state, attempt_state, task_session)
 
     def _marked(self, lease: Lease) -> Lease:
         """``lease`` with an expiry that no commit before had, so that a server's row tells whether this one was made.
@@ -177,7 +212,7 @@ class SqlMetadata:
                 return
             if lease is not None:
                 self._hold(transaction, lease)
-            _writes.apply(writes, transaction, self._statements, fit=fit)
+            _writes.apply(writes, transaction, self._statements, self._shared, fit=fit)
 
     def _was_made(self, transaction: Transaction, doubt: _Doubt) -> bool:
         """Whether the server made a commit that it did not confirm; waits for it where it is still at work."""
@@ -275,12 +310,22 @@ class SqlMetadata:
         if limit:
             text += " LIMIT :limit"
             values["limit"] = limit
-        return [_rows.task_of(row) for row in self._ask(text, **values)]
+        return self._tasks_of(self._ask(text, **values))
+
+    def _tasks_of(self, rows: list[Row]) -> list[TaskRecord]:
+        """Tasks of one run, made whole with the values that they share."""
+        named = {digest for row in rows for digest in _rows.shared_digests(row[-1])}
+        shared: dict[bytes, bytes] = {}
+        if named:
+            text = self._statements.source("shared_columns") + " WHERE run_id = :run_id AND digest IN "
+            for part, marks in _parts(named):
+                shared.update(self._rows(self._statements.compile(text + marks).text, (rows[0][0], *part)))
+        return [_rows.task_of(row, shared) for row in rows]
 
     def task(self, run_id: int, task: TaskId) -> TaskRecord | None:
         """See ``MetadataStore``."""
         rows = self._select("task_columns", "of_task", run_id=run_id, step=task[0], number=task[1])
-        return _rows.task_of(rows[0]) if rows else None
+        return self._tasks_of(rows)[0] if rows else None
 
     def step_counts(self, run_id: int) -> list[StepCount]:
         """See ``MetadataStore``."""
@@ -291,19 +336,38 @@ class SqlMetadata:
         rows.sort(key=lambda row: (first[row[0]], row[0], row[1]))
         return [StepCount(step, state, count) for step, state, count, _ in rows]
 
-    def _of(self, columns: str, order: str, run_id: int, task: TaskId | None) -> list[Row]:
-        if task is None:
-            return self._select(columns, "of_run", order, run_id=run_id)
-        return self._select(columns, "of_task", order, run_id=run_id, step=task[0], number=task[1])
-
-    def attempts(self, run_id: int, task: TaskId | None = None) -> list[AttemptRecord]:
+    def queue(self, run_ids: Sequence[int]) -> list[QueueCount]:
         """See ``MetadataStore``."""
-        rows = self._of("attempt_columns", "order_attempts", run_id, task)
+        return [QueueCount(*row) for row in self._of_runs("queue_columns", run_ids, order="step")]
+
+    def _page(
+        self, columns: str, of: Mapping[str, object], key: Sequence[str], after: Sequence[object] | None, limit: int
+    ) -> list[Row]:
+        """Rows whose columns are as ``of`` says, by ``key``: those beyond ``after``, at most ``limit`` (0: all)."""
+        values = dict(of)
+        conditions = [f"{column} = :{column}" for column in of]
+        if after is not None:
+            marks = [f"after_{column}" for column in key]
+            values |= zip(marks, after, strict=True)
+            conditions.append(f"({', '.join(key)}) > ({', '.join([f':{mark}' for mark in marks])})")
+        text = f"{self._statements.source(columns)} WHERE {' AND '.join(conditions)} ORDER BY {', '.join(key)}"
+        if limit:
+            text += " LIMIT :limit"
+            values["limit"] = limit
+        return self._ask(text, **values)
+
+    def attempts(
+        self, run_id: int, task: TaskId | None = None, *, after: AttemptKey | None = None, limit: int = 0
+    ) -> list[AttemptRecord]:
+        """See ``MetadataStore``."""
+        rows = self._page("attempt_columns", _of_task(run_id, task), ("step", "number", "attempt"), after, limit)
         return [_rows.attempt_of(row) for row in rows]
 
-    def artifacts(self, run_id: int, task: TaskId | None = None) -> list[ArtifactRecord]:
+    def artifacts(
+        self, run_id: int, task: TaskId | None = None, *, after: ArtifactKey | None = None, limit: int = 0
+    ) -> list[ArtifactRecord]:
         """See ``MetadataStore``."""
-        rows = self._of("artifact_columns", "order_artifacts", run_id, task)
+        rows = self._page("artifact_columns", _of_task(run_id, task), ("step", "number", "name"), after, limit)
         return [_rows.artifact_of(row) for row in rows]
 
     def outputs(self, run_id: int, tasks: Sequence[TaskId]) -> dict[TaskId, dict[str, ArtifactRecord]]:
@@ -333,52 +397,63 @@ class SqlMetadata:
         rows = self._select("children", run_id=run_id, step=task[0], number=task[1])
         return [_rows.task_id_of(row) for row in rows]
 
-    def edges(self, run_id: int) -> list[Edge]:
+    def edges(self, run_id: int, *, after: Edge | None = None, limit: int = 0) -> list[Edge]:
         """See ``MetadataStore``."""
-        return [Edge(*row) for row in self._select("edges", run_id=run_id)]
+        key = ("child_step", "child_number", "parent_step", "parent_number")
+        beyond = None if after is None else [getattr(after, column) for column in key]
+        return [Edge(*row) for row in self._page("edge_columns", {"run_id": run_id}, key, beyond, limit)]
 
-    def logs(self, run_id: int, task: TaskId | None, attempt: int | None = None, after: int = 0) -> list[LogChunk]:
+    def logs(
+        self, run_id: int, task: TaskId | None, attempt: int | None = None, after: int = 0, limit: int = 0
+    ) -> list[LogChunk | LogSegment]:
         """See ``MetadataStore``."""
-        text = self._statements.source("log_columns") + " WHERE run_id = :run_id AND id > :after"
-        values: dict[str, object] = {"run_id": run_id, "after": after}
-        if task is not None:
-            text += " AND step = :step AND number = :number"
-            values |= {"step": task[0], "number": task[1]}
+        of = _of_task(run_id, task)
         if attempt is not None:
-            text += " AND attempt = :attempt"
-            values["attempt"] = attempt
-        return [_rows.log_of(row) for row in self._ask(text + " ORDER BY id", **values)]
+            of["attempt"] = attempt
+        return [_rows.log_of(row) for row in self._page("log_columns", of, ("id",), (after,), limit)]
 
     def log_position(self, run_id: int) -> int:
         """See ``MetadataStore``."""
         return self._select("log_position", run_id=run_id)[0][0] or 0
 
-    def metrics(self, run_id: int, name: str | None = None) -> list[MetricChunk]:
+    def metrics(
+        self, run_id: int, name: str | None = None, *, task: TaskId | None = None, after: int = 0, limit: int = 0
+    ) -> list[MetricChunk]:
         """See ``MetadataStore``."""
-        if name is None:
-            rows = self._select("metrics", run_id=run_id)
-        else:
-            rows = self._select("metrics_by_name", run_id=run_id, name=name)
-        return [_rows.metric_of(row) for row in rows]
+        of = _of_task(run_id, task)
+        if name is not None:
+            of["name"] = name
+        return [_rows.metric_of(row) for row in self._page("metric_columns", of, ("id",), (after,), limit)]
 
-    def _of_runs(self, columns: str, run_ids: Sequence[int]) -> list[Row]:
+    def _of_runs(
+        self,
+        columns: str,
+        run_ids: Sequence[int],
+        order: str = "name",
+        after: tuple[int, str] | None = None,
+        limit: int = 0,
+    ) -> list[Row]:
         rows: list[Row] = []
-        for part, marks in _parts(run_ids):
-            text = self._statements.source(columns) + f" WHERE run_id IN {marks} ORDER BY run_id, name"
-            rows += self._rows(self._statements.compile(text).text, tuple(part))
-        return rows
+        beyond = "" if after is None else f" AND (run_id, {order}) > (:value, :value)"
+        most = f" LIMIT {limit:d}" if limit else ""
+        for part, marks in _parts(run_ids if after is None else [one for one in run_ids if one >= after[0]]):
+            text = f"{self._statements.source(columns)} WHERE run_id IN {marks}{beyond} ORDER BY run_id, {order}{most}"
+            rows += self._rows(self._statements.compile(text).text, (*part, *(after or ())))
+            if limit and len(rows) >= limit:
+                break
+        return rows[:limit] if limit else rows
 
     def metric_summaries(self, run_ids: Sequence[int]) -> list[MetricSummary]:
         """See ``MetadataStore``."""
         return [_rows.summary_of(row) for row in self._of_runs("summary_columns", run_ids)]
 
-    def tags(self, run_ids: Sequence[int]) -> list[Tag]:
+    def tags(self, run_ids: Sequence[int], *, after: tuple[int, str] | None = None, limit: int = 0) -> list[Tag]:
         """See ``MetadataStore``."""
-        return [Tag(*row) for row in self._of_runs("tag_columns", run_ids)]
+        return [Tag(*row) for row in self._of_runs("tag_columns", run_ids, "name", after, limit)]
 
-    def params(self, run_ids: Sequence[int]) -> list[Param]:
+    def params(self, run_ids: Sequence[int], *, after: tuple[int, str] | None = None, limit: int = 0) -> list[Param]:
         """See ``MetadataStore``."""
-        return [_rows.param_of(row) for row in self._of_runs("param_columns", run_ids)]
+        return [_rows.param_of(row) for row in self._of_runs("param_columns", run_ids, "name", after, limit)]
 
     def waits(self, run_id: int) -> list[Wait]:
         """See ``MetadataStore``."""
@@ -468,7 +543,12 @@ class SqlMetadata:
         self._database.close()
 
 
-def _parts(values: Iterable[int]) -> Iterator[tuple[list[int], str]]:
+def _of_task(run_id: int, task: TaskId | None) -> dict[str, object]:
+    """Columns that rows of one task have in common, or those of a whole run."""
+    return {"run_id": run_id} if task is None else {"run_id": run_id, "step": task[0], "number": task[1]}
+
+
+def _parts(values: Iterable[_K]) -> Iterator[tuple[list[_K], str]]:
     """``values``, sorted and each once, in lists that one statement takes, with the marks that stand for them.
 
     Lists are filled up with their last value to a power of two: a database keeps few statements prepared then.

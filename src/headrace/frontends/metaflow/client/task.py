@@ -22,6 +22,7 @@ from headrace.frontends.metaflow.taskids import shown, task_number
 from headrace.model.records import ArtifactRecord, AttemptRecord, TaskId, TaskRecord
 from headrace.model.states import FINAL_TASK_STATES, Failure, TaskState
 from headrace.model.values import Packed
+from headrace.services.logs import LogFilter, read_logs
 
 #: What a task took is on record with its result; those without one are asked for what they were given.
 _WITHOUT_EDGES = (TaskState.RUNNING, TaskState.FAILED, TaskState.CANCELLED)
@@ -275,12 +276,14 @@ class Task(InRun):
     ) -> Iterator[tuple[datetime, Any]]:
         """``(time, line)`` of ``stdout`` or ``stderr``, times in UTC."""
         rest, moment = b"", 0.0
-        for chunk in self._run.metadata.logs(self._run.id, self._id, self.current_attempt + 1):
-            if chunk.stream == _STREAMS.get(stream):
-                moment = chunk.time
-                *lines, rest = (rest + chunk.data).split(b"\n")
-                for line in lines:
-                    yield _utc(moment), line.decode(errors="replace") if as_unicode else line
+        if stream not in _STREAMS:
+            return
+        want = LogFilter(task=self._id, attempt=self.current_attempt + 1, stream=_STREAMS[stream])
+        for chunk in read_logs(self._run.metadata, self._run.artifacts, self._run.id, want):
+            moment = chunk.time
+            *lines, rest = (rest + chunk.data).split(b"\n")
+            for line in lines:
+                yield _utc(moment), line.decode(errors="replace") if as_unicode else line
         if rest:
             yield _utc(moment), rest.decode(errors="replace") if as_unicode else rest
 

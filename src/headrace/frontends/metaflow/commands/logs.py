@@ -128,7 +128,7 @@ def _is_done(attempt: AttemptRecord) -> bool:
 def _scrub(task: Task, attempt: int, streams: list[str]) -> None:
     run, (step, number) = task._run, task._id
     chunks = run.metadata.logs(run.id, task._id, attempt)
-    free = max((one.seq for one in chunks), default=-1) + 1
+    free = max((one.last_seq for one in chunks), default=-1) + 1
     writes: list[Write] = []
     for at, stream in enumerate(streams):
         writes.append(DropLog(run.id, step, number, attempt, _SHORT[stream]))

@@ -1,0 +1,82 @@
+"""What the metadata store in memory does with its records: pages, exports, conditions."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, TypeVar
+
+from headrace.model.errors import UsageError
+from headrace.model.records import ArtifactRecord, AttemptRecord, Edge, LogChunk, LogSegment, Param, Tag, TaskId
+from headrace.stores.metadata import _rows
+from headrace.stores.metadata._sql import Row
+from headrace.stores.metadata.protocol import AnyOf, Where, Write
+
+_R = TypeVar("_R", AttemptRecord, ArtifactRecord)
+
+OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
+    "=": operator.eq,
+    "!=": operator.ne,
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+}
+
+
+#: From a row of an export, after the new run's id, to what ``_put`` takes; summaries come from the chunks.
+MAKERS: dict[str, Callable[[Row], Write]] = {
+    "attempts": _rows.attempt_of,
+    "artifacts": _rows.artifact_of,
+    "edges": lambda row: Edge(row[0], row[3], row[4], row[1], row[2]),
+    "logs": _rows.log_of,
+    "metrics": _rows.metric_of,
+    "tags": lambda row: Tag(row[0], row[1], row[2]),
+    "params": lambda row: Param(row[0], row[1], row[5], bool(row[2])),
+    "waits": _rows.wait_of,
+}
+
+
+_T = TypeVar("_T")
+
+
+def page(found: list[_T], key: Callable[[_T], Any], after: Any, limit: int) -> list[_T]:
+    """A page of ``found``, which is in the order of ``key``."""
+    beyond = found if after is None else [one for one in found if key(one) > after]
+    return beyond[:limit] if limit else beyond
+
+
+def edge_key(edge: Edge) -> tuple[str, int, str, int]:
+    """What edges are ordered by."""
+    return (edge.child_step, edge.child_number, edge.parent_step, edge.parent_number)
+
+
+def log_row(one: LogChunk | LogSegment) -> Row:
+    """A row of an export."""
+    return _rows.segment_row(one) if isinstance(one, LogSegment) else _rows.log_row(one)
+
+
+def of_task(items: Iterable[tuple[tuple[Any, ...], _R]], run_id: int, task: TaskId | None) -> list[_R]:
+    """Records of one task, or of a whole run, by key."""
+    chosen: tuple[Any, ...] = (run_id,) if task is None else (run_id, task.step, task.number)
+    return [record for key, record in sorted(items, key=lambda item: item[0]) if key[: len(chosen)] == chosen]
+
+
+def check_where(where: Sequence[Where]) -> None:
+    """Refuse conditions that cannot be asked for."""
+    for one in where:
+        if isinstance(one, AnyOf):
+            for alternative in one.alternatives:
+                check_where(alternative)
+        else:
+            _check_one(*one)
+
+
+def _check_one(subject: str, sign: str, operand: float | str) -> None:
+    group, _, name = subject.partition(".")
+    plain = subject in ("state", "flow", "id", "number", "created", "duration")
+    if sign not in OPERATORS or not (plain or (group in ("metrics", "params", "tags") and name)):
+        raise UsageError(f"{subject!r} {sign!r} is nothing a filter can ask for")
+    numeric = group == "metrics" or subject in ("id", "number", "created", "duration")
+    if numeric and isinstance(operand, str) and _rows.number_of(operand) is None:
+        raise UsageError(f"{subject} is a number, so it cannot be compared with {operand!r}")
