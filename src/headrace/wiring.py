@@ -85,8 +85,9 @@ class Workspace:
         if self._metadata is None:
             from headrace.stores.metadata.open import open_metadata
 
-            _make_home(self.settings)
             file = database_file(self.settings)
+            if file is not None and file.is_relative_to(self.settings.home):
+                _make_home(self.settings)
             url = self.settings.database if file is None else str(file)
             self._metadata = open_metadata(url, durability=self.settings.durability)
         return self._metadata
@@ -102,7 +103,8 @@ class Workspace:
         """The bytes of objects."""
         self._leave_to_parent()
         if self._artifacts is None:
-            _make_home(self.settings)
+            if "://" in self.settings.artifacts or _artifacts_folder(self.settings).is_relative_to(self.settings.home):
+                _make_home(self.settings)  # a store elsewhere has its cache there
             self._artifacts = open_artifacts(self.settings)
         return self._artifacts
 
@@ -201,9 +203,13 @@ def _make_home(settings: Settings) -> None:
         pass  # the stores will say why it cannot be
 
 
+def _artifacts_folder(settings: Settings) -> Path:
+    return Path(settings.artifacts or Path(settings.home, "artifacts"))
+
+
 def open_artifacts(settings: Settings) -> ArtifactStore:
     """The artifact store that ``settings`` name."""
-    place = settings.artifacts or str(Path(settings.home) / "artifacts")
+    place = settings.artifacts or str(_artifacts_folder(settings))
     from headrace.stores.artifacts.local import LocalStore
 
     if "://" not in place:

@@ -41,6 +41,11 @@ def whole(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[MetadataSt
     workspace.close()
 
 
+def heard(store: MetadataStore, run: int) -> None:
+    """Subscribe to the messages of a run, and end that at once."""
+    store.subscribe(run, 0, lambda _: None).close()
+
+
 def run_of_ours(whole: MetadataStore) -> RunRecord:
     found = whole.run("train", 1, "ours")
     assert found is not None
@@ -73,10 +78,11 @@ BY_RUN: dict[str, Callable[[MetadataStore, int], Any]] = {
     "cached_of_run": lambda store, run: store.cached_of_run(run),
     "send": lambda store, run: store.send(run, "cancel", "", b"", "me", NOW),
     "signals": lambda store, run: store.signals(run),
+    "subscribe": lambda store, run: (heard(store, run), "heard"),
     "export": lambda store, run: dict(store.export(run)),
 }
 #: Those that name a project or nothing; each has a test below.
-BY_PROJECT = {"create_run", "run", "latest_run", "runs", "flows", "cached", "forget_cached", "import_rows"}
+BY_PROJECT = {"create_run", "run", "latest_run", "runs", "flows", "projects", "cached", "forget_cached", "import_rows"}
 #: Those that concern the database as a whole, or only what a caller was handed before.
 OF_ALL = {"hasty", "release", "referenced_blobs", "compact", "close"}
 
@@ -121,6 +127,8 @@ def test_names_and_listings_are_of_one_project(whole: MetadataStore) -> None:
     assert theirs.runs(RunFilter(project="ours")) == []
     assert [(name, count) for name, count, _ in theirs.flows()] == [("train", 1)]
     assert theirs.flows("ours") == []
+    assert (theirs.projects(), ProjectStore(whole, "empty").projects()) == (["theirs"], [])
+    assert whole.projects() == ["ours", "theirs"]
 
 
 def test_runs_and_imports_go_to_no_other_project(whole: MetadataStore) -> None:

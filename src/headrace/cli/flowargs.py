@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from headrace.cli.places import PLACES, use
 from headrace.model.errors import UsageError
 
 if TYPE_CHECKING:
     from headrace.wiring import Scope
 
 #: Our options that take a value, and our flags.
-_VALUED = frozenset({"max-parallel", "tag", "from", "seed"})
+_VALUED = frozenset({"max-parallel", "tag", "from", "seed", *PLACES})
 _FLAGS = frozenset({"no-cache", "keep-going", "json", "quiet", "reuse-changed", "debug", "warm", "help"})
 
 
@@ -29,6 +30,7 @@ class Options:
         self.tags: list[tuple[str, str]] = []
         self.again: list[str] = []
         self.seed: int | None = None
+        self.places: dict[str, str] = {}
         self.flags: set[str] = set()
 
     def take(self, name: str, value: str) -> None:
@@ -41,6 +43,9 @@ class Options:
             if not value.isdigit() or int(value[:9]) < 1:
                 raise UsageError(f"--max-parallel wants a number of tasks from 1, not {value!r}")
             self.max_parallel = int(value[:9])
+        elif name in PLACES:
+            self.places[name] = value
+            use(self.places)
         elif name == "seed":
             if not (value.isascii() and value.isdigit()) or int(value[:20]) != int(value) or int(value) >= 2**64:
                 raise UsageError(f"--seed wants a whole number from 0 to 2**64 - 1, not {value!r}")

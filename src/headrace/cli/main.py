@@ -13,6 +13,7 @@ import click
 
 from headrace._base.process import claim_standard_streams
 from headrace._version import __version__
+from headrace.cli.places import WITHOUT, add_places
 
 #: Command -> (module under ``commands``, its line in ``headrace --help``), in the order of the help.
 COMMANDS = {
@@ -54,7 +55,9 @@ class Commands(click.Group):
 
         module = importlib.import_module(f"headrace.cli.commands.{found[0]}")
         command: click.Command = getattr(module, f"{cmd_name}_command")
-        return command
+        if cmd_name in WITHOUT:
+            return command
+        return add_places(command)
 
     def resolve_command(  # noqa: D102
         self, ctx: click.Context, args: list[str]
@@ -78,7 +81,8 @@ class Commands(click.Group):
 @click.command(
     cls=Commands,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120},
-    epilog="`headrace COMMAND --help` says more. Runs are named like train/42, tasks like train/42/fit/3.",
+    epilog="`headrace COMMAND --help` says more. Runs are named like train/42, tasks like train/42/fit/3. "
+    "Commands that read or write runs take --project, --home, --database and --artifacts.",
 )
 @click.version_option(__version__, prog_name="headrace", message="%(prog)s %(version)s")
 def headrace_command() -> None:
@@ -88,6 +92,16 @@ def headrace_command() -> None:
 def main(argv: list[str] | None = None) -> int:
     """Run the program and return its exit code; everything a user can do wrong ends in one message on stderr."""
     claim_standard_streams()
+    surroundings = dict(os.environ)
+    try:
+        return _call(argv)
+    finally:
+        if os.environ != surroundings:  # a program that calls this one is left as it was
+            os.environ.clear()
+            os.environ.update(surroundings)
+
+
+def _call(argv: list[str] | None) -> int:
     try:
         result = headrace_command.main(argv, prog_name="headrace", standalone_mode=False)
     except click.exceptions.Abort:

@@ -90,6 +90,11 @@ class Client:
         """Where it all is."""
         return self._scope.settings
 
+    @property
+    def projects(self) -> list[str]:
+        """The names of all projects of the workspace that have runs."""
+        return self._reading().workspace.metadata.projects()
+
     def in_project(self, name: str) -> Client:
         """A client for another project of the same workspace; it shares the connections of this one."""
         check_project(name)

@@ -81,7 +81,8 @@ def find_run(metadata: MetadataStore, project: str, text: str = "") -> RunRecord
 def _no_run(metadata: MetadataStore, project: str, name: Name) -> str:
     flows = metadata.flows(project)
     if not flows:
-        return f"there are no runs yet in {metadata.url}; start one with `headrace run FILE.py`"
+        where = f" of project {project!r}" if project != "default" else ""
+        return f"there are no runs{where} yet in {metadata.url}; start one with `headrace run FILE.py`"
     names = [flow for flow, _, _ in flows]
     if name.flow not in names:
         from difflib import get_close_matches

@@ -326,6 +326,10 @@ class MemoryMetadata:
                 created.setdefault(run.flow, []).append(run.created)
         return [(flow, len(times), max(times)) for flow, times in sorted(created.items())]
 
+    def projects(self) -> list[str]:
+        """See ``MetadataStore``."""
+        return sorted({run.project for run in self._all.runs.values()})
+
     def delete_run(self, run_id: int) -> None:
         """See ``MetadataStore``."""
         with self._lock:

@@ -160,6 +160,13 @@ class MetadataStoreSuite(LiveRunsSuite, RunRowsSuite):
 
     # --- tasks, attempts, artifacts ---
 
+    def test_projects(self, store: MetadataStore) -> None:
+        """Those that have runs, by name."""
+        assert store.projects() == []
+        for project in ("b", "a", "b"):
+            new_run(store, project=project)
+        assert store.projects() == ["a", "b"]
+
     def test_records_come_back_as_they_were(self, store: MetadataStore) -> None:
         """Every field of a task, an attempt and an artifact."""
         run_id = new_run(store).id

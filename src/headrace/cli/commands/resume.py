@@ -40,6 +40,8 @@ def resume_command(context: click.Context, arguments: tuple[str, ...]) -> int:
       --max-parallel N, --no-cache, --keep-going, --tag T, --json, --quiet, --debug, --warm: as in
                         `headrace run`.
 
+    Before RUN, which is looked for there:
+
     Exit codes: 0 succeeded, 1 failed, 2 wrong usage, 130 interrupted.
     """
     if arguments and arguments[0] in ("--help", "-h"):

@@ -6,8 +6,11 @@ import click
 
 from headrace.cli.flowargs import Options, print_parameters, split
 from headrace.cli.options import open_here
+from headrace.cli.places import PLACES
 
-_OURS = frozenset({"max-parallel", "no-cache", "keep-going", "tag", "seed", "json", "quiet", "debug", "warm", "help"})
+_OURS = frozenset(
+    {"max-parallel", "no-cache", "keep-going", "tag", "seed", "json", "quiet", "debug", "warm", "help", *PLACES}
+)
 
 
 @click.command(
@@ -93,5 +96,5 @@ def _run_metaflow(target: str, arguments: tuple[str, ...], options: Options) -> 
     """``python target run arguments``, with our options as that command line has them."""
     from headrace.cli.metaflowfile import run_file
 
-    rest = split(arguments, _OURS - {"tag", "seed", "help"}, (), options)
+    rest = split(arguments, _OURS - {"tag", "seed", "help", *PLACES}, (), options)
     return run_file(target, ["run"], options, rest)

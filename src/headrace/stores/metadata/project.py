@@ -149,6 +149,10 @@ class ProjectStore:
         """See ``MetadataStore``."""
         return self._whole.flows(self.project) if project in (None, self.project) else []
 
+    def projects(self) -> list[str]:
+        """See ``MetadataStore``: this one, once it has runs."""
+        return [self.project] if self.flows() else []
+
     def delete_run(self, run_id: int) -> None:
         """See ``MetadataStore``."""
         if self._has(run_id):

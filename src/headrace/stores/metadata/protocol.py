@@ -268,6 +268,9 @@ class MetadataStore(Protocol):
     def flows(self, project: str = "default") -> list[tuple[str, int, float]]:
         """``(flow, number of runs, time of the newest)`` by name."""
 
+    def projects(self) -> list[str]:
+        """The names of all projects that have runs, in order."""
+
     def delete_run(self, run_id: int) -> None:
         """Forget a run and all that belongs to it; its blobs stay until garbage is collected."""
 

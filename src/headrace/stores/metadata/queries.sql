@@ -183,6 +183,9 @@ SELECT inputs, details FROM run_details WHERE run_id = :run_id
 -- name: flows
 SELECT flow, COUNT(*), MAX(created) FROM runs WHERE project = :project GROUP BY flow ORDER BY flow
 
+-- name: projects
+SELECT DISTINCT project FROM runs ORDER BY project
+
 -- name: run_ids
 SELECT id FROM runs WHERE id > :after ORDER BY id
 

@@ -286,6 +286,10 @@ class SqlMetadata:
         """See ``MetadataStore``."""
         return [(flow, count, newest) for flow, count, newest in self._select("flows", project=project)]
 
+    def projects(self) -> list[str]:
+        """See ``MetadataStore``."""
+        return [project for (project,) in self._select("projects")]
+
     def delete_run(self, run_id: int) -> None:
         """See ``MetadataStore``."""
         with self._writing() as transaction:
