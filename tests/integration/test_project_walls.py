@@ -15,7 +15,7 @@ import pytest
 
 from headrace import wiring
 from headrace.model.errors import HeadraceError
-from headrace.model.records import Param, RunRecord, Tag, TaskId
+from headrace.model.records import Param, QueueCount, RunRecord, Tag, TaskId
 from headrace.model.states import RunState
 from headrace.stores.metadata.project import ProjectStore
 from headrace.stores.metadata.protocol import CacheEntry, MetadataStore, NewRun, RunChange, RunFilter
@@ -35,6 +35,7 @@ def whole(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[MetadataSt
     store = MemoryMetadata() if request.param == "memory" else workspace.metadata
     made = new_run(store, "train", project="ours")
     RunRowsSuite().fill(store, made.id)
+    store.commit([QueueCount(made.id, "fit", 1, 0, 0, 0, 2, NOW)])
     store.acquire(f"run:{made.id}", "nobody:1:1", 60.0, NOW)
     new_run(store, "train", project="theirs")
     yield store
@@ -63,6 +64,7 @@ BY_RUN: dict[str, Callable[[MetadataStore, int], Any]] = {
     "task": lambda store, run: store.task(run, FIT),
     "step_counts": lambda store, run: store.step_counts(run),
     "attempts": lambda store, run: store.attempts(run),
+    "queue": lambda store, run: store.queue([run]),
     "artifacts": lambda store, run: store.artifacts(run),
     "outputs": lambda store, run: store.outputs(run, [FIT]),
     "parents": lambda store, run: store.parents(run, FIT),
