@@ -30,13 +30,13 @@ from headrace.engine.events import (
     Schedule,
     Start,
 )
-from headrace.engine.handles import Handle, wake
 from headrace.engine.journal import Journal
 from headrace.engine.lookup import look_up
 from headrace.engine.recall import rebuild
 from headrace.engine.state import EngineState, Timer
 from headrace.engine.tasks import Task
 from headrace.engine.turns import Turns
+from headrace.engine.waiters import wake
 from headrace.engine.workers import WorkerPool
 from headrace.model.calls import StepInfo
 from headrace.model.errors import BlobMissingError, StoreAwayError
@@ -75,7 +75,7 @@ class Kernel:
         self._hurried: float | None = None  # when the workers' time to stop cleanly was over
         self._idle_waiters: list[Any] = []
         self._store_waiters: list[Any] = []
-        #: The handle for which the thread that has the turn polls now.
+        #: The task for which the thread that has the turn polls now.
         self._polled: object = None
         self._wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
 
@@ -148,7 +148,7 @@ class Kernel:
             if task.problem is not None and task.problem.failure not in ("cancelled", "upstream"):
                 self.failed.append(task)
             wake(task)
-            if task.handle is self._polled:
+            if task is self._polled:
                 self._wake()
         if self._idle_waiters and not self.state.live:
             _release(self._idle_waiters)
@@ -218,7 +218,6 @@ class Kernel:
             if live.id == lost:
                 return live
         task, record = rebuild(lost, self.state.options.run_id, self.metadata, self._step)
-        task.handle = Handle()
         self._feed(Recall(task, record, time.time()))
         return task
 

@@ -25,7 +25,6 @@ from headrace.engine.events import (
     Exceeded,
     Submit,
 )
-from headrace.engine.handles import Handle, unneeded
 from headrace.engine.inbox import Inbox
 from headrace.engine.interrupts import InterruptSafeLock
 from headrace.engine.journal import Journal
@@ -36,6 +35,7 @@ from headrace.engine.state import EngineState
 from headrace.engine.stopping import Stopping
 from headrace.engine.tasks import Task
 from headrace.engine.turns import Turns
+from headrace.engine.waiters import unneeded
 from headrace.engine.workers import WorkerPool
 from headrace.model.calls import Call, TaskHandle
 from headrace.model.errors import StoreAwayError, TaskCancelledError
@@ -136,7 +136,7 @@ class Loop(Kernel):
 
     def _call(self, task: Task) -> None:
         self._submit([task], lambda: None)
-        self._hear_until(task.handle, math.inf)  # type: ignore[arg-type]
+        self._hear_until(task, math.inf)
 
     def _submit(self, tasks: list[Task], between: Callable[[], None]) -> None:
         for at in range(0, len(tasks), _GROUP):
@@ -160,28 +160,27 @@ class Loop(Kernel):
             LeaseLostError, StoreError: the run cannot go on.
         """
         assert isinstance(task, Task)
-        handle: Handle = task.handle  # type: ignore[assignment]
-        if not handle.done:
-            self._wait(handle, timeout)
-            if timeout is not None and not (handle.done or self.failure is not None or self._closed):
+        if not task.done:
+            self._wait(task, timeout)
+            if timeout is not None and not (task.done or self.failure is not None or self._closed):
                 return False
-        if not handle.done:
+        if not task.done:
             raise self._over()
         if self.stopping.active and task.problem is not None and task.problem.failure == "cancelled":
             self.stopping.note_cancelled(interruptible=self.on_cancel is not None)
         return True
 
-    def _wait(self, handle: Handle, timeout: float | None) -> None:
+    def _wait(self, task: Task, timeout: float | None) -> None:
         deadline = math.inf if timeout is None else time.monotonic() + timeout
-        handle.threads.append(None)
+        task.threads.append(None)
         try:
-            while not handle.done and self.failure is None and not self._closed:
+            while not task.done and self.failure is None and not self._closed:
                 if time.monotonic() >= deadline:
                     return
-                if not self._turns.take(lambda: self._hear_until(handle, deadline)):
-                    self._follow(handle, deadline)
+                if not self._turns.take(lambda: self._hear_until(task, deadline)):
+                    self._follow(task, deadline)
         finally:
-            handle.threads.pop()
+            task.threads.pop()
 
     def check_stopped(self) -> None:
         """What calling a step would raise here because of a request to stop.
@@ -236,28 +235,27 @@ class Loop(Kernel):
                     self._apply([Cancel(None, time.time())])
                 self.workers.kill_all()
 
-    def _follow(self, handle: Handle, deadline: float) -> None:
+    def _follow(self, task: Task, deadline: float) -> None:
         """Wait for the thread that has the turn to hear of the end."""
         waiter = threading.Lock()
         waiter.acquire()
         with self.section:
-            if handle.done or self.failure is not None or self._closed:
+            if task.done or self.failure is not None or self._closed:
                 return
-            handle.locks.append(waiter)
+            task.locks.append(waiter)
         try:
             waiter.acquire(timeout=-1 if deadline == math.inf else max(0.0, deadline - time.monotonic()))
         finally:
             with self.section:
-                if waiter in handle.locks:
-                    handle.locks.remove(waiter)
+                if waiter in task.locks:
+                    task.locks.remove(waiter)
 
     def notify(self, task: TaskHandle, callback: Callable[[], None]) -> None:
         """Call ``callback`` once ``task`` is over, at once when it is already."""
         assert isinstance(task, Task)
-        handle: Handle = task.handle  # type: ignore[assignment]
         with self.section:
-            if not handle.done and self.failure is None:
-                handle.callbacks.append(callback)
+            if not task.done and self.failure is None:
+                task.callbacks.append(callback)
                 return
         callback()
 
@@ -265,9 +263,8 @@ class Loop(Kernel):
         """Who waited for ``task``, to be told by ``callback``, gave up: stop the task unless somebody else needs it."""
         assert isinstance(task, Task)
         with self.section:
-            handle: Handle = task.handle  # type: ignore[assignment]
-            if callback in handle.callbacks:
-                handle.callbacks.remove(callback)
+            if callback in task.callbacks:
+                task.callbacks.remove(callback)
             if self.failure is None and not self._closed:
                 self._apply([Cancel(one, time.time()) for one in unneeded(task)])
 
@@ -435,13 +432,13 @@ class Loop(Kernel):
     def _hear_now(self) -> None:
         self._poll_once(0.0)
 
-    def _hear_until(self, handle: Handle, deadline: float) -> None:
-        """With the turn, hear the workers until ``handle`` is done or ``deadline`` has come."""
-        while not (handle.done or self.failure is not None or self._closed or self.section.pending is not None):
-            self._polled = handle  # from here on, whoever ends it in another thread wakes us
+    def _hear_until(self, task: Task, deadline: float) -> None:
+        """With the turn, hear the workers until ``task`` is done or ``deadline`` has come."""
+        while not (task.done or self.failure is not None or self._closed or self.section.pending is not None):
+            self._polled = task  # from here on, whoever ends it in another thread wakes us
             self._turns.polling_until = math.inf  # and so does who changes the deadline
             until = self._turns.polling_until = min(deadline, self._deadline())
-            self._poll_once(0.0 if handle.done else max(0.0, until - time.monotonic()))
+            self._poll_once(0.0 if task.done else max(0.0, until - time.monotonic()))
             if time.monotonic() >= deadline:
                 return
 
@@ -549,8 +546,7 @@ def _tasks_of(calls: Sequence[Call]) -> list[Task]:
     tasks: list[Task] = []
     for call in calls:
         task = Task(call.step, call.inputs)
-        task.handle = handle = Handle()
-        handle.call = call.unheld
+        task.unheld = call.unheld
         if call.beside is not None:
             first, node = call.beside
             task.beside = (tasks[calls.index(first)], node)

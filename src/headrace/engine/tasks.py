@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import msgspec
 
 from headrace.identity.keys import input_digest
@@ -21,20 +24,23 @@ class Task(TaskHandle):
 
     __slots__ = (
         "beside",
+        "callbacks",
         "code",
         "created",
         "dependents",
-        "handle",
         "inputs",
         "key",
         "known",
+        "locks",
         "losses",
         "memory",
         "occurrence",
         "pending",
         "ready_at",
         "started",
+        "threads",
         "token",
+        "unheld",
         "waiting_on",
     )
 
@@ -64,7 +70,12 @@ class Task(TaskHandle):
         self.created = 0.0
         self.ready_at = 0.0
         self.started: float | None = None
-        self.handle: object = None  # the shell's: whom to wake
+        # Who waits, which only the loop looks at: locks of threads that sleep; an entry for each thread that waits,
+        # in a list because its changes are atomic; callbacks, which run under the lock and must not call back.
+        self.locks: list[Any] = []
+        self.threads: list[None] = []
+        self.callbacks: list[Callable[[], None]] = []
+        self.unheld = False  # see ``Call``
 
     def move(self, new: TaskState) -> None:
         """Change state along the table."""
