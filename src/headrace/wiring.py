@@ -2,7 +2,8 @@
 
 Settings come from the environment (``HEADRACE_DATABASE``, ``HEADRACE_ARTIFACTS``, ``HEADRACE_HOME``,
 ``HEADRACE_PROJECT``, ``HEADRACE_DURABILITY``, ``HEADRACE_MAX_PARALLEL``, ``HEADRACE_CLEANUP``,
-``HEADRACE_SHARED``), else
+``HEADRACE_SHARED``, ``HEADRACE_INCLUDE``, ``HEADRACE_EXCLUDE``, ``HEADRACE_CODE_FILE_LIMIT``,
+``HEADRACE_CODE_LIMIT``), else
 from ``[tool.headrace]`` in the nearest ``pyproject.toml`` upward, else defaults: SQLite and a folder under the nearest
 ``.headrace/`` upward, made in the working directory when there is none. What another user made is refused.
 """
@@ -19,7 +20,7 @@ from blake3 import blake3
 
 from headrace._base.ownership import SHARED_MODE, foreign_owner, make_folder, user_named
 from headrace._base.process import host_name, user_name
-from headrace._base.sizes import parse_duration
+from headrace._base.sizes import parse_duration, parse_size
 from headrace.engine.ports import Executor
 from headrace.model.actors import Actor
 from headrace.model.errors import NotFoundError, StoreError, UsageError
@@ -33,12 +34,18 @@ from headrace.stores.metadata.protocol import MetadataStore
 if TYPE_CHECKING:
     from headrace.executors.hosting.host import WorkerHost
     from headrace.model.handshake import Welcome
+    from headrace.services.code.collect import CodeRules
 
 HOME = ".headrace"
 _PLACES = "HEADRACE_* or [tool.headrace] in pyproject.toml"
 _OBJECTS = ("s3", "s3a", "gs", "az", "azure", "abfs", "abfss", "adl", "file", "memory")
 _PLACED = ("home", "artifacts", "database")
-_NAMES = ("database", "artifacts", "home", "project", "durability", "max_parallel", "cleanup", "shared")
+_CODE_NAMES = ("include", "exclude", "code_file_limit", "code_limit")
+_NAMES = (
+    *("database", "artifacts", "home", "project", "durability", "max_parallel", "cleanup", "shared"),
+    *_CODE_NAMES,
+)
+_LISTS = ("include", "exclude")
 #: Folders that may be believed although another user owns them, as ``PATH`` lists folders; ``*`` for all.
 SAFE_HOMES = "HEADRACE_SAFE_HOMES"
 
@@ -54,6 +61,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     max_parallel: int = 0
     cleanup: str | float = "60s"
     shared: bool = False
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    code_file_limit: str | float = "16MiB"
+    code_limit: str | float = "256MiB"
 
 
 class HostSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -129,6 +140,38 @@ class Workspace:
             key = blake3(entry.encode()).hexdigest()[:16]
             file = Path(self.settings.home, "imports", f"{key}.json")
         return LocalExecutor(machine(), self.artifacts, preload, debug=debug, learned=Learned(file, imports))
+
+    @property
+    def code_cache(self) -> str:
+        """The folder for code packages that are run from here."""
+        return str(Path(self.settings.home, "code"))
+
+    def code_rules(self, file: str) -> CodeRules:
+        """What the code package of the flow in ``file`` may hold, by the settings of the project that the file is in.
+
+        Raises:
+            UsageError: a setting there has an impossible value.
+        """
+        from headrace.services.code.collect import CodeRules, project_root
+
+        home = self.settings.home
+        root = project_root(file)
+        given = _given(None, Path(root)) if _sets_code(root) else {}
+        found = _converted({"home": home, **{name: given[name] for name in _CODE_NAMES if name in given}})
+        _check(found)
+        database = database_file(self.settings)
+        places = [self.settings.artifacts or f"{home}/artifacts", f"{home}/cache", f"{home}/imports", self.code_cache]
+        if database is not None:
+            places += [str(database), f"{database}-wal", f"{database}-shm"]
+        return CodeRules(
+            include=found.include,
+            exclude=found.exclude,
+            file_limit=parse_size(found.code_file_limit),
+            limit=parse_size(found.code_limit),
+            skipped=tuple(os.path.abspath(place) for place in places if "://" not in place),  # noqa: PTH100
+            known=self.code_cache,
+            root=root,
+        )
 
     def close(self) -> None:
         """Release connections; a later use opens them again."""
@@ -405,12 +448,16 @@ def read_settings(
             if not values.get("artifacts"):
                 places.append(str(found / "artifacts"))
             _believe(places, environ)
-    try:
-        settings = msgspec.convert(values, Settings, strict=False)
-    except msgspec.ValidationError as error:
-        raise UsageError(f"settings ({_PLACES}): {error}") from None
+    settings = _converted(values)
     _check(settings)
     return settings
+
+
+def _converted(values: dict[str, object]) -> Settings:
+    try:
+        return msgspec.convert(values, Settings, strict=False)
+    except msgspec.ValidationError as error:
+        raise UsageError(f"settings ({_PLACES}): {error}") from None
 
 
 def names_place(environ: Mapping[str, str] | None = None, start: Path | None = None) -> bool:
@@ -427,7 +474,7 @@ def _given(environ: Mapping[str, str] | None, start: Path) -> dict[str, object]:
     for name in _NAMES:
         text = environ.get(f"HEADRACE_{name.upper()}")
         if text:
-            values[name] = _placed(text, name, start)
+            values[name] = text.split(os.pathsep) if name in _LISTS else _placed(text, name, start)
     return values
 
 
@@ -439,6 +486,10 @@ def _check(settings: Settings) -> None:
         problem = f"max_parallel is {settings.max_parallel}, it cannot be negative"
     elif not _is_duration(settings.cleanup):
         problem = f"cleanup is {settings.cleanup!r}, it must be a duration, such as '60s' or '5m'"
+    elif not _is_size(settings.code_file_limit):
+        problem = f"code_file_limit is {settings.code_file_limit!r}, it must be a size, such as '16MiB'"
+    elif not _is_size(settings.code_limit):
+        problem = f"code_limit is {settings.code_limit!r}, it must be a size, such as '256MiB'"
     elif mark and scheme not in _OBJECTS:
         problem = f"artifacts is {settings.artifacts!r}; it must be a folder, or s3://, gs:// or az:// with a bucket"
     elif mark and scheme not in ("file", "memory") and not rest.strip("/"):
@@ -446,6 +497,27 @@ def _check(settings: Settings) -> None:
     else:
         return
     raise UsageError(f"settings ({_PLACES}): {problem}")
+
+
+def _sets_code(root: str) -> bool:
+    """Whether settings of code packages may be there for a project: asked before every run, so without ``pathlib``."""
+    if any(os.environ.get(f"HEADRACE_{name.upper()}") for name in _CODE_NAMES):
+        return True
+    folder = root
+    while not os.path.exists(os.path.join(folder, "pyproject.toml")):  # noqa: PTH110, PTH118
+        parent = os.path.dirname(folder)  # noqa: PTH120
+        if parent == folder:
+            return False
+        folder = parent
+    return True
+
+
+def _is_size(value: str | float) -> bool:
+    try:
+        parse_size(value)
+    except ValueError:
+        return False
+    return True
 
 
 def _is_duration(value: str | float) -> bool:

@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from headrace.services import gitdiff
+from headrace.services.code.reading import code_of
 from headrace.services.describe import details_of
 from headrace.services.gitdiff import Diff, GitDiff
+from headrace.stores.artifacts.local import LocalStore
 
 if TYPE_CHECKING:
     from tests.integration.conftest import Project
@@ -154,6 +156,12 @@ def details(project: Project) -> RunDetails:
     return details_of(run)
 
 
+def code_of_last(project: Project) -> set[str]:
+    run = project.metadata.run_by_id(project.last().id)
+    assert run is not None
+    return set(code_of(run, LocalStore(project.home / "artifacts")).files)
+
+
 def test_run_records_the_diff(project: Project, repository: Path) -> None:
     (repository / "notes.txt").write_text("two\n")
     process = project.start(str(project.write(PATIENT)))
@@ -164,7 +172,7 @@ def test_run_records_the_diff(project: Project, repository: Path) -> None:
     assert project.finish(process).code == 0
     assert project.last().git_dirty
     assert details(project).left_out == {}
-    assert "train.py" in details(project).sources
+    assert code_of_last(project) == {"train.py"}
 
 
 @pytest.mark.parametrize("script", ["sleep 60", "sleep 60 & wait", "trap '' TERM INT HUP; while :; do sleep 1; done"])
@@ -179,13 +187,12 @@ def test_git_that_hangs_does_not_hold_up_a_run(project: Project, repository: Pat
     assert run.git_commit
     found = details(project)
     assert "the run ended" in found.left_out["git diff"]
-    assert "train.py" in found.sources
+    assert code_of_last(project) == {"train.py"}
     shown = project.finish(project.start("-m", "headrace", "show", run.name))
     assert "git diff: the run ended" in shown.out
 
 
 def test_failure_to_record_the_surroundings_is_said(project: Project, repository: Path) -> None:
-    """Here the store refuses the source files, for it is a file itself."""
     done = project.run(
         """
         from headrace.services import provenance
@@ -193,7 +200,7 @@ def test_failure_to_record_the_surroundings_is_said(project: Project, repository
         def refuse(*_):
             raise OSError("the drive is gone")
 
-        provenance._keep_sources = refuse
+        provenance._platform = refuse
         """
         + HELLO.replace("\n", "\n        ")
     )

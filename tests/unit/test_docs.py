@@ -291,15 +291,28 @@ def test_every_setting_is_documented() -> None:
     assert set(settings_table()) == set(wiring.Settings.__struct_fields__)
 
 
+SETTINGS = {
+    "durability": "fsync",
+    "max_parallel": "3",
+    "cleanup": "5m",
+    "shared": "true",
+    "include": "a.csv",
+    "exclude": "b.csv",
+    "code_file_limit": "1MiB",
+    "code_limit": "2MiB",
+}
+
+
 @pytest.mark.parametrize("setting", wiring.Settings.__struct_fields__)
 def test_a_setting_is_read_from_its_variable_and_from_pyproject(setting: str, tmp_path: Path) -> None:
     variable, default = settings_table()[setting]
-    value = {"durability": "fsync", "max_parallel": "3", "cleanup": "5m", "shared": "true"}.get(setting, "/place")
+    value = SETTINGS.get(setting, "/place")
     untouched = getattr(wiring.read_settings({}, tmp_path), setting)
     assert getattr(wiring.read_settings({variable: value}, tmp_path), setting) != untouched
-    if setting in ("project", "durability", "max_parallel", "cleanup"):
+    if setting in ("project", "durability", "max_parallel", "cleanup", "code_file_limit", "code_limit"):
         assert str(untouched) == default
     quoted = value if setting in ("max_parallel", "shared") else f'"{value}"'
+    quoted = f"[{quoted}]" if setting in ("include", "exclude") else quoted
     (tmp_path / "pyproject.toml").write_text(f"[tool.headrace]\n{setting} = {quoted}\n")
     assert getattr(wiring.read_settings({}, tmp_path), setting) != untouched
 

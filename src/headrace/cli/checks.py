@@ -14,6 +14,7 @@ import msgspec
 from headrace import wiring
 from headrace._version import __version__
 from headrace.model.errors import HeadraceError
+from headrace.services.garbage import referenced_blobs
 
 _LOW_DISK = 1 << 30
 
@@ -139,7 +140,8 @@ def _artifacts(settings: wiring.Settings) -> Iterator[Check]:
     known = {info.digest: info.size for info in store.list()}
     missing = 0
     if _has_database(settings):
-        missing = len({digest for digest in wiring.scope_here().metadata.referenced_blobs() if digest not in known})
+        needed = referenced_blobs(wiring.scope_here().metadata, store)
+        missing = len({digest for digest in needed if digest not in known})
     text = f"{len(known)} blobs, {sum(known.values()) / 2**20:,.1f} MiB" + (
         f"; {missing} are missing" if missing else ""
     )

@@ -23,6 +23,7 @@ COMMANDS = {
     "runs": ("runs", "List runs, newest first."),
     "show": ("show", "Show a run, a step or a task."),
     "logs": ("logs", "Print what a run or task wrote, or follow it."),
+    "code": ("code", "List the files of a run's code, or write them to a folder."),
     "artifacts": ("artifacts", "List the artifacts of a run, a step or a task."),
     "get": ("get", "Print an artifact, or save it to a file."),
     "diff": ("diff", "Compare two runs."),

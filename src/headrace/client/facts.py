@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator, Mapping
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from headrace._base.sizes import format_duration
@@ -18,6 +20,7 @@ from headrace.model.errors import UsageError
 from headrace.model.params import from_text
 from headrace.model.records import Tag
 from headrace.model.states import RunState
+from headrace.services.code.reading import code_of, extract_code
 from headrace.services.control import request_cancel, send_answer, wait_until_over
 from headrace.services.describe import open_questions
 from headrace.services.run_rows import CRASHED, duration_of
@@ -156,6 +159,11 @@ class RunFacts:
         return Sources(self._reader)
 
     @property
+    def code(self) -> Code:
+        """Its code package: the files that its flow could reach, and what ``include`` named."""
+        return Code(self._reader)
+
+    @property
     def packages(self) -> dict[str, str]:
         """The packages that were installed, name to version."""
         return dict(self._reader.details().packages)
@@ -261,23 +269,65 @@ class Sources(Mapping[str, str]):
         self._run = run
 
     def __getitem__(self, path: str) -> str:
-        sources = self._run.details().sources
+        sources = self._run.sources()
         blob = sources.get(path)
         if blob is None:
             raise missing("source file", path, self._run.name, list(sources))
         return self._run.bytes_of(blob).decode(errors="replace")
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._run.details().sources)
+        return iter(self._run.sources())
 
     def __len__(self) -> int:
-        return len(self._run.details().sources)
+        return len(self._run.sources())
 
     def __repr__(self) -> str:
-        return repr(
-            Named("source file", self._run.name, self._run.details().sources, lambda blob: f"{blob.size} bytes")
-        )
+        return repr(Named("source file", self._run.name, self._run.sources(), lambda blob: f"{blob.size} bytes"))
 
     def _repr_html_(self) -> str:
-        sources = self._run.details().sources
+        sources = self._run.sources()
         return Named("source file", self._run.name, sources, lambda blob: f"{blob.size} bytes")._repr_html_()
+
+
+class Code(Mapping[str, bytes]):
+    """The files of a run's code package by path, each read when it is asked for. Empty for a run that kept none."""
+
+    def __init__(self, run: RunReader) -> None:
+        self._run = run
+
+    @property
+    def digest(self) -> str:
+        """The BLAKE3 of the package in hexadecimal: equal for equal code. Empty where a run has none."""
+        code = self._run.details().code
+        return code.package.hex if code is not None else ""
+
+    @property
+    def entry(self) -> str:
+        """Where the flow is: ``train.py:train``."""
+        code = self._run.details().code
+        return code.entry if code is not None else ""
+
+    def extract(self, folder: str | os.PathLike[str]) -> None:
+        """Write all files to ``folder``, which is made.
+
+        Raises:
+            UsageError: it has something in it, or cannot be written.
+            BlobError: a file's content is gone or damaged.
+        """
+        extract_code(code_of(self._run.record(complete=True), self._run.artifacts), self._run.artifacts, Path(folder))
+
+    def __getitem__(self, path: str) -> bytes:
+        files = self._run.sources()
+        blob = files.get(path)
+        if blob is None:
+            raise missing("file of the code", path, self._run.name, list(files))
+        return self._run.bytes_of(blob)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._run.sources())
+
+    def __len__(self) -> int:
+        return len(self._run.sources())
+
+    def __repr__(self) -> str:
+        return repr(Named("file of the code", self._run.name, self._run.sources(), lambda blob: f"{blob.size} bytes"))

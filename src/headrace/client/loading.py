@@ -66,7 +66,7 @@ def _with_sources(run: RunReader, unpack: Callable[[], Any]) -> Any:
         with lent(run):
             return unpack()
     except NotLoadableError as error:
-        if not run.details().sources:
+        if not run.sources():
             raise
         first = error
     # What is imported under that name here may be something else than what the run used.
@@ -152,18 +152,18 @@ class _Finder:
 
     def _find(self, name: str) -> tuple[str, Blob] | None:
         """The file of module ``name`` and its content: beside the flow's file, in the root, or in another folder."""
-        details = self._run.details()
-        if not details.sources:
+        details, sources = self._run.details(), self._run.sources()
+        if not sources:
             return None
         if self._folders is None:
             home = os.path.relpath(os.path.dirname(self._entry()) or details.root, details.root)  # noqa: PTH120
-            folders = {os.path.dirname(path) for path in details.sources}  # noqa: PTH120
+            folders = {os.path.dirname(path) for path in sources}  # noqa: PTH120
             self._folders = list(dict.fromkeys(["" if home == "." else home, "", "src", *sorted(folders, key=len)]))
         tail = name.replace(".", os.sep)
         for folder in self._folders:
             for ending in (".py", f"{os.sep}__init__.py"):
                 path = os.path.join(folder, tail + ending)  # noqa: PTH118
-                blob = details.sources.get(path)
+                blob = sources.get(path)
                 if blob is not None:
                     return os.path.join(details.root, path), blob  # noqa: PTH118
         return None

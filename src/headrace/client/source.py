@@ -12,6 +12,7 @@ from headrace.model.errors import NotFoundError
 from headrace.model.records import ArtifactRecord, RunDetails, RunRecord
 from headrace.model.states import RunState
 from headrace.model.values import Blob
+from headrace.services.code.package import sources_of
 from headrace.services.names import find_run
 from headrace.services.run_rows import state_of
 from headrace.stores.artifacts.protocol import ArtifactStore
@@ -35,6 +36,7 @@ class RunReader:
         self._complete = complete  # records of listings lack inputs and details
         self._read = time.monotonic()
         self._details: tuple[bytes, RunDetails] = (b"", RunDetails())
+        self._sources: tuple[Blob, dict[str, Blob]] | None = None
 
     @property
     def metadata(self) -> MetadataStore:
@@ -76,6 +78,20 @@ class RunReader:
         if data != self._details[0]:
             self._details = (data, msgspec.msgpack.decode(data, type=RunDetails))
         return self._details[1]
+
+    def sources(self) -> dict[str, Blob]:
+        """The files of its code package by path; of an older run, its source files.
+
+        Raises:
+            BlobError: the package is gone or damaged.
+        """
+        details = self.details()
+        if details.code is None:
+            return details.sources
+        package = details.code.package
+        if self._sources is None or self._sources[0] != package:
+            self._sources = (package, sources_of(details, self.artifacts))
+        return self._sources[1]
 
     def bytes_of(self, blob: Blob) -> bytes:
         """The bytes of a blob; raises BlobMissingError or BlobCorruptError."""

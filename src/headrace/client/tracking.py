@@ -307,7 +307,8 @@ class track:
     def __enter__(self) -> Run:
         from headrace.client.default import default_scope
         from headrace.client.runs import Run
-        from headrace.model.records import Param, Tag
+        from headrace.model.records import Param, RunDetails, Tag
+        from headrace.services.code.package import CodeOfRun
         from headrace.services.tracking import enclosing_log, logging_to, open_tracked
 
         outer = self._tracked or enclosing_log()
@@ -318,7 +319,10 @@ class track:
                 f"track({self._name!r}) inside of {where}, which is recorded already: leave it out and log to that "
                 "run, or end that one first"
             )
-        tracked = open_tracked(default_scope().stores, self._name, self._file)
+        scope = default_scope()
+        code = CodeOfRun(f"{self._file}:", scope.workspace.code_rules(self._file))
+        known = RunDetails(code=code.store(scope.artifacts), left_out=code.left_out)
+        tracked = open_tracked(scope.stores, self._name, self._file)
         run_id = tracked.run.id
         tracked.write(
             *[Param(run_id, name, text) for name, text in self._params.items()],
@@ -328,7 +332,7 @@ class track:
         self._entered.__enter__()
         self._tracked, self._pid = tracked, os.getpid()
         tracked.log.start()
-        tracked.record_surroundings(self._file)
+        tracked.record_surroundings(self._file, known)
         return Run(tracked.run.name)
 
     def __exit__(

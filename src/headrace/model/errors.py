@@ -31,6 +31,10 @@ class FlowLoadError(UsageError):
     """A file holds no flow, several flows, or cannot be imported."""
 
 
+class CodePackageError(UsageError):
+    """A file that belongs to the code of a run cannot be kept with it; the message names the file and what to do."""
+
+
 class MissingSecretError(UsageError):
     """The value of a secret is not here; the message says where it was looked for."""
 

@@ -115,10 +115,20 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
         return f"{self.flow}/{self.number}"
 
 
+class CodeRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The code package of a run: the blob with its manifest (``model.code``), and how large all of it is."""
+
+    package: Blob
+    entry: str = ""  # where the flow is in it: ``train.py:train``; no file in front of the colon: in a notebook
+    files: int = 0
+    size: int = 0  # bytes of all files
+
+
 class RunDetails(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a run records of its surroundings; kept apart because listings do not need it."""
 
-    sources: dict[str, Blob] = {}  # path relative to ``root`` -> the blob holding the file
+    sources: dict[str, Blob] = {}  # of runs before code packages: path relative to ``root`` -> the blob with the file
+    code: CodeRecord | None = None
     root: str = ""
     git_diff: Blob | None = None  # holds ``git diff HEAD``, when the tree was dirty
     left_out: dict[str, str] = {}  # what could not be recorded, or not whole, and why

@@ -64,7 +64,7 @@ def export_run(
     if target.is_dir() or (target.exists() and not overwrite):
         raise UsageError(f"{target} exists; choose another name, or overwrite it with --force")
     rows = metadata.export(run.id)
-    blobs = list(dict.fromkeys(named_blobs(metadata, run.id)))
+    blobs = list(dict.fromkeys(named_blobs(metadata, artifacts, run.id)))
     bodies = {table: msgspec.msgpack.encode(list(content)) for table, content in rows.items()}
     head = Head(
         format=FORMAT,

@@ -76,8 +76,17 @@ class QuestionView(msgspec.Struct, frozen=True, kw_only=True):
     until: float | None
 
 
+class CodeView(msgspec.Struct, frozen=True, kw_only=True):
+    """The code package of a run: its digest, where the flow is in it, how many files and bytes it has."""
+
+    digest: str
+    entry: str
+    files: int
+    size: int
+
+
 class SurroundingsView(msgspec.Struct, frozen=True, kw_only=True):
-    """Where and from what a run was made."""
+    """Where and from what a run was made. ``sources`` are the files that runs kept before there were code packages."""
 
     entry: str
     command: list[str]
@@ -86,6 +95,7 @@ class SurroundingsView(msgspec.Struct, frozen=True, kw_only=True):
     platform: str
     packages: int
     sources: list[str]
+    code: CodeView | None
     seed: int | None
     git_commit: str
     git_dirty: bool
@@ -245,6 +255,14 @@ def surroundings_of(run: RunRecord) -> SurroundingsView:
         platform=details.platform,
         packages=len(details.packages),
         sources=list(details.sources),
+        code=None
+        if details.code is None
+        else CodeView(
+            digest=details.code.package.hex,
+            entry=details.code.entry,
+            files=details.code.files,
+            size=details.code.size,
+        ),
         seed=details.seed,
         git_commit=run.git_commit,
         git_dirty=run.git_dirty,

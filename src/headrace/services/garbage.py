@@ -15,6 +15,7 @@ from headrace._base.process import owner_alive
 from headrace.model.records import Input, RunRecord
 from headrace.model.states import RunState
 from headrace.model.values import Blob
+from headrace.services.code.package import blobs_of_packages
 from headrace.services.describe import details_of
 from headrace.services.run_import import is_partial
 from headrace.services.run_rows import STATES, state_of
@@ -104,10 +105,10 @@ def plan(
         going = {run.id for run in runs}
         for run in metadata.runs(RunFilter()):
             if run.id not in going:
-                for blob in named_blobs(metadata, run.id):
+                for blob in named_blobs(metadata, artifacts, run.id):
                     blobs.pop(blob.digest, None)
     else:
-        for digest in metadata.referenced_blobs():
+        for digest in referenced_blobs(metadata, artifacts):
             blobs.pop(digest, None)
     return _planned(metadata, blobs, runs, now, grace)[0]
 
@@ -119,7 +120,7 @@ def collect(
     for run in runs:
         metadata.delete_run(run.id)
     blobs = _sizes_by_age(artifacts)
-    for digest in metadata.referenced_blobs():
+    for digest in referenced_blobs(metadata, artifacts):
         blobs.pop(digest, None)
     planned, before = _planned(metadata, blobs, runs, now, grace)  # looks for live runs when all else is known
     freed = artifacts.delete([digest for digest, (_, modified) in blobs.items() if modified < before], before)
@@ -170,8 +171,15 @@ def _may_be_live(metadata: MetadataStore, run: RunRecord, now: float) -> bool:
     return lease.expires > now - _LOST_AFTER if alive is None else alive
 
 
-def named_blobs(metadata: MetadataStore, run_id: int) -> Iterator[Blob]:
-    """All blobs that the rows of one run name, some of them several times."""
+def referenced_blobs(metadata: MetadataStore, artifacts: ArtifactStore) -> Iterator[bytes]:
+    """The digests of all blobs that a run needs: those that rows name, and the files of code packages."""
+    yield from metadata.referenced_blobs()
+    for blob in blobs_of_packages(artifacts, metadata.code_packages()):
+        yield blob.digest
+
+
+def named_blobs(metadata: MetadataStore, artifacts: ArtifactStore, run_id: int) -> Iterator[Blob]:
+    """All blobs that one run needs, some of them several times."""
     for artifact in metadata.artifacts(run_id):
         yield from artifact.value.blobs
     for attempt in metadata.attempts(run_id):
@@ -186,6 +194,9 @@ def named_blobs(metadata: MetadataStore, run_id: int) -> Iterator[Blob]:
         yield from details.sources.values()
         if details.git_diff is not None:
             yield details.git_diff
+        if details.code is not None:
+            yield details.code.package
+            yield from blobs_of_packages(artifacts, [details.code.package])
 
 
 def _of_inputs(inputs: tuple[Input, ...]) -> Iterator[Blob]:

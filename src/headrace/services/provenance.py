@@ -1,17 +1,16 @@
-"""What a run records of its surroundings: source files, commit, interpreter, packages, host, user.
+"""What a run records of its surroundings: commit, interpreter, packages, host, user.
 
 ``surroundings`` looks in a thread beside the run. Paths are plain strings here and ``platform``, ``importlib.metadata``
 and ``getpass`` are avoided: each of them alone would take longer than all the rest.
 """
 
-# ruff: noqa: PTH100, PTH109, PTH110, PTH112, PTH113, PTH118, PTH120, PTH123 - see above
+# ruff: noqa: PTH100, PTH109, PTH112, PTH118, PTH120, PTH123 - see above
 
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable, Iterator
-from types import CodeType
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import msgspec
@@ -19,14 +18,10 @@ from blake3 import blake3
 
 from headrace._base.process import host_name, user_name
 from headrace._base.redaction import redact, redact_arguments
-from headrace._base.usercode import is_user_file, module_file
 from headrace.model.records import RunDetails
-from headrace.model.values import Blob
 from headrace.runtime import secrets
+from headrace.services.code.collect import project_root
 from headrace.stores.artifacts.protocol import ArtifactStore
-
-SOURCE_LIMIT = 1 << 20
-_ROOT_MARKS = (".git", "pyproject.toml", "setup.py", ".headrace")
 
 #: Installed packages by the folders that were looked through: they do not change under a running process.
 _packages: dict[tuple[str, ...], dict[str, str]] = {}
@@ -42,19 +37,14 @@ class Snapshot(NamedTuple):
     git_commit: str
 
 
-def snapshot(root_file: str, store: ArtifactStore, more: Iterable[tuple[str, str]] = ()) -> Snapshot:
-    """Look around, and keep the source files of the user's code in ``store``.
+def snapshot(file: str, known: RunDetails = RunDetails()) -> Snapshot:  # noqa: B008 - frozen
+    """Look around; ``file`` is that of the flow, ``""`` in a notebook or at a prompt.
 
-    ``root_file`` is the file of the flow, ``""`` in a notebook or at a prompt. ``more`` are files to keep as if they
-    were imported, each with the place that it is to have, seen from the folder of ``root_file``. Files over 1 MiB, and
-    files that cannot be read, are left out.
-
-    Raises:
-        StoreError: the store could not take a file.
+    ``known`` are details that are there already; they stay.
     """
-    root = project_root(root_file)
-    details = RunDetails(
-        sources=_keep_sources(root, root_file, store, more),
+    root = project_root(file)
+    details = msgspec.structs.replace(
+        known,
         root=root,
         python=python_version(),
         platform=_platform(),
@@ -63,73 +53,6 @@ def snapshot(root_file: str, store: ArtifactStore, more: Iterable[tuple[str, str
         cwd=_cwd(),
     )
     return Snapshot(details, user_name(), host_name(), os.getpid(), git_commit(root))
-
-
-# --- source files -------------------------------------------------------------------------------------------------
-
-
-def project_root(root_file: str) -> str:
-    """The nearest folder upward from the flow's file that looks like a project's, else the folder of the file."""
-    start = os.path.dirname(os.path.abspath(root_file)) if root_file else _cwd()
-    folder = start
-    while True:
-        if any(os.path.exists(os.path.join(folder, mark)) for mark in _ROOT_MARKS):
-            return folder
-        parent = os.path.dirname(folder)
-        if parent == folder or os.path.ismount(folder):
-            return start
-        folder = parent
-
-
-def source_files(root: str, root_file: str) -> list[str]:
-    """The user's files below ``root`` that are imported now, the flow's own and what that names, by path."""
-    below = os.path.join(root, "")
-    found = {os.path.abspath(root_file), *_mentioned(root_file)} if root_file else set()
-    for module in list(sys.modules.values()):
-        path = module_file(module) if module is not None else ""
-        if path.startswith(below) and is_user_file(path):
-            found.add(path)
-    return sorted(found)
-
-
-def _mentioned(file: str) -> list[str]:
-    """Modules beside ``file`` that its code names, steps included: what they import may not be imported yet."""
-    try:
-        with open(file, "rb") as opened:
-            todo = [compile(opened.read(SOURCE_LIMIT), file, "exec", dont_inherit=True)]
-    except (OSError, SyntaxError, ValueError):
-        return []
-    names: set[str] = set()
-    while todo:
-        code = todo.pop()
-        names.update(name.partition(".")[0] for name in code.co_names)
-        todo += [one for one in code.co_consts if isinstance(one, CodeType)]
-    folder = os.path.dirname(os.path.abspath(file))
-    found = []
-    for name in names:
-        place = os.path.join(folder, name)
-        if os.path.isfile(f"{place}.py"):
-            found.append(f"{place}.py")
-        elif os.path.isfile(os.path.join(place, "__init__.py")):
-            found += [os.path.join(place, one) for one in os.listdir(place) if one.endswith(".py")]  # noqa: PTH208
-    return found
-
-
-def _keep_sources(root: str, root_file: str, store: ArtifactStore, more: Iterable[tuple[str, str]]) -> dict[str, Blob]:
-    sources: dict[str, Blob] = {}
-    files = {path: path for path in source_files(root, root_file)}
-    home = os.path.dirname(os.path.abspath(root_file))
-    for place, path in more:
-        files.setdefault(os.path.normpath(os.path.join(home, place)), path)
-    for place, path in files.items():
-        try:
-            with open(path, "rb") as file:
-                content = file.read(SOURCE_LIMIT + 1)
-        except OSError:
-            continue
-        if len(content) <= SOURCE_LIMIT:
-            sources[os.path.relpath(place, root)] = store.put([content])
-    return sources
 
 
 # --- git ----------------------------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ import msgspec
 from headrace.model.records import FLOW_TASK, ArtifactRecord, RunDetails, RunRecord, TaskId, TaskRecord
 from headrace.model.states import TaskState
 from headrace.model.values import Blob
+from headrace.services.code.package import sources_of
 from headrace.services.describe import details_of
 from headrace.services.names import task_name
 from headrace.stores.artifacts.protocol import ArtifactStore
@@ -66,12 +67,18 @@ class RunDiff(msgspec.Struct, frozen=True, kw_only=True):
     result: str
 
 
+#: Larger files are not compared line by line.
+_COMPARED = 1 << 20
 _Tasks = dict[str, dict[bytes, TaskRecord]]
 _Digests = dict[TaskId, dict[str, bytes]]
 
 
-def compare_runs(metadata: MetadataStore, left: RunRecord, right: RunRecord) -> RunDiff:
-    """What differs between ``left`` and ``right``, both with their details (``run_by_id``)."""
+def compare_runs(metadata: MetadataStore, artifacts: ArtifactStore, left: RunRecord, right: RunRecord) -> RunDiff:
+    """What differs between ``left`` and ``right``, both with their details (``run_by_id``).
+
+    Raises:
+        BlobError: a code package is gone or damaged.
+    """
     before, after = details_of(left), details_of(right)
     params: tuple[dict[str, str], dict[str, str]] = ({}, {})
     for param in metadata.params([left.id, right.id]):
@@ -85,7 +92,7 @@ def compare_runs(metadata: MetadataStore, left: RunRecord, right: RunRecord) -> 
         right=right.name,
         facts=_changes(_facts(left, before), _facts(right, after)),
         params=_changes(*params),
-        files=_known(_files(before), _files(after)),
+        files=_files(artifacts, before, after),
         packages=_known(before.packages, after.packages),
         metrics=_metrics(metadata, left.id, right.id),
         steps=_steps(sides, [_digests(one) for one in made], right),
@@ -99,14 +106,19 @@ def _facts(run: RunRecord, details: RunDetails) -> dict[str, str]:
         "state": str(run.state),
         "file": run.entry,
         "git": run.git_commit[:12] + (" with local changes" if run.git_dirty else ""),
+        "code": details.code.package.hex[:12] if details.code is not None else "",
         "seed": "" if details.seed is None else str(details.seed),
         "python": details.python,
         "host": run.host,
     }
 
 
-def _files(details: RunDetails) -> dict[str, str]:
-    return {name: blob.hex[:12] for name, blob in details.sources.items()}
+def _files(artifacts: ArtifactStore, before: RunDetails, after: RunDetails) -> list[Change]:
+    if before.code is not None and after.code is not None and before.code.package == after.code.package:
+        return []
+    sides = [sources_of(details, artifacts) for details in (before, after)]
+    left, right = [{name: blob.hex[:12] for name, blob in side.items()} for side in sides]
+    return _known(left, right)
 
 
 def _code_changed(left: set[bytes], right: set[bytes]) -> bool | None:
@@ -223,7 +235,7 @@ def source_diff(artifacts: ArtifactStore, left: RunRecord, right: RunRecord) -> 
     """
     from difflib import unified_diff
 
-    before, after = details_of(left).sources, details_of(right).sources
+    before, after = [sources_of(details_of(run), artifacts) for run in (left, right)]
     lines: list[str] = []
     for name in dict.fromkeys([*before, *after]):
         if before.get(name) != after.get(name):
@@ -235,4 +247,6 @@ def source_diff(artifacts: ArtifactStore, left: RunRecord, right: RunRecord) -> 
 def _text(artifacts: ArtifactStore, blob: Blob | None) -> list[str]:
     if blob is None:
         return []
+    if blob.size > _COMPARED:
+        return [f"a file of {blob.size} bytes, {blob.hex[:12]}\n"]
     return bytes(artifacts.get(blob)).decode(errors="replace").splitlines(keepends=True)

@@ -28,6 +28,8 @@ from headrace.model.records import (
 )
 from headrace.model.states import RunState, TaskState
 from headrace.services import provenance
+from headrace.services.code.collect import CodeRules
+from headrace.services.code.package import CodeOfRun
 from headrace.services.codeparts import CodeBook
 from headrace.services.failures import exception_of
 from headrace.services.interrupts import Interruptible
@@ -54,7 +56,13 @@ class NewSession(msgspec.Struct, frozen=True, kw_only=True):
     use_cache: bool = True
     keep_going: bool = False
     seed: int | None = None  # of random numbers; a run that is resumed keeps its own
-    files: tuple[tuple[str, str], ...] = ()  # kept with the sources: a path from the entry's folder, the file's own
+    files: tuple[tuple[str, str], ...] = ()  # of the code package: a place from the entry's folder, the file's own path
+    code: CodeRules = CodeRules()
+
+    @property
+    def file(self) -> str:
+        """The file of the flow; ``""`` in a notebook or at a prompt."""
+        return self.entry.rpartition(":")[0]
 
 
 class Resume(msgspec.Struct, frozen=True, kw_only=True):
@@ -263,24 +271,21 @@ class Session:
             define = msgspec.structs.replace(define, step=self._step_ids, env=policy.env, threads=threads)
         return msgspec.structs.replace(step, id=define.step, policy=policy, define=define, code=code)
 
-    def record_start(self, new: NewSession) -> None:
-        """Write down parameters and surroundings; what takes long is done beside the run."""
+    def record_start(self, new: NewSession, code: CodeOfRun) -> None:
+        """Store the code, write down parameters and surroundings; what takes long is done beside the run."""
         run_id = self.run.id
-        writes: list[Write] = []
-        known = recorded_details(self.run)
-        if known.seed != self.seed:  # before the first task draws anything
-            writes.append(RunChange(run_id=run_id, details=_encode(msgspec.structs.replace(known, seed=self.seed))))
+        details = msgspec.structs.replace(
+            recorded_details(self.run),
+            seed=self.seed,
+            code=code.store(self.stores.artifacts),
+            sources={},
+            left_out=code.left_out,
+        )
+        writes: list[Write] = [RunChange(run_id=run_id, details=_encode(details))]  # before the first task
         writes += [Param(run_id, name, text) for name, text in new.params]
         writes += [Tag(run_id, name, value) for name, value in new.tags]
-        if writes:
-            self._loop.write(*writes)
-        self._surroundings = Surroundings(
-            run_id,
-            self.stores.artifacts,
-            lambda: provenance.snapshot(new.entry.rpartition(":")[0], self.stores.artifacts, new.files),
-            self._loop.write_soon,
-            lambda details: msgspec.structs.replace(details, seed=self.seed),
-        )
+        self._loop.write(*writes)
+        self._surroundings = Surroundings(run_id, self.stores.artifacts, new.file, details, self._loop.write_soon)
         self._surroundings.start()
 
     def finish(

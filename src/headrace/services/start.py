@@ -7,6 +7,7 @@ import os
 import sys
 import time
 from collections.abc import Iterable
+from typing import NamedTuple
 
 import msgspec
 
@@ -15,11 +16,12 @@ from headrace.engine.journal import LEASE_SECONDS
 from headrace.engine.loop import Loop
 from headrace.engine.ports import Executor
 from headrace.engine.state import EngineState, Recorded, RunOptions
-from headrace.model.errors import NotFoundError, RunBusyError
+from headrace.model.errors import HeadraceError, NotFoundError, RunBusyError
 from headrace.model.messages import Output
 from headrace.model.records import AttemptRecord, Lease, RunRecord, TaskId, TaskRecord
 from headrace.model.states import AttemptState, RunState, TaskState
 from headrace.runtime import randomness
+from headrace.services.code.package import CodeOfRun
 from headrace.services.driverstore import driver_store
 from headrace.services.session import NewSession, Resume, Session, recorded_details
 from headrace.services.stores import Stores
@@ -32,6 +34,7 @@ def open_session(stores: Stores, executor: Executor, new: NewSession, seed: Resu
     Raises:
         NotFoundError: ``seed`` wants a step to run again of which its run has no task.
     """
+    code = CodeOfRun(new.entry, new.code, new.files)
     recorded: dict[bytes, Recorded] = {}
     if seed is not None:
         recorded = _taken_over(stores, seed)
@@ -56,7 +59,7 @@ def open_session(stores: Stores, executor: Executor, new: NewSession, seed: Resu
     if lease is None:
         raise RunBusyError(f"run {run.name} was taken by another process as it was created; start another run")
     reuse_changed = seed is not None and seed.reuse_changed
-    return _begin(stores, executor, new, run, lease, recorded, reuse_changed=reuse_changed)
+    return _begin(stores, executor, new, _Opened(run, lease, recorded, reuse_changed, code))
 
 
 def _taken_over(stores: Stores, seed: Resume) -> dict[bytes, Recorded]:
@@ -76,15 +79,26 @@ def reopen_session(stores: Stores, executor: Executor, new: NewSession, resume: 
         RunBusyError: somebody else is driving it.
         NotFoundError: a step to run again has no task in it.
     """
+    code = CodeOfRun(new.entry, new.code, new.files)
     lease = take_lease(stores.metadata, resume.run)
     try:
-        return _reopen(stores, executor, new, resume, lease)
+        return _reopen(stores, executor, new, resume, _Opened(resume.run, lease, {}, resume.reuse_changed, code))
     except BaseException:
         stores.metadata.release(lease)
         raise
 
 
-def _reopen(stores: Stores, executor: Executor, new: NewSession, resume: Resume, lease: Lease) -> Session:
+class _Opened(NamedTuple):
+    """A run that this process owns, and what is known of it before it begins."""
+
+    run: RunRecord
+    lease: Lease
+    recorded: dict[bytes, Recorded]
+    reuse_changed: bool
+    code: CodeOfRun
+
+
+def _reopen(stores: Stores, executor: Executor, new: NewSession, resume: Resume, opened: _Opened) -> Session:
     run = stores.metadata.run_by_id(resume.run.id) or resume.run
     recorded = load_recorded(stores, run.id, resume.again)
     session = run.session + 1
@@ -96,7 +110,7 @@ def _reopen(stores: Stores, executor: Executor, new: NewSession, resume: Resume,
         finished=None,
         session=session,
         inputs=new.inputs,
-        entry=new.entry,
+        entry=run.entry if opened.code.installed else new.entry,  # which is where the user's file is
         error="",
         traceback="",
         failed_task="",
@@ -105,9 +119,9 @@ def _reopen(stores: Stores, executor: Executor, new: NewSession, resume: Resume,
         pid=os.getpid(),
     )
     lost = [_lost_attempt(one.record, now) for one in recorded.values() if one.record.state is TaskState.RUNNING]
-    stores.metadata.commit([change, *lost], msgspec.structs.replace(lease, expires=now + LEASE_SECONDS))
+    stores.metadata.commit([change, *lost], msgspec.structs.replace(opened.lease, expires=now + LEASE_SECONDS))
     run = msgspec.structs.replace(run, session=session, state=RunState.RUNNING)
-    return _begin(stores, executor, new, run, lease, recorded, reuse_changed=resume.reuse_changed)
+    return _begin(stores, executor, new, opened._replace(run=run, recorded=recorded))
 
 
 def _lost_attempt(task: TaskRecord, now: float) -> AttemptRecord:
@@ -124,16 +138,8 @@ def _lost_attempt(task: TaskRecord, now: float) -> AttemptRecord:
     )
 
 
-def _begin(
-    stores: Stores,
-    executor: Executor,
-    new: NewSession,
-    run: RunRecord,
-    lease: Lease,
-    recorded: dict[bytes, Recorded],
-    *,
-    reuse_changed: bool,
-) -> Session:
+def _begin(stores: Stores, executor: Executor, new: NewSession, opened: _Opened) -> Session:
+    run = opened.run
     known = recorded_details(run).seed
     options = RunOptions(
         run_id=run.id,
@@ -142,19 +148,39 @@ def _begin(
         capacity=executor.capacity,
         max_parallel=new.max_parallel,
         use_cache=new.use_cache,
-        reuse_changed=reuse_changed,
+        reuse_changed=opened.reuse_changed,
         seed=new.seed if known is None else known,
     )
     randomness.capture()  # before workers are made: they have the generators of this process
     executor.start()
-    loop = Loop(EngineState(options, recorded), stores.metadata.hasty(), stores.artifacts, executor, lease, run.name)
+    state = EngineState(options, opened.recorded)
+    loop = Loop(state, stores.metadata.hasty(), stores.artifacts, executor, opened.lease, run.name)
     loop.on_notice = _tell
     loop.stopping.grace = new.cleanup
     loop.start()
     stores = msgspec.structs.replace(stores, metadata=driver_store(stores.metadata, loop))
-    session = Session(stores, run, lease, loop, new)
-    session.record_start(new)
+    session = Session(stores, run, opened.lease, loop, new)
+    try:
+        session.record_start(new, opened.code)
+    except HeadraceError as error:
+        with contextlib.suppress(HeadraceError):
+            session.finish(RunState.FAILED, error=str(error))
+        raise
+    _tell_left_out(opened.code.left_out)
     return session
+
+
+#: Files of which this process has said that they are left out of code packages.
+_told_left_out: set[tuple[str, str]] = set()
+
+
+def _tell_left_out(left_out: dict[str, str]) -> None:
+    new = [pair for pair in left_out.items() if pair not in _told_left_out]
+    _told_left_out.update(new)
+    if new:
+        listed = ", ".join(f"{place} {reason}" for place, reason in new[:5])
+        more = f", and {len(new) - 5} more" if len(new) > 5 else ""
+        _tell(f"left out of the code kept with the run: {listed}{more}; say so with `exclude` in [tool.headrace]")
 
 
 def _tell(text: str) -> None:

@@ -23,22 +23,18 @@ _MOST_SECONDS = 1.0
 class Surroundings:
     """What one run runs in.
 
-    ``record`` writes a change of the run, ``adjust`` adds to the details what else is known.
+    ``file`` is that of the flow or script, ``known`` what is known of the run's details already; ``record`` writes a
+    change of the run.
     """
 
     def __init__(
-        self,
-        run_id: int,
-        artifacts: ArtifactStore,
-        look: Callable[[], provenance.Snapshot],
-        record: Callable[[RunChange], None],
-        adjust: Callable[[RunDetails], RunDetails] = lambda details: details,
+        self, run_id: int, artifacts: ArtifactStore, file: str, known: RunDetails, record: Callable[[RunChange], None]
     ) -> None:
         self._run_id = run_id
         self._artifacts = artifacts
-        self._look = look
+        self._file = file
+        self._known = known
         self._record = record
-        self._adjust = adjust
         self._looked = threading.Event()
         self._diff: GitDiff | None = None
         self._over = False
@@ -61,11 +57,11 @@ class Surroundings:
 
     def _main(self) -> None:
         try:
-            shot = self._look()
+            shot = provenance.snapshot(self._file, self._known)
             self._diff = GitDiff(shot.details.root) if shot.git_commit else None
             self._write(shot, Diff(None))
         except Exception as error:  # no reason for a run to fail
-            self._note(error, RunDetails(), "surroundings")
+            self._note(error, self._known, "surroundings")
             return
         finally:
             self._looked.set()
@@ -80,11 +76,11 @@ class Surroundings:
             return
         details = provenance.with_diff(shot.details, diff.content, self._artifacts)
         if diff.left_out:
-            details = msgspec.structs.replace(details, left_out={"git diff": diff.left_out})
+            details = msgspec.structs.replace(details, left_out={**details.left_out, "git diff": diff.left_out})
         self._record(
             RunChange(
                 run_id=self._run_id,
-                details=msgspec.msgpack.encode(self._adjust(details)),
+                details=msgspec.msgpack.encode(details),
                 git_commit=shot.git_commit,
                 git_dirty=bool(diff.content),
             )
@@ -95,8 +91,8 @@ class Surroundings:
         import logging
 
         logging.getLogger("headrace").warning("the %s of run %d cannot be recorded: %r", what, self._run_id, error)
-        details = msgspec.structs.replace(details, left_out={what: f"{type(error).__name__}: {error}"})
-        details = self._adjust(details)
+        left_out = {**details.left_out, what: f"{type(error).__name__}: {error}"}
+        details = msgspec.structs.replace(details, left_out=left_out)
         try:
             self._record(RunChange(run_id=self._run_id, details=msgspec.msgpack.encode(details)))
         except Exception:  # the store is what failed; the log has it

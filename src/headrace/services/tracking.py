@@ -19,10 +19,10 @@ from headrace._base.texts import ERROR_LINE, shorten
 from headrace.engine.rows import tracked
 from headrace.model.errors import HeadraceError, RunBusyError, StoreError, UsageError
 from headrace.model.messages import Output, Track
-from headrace.model.records import FLOW_TASK, Lease, RunRecord
+from headrace.model.records import FLOW_TASK, Lease, RunDetails, RunRecord
 from headrace.model.states import RunState
 from headrace.runtime.context import TrackBuffer
-from headrace.services import provenance, threads
+from headrace.services import threads
 from headrace.services.start import lease_name
 from headrace.services.stores import Stores
 from headrace.services.surroundings import Surroundings
@@ -202,12 +202,10 @@ class TrackedRun:
         self._stores.metadata.commit(writes, msgspec.structs.replace(self._lease, expires=now + LEASE_SECONDS))
         self.log.written = now
 
-    def record_surroundings(self, file: str) -> None:
-        """Write down, beside the run, what it runs in; ``file`` is that of the script."""
-        artifacts = self._stores.artifacts
-        self._surroundings = Surroundings(
-            self.run.id, artifacts, lambda: provenance.snapshot(file, artifacts), self.write
-        )
+    def record_surroundings(self, file: str, known: RunDetails) -> None:
+        """Write down, beside the run, what the script ``file`` runs in, in addition to what is ``known``."""
+        self.write(RunChange(run_id=self.run.id, details=msgspec.msgpack.encode(known)))
+        self._surroundings = Surroundings(self.run.id, self._stores.artifacts, file, known, self.write)
         self._surroundings.start()
 
     def finish(self, state: RunState, error: str = "", traceback: str = "") -> None:

@@ -35,6 +35,7 @@ from headrace.model.records import (
     summed_up,
 )
 from headrace.model.states import RunState
+from headrace.model.values import Blob
 from headrace.stores.metadata import _rows, _transfer, _transitions
 from headrace.stores.metadata._sql import Row
 from headrace.stores.metadata.protocol import (
@@ -522,10 +523,18 @@ class MemoryMetadata:
             inputs += run.inputs
             if run.details:
                 details = msgspec.msgpack.decode(run.details, type=RunDetails)
-                yield from [blob.digest for blob in (*details.sources.values(), details.git_diff) if blob]
+                code = details.code.package if details.code is not None else None
+                yield from [blob.digest for blob in (*details.sources.values(), details.git_diff, code) if blob]
         yield from [one.blob.digest for one in self._all.logs.values() if isinstance(one, LogSegment)]
         for value in [*packed, *[item.value for item in inputs]]:
             yield from [blob.digest for blob in value.blobs]
+
+    def code_packages(self) -> Iterator[Blob]:
+        """See ``MetadataStore``."""
+        details = [
+            msgspec.msgpack.decode(run.details, type=RunDetails) for run in self._all.runs.values() if run.details
+        ]
+        yield from dict.fromkeys([one.code.package for one in details if one.code is not None])
 
     def export(self, run_id: int) -> Mapping[str, list[bytes]]:
         """See ``MetadataStore``."""

@@ -12,6 +12,7 @@ import pytest
 
 from headrace.model.errors import StoreDamagedError, StoreVersionError, UsageError
 from headrace.model.records import (
+    CodeRecord,
     Edge,
     Input,
     Param,
@@ -162,7 +163,11 @@ class RunRowsSuite:
                     run_id=run_id,
                     inputs=(Input("y", Packed("numpy", digest(4), 9, b"", (Blob(digest(104), 9),))),),
                     details=msgspec.msgpack.encode(
-                        RunDetails(sources={"a.py": Blob(digest(105), 9)}, git_diff=Blob(digest(106), 9))
+                        RunDetails(
+                            sources={"a.py": Blob(digest(105), 9)},
+                            git_diff=Blob(digest(106), 9),
+                            code=CodeRecord(package=Blob(digest(107), 9)),
+                        )
                     ),
                 ),
             ]
@@ -201,10 +206,18 @@ class RunRowsSuite:
         return [without_id(value) for value in plain]
 
     def test_referenced_blobs(self, store: MetadataStore) -> None:
-        """Of artifacts, inputs, exceptions, parameters, sources and the diff."""
+        """Of artifacts, inputs, exceptions, parameters, sources, the diff and the code package."""
         assert list(store.referenced_blobs()) == []
         self.fill(store, new_run(store).id)
-        assert set(store.referenced_blobs()) == {digest(n) for n in range(101, 107)}
+        assert set(store.referenced_blobs()) == {digest(n) for n in range(101, 108)}
+
+    def test_code_packages_are_told_once(self, store: MetadataStore) -> None:
+        """Of all runs together."""
+        assert list(store.code_packages()) == []
+        new_run(store)
+        for run in (new_run(store), new_run(store)):
+            self.fill(store, run.id)
+        assert list(store.code_packages()) == [Blob(digest(107), 9)]
 
     def test_delete_run(self, store: MetadataStore) -> None:
         """All of it goes, nothing of others."""

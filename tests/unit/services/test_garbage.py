@@ -12,11 +12,14 @@ import pytest
 
 from headrace import wiring
 from headrace._base.process import process_owner
+from headrace.model.code import CodeFile, CodePackage
 from headrace.model.errors import NotFoundError
-from headrace.model.records import Input, RunDetails, RunRecord, Tag
+from headrace.model.records import CodeRecord, Input, RunDetails, RunRecord, Tag
 from headrace.model.states import RunState
+from headrace.model.values import Blob
 from headrace.services import garbage
 from headrace.services.archive import export_run, import_run
+from headrace.services.code.reading import code_of
 from headrace.services.garbage import Policy
 from headrace.services.resumable import newest_resumable
 from headrace.services.run_rows import CRASHED
@@ -109,6 +112,39 @@ def test_the_plan_is_what_then_happens(workspace: wiring.Workspace) -> None:
     kept = workspace.metadata.run_by_id(left.id)
     assert kept is not None
     assert codecs.unpack(kept.inputs[0].value, workspace.artifacts) == b"both" * 20_000
+
+
+def make_package(workspace: wiring.Workspace, run: RunRecord) -> tuple[Blob, Blob]:
+    """A code package of one file for ``run``: the blobs of its manifest and of the file."""
+    file = workspace.artifacts.put((b"code" * 1000,))
+    package = workspace.artifacts.put((CodePackage((CodeFile("a.py", file.digest, file.size),)).encode(),))
+    details = RunDetails(code=CodeRecord(package=package, entry="a.py:a", files=1, size=file.size))
+    workspace.metadata.commit([RunChange(run_id=run.id, details=msgspec.msgpack.encode(details))])
+    return package, file
+
+
+def test_the_files_of_a_code_package_stay_as_long_as_a_run_has_it(workspace: wiring.Workspace) -> None:
+    runs = [make_run(workspace, "a", RunState.SUCCEEDED, DAY) for _ in range(2)]
+    (package, file), _ = [make_package(workspace, run) for run in runs]
+    make_old(workspace)
+    assert garbage.collect(workspace.metadata, workspace.artifacts, runs[:1], time.time()).blobs == 0
+    assert workspace.artifacts.missing([package, file]) == []
+    assert garbage.plan(workspace.metadata, workspace.artifacts, runs[1:], time.time()).blobs == 2
+    assert garbage.collect(workspace.metadata, workspace.artifacts, runs[1:], time.time()).blobs == 2
+    assert workspace.artifacts.missing([package, file]) == [package, file]
+
+
+def test_an_export_brings_the_code_package_along(workspace: wiring.Workspace, tmp_path: Path) -> None:
+    run = make_run(workspace, "a", RunState.SUCCEEDED, DAY)
+    package, file = make_package(workspace, run)
+    assert export_run(workspace.metadata, workspace.artifacts, run, tmp_path / "a.run").blobs >= 2
+    other = wiring.Workspace(wiring.Settings(home=str(tmp_path / "other")))
+    brought, _ = import_run(other.metadata, other.artifacts, tmp_path / "a.run", "default")
+    assert other.artifacts.missing([package, file]) == []
+    whole = other.metadata.run_by_id(brought.id)
+    assert whole is not None
+    assert list(code_of(whole, other.artifacts).files) == ["a.py"]
+    other.close()
 
 
 def test_an_export_brings_everything_along(workspace: wiring.Workspace, tmp_path: Path) -> None:

@@ -3,42 +3,20 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from blake3 import blake3
 
 import headrace.services.provenance as provenance
 from headrace.model.records import RunDetails
-from headrace.model.values import Blob
 from headrace.services.provenance import (
     environment_digest,
     git_commit,
     installed_packages,
-    project_root,
     snapshot,
     with_diff,
 )
-from headrace.stores.artifacts.protocol import ArtifactStore
-
-
-class Kept:
-    """As much of an artifact store as is used here."""
-
-    def __init__(self) -> None:
-        self.blobs: dict[bytes, bytes] = {}
-
-    def put(self, parts: Sequence[bytes]) -> Blob:
-        content = b"".join(parts)
-        digest = blake3(content).digest()
-        self.blobs[digest] = content
-        return Blob(digest, len(content))
-
-
-def look(root_file: str | Path, kept: Kept) -> provenance.Snapshot:
-    store: ArtifactStore = kept  # type: ignore[assignment]
-    return snapshot(str(root_file), store)
+from headrace.stores.artifacts.memory import MemoryStore
 
 
 def git(folder: Path, *words: str) -> str:
@@ -58,30 +36,10 @@ def repository(tmp_path: Path) -> Path:
     return folder
 
 
-def test_the_users_files_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "pyproject.toml").touch()
-    (tmp_path / "lib").mkdir()
-    (tmp_path / "train.py").write_text("import prov_helper")
-    (tmp_path / "lib" / "prov_helper.py").write_text("import prov_big")
-    (tmp_path / "lib" / "prov_big.py").write_text("#" * (1 << 20) + "\n")
-    (tmp_path / "lib" / "unused.py").write_text("")
-    monkeypatch.syspath_prepend(tmp_path / "lib")
-    __import__("prov_helper")
-    kept = Kept()
-    found = look(tmp_path / "train.py", kept)
-    for name in ("prov_helper", "prov_big"):
-        del sys.modules[name]
-    assert found.details.root == str(tmp_path)
-    assert {path: kept.blobs[blob.digest] for path, blob in found.details.sources.items()} == {
-        "train.py": b"import prov_helper",
-        os.path.join("lib", "prov_helper.py"): b"import prov_big",
-    }
-
-
 def test_the_rest_of_the_surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LOGNAME", "somebody")
     monkeypatch.chdir(tmp_path)
-    found = look("", Kept())
+    found = snapshot("")
     assert found.user == "somebody"
     assert found.pid == os.getpid()
     assert found.details.cwd == str(tmp_path)
@@ -96,16 +54,6 @@ def test_without_a_name_a_user_is_a_number(monkeypatch: pytest.MonkeyPatch) -> N
         monkeypatch.delenv(variable, raising=False)
     monkeypatch.setattr(os, "getuid", lambda: 2**31 - 7)
     assert provenance.user_name() == str(2**31 - 7)
-
-
-def test_the_project_is_the_nearest_folder_that_looks_like_one(tmp_path: Path) -> None:
-    deep = tmp_path / "a" / "b"
-    deep.mkdir(parents=True)
-    assert project_root(str(deep / "train.py")) == str(deep)
-    (tmp_path / "a" / "pyproject.toml").touch()
-    assert project_root(str(deep / "train.py")) == str(tmp_path / "a")
-    (deep / ".headrace").mkdir()
-    assert project_root(str(deep / "train.py")) == str(deep)
 
 
 def test_packages_are_those_of_the_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -151,11 +99,10 @@ def test_no_commit_where_there_is_none(tmp_path: Path) -> None:
 
 
 def test_the_diff_is_kept_when_there_is_one(repository: Path) -> None:
-    kept = Kept()
-    store: ArtifactStore = kept  # type: ignore[assignment]
+    store = MemoryStore()
     details = RunDetails()
     assert with_diff(details, b"", store) is details
     assert with_diff(details, None, store) is details
     kept_diff = with_diff(details, b"+x = 2", store).git_diff
     assert kept_diff is not None
-    assert kept.blobs[kept_diff.digest] == b"+x = 2"
+    assert bytes(store.get(kept_diff)) == b"+x = 2"

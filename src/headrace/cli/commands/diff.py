@@ -38,7 +38,7 @@ def diff_command(left: str, right: str, code: bool, json: bool) -> None:
             )
     scope = open_existing()
     runs = [find_run(scope.metadata, scope.project, name) for name in (left, right)]
-    view = compare_runs(scope.metadata, *runs)
+    view = compare_runs(scope.metadata, scope.artifacts, *runs)
     if json:
         print_json(view)
         return

@@ -29,7 +29,7 @@ from headrace.cli.output import (
 
 if TYPE_CHECKING:
     from headrace.model.records import RunRecord
-    from headrace.services.describe import ArtifactView, MetricView, RunView, StepView
+    from headrace.services.describe import ArtifactView, CodeView, MetricView, RunView, StepView
     from headrace.services.tasks import TaskRow, TaskView
     from headrace.wiring import Scope
 
@@ -97,6 +97,7 @@ def _print_run(view: RunView) -> None:
             ("tags", tags_text(people)),
             ("system tags", tags_text(system)),
             ("file", where.entry.removesuffix(":")),
+            ("code", _code(where.code)),
             ("command", " ".join(where.command)),
             ("by", f"{run.user}@{run.host}" if run.host else run.user),
             ("python", where.python + (f" with {where.packages} packages" if where.packages else "")),
@@ -120,6 +121,14 @@ def _print_run(view: RunView) -> None:
         click.echo(f"  headrace answer {run.name} {question.name} VALUE")
     if run.state == "crashed":
         click.echo(f"\nThe process that drove it is gone; go on with: headrace resume {run.name}")
+
+
+def _code(code: CodeView | None) -> str:
+    from headrace._base.sizes import format_size
+
+    if code is None:
+        return ""
+    return f"{code.digest[:12]}, {code.files} {'file' if code.files == 1 else 'files'}, {format_size(code.size)}"
 
 
 def _print_failure(view: RunView) -> None:

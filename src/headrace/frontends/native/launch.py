@@ -146,9 +146,11 @@ def _open(flow: Runnable, values: dict[str, Any], how: Launch) -> Session:
     canonical_main()
     scope = how.scope
     stores, settings = scope.stores, scope.settings
+    entry = entry_of(flow)
     new = NewSession(
         flow=flow.name,
-        entry=entry_of(flow),
+        entry=entry,
+        code=scope.workspace.code_rules(entry.rpartition(":")[0]),
         inputs=tuple(_input(name, value, stores) for name, value in values.items()),
         params=tuple((name, redact(to_text(value))) for name, value in values.items()),
         tags=(*(tag.partition("=")[::2] for tag in flow.settings.tags), *how.tags),

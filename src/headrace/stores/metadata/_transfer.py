@@ -10,6 +10,7 @@ import msgspec
 from headrace.model.errors import StoreDamagedError, StoreVersionError
 from headrace.model.records import FOREIGN_NUMBERS, RunDetails
 from headrace.model.states import RunState
+from headrace.model.values import Blob
 from headrace.stores.metadata import _rows
 from headrace.stores.metadata._database import Database, Transaction
 from headrace.stores.metadata._schema import SCHEMA_VERSION
@@ -227,6 +228,19 @@ def referenced_blobs(database: Database) -> Iterator[bytes]:
                 yield from [blob.digest for blob in known.sources.values()]
                 if known.git_diff is not None:
                     yield known.git_diff.digest
+                if known.code is not None:
+                    yield known.code.package.digest
+
+
+def code_packages(database: Database) -> Iterator[Blob]:
+    """See ``MetadataStore.code_packages``."""
+    seen = set()
+    for rows in database.stream("SELECT details FROM run_details", (), 100):
+        for (details,) in rows:
+            code = _decode_details(details).code if details else None
+            if code is not None and code.package.digest not in seen:
+                seen.add(code.package.digest)
+                yield code.package
 
 
 def _blobs_of_inputs(inputs: bytes) -> Iterator[bytes]:

@@ -29,6 +29,7 @@ from headrace.model.records import (
     TaskRecord,
     Wait,
 )
+from headrace.model.values import Blob
 from headrace.stores.metadata.protocol import (
     ArtifactKey,
     AttemptKey,
@@ -280,6 +281,10 @@ class ProjectStore:
     def referenced_blobs(self) -> Iterator[bytes]:
         """See ``MetadataStore``: of all projects, because blobs are stored once for all of them."""
         return self._whole.referenced_blobs()
+
+    def code_packages(self) -> Iterator[Blob]:
+        """See ``MetadataStore``; of all projects, because their bytes lie in one store."""
+        return self._whole.code_packages()
 
     def export(self, run_id: int) -> Mapping[str, list[bytes]]:
         """See ``MetadataStore``."""

@@ -26,6 +26,7 @@ from headrace.model.records import (
     Wait,
 )
 from headrace.model.states import RunState
+from headrace.model.values import Blob
 
 
 class NewRun(msgspec.Struct, frozen=True, kw_only=True):
@@ -366,6 +367,9 @@ class MetadataStore(Protocol):
     # --- keeping house ---
     def referenced_blobs(self) -> Iterator[bytes]:
         """Digests of all blobs that any row names, possibly more than once (also those in ``RunDetails``)."""
+
+    def code_packages(self) -> Iterator[Blob]:
+        """The manifests of all code packages that runs have, each once."""
 
     def export(self, run_id: int) -> Mapping[str, list[bytes]]:
         """All rows of a run by table, each row a msgpack map, ready for ``import_rows``; empty without such a run."""

@@ -30,6 +30,7 @@ from headrace.model.records import (
     Wait,
 )
 from headrace.model.states import AttemptState, IllegalTransitionError, RunState
+from headrace.model.values import Blob
 from headrace.stores.metadata import _filters, _rows, _transfer, _transitions, _writes
 from headrace.stores.metadata._database import (
     ANSWER_SECONDS,
@@ -520,6 +521,10 @@ class SqlMetadata:
     def referenced_blobs(self) -> Iterator[bytes]:
         """See ``MetadataStore``."""
         return _transfer.referenced_blobs(self._database)
+
+    def code_packages(self) -> Iterator[Blob]:
+        """See ``MetadataStore``."""
+        return _transfer.code_packages(self._database)
 
     def export(self, run_id: int) -> Mapping[str, list[bytes]]:
         """See ``MetadataStore``."""

@@ -31,7 +31,7 @@ class MetaflowCode:
         details = self._run.details()
         home = os.path.dirname(self._file())  # noqa: PTH120
         found = {}
-        for path, blob in details.sources.items():
+        for path, blob in self._run.sources().items():
             name = os.path.relpath(os.path.join(details.root, path), home)  # noqa: PTH118
             found[path if name.startswith("..") else name] = self._run.bytes_of(blob)
         return found
@@ -48,7 +48,7 @@ class MetaflowCode:
     def path(self) -> str:
         """Where the flow file is kept: the digest of its content in the artifact store."""
         details = self._run.details()
-        blob = details.sources.get(os.path.relpath(self._file(), details.root))
+        blob = self._run.sources().get(os.path.relpath(self._file(), details.root))
         return blob.hex if blob is not None else ""
 
     @property
@@ -125,7 +125,7 @@ def make_archive(files: dict[str, bytes]) -> bytes:
 
 def code_of(run: RunReader) -> MetaflowCode | None:
     """The code of a run; None when it kept none, as runs made at a prompt."""
-    return MetaflowCode(run) if run.details().sources else None
+    return MetaflowCode(run) if run.sources() else None
 
 
 def environment_of(run: RunReader) -> dict[str, Any] | None:

@@ -124,9 +124,8 @@ def launch(cls: Any, values: dict[str, Any], options: RunOptions, scope: Scope) 
     graph = graph_of(cls)
     stores = scope.stores
     base = pack_base(cls, values, stores)
-    executor = scope.workspace.executor(
-        module_of(cls), debug=options.debug, entry=entry_of(cls), imports=imports_of(cls)
-    )
+    entry = entry_of(cls)
+    executor = scope.workspace.executor(module_of(cls), debug=options.debug, entry=entry, imports=imports_of(cls))
     workers = 1 if options.debug else max(1, options.max_workers)
     facts = run_facts(cls, options, tags)
     ground = Ground(executor.capacity, workers, options.cache, called=pack_call(cls, stores), warm=options.warm)
@@ -138,7 +137,8 @@ def launch(cls: Any, values: dict[str, Any], options: RunOptions, scope: Scope) 
     )
     new = NewSession(
         flow=cls.__name__,
-        entry=entry_of(cls),
+        entry=entry,
+        code=scope.workspace.code_rules(entry.rpartition(":")[0]),
         dialect="metaflow",
         inputs=inputs,
         params=tuple((name, _shown(value)) for name, value in {**values, **_configs(cls)}.items()),
