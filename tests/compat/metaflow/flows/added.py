@@ -1,15 +1,5 @@
-from metaflow import (
-    Config,
-    FlowMutator,
-    FlowSpec,
-    StepMutator,
-    UserStepDecorator,
-    card,
-    retry,
-    step,
-    timeout,
-    user_step_decorator,
-)
+from metaflow import Config, FlowMutator, FlowSpec, StepMutator, UserStepDecorator, card, retry, step, timeout
+from metaflow import user_step_decorator
 
 
 @user_step_decorator

@@ -1,7 +1,8 @@
 """Types of what the Client API hands out."""
 
-from metaflow import Flow, Metaflow, namespace
 from surface import kind
+
+from metaflow import Flow, Metaflow, namespace
 
 namespace(None)
 flow = Flow("Surface")

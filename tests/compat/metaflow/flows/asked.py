@@ -3,6 +3,7 @@
 import time
 
 import asked_words
+
 from metaflow import FlowSpec, Parameter, catch, current, parallel, retry, step
 
 

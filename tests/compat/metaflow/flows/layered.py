@@ -1,4 +1,5 @@
 from layered_root import LayeredRoot
+
 from metaflow import Config, FlowSpec, Parameter, catch, parallel, step
 
 

@@ -1,9 +1,8 @@
 """Artifacts with names that a tool may use itself; a class with mixins, a generic base and a property."""
 
+from metaflow import FlowSpec, step, Parameter
 from abc import ABC, abstractmethod
 from typing import Generic, TypeVar
-
-from metaflow import FlowSpec, Parameter, step
 
 T = TypeVar("T")
 

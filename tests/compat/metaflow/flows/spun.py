@@ -1,19 +1,7 @@
 import os
 
-from metaflow import (
-    Config,
-    FlowSpec,
-    Parameter,
-    card,
-    catch,
-    current,
-    environment,
-    parallel,
-    retry,
-    step,
-    timeout,
-    user_step_decorator,
-)
+from metaflow import Config, FlowSpec, Parameter, card, catch, current, environment, parallel, retry, step, timeout
+from metaflow import user_step_decorator
 
 
 @user_step_decorator

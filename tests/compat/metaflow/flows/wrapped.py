@@ -1,4 +1,4 @@
-from metaflow import USER_SKIP_STEP, FlowSpec, UserStepDecorator, current, step, user_step_decorator
+from metaflow import USER_SKIP_STEP, FlowSpec, UserStepDecorator, current, user_step_decorator, step
 
 
 @user_step_decorator
