@@ -28,12 +28,16 @@ class InterruptSafeLock:
         self.on_pending: Callable[[], None] = lambda: None
 
     def __enter__(self) -> None:
-        self.hold_off()
+        if threading.get_ident() == self._main:  # as ``hold_off``; this is called at every step
+            self._depth += 1
         self._lock.acquire()
 
     def __exit__(self, *_: object) -> None:
         self._lock.release()
-        self.let_in()
+        if threading.get_ident() == self._main:
+            self._depth -= 1
+            if self.pending is not None and not self._depth:
+                self._raise()
 
     def hold_off(self) -> None:
         """Let interrupts wait until ``let_in`` was called as often as this."""
@@ -45,9 +49,13 @@ class InterruptSafeLock:
         if threading.get_ident() == self._main:
             self._depth -= 1
             if self.pending is not None and not self._depth:
-                pending, self.pending = self.pending, None
-                self.on_raise(pending)
-                raise pending
+                self._raise()
+
+    def _raise(self) -> None:
+        pending, self.pending = self.pending, None
+        if pending is not None:
+            self.on_raise(pending)
+            raise pending
 
     def interrupt(self, error: BaseException) -> None:
         """Raise ``error`` in the main thread, whose signal handler calls this: now, or when it leaves the section."""

@@ -91,28 +91,28 @@ class Kernel:
         self._turns.notice_deadline()
 
     def _feed(self, event: Event) -> None:
-        events = [event]
-        for one in events:  # a loop, because answers of the cache may follow one from the other
-            for command in decide(self.state, one):
-                if type(command) is Lookup:
-                    answer = self._look_up_when_there(command.task)
-                    if answer is not None:
-                        events.append(answer)
-                else:
-                    self._obey(command)
+        self._feed_all([event])
 
     def _feed_all(self, events: list[Event]) -> None:
-        for event in events:
-            self._feed(event)
+        """Let ``decide`` take the events, and keep or carry out what it asks for. Written for few calls: it is hot."""
+        state = self.state
+        for event in events:  # answers of the cache are added while it runs, and may follow one from the other
+            for command in decide(state, event):
+                if type(command) is Record:
+                    self._journal.add(command.writes, urgent=command.urgent)
+                elif type(command) is Start:
+                    self._starts.append(command)
+                elif type(command) is Resolve:
+                    self._resolves.append(command.task)
+                else:
+                    self._obey(command, events)
 
-    def _obey(self, command: Command) -> None:
+    def _obey(self, command: Command, events: list[Event]) -> None:
         match command:
-            case Record():
-                self._journal.add(command.writes, urgent=command.urgent)
-            case Resolve():
-                self._resolves.append(command.task)
-            case Start():
-                self._starts.append(command)
+            case Lookup():
+                answer = self._look_up_when_there(command.task)
+                if answer is not None:
+                    events.append(answer)
             case Later():
                 self._later(command)
             case Kill():
@@ -130,7 +130,7 @@ class Kernel:
     def _settle(self) -> None:
         """Carry out what the events led to: commit, send, wake. A store that does not answer holds up all three."""
         away = self._journal.away_since is not None
-        if not away:
+        if not away and self.state.placement.lanes:
             self._feed(Schedule(time.time()))
         while self._starts or self._journal.urgent:
             if self._journal.urgent and not self._journal.commit():

@@ -196,7 +196,8 @@ class Loop(Kernel):
                 raise self._cancelled()
 
     def _check_stopped(self) -> None:
-        self._hear_interrupts(time.time())
+        if self.stopping.heard < self.stopping.raised:
+            self._hear_interrupts(time.time())
         if self.stopping.active and not self.stopping.admits(interruptible=self.on_cancel is not None):
             raise self._cancelled()
 
@@ -474,7 +475,8 @@ class Loop(Kernel):
             with contextlib.suppress(FileExistsError):  # a new server has a new socket
                 self._epoll.register(self._executor.fileno(), select.EPOLLIN)
         self._lost += self.workers.take_lost_inputs()
-        self._hear_interrupts(now)
+        if self.stopping.heard < self.stopping.raised:
+            self._hear_interrupts(now)
         for signal in self.inbox.take():
             self._on_signal(signal, now)
         clock = time.monotonic()

@@ -86,6 +86,9 @@ class Turns:
 
     def notice_deadline(self) -> None:
         """See to it that whoever polls or sleeps now does so no longer than until the deadline, which has changed."""
+        polls = self.polling_until > 0
+        if not polls and (self.asleep_until < 0 or self.lock.locked()):
+            return  # whoever is at work computes it before it polls or sleeps
         at = self._deadline()
         if at < self.polling_until or (at < self.asleep_until and not self.lock.locked()):
             self._wake()
