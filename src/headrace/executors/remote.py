@@ -311,6 +311,7 @@ class RemoteExecutor:
         """A worker that joined, or the next one that does."""
         link = RemoteLink(self)
         self._waiting.append(link)
+        self.serve()  # a worker that has left meanwhile is not to be had
         self._match()
         return link
 

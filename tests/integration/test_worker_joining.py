@@ -1,0 +1,352 @@
+"""Who may join a driver, who is refused and how, and what a broken connection means for both sides."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from headrace._version import __version__
+from headrace.executors import remote
+from headrace.executors.remote import RemoteExecutor
+from headrace.model import handshake
+from headrace.model.handshake import PROTOCOL, Hello, Refused, Welcome
+from headrace.model.messages import Heartbeat, frame, framed, raw_frames
+from headrace.stores.artifacts.local import LocalStore
+from headrace.testing.executors import Talk, double, ends, hire, nap
+from headrace.testing.proxy import Proxy
+from headrace.worker.channel import Channel
+from headrace.worker.joining import JoinToken, identity_of, worker_context
+
+IDENTITY = identity_of("a secret of the tests")
+HELLO = Hello(
+    protocol=PROTOCOL, headrace=__version__, python=remote.VERSIONS.python, secret=IDENTITY.token.secret, owner="o"
+)
+SILENCE = 3.0
+
+
+TALKS: list[Talk] = []
+
+
+@pytest.fixture(autouse=True)
+def _links_are_closed() -> Iterator[None]:
+    yield
+    while TALKS:
+        TALKS.pop().link.close()
+
+
+@pytest.fixture
+def driver(tmp_path: Path) -> Iterator[RemoteExecutor]:
+    driver = make_driver(tmp_path)
+    yield driver
+    driver.close()
+
+
+def make_driver(folder: Path, session: str = "s1") -> RemoteExecutor:
+    store = LocalStore(str(folder / "artifacts"))
+    probe = store.put((b"a blob that every worker reads",))
+    welcome = Welcome(
+        session=session,
+        run="flow/1",
+        artifacts=store.url,
+        probe=(probe.digest.hex(), probe.size),
+        heartbeat=SILENCE / 5,
+        silence=SILENCE,
+    )
+    driver = RemoteExecutor("far", ("127.0.0.1", 0), IDENTITY, welcome)
+    driver.start()
+    return driver
+
+
+def talk_to(driver: RemoteExecutor) -> Talk:
+    talk = Talk(driver, hire(driver))
+    TALKS.append(talk)
+    return talk
+
+
+def serve(driver: RemoteExecutor, seconds: float = 0.05) -> None:
+    if select.select([driver], [], [], seconds)[0]:
+        driver.exits()
+
+
+class Peer:
+    """Somebody who connects to a driver and speaks its protocol by hand."""
+
+    def __init__(self, driver: RemoteExecutor) -> None:
+        self.driver = driver
+        self.channel = Channel(socket.create_connection(driver.address), worker_context(), server=False)
+        self.frames = raw_frames()
+        self.heard: list[bytes] = []
+        self.channel.start()
+
+    def __enter__(self) -> Peer:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.channel.close()
+
+    def say(self, data: bytes) -> None:
+        self.channel.send(data)
+
+    def hear(self, seconds: float = 10.0) -> bytes | None:
+        """The next body; None when the driver closed the connection."""
+        deadline = time.monotonic() + seconds
+        while not self.heard:
+            assert time.monotonic() < deadline, "the driver says nothing"
+            serve(self.driver)
+            self.heard += self.frames.feed(self.channel.receive())
+            if self.channel.closed and not self.heard:
+                return None
+        return self.heard.pop(0)
+
+    def answer(self) -> Welcome | Refused | None:
+        body = self.hear()
+        return None if body is None else handshake.read_answer(body)
+
+
+def start_worker(
+    address: tuple[str, int], folder: Path, token: JoinToken = IDENTITY.token, *more: str
+) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "headrace.cli", "worker", "--connect", f"{address[0]}:{address[1]}"]
+    file = folder / "token"
+    file.write_text(token.write() + "\n")
+    command += ["--secret-file", str(file), "--workers", "1", "--root", str(folder / "root"), *more]
+    return subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+
+
+def end_of(worker: subprocess.Popen[str], driver: RemoteExecutor, seconds: float = 30.0) -> tuple[int, str]:
+    deadline = time.monotonic() + seconds
+    while worker.poll() is None:
+        assert time.monotonic() < deadline, "the worker does not end"
+        serve(driver)
+    assert worker.stderr is not None
+    return worker.returncode, worker.stderr.read()
+
+
+@contextlib.contextmanager
+def ended(worker: subprocess.Popen[str]) -> Iterator[subprocess.Popen[str]]:
+    try:
+        yield worker
+    finally:
+        if worker.poll() is None:
+            worker.terminate()
+        worker.communicate(timeout=30)
+
+
+# --- strangers --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("change", "logged", "told"),
+    [
+        ({"protocol": 7}, "speaks worker protocol 7", "install headrace=="),
+        ({"headrace": "9.9.0"}, "runs Headrace '9.9.0'", "install headrace=="),
+        ({"python": "3.4.1"}, "runs Python '3.4.1'", "start the worker with Python"),
+        ({"secret": b"another"}, "has a wrong secret", "the joining token"),
+    ],
+    ids=["protocol", "headrace", "python", "secret"],
+)
+def test_peer_that_does_not_fit_is_told_why_and_closed_with_one_line(driver, caplog, change, logged, told) -> None:
+    with Peer(driver) as peer:
+        peer.say(framed(handshake.write(msgspec.structs.replace(HELLO, **change))))
+        answer = peer.answer()
+        assert isinstance(answer, Refused)
+        assert told in answer.reason
+        assert peer.hear() is None
+    assert [record.getMessage() for record in caplog.records if logged in record.getMessage()] == caplog.messages
+    assert len(caplog.messages) == 1
+    assert driver.capacity.cpu == 0
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"GET / HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"\x16\x03\x01" + bytes(600),
+        os.urandom(5000),
+    ],
+    ids=["http", "broken", "random"],
+)
+def test_stranger_without_tls_is_closed_with_one_line(driver, caplog, data) -> None:
+    with socket.create_connection(driver.address) as sock:
+        sock.sendall(data)
+        sock.shutdown(socket.SHUT_WR)
+        sock.settimeout(0.05)
+        deadline = time.monotonic() + 10
+        while time.monotonic() < deadline:
+            serve(driver)
+            with contextlib.suppress(TimeoutError, ConnectionError):
+                if not sock.recv(4096):
+                    break
+                continue
+            if caplog.messages:
+                break
+    assert len(caplog.messages) == 1, caplog.messages
+    assert "TLS" in caplog.text or "left before" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "data",
+    [framed(b"\xff" * 50), (5000).to_bytes(4, "little") + bytes(5000), frame(Heartbeat())],
+    ids=["no message", "too long", "no Hello"],
+)
+def test_stranger_that_sends_garbage_is_closed_with_one_line_and_told_nothing(driver, caplog, data) -> None:
+    with Peer(driver) as peer:
+        peer.say(data)
+        assert peer.hear() is None
+    assert len(caplog.messages) == 1
+
+
+def test_stranger_that_says_nothing_is_closed(driver, caplog, monkeypatch) -> None:
+    monkeypatch.setattr(remote, "HELLO_SECONDS", 0.5)
+    with Peer(driver) as peer:
+        assert peer.hear() is None
+    assert "did not say who it is within 0.5 s" in caplog.text
+
+
+def test_strangers_are_bounded_and_workers_still_join(driver, monkeypatch) -> None:
+    monkeypatch.setattr(remote, "_STRANGERS", 8)
+    crowd = [socket.create_connection(driver.address) for _ in range(30)]
+    serve(driver)
+    with Peer(driver) as peer:
+        peer.say(framed(handshake.write(HELLO)))
+        assert isinstance(peer.answer(), Welcome)
+    for one in crowd:
+        one.close()
+
+
+# --- the worker's side of it ------------------------------------------------------------------------------------
+
+
+def test_worker_with_a_wrong_secret_says_what_to_do_and_ends(driver, tmp_path) -> None:
+    with ended(start_worker(driver.address, tmp_path, IDENTITY.token._replace(secret=bytes(32)))) as worker:
+        code, said = end_of(worker, driver)
+    assert code == 1
+    assert said.count("\n") == 1
+    assert "refused this worker: wrong secret; give this worker the joining token" in said
+
+
+def test_worker_shows_its_secret_to_nobody_but_its_driver(driver, tmp_path) -> None:
+    other = identity_of("another secret of the tests").token
+    with ended(start_worker(driver.address, tmp_path, other)) as worker:
+        code, said = end_of(worker, driver)
+    assert code == 1
+    assert "is not the driver that this joining token is for" in said
+
+
+def test_worker_whose_driver_speaks_another_protocol_says_what_to_install(driver, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(handshake, "PROTOCOL", 2)
+    with ended(start_worker(driver.address, tmp_path)) as worker:
+        code, said = end_of(worker, driver)
+    assert code == 1
+    assert f"install headrace=={__version__} where the worker runs" in said
+
+
+def test_worker_that_cannot_reach_the_artifacts_says_so(tmp_path) -> None:
+    driver = RemoteExecutor("far", ("127.0.0.1", 0), IDENTITY, Welcome(session="s", run="f/1", artifacts="/no/where"))
+    driver.start()
+    with ended(start_worker(driver.address, tmp_path)) as worker:
+        code, said = end_of(worker, driver)
+    assert code == 2
+    assert "the artifacts of f/1 are in /no/where, which this worker cannot use: there is no such folder here" in said
+    driver.close()
+
+
+def test_worker_waits_for_a_driver_and_says_so_once(tmp_path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        address = free.getsockname()
+    worker = start_worker(address, tmp_path)
+    time.sleep(2.5)
+    assert worker.poll() is None
+    worker.terminate()
+    _, said = worker.communicate(timeout=20)
+    assert said.count("no driver at") == 1, said
+
+
+# --- broken connections -----------------------------------------------------------------------------------------
+
+
+def test_both_sides_notice_a_half_open_connection(driver, tmp_path) -> None:
+    with Proxy(driver.address) as proxy, ended(start_worker(proxy.address, tmp_path)) as worker:
+        talk = talk_to(driver)
+        assert talk.call(double, 4) == 8
+        talk.begin(nap, 60.0)
+        proxy.silent = True
+        began = time.monotonic()
+        (lost,) = ends(driver)
+        assert time.monotonic() - began < SILENCE + 5
+        assert f"has not been heard of for {SILENCE:g} s" in lost.lost
+        assert worker.stderr is not None
+        line = read_until(worker, "the driver has not been heard of")
+        assert f"for {SILENCE:g} s" in line
+        proxy.silent = False
+
+
+def test_worker_that_comes_back_after_it_was_written_off_is_told_so(driver, tmp_path) -> None:
+    with Proxy(driver.address) as proxy, ended(start_worker(proxy.address, tmp_path)) as worker:
+        talk = talk_to(driver)
+        assert talk.call(double, 4) == 8
+        token = talk.begin(nap, 1.0)
+        time.sleep(0.3)
+        proxy.refusing = True
+        proxy.cut()
+        (lost,) = ends(driver)
+        assert "broke" in lost.lost
+        time.sleep(1.5)  # the attempt ends meanwhile
+        proxy.refusing = False
+        again = talk_to(driver)
+        assert again.call(double, 21) == 42
+        assert token not in {getattr(one, "token", None) for one in again.heard}
+        assert "1 attempt in hand had been given up" in read_until(worker, "in hand")
+
+
+def test_two_drivers_with_one_secret_are_served_by_who_connected_to_them(tmp_path) -> None:
+    drivers = [make_driver(tmp_path / str(n), f"s{n}") for n in range(2)]
+    folders = [tmp_path / f"w{n}" for n in range(2)]
+    for folder in folders:
+        folder.mkdir()
+    with contextlib.ExitStack() as stack:
+        for driver, folder in zip(drivers, folders, strict=True):
+            stack.enter_context(ended(start_worker(driver.address, folder)))
+            stack.callback(driver.close)
+        talks = [talk_to(driver) for driver in drivers]
+        for n, talk in enumerate(talks):
+            assert talk.call(double, n) == 2 * n
+        cwd = [os.readlink(f"/proc/{talk.link.where[1]}/cwd") for talk in talks]
+        assert cwd == [str(folder / "root") for folder in folders]
+
+
+def test_worker_host_that_is_killed_is_noticed_at_once(driver, tmp_path) -> None:
+    with ended(start_worker(driver.address, tmp_path)) as worker:
+        talk = talk_to(driver)
+        assert talk.call(double, 4) == 8
+        talk.begin(nap, 60.0)
+        process = talk.link.where[1]
+        worker.send_signal(signal.SIGKILL)
+        (lost,) = ends(driver)
+        assert "broke" in lost.lost
+        deadline = time.monotonic() + 10
+        while Path(f"/proc/{process}").exists():
+            assert time.monotonic() < deadline, "its worker outlives it"
+            time.sleep(0.05)
+
+
+def read_until(worker: subprocess.Popen[str], text: str, seconds: float = 20.0) -> str:
+    assert worker.stderr is not None
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if select.select([worker.stderr], [], [], 0.5)[0]:
+            line = worker.stderr.readline()
+            if text in line:
+                return line
+    raise AssertionError(f"the worker does not say {text!r}")
