@@ -299,6 +299,7 @@ class WorkerHost:
         lane.join()
         self._delay, self._trouble = _SOON, ""
         if lane.link is not None:
+            self._unwatch_link(lane)
             dropped = lane.hand_over(answer.adopted)
             if dropped:
                 self._report(
@@ -307,6 +308,7 @@ class WorkerHost:
                 )
         if lane.link is None:
             lane.equip(self._services[-1])
+        if not lane.is_ended():
             self._watch_link(lane)
         self._fill()
 
@@ -385,7 +387,7 @@ class WorkerHost:
     def _on_exit(self, lane: Lane, ended: WorkerExit) -> None:
         self._unwatch_link(lane)
         if lane.end(ended):
-            lane.dismiss()
+            lane.dismiss()  # after which its descriptor may be another's
             self._close_unused()
             if lane.channel is not None and lane.leaving and not lane.channel.out:
                 self._lose(lane, "")

@@ -112,6 +112,10 @@ class Lane:
         """Whether an attempt is in hand whose result was not told."""
         return any(not one.told for one in self._attempts)
 
+    def is_ended(self) -> bool:
+        """Whether the process has ended."""
+        return self._ended is not None
+
     def _say(self, data: bytes) -> None:
         if self.channel is not None and self.joined:
             self.channel.send(data)
