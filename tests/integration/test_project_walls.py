@@ -36,7 +36,7 @@ def whole(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[MetadataSt
     made = new_run(store, "train", project="ours")
     RunRowsSuite().fill(store, made.id)
     store.commit([QueueCount(made.id, "fit", 1, 0, 0, 0, 2, NOW)])
-    store.acquire(f"run:{made.id}", "nobody:1:1", 60.0, NOW)
+    store.acquire(f"run:{made.id}", "nobody:1:1", 0.0)
     new_run(store, "train", project="theirs")
     yield store
     workspace.close()
@@ -55,7 +55,7 @@ def run_of_ours(whole: MetadataStore) -> RunRecord:
 
 #: Every method of a metadata store that takes a run, and how it is asked about one.
 BY_RUN: dict[str, Callable[[MetadataStore, int], Any]] = {
-    "acquire": lambda store, run: store.acquire(f"run:{run}", "me:1:1", 1.0, NOW + 3600),
+    "acquire": lambda store, run: store.acquire(f"run:{run}", "me:1:1", 1.0),
     "lease": lambda store, run: store.lease(f"run:{run}"),
     "commit": lambda store, run: store.commit([Tag(run, "seen", "yes")]),
     "run_by_id": lambda store, run: store.run_by_id(run),
@@ -84,9 +84,26 @@ BY_RUN: dict[str, Callable[[MetadataStore, int], Any]] = {
     "export": lambda store, run: dict(store.export(run)),
 }
 #: Those that name a project or nothing; each has a test below.
-BY_PROJECT = {"create_run", "run", "latest_run", "runs", "flows", "projects", "cached", "forget_cached", "import_rows"}
+BY_PROJECT = {
+    "create_run",
+    "open_run",
+    "run",
+    "latest_run",
+    "runs",
+    "flows",
+    "projects",
+    "cached",
+    "forget_cached",
+    "import_rows",
+}
 #: Those that concern the database as a whole, or only what a caller was handed before.
 OF_ALL = {"hasty", "release", "referenced_blobs", "compact", "close"}
+
+
+def everything(whole: MetadataStore, run: RunRecord) -> Any:
+    """What there is of a run."""
+    held = whole.lease(f"run:{run.id}")
+    return dict(whole.export(run.id)), whole.signals(run.id), None if held is None else held.token
 
 
 def outcome(call: Callable[[], Any]) -> Any:
@@ -106,15 +123,14 @@ def test_every_method_of_a_store_has_its_wall() -> None:
 @pytest.mark.parametrize("method", sorted(BY_RUN))
 def test_run_of_another_project_is_not_there(whole: MetadataStore, method: str) -> None:
     run = run_of_ours(whole)
-    before = dict(whole.export(run.id)), whole.signals(run.id), whole.lease(f"run:{run.id}")
+    before = everything(whole, run)
     ours, theirs = ProjectStore(whole, "ours"), ProjectStore(whole, "theirs")
     ask = BY_RUN[method]
     assert outcome(lambda: ask(theirs, run.id)) == outcome(lambda: ask(theirs, GHOST))
     assert outcome(lambda: ask(theirs.hasty(), run.id)) == outcome(lambda: ask(theirs, GHOST))
-    assert (dict(whole.export(run.id)), whole.signals(run.id), whole.lease(f"run:{run.id}")) == before
+    assert everything(whole, run) == before
     seen = outcome(lambda: ask(ours, run.id))  # and the question is one that a run answers
-    after = dict(whole.export(run.id)), whole.signals(run.id), whole.lease(f"run:{run.id}")
-    assert seen != outcome(lambda: ask(ours, GHOST)) or after != before
+    assert seen != outcome(lambda: ask(ours, GHOST)) or everything(whole, run) != before
 
 
 def test_names_and_listings_are_of_one_project(whole: MetadataStore) -> None:
@@ -138,6 +154,8 @@ def test_runs_and_imports_go_to_no_other_project(whole: MetadataStore) -> None:
     new = NewRun(project="ours", flow="x", dialect="native", entry="", created=1.0)
     with pytest.raises(HeadraceError, match="theirs"):
         theirs.create_run(new)
+    with pytest.raises(HeadraceError, match="theirs"):
+        theirs.open_run(new, "me:1:1", 60.0)
     rows = whole.export(run_of_ours(whole).id)
     with pytest.raises(HeadraceError, match="theirs"):
         theirs.import_rows(rows, "ours")

@@ -487,18 +487,17 @@ def test_a_resume_of_a_run_without_a_seed_gets_one(project: Project) -> None:
     """As runs of earlier versions are."""
     import msgspec
 
-    from headrace.model.records import RunDetails
-    from headrace.services.start import lease_name
+    from headrace.model.records import RunDetails, lease_name
     from headrace.stores.metadata.protocol import RunChange
 
     project.write(REPEATED)
     assert project.finish(project.start("-m", "headrace", "run", "train.py", FAIL="stop")).code == 1
     run = project.last()
     details = msgspec.msgpack.decode(project.metadata.run_by_id(run.id).details, type=RunDetails)  # type: ignore[union-attr]
-    lease: Any = project.metadata.acquire(lease_name(run), "test:1:1", 10, 1e12)
+    lease: Any = project.metadata.acquire(lease_name(run.id), "test:1:1", 10)
     project.metadata.commit(
         [RunChange(run_id=run.id, details=msgspec.msgpack.encode(msgspec.structs.replace(details, seed=None)))],
-        msgspec.structs.replace(lease, expires=2e12),
+        lease,
     )
     project.metadata.release(lease)
     headrace(project, "resume")

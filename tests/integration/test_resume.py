@@ -14,10 +14,8 @@ import headrace
 from headrace import flow, step
 from headrace._base.process import process_owner
 from headrace.model.errors import NotFoundError, RunBusyError
-from headrace.model.records import TaskId
+from headrace.model.records import LEASE_SECONDS, TaskId, lease_name
 from headrace.model.states import RunState, TaskState
-from headrace.services.session import LEASE_SECONDS
-from headrace.services.start import lease_name
 
 if TYPE_CHECKING:
     from tests.integration.conftest import Project
@@ -267,13 +265,12 @@ def test_a_run_that_is_driven_cannot_be_resumed(project: Project) -> None:
 def test_a_driver_on_another_machine_is_waited_for_until_its_lease_ends(here: Project) -> None:
     weighing([1])
     run = here.last()
-    now = time.time()
-    lease = here.metadata.acquire(lease_name(run), "elsewhere:1:1-x", 60.0, now)
+    lease = here.metadata.acquire(lease_name(run.id), "elsewhere:1:1-x", 60.0)
     assert lease is not None
     with pytest.raises(RunBusyError, match="process 1 on elsewhere"):
         headrace.resume("weighing/1")
     here.metadata.release(lease)
-    over = here.metadata.acquire(lease_name(run), "elsewhere:1:1-x", 60.0, now - 61)
+    over = here.metadata.acquire(lease_name(run.id), "elsewhere:1:1-x", -1.0)
     assert over is not None
     assert headrace.resume("weighing/1").state == "succeeded"
 
@@ -282,14 +279,14 @@ def test_a_resume_that_cannot_begin_lets_go_of_the_run(here: Project) -> None:
     weighing([1])
     with pytest.raises(NotFoundError, match="no task of step 'nobody'"):
         headrace.resume("weighing/1", again="nobody")
-    assert here.metadata.lease(lease_name(here.last())) is None
+    assert here.metadata.lease(lease_name(here.last().id)) is None
     assert here.last().state is RunState.SUCCEEDED
     assert headrace.resume("weighing/1").state == "succeeded"
 
 
 def test_the_lease_is_given_back_at_the_end(here: Project) -> None:
     weighing([1])
-    assert here.metadata.lease(lease_name(here.last())) is None
+    assert here.metadata.lease(lease_name(here.last().id)) is None
     assert process_owner()
     assert LEASE_SECONDS <= 10  # a dead machine's runs can be resumed in seconds
 

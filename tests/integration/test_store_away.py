@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from headrace.engine.journal import LEASE_SECONDS
-from headrace.model.records import TaskId
+from headrace.model.records import LEASE_SECONDS, TaskId
 from headrace.model.states import RunState
 from headrace.stores.metadata.open import open_metadata
 from headrace.testing.postgres import restartable_postgres

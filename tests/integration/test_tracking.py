@@ -154,9 +154,14 @@ def test_a_long_silence_keeps_the_lease(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(tracking, "_BEAT", 0.1)
     with headrace.track("quiet") as run:
         metadata = wiring.scope_here().workspace.metadata
-        first = metadata.lease(f"run:{run._reader.id}")
-        assert first is not None
-        eventually(lambda: metadata.lease(f"run:{run._reader.id}").expires > first.expires + 0.3)  # type: ignore[union-attr]
+
+        def expiry() -> float:
+            held = metadata.lease(f"run:{run._reader.id}")
+            assert held is not None
+            return held.left + time.monotonic()
+
+        first = expiry()
+        eventually(lambda: expiry() > first + 0.3)
     assert metadata.lease(f"run:{run._reader.id}") is None
 
 

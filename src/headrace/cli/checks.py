@@ -167,9 +167,8 @@ def _runs(settings: wiring.Settings) -> Iterator[Check]:
     from headrace.stores.metadata.protocol import RunFilter
 
     scope = wiring.scope_here()
-    now = time.time()
     running = scope.metadata.runs(RunFilter(project=scope.project, states=(RunState.RUNNING,)))
-    dead = [run.name for run in running if driver_of(scope.metadata, run, now) == "gone"]
+    dead = [run.name for run in running if driver_of(scope.metadata, run) == "gone"]
     text = f"{len(running) - len(dead)} running"
     if dead:
         text += f"; {len(dead)} left behind by a driver that is gone: {', '.join(dead[:5])}"

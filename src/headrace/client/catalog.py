@@ -73,7 +73,7 @@ def find_runs(
         tags=(tag,) if isinstance(tag, str) else tuple(tag),
         where=conditions,
     )
-    return Runs(scope, as_recorded(scope.metadata, condition, states, time.time()), limit)
+    return Runs(scope, as_recorded(scope.metadata, condition, states), limit)
 
 
 class Runs:

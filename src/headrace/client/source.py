@@ -70,7 +70,7 @@ class RunReader:
 
     def state(self, *, fresh: bool = False) -> str:
         """Its state, ``crashed`` included."""
-        return state_of(self.metadata, self.record(fresh=fresh), time.time())
+        return state_of(self.metadata, self.record(fresh=fresh))
 
     def details(self) -> RunDetails:
         """What it recorded of its surroundings; empty as long as it has not."""

@@ -9,14 +9,11 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable
 
-import msgspec
-
 from headrace._base.sizes import format_duration
 from headrace.model.errors import StoreAwayError
-from headrace.model.records import Lease
+from headrace.model.records import LEASE_SECONDS, Lease
 from headrace.stores.metadata.protocol import MetadataStore, Write
 
-LEASE_SECONDS = 10.0
 #: The lease is extended with a commit at most so often, in seconds.
 _EXTEND_EVERY = 1.0
 #: Seconds after a commit in which nothing was written that the lease is extended by an empty one.
@@ -69,14 +66,15 @@ class Journal:
             if clock < self.due_at:
                 return False
             self._extended = float("-inf")
+        seconds = 0.0
         if clock - self._extended > _EXTEND_EVERY:
             self._extended = clock
-            self._lease = msgspec.structs.replace(self._lease, expires=time.time() + LEASE_SECONDS)
+            seconds = LEASE_SECONDS
         try:
             if self._tried:
-                self._metadata.commit(self._tried, self._lease)
+                self._metadata.commit(self._tried, self._lease, seconds)
             self._tried, self._writes, self.urgent = self._writes, [], False
-            self._metadata.commit(self._tried, self._lease)
+            self._metadata.commit(self._tried, self._lease, seconds)
         except StoreAwayError as error:
             self.note_away(error)
             return False

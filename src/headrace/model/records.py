@@ -171,8 +171,8 @@ class TaskRecord(msgspec.Struct, frozen=True, kw_only=True):
 class AttemptRecord(msgspec.Struct, frozen=True, kw_only=True):
     """One try of a task, numbered from 1 over the whole life of the task; recorded from its start, and ended in place.
 
-    ``place``, ``host`` and ``pid`` say where it runs or ran; ``session`` (of the run) and ``token`` are what its worker
-    names when it reports. Attempts recorded before schema 3 have neither.
+    ``place``, ``host``, ``pid`` and ``worker`` say where it runs or ran; ``session`` and ``token`` are those that its
+    worker names when it reports. Attempts recorded before schema 3 have neither.
     """
 
     run_id: int
@@ -193,6 +193,7 @@ class AttemptRecord(msgspec.Struct, frozen=True, kw_only=True):
     exception: Packed | None = None  # the exception object itself, when it could be stored
     session: int = 0
     place: str = ""
+    worker: str = ""
     token: int = 0
 
 
@@ -383,10 +384,22 @@ class Wait(msgspec.Struct, frozen=True, kw_only=True):
     value: bytes = b""  # msgpack of the answer
 
 
+def lease_name(run_id: int) -> str:
+    """The name of the lease whose owner drives a run."""
+    return f"run:{run_id}"
+
+
+#: How long a driver's lease on its run lasts unless it is extended.
+LEASE_SECONDS = 10.0
+
+
 class Lease(msgspec.Struct, frozen=True, kw_only=True):
-    """The right to write on behalf of ``name`` until ``expires``. ``token`` grows with every owner: it fences."""
+    """The right to write on behalf of ``name``. ``token`` grows with every owner: it fences.
+
+    It lasts for ``left`` seconds from when it was read, by the clock of the store; negative when it has expired.
+    """
 
     name: str
     owner: str  # "host:pid:start-time-of-the-process"
     token: int
-    expires: float
+    left: float

@@ -27,7 +27,7 @@ def request_cancel(metadata: MetadataStore, run: RunRecord, actor: Actor, now: f
     """
     if run.state is not RunState.RUNNING:
         raise UsageError(f"{run.name} is not running, it is {run.state}")
-    if driver_of(metadata, run, now) != "gone":
+    if driver_of(metadata, run) != "gone":
         metadata.send(run.id, "cancel", "", b"", str(actor), now)
         return run
     lease = take_lease(metadata, run)
@@ -38,7 +38,7 @@ def request_cancel(metadata: MetadataStore, run: RunRecord, actor: Actor, now: f
             finished=now,
             error=f"cancelled by {actor} after its driver was gone",
         )
-        metadata.commit([change], msgspec.structs.replace(lease, expires=now + 10))
+        metadata.commit([change], lease)
     finally:
         metadata.release(lease)
     return metadata.run_by_id(run.id) or run
@@ -72,11 +72,11 @@ def _asked(questions: list[QuestionView]) -> str:
     return "; it asks " + ", ".join(repr(question.name) for question in questions)
 
 
-def check_removable(metadata: MetadataStore, run: RunRecord, now: float) -> None:
+def check_removable(metadata: MetadataStore, run: RunRecord) -> None:
     """Refuse to remove a run that somebody drives.
 
     Raises:
         RunBusyError: it is running, or may be.
     """
-    if driver_of(metadata, run, now) in ("alive", "unknown"):
+    if driver_of(metadata, run) in ("alive", "unknown"):
         raise RunBusyError(f"{run.name} is running; stop it first: headrace cancel {run.name}")

@@ -24,12 +24,10 @@ from headrace.stores.metadata.protocol import MetadataStore, RunFilter
 
 #: Blobs younger than this many seconds are kept: a process may be about to name them.
 GRACE = 3600.0
-#: What a run puts again keeps its age for so long; a minute more, for clocks that differ and what precedes its row.
-_EARLIER = REFRESH_AFTER + 60.0
+#: What a run puts again keeps its age for so long; minutes more, for clocks that differ and what precedes its row.
+_EARLIER = REFRESH_AFTER + 300.0
 #: A driver on another machine that has not renewed its lease for so many seconds is dead.
 _LOST_AFTER = 3600.0
-#: A run gets its lease this long after its row at the latest.
-_BIRTH = 60.0
 
 
 class Policy(msgspec.Struct, frozen=True, kw_only=True):
@@ -83,10 +81,10 @@ def choose_runs(metadata: MetadataStore, project: str, policy: Policy, now: floa
         ended = run.finished if run.finished is not None else run.started
         if policy.older_than is not None and now - ended < policy.older_than:
             continue
-        state = state_of(metadata, run, now)
+        state = state_of(metadata, run)
         if state == RunState.RUNNING or run.id not in wanted or state not in policy.states:
             continue
-        if run.state is RunState.RUNNING and _may_be_live(metadata, run, now):
+        if run.state is RunState.RUNNING and _may_be_live(metadata, run):
             continue
         chosen.append(run)
     return chosen
@@ -142,7 +140,7 @@ def _planned(
     grace: float,
 ) -> tuple[Plan, float]:
     """What goes of ``unnamed`` blobs, and the time before which they were put."""
-    live = live_runs(metadata, now)
+    live = live_runs(metadata)
     before = min([now - grace, *[run.started - _EARLIER for run in live]])
     sizes = [size for size, modified in unnamed.values() if modified < before]
     plan = Plan(
@@ -156,19 +154,19 @@ def _planned(
     return plan, before
 
 
-def live_runs(metadata: MetadataStore, now: float) -> list[RunRecord]:
+def live_runs(metadata: MetadataStore) -> list[RunRecord]:
     """Runs of all projects that a process drives, or may be driving, oldest session first."""
     running = metadata.runs(RunFilter(states=(RunState.RUNNING,)))
-    return sorted([run for run in running if _may_be_live(metadata, run, now)], key=lambda run: run.started)
+    return sorted([run for run in running if _may_be_live(metadata, run)], key=lambda run: run.started)
 
 
-def _may_be_live(metadata: MetadataStore, run: RunRecord, now: float) -> bool:
+def _may_be_live(metadata: MetadataStore, run: RunRecord) -> bool:
     """Unlike a listing, this takes a driver whose lease ran out as alive for long: it may be held up, and come back."""
     lease = metadata.lease(f"import:{run.project}" if is_partial(run) else f"run:{run.id}")
     if lease is None:
-        return now - max(run.created, run.started) < _BIRTH
+        return False
     alive = owner_alive(lease.owner)
-    return lease.expires > now - _LOST_AFTER if alive is None else alive
+    return lease.left > -_LOST_AFTER if alive is None else alive
 
 
 def referenced_blobs(metadata: MetadataStore, artifacts: ArtifactStore) -> Iterator[bytes]:

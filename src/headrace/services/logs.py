@@ -146,7 +146,7 @@ def follow_logs(
     position = 0
     seen: dict[tuple[str, int, int, str], int] = {}
     while True:
-        over = is_over(metadata, run, clock())  # before reading, so that the last words are read
+        over = is_over(metadata, run)  # before reading, so that the last words are read
         fresh = []
         found = _wanted(metadata, run.id, want, position)
         for chunk in _expanded([one for one in found if not _was_seen(one, seen)], artifacts):
@@ -166,12 +166,12 @@ def _was_seen(one: LogChunk | LogSegment, seen: dict[tuple[str, int, int, str], 
     return one.last_seq <= seen.get((one.step, one.number, one.attempt, one.stream), -1)
 
 
-def is_over(metadata: MetadataStore, run: RunRecord, now: float) -> bool:
+def is_over(metadata: MetadataStore, run: RunRecord) -> bool:
     """Whether nothing more will be written by this session of ``run``."""
     current = metadata.run_by_id(run.id)
     if current is None or current.state is not RunState.RUNNING:
         return True
-    return driver_of(metadata, current, now) == "gone"
+    return driver_of(metadata, current) == "gone"
 
 
 class LogView(msgspec.Struct, frozen=True, kw_only=True):

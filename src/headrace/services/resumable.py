@@ -11,13 +11,13 @@ from headrace.stores.metadata.protocol import MetadataStore, RunFilter
 _ENDED = (RunState.FAILED, RunState.INTERRUPTED, RunState.CANCELLED, RunState.RUNNING)
 
 
-def newest_resumable(metadata: MetadataStore, project: str, now: float) -> RunRecord:
+def newest_resumable(metadata: MetadataStore, project: str) -> RunRecord:
     """The newest run that ended without success: failed, stopped, cancelled, or left behind by a killed driver.
 
     Raises:
         NotFoundError: there is none.
     """
     for run in metadata.runs(RunFilter(project=project, states=_ENDED, limit=100)):
-        if run.state is not RunState.RUNNING or driver_of(metadata, run, now) == "gone":
+        if run.state is not RunState.RUNNING or driver_of(metadata, run) == "gone":
             return metadata.run_by_id(run.id) or run
     raise NotFoundError("there is no run to go on with: all succeeded or are running; name one to resume it anyway")

@@ -7,7 +7,6 @@ between leaves it so, and the next import begins it anew. One process at a time 
 from __future__ import annotations
 
 import contextlib
-import time
 from collections.abc import Callable, Iterable, Sequence
 from types import TracebackType
 
@@ -22,6 +21,7 @@ from headrace.stores.metadata.protocol import NewRun, RunChange, Write
 
 #: What the entry of a run begins with while it comes in.
 MARK = "import:"
+#: Longer than that of a run: it is extended with each piece that is written, and some take long to be read.
 _LEASE_SECONDS = 60.0
 
 
@@ -43,10 +43,9 @@ class Adoption:
 
     def __enter__(self) -> Adoption:
         metadata, name = self.stores.metadata, f"import:{self.stores.project}"
-        now = time.time()
         held = metadata.lease(name)
         dead = held.owner if held is not None and owner_alive(held.owner) is False else ""
-        self._lease = metadata.acquire(name, process_owner(), _LEASE_SECONDS, now, dead=dead)
+        self._lease = metadata.acquire(name, process_owner(), _LEASE_SECONDS, dead=dead)
         if self._lease is None:
             host, _, rest = (held.owner if held is not None else "another process:?").partition(":")
             raise RunBusyError(
@@ -86,8 +85,7 @@ class Adoption:
 
     def _commit(self, writes: Sequence[Write]) -> None:
         assert self._lease is not None
-        kept = msgspec.structs.replace(self._lease, expires=time.time() + _LEASE_SECONDS)
-        self.stores.metadata.commit(list(writes), kept)
+        self.stores.metadata.commit(list(writes), self._lease, _LEASE_SECONDS)
 
 
 __all__ = ["MARK", "Adoption", "RunChange", "is_partial"]

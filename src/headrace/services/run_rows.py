@@ -11,15 +11,15 @@ from headrace._base.lazy import lazy
 from headrace._base.process import owner_alive
 from headrace.model.errors import UsageError
 from headrace.model.params import from_text
-from headrace.model.records import RunRecord
+from headrace.model.records import RunRecord, lease_name
 from headrace.model.states import RunState
 from headrace.stores.metadata.protocol import AnyOf, MetadataStore, RunFilter, Where
 
 #: State of a run that is recorded as running although the process that drove it is gone.
 CRASHED = "crashed"
 STATES: tuple[str, ...] = (*RunState, CRASHED)
-#: A run gets its lease this long after its row at the latest.
-_BIRTH = 2.0
+#: Seconds for which the lease of a driver that lives may have run out, for it or its store may be held up.
+_HELD_UP = 60.0
 
 
 class RunRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -83,19 +83,19 @@ def rows_of(metadata: MetadataStore, runs: Sequence[RunRecord], now: float) -> l
             failed_task=run.failed_task,
             error=run.error,
         )
-        for run, driver in [_with_driver(metadata, run, now) for run in runs]
+        for run, driver in [_with_driver(metadata, run) for run in runs]
     ]
 
 
-def state_of(metadata: MetadataStore, run: RunRecord, now: float) -> str:
+def state_of(metadata: MetadataStore, run: RunRecord) -> str:
     """The state of a run: ``crashed`` when nobody drives it although it is recorded as running."""
-    current, driver = _with_driver(metadata, run, now)
+    current, driver = _with_driver(metadata, run)
     return CRASHED if driver == "gone" else str(current.state)
 
 
-def _with_driver(metadata: MetadataStore, run: RunRecord, now: float) -> tuple[RunRecord, str]:
+def _with_driver(metadata: MetadataStore, run: RunRecord) -> tuple[RunRecord, str]:
     """The run, and ``driver_of`` it; read again when the driver seems gone, for it may just have ended as it should."""
-    driver = driver_of(metadata, run, now)
+    driver = driver_of(metadata, run)
     if driver == "gone":
         current = metadata.run_by_id(run.id)
         if current is not None and current.state is not RunState.RUNNING:
@@ -103,17 +103,17 @@ def _with_driver(metadata: MetadataStore, run: RunRecord, now: float) -> tuple[R
     return run, driver
 
 
-def driver_of(metadata: MetadataStore, run: RunRecord, now: float) -> str:
+def driver_of(metadata: MetadataStore, run: RunRecord) -> str:
     """Whether the process that drives a running run lives: ``alive``, ``gone`` or ``unknown``; ``""`` otherwise."""
     if run.state is not RunState.RUNNING:
         return ""
-    lease = metadata.lease(f"run:{run.id}")
-    if lease is None:  # a run gets its lease a moment after its row
-        return "gone" if now - max(run.created, run.started) > _BIRTH else "unknown"
+    lease = metadata.lease(lease_name(run.id))
+    if lease is None:
+        return "gone"
     alive = owner_alive(lease.owner)
     if alive is None:
-        return "unknown" if lease.expires > now else "gone"
-    return "alive" if alive and lease.expires > now - 60 else "gone"
+        return "unknown" if lease.left > 0 else "gone"
+    return "alive" if alive and lease.left > -_HELD_UP else "gone"
 
 
 def duration_of(run: RunRecord, now: float) -> float | None:
@@ -123,7 +123,7 @@ def duration_of(run: RunRecord, now: float) -> float | None:
     return max(0.0, now - run.started) if run.state is RunState.RUNNING else None
 
 
-def as_recorded(metadata: MetadataStore, want: RunFilter, states: frozenset[str], now: float) -> RunFilter:
+def as_recorded(metadata: MetadataStore, want: RunFilter, states: frozenset[str]) -> RunFilter:
     """A filter for runs that match ``want`` and are in one of ``states``; both speak of states as listings show them.
 
     Which runs crashed is found out now.
@@ -131,21 +131,20 @@ def as_recorded(metadata: MetadataStore, want: RunFilter, states: frozenset[str]
     where = want.where
     if states != frozenset(STATES):
         where = (*where, AnyOf(tuple((("state", "=", str(state)),) for state in sorted(states))))
-    return msgspec.structs.replace(want, where=_Shown(metadata, want, now).where(where))
+    return msgspec.structs.replace(want, where=_Shown(metadata, want).where(where))
 
 
 class _Shown:
     """Conditions on states as they are shown, put in terms of what is recorded."""
 
-    def __init__(self, metadata: MetadataStore, want: RunFilter, now: float) -> None:
+    def __init__(self, metadata: MetadataStore, want: RunFilter) -> None:
         self._metadata = metadata
         self._want = msgspec.structs.replace(want, where=(), states=(RunState.RUNNING,), limit=None)
-        self._now = now
 
     @lazy
     def _crashed(self) -> list[int]:
         running = self._metadata.runs(self._want)
-        return [run.id for run in running if state_of(self._metadata, run, self._now) == CRASHED]
+        return [run.id for run in running if state_of(self._metadata, run) == CRASHED]
 
     def where(self, where: Iterable[Where]) -> tuple[Where, ...]:
         return tuple(

@@ -6,26 +6,25 @@ import contextlib
 import os
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import msgspec
 
 from headrace._base.process import host_name, owner_alive, process_owner
-from headrace.engine.journal import LEASE_SECONDS
 from headrace.engine.loop import Loop
 from headrace.engine.ports import Executor
 from headrace.engine.state import EngineState, Recorded, RunOptions
 from headrace.model.errors import HeadraceError, NotFoundError, RunBusyError
 from headrace.model.messages import Output
-from headrace.model.records import AttemptRecord, Lease, RunRecord, TaskId, TaskRecord
+from headrace.model.records import LEASE_SECONDS, AttemptRecord, Lease, RunRecord, TaskId, TaskRecord, lease_name
 from headrace.model.states import AttemptState, RunState, TaskState
 from headrace.runtime import randomness
 from headrace.services.code.package import CodeOfRun
 from headrace.services.driverstore import driver_store
 from headrace.services.session import NewSession, Resume, Session, recorded_details
 from headrace.services.stores import Stores
-from headrace.stores.metadata.protocol import DropQueue, MetadataStore, NewRun, RunChange
+from headrace.stores.metadata.protocol import MetadataStore, NewRun, RunChange
 
 
 def open_session(stores: Stores, executor: Executor, new: NewSession, seed: Resume | None = None) -> Session:
@@ -41,23 +40,21 @@ def open_session(stores: Stores, executor: Executor, new: NewSession, seed: Resu
         if new.seed is None:
             known = stores.metadata.run_by_id(seed.run.id) or seed.run
             new = msgspec.structs.replace(new, seed=recorded_details(known).seed)
-    now = time.time()
-    run = stores.metadata.create_run(
+    run, lease = stores.metadata.open_run(
         NewRun(
             project=stores.project,
             flow=new.flow,
             dialect=new.dialect,
             entry=new.entry,
-            created=now,
+            created=time.time(),
             inputs=msgspec.msgpack.encode(new.inputs),
             user=stores.actor.user,
             host=host_name(),
             pid=os.getpid(),
-        )
+        ),
+        process_owner(),
+        LEASE_SECONDS,
     )
-    lease = stores.metadata.acquire(lease_name(run), process_owner(), LEASE_SECONDS, now)
-    if lease is None:
-        raise RunBusyError(f"run {run.name} was taken by another process as it was created; start another run")
     reuse_changed = seed is not None and seed.reuse_changed
     return _begin(stores, executor, new, _Opened(run, lease, recorded, reuse_changed, code))
 
@@ -118,33 +115,24 @@ def _reopen(stores: Stores, executor: Executor, new: NewSession, resume: Resume,
         host=host_name(),
         pid=os.getpid(),
     )
-    cut_off = [one.record for one in recorded.values() if one.record.state is TaskState.RUNNING]
-    lost = _lost_attempts(stores.metadata, cut_off, now)
-    held = msgspec.structs.replace(opened.lease, expires=now + LEASE_SECONDS)
-    stores.metadata.commit([change, DropQueue(run.id), *lost], held)
+    lost = [_lost_attempt(one.record, now) for one in recorded.values() if one.record.state is TaskState.RUNNING]
+    stores.metadata.commit([change, *lost], opened.lease, LEASE_SECONDS)
     run = msgspec.structs.replace(run, session=session, state=RunState.RUNNING)
     return _begin(stores, executor, new, opened._replace(run=run, recorded=recorded))
 
 
-def _lost_attempts(metadata: MetadataStore, tasks: Iterable[TaskRecord], now: float) -> Iterator[AttemptRecord]:
-    """The ends of attempts that ran when the process that drove the run died."""
-    error = "the process that drove the run was gone before it ended"
-    for task in tasks:
-        attempts = metadata.attempts(task.run_id, task.id)
-        for one in attempts:
-            if one.state is AttemptState.RUNNING:
-                yield msgspec.structs.replace(one, state=AttemptState.LOST, finished=now, error=error)
-        if all(one.attempt < task.attempts for one in attempts):  # of a driver that did not record starts
-            yield AttemptRecord(
-                run_id=task.run_id,
-                step=task.step,
-                number=task.number,
-                attempt=task.attempts,
-                state=AttemptState.LOST,
-                started=task.started or task.created,
-                finished=now,
-                error=error,
-            )
+def _lost_attempt(task: TaskRecord, now: float) -> AttemptRecord:
+    """What is left of an attempt whose driver vanished before it ended."""
+    return AttemptRecord(
+        run_id=task.run_id,
+        step=task.step,
+        number=task.number,
+        attempt=task.attempts,
+        state=AttemptState.LOST,
+        started=task.started or task.created,
+        finished=now,
+        error="the process that drove the run was gone before it ended",
+    )
 
 
 def _begin(stores: Stores, executor: Executor, new: NewSession, opened: _Opened) -> Session:
@@ -198,29 +186,23 @@ def _tell(text: str) -> None:
         print(f"headrace: {text}", file=sys.stderr, flush=True)
 
 
-def lease_name(run: RunRecord) -> str:
-    """The name of a run's lease."""
-    return f"run:{run.id}"
-
-
 def take_lease(metadata: MetadataStore, run: RunRecord) -> Lease:
     """Become the owner of a run whose driver is gone.
 
     Raises:
         RunBusyError: its driver is alive, or may be.
     """
-    now = time.time()
-    name, owner = lease_name(run), process_owner()
+    name, owner = lease_name(run.id), process_owner()
     held = metadata.lease(name)
     dead = ""
-    if held is not None and held.expires > now:
+    if held is not None and held.left > 0:
         if owner_alive(held.owner) is not False:
             raise RunBusyError(
                 f"run {run.name} is being driven by process {held.owner.split(':')[1]} on {held.owner.split(':')[0]}; "
                 f"wait for it, or stop it with `headrace cancel {run.name}`"
             )
         dead = held.owner
-    lease = metadata.acquire(name, owner, LEASE_SECONDS, now, dead=dead)
+    lease = metadata.acquire(name, owner, LEASE_SECONDS, dead=dead)
     if lease is None:
         raise RunBusyError(f"run {run.name} was just taken by another process; wait for it")
     return lease

@@ -17,18 +17,16 @@ import msgspec
 from headrace._base.process import host_name, process_owner
 from headrace._base.texts import ERROR_LINE, shorten
 from headrace.engine.rows import tracked
-from headrace.model.errors import HeadraceError, RunBusyError, StoreError, UsageError
+from headrace.model.errors import HeadraceError, StoreError, UsageError
 from headrace.model.messages import Output, Track
-from headrace.model.records import FLOW_TASK, Lease, RunDetails, RunRecord
+from headrace.model.records import FLOW_TASK, LEASE_SECONDS, Lease, RunDetails, RunRecord
 from headrace.model.states import RunState
 from headrace.runtime.context import TrackBuffer
 from headrace.services import threads
-from headrace.services.start import lease_name
 from headrace.services.stores import Stores
 from headrace.services.surroundings import Surroundings
 from headrace.stores.metadata.protocol import MetadataStore, NewRun, RunChange, Write
 
-LEASE_SECONDS = 15.0
 _BEAT = 3.0
 _PAUSE = 0.2
 #: Points kept back while the store cannot be written to; beyond that, logging fails.
@@ -198,9 +196,8 @@ class TrackedRun:
 
     def write(self, *writes: Write) -> None:
         """Commit under the lease, which this extends; raises StoreError or LeaseLostError."""
-        now = time.time()
-        self._stores.metadata.commit(writes, msgspec.structs.replace(self._lease, expires=now + LEASE_SECONDS))
-        self.log.written = now
+        self.log.written = time.monotonic()
+        self._stores.metadata.commit(writes, self._lease, LEASE_SECONDS)
 
     def record_surroundings(self, file: str, known: RunDetails) -> None:
         """Write down, beside the run, what the script ``file`` runs in, in addition to what is ``known``."""
@@ -234,31 +231,29 @@ class _BeatingLog(RunLog):
 
     def __init__(self, run: RunRecord, stores: Stores, write: Callable[..., None]) -> None:
         super().__init__(run, stores, write)
-        self.written = time.time()
+        self.written = time.monotonic()
 
     def beat(self) -> None:
         """See ``RunLog``."""
-        if time.time() - self.written > _BEAT:
+        if time.monotonic() - self.written > _BEAT:
             self._write()
 
 
 def open_tracked(stores: Stores, name: str, file: str) -> TrackedRun:
     """Create a run of dialect ``track`` that this process owns; ``file`` is that of the script, or empty."""
     metadata: MetadataStore = stores.metadata
-    now = time.time()
-    run = metadata.create_run(
+    run, lease = metadata.open_run(
         NewRun(
             project=stores.project,
             flow=name,
             dialect="track",
             entry=f"{file}:",
-            created=now,
+            created=time.time(),
             user=stores.actor.user,
             host=host_name(),
             pid=os.getpid(),
-        )
+        ),
+        process_owner(),
+        LEASE_SECONDS,
     )
-    lease = metadata.acquire(lease_name(run), process_owner(), LEASE_SECONDS, now)
-    if lease is None:
-        raise RunBusyError(f"run {run.name} was taken by another process as it was created; start another run")
     return TrackedRun(stores, run, lease)

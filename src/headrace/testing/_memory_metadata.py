@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import msgspec
@@ -32,6 +33,7 @@ from headrace.model.records import (
     TaskId,
     TaskRecord,
     Wait,
+    lease_name,
     summed_up,
 )
 from headrace.model.states import RunState
@@ -75,7 +77,7 @@ class _Tables:
         self.cache: dict[tuple[str, CacheEntry], None] = {}  # by project
         self.queue: dict[tuple[int, str], QueueCount] = {}
         self.signals: list[Signal] = []
-        self.leases: dict[str, Lease] = {}
+        self.leases: dict[str, tuple[Lease, float]] = {}  # with its expiry, in the store's clock
 
 
 class _Subscription:
@@ -95,9 +97,10 @@ class _Subscription:
 
 
 class MemoryMetadata:
-    """A ``MetadataStore`` that forgets everything with the process."""
+    """A ``MetadataStore`` that forgets everything with the process. ``clock`` says when leases expire."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
         self.url = "memory:"
         self._all = _Tables()
         self._lock = threading.RLock()
@@ -112,23 +115,27 @@ class MemoryMetadata:
 
     # --- leases and writing ---
 
-    def acquire(self, name: str, owner: str, seconds: float, now: float, *, dead: str = "") -> Lease | None:
+    def acquire(self, name: str, owner: str, seconds: float, *, dead: str = "") -> Lease | None:
         """See ``MetadataStore``."""
         with self._lock:
-            held = self._all.leases.get(name)
-            if held is not None and held.expires > now and held.owner != dead:
+            held = self.lease(name)
+            if held is not None and held.left > 0 and held.owner != dead:
                 return None
             self._token += 1
-            lease = Lease(name=name, owner=owner, token=self._token, expires=now + seconds)
-            self._all.leases[name] = lease
+            lease = Lease(name=name, owner=owner, token=self._token, left=seconds)
+            self._all.leases[name] = lease, self._clock() + seconds
             return lease
 
     def lease(self, name: str) -> Lease | None:
         """See ``MetadataStore``."""
-        return self._all.leases.get(name)
+        with self._lock:
+            if name not in self._all.leases:
+                return None
+            lease, expires = self._all.leases[name]
+            return msgspec.structs.replace(lease, left=expires - self._clock())
 
     def _held(self, lease: Lease) -> Lease | None:
-        held = self._all.leases.get(lease.name)
+        held, _ = self._all.leases.get(lease.name, (None, 0.0))
         return held if held is not None and (held.token, held.owner) == (lease.token, lease.owner) else None
 
     def release(self, lease: Lease) -> None:
@@ -137,7 +144,7 @@ class MemoryMetadata:
             if self._held(lease) is not None:
                 del self._all.leases[lease.name]
 
-    def commit(self, writes: Sequence[Write], lease: Lease | None = None) -> None:
+    def commit(self, writes: Sequence[Write], lease: Lease | None = None, seconds: float = 0.0) -> None:
         """See ``MetadataStore``."""
         with self._lock:
             held: Lease | None = None
@@ -147,7 +154,8 @@ class MemoryMetadata:
                     raise LeaseLostError(f"{lease.owner} no longer holds {lease.name}. Nothing was written.")
             _transitions.check(writes, self._recorded())
             if lease is not None and held is not None:
-                self._all.leases[lease.name] = msgspec.structs.replace(held, expires=max(held.expires, lease.expires))
+                expires = max(self._all.leases[lease.name][1], self._clock() + seconds)
+                self._all.leases[lease.name] = held, expires
             for write in writes:
                 self._put(write)
 
@@ -237,6 +245,14 @@ class MemoryMetadata:
             inputs = _rows.decode_inputs(run.inputs) if run.inputs else ()
             given = {**msgspec.structs.asdict(run), "number": number, "inputs": inputs}
             return self._add_run(RunRecord(id=0, state=RunState.RUNNING, started=run.created, **given))
+
+    def open_run(self, run: NewRun, owner: str, seconds: float) -> tuple[RunRecord, Lease]:
+        """See ``MetadataStore``."""
+        with self._lock:
+            made = self.create_run(run)
+            lease = self.acquire(lease_name(made.id), owner, seconds)
+            assert lease is not None
+            return made, lease
 
     def _add_run(self, run: RunRecord) -> RunRecord:
         self._last_run += 1

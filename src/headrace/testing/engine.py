@@ -32,7 +32,6 @@ from headrace.engine.events import (
     Succeeded,
     Written,
 )
-from headrace.engine.journal import LEASE_SECONDS
 from headrace.engine.loop import Loop
 from headrace.engine.ports import WorkerExit, WorkerLink
 from headrace.engine.state import EngineState, Recorded, RunOptions
@@ -52,7 +51,7 @@ from headrace.model.messages import (
     frames_from_driver,
 )
 from headrace.model.policy import Resources, StepPolicy
-from headrace.model.records import ArtifactRecord, Lease, RunRecord, TaskRecord
+from headrace.model.records import LEASE_SECONDS, ArtifactRecord, Lease, RunRecord, TaskRecord, lease_name
 from headrace.model.states import TaskState
 from headrace.model.values import Packed, Preview
 from headrace.model.workers import LOCAL, WorkerSpec
@@ -367,12 +366,12 @@ class FailingCommits:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._store, name)
 
-    def commit(self, writes: Sequence[Write], lease: Lease | None = None) -> None:
+    def commit(self, writes: Sequence[Write], lease: Lease | None = None, seconds: float = 0.0) -> None:
         """See ``MetadataStore``."""
         at, self.commits = self.commits, self.commits + 1
         fails = at == self._fail_at or (self.always and at > self._fail_at)
         if not fails or (self._written and at == self._fail_at):
-            self._store.commit(writes, lease)
+            self._store.commit(writes, lease, seconds)
         if fails:
             raise self._error
 
@@ -408,7 +407,7 @@ class Rig:
             self.run = run
             session = run.session + 1
             recorded = load_recorded(Stores(self.store, self.artifacts), run.id)
-        lease = self.store.acquire(f"run:{self.run.id}", "rig", LEASE_SECONDS, now, dead="rig")
+        lease = self.store.acquire(lease_name(self.run.id), "rig", LEASE_SECONDS, dead="rig")
         assert lease is not None
         self.lease = lease
         options["capacity"] = self.executor.capacity

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 import threading
+import time
 from typing import Any
 
 import msgspec
@@ -378,44 +379,70 @@ class MetadataStoreSuite(LiveRunsSuite, RunRowsSuite):
 
     def test_lease_is_held_by_one(self, store: MetadataStore) -> None:
         """Until it is released, expires, or its owner is known to be dead. Tokens grow."""
-        first = store.acquire("run/1", "a", 10, 100.0)
+        first = store.acquire("run/1", "a", 1.0)
         assert first is not None
-        assert store.lease("run/1") == first
-        assert first.expires == 110.0
-        assert store.acquire("run/1", "b", 10, 109.0) is None
-        assert store.acquire("run/1", "a", 10, 109.0) is None
-        assert store.acquire("run/1", "b", 10, 109.0, dead="c") is None
-        other = store.acquire("run/2", "b", 10, 100.0)
-        second = store.acquire("run/1", "b", 10, 110.0)
-        third = store.acquire("run/1", "c", 10, 111.0, dead="b")
+        held = store.lease("run/1")
+        assert held is not None
+        assert held == msgspec.structs.replace(first, left=held.left)
+        assert held.left <= 1.0
+        until = time.monotonic() + 1.0
+        while store.acquire("run/1", "b", 60) is None:
+            assert store.acquire("run/1", "a", 60) is None or time.monotonic() > until
+            assert time.monotonic() < until + 60
+            time.sleep(0.05)
+        assert time.monotonic() > until - 0.1  # it lasted that long
+        assert store.acquire("run/1", "b", 60, dead="c") is None
+        other = store.acquire("run/2", "b", 60)
+        second = store.acquire("run/1", "b", -1.0, dead="b")
+        third = store.acquire("run/1", "c", 60)
         assert other is not None
         assert second is not None
         assert third is not None
         store.release(second)
-        assert store.lease("run/1") == third
+        held = store.lease("run/1")
+        assert held is not None
+        assert held.token == third.token
         store.release(third)
         assert store.lease("run/1") is None
-        fourth = store.acquire("run/1", "a", 10, 0.0)
+        fourth = store.acquire("run/1", "a", 60)
         assert fourth is not None
         assert first.token < second.token < third.token < fourth.token
 
     def test_commit_extends_the_lease(self, store: MetadataStore) -> None:
-        """To what the caller's lease says, never back."""
-        lease = store.acquire("run/1", "a", 10, 0.0)
+        """To so many seconds from now, never back; without seconds it stays as it is."""
+        lease = store.acquire("run/1", "a", 10)
         assert lease is not None
-        store.commit([], msgspec.structs.replace(lease, expires=30.0))
-        store.commit([], msgspec.structs.replace(lease, expires=20.0))
+        for seconds in (0.0, 300.0, 200.0, 0.0):
+            store.commit([], lease, seconds)
+            held = store.lease("run/1")
+            assert held is not None
+            assert held.left <= 300.1
+            assert held.left > 200 or seconds == 0.0
         held = store.lease("run/1")
         assert held is not None
-        assert 30.0 <= held.expires < 30.001  # a store may mark each commit by a slightly later expiry
+        assert held.left > 200
+
+    def test_run_is_opened_with_its_lease(self, store: MetadataStore) -> None:
+        """Nobody sees the run without it."""
+        run, lease = store.open_run(
+            NewRun(project="default", flow="train", dialect="native", entry="a.py:f", created=5.0), "me:1:1", 60.0
+        )
+        assert store.run("train", 1) == run
+        held = store.lease(f"run:{run.id}")
+        assert held is not None
+        assert (held.owner, held.token) == ("me:1:1", lease.token)
+        assert store.acquire(held.name, "you:1:1", 60.0) is None
+        store.commit([task(run.id)], lease, 60.0)
+        store.release(lease)
+        assert store.lease(held.name) is None
 
     def test_lost_lease_writes_nothing(self, store: MetadataStore) -> None:
         """Two owners: the first one's commits are refused whole from the moment the second has the lease."""
         run_id = new_run(store).id
-        old = store.acquire("run/1", "a", 10, 0.0)
+        old = store.acquire("run/1", "a", -1.0)
         assert old is not None
         store.commit([task(run_id, number=1)], old)
-        new = store.acquire("run/1", "b", 10, 20.0)
+        new = store.acquire("run/1", "b", 60)
         assert new is not None
         with pytest.raises(LeaseLostError, match="run/1"):
             store.commit([task(run_id, number=2), Tag(run_id, "x")], old)

@@ -12,11 +12,10 @@ import pytest
 from msgspec.structs import replace
 
 from headrace.engine import loop as loop_module
-from headrace.engine.journal import LEASE_SECONDS
 from headrace.model.errors import LeaseLostError, StoreAwayError, StoreError, StoreFullError
 from headrace.model.messages import Done, Execute, Failed, Handback, Track, frame
 from headrace.model.policy import Resources, Retry
-from headrace.model.records import Tag, TaskId
+from headrace.model.records import LEASE_SECONDS, Tag, TaskId
 from headrace.model.states import AttemptState, Failure, TaskState
 from headrace.stores.artifacts.memory import MemoryStore
 from headrace.stores.metadata.protocol import MetadataStore
@@ -394,7 +393,7 @@ def test_lease_that_was_taken_while_the_store_was_away_ends_the_run() -> None:
     rig = AwayRig()
     rig.leave()
     task = rig.submit(rig.step(double), 1)
-    assert rig.store.acquire(rig.lease.name, "other", LEASE_SECONDS, time.time() + 60) is not None
+    assert rig.store.acquire(rig.lease.name, "other", LEASE_SECONDS, dead=rig.lease.owner) is not None
     rig.away.away = False
     with pytest.raises(LeaseLostError):
         rig.result(task)
@@ -404,13 +403,12 @@ def test_lease_that_was_taken_while_the_store_was_away_ends_the_run() -> None:
 def test_lease_that_expired_while_the_store_was_away_is_held_again() -> None:
     with AwayRig() as rig:
         rig.leave()
-        expired = replace(rig.lease, expires=time.time() - 5)
-        rig.store._all.leases[rig.lease.name] = expired  # type: ignore[attr-defined]
+        rig.store._all.leases[rig.lease.name] = rig.lease, time.monotonic() - 5  # type: ignore[attr-defined]
         rig.away.away = False
         assert rig.call(rig.step(double), 2) == 4
         held = rig.store.lease(rig.lease.name)
         assert held is not None
-        assert held.expires > time.time()
+        assert held.left > 0
 
 
 def test_closing_waits_for_the_store() -> None:
@@ -558,7 +556,7 @@ def test_a_stolen_lease_is_noticed_while_nothing_happens() -> None:
     gate = threading.Event()
     task = rig.submit(rig.step(lambda: gate.wait(20), name="slow"))
     time.sleep(0.3)
-    stolen = rig.store.acquire(f"run:{rig.run.id}", "thief", 60.0, time.time() + 10 * LEASE_SECONDS)
+    stolen = rig.store.acquire(rig.lease.name, "thief", 60.0, dead=rig.lease.owner)
     assert stolen is not None
     before = states(rig)
     with within(LEASE_SECONDS / 2), pytest.raises(LeaseLostError):
@@ -567,7 +565,9 @@ def test_a_stolen_lease_is_noticed_while_nothing_happens() -> None:
     time.sleep(0.1)
     assert states(rig) == before
     rig.close()
-    assert rig.store.lease(f"run:{rig.run.id}") == stolen  # not given back by who lost it
+    held = rig.store.lease(f"run:{rig.run.id}")
+    assert held is not None  # not given back by who lost it
+    assert held.token == stolen.token
 
 
 def test_idle_run_hears_signals_soon_after_a_task_is_submitted(monkeypatch: pytest.MonkeyPatch) -> None:

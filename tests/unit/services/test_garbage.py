@@ -71,7 +71,7 @@ def test_policies(workspace: wiring.Workspace) -> None:
         make_run(workspace, "a", RunState.SUCCEEDED, age * DAY)
     make_run(workspace, "b", RunState.FAILED, 25 * DAY)
     running = make_run(workspace, "a", RunState.RUNNING, 50 * DAY)
-    lease = workspace.metadata.acquire(f"run:{running.id}", process_owner(), 10, time.time())
+    lease = workspace.metadata.acquire(f"run:{running.id}", process_owner(), 10)
     assert lease is not None
     workspace.metadata.commit([Tag(1, "keep", "yes")])
     assert running.name == "a/5"
@@ -169,10 +169,10 @@ def test_an_export_brings_everything_along(workspace: wiring.Workspace, tmp_path
 def test_the_newest_resumable_run(workspace: wiring.Workspace) -> None:
     make_run(workspace, "a", RunState.FAILED, DAY)
     make_run(workspace, "a", RunState.SUCCEEDED, DAY)
-    assert newest_resumable(workspace.metadata, "default", time.time()).name == "a/1"
+    assert newest_resumable(workspace.metadata, "default").name == "a/1"
     make_run(workspace, "a", RunState.RUNNING, DAY)  # nobody holds its lease
-    assert newest_resumable(workspace.metadata, "default", time.time()).name == "a/3"
+    assert newest_resumable(workspace.metadata, "default").name == "a/3"
     make_run(workspace, "a", RunState.INTERRUPTED, DAY)
-    assert newest_resumable(workspace.metadata, "default", time.time()).name == "a/4"
+    assert newest_resumable(workspace.metadata, "default").name == "a/4"
     with pytest.raises(NotFoundError):
-        newest_resumable(workspace.metadata, "other", time.time())
+        newest_resumable(workspace.metadata, "other")

@@ -52,7 +52,7 @@ class Collections(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.now = 1_000_000.0
-        self.metadata = MemoryMetadata()
+        self.metadata = MemoryMetadata(lambda: self.now)
         self.artifacts = InterruptedStore(lambda: self.now)
         self.live: list[Live] = []
         self.named: dict[int, set[Blob]] = {}
@@ -63,9 +63,7 @@ class Collections(RuleBasedStateMachine):
     @rule(project=st.sampled_from(["a", "b"]))
     def begin(self, project: str) -> None:
         new = NewRun(project=project, flow="f", dialect="native", entry="", created=self.now)
-        run = self.metadata.create_run(new)
-        lease = self.metadata.acquire(f"run:{run.id}", ELSEWHERE, 10.0, self.now)
-        assert lease is not None
+        run, lease = self.metadata.open_run(new, ELSEWHERE, 10.0)
         self.live.append(Live(run, lease))
         self.named[run.id] = set()
 
@@ -108,11 +106,7 @@ class Collections(RuleBasedStateMachine):
 
     def renew(self) -> None:
         for one in self.live:
-            held = self.metadata.lease(one.lease.name)
-            assert held is not None
-            self.metadata._all.leases[one.lease.name] = Lease(
-                name=held.name, owner=held.owner, token=held.token, expires=self.now + 10
-            )
+            self.metadata.commit([], one.lease, 10.0)
 
     @rule(grace=st.sampled_from([garbage.GRACE, 2 * REFRESH_AFTER]), meanwhile=st.sampled_from(["", "put", "begin"]))
     def collect(self, grace: float, meanwhile: str) -> None:
@@ -165,25 +159,25 @@ TestCollections.settings = settings(
     ],
 )
 def test_live_runs(owner: str, expired: float, live: bool) -> None:
-    metadata, now = MemoryMetadata(), time.time()
-    run = metadata.create_run(NewRun(project="p", flow="f", dialect="native", entry="", created=now - 90_000))
-    assert garbage.live_runs(metadata, now) == []  # it never got its lease
-    metadata.acquire(f"run:{run.id}", owner, 10, now - expired - 10)
-    assert [one.id for one in garbage.live_runs(metadata, now)] == [run.id] * live
+    metadata = MemoryMetadata()
+    run = metadata.create_run(NewRun(project="p", flow="f", dialect="native", entry="", created=0.0))
+    assert garbage.live_runs(metadata) == []  # its driver gave the lease up and could not say how the run ended
+    metadata.acquire(f"run:{run.id}", owner, -expired)
+    assert [one.id for one in garbage.live_runs(metadata)] == [run.id] * live
 
 
-def test_run_that_is_about_to_get_its_lease_is_live() -> None:
-    metadata, now = MemoryMetadata(), time.time()
-    run = metadata.create_run(NewRun(project="p", flow="f", dialect="native", entry="", created=now - 1))
-    assert garbage.live_runs(metadata, now) == [run]
+def test_run_is_live_from_its_first_moment() -> None:
+    metadata = MemoryMetadata()
+    run, _ = metadata.open_run(NewRun(project="p", flow="f", dialect="native", entry="", created=0.0), ELSEWHERE, 10)
+    assert garbage.live_runs(metadata) == [run]
 
 
 def test_ended_run_is_not_live() -> None:
-    metadata, now = MemoryMetadata(), time.time()
-    run = metadata.create_run(NewRun(project="p", flow="f", dialect="native", entry="", created=now - 1))
-    metadata.acquire(f"run:{run.id}", process_owner(), 10, now)
+    metadata = MemoryMetadata()
+    new = NewRun(project="p", flow="f", dialect="native", entry="", created=0.0)
+    run, _ = metadata.open_run(new, process_owner(), 10)
     metadata.commit([RunChange(run_id=run.id, state=RunState.FAILED)])
-    assert garbage.live_runs(metadata, now) == []
+    assert garbage.live_runs(metadata) == []
 
 
 # --- what stores promise of it ------------------------------------------------------------------------------------

@@ -21,7 +21,7 @@ def store() -> MemoryMetadata:
     for state in (*[RunState.RUNNING] * 3, RunState.FAILED, RunState.SUCCEEDED):
         run = store.create_run(NewRun(project="p", flow="f", dialect="native", entry="", created=NOW - 100))
         store.commit([RunChange(run_id=run.id, state=state)])
-    assert store.acquire("run:3", process_owner(), 10.0, NOW)
+    assert store.acquire("run:3", process_owner(), 10.0)
     return store
 
 
@@ -45,11 +45,11 @@ def test_states_are_those_that_are_shown(
     store: MemoryMetadata, where: str, states: tuple[str, ...], numbers: list[int]
 ) -> None:
     want = RunFilter(project="p", where=parse_query(where))
-    found = store.runs(as_recorded(store, want, parse_states(states), NOW))
+    found = store.runs(as_recorded(store, want, parse_states(states)))
     assert [run.number for run in found] == numbers
 
 
 def test_with_a_limit_the_newest_are_shown(store: MemoryMetadata) -> None:
     want = RunFilter(limit=1)
-    (run,) = store.runs(as_recorded(store, want, parse_states(["crashed"]), NOW))
+    (run,) = store.runs(as_recorded(store, want, parse_states(["crashed"])))
     assert run.number == 2

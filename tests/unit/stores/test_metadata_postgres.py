@@ -93,7 +93,7 @@ def test_commit_whose_answer_was_lost_is_made_once(
     store: SqlMetadata, monkeypatch: pytest.MonkeyPatch, made: bool, losses: int
 ) -> None:
     run_id = new_run(store).id
-    lease = store.acquire("run/1", "me", 30.0, 0.0)
+    lease = store.acquire("run/1", "me", 30.0)
     assert lease is not None
     store.commit([task(run_id)], lease)
     run = Pipeline.run
@@ -124,7 +124,7 @@ def test_commit_whose_answer_was_lost_is_made_once(
 
 def test_a_commit_is_one_round_trip(store: SqlMetadata, monkeypatch: pytest.MonkeyPatch) -> None:
     run_id = new_run(store).id
-    lease = store.acquire("run/1", "me", 30.0, 0.0)
+    lease = store.acquire("run/1", "me", 30.0)
     assert lease is not None
     sent = []
     run = Pipeline.run
@@ -308,7 +308,7 @@ def test_number_of_readers_is_a_number(server: str, readers: str) -> None:
 def test_server_that_says_nothing_is_given_up(far: SqlMetadata, proxy: Proxy, monkeypatch: pytest.MonkeyPatch) -> None:
     """A half-open connection: what is sent goes nowhere, and nothing comes back."""
     run_id = new_run(far).id
-    lease = far.acquire("run/1", "me", 300.0, 0.0)
+    lease = far.acquire("run/1", "me", 300.0)
     driver = far.hasty()
     driver.commit([task(run_id)], lease)
     assert len(driver.tasks(run_id)) == 1
@@ -340,7 +340,7 @@ def test_server_that_cannot_be_reached_is_given_up(server: str, request: pytest.
 def test_commit_that_is_cut_anywhere_is_made_once(far: SqlMetadata, proxy: Proxy, direction: str) -> None:
     """Whatever number of bytes passed; also when the connection is cut again while the driver asks what came of it."""
     run_id = new_run(far).id
-    lease = far.acquire("run/1", "me", 3000.0, 0.0)
+    lease = far.acquire("run/1", "me", 3000.0)
     driver = far.hasty()
     driver.commit([], lease)
     cuts = 0

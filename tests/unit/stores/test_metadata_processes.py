@@ -25,7 +25,7 @@ from headrace.testing.metadata import artifact, attempt, new_run, points, task
 path, step, count = sys.argv[1], sys.argv[2], int(sys.argv[3])
 store = open_metadata(path)
 run = store.latest_run() or new_run(store)
-lease = store.acquire(f"{run.id}/{step}", step, 60, 0.0, dead=step)
+lease = store.acquire(f"{run.id}/{step}", step, 60, dead=step)
 assert lease is not None
 first = len(store.tasks(run.id, step)) + 1
 print("ready", flush=True)
@@ -108,7 +108,7 @@ store, me = open_metadata(sys.argv[1]), sys.argv[2]
 until = time.monotonic() + 1.0
 number = lost = 0
 while time.monotonic() < until:
-    lease = store.acquire("run/1", me, 0.0, 0.0)  # runs out at once: the other may take it at any moment
+    lease = store.acquire("run/1", me, 0.0)  # runs out at once: the other may take it at any moment
     while lease is not None and time.monotonic() < until:
         number += 1
         try:

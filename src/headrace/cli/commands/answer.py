@@ -42,7 +42,7 @@ def answer_command(run_name: str, question: str | None, value: str | None, json:
     if value is None:
         raise click.UsageError(f"what is the answer to {question!r}? headrace answer {run.name} {question} VALUE")
     send_answer(scope.metadata, run, question, from_text(value), scope.actor, now)
-    state = state_of(scope.metadata, run, now)
+    state = state_of(scope.metadata, run)
     if json:
         print_json({"run": run.name, "name": question, "value": from_text(value)})
     elif state == "running":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING
 
 import click
@@ -54,10 +53,7 @@ def resume_command(context: click.Context, arguments: tuple[str, ...]) -> int:
     from headrace.services.resumable import newest_resumable
 
     scope = open_existing()
-    if name:
-        run = find_run(scope.metadata, scope.project, name)
-    else:
-        run = newest_resumable(scope.metadata, scope.project, time.time())
+    run = find_run(scope.metadata, scope.project, name) if name else newest_resumable(scope.metadata, scope.project)
     return _resume(scope, run, rest)
 
 

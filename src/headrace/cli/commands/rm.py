@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import time
 
 import click
 
@@ -29,10 +28,9 @@ def rm_command(names: tuple[str, ...], yes: bool, json: bool) -> None:
         if parsed.number is None or parsed.step:
             raise UsageError(f"{name!r}: rm wants the full name of a run, such as train/42")
     scope = open_existing()
-    now = time.time()
     runs = {run.id: run for run in (find_run(scope.metadata, scope.project, name) for name in names)}
     for run in runs.values():
-        check_removable(scope.metadata, run, now)
+        check_removable(scope.metadata, run)
     listed = ", ".join(run.name for run in runs.values())
     if not yes:
         if not sys.stdin.isatty():

@@ -81,7 +81,7 @@ def runs_command(
         return
     want = RunFilter(project=scope.project, flow=flow, tags=tags, where=conditions, limit=limit + 1 if limit else None)
     now = time.time()
-    found = scope.metadata.runs(as_recorded(scope.metadata, want, wanted, now))
+    found = scope.metadata.runs(as_recorded(scope.metadata, want, wanted))
     rows = rows_of(scope.metadata, found, now)
     more = bool(limit) and len(rows) > limit
     rows = rows[:limit] if limit else rows

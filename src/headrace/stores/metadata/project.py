@@ -92,11 +92,11 @@ class ProjectStore:
 
     # --- leases and writing -----------------------------------------------------------------------------------
 
-    def acquire(self, name: str, owner: str, seconds: float, now: float, *, dead: str = "") -> Lease | None:
+    def acquire(self, name: str, owner: str, seconds: float, *, dead: str = "") -> Lease | None:
         """See ``MetadataStore``."""
         if not self._has_lease(name):
             raise NotFoundError(f"project {self.project!r} has no lease {name!r}")
-        return self._whole.acquire(name, owner, seconds, now, dead=dead)
+        return self._whole.acquire(name, owner, seconds, dead=dead)
 
     def lease(self, name: str) -> Lease | None:
         """See ``MetadataStore``."""
@@ -106,13 +106,13 @@ class ProjectStore:
         """See ``MetadataStore``."""
         self._whole.release(lease)  # only its owner has the token
 
-    def commit(self, writes: Sequence[Write], lease: Lease | None = None) -> None:
+    def commit(self, writes: Sequence[Write], lease: Lease | None = None, seconds: float = 0.0) -> None:
         """See ``MetadataStore``; raises NotFoundError when one of ``writes`` is for a run of another project."""
         known = self._known
         for write in writes:
             if write.run_id not in known:
                 self._check(write.run_id)
-        self._whole.commit(writes, lease)
+        self._whole.commit(writes, lease, seconds)
 
     # --- runs -------------------------------------------------------------------------------------------------
 
@@ -122,6 +122,13 @@ class ProjectStore:
         made = self._whole.create_run(run)
         self._known.add(made.id)
         return made
+
+    def open_run(self, run: NewRun, owner: str, seconds: float) -> tuple[RunRecord, Lease]:
+        """See ``MetadataStore``; raises NotFoundError for a run of another project."""
+        self._own(run.project)
+        made, lease = self._whole.open_run(run, owner, seconds)
+        self._known.add(made.id)
+        return made, lease
 
     def _own(self, project: str) -> None:
         if project != self.project:

@@ -210,8 +210,11 @@ class MetadataStore(Protocol):
         ``StoreAwayError``, where this one goes on trying for half a minute. Closing either closes both."""
 
     # --- leases and writing ---
-    def acquire(self, name: str, owner: str, seconds: float, now: float, *, dead: str = "") -> Lease | None:
-        """Take the lease ``name`` when it is free, expired at ``now``, or held by an owner equal to ``dead``.
+    # Times of leases are those of the store's own clock: of the database server, or of the machine that the file is
+    # on. So drivers whose clocks differ cannot take each other's runs.
+
+    def acquire(self, name: str, owner: str, seconds: float, *, dead: str = "") -> Lease | None:
+        """Take the lease ``name`` for ``seconds`` when it is free, expired, or held by an owner equal to ``dead``.
 
         The new token is greater than any before. Returns None while it is held, also by an owner of the same name:
         two threads of a process are two drivers.
@@ -223,10 +226,10 @@ class MetadataStore(Protocol):
     def release(self, lease: Lease) -> None:
         """Give the lease up; nothing happens when it was lost already."""
 
-    def commit(self, writes: Sequence[Write], lease: Lease | None = None) -> None:
+    def commit(self, writes: Sequence[Write], lease: Lease | None = None, seconds: float = 0.0) -> None:
         """Write all of ``writes``, in order, in one transaction.
 
-        With a ``lease``, extends it to ``lease.expires`` (never back) in the same transaction and refuses everything
+        With a ``lease``, extends it to ``seconds`` from now (never back) in the same transaction and refuses everything
         when its token is no longer the current one. Texts that a database cannot keep (lone surrogates, NUL) are
         written with those characters replaced.
 
@@ -249,6 +252,9 @@ class MetadataStore(Protocol):
         Raises:
             UsageError: the flow has a run of the number that is asked for.
         """
+
+    def open_run(self, run: NewRun, owner: str, seconds: float) -> tuple[RunRecord, Lease]:
+        """``create_run``, and the run's lease for ``owner`` in the same transaction."""
 
     def run(self, flow: str, number: int, project: str = "default") -> RunRecord | None:
         """One run by name."""

@@ -1,4 +1,5 @@
--- Named statements in the portable dialect of _sql.py. A name's comment line starts a statement; ":word" is a value.
+-- Named statements in the portable dialect of _sql.py. A name's comment line starts a statement; ":word" is a value,
+-- "clock()" the database's time in seconds since the epoch.
 -- Values of an INSERT stand in the order of the table's columns as _rows.py lists them. A state that must not follow the
 -- one that is recorded becomes NULL, which its column refuses: see _transitions.py.
 
@@ -9,23 +10,24 @@ SELECT version_num FROM headrace_schema
 UPDATE counters SET value = value + 1 WHERE name = 'lease' RETURNING value
 
 -- name: take_lease
-INSERT INTO leases (name, owner, token, expires) VALUES (:name, :owner, :token, :expires)
+INSERT INTO leases (name, owner, token, expires) VALUES (:name, :owner, :token, clock() + :seconds)
 ON CONFLICT (name) DO UPDATE SET owner = excluded.owner, token = excluded.token, expires = excluded.expires
-WHERE leases.expires <= :now OR leases.owner = :dead
+WHERE leases.expires <= clock() OR leases.owner = :dead
 RETURNING token
 
 -- name: lease
-SELECT name, owner, token, expires FROM leases WHERE name = :name
+SELECT name, owner, token, expires - clock() FROM leases WHERE name = :name
 
 -- name: check_lease
-SELECT 1 FROM leases WHERE name = :name AND token = :token AND owner = :owner AND expires >= :expires
+SELECT 1 FROM leases WHERE name = :name AND token = :token AND owner = :owner
 
 -- name: keep_lease
-UPDATE leases SET expires = CASE WHEN expires < :expires THEN :expires ELSE expires END
+UPDATE leases SET last_commit = :mark,
+    expires = CASE WHEN expires < clock() + :seconds THEN clock() + :seconds ELSE expires END
 WHERE name = :name AND token = :token AND owner = :owner
 
 -- name: lock_lease
-UPDATE leases SET owner = owner WHERE name = :name AND token = :token AND owner = :owner RETURNING expires
+UPDATE leases SET owner = owner WHERE name = :name AND token = :token AND owner = :owner RETURNING last_commit
 
 -- name: release
 DELETE FROM leases WHERE name = :name AND token = :token AND owner = :owner
@@ -68,15 +70,15 @@ ON CONFLICT (run_id, digest) DO NOTHING
 
 -- name: put_attempt
 INSERT INTO attempts (run_id, step, number, attempt, state, started, finished, host, pid, cpu_seconds,
-    peak_memory, failure, exit_code, error, traceback, exception, session, place, token)
+    peak_memory, failure, exit_code, error, traceback, exception, session, place, worker, token)
 VALUES (:run_id, :step, :number, :attempt, :state, :started, :finished, :host, :pid, :cpu_seconds,
-    :peak_memory, :failure, :exit_code, :error, :traceback, :exception, :session, :place, :token)
+    :peak_memory, :failure, :exit_code, :error, :traceback, :exception, :session, :place, :worker, :token)
 ON CONFLICT (run_id, step, number, attempt) DO UPDATE SET
     state = CASE WHEN attempts.state = 'running' THEN excluded.state END, started = excluded.started,
     finished = excluded.finished, host = excluded.host, pid = excluded.pid, cpu_seconds = excluded.cpu_seconds,
     peak_memory = excluded.peak_memory, failure = excluded.failure, exit_code = excluded.exit_code,
     error = excluded.error, traceback = excluded.traceback, exception = excluded.exception,
-    session = excluded.session, place = excluded.place, token = excluded.token
+    session = excluded.session, place = excluded.place, worker = excluded.worker, token = excluded.token
 
 -- name: put_artifact
 INSERT INTO artifacts (run_id, step, number, name, kind, created, preview, value)
@@ -207,7 +209,7 @@ JOIN tasks t ON t.run_id = :run_id AND t.step = c.step AND t.number = c.first
 
 -- name: attempt_columns
 SELECT run_id, step, number, attempt, state, started, finished, host, pid, cpu_seconds, peak_memory, failure,
-    exit_code, error, traceback, exception, session, place, token FROM attempts
+    exit_code, error, traceback, exception, session, place, worker, token FROM attempts
 
 -- name: artifact_columns
 SELECT run_id, step, number, name, kind, created, preview, value FROM artifacts

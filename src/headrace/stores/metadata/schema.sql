@@ -14,11 +14,14 @@ CREATE TABLE counters (
     value INTEGER NOT NULL
 ) WITHOUT ROWID;
 
+-- expires: by the database's clock. last_commit: a mark of the last commit that the owner made, by which it knows that
+-- one was made whose confirmation it did not get.
 CREATE TABLE leases (
     name TEXT NOT NULL PRIMARY KEY,
     owner TEXT NOT NULL,
     token INTEGER NOT NULL,
-    expires REAL NOT NULL
+    expires REAL NOT NULL,
+    last_commit INTEGER NOT NULL DEFAULT 0
 ) WITHOUT ROWID;
 
 -- The greatest run number a flow ever had, so that the number of a deleted run is not given out again.
@@ -104,6 +107,7 @@ CREATE TABLE attempts (
     exception BLOB,
     session INTEGER NOT NULL DEFAULT 0,
     place TEXT NOT NULL DEFAULT 'local',
+    worker TEXT NOT NULL DEFAULT '',
     token INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (run_id, step, number, attempt)
 ) WITHOUT ROWID;

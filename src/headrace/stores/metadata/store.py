@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import math
+import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple, TypeVar
 
-from msgspec.structs import asdict, astuple, replace
+from msgspec.structs import asdict, astuple
 
-from headrace.model.errors import LeaseLostError, StoreAwayError, StoreError, UsageError
+from headrace.model.errors import LeaseLostError, StoreAwayError, StoreDamagedError, StoreError, UsageError
 from headrace.model.records import (
     FOREIGN_NUMBERS,
     ArtifactRecord,
@@ -28,6 +28,7 @@ from headrace.model.records import (
     TaskId,
     TaskRecord,
     Wait,
+    lease_name,
 )
 from headrace.model.states import AttemptState, IllegalTransitionError, RunState
 from headrace.model.values import Blob
@@ -63,7 +64,15 @@ class _Doubt(NamedTuple):
     """A commit that the database did not confirm."""
 
     writes: Sequence[Written]
+    mark: int  # what the lease's row says since it was made
+
+
+class _Hold(NamedTuple):
+    """How a commit holds its lease: extended to ``seconds`` from now, and marked."""
+
     lease: Lease
+    seconds: float
+    mark: int
 
 
 class SqlMetadata:
@@ -74,8 +83,6 @@ class SqlMetadata:
         self._database = database
         self._statements: Statements = database.statements
         self._patient = patient
-        #: By token of a lease: the expiry that this process wrote last.
-        self._expiries: dict[int, float] = {}
         self._in_doubt: _Doubt | None = None
         self._signals = SignalPoller(database)
         self._shared = SharedValues()
@@ -83,7 +90,7 @@ class SqlMetadata:
     def hasty(self) -> SqlMetadata:
         """See ``MetadataStore``."""
         store = SqlMetadata(self._database, patient=False)
-        store._expiries, store._signals = self._expiries, self._signals
+        store._signals = self._signals
         return store
 
     def _writing(self) -> Write:
@@ -114,57 +121,45 @@ class SqlMetadata:
 
     # --- leases and writing ---
 
-    def acquire(self, name: str, owner: str, seconds: float, now: float, *, dead: str = "") -> Lease | None:
+    def acquire(self, name: str, owner: str, seconds: float, *, dead: str = "") -> Lease | None:
         """See ``MetadataStore``."""
-        expires = now + seconds
         with self._writing() as transaction:
-            token = self._within(transaction, "next_token")[0][0]
-            taken = self._within(
-                transaction,
-                "take_lease",
-                name=name,
-                owner=owner,
-                token=token,
-                expires=expires,
-                now=now,
-                dead=dead,
-            )
-        if not taken:
-            return None
-        self._expiries[token] = expires
-        return Lease(name=name, owner=owner, token=token, expires=expires)
+            return self._acquire(transaction, name, owner, seconds, dead)
+
+    def _acquire(self, transaction: Transaction, name: str, owner: str, seconds: float, dead: str) -> Lease | None:
+        token = self._within(transaction, "next_token")[0][0]
+        taken = self._within(transaction, "take_lease", name=name, owner=owner, token=token, seconds=seconds, dead=dead)
+        return Lease(name=name, owner=owner, token=token, left=seconds) if taken else None
 
     def lease(self, name: str) -> Lease | None:
         """See ``MetadataStore``."""
         rows = self._select("lease", name=name)
         if not rows:
             return None
-        return Lease(name=rows[0][0], owner=rows[0][1], token=rows[0][2], expires=rows[0][3])
+        return Lease(name=rows[0][0], owner=rows[0][1], token=rows[0][2], left=rows[0][3])
 
     def release(self, lease: Lease) -> None:
         """See ``MetadataStore``."""
-        self._expiries.pop(lease.token, None)
         with self._writing() as transaction:
             self._change(transaction, "release", name=lease.name, token=lease.token, owner=lease.owner)
 
-    def commit(self, writes: Sequence[Written], lease: Lease | None = None) -> None:
+    def commit(self, writes: Sequence[Written], lease: Lease | None = None, seconds: float = 0.0) -> None:
         """See ``MetadataStore``."""
+        hold = None if lease is None else _Hold(lease, seconds, self._mark(writes))
         try:
-            self._commit_with_chances(writes, lease)
+            self._commit_with_chances(writes, hold)
         except BaseException:
             self._shared.forget()
             raise
 
-    def _commit_with_chances(self, writes: Sequence[Written], lease: Lease | None) -> None:
-        if lease is not None and not self._database.one_writer:
-            lease = self._marked(lease)
+    def _commit_with_chances(self, writes: Sequence[Written], hold: _Hold | None) -> None:
         for chance in range(_CHANCES):
             try:
-                self._commit(writes, lease, fit=False)
+                self._commit(writes, hold, fit=False)
                 break
             except UnfitTextError:
                 self._shared.forget()
-                self._commit(writes, lease, fit=True)
+                self._commit(writes, hold, fit=True)
                 break
             except RefusedStateError as error:
                 _transitions.check(writes, self._recorded())
@@ -175,8 +170,8 @@ class SqlMetadata:
                 self._shared.forget()
                 time.sleep(0.01 * (chance + 1))
             except StoreAwayError:
-                if lease is not None and not self._database.one_writer and not self._is_doubted(writes):
-                    self._in_doubt = _Doubt(writes, lease)
+                if hold is not None and hold.mark:
+                    self._in_doubt = _Doubt(writes, hold.mark)
                 raise
         self._in_doubt = None
 
@@ -195,53 +190,65 @@ class SqlMetadata:
 
         return _transitions.Recorded(run_state, attempt_state, task_session)
 
-    def _marked(self, lease: Lease) -> Lease:
-        """``lease`` with an expiry that no commit before had, so that a server's row tells whether this one was made.
+    def _mark(self, writes: Sequence[Written]) -> int:
+        """What a server's row says once ``writes`` were committed, so that this can be known without its answer.
 
-        Only where the connection may break between a commit and its answer.
+        0 where the connection cannot break between a commit and its answer.
         """
-        last = self._expiries.get(lease.token, lease.expires)
-        expires = self._expiries[lease.token] = max(lease.expires, math.nextafter(last, math.inf))
-        return replace(lease, expires=expires)
+        if self._database.one_writer:
+            return 0
+        doubt = self._in_doubt
+        return doubt.mark if doubt is not None and doubt.writes is writes else int.from_bytes(os.urandom(7)) + 1
 
-    def _is_doubted(self, writes: Sequence[Written]) -> bool:
-        return self._in_doubt is not None and self._in_doubt.writes is writes
-
-    def _commit(self, writes: Sequence[Written], lease: Lease | None, fit: bool) -> None:
+    def _commit(self, writes: Sequence[Written], hold: _Hold | None, fit: bool) -> None:
         with self._writing() as transaction:
-            if self._in_doubt is not None and self._is_doubted(writes) and self._was_made(transaction, self._in_doubt):
-                return
-            if lease is not None:
-                self._hold(transaction, lease)
+            if hold is not None:
+                doubt = self._in_doubt
+                if doubt is not None and doubt.mark == hold.mark and self._was_made(transaction, hold):
+                    return
+                self._hold(transaction, hold)
             _writes.apply(writes, transaction, self._statements, self._shared, fit=fit)
 
-    def _was_made(self, transaction: Transaction, doubt: _Doubt) -> bool:
+    def _was_made(self, transaction: Transaction, hold: _Hold) -> bool:
         """Whether the server made a commit that it did not confirm; waits for it where it is still at work."""
-        lease = doubt.lease
+        lease = hold.lease
         rows = self._within(transaction, "lock_lease", name=lease.name, token=lease.token, owner=lease.owner)
-        return bool(rows) and rows[0][0] >= lease.expires
+        return bool(rows) and rows[0][0] == hold.mark
 
-    def _hold(self, transaction: Transaction, lease: Lease) -> None:
-        """See to it that ``lease`` is held, and long enough; a row is only written when it changes."""
-        held = {"name": lease.name, "token": lease.token, "owner": lease.owner, "expires": lease.expires}
-        if self._database.one_writer and self._within(transaction, "check_lease", **held):
+    def _hold(self, transaction: Transaction, hold: _Hold) -> None:
+        """See to it that the lease is held, and long enough; a row is only written when it changes."""
+        lease = hold.lease
+        held = {"name": lease.name, "token": lease.token, "owner": lease.owner}
+        if not (hold.seconds or hold.mark) and self._within(transaction, "check_lease", **held):
             return
         lost = LeaseLostError(
             f"{lease.owner} no longer holds {lease.name}: another process has taken it over. Nothing was written."
         )
         keep = self._statements("keep_lease")
-        transaction.must_change(keep.text, keep.bind(held), lost)
+        transaction.must_change(keep.text, keep.bind({**held, "seconds": hold.seconds, "mark": hold.mark}), lost)
 
     # --- runs ---
 
     def create_run(self, run: NewRun) -> RunRecord:
         """See ``MetadataStore``."""
         with self._writing() as transaction:
-            given = {**asdict(run), "number": self._number_for(transaction, run)}
-            inputs = given.pop("inputs")
-            run_id = self._within(transaction, "insert_run", **given)[0][0]
-            self._change(transaction, "insert_details", run_id=run_id, inputs=inputs, details=b"")
-            row = self._within(transaction, "run_columns", "run_by_id", run_id=run_id)[0]
+            return self._create_run(transaction, run)
+
+    def open_run(self, run: NewRun, owner: str, seconds: float) -> tuple[RunRecord, Lease]:
+        """See ``MetadataStore``."""
+        with self._writing() as transaction:
+            made = self._create_run(transaction, run)
+            lease = self._acquire(transaction, lease_name(made.id), owner, seconds, "")
+            if lease is None:
+                raise StoreDamagedError(f"{self.url}: the new run {made.name} has a lease already")
+        return made, lease
+
+    def _create_run(self, transaction: Transaction, run: NewRun) -> RunRecord:
+        given = {**asdict(run), "number": self._number_for(transaction, run)}
+        inputs = given.pop("inputs")
+        run_id = self._within(transaction, "insert_run", **given)[0][0]
+        self._change(transaction, "insert_details", run_id=run_id, inputs=inputs, details=b"")
+        row = self._within(transaction, "run_columns", "run_by_id", run_id=run_id)[0]
         return _rows.run_of(row, run.inputs)
 
     def _number_for(self, transaction: Transaction, run: NewRun) -> int:

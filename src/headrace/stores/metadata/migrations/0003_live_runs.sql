@@ -4,6 +4,7 @@
 
 ALTER TABLE attempts ADD COLUMN session INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE attempts ADD COLUMN place TEXT NOT NULL DEFAULT 'local';
+ALTER TABLE attempts ADD COLUMN worker TEXT NOT NULL DEFAULT '';
 ALTER TABLE attempts ADD COLUMN token INTEGER NOT NULL DEFAULT 0;
 
 ALTER TABLE logs ADD COLUMN segment BLOB;
@@ -26,3 +27,6 @@ CREATE TABLE shared_values (
     data BLOB NOT NULL,
     PRIMARY KEY (run_id, digest)
 ) WITHOUT ROWID;
+
+-- A mark of the last commit under a lease; see schema.sql.
+ALTER TABLE leases ADD COLUMN last_commit INTEGER NOT NULL DEFAULT 0;
