@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import json
 import os
 import subprocess
 import sys
@@ -27,6 +26,7 @@ def _sibling(name: str) -> Any:
     return sys.modules[full]
 
 
+records = _sibling("records")
 harness = _sibling("harness")
 _sibling("generate")
 #: matplotlib is for the notebooks of the tutorials.
@@ -80,12 +80,18 @@ def real(
 
 def recorded(scenario: Any) -> dict[str, Any]:
     """The answer of the real metaflow that is kept beside the flows; fails when it is out of date."""
-    if not scenario.record.exists():
+    record: dict[str, Any] | None = records.load(scenario.flow).get(scenario.id)
+    if record is None:
         pytest.fail(f"no record of {scenario.id}: pytest tests/compat/metaflow --record -k {scenario.id}")
-    record: dict[str, Any] = json.loads(scenario.record.read_text())
-    if record["digest"] != scenario.digest:
+    if not is_current(scenario):
         pytest.fail(f"{scenario.id} was changed after it was recorded: pytest tests/compat/metaflow --record")
     return record
+
+
+def is_current(scenario: Any) -> bool:
+    """Whether there is a record of this scenario as it is now."""
+    record = records.load(scenario.flow).get(scenario.id)
+    return record is not None and (record["metaflow"], record["digest"]) == (harness.VERSION, scenario.digest)
 
 
 @pytest.fixture
@@ -104,7 +110,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             kept.append(item)
         elif name == "test_records_hold":
             scenario = item.callspec.params["scenario"]
-            stale = record and not harness.is_recorded(scenario)
+            stale = record and not is_current(scenario)
             wanted = stale or (not record and (live or scenario.id in item.module.ALWAYS_LIVE))
             (kept if wanted else dropped).append(item)
         else:

@@ -12,10 +12,10 @@ import sys
 from pathlib import Path
 from typing import Any, NamedTuple
 
+records: Any = sys.modules["compat_metaflow_records"]
 HERE = Path(__file__).parent
 ROOT = HERE.parents[2]
 FLOWS = HERE / "flows"
-RECORDED = HERE / "recorded"
 VERSION = "2.19.39"
 #: Raise it when the form of the answers changes: all records are then out of date.
 FORM = 1
@@ -50,23 +50,10 @@ class Scenario(NamedTuple):
         facts = [FORM, sources, self.commands, self.files, self.env, self.private]
         return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
-    @property
-    def record(self) -> Path:
-        """Where the answer of the real one is kept."""
-        return RECORDED / f"{self.id}.json"
-
 
 def run(id: str, flow: str, *arguments: str, **more: Any) -> Scenario:  # noqa: A002
     """A scenario of one run."""
     return Scenario(id, flow, (("run", *arguments),), **more)
-
-
-def is_recorded(scenario: Scenario) -> bool:
-    """Whether there is a record that is not out of date."""
-    if not scenario.record.exists():
-        return False
-    record = json.loads(scenario.record.read_text())
-    return (record["metaflow"], record["digest"]) == (VERSION, scenario.digest)
 
 
 def source(flow: str, files: dict[str, str]) -> str:
@@ -197,7 +184,7 @@ def _forget(answer: Any, name: str) -> None:
 def compare(scenario: Scenario, real: dict[str, Any], ours: dict[str, Any]) -> list[str]:
     """How the answers differ, a line for each place."""
     found: list[str] = []
-    real, ours = json.loads(json.dumps([real, ours]))
+    real, ours = records.abridged(real), records.abridged(ours)
     for at, (code, headline) in enumerate(zip(real["codes"], real["headlines"], strict=True)):
         if code and headline is None and at < len(ours["headlines"]):  # the real one fell over; any message is better
             ours["headlines"][at] = None
