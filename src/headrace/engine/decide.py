@@ -252,6 +252,7 @@ def _succeeded(state: EngineState, event: Succeeded, out: list[Command]) -> None
     slot = state.placement.release(event.token)
     if slot is None:
         return
+    event = rows.in_our_time(event, slot)
     task, usage = slot.task, event.usage
     seconds = usage.finished - usage.started
     load = task.step.load
@@ -297,6 +298,7 @@ def _failed(state: EngineState, event: AttemptFailed, out: list[Command]) -> Non
     slot = state.placement.release(event.token)
     if slot is None:
         return
+    event = rows.in_our_time(event, slot)
     task = slot.task
     problem = Problem(event.failure, event.error, event.traceback, event.exception, event.classes, event.exit_code)
     if slot.reason == CANCELLED:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
+from msgspec.structs import replace
+
 from headrace.engine.events import AttemptFailed, Succeeded
 from headrace.engine.placement import Slot
 from headrace.engine.state import EngineState
@@ -20,6 +24,11 @@ from headrace.model.records import (
 )
 from headrace.model.states import AttemptState, TaskState
 from headrace.stores.metadata.protocol import CacheEntry, DropOutputs, Write
+
+_Ended = TypeVar("_Ended", Succeeded, AttemptFailed)
+
+#: Seconds by which an attempt that was sent ahead may begin before we hear that the one before it has ended.
+_AHEAD = 1.0
 
 
 def running_records(state: EngineState) -> list[TaskRecord]:
@@ -61,6 +70,19 @@ def task_cache_key(task: Task) -> bytes:
     """The cache key of an identified task."""
     digest = keys.inputs_digest(task.inputs, task.step.defaults)
     return keys.cache_key(task.step.name, task.code, digest, task.step.environment)
+
+
+def in_our_time(event: _Ended, slot: Slot) -> _Ended:
+    """``event`` with times of this machine's clock, where the worker's clock is not set like ours.
+
+    That is seen by an attempt that began before it was sent or ended after we heard of its end. How long it took is
+    the worker's to say.
+    """
+    usage = event.usage
+    if usage is None or (usage.finished <= event.now and usage.started > slot.started - _AHEAD):
+        return event
+    seconds = max(0.0, usage.finished - usage.started)
+    return replace(event, usage=replace(usage, started=event.now - seconds, finished=event.now))
 
 
 def attempt_record(

@@ -133,6 +133,7 @@ class _Meter:
     def __init__(self, log_ends: LogEnds) -> None:
         self._log_ends = log_ends
         self._started = time.time()
+        self._began = time.monotonic()  # the time of day may be set while the attempt runs
         self._cpu = time.process_time()
 
     def read(self) -> Usage:
@@ -141,7 +142,8 @@ class _Meter:
                 stream.flush()
             except (ValueError, OSError, AttributeError):  # closed or replaced by the step
                 continue
-        return Usage(self._started, time.time(), time.process_time() - self._cpu, _peak_memory(), self._log_ends())
+        finished = self._started + time.monotonic() - self._began
+        return Usage(self._started, finished, time.process_time() - self._cpu, _peak_memory(), self._log_ends())
 
 
 def _peak_memory() -> int:

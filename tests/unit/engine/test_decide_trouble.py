@@ -6,6 +6,7 @@ import pytest
 
 from headrace.engine.decide import CANCEL_GRACE, MAX_LOSSES
 from headrace.engine.events import (
+    AttemptFailed,
     Cancel,
     Due,
     Event,
@@ -19,6 +20,7 @@ from headrace.engine.events import (
     Record,
     Resolve,
     Start,
+    Succeeded,
     TimedOut,
 )
 from headrace.engine.tasks import Task
@@ -375,8 +377,6 @@ def test_nobody_speaks_for_a_lease_that_ended() -> None:
     bench.start()
     producer = bench.submit(bench.step("other"), "y")
     now = bench.clock.now
-    from headrace.engine.events import AttemptFailed, Succeeded
-
     past: list[Event] = [
         Succeeded(old, (output("late"),), usage(0, 1), now),
         AttemptFailed(old, "error", "late", now),
@@ -395,3 +395,25 @@ def test_nobody_speaks_for_a_lease_that_ended() -> None:
         assert (first.state, first.attempt) == (TaskState.RUNNING, 2)
     assert bench.state.live == {first, producer}
     assert of_kind(bench.log, Start)[-1].token == first.token
+
+
+@pytest.mark.parametrize("skew", [-60.0, 0.0, 60.0])
+@pytest.mark.parametrize("fails", [False, True])
+def test_times_of_a_worker_with_another_clock_are_put_in_terms_of_ours(skew: float, fails: bool) -> None:
+    bench = Bench()
+    bench.clock.now = 1000.0
+    task = bench.submit(bench.step(), "x")
+    bench.start()
+    bench.clock.now = 1005.0
+    cost = usage(1001.0 + skew, 1004.0 + skew)
+    if fails:
+        bench.feed(AttemptFailed(task.token, "error", "no", 1005.0, usage=cost))
+    else:
+        bench.feed(Succeeded(task.token, (output("made"),), cost, 1005.0))
+    [ended] = [w for w in written(bench.log) if isinstance(w, AttemptRecord) and w.finished is not None]
+    assert ended.started >= 1000.0
+    assert ended.finished == (1005.0 if skew else 1004.0)
+    assert ended.finished - ended.started == 3.0
+    last = [w for w in written(bench.log) if isinstance(w, TaskRecord)][-1]
+    assert last.finished is not None
+    assert last.created <= (last.started or 0.0) <= last.finished <= 1005.0
