@@ -1,4 +1,4 @@
-"""Tracebacks as their reader needs them: the frames of user code and of libraries, without this package's own."""
+"""Frames of this package, which readers of a traceback do not need: which they are, and taking them out."""
 
 from __future__ import annotations
 
@@ -6,16 +6,15 @@ import os
 from collections.abc import Callable, Iterable
 from types import TracebackType
 
-_OURS = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep  # noqa: PTH100, PTH120 - strings, see usercode
-
-
+#: The folder of this package.
+OWN = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep  # noqa: PTH100, PTH120 - strings, see usercode
 #: Beside ``os`` in the standard library.
 _ASYNCIO = os.path.join(os.path.dirname(os.__file__), "asyncio") + os.sep  # noqa: PTH118, PTH120
 
 
 def is_ours(path: str) -> bool:
     """Whether ``path`` is a file of this package."""
-    return path.startswith(_OURS)
+    return path.startswith(OWN)
 
 
 def is_asyncio(path: str) -> bool:

@@ -334,6 +334,18 @@ class Session:
             raise problem
         return self.stores.metadata.run_by_id(self.run.id) or self.run
 
+    def give_up(self, error: BaseException) -> RunState:
+        """Stop all tasks of a run that cannot go on, and end it with what was wrong; returns the state it ended in."""
+        self.ending()
+        if self.failure is None:
+            self.cancel()
+        self.wait_idle()
+        state = RunState.INTERRUPTED if isinstance(error, KeyboardInterrupt) else RunState.FAILED
+        if self.cancelled_by:
+            state = RunState.CANCELLED
+        self.finish(state, error=f"{type(error).__name__}: {error}")
+        return state
+
     def _result(self, value: Any) -> ArtifactRecord:
         packed = codecs.pack(value, self.stores.artifacts)
         made = Output("result", packed, codecs.preview(value, packed))

@@ -1,10 +1,9 @@
-"""Tracebacks as their readers want them: the user's frames, not ours."""
+"""Tracebacks as text, with the user's frames and without those of this package."""
 
 from __future__ import annotations
 
-import os
-
-_OWN = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep  # noqa: PTH100, PTH120
+from headrace._base.frames import OWN, is_asyncio, is_ours
+from headrace.model.errors import RemoteTraceback
 
 
 def users_frames(text: str) -> str:
@@ -16,7 +15,7 @@ def users_frames(text: str) -> str:
     skipping = False
     for line in text.splitlines():
         if line.startswith('  File "'):
-            skipping = line.startswith(f'  File "{_OWN}')
+            skipping = line.startswith(f'  File "{OWN}')
         elif not line.startswith("    "):
             skipping = False
         if not skipping:
@@ -32,3 +31,28 @@ def _without_empty(lines: list[str]) -> list[str]:
         if not line.startswith("Traceback (most recent")
         or (place + 1 < len(lines) and lines[place + 1].startswith('  File "'))
     ]
+
+
+def describe(error: BaseException, depth: int = 0) -> tuple[str, str]:
+    """The traceback of an exception without our own frames, and its last line; ``depth`` counts groups around it."""
+    import traceback
+
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not is_ours(frame.filename)]
+    while frames and is_asyncio(frames[0].filename):  # our event loop, which drove the flow's coroutine
+        del frames[0]
+    cause = ""
+    if isinstance(error.__cause__, RemoteTraceback):
+        cause = f"{error.__cause__}\n\n"
+    elif error.__cause__ is not None:
+        cause = describe(error.__cause__, depth)[0]
+        cause += "\nThe above exception was the direct cause of the following exception:\n\n"
+    text = "Traceback (most recent call last):\n" + "".join(traceback.format_list(frames)) if frames else ""
+    last = "".join(traceback.format_exception_only(type(error), error))
+    summary = last.strip().splitlines()[-1] if last.strip() else type(error).__name__
+    if isinstance(error, BaseExceptionGroup):
+        from headrace._base.groups import members_line, members_text
+
+        if not isinstance(error.__cause__, RemoteTraceback):  # which shows them already
+            last += members_text(error, lambda one: describe(one, depth + 1)[0], depth)
+        summary = f"{summary}: {members_line(error)}"
+    return cause + text + last, summary

@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 import msgspec
 
 from headrace._base.attributes import own
-from headrace._base.frames import is_asyncio, is_ours
 from headrace._base.process import claim_standard_descriptors
 from headrace._base.redaction import looks_secret, redact
 from headrace._base.sizes import parse_duration
@@ -30,7 +29,6 @@ from headrace.model.errors import (
     MissingSecretError,
     NotStorableError,
     ParameterError,
-    RemoteTraceback,
     StoreError,
     TaskCancelledError,
     UpstreamFailedError,
@@ -46,6 +44,7 @@ from headrace.services.flowlog import FlowOutput
 from headrace.services.session import NewSession, Resume, Session
 from headrace.services.start import open_session, reopen_session
 from headrace.services.stores import Stores
+from headrace.services.tracebacks import describe
 from headrace.services.tracking import RunLog, logging_to
 from headrace.stores import codecs
 from headrace.wiring import Scope
@@ -301,31 +300,6 @@ def _fail(session: Session, run: Running, log: RunLog, error: BaseException) -> 
 
 def _cancelled(session: Session) -> TaskCancelledError:
     return TaskCancelledError(f"run {session.run.name} was cancelled by {session.cancelled_by}")
-
-
-def describe(error: BaseException, depth: int = 0) -> tuple[str, str]:
-    """The traceback of an exception without our own frames, and its last line; ``depth`` counts groups around it."""
-    import traceback
-
-    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not is_ours(frame.filename)]
-    while frames and is_asyncio(frames[0].filename):  # our event loop, which drove the flow's coroutine
-        del frames[0]
-    cause = ""
-    if isinstance(error.__cause__, RemoteTraceback):
-        cause = f"{error.__cause__}\n\n"
-    elif error.__cause__ is not None:
-        cause = describe(error.__cause__, depth)[0]
-        cause += "\nThe above exception was the direct cause of the following exception:\n\n"
-    text = "Traceback (most recent call last):\n" + "".join(traceback.format_list(frames)) if frames else ""
-    last = "".join(traceback.format_exception_only(type(error), error))
-    summary = last.strip().splitlines()[-1] if last.strip() else type(error).__name__
-    if isinstance(error, BaseExceptionGroup):
-        from headrace._base.groups import members_line, members_text
-
-        if not isinstance(error.__cause__, RemoteTraceback):  # which shows them already
-            last += members_text(error, lambda one: describe(one, depth + 1)[0], depth)
-        summary = f"{summary}: {members_line(error)}"
-    return cause + text + last, summary
 
 
 def _call_hook(flow: Runnable, ended: Ended, scope: Scope) -> None:

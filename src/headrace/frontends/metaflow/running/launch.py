@@ -241,7 +241,7 @@ def _drive(session: Session, runtime: Runtime, console: Console, notes: list[str
             console.say(line)
         runtime.run()
     except BaseException as error:
-        state = give_up(session, error)
+        state = session.give_up(error)
         if isinstance(error, KeyboardInterrupt):
             console.say(f"Workflow {state}.", bad=True)
             console.flush()
@@ -264,19 +264,6 @@ def _drive(session: Session, runtime: Runtime, console: Console, notes: list[str
         console.say("Done!")
     console.flush()
     return record
-
-
-def give_up(session: Session, error: BaseException) -> RunState:
-    """End all tasks of a run that cannot go on, and record why; the state that it ended in."""
-    session.ending()
-    if session.failure is None:
-        session.cancel()
-    session.wait_idle()
-    state = RunState.INTERRUPTED if isinstance(error, KeyboardInterrupt) else RunState.FAILED
-    if session.cancelled_by:
-        state = RunState.CANCELLED
-    session.finish(state, error=f"{type(error).__name__}: {error}")
-    return state
 
 
 def pack_base(cls: Any, values: dict[str, Any], stores: Stores) -> dict[str, Packed]:

@@ -32,7 +32,6 @@ from headrace.frontends.metaflow.running.console import Console
 from headrace.frontends.metaflow.running.launch import (
     RunOptions,
     entry_of,
-    give_up,
     module_of,
     pack_base,
     pack_call,
@@ -269,7 +268,7 @@ def spin(cls: Any, step: str, origin: Any, options: SpinOptions, scope: Scope) -
         if options.run_id_file:
             write(options.run_id_file, str(session.run.number))
     except MetaflowException as error:
-        give_up(session, error)
+        session.give_up(error)
         raise
     _drive(session, plan, pending, Console(str(session.run.number), quiet=options.quiet))
     if options.attribute_file:
@@ -285,7 +284,7 @@ def _drive(session: Session, plan: StepPlan, pending: tuple[PendingInput, ...], 
             [task] = tasks.submit([(Call(plan.info(session), pending), lambda task: _show_end(task, console))])
             tasks.follow()
         except BaseException as error:
-            give_up(session, error)
+            session.give_up(error)
             console.flush()
             raise
     if task.problem is None:
