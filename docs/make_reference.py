@@ -33,7 +33,7 @@ GROUPS = {
         "track",
     ),
     "Reading runs back": ("runs", "Run", "Task", "Artifact", "Flow", "Runs"),
-    "Workspaces and projects": ("connect", "Client"),
+    "Workspaces and projects": ("connect", "Client", "copy_context"),
 }
 #: Made by Headrace, so how they are constructed is nobody's business.
 MADE_HERE = {"Client", "Future", "Runs", "Step"}

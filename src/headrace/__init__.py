@@ -56,6 +56,7 @@ if TYPE_CHECKING:
         UsageError,
     )
     from headrace.model.policy import Retry
+    from headrace.runtime.ambient import copy_context
     from headrace.runtime.secrets import Secret
     from headrace.stores.codecs.files import File, Folder
 
@@ -68,6 +69,7 @@ _NAMES = {
     "headrace.frontends.native.waits": "sleep wait_for",
     "headrace.model.policy": "Retry",
     "headrace.stores.codecs.files": "File Folder",
+    "headrace.runtime.ambient": "copy_context",
     "headrace.runtime.secrets": "Secret",
     "headrace.client.runs": "Artifact Run Task",
     "headrace.client.catalog": "Flow Runs runs",
@@ -137,6 +139,7 @@ __all__ = [
     "__version__",
     "as_completed",
     "connect",
+    "copy_context",
     "do_not_cache",
     "flow",
     "log_artifact",

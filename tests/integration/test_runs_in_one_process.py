@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import queue
 import sys
 import threading
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
+
+import pytest
 
 import headrace
 from headrace import flow, step
+from headrace.model.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from tests.integration.conftest import Project
 
@@ -291,7 +295,9 @@ def test_a_thread_that_outlives_its_run_belongs_to_none(here: Project) -> None:
     def linger() -> None:
         ended.wait(60)
         print("printed after the end")
-        seen.append(double(21))
+        with pytest.raises(UsageError, match="second/1 runs in this process"):
+            double(21)
+        seen.append(double.__wrapped__(21))
 
     kept: list[threading.Thread] = []
 
@@ -341,3 +347,237 @@ def test_thread_start_is_as_before_when_no_run_is_live(here: Project) -> None:
 
     train()
     assert threading.Thread.start is before
+
+
+# --- threads that no run knows --------------------------------------------------------------------------------------
+
+
+class Stranger:
+    """A thread that is older than every run, and does what it is told."""
+
+    def __init__(self) -> None:
+        self._calls: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._main, name="stranger", daemon=True)
+        self._thread.start()
+
+    def _main(self) -> None:
+        for function, future in iter(self._calls.get, None):
+            try:
+                future.set_result(function())
+            except BaseException as error:
+                future.set_exception(error)
+
+    def ask(self, function: Callable[[], Any]) -> Any:
+        future: Any = Future()
+        self._calls.put((function, future))
+        return future.result(60)
+
+    def end(self) -> None:
+        self._calls.put(None)
+        self._thread.join(60)
+
+
+@pytest.fixture
+def stranger() -> Iterator[Stranger]:
+    made = Stranger()
+    yield made
+    made.end()
+
+
+def test_step_in_a_thread_that_no_run_knows_raises(here: Project, stranger: Stranger) -> None:
+    @flow
+    def train() -> int:
+        for call in (lambda: double(1), lambda: double.submit(1), lambda: double.map([1])):
+            with pytest.raises(UsageError, match=r"'double' .*thread 'stranger'.*train/1 .*copy_context"):
+                stranger.ask(call)
+        for log in (lambda: headrace.log_metric("m", 1.0), lambda: headrace.set_tag("t")):
+            with pytest.raises(UsageError, match=r"log_metric|set_tag"):
+                stranger.ask(log)
+        return double(2)
+
+    assert train() == 4
+    run = headrace.Run("train/1")
+    assert (len(run.tasks), list(run.metrics), run.tags) == (1, [], {})
+
+
+def test_thread_that_was_given_the_context_works_for_the_run(here: Project, stranger: Stranger) -> None:
+    def work() -> int:
+        logs("stranger", 5)
+        return double(5)
+
+    @flow
+    def train() -> int:
+        inherited = together(lambda: headrace.copy_context())[0]  # also of a thread without a context of its own
+        assert stranger.ask(lambda: inherited.run(double, 6)) == 12
+        context = headrace.copy_context()
+        return int(stranger.ask(lambda: context.run(work)))
+
+    assert train() == 10
+    assert_owned(headrace.Run("train/1"), "stranger", 5)
+    assert len(headrace.Run("train/1").tasks) == 2
+
+
+def test_steps_are_plain_functions_where_no_run_is_live(here: Project, stranger: Stranger) -> None:
+    assert stranger.ask(lambda: double(3)) == 6
+    with headrace.track("script"):  # which takes no calls of steps
+        assert stranger.ask(lambda: double(4)) == 8
+    assert double(5) == 10
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(double, 6).result() == 12
+
+
+def test_interactive_session_lends_its_only_run_to_unknown_threads(
+    here: Project, stranger: Stranger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "ps1", ">>> ", raising=False)
+    barrier = threading.Barrier(2, timeout=60)
+
+    @flow
+    def train() -> int:
+        headrace.set_tag("mine")
+        stranger.ask(lambda: headrace.log_metric("m", 1.0))
+        return int(stranger.ask(lambda: double(2)))
+
+    assert train() == 4
+    assert (len(headrace.Run("train/1").tasks), headrace.Run("train/1").metrics["m"].last) == (1, 1.0)
+
+    @flow
+    def several() -> None:
+        barrier.wait()
+        with pytest.raises(UsageError, match=r"several/[12], several/[12] run in this process"):
+            stranger.ask(lambda: double(2))
+        barrier.wait()
+
+    together(several, several)
+
+
+def test_pool_that_is_older_than_its_runs_serves_each_with_its_own_calls(here: Project) -> None:
+    barrier = threading.Barrier(2, timeout=60)
+
+    def work(name: str, item: int) -> int:
+        logs(name, item)
+        return double(item)
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(abs, range(8)))  # its threads are there
+
+        @flow
+        def one() -> list[int]:
+            barrier.wait()
+            return [future.result() for future in [pool.submit(work, "one", 1) for _ in range(5)]]
+
+        @flow
+        def two() -> list[int]:
+            barrier.wait()
+            return list(pool.map(lambda item: work("two", item), [2] * 5))
+
+        assert together(one, two) == [[2] * 5, [4] * 5]
+        assert pool.submit(double, 3).result() == 6  # and nobody, once no run is live
+    assert_owned(headrace.Run("one/1"), "one", 1, "two")
+    assert_owned(headrace.Run("two/1"), "two", 2, "one")
+    assert len(headrace.Run("one/1").tasks) == len(headrace.Run("two/1").tasks) == 5
+
+
+def test_pool_of_one_run_does_not_work_for_it_when_strangers_use_it(here: Project, stranger: Stranger) -> None:
+    @flow
+    def train() -> int:
+        with ThreadPoolExecutor(1) as pool:
+            assert pool.submit(double, 1).result() == 2
+            with pytest.raises(UsageError, match="belongs to no run"):
+                stranger.ask(lambda: pool.submit(double, 2).result())
+            return pool.submit(double, 3).result()
+
+    assert train() == 6
+    assert len(headrace.Run("train/1").tasks) == 2
+
+
+def test_executors_of_asyncio_belong_to_the_flow(here: Project) -> None:
+    older = ThreadPoolExecutor(1)
+    older.submit(abs, 1).result()
+
+    @flow
+    async def train() -> list[int]:
+        loop = asyncio.get_running_loop()
+        return [
+            await asyncio.to_thread(double, 1),
+            await loop.run_in_executor(None, double, 2),
+            await loop.run_in_executor(older, double, 3),
+        ]
+
+    assert train() == [2, 4, 6]  # type: ignore[comparison-overlap]
+    older.shutdown()
+    assert len(headrace.Run("train/1").tasks) == 3
+
+
+def test_thread_pools_of_other_libraries(here: Project) -> None:
+    from multiprocessing.pool import ThreadPool
+
+    joblib = pytest.importorskip("joblib")
+
+    with ThreadPool(1) as older:
+
+        @flow
+        def train() -> list[int]:
+            with pytest.raises(UsageError, match="copy_context"):
+                older.apply(double, (1,))
+            with ThreadPool(2) as pool:
+                found = pool.map(double, [1, 2])
+            found += joblib.Parallel(n_jobs=2, backend="threading")(joblib.delayed(double)(item) for item in (3, 4))
+            return [*found, older.apply(headrace.copy_context().run, (double, 5))]
+
+        assert train() == [2, 4, 6, 8, 10]
+    assert len(headrace.Run("train/1").tasks) == 5
+
+
+def test_process_that_a_flow_forks_cannot_call_its_steps(here: Project) -> None:
+    import multiprocessing
+
+    context = multiprocessing.get_context("fork")
+
+    def call(told: Any) -> None:
+        for function in (double, lambda _: headrace.log_metric("m", 1.0)):
+            try:
+                function(1)
+            except BaseException as error:
+                told.put(str(error))
+
+    @flow
+    def train() -> list[str]:
+        told = context.Queue()
+        child = context.Process(target=call, args=(told,))
+        child.start()
+        found = [told.get(timeout=60), told.get(timeout=60)]
+        child.join(60)
+        return found
+
+    found = train()
+    assert all("forked from that of train/1" in one for one in found), found
+
+
+def test_runs_of_clients_beside_each_other_find_their_own_workspace(here: Project) -> None:
+    barrier = threading.Barrier(2, timeout=60)
+
+    @flow
+    def looks(number: int) -> list[str]:
+        barrier.wait()
+        found = [run.name for run in headrace.runs()]
+        barrier.wait()
+        return found + together(lambda: headrace.Run("looks").name)
+
+    with headrace.connect(project="a") as a, headrace.connect(home=here.path / "b") as b:
+        together(lambda: a.start(looks, 0), lambda: a.start(looks, 0))
+        first, second = together(lambda: a.start(looks, 1), lambda: b.start(looks, 2))
+        assert (first.name, first.result) == ("looks/3", ["looks/3", "looks/2", "looks/1", "looks/3"])
+        assert (second.name, second.result) == ("looks/1", ["looks/1", "looks/1"])
+
+
+def test_thread_pools_are_as_before_when_no_run_is_live(here: Project) -> None:
+    before = ThreadPoolExecutor.submit
+
+    @flow
+    def train() -> int:
+        with ThreadPoolExecutor(1) as pool:
+            return pool.submit(double, 1).result()
+
+    assert train() == 2
+    assert ThreadPoolExecutor.submit is before

@@ -1,11 +1,14 @@
 """The scope of calls that name none, such as ``headrace.Run("train/42")``: what the process's surroundings say.
 
+In the code of a run that was started by ``Client.start`` it is that run's.
+
 This is the one place of the client that looks at the environment.
 """
 
 from __future__ import annotations
 
 from headrace import wiring
+from headrace.runtime import ambient
 from headrace.wiring import Scope
 
 
@@ -15,7 +18,8 @@ def default_scope() -> Scope:
     Raises:
         UsageError: a setting is unknown or has an impossible value.
     """
-    return wiring.scope_here()
+    around = ambient.known()
+    return around.scope if around is not None and around.scope.named else wiring.scope_here()
 
 
 def existing_scope() -> Scope:
@@ -24,4 +28,5 @@ def existing_scope() -> Scope:
     Raises:
         NotFoundError: it is such a place.
     """
-    return wiring.existing_scope()
+    around = ambient.known()
+    return around.scope if around is not None and around.scope.named else wiring.existing_scope()

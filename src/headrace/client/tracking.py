@@ -15,7 +15,7 @@ from headrace._base.attributes import on_type, own
 from headrace.client.names import check_name, check_tag
 from headrace.model.errors import UsageError
 from headrace.model.params import is_cut, to_text
-from headrace.runtime import context
+from headrace.runtime import ambient, context
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -258,8 +258,14 @@ def _target(what: str) -> context.TrackBuffer:
     """The buffer of the innermost run here."""
     found: context.TrackBuffer | None = context.current()
     if found is None:
-        tracking = sys.modules.get("headrace.services.tracking")  # not loaded: nothing is open
-        found = (tracking.current_log() if tracking is not None else None) or context.plain_call()
+        around = ambient.known()
+        if around is not None:
+            found = around.log
+        else:
+            found = context.plain_call()
+            if found is None:
+                around = ambient.find(f"{what} was called")
+                found = around.log if around is not None else None
     if found is None:
         raise UsageError(
             f"{what} was called outside of a run. Call it in a @step or @flow function while its flow runs, or put the "
@@ -309,12 +315,14 @@ class track:
         from headrace.client.runs import Run
         from headrace.model.records import Param, RunDetails, Tag
         from headrace.services.code.package import CodeOfRun
-        from headrace.services.tracking import enclosing_log, logging_to, open_tracked
+        from headrace.services.tracking import open_tracked
 
-        outer = self._tracked or enclosing_log()
+        outer = ambient.enclosing()
         attempt = context.current()
-        if attempt is not None or outer is not None:
-            where = attempt.task if attempt is not None else outer.run.name if outer is not None else ""
+        where = attempt.task if attempt is not None else outer.name if outer is not None else ""
+        if self._tracked is not None:
+            where = self._tracked.run.name
+        if where:
             raise UsageError(
                 f"track({self._name!r}) inside of {where}, which is recorded already: leave it out and log to that "
                 "run, or end that one first"
@@ -328,12 +336,12 @@ class track:
             *[Param(run_id, name, text) for name, text in self._params.items()],
             *[Tag(run_id, name, value) for name, value in self._tags],
         )
-        self._entered = logging_to(tracked.log)
+        self._entered = ambient.entered(ambient.Ambient(tracked.run.name, tracked.log, scope=scope))
         self._entered.__enter__()
         self._tracked, self._pid = tracked, os.getpid()
         tracked.log.start()
         tracked.record_surroundings(self._file, known)
-        return Run(tracked.run.name)
+        return Run._in(scope, tracked.run.name)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -6,17 +6,14 @@ secrets to its workers over their sockets (``messages.Secrets``). A worker that 
 
 from __future__ import annotations
 
-import contextlib
 import os
 import threading
-from collections.abc import Iterable, Iterator, Mapping
-from contextvars import ContextVar
-from types import MappingProxyType
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from headrace._base.redaction import HIDDEN
 from headrace.model.errors import MissingSecretError, UsageError
-from headrace.runtime import context
+from headrace.runtime import ambient, context
 
 #: Where a value comes from, when it is not given itself.
 ENVIRONMENT, FILE = "env", "file"
@@ -24,8 +21,6 @@ ENVIRONMENT, FILE = "env", "file"
 #: Shorter values are not taken out of texts: what is left would be unreadable, and show where they stood.
 _SHORTEST = 3
 _received: dict[str, str] = {}
-#: In the code of a flow: the named secrets of its run.
-_of_run: ContextVar[Mapping[str, str]] = ContextVar("headrace_secrets", default=MappingProxyType({}))
 #: Values that this process was given, to be taken out of what it records.
 known_values: set[str] = set()
 
@@ -92,7 +87,7 @@ class Secret:
             value = _of_environment(place) if kind == ENVIRONMENT else _of_file(place)
             known_values.add(value)
             return value
-        given = _of_run.get().get(self.name) or _received.get(self.name) or os.environ.get(variable_of(self.name))
+        given = _of_run(self.name) or _received.get(self.name) or os.environ.get(variable_of(self.name))
         if not given:
             raise MissingSecretError(
                 f"the secret {self.name!r} is not here: its value is never stored. Give it again: set the environment "
@@ -173,16 +168,6 @@ def hide(text: str) -> str:
     return text
 
 
-@contextlib.contextmanager
-def known_to_run(values: Mapping[str, str]) -> Iterator[None]:
-    """While entered, ``reveal`` finds the secrets of the run, ``values``, which may grow meanwhile."""
-    token = _of_run.set(values)
-    try:
-        yield
-    finally:
-        _of_run.reset(token)
-
-
 def receive(values: Iterable[tuple[str, str]]) -> None:
     """Take in the values that the driver sent to this worker."""
     _received.update(values)
@@ -192,6 +177,12 @@ def _restore(name: str, source: str) -> Secret:
     secret = Secret.__new__(Secret)
     secret._value, secret.name, secret.source = None, name, source
     return secret
+
+
+def _of_run(name: str) -> str:
+    """In the code of a flow: the value that its run knows."""
+    found = ambient.known()
+    return "" if found is None else found.secrets.get(name, "")
 
 
 def _of_environment(variable: str) -> str:

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterable, Iterator
-from contextvars import ContextVar
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Protocol
 
-from headrace.runtime import context
-from headrace.services import threads
+from headrace.runtime import ambient, context
 
 if TYPE_CHECKING:
     from headrace.model.calls import TaskHandle
@@ -36,48 +33,29 @@ class Calls(Protocol):
         """The value of an output of a finished task; where the flow passes it on, it is known to come from there."""
 
 
-_running: ContextVar[Calls | None] = ContextVar("headrace_run", default=None)
-#: Runs driven by this process now.
-_all: list[Calls] = []
-
-
 def running() -> Calls | None:
-    """The run that a call of a step here becomes a task of; None outside a run and inside a step.
+    """The run that the calling code belongs to; None outside a run and inside a step."""
+    return None if context.current() is not None else run_of_this_code()
 
-    A thread of which nobody knows who started it, such as one of a pool that is older than the run, works for the only
-    run there is.
+
+def taking(step: str) -> Calls | None:
+    """The run that a call of ``step`` here becomes a task of; None outside a run and inside a step.
+
+    Raises:
+        UsageError: a run is live in this process, and the calling thread belongs to none.
     """
     if context.current() is not None:
         return None
-    found = run_of_this_code()
-    if found is None and len(_all) == 1 and not threads.is_known():
-        return _all[0]
-    return found
+    found = ambient.known()
+    if found is None:
+        advice = f"; or call the plain function: {step}.__wrapped__(...)"
+        found = ambient.find(f"step {step!r} was called", advice, steps=True)
+    calls: Calls | None = None if found is None else found.calls
+    return calls
 
 
 def run_of_this_code() -> Calls | None:
     """The run whose flow function led to the calling code, in this thread or by starting it; else None."""
-    found = _running.get()
-    if found is None and _all:
-        found = threads.inherited(_running)
-        if found not in _all:  # it is over, and its thread lives on
-            return None
-    return found
-
-
-def is_only(session: Session) -> bool:
-    """Whether this process drives the run of ``session`` and no other."""
-    return len(_all) == 1 and _all[0].session is session
-
-
-@contextlib.contextmanager
-def inside(run: Calls) -> Iterator[None]:
-    """Make ``run`` the one that calls here belong to."""
-    token = _running.set(run)
-    _all.append(run)
-    try:
-        with threads.followed():
-            yield
-    finally:
-        _all.remove(run)
-        _running.reset(token)
+    found = ambient.known()
+    calls: Calls | None = None if found is None else found.calls
+    return calls

@@ -8,7 +8,7 @@ from typing import Any, TextIO
 
 from headrace.model.attempts import LOG_LIMIT
 from headrace.model.records import FLOW_TASK, LogChunk
-from headrace.services import current, threads
+from headrace.services import current
 from headrace.services.session import Session
 from headrace.stores.metadata.protocol import Write
 
@@ -16,8 +16,8 @@ from headrace.stores.metadata.protocol import Write
 class FlowOutput:
     """While entered, copies of what the run's code writes to ``sys.stdout`` and ``sys.stderr`` are kept in batches.
 
-    Its code is what the flow function does, in its own thread and in those it started. What other threads of the
-    process write goes to the terminal alone.
+    Its code is what the flow function does, in its own thread and in those it started or gave its context. What other
+    threads of the process write goes to the terminal alone.
     """
 
     def __init__(self, session: Session) -> None:
@@ -26,10 +26,8 @@ class FlowOutput:
         self._parts: list[tuple[str, str]] = []
         self._kept = 0
         self._seq = 0
-        self._others: set[int] = set()
 
     def __enter__(self) -> None:
-        self._others = set(sys._current_frames()) - {threading.get_ident()}
         _live.append(self)
         for name in ("out", "err"):
             stream = getattr(sys, f"std{name}")
@@ -57,11 +55,7 @@ class FlowOutput:
 
     def _is_ours(self) -> bool:
         run = current.run_of_this_code()
-        if run is not None:
-            return run.session is self._session
-        # A thread that code in C started, say, belongs to the only run there is, unless it is older than the run.
-        known = threads.is_known() or threading.get_ident() in self._others
-        return not known and current.is_only(self._session)
+        return run is not None and run.session is self._session
 
     def take(self, now: float) -> list[Write]:
         """The rows for what was printed since the last call: one per stretch of output to the same stream."""

@@ -9,8 +9,7 @@ import contextlib
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextvars import ContextVar
+from collections.abc import Callable
 
 import msgspec
 
@@ -22,7 +21,6 @@ from headrace.model.messages import Output, Track
 from headrace.model.records import FLOW_TASK, LEASE_SECONDS, Lease, RunDetails, RunRecord
 from headrace.model.states import RunState
 from headrace.runtime.context import TrackBuffer
-from headrace.services import threads
 from headrace.services.stores import Stores
 from headrace.services.surroundings import Surroundings
 from headrace.stores.metadata.protocol import MetadataStore, NewRun, RunChange, Write
@@ -39,12 +37,11 @@ class RunLog(TrackBuffer):
     When a write fails, its batch is kept and tried again with the next one; ``close`` raises when that still fails.
     """
 
-    __slots__ = ("_closed", "_kept", "_thread", "_wake", "_write", "outer", "run")
+    __slots__ = ("_closed", "_kept", "_thread", "_wake", "_write", "run")
 
     def __init__(self, run: RunRecord, stores: Stores, write: Callable[..., None]) -> None:
         super().__init__(0, _refuse, stores.artifacts)
         self.run = run
-        self.outer: RunLog | None = None
         self._write = write
         self._kept: list[Write] = []
         self._wake = threading.Event()
@@ -127,58 +124,6 @@ class RunLog(TrackBuffer):
 
 def _refuse(_: Track) -> None:
     raise AssertionError("a RunLog writes; it sends nothing")
-
-
-# --- which log --------------------------------------------------------------------------------------------------
-
-_current: ContextVar[RunLog | None] = ContextVar("headrace_log", default=None)
-#: Logs that are open in this process; threads of a flow do not inherit the context variable.
-_open: list[RunLog] = []
-
-
-def current_log() -> RunLog | None:
-    """The innermost open log here.
-
-    In a thread without a context it is that of the code that started the thread; where nobody knows which that is, the
-    only one there is.
-    """
-    found = _current.get()
-    if found is not None or not _open:
-        return found
-    found = threads.inherited(_current)
-    if found in _open or threads.is_known():
-        return found if found in _open else None
-    outer = {id(log.outer) for log in _open}
-    innermost = [log for log in _open if id(log) not in outer]
-    return innermost[0] if len(innermost) == 1 else None
-
-
-@contextlib.contextmanager
-def logging_to(log: RunLog) -> Iterator[None]:
-    """Make ``log`` the one that calls here log to."""
-    log.outer = _current.get()
-    token = _current.set(log)
-    _open.append(log)
-    try:
-        with threads.followed():
-            yield
-    finally:
-        _open.remove(log)
-        _current.reset(token)
-
-
-def enclosing_log() -> RunLog | None:
-    """The log that was opened around this very code; a thread that was started plainly is around nothing."""
-    return _current.get()
-
-
-def _forget() -> None:
-    """In a forked child: the store must not be used here, and the threads that write are the parent's."""
-    _open.clear()
-    _current.set(None)
-
-
-os.register_at_fork(after_in_child=_forget)
 
 
 # --- runs without an engine --------------------------------------------------------------------------------------

@@ -22,9 +22,10 @@ from headrace.model.messages import Metrics, Track
 from headrace.model.records import MetricChunk, Param, RunRecord, Tag
 from headrace.model.states import RunState
 from headrace.runtime import context
+from headrace.runtime.ambient import Ambient, entered, known
 from headrace.runtime.context import AttemptContext
 from headrace.services.stores import Stores
-from headrace.services.tracking import RunLog, current_log, logging_to
+from headrace.services.tracking import RunLog
 from headrace.stores.artifacts.memory import MemoryStore
 from headrace.stores.metadata.protocol import Write
 from headrace.testing.metadata import MemoryMetadata
@@ -244,7 +245,7 @@ def new_log(write: Any) -> RunLog:
 def test_a_log_writes_in_the_background() -> None:
     written: list[Write] = []
     log = new_log(lambda *writes: written.extend(writes))
-    with logging_to(log):
+    with entered(Ambient("a/1", log)):
         headrace.log_metric("m", 1.0, time=2.0)
         headrace.log_params({"p": 1})
         headrace.set_tag("t", 3)
@@ -282,9 +283,14 @@ def test_what_could_not_be_written_is_tried_again() -> None:
     assert values == [1.0, 2.0]
 
 
+def current_log() -> Any:
+    found = known()
+    return None if found is None else found.log
+
+
 def test_the_innermost_log_is_meant() -> None:
     outer, inner, other = (new_log(lambda *_: None) for _ in range(3))
-    found: list[RunLog | None] = []
+    found: list[Any] = []
 
     def look() -> None:
         thread = threading.Thread(target=lambda: found.append(current_log()))
@@ -292,9 +298,9 @@ def test_the_innermost_log_is_meant() -> None:
         thread.join()
 
     assert current_log() is None
-    with logging_to(outer):
+    with entered(Ambient("a/1", outer)):
         look()
-        with logging_to(inner):
+        with entered(Ambient("b/1", inner)):
             assert current_log() is inner
             look()
         assert current_log() is outer
@@ -306,5 +312,5 @@ def test_the_innermost_log_is_meant() -> None:
 
 
 def _hold(log: RunLog, look: Any) -> None:
-    with logging_to(log):
+    with entered(Ambient("a/1", log)):
         look()

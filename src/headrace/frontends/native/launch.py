@@ -37,15 +37,15 @@ from headrace.model.errors import (
 from headrace.model.params import to_text
 from headrace.model.records import Input, RunRecord
 from headrace.model.states import RunState
+from headrace.runtime import ambient
 from headrace.runtime.context import reading
-from headrace.runtime.secrets import Secret, hide, known_to_run
-from headrace.services.current import inside
+from headrace.runtime.secrets import Secret, hide
 from headrace.services.flowlog import FlowOutput
 from headrace.services.session import NewSession, Resume, Session
 from headrace.services.start import open_session, reopen_session
 from headrace.services.stores import Stores
 from headrace.services.tracebacks import describe
-from headrace.services.tracking import RunLog, logging_to
+from headrace.services.tracking import RunLog
 from headrace.stores import codecs
 from headrace.wiring import Scope
 
@@ -98,9 +98,7 @@ def run_flow(
     log = RunLog(session.run, session.stores, session.write)
     with (
         session.interruptible(),
-        known_to_run(session.secrets),
-        inside(run),
-        logging_to(log),
+        ambient.entered(ambient.Ambient(run.name, log, calls=run, secrets=session.secrets, scope=how.scope)),
         FlowOutput(session),
         flow_seeded(session, given=_given_seed(flow, how) is not None),
     ):

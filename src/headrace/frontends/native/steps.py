@@ -15,7 +15,7 @@ from headrace.model.errors import CallError, UsageError
 from headrace.model.policy import Resources, Retry, StepPolicy
 from headrace.runtime.context import await_plainly, call_plainly, do_not_reuse, plain_call
 from headrace.runtime.registry import register
-from headrace.services.current import running
+from headrace.services.current import taking
 
 if TYPE_CHECKING:
     from datetime import timedelta
@@ -68,7 +68,7 @@ class Step(Generic[P, R]):
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Run it as a task and return its result; outside a run, call the function."""
-        run = running()
+        run = taking(self.name)
         if run is None:
             plain: Any = self._call_plainly(args, kwargs)
             return plain  # type: ignore[no-any-return]
@@ -86,7 +86,7 @@ class Step(Generic[P, R]):
 
     def submit(self, *args: Any, **kwargs: Any) -> Future[Any]:
         """Start it as a task and return at once. Arguments may be, or contain, futures of other tasks."""
-        run = running()
+        run = taking(self.name)
         if run is None:
             return self._at_once(args, kwargs)
         future: Future[Any] = run.submit(self, args, kwargs)
@@ -128,7 +128,7 @@ class Step(Generic[P, R]):
             items = iter(items)
         except TypeError:
             raise CallError(f"{self.name}.map() takes an iterable of first arguments, not {items!r:.100}") from None
-        run = running()
+        run = taking(self.name)
         if run is None:
             place = self.signature.open_place(shared)
             return [self._at_once(*item_call(place, item, shared)) for item in items]
