@@ -130,7 +130,6 @@ _writes = st.one_of(
         exception=st.none() | _packed,
         session=_numbers,
         place=_texts,
-        worker=_texts,
         token=st.integers(0, 2**62),
     ),
     st.builds(

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from headrace._base.process import host_name
 from headrace.model.states import AttemptState, RunState, TaskState
 from headrace.stores import codecs
 from headrace.stores.artifacts.local import LocalStore
@@ -181,14 +182,18 @@ def test_what_was_under_way_when_the_driver_died_is_recorded_as_lost(project: Pr
     watched.file.write_text(watched.file.read_text().replace("0.015", "0.4"))
     process = watched.start()
     project.eventually(lambda: len([text for text in watched.effects().values() if text == "s"]) == 2)
-    time.sleep(0.25)  # rows of what runs are written every tenth of a second
+    project.eventually(lambda: len(project.metadata.attempts(project.last().id)) == 2)
+    running = project.metadata.attempts(project.last().id)
+    assert {a.state for a in running} == {AttemptState.RUNNING}
+    assert {(a.host, a.place, a.session) for a in running} == {(host_name(), "local", 1)}
+    assert {a.pid for a in running} <= set(watched.victims("workers", process.pid))
     kill(watched.victims("all", process.pid))
     watched.finish(process)
     watched.file.write_text(watched.file.read_text().replace("0.4", "0.0"))
     watched.let_it_end()
     assert watched.finish(watched.resume()) == 0
     lost = [a for a in project.metadata.attempts(project.last().id) if a.state is AttemptState.LOST]
-    assert {(a.number, a.attempt) for a in lost} == {(1, 1), (2, 1)}
+    assert {(a.number, a.attempt, a.pid) for a in lost} == {(a.number, 1, a.pid) for a in running}
     watched.check_end()
 
 

@@ -38,6 +38,7 @@ from headrace.engine.events import (
     TimedOut,
     Written,
 )
+from headrace.engine.placement import Slot
 from headrace.engine.state import CANCELLED, EngineState, Recorded
 from headrace.engine.tasks import Task, code_in_arguments, described
 from headrace.identity import keys
@@ -236,13 +237,23 @@ def _handback(state: EngineState, event: Handback, out: list[Command]) -> None:
         slot = state.placement.release(token)
         if slot is None:
             continue
-        slot.task.attempt -= 1
+        _take_back(state, slot, token, event.now, out)
         if slot.reason == CANCELLED:
             _finish(
                 state, slot.task, TaskState.CANCELLED, Problem("cancelled", "cancelled before it ran"), event.now, out
             )
         else:
             _ready(state, slot.task, event.now, front=True)
+
+
+def _take_back(state: EngineState, slot: Slot, token: int, now: float, out: list[Command]) -> None:
+    """Undo the start of an attempt. Its number is used again, unless others know of the attempt already."""
+    task = slot.task
+    if slot.recorded:
+        out.append(Record((rows.taken_back_attempt(state, token, slot, now),), urgent=False))
+        task.attempts_before += 1
+    else:
+        task.attempt -= 1
 
 
 # --- finishing --------------------------------------------------------------------------------------------------
@@ -261,7 +272,7 @@ def _succeeded(state: EngineState, event: Succeeded, out: list[Command]) -> None
     writes: tuple[Written, ...] = (
         *rows.forget_outputs(state, task),
         rows.task_record(state, task, TaskState.SUCCEEDED, usage.finished),
-        rows.attempt_record(state, task, AttemptState.SUCCEEDED, event, slot),
+        rows.succeeded_attempt(state, event, slot),
         *rows.artifact_records(state, task, usage.finished),
         *rows.edges(state, task),
         *(rows.cache_entry(state, task, usage.finished) if event.reusable else ()),
@@ -303,11 +314,11 @@ def _failed(state: EngineState, event: AttemptFailed, out: list[Command]) -> Non
     problem = Problem(event.failure, event.error, event.traceback, event.exception, event.classes, event.exit_code)
     if slot.reason == CANCELLED:
         problem = Problem("cancelled", "cancelled while it ran")
-        record = rows.attempt_record(state, task, AttemptState.CANCELLED, event, slot)
+        record = rows.failed_attempt(state, AttemptState.CANCELLED, event, slot)
         out.append(Record((record,), urgent=True))
         _finish(state, task, TaskState.CANCELLED, problem, event.now, out)
         return
-    attempt = rows.attempt_record(state, task, AttemptState.FAILED, event, slot)
+    attempt = rows.failed_attempt(state, AttemptState.FAILED, event, slot)
     retry = task.step.policy.retry
     retries_done = task.attempt - 1 - task.attempts_before
     if retries_done < retry.count and _matches(retry.on, event.classes) and not state.cancelling:
@@ -409,7 +420,7 @@ def _input_lost(state: EngineState, event: InputLost, out: list[Command]) -> Non
     if slot is None:
         return
     task = slot.task
-    task.attempt -= 1
+    _take_back(state, slot, event.token, event.now, out)
     if slot.reason == CANCELLED:
         _finish(state, task, TaskState.CANCELLED, Problem("cancelled", "cancelled before it ran"), event.now, out)
         return

@@ -500,7 +500,7 @@ class Loop(Kernel):
         self._busy = False
         if self._journal.away_since is None:  # what was printed stays where it is until then
             self._take_sources(now)
-        self._journal.add(running_records(self.state))
+        self._journal.add(running_records(self.state, self.workers.where))
         for token, used in self.workers.over_memory(self.state.placement.slots):
             self._feed(Exceeded(token, used, now))
         if self._journal.has_writes:

@@ -35,6 +35,7 @@ class Slot(msgspec.Struct):
     started: float
     reason: str = ""
     recorded: bool = False  # as running
+    where: tuple[str, int] = ("", 0)  # host and process, once it is recorded
 
 
 #: What the tasks of a lane need, and their step and its limit where it has one.
@@ -57,6 +58,8 @@ class Placement:
         self.slots: dict[int, Slot] = {}
         #: Cores, bytes and devices that attempts hold; those sent ahead wait their turn and hold nothing.
         self.cpu, self.memory, self.gpu = 0.0, 0, 0
+        #: Slots of attempts that have begun and are not recorded as running, by token.
+        self.unrecorded: dict[int, Slot] = {}
         self._free_gpus = list(range(capacity.gpu))  # a heap
         self._running = self._ahead = 0
         #: Attempts that others may wait behind: running, not being killed, not isolated.
@@ -137,6 +140,7 @@ class Placement:
             self._ahead += 1
         else:
             self._occupy(slot)
+            self.unrecorded[token] = slot
         return slot
 
     def promote(self, token: int, now: float) -> Slot | None:
@@ -147,6 +151,7 @@ class Placement:
             slot.started = now
             self._ahead -= 1
             self._occupy(slot)
+            self.unrecorded[token] = slot
         return slot
 
     def condemn(self, token: int, reason: str) -> Slot | None:
@@ -163,6 +168,7 @@ class Placement:
         slot = self.slots.pop(token, None)
         if slot is None:
             return None
+        self.unrecorded.pop(token, None)
         need = slot.resources
         slot.task.step.load.running -= 1
         alike = self._cores[need.cpu]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from msgspec.structs import replace
 
@@ -23,6 +24,7 @@ from headrace.model.records import (
     TaskRecord,
 )
 from headrace.model.states import AttemptState, TaskState
+from headrace.model.workers import LOCAL
 from headrace.stores.metadata.protocol import CacheEntry, DropOutputs, Write
 
 _Ended = TypeVar("_Ended", Succeeded, AttemptFailed)
@@ -31,14 +33,44 @@ _Ended = TypeVar("_Ended", Succeeded, AttemptFailed)
 _AHEAD = 1.0
 
 
-def running_records(state: EngineState) -> list[TaskRecord]:
-    """Rows for attempts that have run for a moment and are not written down as running yet."""
-    records = []
-    for slot in state.placement.slots.values():
-        if not slot.recorded and not slot.ahead:
-            slot.recorded = True
+def running_records(
+    state: EngineState, where: Callable[[int], tuple[str, int] | None]
+) -> list[TaskRecord | AttemptRecord]:
+    """Rows for attempts that have run for a moment and are not written down as running yet.
+
+    ``where`` gives the host and process of an attempt's worker by token, None while the worker is not up.
+    """
+    records: list[TaskRecord | AttemptRecord] = []
+    unrecorded = state.placement.unrecorded
+    for token, slot in list(unrecorded.items()):
+        at = where(token)
+        if at is not None:
+            del unrecorded[token]
+            slot.where, slot.recorded = at, True
             records.append(task_record(state, slot.task, TaskState.RUNNING, None))
+            records.append(_attempt(state, token, slot, AttemptState.RUNNING, at))
     return records
+
+
+def _attempt(
+    state: EngineState, token: int, slot: Slot, to: AttemptState, where: tuple[str, int], **fields: Any
+) -> AttemptRecord:
+    """The attempt that holds ``slot``, which is about to be in state ``to``."""
+    task = slot.task
+    given = {"started": slot.started} | fields
+    return AttemptRecord(
+        run_id=state.options.run_id,
+        step=task.id.step,
+        number=task.id.number,
+        attempt=task.attempt,
+        state=to,
+        host=where[0],
+        pid=where[1],
+        session=state.options.session,
+        place=LOCAL,
+        token=token,
+        **given,
+    )
 
 
 def task_record(state: EngineState, task: Task, to: TaskState, finished: float | None, error: str = "") -> TaskRecord:
@@ -85,30 +117,52 @@ def in_our_time(event: _Ended, slot: Slot) -> _Ended:
     return replace(event, usage=replace(usage, started=event.now - seconds, finished=event.now))
 
 
-def attempt_record(
-    state: EngineState, task: Task, to: AttemptState, event: Succeeded | AttemptFailed, slot: Slot
-) -> AttemptRecord:
-    """How an attempt ended."""
-    usage = event.usage
-    failed = event if isinstance(event, AttemptFailed) else None
+def succeeded_attempt(state: EngineState, event: Succeeded, slot: Slot) -> AttemptRecord:
+    """An attempt that succeeded; written out, because every task has one."""
+    usage, task, options = event.usage, slot.task, state.options
     return AttemptRecord(
-        run_id=state.options.run_id,
+        run_id=options.run_id,
         step=task.id.step,
         number=task.id.number,
         attempt=task.attempt,
-        state=to,
-        started=usage.started if usage else slot.started,
-        finished=usage.finished if usage else event.now,
+        state=AttemptState.SUCCEEDED,
+        started=usage.started,
+        finished=usage.finished,
         host=event.where[0],
         pid=event.where[1],
+        cpu_seconds=usage.cpu_seconds,
+        peak_memory=usage.peak_memory,
+        session=options.session,
+        place=LOCAL,
+        token=event.token,
+    )
+
+
+def failed_attempt(state: EngineState, to: AttemptState, event: AttemptFailed, slot: Slot) -> AttemptRecord:
+    """An attempt that failed or was cancelled."""
+    usage = event.usage
+    return _attempt(
+        state,
+        event.token,
+        slot,
+        to,
+        event.where,
+        started=usage.started if usage else slot.started,
+        finished=usage.finished if usage else event.now,
         cpu_seconds=usage.cpu_seconds if usage else 0.0,
         peak_memory=usage.peak_memory if usage else 0,
-        failure=failed.failure if failed else "",
-        exit_code=failed.exit_code if failed else None,
-        error=failed.error if failed else "",
-        traceback=failed.traceback if failed else "",
-        exception=failed.exception if failed else None,
+        failure=event.failure,
+        exit_code=event.exit_code,
+        error=event.error,
+        traceback=event.traceback,
+        exception=event.exception,
     )
+
+
+def taken_back_attempt(state: EngineState, token: int, slot: Slot, now: float) -> AttemptRecord:
+    """An attempt that is recorded as running and did not get to run, so that another one follows."""
+    error = "it did not get to run; the next attempt does its work"
+    return _attempt(state, token, slot, AttemptState.LOST, slot.where, finished=now, error=error)
 
 
 def forget_outputs(state: EngineState, task: Task) -> tuple[DropOutputs, ...]:

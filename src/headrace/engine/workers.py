@@ -164,6 +164,11 @@ class WorkerPool:
             worker.queue[0].announced = True
             self.watch(AttemptStarted(worker.queue[0].task, worker.queue[0].tries, pid))
 
+    def where(self, token: int) -> tuple[str, int] | None:
+        """Host and process of the worker that has this attempt; None while it is not up."""
+        worker = self._at.get(token)
+        return worker.link.where if worker is not None and worker.link.where[1] else None
+
     def _choose(self, start: Start) -> _Worker | None:
         step = start.task.step
         if start.ahead:

@@ -171,8 +171,8 @@ class TaskRecord(msgspec.Struct, frozen=True, kw_only=True):
 class AttemptRecord(msgspec.Struct, frozen=True, kw_only=True):
     """One try of a task, numbered from 1 over the whole life of the task; recorded from its start, and ended in place.
 
-    ``place``, ``host``, ``pid`` and ``worker`` say where it runs or ran; ``session`` and ``token`` are those that its
-    worker names when it reports. Attempts recorded before schema 3 have neither.
+    ``place``, ``host`` and ``pid`` say where it runs or ran; ``session`` (of the run) and ``token`` are what its worker
+    names when it reports. Attempts recorded before schema 3 have neither.
     """
 
     run_id: int
@@ -193,7 +193,6 @@ class AttemptRecord(msgspec.Struct, frozen=True, kw_only=True):
     exception: Packed | None = None  # the exception object itself, when it could be stored
     session: int = 0
     place: str = ""
-    worker: str = ""
     token: int = 0
 
 

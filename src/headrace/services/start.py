@@ -6,7 +6,7 @@ import contextlib
 import os
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import msgspec
@@ -24,7 +24,7 @@ from headrace.services.code.package import CodeOfRun
 from headrace.services.driverstore import driver_store
 from headrace.services.session import NewSession, Resume, Session, recorded_details
 from headrace.services.stores import Stores
-from headrace.stores.metadata.protocol import MetadataStore, NewRun, RunChange
+from headrace.stores.metadata.protocol import DropQueue, MetadataStore, NewRun, RunChange
 
 
 def open_session(stores: Stores, executor: Executor, new: NewSession, seed: Resume | None = None) -> Session:
@@ -115,24 +115,32 @@ def _reopen(stores: Stores, executor: Executor, new: NewSession, resume: Resume,
         host=host_name(),
         pid=os.getpid(),
     )
-    lost = [_lost_attempt(one.record, now) for one in recorded.values() if one.record.state is TaskState.RUNNING]
-    stores.metadata.commit([change, *lost], opened.lease, LEASE_SECONDS)
+    cut_off = [one.record for one in recorded.values() if one.record.state is TaskState.RUNNING]
+    lost = _lost_attempts(stores.metadata, cut_off, now)
+    stores.metadata.commit([change, DropQueue(run.id), *lost], opened.lease, LEASE_SECONDS)
     run = msgspec.structs.replace(run, session=session, state=RunState.RUNNING)
     return _begin(stores, executor, new, opened._replace(run=run, recorded=recorded))
 
 
-def _lost_attempt(task: TaskRecord, now: float) -> AttemptRecord:
-    """What is left of an attempt whose driver vanished before it ended."""
-    return AttemptRecord(
-        run_id=task.run_id,
-        step=task.step,
-        number=task.number,
-        attempt=task.attempts,
-        state=AttemptState.LOST,
-        started=task.started or task.created,
-        finished=now,
-        error="the process that drove the run was gone before it ended",
-    )
+def _lost_attempts(metadata: MetadataStore, tasks: Iterable[TaskRecord], now: float) -> Iterator[AttemptRecord]:
+    """The ends of attempts that ran when the process that drove the run died."""
+    error = "the process that drove the run was gone before it ended"
+    for task in tasks:
+        attempts = metadata.attempts(task.run_id, task.id)
+        for one in attempts:
+            if one.state is AttemptState.RUNNING:
+                yield msgspec.structs.replace(one, state=AttemptState.LOST, finished=now, error=error)
+        if all(one.attempt < task.attempts for one in attempts):  # of a driver that did not record starts
+            yield AttemptRecord(
+                run_id=task.run_id,
+                step=task.step,
+                number=task.number,
+                attempt=task.attempts,
+                state=AttemptState.LOST,
+                started=task.started or task.created,
+                finished=now,
+                error=error,
+            )
 
 
 def _begin(stores: Stores, executor: Executor, new: NewSession, opened: _Opened) -> Session:

@@ -26,7 +26,7 @@ class LiveRunsSuite:
     def test_attempt_is_recorded_from_its_start_and_ended_in_place(self, store: MetadataStore) -> None:
         """One row, which says where the attempt runs while it does, and how it ended then."""
         run_id = new_run(store).id
-        where: dict[str, Any] = {"host": "h", "pid": 7, "place": "cluster", "worker": "w1"}
+        where: dict[str, Any] = {"host": "h", "pid": 7, "place": "cluster"}
         begun = attempt(run_id, state=AttemptState.RUNNING, session=2, token=2**40 + 1, **where)
         store.commit([begun])
         assert store.attempts(run_id) == [begun]

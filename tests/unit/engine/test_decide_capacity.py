@@ -7,12 +7,13 @@ from collections.abc import Callable
 
 import pytest
 
-from headrace.engine.events import Cancel, Handback, Kill, Promote, Start
+from headrace.engine.events import Cancel, Handback, Kill, Promote, Record, Start
 from headrace.engine.placement import AHEAD_DEPTH, PATIENCE
 from headrace.engine.rows import running_records
 from headrace.engine.tasks import Task
 from headrace.model.policy import Resources
-from headrace.model.states import TaskState
+from headrace.model.records import AttemptRecord, TaskRecord
+from headrace.model.states import AttemptState, TaskState
 from headrace.testing.engine import Bench, of_kind, resolved
 
 GIB = 1 << 30
@@ -274,5 +275,25 @@ def test_a_task_cancelled_while_ahead_is_killed_when_its_turn_comes() -> None:
 def test_running_rows_are_written_once_and_not_for_those_ahead() -> None:
     bench = Bench()
     tasks = short(bench)
-    assert [row.id for row in running_records(bench.state)] == [tasks[0].id, tasks[1].id]
-    assert running_records(bench.state) == []
+    assert running_records(bench.state, lambda token: None) == []  # while their workers are not up
+    rows = running_records(bench.state, lambda token: ("here", 100 + token))
+    assert [row.id for row in rows if isinstance(row, TaskRecord)] == [tasks[0].id, tasks[1].id]
+    attempts = [row for row in rows if isinstance(row, AttemptRecord)]
+    assert [(one.step, one.number, one.host, one.pid - one.token) for one in attempts] == [
+        (*tasks[0].id, "here", 100),
+        (*tasks[1].id, "here", 100),
+    ]
+    assert running_records(bench.state, lambda token: ("here", 1)) == []
+
+
+def test_attempt_that_others_know_of_keeps_its_number() -> None:
+    bench = Bench()
+    task = short(bench)[0]
+    running_records(bench.state, lambda token: ("here", 1))
+    before = (task.attempt, task.attempts_before)
+    commands = bench.feed(Handback((task.token,), 5.0))
+    [record] = of_kind(commands, Record)
+    [lost] = record.writes
+    assert isinstance(lost, AttemptRecord)
+    assert (lost.state, lost.attempt, lost.host, lost.finished) == (AttemptState.LOST, before[0], "here", 5.0)
+    assert (task.attempt, task.attempts_before) == (before[0], before[1] + 1)  # the next one is 2, and no retry

@@ -106,7 +106,7 @@ _TASK = (
 )
 _ATTEMPT = (
     *(*_OF_TASK, "attempt", "state", "started", "finished", "host", "pid", "cpu_seconds", "peak_memory", "failure"),
-    *("exit_code", "error", "traceback", "exception", "session", "place", "worker", "token"),
+    *("exit_code", "error", "traceback", "exception", "session", "place", "token"),
 )
 _ARTIFACT = (*_OF_TASK, "name", "kind", "created")
 _log_columns = operator.attrgetter(*_OF_TASK, "attempt", "seq", "stream", "time", "data")
@@ -209,7 +209,6 @@ def attempt_row(attempt: AttemptRecord) -> Row:
         None if exception is None else encode(exception),
         attempt.session,
         attempt.place,
-        attempt.worker,
         attempt.token,
     )
 

@@ -41,7 +41,7 @@ BELONGINGS: dict[str, tuple[tuple[str, ...], str]] = {
         (
             *("step", "number", "attempt", "state", "started", "finished", "host", "pid", "cpu_seconds"),
             *("peak_memory", "failure", "exit_code", "error", "traceback", "exception"),
-            *("session", "place", "worker", "token"),
+            *("session", "place", "token"),
         ),
         "step, number, attempt",
     ),
@@ -60,7 +60,7 @@ BELONGINGS: dict[str, tuple[tuple[str, ...], str]] = {
 
 #: Columns that exports of schemas before version 3 lack, with what they hold then.
 _ADDED: dict[str, dict[str, Any]] = {
-    "attempts": {"session": 0, "place": "local", "worker": "", "token": 0},
+    "attempts": {"session": 0, "place": "local", "token": 0},
     "logs": {"segment": None},
 }
 

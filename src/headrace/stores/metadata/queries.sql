@@ -70,15 +70,15 @@ ON CONFLICT (run_id, digest) DO NOTHING
 
 -- name: put_attempt
 INSERT INTO attempts (run_id, step, number, attempt, state, started, finished, host, pid, cpu_seconds,
-    peak_memory, failure, exit_code, error, traceback, exception, session, place, worker, token)
+    peak_memory, failure, exit_code, error, traceback, exception, session, place, token)
 VALUES (:run_id, :step, :number, :attempt, :state, :started, :finished, :host, :pid, :cpu_seconds,
-    :peak_memory, :failure, :exit_code, :error, :traceback, :exception, :session, :place, :worker, :token)
+    :peak_memory, :failure, :exit_code, :error, :traceback, :exception, :session, :place, :token)
 ON CONFLICT (run_id, step, number, attempt) DO UPDATE SET
     state = CASE WHEN attempts.state = 'running' THEN excluded.state END, started = excluded.started,
     finished = excluded.finished, host = excluded.host, pid = excluded.pid, cpu_seconds = excluded.cpu_seconds,
     peak_memory = excluded.peak_memory, failure = excluded.failure, exit_code = excluded.exit_code,
     error = excluded.error, traceback = excluded.traceback, exception = excluded.exception,
-    session = excluded.session, place = excluded.place, worker = excluded.worker, token = excluded.token
+    session = excluded.session, place = excluded.place, token = excluded.token
 
 -- name: put_artifact
 INSERT INTO artifacts (run_id, step, number, name, kind, created, preview, value)
@@ -209,7 +209,7 @@ JOIN tasks t ON t.run_id = :run_id AND t.step = c.step AND t.number = c.first
 
 -- name: attempt_columns
 SELECT run_id, step, number, attempt, state, started, finished, host, pid, cpu_seconds, peak_memory, failure,
-    exit_code, error, traceback, exception, session, place, worker, token FROM attempts
+    exit_code, error, traceback, exception, session, place, token FROM attempts
 
 -- name: artifact_columns
 SELECT run_id, step, number, name, kind, created, preview, value FROM artifacts

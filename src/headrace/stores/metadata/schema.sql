@@ -107,7 +107,6 @@ CREATE TABLE attempts (
     exception BLOB,
     session INTEGER NOT NULL DEFAULT 0,
     place TEXT NOT NULL DEFAULT 'local',
-    worker TEXT NOT NULL DEFAULT '',
     token INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (run_id, step, number, attempt)
 ) WITHOUT ROWID;
