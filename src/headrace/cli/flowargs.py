@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from headrace.wiring import Scope
 
 #: Our options that take a value, and our flags.
-_VALUED = frozenset({"max-parallel", "tag", "from", "seed", *PLACES})
+_VALUED = frozenset({"max-parallel", "tag", "from", "seed", "code", *PLACES})
 _FLAGS = frozenset({"no-cache", "keep-going", "json", "quiet", "reuse-changed", "debug", "warm", "help"})
 
 
@@ -31,6 +31,7 @@ class Options:
         self.again: list[str] = []
         self.seed: int | None = None
         self.places: dict[str, str] = {}
+        self.recorded = False
         self.flags: set[str] = set()
 
     def take(self, name: str, value: str) -> None:
@@ -50,6 +51,10 @@ class Options:
             if not (value.isascii() and value.isdigit()) or int(value[:20]) != int(value) or int(value) >= 2**64:
                 raise UsageError(f"--seed wants a whole number from 0 to 2**64 - 1, not {value!r}")
             self.seed = int(value)
+        elif name == "code":
+            if value not in ("file", "recorded"):
+                raise UsageError(f"--code wants file or recorded, not {value!r}")
+            self.recorded = value == "recorded"
         elif name == "tag":
             tag, _, text = value.partition("=")
             if not tag:
@@ -69,6 +74,7 @@ class Options:
             keep_going="keep-going" in self.flags,
             tags=tuple(self.tags),
             seed=self.seed,
+            recorded=self.recorded,
             debug="debug" in self.flags,
         )
 

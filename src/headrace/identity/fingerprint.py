@@ -40,6 +40,8 @@ from headrace.identity.heldcode import held_code
 _SCALARS = frozenset({type(None), bool, int, float, complex, str, bytes, type(Ellipsis)})
 _PLAIN = 2  # marshal without references: the bytes depend on the value alone
 _DEPTH = 60  # of values inside values; what is deeper counts by type
+#: Globals that say where a module lies: code that is elsewhere, in another folder or on another machine, is the same.
+_WHEREABOUTS = frozenset({"__file__", "__path__", "__cached__", "__spec__", "__loader__"})
 #: What a class holds that follows from the rest, or from where and how its source is laid out.
 _DERIVED = frozenset(
     {
@@ -343,6 +345,8 @@ class _Walk:
         if value is ABSENT:
             self._note(namespace, name, value)
             return b"builtin"
+        if name in _WHEREABOUTS:
+            return b"whereabouts" + name.encode()
         encoded = self._bound("global", namespace, name, value)
         if encoded[:1] != b"=":
             return encoded

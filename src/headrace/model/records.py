@@ -120,6 +120,7 @@ class CodeRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     package: Blob
     entry: str = ""  # where the flow is in it: ``train.py:train``; no file in front of the colon: in a notebook
+    module: str = ""  # the name of the flow's module
     files: int = 0
     size: int = 0  # bytes of all files
 

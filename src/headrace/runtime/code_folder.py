@@ -6,16 +6,17 @@ writes the files into a folder of ``cache`` that is named after the package, onc
 puts that folder on ``sys.path``.
 """
 
-# ruff: noqa: PTH114, PTH100, PTH103, PTH104, PTH118, PTH120, PTH123 - paths are plain strings on the way to the first task
+# ruff: noqa: PTH105, PTH110, PTH114, PTH100, PTH103, PTH104, PTH118, PTH120, PTH123 - paths are plain strings on the way to the first task
 
 from __future__ import annotations
 
 import contextlib
+import importlib
 import os
 import stat
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from blake3 import blake3
 
@@ -26,8 +27,8 @@ from headrace.stores.artifacts.protocol import ArtifactStore
 
 #: How often another process may take a folder away while it is looked at.
 _TRIES = 5
-#: Folders that were installed in this process, each with the package that it holds.
-_installed: dict[str, Blob] = {}
+#: What the file is called beside a folder of a package, which has its manifest.
+_MANIFEST = ".manifest"
 
 
 def install_code(store: ArtifactStore, package: Blob, cache: str) -> str:
@@ -49,16 +50,36 @@ def install_code(store: ArtifactStore, package: Blob, cache: str) -> str:
         sys.path.insert(0, path)
     if manifest.modules:
         sys.meta_path.insert(0, _Finder({name: os.path.join(folder, path) for name, path in manifest.modules}))
-    _installed[folder] = package
+    importlib.invalidate_caches()
     return folder
 
 
-def package_at(path: str) -> tuple[str, Blob] | None:
-    """The folder and package that the file at ``path`` was installed from in this process."""
-    for folder, package in _installed.items():
-        if path.startswith(os.path.join(folder, "")):
-            return folder, package
-    return None
+class Installed(NamedTuple):
+    """A package that is on this machine: its folder, the blob of its manifest, and the manifest."""
+
+    folder: str
+    package: Blob
+    manifest: CodePackage
+
+
+def package_at(path: str) -> Installed | None:
+    """The package that the file at ``path`` was installed from, by whichever process; None where it has none.
+
+    A folder in which a file was changed since is not one any more.
+    """
+    parts = path.split("/")
+    at = next((at for at, part in enumerate(parts) if len(part) == 64 and part.isalnum()), 0)
+    if not at:
+        return None
+    folder = "/".join(parts[: at + 1])
+    try:
+        with open(folder + _MANIFEST, "rb") as file:
+            data = file.read()
+        package = Blob(blake3(data).digest(), len(data))
+        manifest = decode_package(data) if package.hex == parts[at] else None
+    except (OSError, StoreError):
+        return None
+    return Installed(folder, package, manifest) if manifest is not None and _is_whole(folder, manifest) else None
 
 
 def code_folder(store: ArtifactStore, package: Blob, manifest: CodePackage, cache: str) -> str:
@@ -71,6 +92,7 @@ def code_folder(store: ArtifactStore, package: Blob, manifest: CodePackage, cach
     folder = os.path.join(os.path.abspath(cache), package.hex)
     try:
         os.makedirs(cache, 0o700, exist_ok=True)
+        _write_manifest(folder + _MANIFEST, manifest)
         for _ in range(_TRIES):
             if _is_whole(folder, manifest):
                 return folder
@@ -86,6 +108,14 @@ def code_folder(store: ArtifactStore, package: Blob, manifest: CodePackage, cach
     except OSError as error:
         raise StoreError(f"the code package cannot be written to {folder}: {error.strerror or error}") from error
     raise StoreError(f"the folder {folder} of a code package is changed by another process again and again")
+
+
+def _write_manifest(path: str, manifest: CodePackage) -> None:
+    if not os.path.exists(path):  # it is checked by whoever reads it
+        draft = f"{path}.{os.getpid()}.{os.urandom(6).hex()}"
+        with open(draft, "xb") as file:
+            file.write(manifest.encode())
+        os.replace(draft, path)
 
 
 def write_files(store: ArtifactStore, manifest: CodePackage, folder: str, *, writable: bool = False) -> None:

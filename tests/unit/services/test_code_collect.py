@@ -316,7 +316,8 @@ def test_any_tree_gives_a_package_of_its_files_or_one_error(
         assert "`include`" in str(error)
         return
     store = MemoryStore()
-    package = read_package(store, store_package(found, store, rules.file_limit).package)
+    _, blob = store_package(found, store, rules.file_limit)
+    package = read_package(store, blob)
     assert "train.py" in {one.path for one in package.files}
     for one in package.files:
         path = root / one.path
@@ -334,7 +335,7 @@ def test_any_tree_gives_a_package_of_its_files_or_one_error(
 
 
 def stored(found: Collected, store: LocalStore) -> str:
-    return store_package(found, store, 1 << 20, "train").package.hex
+    return store_package(found, store, 1 << 20)[1].hex
 
 
 def make_old(folder: Path) -> None:
@@ -384,9 +385,9 @@ def test_what_the_store_lost_is_stored_again(folder: Path, monkeypatch: pytest.M
     write(folder, train="import helper", helper="x = 1")
     rules = CodeRules(known=str(folder / ".headrace/code"))
     monkeypatch.setattr(time, "time_ns", lambda: int((time.time() + 60) * 1e9))
-    first = store_package(collect(str(folder / "train.py"), rules), store, 1 << 20).package
+    first = store_package(collect(str(folder / "train.py"), rules), store, 1 << 20)[1]
     store.delete([one.digest for one in store.list()])
-    assert store_package(collect(str(folder / "train.py"), rules), store, 1 << 20).package == first
+    assert store_package(collect(str(folder / "train.py"), rules), store, 1 << 20)[1] == first
     assert bytes(store.get(read_package(store, first).files[0].blob)) == b"x = 1"
 
 

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import itertools
+import os
+import sys
 from typing import TYPE_CHECKING
 
 import click
 
 from headrace.cli.flowargs import Options, print_parameters, split
 from headrace.cli.options import RunName, open_existing
+from headrace.model.errors import UsageError
 
 if TYPE_CHECKING:
     from headrace.model.records import RunRecord
     from headrace.wiring import Scope
 
 _OURS = frozenset(
-    {"from", "reuse-changed", "max-parallel", "no-cache", "keep-going", "tag", "json", "quiet", "debug", "warm", "help"}
+    {
+        *("from", "reuse-changed", "code", "max-parallel", "no-cache", "keep-going", "tag"),
+        *("json", "quiet", "debug", "warm", "help"),
+    }
 )
 
 
@@ -36,6 +43,7 @@ def resume_command(context: click.Context, arguments: tuple[str, ...]) -> int:
     Options:
       --from STEP       Run the tasks of this step again, and all that depends on them; may be repeated.
       --reuse-changed   Reuse results of steps whose code changed, too.
+      --code recorded   Load the flow from the code that the run kept, wherever its file is. Default: --code file.
       --max-parallel N, --no-cache, --keep-going, --tag T, --json, --quiet, --debug, --warm: as in
                         `headrace run`.
 
@@ -59,15 +67,18 @@ def resume_command(context: click.Context, arguments: tuple[str, ...]) -> int:
 
 def _resume(scope: Scope, run: RunRecord, arguments: list[str]) -> int:
     if run.dialect == "metaflow":
-        return _resume_metaflow(run, arguments)
+        return _resume_metaflow(scope, run, arguments)
     from headrace.cli.dialects import make_loadable
     from headrace.frontends.native.parameters import parameter_specs, parse_arguments, usage
-    from headrace.frontends.native.resume import flow_of, resume_run
+    from headrace.frontends.native.resume import flow_of, recorded_flow_of, resume_run
 
-    make_loadable(run.entry)
-    flow = flow_of(run)
-    specs = parameter_specs(flow.__wrapped__)
     options = Options()
+    if _wants_recorded(arguments):
+        flow = recorded_flow_of(run, scope)
+    else:
+        make_loadable(run.entry)
+        flow = flow_of(run)
+    specs = parameter_specs(flow.__wrapped__)
     rest = split(arguments, _OURS, [spec.name for spec in specs], options)
     if "help" in options.flags:
         print_parameters(f"headrace resume {run.name}", flow, usage(specs))
@@ -89,11 +100,31 @@ def _resume(scope: Scope, run: RunRecord, arguments: list[str]) -> int:
     )
 
 
-def _resume_metaflow(run: RunRecord, arguments: list[str]) -> int:
+def _wants_recorded(arguments: list[str]) -> bool:
+    """Whether the flow is to be loaded from recorded code: this must be known before its parameters are."""
+    ours = arguments[: arguments.index("--")] if "--" in arguments else arguments
+    return "--code=recorded" in ours or ("--code", "recorded") in itertools.pairwise(ours)
+
+
+def _resume_metaflow(scope: Scope, run: RunRecord, arguments: list[str]) -> int:
     """``python flow.py resume`` for that very run, with our options as that command line has them."""
     from headrace.cli.metaflowfile import run_file
 
     options = Options()
     rest = split(arguments, _OURS - {"help"}, (), options)
     command = ["resume", "--same-run", f"--origin-run-id={run.number}"]
-    return run_file(run.entry.rpartition(":")[0], command, options, [*options.again[:1], *rest])
+    file = run.entry.rpartition(":")[0]
+    if options.recorded:
+        from headrace.services.code.reading import install_recorded
+
+        before = list(sys.path)
+        file = install_recorded(run, scope.artifacts, scope.workspace.code_cache).file
+        added = [folder for folder in sys.path if folder not in before]
+        known = os.environ.get("PYTHONPATH", "")
+        os.environ["PYTHONPATH"] = os.pathsep.join([*added, *([known] if known else [])])
+    elif not os.path.exists(file):  # noqa: PTH110
+        raise UsageError(
+            f"{file}, the file of run {run.name}, is not here; go on with the code that the run kept: "
+            f"headrace resume {run.name} --code recorded"
+        )
+    return run_file(file, command, options, [*options.again[:1], *rest])

@@ -66,6 +66,7 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True):
 
     scope: Scope
     resume: Resume | None = None
+    recorded: bool = False  # a run that is resumed: with the code that it kept, not its file
     max_parallel: int = 0
     use_cache: bool = True
     keep_going: bool = False

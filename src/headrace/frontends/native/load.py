@@ -205,10 +205,26 @@ def import_module(name: str) -> ModuleType:
     """
     if not name or not all(part.isidentifier() for part in name.split(".")):
         raise FlowLoadError(f"no such file: {name}")
-    import importlib
-
     if "" not in sys.path and str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))
+    return _imported(name)
+
+
+def load_installed(file: str, module: str, name: str) -> LoadedFlow:
+    """The flow ``name`` of recorded code, which is on ``sys.path``: as ``module``, the name that it had in its run, so
+    that its steps are the same; else from ``file``.
+
+    Raises:
+        FlowLoadError: it cannot be imported, or holds the flow no more.
+    """
+    if not module:
+        return load_file(file, name)
+    return _choose(_imported(module), name, file, file)
+
+
+def _imported(name: str) -> ModuleType:
+    import importlib
+
     _loading.append(name)
     try:
         return importlib.import_module(name)

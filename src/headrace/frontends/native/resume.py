@@ -2,24 +2,38 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
 from headrace.frontends.native.flows import Flow
 from headrace.frontends.native.launch import Ended, Launch, run_flow
-from headrace.frontends.native.load import load_flow
+from headrace.frontends.native.load import load_flow, load_installed
 from headrace.frontends.native.parameters import bind_values, parameter_specs
-from headrace.model.errors import FlowLoadError
+from headrace.model.errors import FlowLoadError, UsageError
 from headrace.model.records import RunRecord
+from headrace.services.code.reading import install_recorded
 from headrace.services.session import Resume
 from headrace.stores import codecs
 from headrace.stores.artifacts.protocol import ArtifactStore
 
 if TYPE_CHECKING:
     from headrace.client.runs import Run
+    from headrace.wiring import Scope
+
+
+def recorded_flow_of(record: RunRecord, scope: Scope) -> Flow[..., Any]:
+    """The flow that a run is of, loaded from the code that the run kept.
+
+    Raises:
+        FlowLoadError: it kept none, or that cannot be imported here.
+        BlobError: the code is gone or damaged.
+    """
+    found = install_recorded(record, scope.artifacts, scope.workspace.code_cache)
+    return load_installed(*found).flow  # type: ignore[no-any-return]
 
 
 def flow_of(record: RunRecord) -> Flow[..., Any]:
@@ -30,6 +44,11 @@ def flow_of(record: RunRecord) -> Flow[..., Any]:
     """
     path, _, name = record.entry.rpartition(":")
     if path:
+        if not os.path.exists(path):  # noqa: PTH110
+            raise FlowLoadError(
+                f"{path}, the file of run {record.name}, is not here; go on with the code that the run kept: "
+                f"headrace resume {record.name} --code recorded"
+            )
         return load_flow(record.entry).flow  # type: ignore[no-any-return]
     main: Any = sys.modules["__main__"]
     for part in name.split("."):
@@ -66,7 +85,7 @@ def resume_run(
         ParameterError: a changed parameter does not fit.
         RunBusyError: somebody is driving the run.
     """
-    flow = flow_of(record)
+    flow = recorded_flow_of(record, how.scope) if how.recorded else flow_of(record)
     specs = parameter_specs(flow.__wrapped__)
     known = {spec.name for spec in specs}
     before = parameters_of(record, how.scope.artifacts)
@@ -77,17 +96,27 @@ def resume_run(
     return run_flow(flow, values, how, reraise=reraise)
 
 
-def resume(run: str | Run, *, again: str | tuple[str, ...] = (), reuse_changed: bool = False, **changes: Any) -> Run:
+def resume(
+    run: str | Run,
+    *,
+    again: str | tuple[str, ...] = (),
+    reuse_changed: bool = False,
+    code: Literal["file", "recorded"] = "file",
+    **changes: Any,
+) -> Run:
     """Go on with run ``run`` (``"train/42"``, or ``"train"`` for its newest) and return it when it has ended.
 
     Args:
         run: its name; or a ``Run``, which may be one of ``headrace.connect``.
         again: steps whose tasks, and all that depends on them, run again.
         reuse_changed: keep results of steps whose code changed.
+        code: ``"file"`` loads the flow from its file, ``"recorded"`` from the code that the run kept, wherever that
+            file is.
         changes: parameters with new values; what they do not touch is not run again.
 
     Raises:
         NotFoundError: there is no such run.
+        FlowLoadError: its flow cannot be loaded.
         RunBusyError: it is being driven by another process.
     """
     from headrace.client.runs import Run
@@ -96,6 +125,17 @@ def resume(run: str | Run, *, again: str | tuple[str, ...] = (), reuse_changed: 
     scope = found._reader.source
     again = (again,) if isinstance(again, str) else again
     ended = resume_run(
-        found.record, Launch(scope=scope), changes, again=again, reuse_changed=reuse_changed, reraise=False
+        found.record,
+        Launch(scope=scope, recorded=_is_recorded(code)),
+        changes,
+        again=again,
+        reuse_changed=reuse_changed,
+        reraise=False,
     )
     return Run._in(scope, ended.run.name)
+
+
+def _is_recorded(code: str) -> bool:
+    if code not in ("file", "recorded"):
+        raise UsageError(f"code is {code!r}; it must be 'file' or 'recorded'")
+    return code == "recorded"

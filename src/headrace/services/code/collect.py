@@ -69,6 +69,7 @@ class Collected:
         self.root = root
         self.script = script  # the place of the flow's file
         self.known = known
+        self.module = ""  # as which it was loaded
         self.files: dict[str, Found] = {}
         self.folders: dict[str, None] = {}
         self.modules: dict[str, str] = {}
@@ -77,9 +78,11 @@ class Collected:
 
 def project_root(file: str) -> str:
     """The project of a file: the nearest folder upward that is a repository or a Python project, else the nearest that
-    has a ``.headrace``, else the file's own."""
+    has a ``.headrace``, else the file's own, or that above the package which the file is a part of."""
     start = os.path.dirname(os.path.abspath(file)) if file else _cwd()
     folder, home = start, ""
+    while file and os.path.exists(os.path.join(start, "__init__.py")) and start != os.path.dirname(start):
+        start = os.path.dirname(start)
     while True:
         for mark in _ROOT_MARKS:
             if os.path.exists(os.path.join(folder, mark)):
@@ -121,10 +124,14 @@ class _Collector:
 
     def collect(self, added: Iterable[tuple[str, str]]) -> Collected:
         found = self._found
-        if self._file:
-            found.folders[os.path.dirname(found.script)] = None
+        loaded = _loaded_user_modules()
+        found.module = _name_of(self._file, loaded) if self._file else ""
+        if found.module:
+            self._add_loaded(found.module, self._file)
+        elif self._file:
             self._add_module(self._file, os.path.dirname(self._file))
-        for name, path in _loaded_user_modules():
+        found.script = self._places.get(self._file) or found.script
+        for name, path in loaded:
             if path.startswith(self._below):
                 self._add_loaded(name, path)
         home = os.path.dirname(self._file)
@@ -383,6 +390,15 @@ def _known_file(folder: str, root: str) -> str:
     from blake3 import blake3
 
     return os.path.join(folder, f"{blake3(root.encode(errors='surrogateescape')).hexdigest()[:16]}.known")
+
+
+def module_of(file: str) -> str:
+    """The name of the module that was loaded from ``file``; ``""`` where it has none that another process can use."""
+    return _name_of(file, _loaded_user_modules())
+
+
+def _name_of(file: str, loaded: list[tuple[str, str]]) -> str:
+    return next((name for name, path in loaded if path == file and name != "__main__"), "")
 
 
 def _loaded_user_modules() -> list[tuple[str, str]]:

@@ -11,7 +11,7 @@ from headrace.model.records import CodeRecord, RunDetails
 from headrace.model.values import Blob
 from headrace.runtime.code_folder import package_at
 from headrace.services.code import files
-from headrace.services.code.collect import CodeRules, Collected, Found, collect
+from headrace.services.code.collect import CodeRules, Collected, Found, collect, module_of
 from headrace.stores.artifacts.protocol import ArtifactStore
 
 #: Files that are put at once into a store that is not on this machine.
@@ -46,22 +46,24 @@ class CodeOfRun:
 
     def store(self, store: ArtifactStore) -> CodeRecord:
         """Put all into ``store`` that it has not; raises as ``store_package``."""
-        if self._collected is not None:
-            return store_package(self._collected, store, self._rules.file_limit, self._flow)
-        assert self._installed is not None
-        folder, blob = self._installed
-        package = read_package(store, blob)
-        script = os.path.relpath(self._file, folder)
+        if self._installed is None:
+            assert self._collected is not None
+            package, blob = store_package(self._collected, store, self._rules.file_limit)
+            script, module = self._collected.script, self._collected.module
+        else:
+            folder, blob, package = self._installed
+            script, module = os.path.relpath(self._file, folder), module_of(self._file)
         return CodeRecord(
             package=blob,
-            entry=f"{script}:{self._flow}",
+            entry=f"{script if package.file(script) else ''}:{self._flow}",
+            module=module,
             files=len(package.files),
             size=sum(one.size for one in package.files),
         )
 
 
-def store_package(collected: Collected, store: ArtifactStore, file_limit: int, flow: str = "") -> CodeRecord:
-    """Put a package's files and then its manifest into ``store``; ``flow`` is what the entry names in the script.
+def store_package(collected: Collected, store: ArtifactStore, file_limit: int) -> tuple[CodePackage, Blob]:
+    """Put a package's files and then its manifest into ``store``.
 
     Files that were read before are not read again where the store has them.
 
@@ -93,13 +95,7 @@ def store_package(collected: Collected, store: ArtifactStore, file_limit: int, f
     )
     blob = store.put([package.encode()])
     collected.known.save()
-    kept = collected.script if collected.script in collected.files else ""
-    return CodeRecord(
-        package=blob,
-        entry=f"{kept}:{flow}",
-        files=len(package.files),
-        size=sum(one.size for one in package.files),
-    )
+    return package, blob
 
 
 def _put(one: Found, store: ArtifactStore, file_limit: int) -> None:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from pathlib import Path
+from types import ModuleType
+from typing import NamedTuple
 
 import msgspec
 
+from headrace._base.usercode import is_user_module, module_file
 from headrace.model.code import PLAIN, CodeFile, CodePackage, is_safe
-from headrace.model.errors import UsageError
-from headrace.model.records import RunRecord
+from headrace.model.errors import FlowLoadError, UsageError
+from headrace.model.records import CodeRecord, RunRecord
 from headrace.model.values import Blob
-from headrace.runtime.code_folder import write_files
+from headrace.runtime.code_folder import install_code, write_files
 from headrace.services.code.package import read_package
 from headrace.services.describe import details_of
 from headrace.stores.artifacts.protocol import ArtifactStore
@@ -45,6 +50,66 @@ def code_of(run: RunRecord, store: ArtifactStore) -> RecordedCode:
     return RecordedCode(
         files={one.path: one.blob for one in package.files}, package=package, digest=digest, entry=entry
     )
+
+
+class Installed(NamedTuple):
+    """The flow of a run in its installed code: its file, the name of its module if that is known, and its own name."""
+
+    file: str
+    module: str
+    flow: str
+
+
+def install_recorded(run: RunRecord, store: ArtifactStore, cache: str) -> Installed:
+    """Put the code that ``run`` recorded where this process imports it from, in place of what lies elsewhere.
+
+    Modules of the same names that were loaded from elsewhere are forgotten. ``cache`` is the folder for packages.
+
+    Raises:
+        FlowLoadError: the run kept no code, or not the file of its flow.
+        BlobError, StoreDamagedError: it is gone or damaged; StoreError: it cannot be written.
+    """
+    record = details_of(run).code or _of_older(run, store)
+    path, _, flow = record.entry.rpartition(":")
+    if not path:
+        raise FlowLoadError(
+            f"run {run.name} has no recorded code to load its flow from: it was started in a notebook or at a prompt, "
+            f"or the flow's file could not be kept (headrace show {run.name} says why)"
+        )
+    folder = install_code(store, record.package, cache)
+    _forget_others(read_package(store, record.package), folder)
+    return Installed(os.path.join(folder, path), record.module, flow)  # noqa: PTH118
+
+
+def _forget_others(package: CodePackage, folder: str) -> None:
+    """Take modules out of ``sys.modules`` that have a name of the package's and another file."""
+    names = {name for name, _ in package.modules}
+    for top in sorted(package.folders):
+        below = f"{top}/" if top else ""
+        names |= {
+            one.path.removeprefix(below).removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+            for one in package.files
+            if one.path.startswith(below) and one.path.endswith(".py")
+        }
+    for name in names:
+        module = sys.modules.get(name)
+        if isinstance(module, ModuleType) and is_user_module(name) and name != "__main__":
+            file = module_file(module)
+            if file and not file.startswith(os.path.join(folder, "")):  # noqa: PTH118
+                del sys.modules[name]
+
+
+def _of_older(run: RunRecord, store: ArtifactStore) -> CodeRecord:
+    """A package of the source files of a run from before there were packages."""
+    details = details_of(run)
+    file, _, flow = run.entry.rpartition(":")
+    script = os.path.relpath(file, details.root) if file and details.root else ""
+    package = code_of(run, store).package
+    home = os.path.dirname(script)  # noqa: PTH120
+    tops = {one.path.partition("/")[0] for one in package.files}
+    folders = tuple(dict.fromkeys([home, "", *(["src"] if "src" in tops else [])]))
+    blob = store.put([msgspec.structs.replace(package, folders=folders).encode()])
+    return CodeRecord(package=blob, entry=f"{script if package.file(script) else ''}:{flow}")
 
 
 def extract_code(code: RecordedCode, store: ArtifactStore, folder: Path) -> None:
