@@ -23,6 +23,7 @@ from headrace.model.states import RunState
 from headrace.services.code.reading import code_of, extract_code
 from headrace.services.control import request_cancel, send_answer, wait_until_over
 from headrace.services.describe import open_questions
+from headrace.services.live_counts import totals_of
 from headrace.services.run_rows import CRASHED, duration_of
 from headrace.stores.metadata.protocol import Untag
 
@@ -118,12 +119,13 @@ class RunFacts:
 
     @property
     def steps(self) -> dict[str, dict[str, int]]:
-        """How many tasks of each step are in each state, steps in the order in which they began."""
-        found: dict[str, dict[str, int]] = {}
-        for one in self._reader.metadata.step_counts(self._reader.id):
-            if one.step:
-                found.setdefault(one.step, {})[one.state] = one.count
-        return found
+        """How many tasks of each step are in each state, steps in the order in which they began.
+
+        Of a live run, tasks that wait are counted too; in a crashed one, those that ran are ``lost``.
+        """
+        reader = self._reader
+        totals = totals_of(reader.metadata, reader.record(), gone=reader.state() == CRASHED)
+        return {step: one.counts for step, one in totals.items()}
 
     @property
     def logs(self) -> LogText:

@@ -26,6 +26,7 @@ from headrace.model.errors import NotFoundError, RemoteTraceback, RunFailedError
 from headrace.model.records import FLOW_TASK, ArtifactRecord, RunRecord, TaskId, TaskRecord
 from headrace.model.states import FINAL_TASK_STATES, TaskState
 from headrace.model.values import Preview
+from headrace.services.live_counts import LOST
 from headrace.services.names import Name, find_task, parse_name, read_task, task_name
 from headrace.services.run_rows import CRASHED
 from headrace.wiring import Scope, Settings, scope_at, without_password
@@ -233,8 +234,12 @@ class Task:
 
     @property
     def state(self) -> str:
-        """``waiting``, ``ready``, ``running``, ``delayed``, ``succeeded``, ``failed``, ``cancelled`` or ``stale``."""
-        return str(self._now().state)
+        """``running``, ``delayed``, ``succeeded``, ``failed``, ``cancelled`` or ``stale``.
+
+        A task that ran when its run crashed is ``lost``.
+        """
+        state = self._now().state
+        return LOST if state is TaskState.RUNNING and self._reader.state() == CRASHED else str(state)
 
     @property
     def error(self) -> str:

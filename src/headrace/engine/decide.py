@@ -110,6 +110,8 @@ def _identify(state: EngineState, task: Task, now: float, out: list[Command]) ->
     else:
         task.id = before.record.id
     if before is not None:
+        if not before.origin and before.record.state is not TaskState.STALE:
+            state.left[step.name] -= 1
         task.known = not before.origin
         task.attempt = task.attempts_before = 0 if before.origin else before.record.attempts
         unchanged = before.record.code == task.code
@@ -228,6 +230,8 @@ def _start(state: EngineState, task: Task, now: float, ahead: bool, out: list[Co
 
 def _promote(state: EngineState, event: Promote, out: list[Command]) -> None:
     slot = state.placement.promote(event.token, event.now)
+    if slot is not None:
+        state.moved.add(slot.task.step.name)
     if slot is not None and slot.reason:  # cancelled while it waited behind another one
         out.append(Kill(event.token, CANCEL_GRACE))
 
@@ -467,12 +471,15 @@ def _recall(state: EngineState, event: Recall, out: list[Command]) -> None:
 
 def _enter(state: EngineState, task: Task) -> None:
     state.live.add(task)
+    state.moved.add(task.step.name)
     counts = state.counts.setdefault(task.step.name, {})
     counts[task.state] = counts.get(task.state, 0) + 1
 
 
 def _move(state: EngineState, task: Task, to: TaskState) -> None:
-    counts = state.counts[task.step.name]
+    name = task.step.name
+    state.moved.add(name)
+    counts = state.counts[name]
     counts[task.state] -= 1
     counts[to] = counts.get(to, 0) + 1
     task.move(to)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import heapq
+import math
 import os
 import time
 from collections.abc import Iterable
@@ -32,6 +33,7 @@ from headrace.engine.events import (
 )
 from headrace.engine.journal import Journal
 from headrace.engine.lookup import look_up
+from headrace.engine.queue_counts import QueueCounts
 from headrace.engine.recall import rebuild
 from headrace.engine.state import EngineState, Timer
 from headrace.engine.tasks import Task
@@ -44,6 +46,9 @@ from headrace.model.records import TaskId
 from headrace.model.states import Failure
 from headrace.stores.artifacts.protocol import ArtifactStore
 from headrace.stores.metadata.protocol import MetadataStore, Write
+
+#: Attempts that run for so many seconds are written down as running, and tasks that wait are counted.
+RECORD_AFTER = 0.1
 
 
 class Kernel:
@@ -64,6 +69,9 @@ class Kernel:
         self.failed: list[Task] = []
         self.workers: WorkerPool
         self._turns: Turns
+        self.queue = QueueCounts(state)
+        #: When to write down what runs and waits by then (``time.monotonic``).
+        self._record_at = math.inf
         self._journal = journal
         self._timers: list[Timer] = []
         self._timer_order = 0
@@ -133,6 +141,8 @@ class Kernel:
         if not away and self.state.placement.lanes:
             self._feed(Schedule(time.time()))
         while self._starts or self._journal.urgent:
+            if self._journal.urgent and (counts := self.queue.take(time.monotonic(), time.time())):
+                self._journal.add(counts)
             if self._journal.urgent and not self._journal.commit():
                 starts, self._starts = self._starts, []
                 self._feed(Handback(tuple(start.token for start in starts), time.time()))
@@ -150,6 +160,8 @@ class Kernel:
             wake(task)
             if task is self._polled:
                 self._wake()
+        if self._record_at == math.inf and (self.state.placement.unrecorded or self.state.moved):
+            self._record_at = time.monotonic() + RECORD_AFTER
         if self._idle_waiters and not self.state.live:
             _release(self._idle_waiters)
         if self._store_waiters and self._journal.away_since is None:

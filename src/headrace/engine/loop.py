@@ -41,7 +41,7 @@ from headrace.model.calls import Call, TaskHandle
 from headrace.model.errors import StoreAwayError, TaskCancelledError
 from headrace.model.records import Lease, Signal, TaskId
 from headrace.stores.artifacts.protocol import ArtifactStore
-from headrace.stores.metadata.protocol import MetadataStore, Subscription, Write
+from headrace.stores.metadata.protocol import DropQueue, MetadataStore, Subscription, Write
 
 #: Seconds between two looks at what nobody reports (output and memory of workers), while tasks are live and while none
 #: is. Nothing else waits for them.
@@ -313,6 +313,11 @@ class Loop(Kernel):
             self._store_waiters.append(waiter)
         waiter.acquire(timeout=longest)
 
+    def end_queue(self) -> list[DropQueue]:
+        """What to write with the run's end, so that it has no counts of tasks that wait."""
+        with self.section:
+            return self.queue.end()
+
     def write_soon(self, *writes: Write) -> None:
         """Commit ``writes`` with whatever is due next; for what need not be known before anything goes on."""
         with self.section:
@@ -425,8 +430,7 @@ class Loop(Kernel):
         at = self._looked + self._pace
         if self._timers and self._timers[0].at < at:
             at = self._timers[0].at
-        if self._journal.due_at < at:
-            at = self._journal.due_at
+        at = min(at, self._journal.due_at, self._record_at)
         ends = self.stopping.deadline
         return at if ends is None or ends > at else ends
 
@@ -485,6 +489,10 @@ class Loop(Kernel):
             self._feed(msgspec.structs.replace(due, now=now))
         if clock >= self._looked + self._pace:
             self._look(now, clock)
+        if clock >= self._record_at:
+            self._record_at = math.inf
+            self._journal.add(running_records(self.state, self.workers.where))
+            self._journal.add(self.queue.take(clock, now, alone=not self._journal.has_writes))
         if self.stopping.is_over(clock):
             self._end_stopping(now)
         if clock >= self._journal.due_at:
@@ -500,7 +508,6 @@ class Loop(Kernel):
         self._busy = False
         if self._journal.away_since is None:  # what was printed stays where it is until then
             self._take_sources(now)
-        self._journal.add(running_records(self.state, self.workers.where))
         for token, used in self.workers.over_memory(self.state.placement.slots):
             self._feed(Exceeded(token, used, now))
         if self._journal.has_writes:

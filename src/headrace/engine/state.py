@@ -64,6 +64,10 @@ class EngineState:
         self.next_token = (options.session << 32) + 1
         self.cancelling = False
         self.counts: dict[str, dict[TaskState, int]] = {}
+        #: Steps whose counts changed since somebody cleared this.
+        self.moved: set[str] = set()
+        #: By step, tasks of earlier sessions that this one has not come to.
+        self.left: dict[str, int] = {}
         self.reused = 0
         #: Steps of which an earlier session's task had other code.
         self.changed: set[str] = set()
@@ -72,6 +76,8 @@ class EngineState:
         for one in self.recorded.values():
             record = one.record
             self.next_number[record.step] = max(self.next_number.get(record.step, 1), record.number + 1)
+            if not one.origin and record.state is not TaskState.STALE:
+                self.left[record.step] = self.left.get(record.step, 0) + 1
             if not one.origin:
                 self.highest = max(self.highest, record.number % NODES)
 

@@ -8,17 +8,22 @@ from headrace._base.texts import ERROR_LINE, shorten
 from headrace.model.errors import StoreDamagedError
 from headrace.model.records import FLOW_TASK, ArtifactRecord, RunDetails, RunRecord, TaskId, TaskRecord
 from headrace.model.states import TaskState
+from headrace.services.live_counts import RunningView, StepTotals, running_attempts, totals_of
 from headrace.services.names import read_task, task_name
-from headrace.services.run_rows import RunRow, rows_of
+from headrace.services.run_rows import RunRow, driver_of, rows_of
 from headrace.services.tracebacks import users_frames
 from headrace.stores.metadata.protocol import MetadataStore
 
+_OPEN = (TaskState.WAITING, TaskState.READY, TaskState.RUNNING, TaskState.DELAYED)
 #: Of a larger run, steps come without times and artifacts without sizes: those need every row.
 ALL_ROWS = 5_000
 
 
 class StepView(msgspec.Struct, frozen=True, kw_only=True):
-    """A step of a run: tasks by state; times over all its tasks, None in a very large run."""
+    """A step of a run: tasks by state, those included that wait or run; times over all tasks, None in a very large run.
+
+    In a run whose driver was killed, tasks that ran then are ``lost``.
+    """
 
     step: str
     total: int
@@ -107,6 +112,7 @@ class RunView(msgspec.Struct, frozen=True, kw_only=True):
 
     run: RunRow
     steps: list[StepView]
+    running: list[RunningView]
     metrics: list[MetricView]
     artifacts: list[ArtifactView]
     artifacts_size: int | None
@@ -124,6 +130,7 @@ def describe_run(metadata: MetadataStore, run: RunRecord, now: float) -> RunView
     return RunView(
         run=rows_of(metadata, [run], now)[0],
         steps=steps_of(metadata, run, now),
+        running=running_attempts(metadata, run, now) if driver_of(metadata, run) not in ("", "gone") else [],
         metrics=[
             MetricView(name=m.name, last=m.last, min=m.min, max=m.max, count=m.count, step=m.step)
             for m in metadata.metric_summaries([run.id])
@@ -138,24 +145,21 @@ def describe_run(metadata: MetadataStore, run: RunRecord, now: float) -> RunView
 
 def steps_of(metadata: MetadataStore, run: RunRecord, now: float) -> list[StepView]:
     """The steps of a run in the order of their first task."""
-    by_step: dict[str, dict[str, int]] = {}
-    for one in metadata.step_counts(run.id):
-        by_step.setdefault(one.step, {})[one.state] = one.count
+    totals = totals_of(metadata, run, gone=driver_of(metadata, run) == "gone")
     tasks: dict[str, list[TaskRecord]] = {}
-    total = sum(sum(counts.values()) for counts in by_step.values())
-    if total <= ALL_ROWS:
+    if sum(one.total for one in totals.values()) <= ALL_ROWS:
         for task in metadata.tasks(run.id):
             tasks.setdefault(task.step, []).append(task)
-    return [_view_step(run, step, counts, tasks.get(step), now) for step, counts in by_step.items() if step]
+        return [_view_step(run, step, one, tasks.get(step, []), now) for step, one in totals.items()]
+    return [_view_step(run, step, one, None, now) for step, one in totals.items()]
 
 
-def _view_step(
-    run: RunRecord, step: str, counts: dict[str, int], tasks: list[TaskRecord] | None, now: float
-) -> StepView:
+def _view_step(run: RunRecord, step: str, totals: StepTotals, tasks: list[TaskRecord] | None, now: float) -> StepView:
+    counts = totals.counts
     called = [task for task in tasks or () if task.state is not TaskState.STALE]
     begun = [task.started for task in called if task.started is not None]
     ended = [task.finished for task in called if task.finished is not None]
-    open_ = sum(n for state, n in counts.items() if state in (TaskState.RUNNING, TaskState.READY, TaskState.DELAYED))
+    open_ = any(counts.get(state) for state in _OPEN)
     started = min(begun, default=None)
     finished = max(ended, default=None) if not open_ else None
     duration = None
@@ -164,7 +168,7 @@ def _view_step(
         duration = max(0.0, until - started)
     return StepView(
         step=step,
-        total=sum(counts.values()) - counts.get(TaskState.STALE, 0),
+        total=totals.total,
         done=counts.get(TaskState.SUCCEEDED, 0),
         counts=counts,
         reused=None if tasks is None else sum(was_reused(run, task) for task in tasks),

@@ -135,8 +135,9 @@ def find_step(
         NotFoundError: the run has no task of the step.
     """
     tasks = metadata.tasks(run.id, step, states=states, after=after, limit=limit)
-    if not tasks and not metadata.tasks(run.id, step, limit=1):
-        steps = list(dict.fromkeys(one.step for one in metadata.step_counts(run.id) if one.step))
+    queued = [one.step for one in metadata.queue([run.id])] if not tasks else []
+    if not tasks and step not in queued and not metadata.tasks(run.id, step, limit=1):
+        steps = list(dict.fromkeys([one.step for one in metadata.step_counts(run.id) if one.step] + queued))
         there = f"; it has {', '.join(steps)}" if steps else "; it has no tasks"
         raise NotFoundError(f"{run.name} has no step {step!r}{there}")
     return tasks

@@ -11,8 +11,9 @@ from headrace._base.lazy import lazy
 from headrace._base.process import owner_alive
 from headrace.model.errors import UsageError
 from headrace.model.params import from_text
-from headrace.model.records import RunRecord, lease_name
+from headrace.model.records import QueueCount, RunRecord, lease_name
 from headrace.model.states import RunState
+from headrace.services.live_counts import summed
 from headrace.stores.metadata.protocol import AnyOf, MetadataStore, RunFilter, Where
 
 #: State of a run that is recorded as running although the process that drove it is gone.
@@ -27,7 +28,8 @@ class RunRow(msgspec.Struct, frozen=True, kw_only=True):
 
     ``state``: ``crashed`` when it is recorded as running, but its driver was killed (``resume`` goes on). ``driver`` of
     one that is over: empty; else ``alive``, ``gone`` when it crashed, or ``unknown`` (on another machine).
-    ``params`` holds values where they are plain, else texts.
+    ``params`` holds values where they are plain, else texts. ``queue`` of a live run: how many tasks are ``waiting``,
+    ``ready``, ``delayed`` and ``running``, and how many there are in ``total``; empty otherwise.
     """
 
     name: str
@@ -45,6 +47,7 @@ class RunRow(msgspec.Struct, frozen=True, kw_only=True):
     params: dict[str, Any]
     metrics: dict[str, float]
     tags: dict[str, str]
+    queue: dict[str, int]
     failed_task: str
     error: str
 
@@ -63,6 +66,9 @@ def rows_of(metadata: MetadataStore, runs: Sequence[RunRecord], now: float) -> l
         metrics.setdefault(metric.run_id, {})[metric.name] = metric.last
     for tag in metadata.tags(ids):
         tags.setdefault(tag.run_id, {})[tag.name] = tag.value
+    queued: dict[int, list[QueueCount]] = {}
+    for count in metadata.queue([run.id for run in runs if run.state is RunState.RUNNING]):
+        queued.setdefault(count.run_id, []).append(count)
     return [
         RunRow(
             name=run.name,
@@ -80,6 +86,7 @@ def rows_of(metadata: MetadataStore, runs: Sequence[RunRecord], now: float) -> l
             params=params.get(run.id, {}),
             metrics=metrics.get(run.id, {}),
             tags=tags.get(run.id, {}),
+            queue=summed(queued.get(run.id, ())) if driver not in ("", "gone") else {},
             failed_task=run.failed_task,
             error=run.error,
         )

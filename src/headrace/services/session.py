@@ -327,7 +327,7 @@ class Session:
         )
         try:
             if self._loop.failure is None:
-                self._loop.write(*writes)
+                self._loop.write(*writes, *self._loop.end_queue())
         finally:
             self.close()
         if problem is not None:

@@ -6,8 +6,10 @@ import msgspec
 
 from headrace.identity.keys import input_digest
 from headrace.model.records import ArtifactRecord, AttemptRecord, Input, RunRecord, TaskId, TaskRecord
+from headrace.model.states import AttemptState, TaskState
 from headrace.model.values import Packed
 from headrace.services.describe import ArtifactView, MetricView, view_artifact, was_reused
+from headrace.services.live_counts import LOST
 from headrace.services.names import task_name
 from headrace.services.tracebacks import users_frames
 from headrace.stores import codecs
@@ -41,6 +43,7 @@ class AttemptView(msgspec.Struct, frozen=True, kw_only=True):
     duration: float | None
     cpu_seconds: float
     peak_memory: int
+    place: str
     host: str
     pid: int
     failure: str
@@ -80,16 +83,18 @@ class TaskView(msgspec.Struct, frozen=True, kw_only=True):
     error: str
 
 
-def describe_task(metadata: MetadataStore, artifacts: ArtifactStore, run: RunRecord, task: TaskRecord) -> TaskView:
-    """All of ``task``, a task of ``run``."""
-    attempts = [_view_attempt(one) for one in metadata.attempts(run.id, task.id)]
+def describe_task(
+    metadata: MetadataStore, artifacts: ArtifactStore, run: RunRecord, task: TaskRecord, *, gone: bool = False
+) -> TaskView:
+    """All of ``task``, a task of ``run``; ``gone``: the driver of ``run`` was killed."""
+    attempts = [_view_attempt(one, gone=gone) for one in metadata.attempts(run.id, task.id)]
     last = attempts[-1] if attempts else None
     return TaskView(
         name=task_name(run, task.id),
         run=run.name,
         step=task.step,
         number=task.number,
-        state=str(task.state),
+        state=_shown_state(task.state, gone=gone),
         reused=was_reused(run, task),
         reused_from=task.reused_from,
         session=task.session,
@@ -114,15 +119,21 @@ def describe_task(metadata: MetadataStore, artifacts: ArtifactStore, run: RunRec
     )
 
 
-def _view_attempt(one: AttemptRecord) -> AttemptView:
+def _shown_state(state: TaskState | AttemptState, *, gone: bool) -> str:
+    """What runs while its driver is dead is lost."""
+    return LOST if gone and state in (TaskState.RUNNING, AttemptState.RUNNING) else str(state)
+
+
+def _view_attempt(one: AttemptRecord, *, gone: bool) -> AttemptView:
     return AttemptView(
         attempt=one.attempt,
-        state=str(one.state),
+        state=_shown_state(one.state, gone=gone),
         started=one.started,
         finished=one.finished,
         duration=None if one.finished is None else max(0.0, one.finished - one.started),
         cpu_seconds=one.cpu_seconds,
         peak_memory=one.peak_memory,
+        place=one.place,
         host=one.host,
         pid=one.pid,
         failure=one.failure,
@@ -134,8 +145,8 @@ def _view_attempt(one: AttemptRecord) -> AttemptView:
 
 def _metrics(metadata: MetadataStore, run_id: int, task: TaskId) -> list[MetricView]:
     found: dict[str, MetricView] = {}
-    for chunk in metadata.metrics(run_id):
-        if (chunk.step, chunk.number) != task or not chunk.values:
+    for chunk in metadata.metrics(run_id, task=task):
+        if not chunk.values:
             continue
         before = found.get(chunk.name)
         low, high = min(chunk.values), max(chunk.values)
@@ -208,14 +219,14 @@ class TaskRow(msgspec.Struct, frozen=True, kw_only=True):
     error: str
 
 
-def task_rows(run: RunRecord, tasks: list[TaskRecord]) -> list[TaskRow]:
-    """``tasks`` of ``run`` as rows."""
+def task_rows(run: RunRecord, tasks: list[TaskRecord], *, gone: bool = False) -> list[TaskRow]:
+    """``tasks`` of ``run`` as rows; ``gone``: the driver of ``run`` was killed."""
     return [
         TaskRow(
             name=task_name(run, task.id),
             step=task.step,
             number=task.number,
-            state=str(task.state),
+            state=_shown_state(task.state, gone=gone),
             reused=was_reused(run, task),
             reused_from=task.reused_from,
             attempts=task.attempts,

@@ -15,14 +15,17 @@ from headrace.cli.main import COMMANDS, headrace_command
 
 RUN_KEYS = {
     *("name", "flow", "number", "state", "driver", "created", "started", "finished", "duration", "session", "user"),
-    *("host", "params", "metrics", "tags", "failed_task", "error"),
+    *("host", "params", "metrics", "tags", "queue", "failed_task", "error"),
 }
 ARTIFACT_KEYS = {"name", "task", "kind", "type", "text", "facts", "table", "codec", "size", "digest", "created"}
 SHAPES: dict[str, tuple[tuple[str, ...], set[str]]] = {
     "runs": (("runs", "--json"), RUN_KEYS),
     "show-run": (
         ("show", "numbers/1", "--json"),
-        {"run", "steps", "metrics", "artifacts", "artifacts_size", "failure", "questions", "surroundings"},
+        {
+            *("run", "steps", "running", "metrics", "artifacts", "artifacts_size", "failure", "questions"),
+            "surroundings",
+        },
     ),
     "show-step": (
         ("show", "numbers/1/square", "--json"),

@@ -59,7 +59,7 @@ def runs_command(
     killed is in the state `crashed`.
 
     With --json: a list of objects with the keys name, flow, number, state, driver, created, started, finished,
-    duration, session, user, host, params, metrics, tags, failed_task, error; times in seconds since 1970.
+    duration, session, user, host, params, metrics, tags, queue, failed_task, error; times in seconds since 1970.
     """
     from headrace.model.errors import NotFoundError
     from headrace.services.run_rows import as_recorded, parse_states, rows_of
@@ -91,13 +91,15 @@ def runs_command(
     if not rows:
         click.echo("No runs match." if any((flow, tags, states, where)) else "No runs yet.", err=True)
         return
-    print_table(_COLUMNS, [_cells(row) for row in rows])
+    live = any(row.queue for row in rows)
+    columns = (*_COLUMNS[:4], *([Column("TASKS")] if live else []), *_COLUMNS[4:])
+    print_table(columns, [_cells(row, live=live) for row in rows])
     if more:
         total = sum(count for _, count, _ in scope.metadata.flows(scope.project))
         click.echo(f"... and older ones ({total} runs in this project); --limit 0 shows all.", err=True)
 
 
-def _cells(row: RunRow) -> tuple[str, ...]:
+def _cells(row: RunRow, *, live: bool) -> tuple[str, ...]:
     from headrace._base.sizes import format_duration
 
     return (
@@ -105,10 +107,18 @@ def _cells(row: RunRow) -> tuple[str, ...]:
         row.state,
         moment(row.started),
         "" if row.duration is None else format_duration(row.duration),
+        *([_progress(row.queue)] if live else []),
         " ".join(f"{name}={_short(value)}" for name, value in row.params.items()),
         " ".join(f"{name}={number(value)}" for name, value in row.metrics.items()),
         tags_text(tags_apart(row.tags)[0]),
     )
+
+
+def _progress(queue: dict[str, int]) -> str:
+    if not queue:
+        return ""
+    open_ = queue["waiting"] + queue["ready"] + queue["delayed"] + queue["running"]
+    return f"{queue['total'] - open_}/{queue['total']}, {queue['running']} running"
 
 
 def _short(value: Any) -> str:

@@ -30,6 +30,7 @@ from headrace.cli.output import (
 if TYPE_CHECKING:
     from headrace.model.records import RunRecord
     from headrace.services.describe import ArtifactView, CodeView, MetricView, RunView, StepView
+    from headrace.services.live_counts import RunningView
     from headrace.services.tasks import TaskRow, TaskView
     from headrace.wiring import Scope
 
@@ -50,13 +51,17 @@ def show_command(name: str, states: tuple[str, ...], after: int, limit: int | No
     Of a step with many tasks the first 100 are shown, with --json all; --after goes on from there, --state failed
     picks those that failed.
 
-    With --json, a run is an object with the keys run, steps, metrics, artifacts, artifacts_size, failure, questions,
-    surroundings; a step is a list of tasks; a task an object with name, run, step, number, state, reused, inputs,
-    outputs, attempts, parents, children, key and more.
+    Of a live run, steps count the tasks that wait, and what runs now is listed with its place, host and process. Tasks
+    that ran when the run's process was killed are `lost`.
+
+    With --json, a run is an object with the keys run, steps, running, metrics, artifacts, artifacts_size, failure,
+    questions, surroundings; a step is a list of tasks; a task an object with name, run, step, number, state, reused,
+    inputs, outputs, attempts, parents, children, key and more.
     """
     from headrace.model.errors import UsageError
     from headrace.services.describe import describe_run
     from headrace.services.names import find_run, find_task, parse_name
+    from headrace.services.run_rows import driver_of
     from headrace.services.tasks import describe_task
 
     parsed = parse_name(name)
@@ -72,7 +77,9 @@ def show_command(name: str, states: tuple[str, ...], after: int, limit: int | No
         page = _Page(_known_states(states), after, (0 if json else _PAGE) if limit is None else limit)
         _show_step(scope, run, parsed.step, page, json=json)
     else:
-        task = describe_task(metadata, scope.artifacts, run, find_task(metadata, run, parsed))
+        found = find_task(metadata, run, parsed)
+        gone = driver_of(metadata, run) == "gone"
+        task = describe_task(metadata, scope.artifacts, run, found, gone=gone)
         print_json(task) if json else _print_task(task, run.entry)
 
 
@@ -112,6 +119,9 @@ def _print_run(view: RunView) -> None:
     if view.steps:
         heading("\nSteps")
         _print_steps(view.steps)
+    if view.running:
+        heading(f"\nRunning ({len(view.running)})")
+        _print_running(view.running, run.name)
     _print_metrics(view.metrics)
     _print_artifacts(view.artifacts, run.name, all_of_it=view.artifacts_size is not None)
     _print_cards(view.artifacts, where.entry)
@@ -162,6 +172,33 @@ def _print_steps(steps: list[StepView]) -> None:
         Column("OTHERS", flex=True),
     )
     print_table(columns, rows, "  ")
+
+
+def _print_running(running: list[RunningView], run: str) -> None:
+    from headrace._base.sizes import format_duration
+
+    rows = [
+        (
+            one.task.removeprefix(f"{run}/"),
+            str(one.attempt),
+            moment(one.started),
+            format_duration(one.duration),
+            one.place,
+            f"{one.host}:{one.pid}",
+        )
+        for one in running[:_FEW]
+    ]
+    columns = (
+        Column("TASK", flex=True),
+        Column("ATTEMPT", right=True),
+        Column("SINCE"),
+        Column("FOR", right=True),
+        Column("PLACE"),
+        Column("WORKER"),
+    )
+    print_table(columns, rows, "  ")
+    if len(running) > _FEW:
+        click.echo(f"  ... and {len(running) - _FEW} more")
 
 
 def _print_metrics(metrics: list[MetricView]) -> None:
@@ -249,12 +286,14 @@ def _known_states(states: tuple[str, ...]) -> tuple[str, ...]:
 
 def _show_step(scope: Scope, run: RunRecord, step: str, page: _Page, *, json: bool) -> None:
     from headrace.services.names import find_step
+    from headrace.services.run_rows import driver_of
     from headrace.services.tasks import task_rows
 
     limit = page.limit + 1 if page.limit else 0  # one more tells whether there are more
     found = find_step(scope.metadata, run, step, states=page.states, after=page.after, limit=limit)
     more = bool(page.limit) and len(found) > page.limit
-    rows = task_rows(run, found[: page.limit] if more else found)
+    gone = driver_of(scope.metadata, run) == "gone"
+    rows = task_rows(run, found[: page.limit] if more else found, gone=gone)
     if json:
         print_json(rows)
         return
@@ -398,6 +437,7 @@ def _print_attempts(task: TaskView) -> None:
         Column("TOOK", right=True),
         Column("CPU", right=True),
         Column("MEMORY", right=True),
+        Column("PLACE"),
         Column("WORKER"),
         Column("ERROR", flex=True),
     )
@@ -409,6 +449,7 @@ def _print_attempts(task: TaskView) -> None:
             "" if one.duration is None else format_duration(one.duration),
             format_duration(one.cpu_seconds),
             format_size(one.peak_memory) if one.peak_memory else "",
+            one.place,
             f"{one.host}:{one.pid}" if one.pid else "",
             one.error,
         )

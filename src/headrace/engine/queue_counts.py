@@ -1,0 +1,60 @@
+"""How many tasks of each step wait and run, as rows for whoever looks at the run from another process.
+
+The rows are written with commits that are made anyway, and otherwise once a second at most, only where counts changed.
+A step whose tasks begin and end between two looks never gets a row: a chain of short tasks writes none.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from headrace.engine.state import EngineState
+from headrace.model.records import QueueCount
+from headrace.model.states import TaskState
+from headrace.stores.metadata.protocol import DropQueue
+
+#: Seconds between two rows of a step, with a commit that is made anyway.
+WITH_COMMIT = 0.2
+#: Seconds between two commits that are made for such rows alone.
+ALONE = 1.0
+
+_OPEN = (TaskState.WAITING, TaskState.READY, TaskState.DELAYED, TaskState.RUNNING)
+
+
+class QueueCounts:
+    """What was written of the counts in ``state``."""
+
+    def __init__(self, state: EngineState) -> None:
+        self._state = state
+        self._written: set[str] = set()
+        self._last = float("-inf")
+        self._ended = False
+
+    def take(self, clock: float, now: float, *, alone: bool = False) -> list[QueueCount]:
+        """Rows to write with the next commit at ``clock`` (monotonic); ``alone``: it would be made for these only."""
+        if clock - self._last < (ALONE if alone else WITH_COMMIT) or self._ended or not self._state.moved:
+            return []
+        in_hand = Counter([slot.task.step.name for slot in self._state.placement.slots.values() if slot.ahead])
+        rows = [row for step in self._state.moved if (row := self._row(step, in_hand[step], now)) is not None]
+        self._state.moved.clear()
+        if rows:
+            self._last = clock
+        return rows
+
+    def _row(self, step: str, in_hand: int, now: float) -> QueueCount | None:
+        """The row of ``step``; attempts that were sent ahead, which a worker has ``in_hand``, have not begun."""
+        counts = self._state.counts[step]
+        waiting, ready, delayed, running = [counts.get(state, 0) for state in _OPEN]
+        if step not in self._written:
+            if not (waiting or ready or delayed or running):
+                return None
+            self._written.add(step)
+        total = sum(counts.values()) + self._state.left.get(step, 0)
+        return QueueCount(
+            self._state.options.run_id, step, waiting, ready + in_hand, delayed, running - in_hand, total, now
+        )
+
+    def end(self) -> list[DropQueue]:
+        """The run is over: from here on there are no rows, and those that were written go."""
+        self._ended = True
+        return [DropQueue(self._state.options.run_id)] if self._written else []
