@@ -137,7 +137,7 @@ def test_what_is_named_counts_more_than_the_surroundings(here: Path, monkeypatch
 
 
 def test_password_of_the_database_is_not_pickled_with_a_run(here: Path) -> None:
-    from headrace.wiring import Settings, without_password
+    from headrace.settings import Settings, without_password
 
     settings = Settings(home="h", database="postgresql://ada:s3cret@db/runs")
     assert without_password(settings).database == "postgresql://ada@db/runs"

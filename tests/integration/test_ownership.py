@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from headrace import wiring
 from headrace.model.errors import UsageError
+from headrace.settings import read_settings
 
 if TYPE_CHECKING:
     from tests.integration.conftest import Project
@@ -111,38 +111,38 @@ def test_what_a_stranger_made_is_refused(tmp_path: Path, plant: Callable[[Path],
     (place / below).mkdir(parents=True)
     plant(place)
     with pytest.raises(UsageError, match=rf"belongs to .*{STRANGER}.*HEADRACE_SAFE_HOMES=") as refused:
-        wiring.read_settings({}, place / below)
+        read_settings({}, place / below)
     assert str(place) in str(refused.value)
     for allowed in (str(place), str(tmp_path), "*", f"/nowhere:{place}{os.sep}"):
-        wiring.read_settings({"HEADRACE_SAFE_HOMES": allowed}, place / below)
+        read_settings({"HEADRACE_SAFE_HOMES": allowed}, place / below)
     for other in ("/nowhere", f"{place}x", ""):
         with pytest.raises(UsageError, match="belongs to"):
-            wiring.read_settings({"HEADRACE_SAFE_HOMES": other}, place / below)
+            read_settings({"HEADRACE_SAFE_HOMES": other}, place / below)
 
 
 @needs_root
 def test_places_that_the_environment_names_are_the_user_s_choice(tmp_path: Path) -> None:
     plant_home(tmp_path)
     home = str(tmp_path / ".headrace")
-    assert wiring.read_settings({"HEADRACE_HOME": home}, tmp_path).home == home
+    assert read_settings({"HEADRACE_HOME": home}, tmp_path).home == home
     (tmp_path / ".headrace").rename(tmp_path / "theirs")
     (tmp_path / ".headrace").mkdir()
-    wiring.read_settings({"HEADRACE_DATABASE": str(tmp_path / "theirs" / "x.db")}, tmp_path)
+    read_settings({"HEADRACE_DATABASE": str(tmp_path / "theirs" / "x.db")}, tmp_path)
 
 
 @needs_root
 def test_settings_without_a_word_for_us_are_not_looked_at(tmp_path: Path) -> None:
     (tmp_path / "pyproject.toml").write_text("[project]\nname = 'x'\n")
     give(tmp_path / "pyproject.toml")
-    wiring.read_settings({}, tmp_path)
+    read_settings({}, tmp_path)
 
 
 @needs_root
 def test_caller_of_sudo_is_believed(tmp_path: Path) -> None:
     plant_home(tmp_path)
-    wiring.read_settings({"SUDO_UID": str(STRANGER)}, tmp_path)
+    read_settings({"SUDO_UID": str(STRANGER)}, tmp_path)
     with pytest.raises(UsageError, match="belongs to"):
-        wiring.read_settings({"SUDO_UID": "1"}, tmp_path)
+        read_settings({"SUDO_UID": "1"}, tmp_path)
 
 
 @needs_root
@@ -158,10 +158,11 @@ def test_user_without_rights(tmp_path: Path, owner: int, refused: bool) -> None:
     code = (
         "import os; os.setgid(1234); os.setuid(1234)\n"
         "from headrace import wiring\n"
+        "from headrace.settings import read_settings\n"
         "from headrace.model.errors import UsageError\n"
         "from pathlib import Path\n"
         "try:\n"
-        f"    wiring.read_settings({{'SUDO_UID': '4321'}}, Path({str(place)!r}))\n"
+        f"    read_settings({{'SUDO_UID': '4321'}}, Path({str(place)!r}))\n"
         "    print('believed')\n"
         "except UsageError as error:\n"
         "    print('refused', error)\n"

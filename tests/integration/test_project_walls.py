@@ -17,6 +17,7 @@ from headrace import wiring
 from headrace.model.errors import HeadraceError
 from headrace.model.records import Param, QueueCount, RunRecord, Tag, TaskId
 from headrace.model.states import RunState
+from headrace.settings import Settings
 from headrace.stores.metadata.project import ProjectStore
 from headrace.stores.metadata.protocol import CacheEntry, MetadataStore, NewRun, RunChange, RunFilter
 from headrace.testing._metadata_runs import RunRowsSuite
@@ -31,7 +32,7 @@ FIT = TaskId("fit", 1)
 @pytest.fixture(params=["sqlite", "memory"])
 def whole(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[MetadataStore]:
     """A database of two projects; ``ours`` has one run with one of everything, ``theirs`` has one run."""
-    workspace = wiring.Workspace(wiring.Settings(home=str(tmp_path)))
+    workspace = wiring.Workspace(Settings(home=str(tmp_path)))
     store = MemoryMetadata() if request.param == "memory" else workspace.metadata
     made = new_run(store, "train", project="ours")
     RunRowsSuite().fill(store, made.id)

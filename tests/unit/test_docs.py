@@ -25,8 +25,8 @@ from typing import NamedTuple
 import pytest
 
 import headrace
-from headrace import wiring
 from headrace.cli.main import COMMANDS
+from headrace.settings import Settings, read_settings
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -288,7 +288,7 @@ def settings_table() -> dict[str, tuple[str, str]]:
 
 
 def test_every_setting_is_documented() -> None:
-    assert set(settings_table()) == set(wiring.Settings.__struct_fields__)
+    assert set(settings_table()) == set(Settings.__struct_fields__)
 
 
 SETTINGS = {
@@ -303,22 +303,22 @@ SETTINGS = {
 }
 
 
-@pytest.mark.parametrize("setting", wiring.Settings.__struct_fields__)
+@pytest.mark.parametrize("setting", Settings.__struct_fields__)
 def test_a_setting_is_read_from_its_variable_and_from_pyproject(setting: str, tmp_path: Path) -> None:
     variable, default = settings_table()[setting]
     value = SETTINGS.get(setting, "/place")
-    untouched = getattr(wiring.read_settings({}, tmp_path), setting)
-    assert getattr(wiring.read_settings({variable: value}, tmp_path), setting) != untouched
+    untouched = getattr(read_settings({}, tmp_path), setting)
+    assert getattr(read_settings({variable: value}, tmp_path), setting) != untouched
     if setting in ("project", "durability", "max_parallel", "cleanup", "code_file_limit", "code_limit"):
         assert str(untouched) == default
     quoted = value if setting in ("max_parallel", "shared") else f'"{value}"'
     quoted = f"[{quoted}]" if setting in ("include", "exclude") else quoted
     (tmp_path / "pyproject.toml").write_text(f"[tool.headrace]\n{setting} = {quoted}\n")
-    assert getattr(wiring.read_settings({}, tmp_path), setting) != untouched
+    assert getattr(read_settings({}, tmp_path), setting) != untouched
 
 
 def test_no_setting_is_made_up() -> None:
-    known = {f"HEADRACE_{name.upper()}" for name in wiring.Settings.__struct_fields__}
+    known = {f"HEADRACE_{name.upper()}" for name in Settings.__struct_fields__}
     read = {
         name
         for file in (ROOT / "src/headrace").rglob("*.py")

@@ -10,11 +10,12 @@ import pytest
 from headrace import wiring
 from headrace.model.errors import NotFoundError, UsageError
 from headrace.runtime import context
+from headrace.settings import Settings, database_file, read_settings
 
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    for name in wiring.Settings.__struct_fields__:
+    for name in Settings.__struct_fields__:
         monkeypatch.delenv(f"HEADRACE_{name.upper()}", raising=False)
     monkeypatch.chdir(tmp_path)
     return tmp_path
@@ -28,31 +29,31 @@ def write(folder: Path, *lines: str) -> None:
 def test_relative_places_start_where_the_file_is(folder: Path, given: str) -> None:
     write(folder, f'database = "{given}"', 'artifacts = "blobs"', 'home = "kept"')
     (folder / "deep/er").mkdir(parents=True)
-    found = wiring.read_settings({}, folder / "deep/er")
-    assert wiring.database_file(found) == folder / "data/runs.db"
+    found = read_settings({}, folder / "deep/er")
+    assert database_file(found) == folder / "data/runs.db"
     assert (found.artifacts, found.home) == (str(folder / "blobs"), str(folder / "kept"))
 
 
 def test_places_that_are_absolute_or_elsewhere_stay(folder: Path) -> None:
     write(folder, 'database = "sqlite:////srv/runs.db"', 'artifacts = "s3://bucket/prefix"', 'home = "~/kept"')
-    found = wiring.read_settings({})
-    assert wiring.database_file(found) == Path("/srv/runs.db")
+    found = read_settings({})
+    assert database_file(found) == Path("/srv/runs.db")
     assert (found.artifacts, found.home) == ("s3://bucket/prefix", str(Path.home() / "kept"))
     write(folder, 'database = "postgresql://me@host/runs"')
-    found = wiring.read_settings({})
-    assert (found.database, wiring.database_file(found)) == ("postgresql://me@host/runs", None)
+    found = read_settings({})
+    assert (found.database, database_file(found)) == ("postgresql://me@host/runs", None)
 
 
 def test_relative_places_of_the_environment_start_in_the_folder(folder: Path) -> None:
     given = {"HEADRACE_HOME": "kept", "HEADRACE_DATABASE": "sqlite:///runs.db", "HEADRACE_ARTIFACTS": "../blobs"}
-    found = wiring.read_settings(given, folder)
-    assert wiring.database_file(found) == folder / "runs.db"
+    found = read_settings(given, folder)
+    assert database_file(found) == folder / "runs.db"
     assert (found.home, found.artifacts) == (str(folder / "kept"), str(folder / "../blobs"))
 
 
 def test_in_a_worker_the_folder_is_that_of_its_run(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(context, "folder", str(folder / "run"))
-    assert wiring.read_settings({}).home == str(folder / "run/.headrace")
+    assert read_settings({}).home == str(folder / "run/.headrace")
 
 
 def test_a_folder_that_was_removed(folder: Path) -> None:
@@ -60,7 +61,7 @@ def test_a_folder_that_was_removed(folder: Path) -> None:
     os.chdir(folder / "gone")
     (folder / "gone").rmdir()
     with pytest.raises(UsageError, match="the current folder was removed"):
-        wiring.read_settings({})
+        read_settings({})
 
 
 def test_workspace_stays_open_while_a_process_moves_between_folders(
@@ -74,18 +75,18 @@ def test_workspace_stays_open_while_a_process_moves_between_folders(
     monkeypatch.chdir(folder)
     assert wiring.scope_here().workspace is first
     for number in range(20):
-        wiring.workspace_at(wiring.Settings(home=str(folder / str(number))))
+        wiring.workspace_at(Settings(home=str(folder / str(number))))
     assert wiring.scope_here().workspace is not first  # the oldest is let go
 
 
 def test_workspace_holds_all_projects_of_a_place(folder: Path) -> None:
-    one, other = (wiring.scope_at(wiring.Settings(home=str(folder), project=name)) for name in ("one", "other"))
+    one, other = (wiring.scope_at(Settings(home=str(folder), project=name)) for name in ("one", "other"))
     assert one.workspace is other.workspace
     assert (one.project, other.project, one.settings.project) == ("one", "other", "one")
 
 
 def test_closed_workspace_opens_again_when_it_is_used(folder: Path) -> None:
-    with wiring.Workspace(wiring.Settings(home=str(folder / "home"))) as workspace:
+    with wiring.Workspace(Settings(home=str(folder / "home"))) as workspace:
         scope = wiring.Scope(workspace, "p", wiring.user_here())
         assert scope.metadata.flows() == []
     assert scope.metadata.flows() == []
@@ -94,7 +95,7 @@ def test_closed_workspace_opens_again_when_it_is_used(folder: Path) -> None:
 
 def test_the_environment_wins(folder: Path) -> None:
     write(folder, 'project = "vision"', "max_parallel = 3")
-    assert wiring.read_settings({"HEADRACE_PROJECT": "speech", "HEADRACE_MAX_PARALLEL": ""}) == wiring.Settings(
+    assert read_settings({"HEADRACE_PROJECT": "speech", "HEADRACE_MAX_PARALLEL": ""}) == Settings(
         home=str(folder / ".headrace"), project="speech", max_parallel=3
     )
 
@@ -111,13 +112,13 @@ def test_the_environment_wins(folder: Path) -> None:
 )
 def test_impossible_settings(folder: Path, name: str, value: str, problem: str) -> None:
     with pytest.raises(UsageError, match=problem):
-        wiring.read_settings({f"HEADRACE_{name.upper()}": value})
+        read_settings({f"HEADRACE_{name.upper()}": value})
 
 
 def test_git_leaves_the_home_alone(folder: Path) -> None:
     wiring.scope_here().metadata.close()
     assert (folder / ".headrace/.gitignore").read_text() == "*\n"
-    wiring.Workspace(wiring.Settings(home=str(folder / "mine"))).metadata.close()
+    wiring.Workspace(Settings(home=str(folder / "mine"))).metadata.close()
     assert not (folder / "mine/.gitignore").exists()
 
 

@@ -15,6 +15,7 @@ from headrace import wiring
 from headrace._version import __version__
 from headrace.model.errors import HeadraceError
 from headrace.services.garbage import referenced_blobs
+from headrace.settings import HOME, Settings, database_file, read_settings
 
 _LOW_DISK = 1 << 30
 
@@ -32,7 +33,7 @@ def all_checks() -> list[Check]:
     """Everything, in the order of what depends on what."""
     checks = [_versions()]
     try:
-        settings = wiring.read_settings()
+        settings = read_settings()
     except HeadraceError as error:
         return [*checks, Check(name="settings", ok=False, text=str(error), advice="Mend or remove that setting.")]
     checks += _settings(settings)
@@ -65,17 +66,17 @@ def _versions() -> Check:
     return Check(name="versions", ok=True, text=", ".join(parts))
 
 
-def _settings(settings: wiring.Settings) -> Iterator[Check]:
-    given = wiring.read_settings({})  # without the environment
+def _settings(settings: Settings) -> Iterator[Check]:
+    given = read_settings({})  # without the environment
     start = Path.cwd()
     files = (folder / "pyproject.toml" for folder in (start, *start.parents))
     file = next((path for path in files if path.exists()), None)
-    for name in wiring.Settings.__struct_fields__:
+    for name in Settings.__struct_fields__:
         value, variable = getattr(settings, name), f"HEADRACE_{name.upper()}"
-        default = "" if name == "home" else getattr(wiring.Settings(home=""), name)
+        default = "" if name == "home" else getattr(Settings(home=""), name)
         if os.environ.get(variable):
             origin = f"environment: {variable}"
-        elif name == "home" and Path(value).name == wiring.HOME:
+        elif name == "home" and Path(value).name == HOME:
             origin = "found" if Path(value).exists() else "default; will be made by the first run"
         elif getattr(given, name) != default:
             origin = f"{file}: [tool.headrace]"
@@ -91,8 +92,8 @@ def _hidden(url: str) -> str:
     return f"{scheme}{mark}{user.partition(':')[0]}@{tail}" if at and mark else url
 
 
-def _database(settings: wiring.Settings) -> Iterator[Check]:
-    path = wiring.database_file(settings)
+def _database(settings: Settings) -> Iterator[Check]:
+    path = database_file(settings)
     if path is not None and not path.exists():
         yield Check(name="database", ok=True, text="none yet; the first run makes it")
         return
@@ -108,8 +109,8 @@ def _database(settings: wiring.Settings) -> Iterator[Check]:
         yield Check(name="database writable", ok=writable, text="yes" if writable else f"{path} no", advice=advice)
 
 
-def _has_database(settings: wiring.Settings) -> bool:
-    path = wiring.database_file(settings)
+def _has_database(settings: Settings) -> bool:
+    path = database_file(settings)
     return path is None or path.exists()
 
 
@@ -129,7 +130,7 @@ def _integrity(path: Path) -> Check:
     return Check(name="database integrity", ok=ok, text="; ".join(found), advice=advice)
 
 
-def _artifacts(settings: wiring.Settings) -> Iterator[Check]:
+def _artifacts(settings: Settings) -> Iterator[Check]:
     if not settings.artifacts and not Path(settings.home).exists():
         yield Check(name="artifacts", ok=True, text="none yet; the first run makes the folder")
         return
@@ -149,7 +150,7 @@ def _artifacts(settings: wiring.Settings) -> Iterator[Check]:
     yield Check(name="artifacts", ok=not missing, text=text, advice=advice)
 
 
-def _disk(settings: wiring.Settings) -> Iterator[Check]:
+def _disk(settings: Settings) -> Iterator[Check]:
     place = Path(settings.home)
     while not place.exists():
         place = place.parent
@@ -159,7 +160,7 @@ def _disk(settings: wiring.Settings) -> Iterator[Check]:
     yield Check(name="disk", ok=ok, text=f"{free / 2**30:,.1f} GiB free at {place}", advice=advice)
 
 
-def _runs(settings: wiring.Settings) -> Iterator[Check]:
+def _runs(settings: Settings) -> Iterator[Check]:
     if not _has_database(settings):
         return
     from headrace.model.states import RunState

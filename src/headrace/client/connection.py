@@ -16,7 +16,8 @@ from headrace.model.errors import UsageError
 from headrace.services import garbage
 from headrace.services.names import parse_name
 from headrace.services.run_rows import parse_states
-from headrace.wiring import Scope, Settings, Workspace, check_exists, read_settings, user_here
+from headrace.settings import Settings, read_settings
+from headrace.wiring import Scope, Workspace, check_exists, user_here
 
 if TYPE_CHECKING:
     from datetime import timedelta

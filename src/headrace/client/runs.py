@@ -29,7 +29,8 @@ from headrace.model.values import Preview
 from headrace.services.live_counts import LOST
 from headrace.services.names import Name, find_task, parse_name, read_task, task_name
 from headrace.services.run_rows import CRASHED
-from headrace.wiring import Scope, Settings, scope_at, without_password
+from headrace.settings import Settings, without_password
+from headrace.wiring import Scope, scope_at
 
 _PAGE = 1000
 _SHOWN = 20

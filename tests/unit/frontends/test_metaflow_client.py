@@ -16,6 +16,7 @@ from headrace.frontends.metaflow.names import INPUTS, TRANSITION
 from headrace.model.records import Edge, Input, RunRecord, Source, Tag
 from headrace.model.states import RunState, TaskState
 from headrace.model.values import Packed
+from headrace.settings import Settings
 from headrace.stores.metadata.protocol import MetadataStore, RunChange
 from headrace.testing.metadata import artifact, new_run, task
 
@@ -25,7 +26,7 @@ NOTHING = Packed("json", b"\0" * 32, 1, b"1")
 @pytest.fixture
 def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[MetadataStore]:
     """The store of a folder that is the working directory; all namespaces are looked at."""
-    for name in wiring.Settings.__struct_fields__:
+    for name in Settings.__struct_fields__:
         monkeypatch.delenv(f"HEADRACE_{name.upper()}", raising=False)
     monkeypatch.chdir(tmp_path)
     scope = wiring.scope_here()

@@ -23,6 +23,7 @@ from headrace.services.code.reading import code_of
 from headrace.services.garbage import Policy
 from headrace.services.resumable import newest_resumable
 from headrace.services.run_rows import CRASHED
+from headrace.settings import Settings
 from headrace.stores import codecs
 from headrace.stores.metadata.protocol import NewRun, RunChange
 
@@ -31,7 +32,7 @@ DAY = 86400.0
 
 @pytest.fixture
 def workspace(tmp_path: Path) -> Iterator[wiring.Workspace]:
-    opened = wiring.Workspace(wiring.Settings(home=str(tmp_path)))
+    opened = wiring.Workspace(Settings(home=str(tmp_path)))
     yield opened
     opened.close()
 
@@ -138,7 +139,7 @@ def test_an_export_brings_the_code_package_along(workspace: wiring.Workspace, tm
     run = make_run(workspace, "a", RunState.SUCCEEDED, DAY)
     package, file = make_package(workspace, run)
     assert export_run(workspace.metadata, workspace.artifacts, run, tmp_path / "a.run").blobs >= 2
-    other = wiring.Workspace(wiring.Settings(home=str(tmp_path / "other")))
+    other = wiring.Workspace(Settings(home=str(tmp_path / "other")))
     brought, _ = import_run(other.metadata, other.artifacts, tmp_path / "a.run", "default")
     assert other.artifacts.missing([package, file]) == []
     whole = other.metadata.run_by_id(brought.id)
@@ -156,7 +157,7 @@ def test_an_export_brings_everything_along(workspace: wiring.Workspace, tmp_path
     assert export_run(workspace.metadata, workspace.artifacts, run, file).blobs == 2
     assert [path.name for path in tmp_path.glob("*.part")] == []
 
-    other = wiring.Workspace(wiring.Settings(home=str(tmp_path / "other")))
+    other = wiring.Workspace(Settings(home=str(tmp_path / "other")))
     brought, blobs = import_run(other.metadata, other.artifacts, file, "default")
     assert (brought.name, brought.state, blobs) == ("a/1", RunState.FAILED, 2)
     whole = other.metadata.run_by_id(brought.id)

@@ -22,7 +22,8 @@ from headrace.frontends.metaflow.taskids import run_number, task_number
 from headrace.model.errors import NotFoundError
 from headrace.model.records import RunRecord, TaskId
 from headrace.model.states import FINAL_TASK_STATES, RunState
-from headrace.wiring import Scope, Settings, scope_at
+from headrace.settings import Settings
+from headrace.wiring import Scope, scope_at
 
 #: How long a task waits for its own row, in seconds.
 _PATIENCE = 3.0

@@ -14,7 +14,8 @@ from headrace import wiring
 from headrace.frontends.metaflow.current import choices
 from headrace.frontends.metaflow.exceptions import NotSupportedException
 from headrace.frontends.metaflow.settings import setting
-from headrace.wiring import Scope, Settings
+from headrace.settings import HOME, Settings, database_file, names_place, read_settings
+from headrace.wiring import Scope
 
 #: Spun tasks are runs of a project of their own, named so after that of the flow's runs.
 SPIN = ".spin"
@@ -48,7 +49,7 @@ def settings_here(environ: Mapping[str, str] | None = None, start: Path | None =
     """The settings in a folder and an environment, with the place that Metaflow's own settings name, if they do."""
     environ = os.environ if environ is None else environ
     home = _named_place(environ, start)
-    return wiring.read_settings({**environ, _HOME: home} if home else environ, start)
+    return read_settings({**environ, _HOME: home} if home else environ, start)
 
 
 def keep_runs_at(folder: str) -> str:
@@ -65,12 +66,12 @@ def keep_runs_at(folder: str) -> str:
 def _named_place(environ: Mapping[str, str], start: Path | None) -> str:
     """What METAFLOW_DATASTORE_SYSROOT_LOCAL says, unless a setting of Headrace's says where runs are."""
     root = setting("DATASTORE_SYSROOT_LOCAL", None, environ)
-    return home_in(root) if root and not wiring.names_place(environ, start) else ""
+    return home_in(root) if root and not names_place(environ, start) else ""
 
 
 def home_in(folder: str) -> str:
     """Where runs are that are kept in a folder."""
-    return str(Path(folder).expanduser().absolute() / wiring.HOME)
+    return str(Path(folder).expanduser().absolute() / HOME)
 
 
 def _choose(settings: Settings | None) -> str:
@@ -117,10 +118,10 @@ def metadata(ms: str) -> str:
     if kind != "spin" and not place:
         return default_metadata()
     settings = _settings_of(place)
-    file = wiring.database_file(settings)
+    file = database_file(settings)
     named = "://" in place or Path(place).exists()
     if not named or (file is not None and not file.exists()):
-        raise ValueError(f"Could not find directory {wiring.HOME} in directory {place}")
+        raise ValueError(f"Could not find directory {HOME} in directory {place}")
     return _choose(spin_settings(settings) if kind == "spin" else settings)
 
 
@@ -133,9 +134,9 @@ def _settings_of(place: str) -> Settings:
     """The settings that hold in a folder. ``place`` may also name its ``.headrace`` or the database itself."""
     folder = Path(place).absolute()
     if "://" in place or folder.is_file():
-        return msgspec.structs.replace(wiring.read_settings(), database=place)
+        return msgspec.structs.replace(read_settings(), database=place)
     named = {name: value for name, value in os.environ.items() if name not in _PLACES}
-    settings = wiring.read_settings(named, folder.parent if folder.name == wiring.HOME else folder)
-    if folder.name == wiring.HOME or (folder / "metadata.db").exists():
+    settings = read_settings(named, folder.parent if folder.name == HOME else folder)
+    if folder.name == HOME or (folder / "metadata.db").exists():
         return msgspec.structs.replace(settings, home=str(folder))
     return settings

@@ -1,0 +1,265 @@
+"""Settings: where things are kept, and how runs behave that say nothing of it.
+
+Settings come from the environment (``HEADRACE_DATABASE``, ``HEADRACE_ARTIFACTS``, ``HEADRACE_HOME``,
+``HEADRACE_PROJECT``, ``HEADRACE_DURABILITY``, ``HEADRACE_MAX_PARALLEL``, ``HEADRACE_CLEANUP``,
+``HEADRACE_SHARED``, ``HEADRACE_INCLUDE``, ``HEADRACE_EXCLUDE``, ``HEADRACE_CODE_FILE_LIMIT``,
+``HEADRACE_CODE_LIMIT``), else
+from ``[tool.headrace]`` in the nearest ``pyproject.toml`` upward, else defaults: SQLite and a folder under the nearest
+``.headrace/`` upward, made in the working directory when there is none. What another user made is refused.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+
+from headrace._base.ownership import foreign_owner, user_named
+from headrace._base.sizes import parse_duration, parse_size
+from headrace.model.errors import UsageError
+from headrace.runtime import context
+
+HOME = ".headrace"
+_PLACES = "HEADRACE_* or [tool.headrace] in pyproject.toml"
+_OBJECTS = ("s3", "s3a", "gs", "az", "azure", "abfs", "abfss", "adl", "file", "memory")
+_PLACED = ("home", "artifacts", "database")
+_CODE_NAMES = ("include", "exclude", "code_file_limit", "code_limit")
+_NAMES = (
+    *("database", "artifacts", "home", "project", "durability", "max_parallel", "cleanup", "shared"),
+    *_CODE_NAMES,
+)
+_LISTS = ("include", "exclude")
+#: Folders that may be believed although another user owns them, as ``PATH`` lists folders; ``*`` for all.
+SAFE_HOMES = "HEADRACE_SAFE_HOMES"
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """Where things are kept. Empty ``database`` and ``artifacts``: inside ``home``."""
+
+    home: str
+    database: str = ""
+    artifacts: str = ""
+    project: str = "default"
+    durability: str = "process"
+    max_parallel: int = 0
+    cleanup: str | float = "60s"
+    shared: bool = False
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    code_file_limit: str | float = "16MiB"
+    code_limit: str | float = "256MiB"
+
+
+def without_password(settings: Settings) -> Settings:
+    """``settings`` with no password in the database's URL: ``PGPASSWORD`` or a password file gives it elsewhere."""
+    head, at, tail = settings.database.rpartition("@")
+    scheme, mark, user = head.partition("://")
+    if not (at and mark):
+        return settings
+    return msgspec.structs.replace(settings, database=f"{scheme}{mark}{user.partition(':')[0]}@{tail}")
+
+
+def database_file(settings: Settings) -> Path | None:
+    """Where the SQLite database is, or would be; None when a server keeps it."""
+    scheme, mark, rest = settings.database.partition("://")
+    if mark:
+        return Path(rest.removeprefix("/")) if scheme == "sqlite" else None
+    return Path(settings.database or Path(settings.home, "metadata.db"))
+
+
+def read_settings(
+    environ: Mapping[str, str] | None = None, start: Path | None = None, given: Mapping[str, str] | None = None
+) -> Settings:
+    """Settings as they hold in folder ``start``; ``given`` are those that a call or a command line names.
+
+    A ``home`` that is given is a place of its own: databases and artifacts named elsewhere are not in it.
+
+    Raises:
+        UsageError: a setting is unknown or has an impossible value, or there is no folder.
+    """
+    start = here() if start is None else start
+    values = _given(environ, start)
+    named = {name: _placed(text, name, start) for name, text in (given or {}).items() if text}
+    if "home" in named:
+        values.pop("database", None)
+        values.pop("artifacts", None)
+    values |= named
+    if not values.get("home"):
+        found = _find(start, HOME)
+        values["home"] = str(found if found is not None else start / HOME)
+        if found is not None:
+            places = [str(found)]
+            if not values.get("database"):
+                places += [str(found / name) for name in ("metadata.db", "metadata.db-wal")]
+            if not values.get("artifacts"):
+                places.append(str(found / "artifacts"))
+            _believe(places, environ)
+    settings = _converted(values)
+    _check(settings)
+    return settings
+
+
+def _converted(values: dict[str, object]) -> Settings:
+    try:
+        return msgspec.convert(values, Settings, strict=False)
+    except msgspec.ValidationError as error:
+        raise UsageError(f"settings ({_PLACES}): {error}") from None
+
+
+def code_settings(home: str, root: str) -> Settings:
+    """Those settings that say what belongs to the code of a flow in folder ``root``, wherever the process stands.
+
+    Raises:
+        UsageError: one of them has an impossible value.
+    """
+    given = _given(None, Path(root)) if _sets_code(root) else {}
+    found = _converted({"home": home, **{name: given[name] for name in _CODE_NAMES if name in given}})
+    _check(found)
+    return found
+
+
+def names_place(environ: Mapping[str, str] | None = None, start: Path | None = None) -> bool:
+    """Whether a setting says where things are kept, instead of the nearest ``.headrace``; raises UsageError."""
+    given = _given(environ, here() if start is None else start)
+    return any(given.get(name) for name in ("home", "database", "artifacts"))
+
+
+def _given(environ: Mapping[str, str] | None, start: Path) -> dict[str, object]:
+    """The settings that somebody made."""
+    environ = os.environ if environ is None else environ
+    file = _find(start, "pyproject.toml")
+    values = _from_pyproject(file, environ) if file is not None else {}
+    for name in _NAMES:
+        text = environ.get(f"HEADRACE_{name.upper()}")
+        if text:
+            values[name] = text.split(os.pathsep) if name in _LISTS else _placed(text, name, start)
+    return values
+
+
+def _check(settings: Settings) -> None:
+    scheme, mark, rest = settings.artifacts.partition("://")
+    if settings.durability not in ("process", "fsync"):
+        problem = f"durability is {settings.durability!r}, it must be 'process' or 'fsync'"
+    elif settings.max_parallel < 0:
+        problem = f"max_parallel is {settings.max_parallel}, it cannot be negative"
+    elif not _is_duration(settings.cleanup):
+        problem = f"cleanup is {settings.cleanup!r}, it must be a duration, such as '60s' or '5m'"
+    elif not _is_size(settings.code_file_limit):
+        problem = f"code_file_limit is {settings.code_file_limit!r}, it must be a size, such as '16MiB'"
+    elif not _is_size(settings.code_limit):
+        problem = f"code_limit is {settings.code_limit!r}, it must be a size, such as '256MiB'"
+    elif mark and scheme not in _OBJECTS:
+        problem = f"artifacts is {settings.artifacts!r}; it must be a folder, or s3://, gs:// or az:// with a bucket"
+    elif mark and scheme not in ("file", "memory") and not rest.strip("/"):
+        problem = f"artifacts is {settings.artifacts!r}, without a bucket; write {scheme}://BUCKET/PREFIX"
+    else:
+        return
+    raise UsageError(f"settings ({_PLACES}): {problem}")
+
+
+def _sets_code(root: str) -> bool:
+    """Whether settings of code packages may be there for a project: asked before every run, so without ``pathlib``."""
+    if any(os.environ.get(f"HEADRACE_{name.upper()}") for name in _CODE_NAMES):
+        return True
+    folder = root
+    while not os.path.exists(os.path.join(folder, "pyproject.toml")):  # noqa: PTH110, PTH118
+        parent = os.path.dirname(folder)  # noqa: PTH120
+        if parent == folder:
+            return False
+        folder = parent
+    return True
+
+
+def _is_size(value: str | float) -> bool:
+    try:
+        parse_size(value)
+    except ValueError:
+        return False
+    return True
+
+
+def _is_duration(value: str | float) -> bool:
+    try:
+        parse_duration(value)
+    except ValueError:
+        return False
+    return True
+
+
+def _from_pyproject(file: Path, environ: Mapping[str, str]) -> dict[str, object]:
+    text = file.read_text(errors="replace")
+    if "tool.headrace" not in text:
+        return {}
+    _believe([str(file)], environ)
+    import tomllib
+
+    try:
+        table = tomllib.loads(text).get("tool", {}).get("headrace", {})
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(f"{file} is not valid TOML: {error}") from None
+    unknown = set(table) - set(_NAMES)
+    if unknown:
+        raise UsageError(
+            f"{file}: [tool.headrace] has no setting {', '.join(sorted(unknown))}; there are {', '.join(_NAMES)}"
+        )
+    for name in _PLACED:
+        place = table.get(name)
+        if isinstance(place, str) and place:
+            placed = _placed(str(Path(place).expanduser()) if place.startswith("~") else place, name, file.parent)
+            table[name] = placed
+            if "://" not in placed and not environ.get(f"HEADRACE_{name.upper()}"):
+                inside = [str(Path(placed, "metadata.db")), str(Path(placed, "artifacts"))] if name == "home" else []
+                _believe([placed, *inside], environ)
+    return dict(table)
+
+
+def _believe(places: list[str], environ: Mapping[str, str] | None) -> None:
+    """Refuse what another user made, as git does: reading objects back runs code that their store chooses.
+
+    Places that the environment names are not looked at: the user chose them.
+
+    Raises:
+        UsageError: it is another user's, and ``HEADRACE_SAFE_HOMES`` does not have it.
+    """
+    environ = os.environ if environ is None else environ
+    for place in places:
+        owner = foreign_owner(place, environ)
+        if owner is None or _is_safe(place, environ):
+            continue
+        folder = place if os.path.isdir(place) else os.path.dirname(place)  # noqa: PTH112, PTH120
+        raise UsageError(
+            f"{place} belongs to {user_named(owner)}, not to you; what is read from there may run code as you, so it "
+            f"is not used. If you trust its owner, allow it by name: export {SAFE_HOMES}={folder}. For runs of your "
+            "own, make a folder .headrace in your project, or set HEADRACE_HOME"
+        )
+
+
+def _is_safe(place: str, environ: Mapping[str, str]) -> bool:
+    allowed = [one for one in environ.get(SAFE_HOMES, "").split(os.pathsep) if one]
+    path = Path(os.path.abspath(place))  # noqa: PTH100 - a link counts where it is
+    return any(one == "*" or path.is_relative_to(os.path.abspath(one)) for one in allowed)  # noqa: PTH100
+
+
+def _placed(text: str, name: str, folder: Path) -> str:
+    """The setting ``name``, where it is a place from ``folder`` on."""
+    if name not in _PLACED:
+        return text
+    place = text.removeprefix("sqlite:///") if name == "database" else text
+    return place if "://" in place else str(folder / place)
+
+
+def here() -> Path:
+    """The folder that counts as the working directory: in a worker that of its run, wherever a step went."""
+    try:
+        return Path(context.folder or os.getcwd())  # noqa: PTH109
+    except FileNotFoundError:
+        raise UsageError("the current folder was removed; go to one that is there") from None
+
+
+def _find(start: Path, name: str) -> Path | None:
+    for folder in (start, *start.parents):
+        if os.path.exists(folder / name):  # noqa: PTH110 - in folders that may not be entered, too
+            return folder / name
+    return None
