@@ -9,9 +9,11 @@ Ours and the limit run by turns, so that a noisy machine hits both; the medians 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import pickle
+import shutil
 import socket
 import sqlite3
 import statistics
@@ -23,10 +25,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+from blake3 import blake3
+
 from headrace import flow, step
 from headrace.model.records import ArtifactRecord, AttemptRecord, TaskRecord
 from headrace.model.states import AttemptState, TaskState
 from headrace.model.values import Preview
+from headrace.services.code.collect import CodeRules
+from headrace.services.code.package import CodeOfRun
 from headrace.stores.artifacts.local import LocalStore
 from headrace.stores.codecs import pack, unpack
 from headrace.stores.metadata.open import open_metadata
@@ -272,9 +278,84 @@ def trips(folder: Path) -> Iterator[list[Case]]:
     ]
 
 
+# --- the code of a run --------------------------------------------------------------------------------------------
+
+FILES = 200
+MODULE = "import os\n\n\ndef work(rows):\n    from m{after} import work as other\n    return other(rows)\n\n\n"
+
+
+def lay_out(project: Path, count: int) -> Path:
+    """A flow with ``count`` files of 5 KB, each of which imports the next one inside of a function."""
+    project.mkdir()
+    (project / "pyproject.toml").touch()
+    for number in range(1, count):
+        text = MODULE.format(after=number + 1) + f"# {number}: what a line of a module says, more or less\n" * 90
+        (project / f"m{number}.py").write_text(text)
+    flow_file = project / "train.py"
+    flow_file.write_text("import m1\n")
+    for path in project.iterdir():
+        os.utime(path, (time.time() - 3600,) * 2)
+    return flow_file
+
+
+def keep_code(file: Path, known: str, store: LocalStore) -> None:
+    """Find and store the code of a flow, as every run does before its first task."""
+    CodeOfRun(f"{file}:train", CodeRules(known=known)).store(store)
+
+
+def copy_files(folder: Path, to: Path) -> None:
+    """The least that keeping files for the first time can be."""
+    shutil.rmtree(to, ignore_errors=True)
+    to.mkdir()
+    for path in folder.glob("*.py"):
+        content = path.read_bytes()
+        (to / blake3(content).hexdigest()).write_bytes(content)
+
+
+@contextmanager
+def packages(folder: Path) -> Iterator[list[Case]]:
+    """The code package of a run: of a project that was never seen, and of one that did not change."""
+    large, small = lay_out(folder / "large", FILES), lay_out(folder / "small", 1)
+    kept, known = LocalStore(folder / "kept"), str(folder / "known")
+    time.sleep(2.1)  # a file that was changed just now would be read again
+    for file in (large, small):
+        keep_code(file, known, kept)
+    fresh = itertools.count()
+
+    def first() -> float:
+        place = folder / f"fresh{next(fresh)}"
+        start = now()
+        keep_code(large, "", LocalStore(place))
+        seconds = now() - start
+        shutil.rmtree(place)
+        return seconds
+
+    yield [
+        Case(
+            f"code of {FILES} new files",
+            first,
+            "copying them",
+            repeat(lambda: copy_files(large.parent, folder / "c"), 1),
+        ),
+        Case(
+            f"code of {FILES} known files",
+            repeat(lambda: keep_code(large, known, kept), 1),
+            "a look at each",
+            look(large),
+        ),
+        Case("code of one known file", repeat(lambda: keep_code(small, known, kept), 20), "a look at it", look(small)),
+    ]
+
+
+def look(file: Path) -> Timed:
+    """Asking for the status of all files beside ``file``."""
+    paths = [str(path) for path in file.parent.glob("*.py")]
+    return repeat(lambda: [os.stat(path) for path in paths], 20)
+
+
 # --- report -----------------------------------------------------------------------------------------------------
 
-GROUPS = {"pack": packing, "commit": committing, "trip": trips}
+GROUPS = {"pack": packing, "commit": committing, "code": packages, "trip": trips}
 
 
 def measure(case: Case, seconds: float) -> dict[str, float | str]:

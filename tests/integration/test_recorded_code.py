@@ -7,6 +7,7 @@ import shutil
 import stat
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 from typing import NamedTuple
 
@@ -242,3 +243,23 @@ def test_a_metaflow_run_is_resumed_from_recorded_code(tmp_path: Path) -> None:
     assert "--code recorded" in refused.stderr
     place.succeed("resume", "Sums", "--code", "recorded")
     assert "5" in place.succeed("artifacts", "Sums/1/end")
+
+
+def test_a_run_of_before_there_were_packages_is_resumed_from_its_sources(tmp_path: Path) -> None:
+    """The store was made by commit d06bfe5, in a folder that is not here."""
+    place = Place(tmp_path / "project", tmp_path / "home", tmp_path / "other")
+    place.other.mkdir()
+    with zipfile.ZipFile(Path(__file__).parent / "stores/d06bfe5.zip") as archive:
+        archive.extractall(place.home)
+    assert "helper.py" in place.succeed("code", "train/1")
+    assert "train.FACTOR" in place.succeed("explain", "train/1/fit/1")
+    shown = "run['fit'][1].result.weight, *run.sources, run.code.digest"
+    assert place.call("-c", f"import headrace; run = headrace.Run('train/1'); print({shown})").stdout.split() == [
+        "6",
+        "helper.py",
+        "train.py",
+    ]
+    assert "--code recorded" in place.headrace("resume", "train").stderr
+    place.succeed("resume", "train", "--code", "recorded", "--reuse-changed")
+    assert place.succeed("get", "train/1").strip() == "7"
+    assert "package" in place.succeed("code", "train/1")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-_WORD = re.compile(r"\bimport\b")
+_WORD = "import"
 _NAMES = re.compile(r"[ \t\f]*(\((?:[^)#]|#[^\n]*)*\)|[^\n;#]*)")
 _CALL = re.compile(r"(?:import_module|__import__)\(\s*[\"']([.\w]+)[\"']")
 _COMMENT = re.compile(r"#[^\n]*")
@@ -26,12 +26,17 @@ def imported_names(text: str) -> tuple[str, ...]:
     if "\r" in text:
         text = text.replace("\r", "\n")
     found: dict[str, None] = {}
-    for word in _WORD.finditer(text):
-        before = text[text.rfind("\n", 0, word.start()) + 1 : word.start()]
+    at = text.find(_WORD)
+    while at >= 0:
+        start, end = at, at + len(_WORD)
+        at = text.find(_WORD, end)
+        if text[end : end + 1].isidentifier() or text[end : end + 1].isdigit():
+            continue
+        before = text[text.rfind("\n", 0, start) + 1 : start]
         if ";" in before or ":" in before:  # behind another statement, or behind ``if x:``
             before = before[max(before.rfind(";"), before.rfind(":")) + 1 :]
-        before = before.strip()
-        names = _NAMES.match(text, word.end())
+        before = before.strip()  # ``from a.b``, or nothing; of a longer word, its beginning, which is neither
+        names = _NAMES.match(text, end)
         if names is None or (before and not before.startswith("from")):
             continue
         given = [_first_word(one) for one in _COMMENT.sub("", names[1]).strip("() \t\n").split(",")]
