@@ -1,4 +1,4 @@
-"""A relay in front of a server, with which a test cuts, delays or silences connections."""
+"""Relays in front of a server, with which a test cuts, delays, silences or refuses what passes."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import contextlib
 import socket
 import threading
 import time
+from collections.abc import Callable
 from types import TracebackType
+from typing import NamedTuple
 
 #: A TCP address, or the path of a Unix socket.
 Address = tuple[str, int] | str
@@ -124,3 +126,123 @@ def _cut(pair: tuple[socket.socket, socket.socket]) -> None:
         with contextlib.suppress(OSError):
             one.shutdown(socket.SHUT_RDWR)
         one.close()
+
+
+class Fault(NamedTuple):
+    """What happens to one request. Nothing but what is given does."""
+
+    status: int = 0  # answered so, and not passed on
+    delay: float = 0.0
+    cut_request: int | None = None  # bytes of it that pass
+    cut_answer: int | None = None
+    truncate: int | None = None  # bytes of the answer's body that pass, in an answer that says it is whole
+
+
+class HttpProxy:
+    """Relays HTTP requests to ``target``, except where ``fault`` says otherwise; one request per connection.
+
+    ``fault`` gets method and path, from several threads. ``asked`` counts all requests, ``failed`` those with a fault.
+    """
+
+    def __init__(self, target: tuple[str, int], fault: Callable[[str, str], Fault | None]) -> None:
+        self.fault = fault
+        self.asked = self.failed = 0
+        self._target = target
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.address: tuple[str, int] = self._listener.getsockname()
+        self._lock = threading.Lock()
+        self._thread = threading.Thread(target=self._accept, name="http-proxy", daemon=True)
+
+    def __enter__(self) -> HttpProxy:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
+    ) -> None:
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        self._thread.join()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                client, _ = self._listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self._serve, args=(client,), daemon=True).start()
+
+    def _serve(self, client: socket.socket) -> None:
+        with client, contextlib.suppress(OSError, ValueError):
+            head, rest = _head(client)
+            method, path = head.split(b" ", 2)[:2]
+            with self._lock:
+                self.asked += 1
+                fault = self.fault(method.decode(), path.decode())
+                self.failed += fault is not None
+            fault = fault or Fault()
+            time.sleep(fault.delay)
+            body = rest + _exactly(client, _length(head) - len(rest))
+            if fault.status:
+                client.sendall(b"HTTP/1.1 %d Fault\r\nContent-Length: 0\r\nConnection: close\r\n\r\n" % fault.status)
+                return
+            answer = self._ask(_closing(head) + body, fault.cut_request)
+            if fault.truncate is not None:
+                answer = _truncated(answer, fault.truncate)
+            client.sendall(answer if fault.cut_answer is None else answer[: fault.cut_answer])
+            client.shutdown(socket.SHUT_RDWR)
+
+    def _ask(self, request: bytes, limit: int | None) -> bytes:
+        with socket.create_connection(self._target) as server:
+            server.sendall(request if limit is None else request[:limit])
+            if limit is not None:
+                return b""
+            parts = []
+            while data := server.recv(_CHUNK):
+                parts.append(data)
+            return b"".join(parts)
+
+
+def _head(client: socket.socket) -> tuple[bytes, bytes]:
+    data = b""
+    while b"\r\n\r\n" not in data:
+        more = client.recv(_CHUNK)
+        if not more:
+            raise ValueError("the request ended early")
+        data += more
+    head, _, rest = data.partition(b"\r\n\r\n")
+    return head + b"\r\n\r\n", rest
+
+
+def _length(head: bytes) -> int:
+    for line in head.split(b"\r\n"):
+        name, _, value = line.partition(b":")
+        if name.lower() == b"content-length":
+            return int(value)
+    return 0
+
+
+def _exactly(client: socket.socket, size: int) -> bytes:
+    parts = []
+    while size > 0:
+        data = client.recv(min(size, _CHUNK))
+        if not data:
+            raise ValueError("the request ended early")
+        parts.append(data)
+        size -= len(data)
+    return b"".join(parts)
+
+
+def _closing(head: bytes) -> bytes:
+    """``head`` with the wish that the connection is closed after the answer."""
+    lines = [line for line in head.split(b"\r\n") if line and not line.lower().startswith(b"connection:")]
+    return b"\r\n".join([*lines, b"Connection: close", b"", b""])
+
+
+def _truncated(answer: bytes, size: int) -> bytes:
+    head, mark, body = answer.partition(b"\r\n\r\n")
+    body = body[:size]
+    lines = [
+        line for line in head.split(b"\r\n") if not line.lower().startswith((b"content-length:", b"content-range:"))
+    ]
+    return b"\r\n".join([*lines, b"Content-Length: %d" % len(body)]) + mark + body

@@ -9,15 +9,18 @@ from __future__ import annotations
 import math
 import mmap
 import os
+import re
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, TypeVar
 
+from headrace._base.retry import Attempts
 from headrace.model.errors import (
     BlobCorruptError,
     BlobMissingError,
+    StoreAwayError,
     StoreError,
     StoreFullError,
     StoreReadOnlyError,
@@ -37,6 +40,14 @@ _HEADS_AT_ONCE = 16
 _CORRUPT = ".corrupt"
 _RENEWED = ".renewed"
 _REPLACED_WITHIN = 0.2
+#: How long a call is tried again while the server refuses or breaks off: by the client, and then by us.
+RETRY_SECONDS = 30.0
+PATIENCE_SECONDS = 60.0
+#: What is said of troubles that pass: of the network, of a server that is restarted, or has too much to do.
+_PASSING = re.compile(
+    r"(?i)\b(5\d\d|429)\b|time[d ]*out|slow ?down|throttl|connect|reset|refused|broken pipe|sending request|"
+    r"error decoding response|incomplete|unexpected e(of|nd)|body error|end of file|closed before"
+)
 
 A = TypeVar("A")
 R = TypeVar("R")
@@ -82,49 +93,57 @@ class ObjectStore:
         import obstore
 
         views = [as_bytes_view(part) for part in parts]
-        content: object = (
-            views[0] if len(views) == 1 else b"".join(views) if blob.size < PARTED_FROM else _pieces(views)
-        )
-        self._call(
-            "write to",
-            lambda client: obstore.put(
+
+        def write(client: Any) -> None:
+            content: Any = (
+                views[0] if len(views) == 1 else b"".join(views) if blob.size < PARTED_FROM else _pieces(views)
+            )
+            parted = blob.size >= PARTED_FROM
+            obstore.put(
                 client,
                 _key(blob.digest),
-                content,  # type: ignore[arg-type]
-                use_multipart=blob.size >= PARTED_FROM,
+                content,
+                use_multipart=parted,
                 chunk_size=_PART,
                 max_concurrency=_AT_ONCE,
-            ),
-        )
+            )
+
+        self._call("write to", write)
 
     # --- reading ---
 
     def get(self, blob: Blob) -> memoryview:
         """The verified bytes of ``blob``, in private memory; see the protocol."""
-        try:
-            return self._get(blob)
-        except BlobMissingError:
-            # Servers over a file system replace an object in two moves, and someone may just be storing it again.
-            time.sleep(_REPLACED_WITHIN)
-            return self._get(blob)
+        for chance in (0, 1):
+            try:
+                view, problem = self._get(blob)
+            except BlobMissingError:
+                # Servers over a file system replace an object in two moves, and someone may just be storing it again.
+                if chance:
+                    raise
+                time.sleep(_REPLACED_WITHIN)
+                continue
+            if not problem:
+                return view
+        # Wrong twice: it is not what happened to it on the way.
+        raise self._set_aside(blob, problem)
 
-    def _get(self, blob: Blob) -> memoryview:
+    def _get(self, blob: Blob) -> tuple[memoryview, str]:
+        """The bytes as they arrived, and what is wrong with them."""
         import obstore
 
         key = _key(blob.digest)
         if blob.size < PARTED_FROM:
-            content = bytearray(self._call("read", lambda client: obstore.get(client, key).bytes(), blob))
-            if len(content) != blob.size:
-                raise self._set_aside(blob, f"it has {len(content)} bytes instead of {blob.size}")
-            view = memoryview(content)
+            view = memoryview(bytearray(self._call("read", lambda client: obstore.get(client, key).bytes(), blob)))
+            if len(view) != blob.size:
+                return view, f"it has {len(view)} bytes instead of {blob.size}"
         else:
             size = self._call("read", lambda client: obstore.head(client, key), blob)["size"]
             if size != blob.size:
-                raise self._set_aside(blob, f"it has {size} bytes instead of {blob.size}")
+                return memoryview(b""), f"it has {size} bytes instead of {blob.size}"
             view = self._get_large(blob)
-        if digest_of([view], blob.size) != blob.digest:
-            raise self._set_aside(blob, "its content is not what its name promises")
-        return view
+        wrong = digest_of([view], blob.size) != blob.digest
+        return view, "its content is not what its name promises" if wrong else ""
 
     def _get_large(self, blob: Blob) -> memoryview:
         """Several ranges at once, or one stream from a server that does not serve ranges as the protocol has it."""
@@ -146,8 +165,10 @@ class ObjectStore:
         def copy(client: Any) -> None:
             done = 0
             for piece in obstore.get(client, _key(blob.digest)).stream(min_chunk_size=_PART):
-                view[done : done + len(piece)] = memoryview(piece)
-                done += len(piece)
+                fits = memoryview(piece)[: blob.size - done]
+                view[done : done + len(fits)] = fits
+                done += len(fits)
+            view[done:] = bytes(blob.size - done)
 
         self._call("read", copy, blob)
 
@@ -158,8 +179,11 @@ class ObjectStore:
 
         def fetch(start: int) -> None:
             end = min(start + _PART, blob.size)
-            piece = self._call("read", lambda client: obstore.get_range(client, key, start=start, end=end), blob)
-            view[start:end] = memoryview(piece)
+            piece = memoryview(
+                self._call("read", lambda client: obstore.get_range(client, key, start=start, end=end), blob)
+            )
+            piece = piece[: end - start]  # another length shows in the digest
+            view[start : start + len(piece)] = piece
 
         fetch(0)
         _in_threads(fetch, range(_PART, blob.size, _PART), _AT_ONCE)
@@ -247,7 +271,7 @@ class ObjectStore:
 
         batches = self._call("list", lambda client: iter(obstore.list(client)))
         while True:
-            batch = self._call("list", lambda _client: next(batches, None))
+            batch = self._call("list", lambda _client: next(batches, None), again=False)
             if batch is None:
                 return
             for item in batch:
@@ -262,8 +286,11 @@ class ObjectStore:
 
     # --- the client ---
 
-    def _call(self, action: str, work: Callable[[Any], R], blob: Blob | None = None) -> R:
-        """``work(client)``, with its errors turned into ours."""
+    def _call(self, action: str, work: Callable[[Any], R], blob: Blob | None = None, *, again: bool = True) -> R:
+        """``work(client)``, with its errors turned into ours; tried again where that may help, unless ``again`` is not.
+
+        The client itself tries requests again that failed before an answer began; what breaks later comes here.
+        """
         try:
             from obstore import exceptions
         except ImportError:
@@ -271,14 +298,20 @@ class ObjectStore:
                 f"the artifact store {self.url} needs the package obstore: pip install 'headrace[objects]'"
             ) from None
         client = self._connect()
-        try:
-            return work(client)
-        except (FileNotFoundError, exceptions.NotFoundError) as exc:
-            if blob is None:
-                raise StoreError(f"cannot {action} the artifact store {self.url}: {_reason(exc)}") from exc
-            raise BlobMissingError(f"blob {blob.hex} is not in {self.url}", blob.digest) from None
-        except (exceptions.BaseError, OSError) as exc:
-            raise self._error(exc, action) from exc
+        attempts = Attempts(PATIENCE_SECONDS if again else 0.0)
+        while True:
+            try:
+                return work(client)
+            except (FileNotFoundError, exceptions.NotFoundError) as exc:
+                if blob is None:
+                    raise StoreError(f"cannot {action} the artifact store {self.url}: {_reason(exc)}") from exc
+                raise BlobMissingError(f"blob {blob.hex} is not in {self.url}", blob.digest) from None
+            except (exceptions.BaseError, OSError) as exc:
+                error = self._error(exc, action)
+                if not isinstance(error, StoreAwayError):
+                    raise error from exc
+                if not attempts.pause():
+                    raise StoreAwayError(f"{error}; tried {attempts}") from exc
 
     def _connect(self) -> Any:
         global _runtime_owner
@@ -305,10 +338,10 @@ class ObjectStore:
         if scheme == "file":
             options["mkdir"] = True
         else:
-            options["client_options"] = {"connect_timeout": "10s", "timeout": "300s"}
+            options["client_options"] = {"connect_timeout": "10s", "read_timeout": "60s", "timeout": "300s"}
             if self._endpoint().startswith("http://"):
                 options["client_options"]["allow_http"] = True
-            options["retry_config"] = {"max_retries": 10, "retry_timeout": timedelta(seconds=60)}
+            options["retry_config"] = {"max_retries": 10, "retry_timeout": timedelta(seconds=RETRY_SECONDS)}
             if self._config:
                 options["config"] = self._config
         try:
@@ -332,7 +365,7 @@ class ObjectStore:
             return StoreFullError(f"{text}; make room (`headrace gc`) or choose another place for artifacts")
         if "Read-only file system" in reason:
             return StoreReadOnlyError(text)
-        return StoreError(text)
+        return StoreAwayError(text) if _PASSING.search(str(exc)) else StoreError(text)
 
 
 def _make(url: str, config: Mapping[str, str]) -> ObjectStore:
