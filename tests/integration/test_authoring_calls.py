@@ -123,7 +123,7 @@ def test_what_a_step_logs_outside_a_run_is_checked_and_forgotten() -> None:
 
     assert logs(1) == logs.submit(1).result() == later_logs.submit(1).result() == 1
     assert asyncio.run(later_logs(1)) == 1  # type: ignore[arg-type]
-    with pytest.raises(headrace.HeadraceError, match="is no number"):
+    with pytest.raises(headrace.HeadraceError, match="is not a number"):
         logs("high")
     with pytest.raises(headrace.HeadraceError, match="outside of a run"):
         headrace.log_metric("loss", 1)

@@ -393,7 +393,7 @@ def test_runs_by_what_is_known_of_them() -> None:
     assert names(tag="nightly", limit=1) == ["train/3"]
     assert names(tag="weekly") == names(status="crashed") == names(limit=0) == []
     assert names(where="state = failed and state = succeeded") == []
-    with pytest.raises(UsageError, match="'done' is no state"):
+    with pytest.raises(UsageError, match="'done' is not a state"):
         headrace.runs(status="done")
     with pytest.raises(UsageError, match="where: expected"):
         headrace.runs(where="accuracy > 1")

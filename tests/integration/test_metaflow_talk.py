@@ -85,7 +85,11 @@ def headrace(project: Project, *argv: str) -> str:
         ("lost", "print(self.both)", "A join passes on only what it sets itself or takes over with"),
         ("config", "print(self.settings.mdoel.depth)", "The config has model there."),
         ("merge", "self.merge_artifacts(inputs)", "UnhandledInMergeArtifactsException: Step join cannot merge"),
-        ("clash", "self.next(self.join)", "Step start goes on to 3, which is no step: self.join was given that value."),
+        (
+            "clash",
+            "self.next(self.join)",
+            "Step start goes on to 3, which is not a step: self.join has that value.",
+        ),
     ],
 )
 def test_a_mistake_is_shown_where_it_was_made_with_what_was_meant(

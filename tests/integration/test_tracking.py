@@ -344,7 +344,7 @@ def test_what_a_flow_logged_before_it_failed_is_kept() -> None:
     [
         ("nested", "track('inner') inside of train/1, which is recorded already"),
         ("nested step", "track('inner') inside of train/1/nested/1, which is recorded already"),
-        ("wrong", "metric 'accuracy': 'high' is no number"),
+        ("wrong", "metric 'accuracy': 'high' is not a number"),
     ],
 )
 def test_mistakes_in_flows_name_the_thing(how: str, message: str) -> None:

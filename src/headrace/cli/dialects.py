@@ -47,7 +47,7 @@ def target_of(target: str) -> Target:
         return _of_python(path, name, text)
     if _KFP.search(text) or _ARGO.search(text) or (path.suffix == ".json" and b'"pipelineInfo"' in text):
         raise UsageError(f"{path} is a Kubeflow pipeline (dialect: kfp), which Headrace cannot run yet")
-    raise UsageError(f"{path} is no flow: headrace runs Python files (FILE.py or FILE.py:FLOW)")
+    raise UsageError(f"{path} is not a flow: headrace runs Python files (FILE.py or FILE.py:FLOW)")
 
 
 def _of_python(path: Path, name: str, text: bytes) -> Target:

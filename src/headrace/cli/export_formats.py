@@ -98,7 +98,7 @@ def _writer(value: Any, suffix: str) -> Callable[[Path], Any]:
     if package == "numpy" and suffix == ".npy":
         return lambda path: _save_array(value, path)
     if suffix == ".npy":
-        raise UsageError(f"a {type(value).__name__} is no array for .npy")
+        raise UsageError(f"cannot save a {type(value).__name__} as .npy; use .pkl, or the format of its library")
     if on_type(value, "savefig") and suffix in _FIGURES:
         return lambda path: value.savefig(path, format=suffix[1:])
     if suffix == ".json":

@@ -76,14 +76,14 @@ def _number(name: object, value: Any) -> float:
     elif isinstance(value, (str, bytes, bytearray)) or own(value, "ndim", 0) != 0:
         shape = own(value, "shape")
         what = f"a {type(value).__name__} of shape {tuple(shape)}" if shape is not None else repr(value)[:100]
-        raise UsageError(f"metric {name!r}: {what} is no number; log one number at a time")
+        raise UsageError(f"metric {name!r}: {what} is not a number; log one number at a time")
     else:
         item = own(value, "item")  # of numpy and torch, on any device and with a gradient too
         kind = item() if callable(item) else value
     try:
         return float(kind)
     except (TypeError, ValueError, OverflowError) as error:
-        raise UsageError(f"metric {name!r}: {repr(value)[:100]} is no number that can be logged: {error}") from None
+        raise UsageError(f"metric {name!r}: {repr(value)[:100]} is not a number that can be logged: {error}") from None
 
 
 def _step(name: str, step: Any) -> int:
@@ -187,7 +187,7 @@ def log_figure(name: str, figure: Any) -> None:
     figure = figure if on_type(figure, "savefig") else own(figure, "figure", figure)
     if not any(on_type(figure, method) for method in ("savefig", "to_html", "to_dict")):
         raise UsageError(
-            f"artifact {name!r}: a {type(figure).__name__} is no figure; use log_artifact for other objects"
+            f"artifact {name!r}: a {type(figure).__name__} is not a figure; use log_artifact for other objects"
         )
     _keep(target, name, figure)
 
@@ -205,7 +205,9 @@ def log_table(name: str, frame: Any) -> None:
 
         preview = preview_rows(name, frame)
     elif all(own(frame, name) is None for name in ("columns", "column_names", "dtype")):
-        raise UsageError(f"artifact {name!r}: a {type(frame).__name__} is no table; use log_artifact for other objects")
+        raise UsageError(
+            f"artifact {name!r}: a {type(frame).__name__} is not a table; use log_artifact for other objects"
+        )
     _keep(target, name, frame, preview)
 
 

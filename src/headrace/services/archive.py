@@ -116,7 +116,7 @@ def import_run(metadata: MetadataStore, artifacts: ArtifactStore, source: Path, 
             view = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
             return _bring_in(metadata, artifacts, _Checked(archive, head, view, source), project)
     except zipfile.BadZipFile:
-        raise UsageError(f"{source} is no exported run, or the end of it is missing") from None
+        raise UsageError(f"{source} is not a Headrace export, or it is truncated") from None
     except OSError as error:
         raise UsageError(f"cannot read {source}: {error.strerror or error}") from None
 
@@ -140,7 +140,7 @@ def _read_head(archive: zipfile.ZipFile, source: Path) -> Head:
             raise KeyError(_HEAD)
         head = msgspec.json.decode(archive.read(info), type=Head)
     except (KeyError, msgspec.DecodeError, msgspec.ValidationError, UnicodeDecodeError):
-        raise UsageError(f"{source} is no exported run: it was not made by `headrace export`") from None
+        raise UsageError(f"{source} is not a Headrace export: it was not made by `headrace export`") from None
     if head.format > FORMAT:
         raise UsageError(f"{source} was made by a newer Headrace ({head.headrace}); upgrade this one to import it")
     expected = {_HEAD} | {f"rows/{table}" for table in head.tables} | {f"blobs/{name}" for name in head.blobs}

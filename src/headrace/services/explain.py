@@ -132,7 +132,7 @@ def _verdict(
     run: RunRecord, task: TaskRecord, attempts: list[AttemptRecord], changed: list[str] | None
 ) -> tuple[str, str]:
     if task.state is TaskState.STALE:
-        return "stale", f"the last session of {run.name} did not call it, so its outputs are no part of the result"
+        return "stale", f"the last session of {run.name} did not call it, so its outputs are not part of the result"
     if task.reused_from and not task.cache_key:
         reason = "had finished it with the same inputs; resuming that run as a new one took it over, edited or not"
         return "reused", f"{task.reused_from} {reason}"

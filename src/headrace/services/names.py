@@ -40,7 +40,7 @@ def parse_name(text: str) -> Name:
     if rest:
         task = read_task(rest[0])
         if task is None:
-            raise NotFoundError(f"{text!r}: {rest[0]!r} is no number of a task; {_FORMS}")
+            raise NotFoundError(f"{text!r}: {rest[0]!r} is not the number of a task; {_FORMS}")
         rest = rest[1:]
     if len(rest) > 1:
         raise NotFoundError(f"{text!r} has too many parts; {_FORMS}")

@@ -58,7 +58,7 @@ class _Parser:
         where = self._query(0)
         if self._at < len(self._text):
             closing = self._text[self._at] == ")"
-            raise self._error("this ) closes nothing" if closing else "expected `and` or `or`", self._at)
+            raise self._error("unmatched )" if closing else "expected `and` or `or`", self._at)
         return where
 
     def _query(self, depth: int) -> tuple[Where, ...]:
@@ -156,7 +156,7 @@ class _Parser:
             if operator not in ("=", "!="):
                 raise self._error("a state is compared with = or !=", start)
             if raw not in STATES:
-                raise self._error(f"{str(raw)!r} is no state; there are {', '.join(STATES)}", start)
+                raise self._error(f"{str(raw)!r} is not a state; the states are {', '.join(STATES)}", start)
         if subject == "created":
             return self._date(raw, start)
         if subject == "duration":
@@ -175,7 +175,9 @@ class _Parser:
         try:
             return datetime.fromisoformat(f"{raw}{'T' + clock.strip() if clock else ''}").timestamp()
         except (ValueError, OverflowError, OSError):
-            raise self._error(f"{raw!r} is no date; write one such as 2026-01-31 or 2026-01-31T12:00", start) from None
+            raise self._error(
+                f"{raw!r} is not a date; write one such as 2026-01-31 or 2026-01-31T12:00", start
+            ) from None
 
     def _raw(self, bare: str) -> float | str:
         """A value; numbers that stand without quotes become numbers."""

@@ -179,5 +179,5 @@ def parse_states(names: Iterable[str]) -> frozenset[str]:
     found = frozenset(name.strip().lower() for one in names for name in one.split(",") if name.strip())
     unknown = found - frozenset(STATES)
     if unknown:
-        raise UsageError(f"{min(unknown)!r} is no state of a run; there are {', '.join(STATES)}")
+        raise UsageError(f"{min(unknown)!r} is not a state of a run; the states are {', '.join(STATES)}")
     return found or frozenset(STATES)

@@ -76,7 +76,7 @@ def _check_one(subject: str, sign: str, operand: float | str) -> None:
     group, _, name = subject.partition(".")
     plain = subject in ("state", "flow", "id", "number", "created", "duration")
     if sign not in OPERATORS or not (plain or (group in ("metrics", "params", "tags") and name)):
-        raise UsageError(f"{subject!r} {sign!r} is nothing a filter can ask for")
+        raise UsageError(f"unknown filter field {subject!r} with {sign!r}")
     numeric = group == "metrics" or subject in ("id", "number", "created", "duration")
     if numeric and isinstance(operand, str) and _rows.number_of(operand) is None:
         raise UsageError(f"{subject} is a number, so it cannot be compared with {operand!r}")

@@ -396,4 +396,4 @@ def test_what_is_no_store_is_refused(ours_at: Callable[[Path], Ours], tmp_path: 
     assert "0 runs came in" in ours.headrace("import", "metaflow", "empty")
     assert "Nix" in ours.headrace("import", "metaflow", "empty", "--flow", "Nix", code=2)
     (tmp_path / "metaflow").write_text("a file of that name is still a file")
-    assert "no exported run" in ours.headrace("import", "metaflow", code=2)
+    assert "is not a Headrace export" in ours.headrace("import", "metaflow", code=2)

@@ -157,7 +157,7 @@ def test_a_flow_that_a_function_of_the_script_runs(here: Path) -> None:
 )
 def test_other_files_are_no_flows(here: Path, name: str, text: str) -> None:
     (here / name).write_text(text)
-    with pytest.raises(UsageError, match=r"is a Kubeflow pipeline|is no flow"):
+    with pytest.raises(UsageError, match=r"is a Kubeflow pipeline|is not a flow"):
         target_of(name)
 
 

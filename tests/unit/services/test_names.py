@@ -42,7 +42,7 @@ def test_what_is_no_name(text: str) -> None:
 def test_states() -> None:
     assert parse_states(["failed,Running", "cancelled"]) == {"failed", "running", "cancelled"}
     assert parse_states([]) == set(STATES)
-    with pytest.raises(UsageError, match="'done' is no state of a run"):
+    with pytest.raises(UsageError, match="'done' is not a state of a run"):
         parse_states(["done"])
 
 

@@ -97,7 +97,7 @@ def _condition(subject: str, operator: str, operand: float | str) -> tuple[str, 
             [name, _needed(number, subject, operand)],
         )
     if group not in _NAMED or not name:
-        raise UsageError(f"{subject!r} is nothing a filter can ask for; it can ask for {_SUBJECTS}")
+        raise UsageError(f"unknown filter field {subject!r}; known fields: {_SUBJECTS}")
     table, text, numeric_column = _NAMED[group]
     head = f"r.id IN (SELECT run_id FROM {table} WHERE name = :value AND "
     word = operand if isinstance(operand, str) else f"{operand:g}"

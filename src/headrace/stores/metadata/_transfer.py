@@ -114,7 +114,7 @@ def read_export(rows: Mapping[str, Iterable[bytes]]) -> dict[str, list[Row]]:
     read: dict[str, list[Row]] = {}
     version = [_decoded("schema", row).get("version") for row in rows.get("schema", ())]
     if len(version) != 1 or not isinstance(version[0], int):
-        raise StoreDamagedError("this is no exported run: it does not say which version it is of")
+        raise StoreDamagedError("this is not a Headrace export: it does not say which version it is of")
     if version[0] > SCHEMA_VERSION:
         raise StoreVersionError(
             f"the run was exported by a newer Headrace (schema {version[0]}; this one knows up to {SCHEMA_VERSION}). "

@@ -379,7 +379,7 @@ class FlowBase(metaclass=FlowSpecMeta):
         if name is None or name not in type(self)._steps:
             if name is None and (held := next((key for key in type(self)._steps if vars(self).get(key) is dst), None)):
                 raise InvalidNextException(
-                    f"Step *{step}* goes on to {repr(dst)[:60]}, which is no step: *self.{held}* was given that value. "
+                    f"Step *{step}* goes on to {repr(dst)[:60]}, which is not a step: *self.{held}* has that value. "
                     "Call the artifact something else than the step."
                 )
             raise InvalidNextException(

@@ -94,7 +94,7 @@ def _files(content: Any, name: str, kind: int) -> Iterator[tuple[str, str]]:
         return
     path = os.path.realpath(content)
     if not os.path.isfile(path):
-        raise MetaflowException(f"add_to_package names {content}, which is no file")
+        raise MetaflowException(f"add_to_package names {content}, which is not a file")
     yield path, os.path.join(_FOLDERS.get(ContentType(kind), _CODE), name)
 
 
@@ -176,5 +176,5 @@ def _is_pair(value: Any) -> bool:
 def _place(given: Any) -> str:
     place: str = os.path.normpath(os.fspath(given))
     if place == "." or os.path.isabs(place) or ".." in str(given).replace("\\", "/").split("/"):
-        raise MetaflowException(f"package_sources: {given} is no place within the package; give a relative path")
+        raise MetaflowException(f"package_sources: {given} is not a place within the package; give a relative path")
     return place

@@ -127,7 +127,7 @@ class Parameter:
                 raise MetaflowException(f"Parameter *{name}*: Field '{field}' cannot have a function as its value")
         kinds = self.kind if isinstance(self.kind, tuple) else (self.kind,)
         if not all(one is JSONType or callable(one) for one in kinds):
-            raise MetaflowException(f"Parameter *{name}*: its type is {self.kind!r}, which is no type.")
+            raise MetaflowException(f"Parameter *{name}*: its type is {self.kind!r}, which is not a type.")
         if self.is_flag and self.counts:
             raise MetaflowException(f"Parameter *{name}* cannot be a flag and be counted: give is_flag or count.")
         if not isinstance(self.nargs, int) or self.nargs < 1:

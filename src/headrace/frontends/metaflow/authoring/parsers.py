@@ -76,7 +76,7 @@ def conda_environment_yml_parser(content: str) -> dict[str, Any]:
         match = _CONDA.fullmatch(one.strip()) if isinstance(one, str) else None
         if match is None:
             raise ParserValueError(
-                f"{one!r} is no dependency that can be taken from environment.yml: write name=version"
+                f"{one!r} is not a dependency that can be taken from environment.yml: write name=version"
             )
         found.append((match[1], match[2].lstrip("=").strip() if match[2][:1] == "=" else match[2]))
     return _collected(found)
@@ -88,7 +88,7 @@ def _requirement(line: str) -> tuple[str, str]:
     try:
         one = requirements.Requirement(line)
     except requirements.InvalidRequirement as error:
-        raise ParserValueError(f"'{line}' is no requirement: {error}") from None
+        raise ParserValueError(f"'{line}' is not a requirement: {error}") from None
     if one.marker is not None:
         raise ParserValueError(f"'{line}' has a marker, and every step is to get the same packages: write it without")
     extras = f"[{','.join(sorted(one.extras))}]" if one.extras else ""

@@ -405,7 +405,7 @@ class MutableStep(_Mutable):
     def _add_user(self, made: _UserBase, duplicates: int) -> Any:
         """Put on the step what the user wrote; None when it has it already, and that is to be so."""
         if not isinstance(made, UserStepDecorator):
-            raise MetaflowException(f"{made.decorator_name} cannot be added by a mutator: it is no step decorator")
+            raise MetaflowException(f"{made.decorator_name} cannot be added by a mutator: it is not a step decorator")
         wrappers = self._function.wrappers
         if any(type(have) is type(made) for have in wrappers):
             if duplicates != self.OVERRIDE:

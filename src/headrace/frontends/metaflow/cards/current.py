@@ -35,7 +35,7 @@ class Components:
 
     def _store(self, component: Any, component_id: str | None) -> None:
         if not isinstance(component, MetaflowCardComponent):
-            self._warn(f"[@card WARNING] {component!r} is no MetaflowCardComponent; it is not put on the card")
+            self._warn(f"[@card WARNING] {component!r} is not a MetaflowCardComponent; it is not put on the card")
             return
         if component_id is not None:
             component.component_id = component_id

@@ -73,7 +73,7 @@ def read_json(path: Path) -> Any:
     except OSError as error:
         raise UnreadableError(f"{path}: {error.strerror or error}") from None
     except ValueError as error:
-        raise UnreadableError(f"{path} is damaged: it is no JSON ({error})") from None
+        raise UnreadableError(f"{path} is damaged: it is not JSON ({error})") from None
 
 
 def read_object(path: Path) -> dict[str, Any]:

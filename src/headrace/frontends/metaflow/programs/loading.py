@@ -59,7 +59,7 @@ def _module(path: str, *, lasting: bool) -> ModuleType:
         return known
     spec = spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
-        raise MetaflowException(f"{path} is no Python file")
+        raise MetaflowException(f"{path} is not a Python file")
     module = module_from_spec(spec)
     with _importing(os.path.dirname(path), lasting=lasting):
         sys.modules.setdefault(name, module)

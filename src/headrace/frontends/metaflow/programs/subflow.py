@@ -164,7 +164,7 @@ def subflow(
         flow = load_flow(os.path.join(folder, os.fspath(flow)), lasting=True)  # noqa: PTH118
     if not (isinstance(flow, type) and issubclass(flow, FlowSpec)):
         raise UsageError(
-            f"{flow!r} is no FlowSpec of Headrace: name the file it is in, or have that import from headrace.metaflow"
+            f"{flow!r} is not a FlowSpec of Headrace: name the file it is in, or import from headrace.metaflow there"
         )
     return Subflow(flow, configs or {}, max_num_splits, cache)
 

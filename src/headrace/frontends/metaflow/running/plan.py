@@ -177,7 +177,7 @@ def _variables(step: str, given: Any) -> dict[str, str]:
         raise MetaflowException(f"@environment of step *{step}*: vars must be a dictionary, not {given!r}")
     for name, value in given.items():
         if not isinstance(name, str) or not name or "=" in name:
-            raise MetaflowException(f"@environment of step *{step}*: {name!r} is no name of a variable")
+            raise MetaflowException(f"@environment of step *{step}*: {name!r} is not the name of a variable")
         if value is not None and not isinstance(value, str):
             raise MetaflowException(f"@environment of step *{step}*: the value of {name} is {value!r}, not a string")
     return {name: value for name, value in given.items() if value is not None}

@@ -137,7 +137,7 @@ def read_artifacts(path: str) -> dict[str, Any]:
     """
     spec = importlib.util.spec_from_file_location("headrace_spin_artifacts", path)
     if spec is None or spec.loader is None:
-        raise CommandException(f"--artifacts-module: {path} is no Python file")
+        raise CommandException(f"--artifacts-module: {path} is not a Python file")
     module = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(module)

@@ -280,7 +280,7 @@ class S3:
         if parsed.scheme == "s3" and parsed.path:
             return str(text)
         raise MetaflowS3URLException(
-            f"{text!r} is no full s3:// address; give one, or make the client with S3(run=self) or S3(s3root=...)"
+            f"{text!r} is not a full s3:// address; give one, or make the client with S3(run=self) or S3(s3root=...)"
         )
 
 
