@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-import pytest
-from hypothesis import HealthCheck, settings
+import contextlib
 
-# How long an example takes says nothing on a machine that others use as well.
-settings.register_profile("headrace", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("headrace")
+import pytest
+
+with contextlib.suppress(ImportError):  # the environment of `make test-torch` is without it
+    from hypothesis import HealthCheck, settings
+
+    # How long an example takes says nothing on a machine that others use as well.
+    settings.register_profile("headrace", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    settings.load_profile("headrace")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
