@@ -68,7 +68,10 @@ class Watch:
         for names, count in self._classes:
             if len(names) != count:
                 return False
-        return all(contents.same(contents_of(value)) for value, contents in self._contents)
+        for value, contents in self._contents:  # noqa: SIM110 - without the frame of a generator
+            if not contents.same(contents_of(value)):
+                return False
+        return True
 
 
 class Snapshot:
@@ -130,7 +133,13 @@ class ProcessState:
 
     def change(self) -> Surroundings | None:
         """What is different now; None for nothing."""
-        table, directory = _table(), _directory()
+        # Every call of a step comes here: what the two functions below do is written out.
+        environ: Any = os.environ
+        table: dict[bytes, bytes] = environ._data
+        try:
+            directory = os.getcwd()  # noqa: PTH109
+        except OSError:
+            directory = ""
         if table == self._variables and directory == self._directory and sys.argv == self._argv:
             return None
         before = self._variables

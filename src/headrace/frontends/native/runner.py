@@ -60,8 +60,10 @@ class Running:
         self, step: Step[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], *, unheld: bool = False
     ) -> Call:
         info = self._info(step)
-        bound = step.signature.bind(args, kwargs)
-        return Call(info, tuple([self._input(step, name, value) for name, value in bound]), unheld)
+        inputs = []
+        for name, value in step.signature.bind(args, kwargs):
+            inputs.append(self._input(step, name, value))
+        return Call(info, tuple(inputs), unheld)
 
     def map(self, step: Step[..., Any], items: Iterable[Any], shared: dict[str, Any]) -> list[Future[Any]]:
         """Make a task per item; what they share is stored once."""

@@ -61,6 +61,8 @@ class Step(Generic[P, R]):
         self.policy = policy or StepPolicy()
         _refuse(function, self.name)
         self.signature = Signature(function)
+        #: Whether the function is a coroutine function.
+        self.is_async = bool(function.__code__.co_flags & 0x80)
         self.slot = register(function)
         self._fields: tuple[str, ...] | None = None
         self._declared = (self.name, self.policy)
@@ -153,11 +155,6 @@ class Step(Generic[P, R]):
                 self._variants.clear()
             found = self._variants.setdefault((name, policy), found)
         return found
-
-    @property
-    def is_async(self) -> bool:
-        """Whether the function is a coroutine function."""
-        return bool(self.__wrapped__.__code__.co_flags & 0x80)
 
     @property
     def fields(self) -> tuple[str, ...]:
