@@ -20,6 +20,7 @@ from headrace._base.ownership import foreign_owner, user_named
 from headrace._base.sizes import parse_duration, parse_size
 from headrace.model.errors import UsageError
 from headrace.runtime import context
+from headrace.services.places import PlaceSettings, read_places
 
 HOME = ".headrace"
 _PLACES = "HEADRACE_* or [tool.headrace] in pyproject.toml"
@@ -50,6 +51,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     exclude: tuple[str, ...] = ()
     code_file_limit: str | float = "16MiB"
     code_limit: str | float = "256MiB"
+    places: tuple[PlaceSettings, ...] = ()
 
 
 def without_password(settings: Settings) -> Settings:
@@ -199,10 +201,13 @@ def _from_pyproject(file: Path, environ: Mapping[str, str]) -> dict[str, object]
         table = tomllib.loads(text).get("tool", {}).get("headrace", {})
     except tomllib.TOMLDecodeError as error:
         raise UsageError(f"{file} is not valid TOML: {error}") from None
-    unknown = set(table) - set(_NAMES)
+    if "places" in table:
+        table["places"] = read_places(table["places"])
+    unknown = set(table) - set(_NAMES) - {"places"}
     if unknown:
         raise UsageError(
-            f"{file}: [tool.headrace] has no setting {', '.join(sorted(unknown))}; there are {', '.join(_NAMES)}"
+            f"{file}: [tool.headrace] has no setting {', '.join(sorted(unknown))}; there are {', '.join(_NAMES)} and "
+            "the tables places.NAME"
         )
     for name in _PLACED:
         place = table.get(name)

@@ -18,6 +18,8 @@ from headrace.model.actors import Actor
 from headrace.model.errors import NotFoundError, StoreError, UsageError
 from headrace.model.policy import Resources
 from headrace.model.values import Blob
+from headrace.model.workers import LOCAL
+from headrace.services.places import LocalPlace, Places, PlaceSettings
 from headrace.services.stores import Stores
 from headrace.settings import (
     HOME,
@@ -88,27 +90,13 @@ class Workspace:
             self._artifacts = open_artifacts(self.settings)
         return self._artifacts
 
-    def executor(
-        self,
-        preload: tuple[str, ...] = (),
-        *,
-        debug: bool = False,
-        entry: str = "",
-        imports: Mapping[str, tuple[list[str], list[str]]] | None = None,
-    ) -> Executor:
-        """Workers on this machine; with ``debug`` they keep the terminal.
+    def places(self, workers: WorkerOptions | None = None, default: str = "") -> Places:
+        """The places of one run; tasks that name none run in ``default`` (empty: on this machine).
 
-        ``imports`` are modules by the step that imports them, installed ones and the user's own; more is learned, and
-        kept for the flow that ``entry`` is.
+        Raises:
+            UsageError: there is no such place as ``default``.
         """
-        from headrace.executors.local import LocalExecutor
-        from headrace.worker.learned import Learned
-
-        file = None
-        if entry:
-            key = blake3(entry.encode()).hexdigest()[:16]
-            file = Path(self.settings.home, "imports", f"{key}.json")
-        return LocalExecutor(machine(), self.artifacts, preload, debug=debug, learned=Learned(file, imports))
+        return _Places(self, workers or WorkerOptions(), default or LOCAL)
 
     @property
     def code_cache(self) -> str:
@@ -155,6 +143,66 @@ class Workspace:
     def _leave_to_parent(self) -> None:
         if self._pid != os.getpid():  # in a forked child the connections are the parent's
             self._metadata, self._artifacts, self._pid = None, None, os.getpid()
+
+
+class WorkerOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """What the workers of a run are to be like.
+
+    They import the modules ``preload`` where they cannot be copies of this process; with ``debug`` they keep the
+    terminal. ``imports`` are modules by the step that imports them, installed ones and the user's own; more is learned,
+    and kept for the flow that ``entry`` is.
+    """
+
+    preload: tuple[str, ...] = ()
+    debug: bool = False
+    entry: str = ""
+    imports: Mapping[str, tuple[list[str], list[str]]] | None = None
+
+
+class _Places:
+    """Makes the executors of a run as its settings describe their places."""
+
+    def __init__(self, workspace: Workspace, workers: WorkerOptions, default: str) -> None:
+        self._workspace = workspace
+        self._workers = workers
+        self._known: dict[str, PlaceSettings] = {LOCAL: LocalPlace(name=LOCAL)}
+        self._known.update((one.name, one) for one in workspace.settings.places)
+        self._opened: dict[str, Executor] = {}
+        self.default = default
+        self._settings_of(default)
+
+    def open(self, place: str) -> Executor:
+        """See ``Places``."""
+        if place not in self._opened:
+            self._opened[place] = self._local(self._settings_of(place))
+        return self._opened[place]
+
+    def _settings_of(self, place: str) -> PlaceSettings:
+        if place not in self._known:
+            raise UsageError(
+                f"there is no place {place!r}; there are: {', '.join(sorted(self._known))}. Describe others in "
+                "[tool.headrace.places.NAME] of pyproject.toml"
+            )
+        return self._known[place]
+
+    def _local(self, place: LocalPlace) -> Executor:
+        from headrace.executors.local import LocalExecutor
+        from headrace.worker.learned import Learned
+
+        workers, file = self._workers, None
+        if workers.entry:
+            key = blake3(workers.entry.encode()).hexdigest()[:16]
+            file = Path(self._workspace.settings.home, "imports", f"{key}.json")
+        return LocalExecutor(
+            place.share_of(machine()),
+            self._workspace.artifacts,
+            workers.preload,
+            place=place.name,
+            debug=workers.debug,
+            learned=Learned(file, workers.imports),
+            warm=place.warm,
+            idle=place.idle if isinstance(place.idle, float) else None,
+        )
 
 
 class Scope:

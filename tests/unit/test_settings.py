@@ -9,6 +9,7 @@ import pytest
 
 from headrace import wiring
 from headrace.model.errors import NotFoundError, UsageError
+from headrace.model.policy import Resources
 from headrace.runtime import context
 from headrace.settings import Settings, database_file, read_settings
 
@@ -49,6 +50,37 @@ def test_relative_places_of_the_environment_start_in_the_folder(folder: Path) ->
     found = read_settings(given, folder)
     assert database_file(found) == folder / "runs.db"
     assert (found.home, found.artifacts) == (str(folder / "kept"), str(folder / "../blobs"))
+
+
+def test_places_are_tables_of_the_project(folder: Path) -> None:
+    write(folder, "[tool.headrace.places.side]", 'kind = "local"', "cpu = 0.5", 'memory = "1GiB"', 'idle = "2m"')
+    (side,) = read_settings({}).places
+    assert (side.name, side.cpu, side.memory, side.idle, side.warm) == ("side", 0.5, 1 << 30, 120.0, None)
+    assert side.share_of(Resources(cpu=4, memory=8 << 30, gpu=1)) == Resources(cpu=0.5, memory=1 << 30, gpu=1)
+    assert hash(read_settings({})) == hash(wiring.read_settings({}))
+    scope = wiring.scope_here()
+    assert scope.workspace.places().open("side").capacity.largest == side.share_of(wiring.machine())
+    assert scope.workspace.places().open("local").capacity.resources == wiring.machine()
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        (["[tool.headrace.places]", "side = 1"], r"\[tool.headrace.places.side\] must be a table, not 1"),
+        (["[tool.headrace.places.side]"], "kind is None; it must be one of: local"),
+        (["[tool.headrace.places.side]", 'kind = "moon"'], "kind is 'moon'; it must be one of: local"),
+        (["[tool.headrace.places.side]", 'kind = "local"', "cpus = 1"], "unknown field `cpus`"),
+        (["[tool.headrace.places.side]", 'kind = "local"', 'cpu = "many"'], "Expected `float | null`"),
+        (["[tool.headrace.places.side]", 'kind = "local"', "cpu = -1"], "cpu is -1.0, it cannot be negative"),
+        (["[tool.headrace.places.side]", 'kind = "local"', 'memory = "lots"'], "lots"),
+        (["[tool.headrace.places.side]", 'kind = "local"', 'idle = "soon"'], "soon"),
+    ],
+)
+def test_impossible_places_are_refused(folder: Path, lines: list[str], message: str) -> None:
+    write(folder, *lines)
+    with pytest.raises(UsageError, match=message) as caught:
+        read_settings({})
+    assert "[tool.headrace.places.side]" in str(caught.value)
 
 
 def test_in_a_worker_the_folder_is_that_of_its_run(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

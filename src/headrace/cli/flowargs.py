@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from headrace.wiring import Scope
 
 #: Our options that take a value, and our flags.
-_VALUED = frozenset({"max-parallel", "tag", "from", "seed", "code", *PLACES})
+_VALUED = frozenset({"max-parallel", "tag", "from", "seed", "code", "on", *PLACES})
 _FLAGS = frozenset({"no-cache", "keep-going", "json", "quiet", "reuse-changed", "debug", "warm", "help"})
 
 
@@ -30,6 +30,7 @@ class Options:
         self.tags: list[tuple[str, str]] = []
         self.again: list[str] = []
         self.seed: int | None = None
+        self.on = ""
         self.places: dict[str, str] = {}
         self.recorded = False
         self.flags: set[str] = set()
@@ -55,6 +56,8 @@ class Options:
             if value not in ("file", "recorded"):
                 raise UsageError(f"--code wants file or recorded, not {value!r}")
             self.recorded = value == "recorded"
+        elif name == "on":
+            self.on = value
         elif name == "tag":
             tag, _, text = value.partition("=")
             if not tag:
@@ -75,6 +78,7 @@ class Options:
             tags=tuple(self.tags),
             seed=self.seed,
             recorded=self.recorded,
+            place=self.on,
             debug="debug" in self.flags,
         )
 

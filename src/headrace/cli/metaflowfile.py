@@ -28,6 +28,8 @@ def run_file(path: str, command: Sequence[str], options: Options, rest: Sequence
         raise UsageError(
             "--keep-going is not for Metaflow files: when a task fails, those that run have five seconds to end"
         )
+    if options.on not in ("", "local"):
+        raise UsageError(f"--on {options.on} is not for Metaflow files: their tasks run on this machine")
     words = [ANY_ORDER, *(["--quiet"] if "quiet" in options.flags else [])]
     words += command
     words += [f"--tag={name}:{value}" if value else f"--tag={name}" for name, value in options.tags]

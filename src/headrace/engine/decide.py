@@ -30,6 +30,7 @@ from headrace.engine.events import (
     Promote,
     Recall,
     Record,
+    Resized,
     Resolve,
     Schedule,
     Start,
@@ -260,6 +261,10 @@ def _take_back(state: EngineState, slot: Slot, token: int, now: float, out: list
         task.attempt -= 1
 
 
+def _resized(state: EngineState, event: Resized, out: list[Command]) -> None:
+    state.placement.resize(event.place, event.capacity)
+
+
 # --- finishing --------------------------------------------------------------------------------------------------
 
 
@@ -347,7 +352,8 @@ def _delay(
     retry = task.step.policy.retry
     if event.failure == Failure.MEMORY and task.memory:
         grown = int(task.memory * retry.memory_factor)
-        task.memory = min(grown, state.options.capacity.memory)
+        largest = state.placement.room_of(task).capacity.largest
+        task.memory = grown if largest is None else min(grown, largest.memory)
     roll = int.from_bytes(task.key[:4], "little") ^ (task.attempt * 0x9E3779B1) & 0xFFFFFFFF
     wait = backoff_delay(retry_number, retry.delay, retry.backoff, retry.max_delay, retry.jitter, roll / 2**32)
     _move(state, task, TaskState.DELAYED)
@@ -498,5 +504,6 @@ _HANDLERS: dict[type, Callable[[EngineState, Any, list[Command]], None]] = {
     TimedOut: _timed_out,
     Exceeded: _exceeded,
     Cancel: _cancel,
+    Resized: _resized,
     Schedule: _schedule,
 }

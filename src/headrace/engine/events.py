@@ -8,6 +8,7 @@ from headrace.engine.tasks import Task
 from headrace.model.messages import Output, Usage
 from headrace.model.records import ArtifactRecord, AttemptRecord, Edge, TaskId, TaskRecord
 from headrace.model.values import Packed
+from headrace.model.workers import Capacity
 from headrace.stores.metadata.protocol import CacheEntry, DropOutputs
 
 #: What the engine records of tasks.
@@ -122,6 +123,14 @@ class Cancel(msgspec.Struct):
     final: bool = True
 
 
+class Resized(msgspec.Struct):
+    """A place offers another capacity than before, or is new."""
+
+    place: str
+    capacity: Capacity
+    now: float
+
+
 class Schedule(msgspec.Struct):
     """Start what fits. Sent once after each batch of events."""
 
@@ -141,6 +150,7 @@ Event = (
     | TimedOut
     | Exceeded
     | Cancel
+    | Resized
     | Schedule
 )
 

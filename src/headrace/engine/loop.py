@@ -7,7 +7,6 @@ lock feeds events to ``decide`` and carries out its commands (``kernel``).
 from __future__ import annotations
 
 import _thread
-import contextlib
 import heapq
 import math
 import os
@@ -23,6 +22,7 @@ from headrace.engine.decide import was_finished
 from headrace.engine.events import (
     Cancel,
     Exceeded,
+    Resized,
     Submit,
 )
 from headrace.engine.inbox import Inbox
@@ -46,6 +46,8 @@ from headrace.stores.metadata.protocol import DropQueue, MetadataStore, Subscrip
 #: Seconds between two looks at what nobody reports (output and memory of workers), while tasks are live and while none
 #: is. Nothing else waits for them.
 LOOK, SLOW_LOOK = intervals.look, intervals.slow_look
+#: Seconds between two looks at which workers have been idle for long.
+_REVIEW = 1.0
 #: Seconds after which a run whose workers were killed should have ended; after that an interrupt breaks in.
 _PATIENCE = 3.0
 #: How long the last commit of a run is tried.
@@ -65,7 +67,6 @@ class Loop(Kernel):
         state: EngineState,
         metadata: MetadataStore,
         artifacts: ArtifactStore,
-        executor: Executor,
         lease: Lease,
         run_name: str,
     ) -> None:
@@ -76,13 +77,12 @@ class Loop(Kernel):
         self.on_cancel: Callable[[], None] | None = None
         #: Called with what the user should know of the run, from any thread.
         self.on_notice: Callable[[str], None] = lambda text: None
-        self._executor = executor
         self.stopping = Stopping()
         self.section = InterruptSafeLock()
         self.section.on_raise = self._on_raise
         self.section.on_pending = self._wake
         # What is measured here is never the time of day, which may be set back.
-        self._looked = 0.0
+        self._looked = self._next_review = 0.0
         self._pace = SLOW_LOOK
         self._busy = False  # whether a task was submitted since the last look
         self.inbox = Inbox(self._wake)
@@ -91,25 +91,25 @@ class Loop(Kernel):
         self._epoll = select.epoll()
         self._epoll.register(self._wake_fd, select.EPOLLIN)
         self._turns = Turns(self.section, self._epoll, self._deadline, self._wake)
-        self.workers = WorkerPool(executor, self._epoll, run_name, state.options)
+        self.workers = WorkerPool(self._epoll, run_name, state.options)
         #: Asked now and then for rows that may be written with the next commit.
         self.sources: list[Callable[[float], list[Write]]] = [self.workers.take_writes]
         self._thread = threading.Thread(target=self._main, name="headrace-driver", daemon=True)
 
-    @property
-    def forked(self) -> bool:
-        """Whether workers begin as copies of this process as it was when the run began."""
-        return self._executor.forked
-
     # --- for the flow's threads -------------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Begin. The executor must have been started."""
-        self._epoll.register(self._executor.fileno(), select.EPOLLIN)
+        """Begin."""
         run_id = self.state.options.run_id
         last = self.inbox.begin(self.metadata.signals(run_id))
         self._subscription = self.metadata.subscribe(run_id, last, self.inbox.put)
         self._thread.start()
+
+    def open_place(self, executor: Executor) -> None:
+        """Let tasks run in the place of an executor that was started."""
+        with self.section:
+            self.workers.open_place(executor)
+            self._feed(Resized(executor.place, executor.capacity, time.time()))
 
     def submit(self, *calls: Call) -> list[Task]:
         """Make tasks of calls and hand them to the engine.
@@ -387,7 +387,6 @@ class Loop(Kernel):
             self._wake_all()
         if self._thread.is_alive():
             self._thread.join()
-        self._executor.close()
         self.workers.close()
         self._turns.close()  # waits for a thread that outlives the flow and has the turn
         self._epoll.close()
@@ -465,19 +464,16 @@ class Loop(Kernel):
 
     def _turn(self, ready: list[tuple[int, int]]) -> None:
         now = time.time()
-        exits = False
+        news = []
         for fd, mask in ready:
             if fd == self._wake_fd:
                 os.eventfd_read(self._wake_fd)
-            elif fd == self._executor.fileno():
-                exits = True
+            elif self.workers.is_news(fd):
+                news.append(fd)
             else:
                 self._feed_all(self.workers.on_socket(fd, mask, now))
-        if exits:
-            for ended in self._executor.exits():
-                self._feed_all(self.workers.on_exit(ended, self.state.placement.slots, now))
-            with contextlib.suppress(FileExistsError):  # a new server has a new socket
-                self._epoll.register(self._executor.fileno(), select.EPOLLIN)
+        for fd in news:
+            self._feed_all(self.workers.on_news(fd, self.state.placement.slots, now))
         self._lost += self.workers.take_lost_inputs()
         if self.stopping.heard < self.stopping.raised:
             self._hear_interrupts(now)
@@ -510,6 +506,9 @@ class Loop(Kernel):
             self._take_sources(now)
         for token, used in self.workers.over_memory(self.state.placement.slots):
             self._feed(Exceeded(token, used, now))
+        if clock >= self._next_review:
+            self._next_review = clock + _REVIEW
+            self.workers.retire_idle(clock)
         if self._journal.has_writes:
             self._journal.commit()
 

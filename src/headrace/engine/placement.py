@@ -1,22 +1,24 @@
 """Placement: which ready tasks start next, given what running attempts hold. Pure, and owned by ``decide``.
 
-Ready tasks wait in lanes of equal needs, first come first served. A task that does not fit lets tasks of other lanes
-pass for ``PATIENCE`` seconds; then they wait behind it. Short tasks may be *sent ahead*: a busy worker holds them in
-hand until it is free. All totals are kept as attempts start and end, so that the cost of an event does not grow with
-the number of running attempts.
+Ready tasks wait in lanes of equal needs, first come first served. Each place has a room with a capacity and running
+totals of what attempts hold there; they change as attempts start and end, so that the cost of an event does not grow
+with the number of running attempts. A task that does not fit lets tasks of other lanes pass for ``PATIENCE`` seconds;
+then those that need the same room wait behind it. Short tasks may be *sent ahead*: a busy worker holds them in hand
+until it is free. The tasks of a gang are in a lane as one, and start together or not at all.
 """
 
 from __future__ import annotations
 
 import heapq
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import msgspec
 
 from headrace.engine.tasks import Task
 from headrace.model.policy import Resources
 from headrace.model.states import TaskState
+from headrace.model.workers import LOCAL, Capacity
 
 #: An attempt expected to take less than this many seconds in all may be sent ahead of its turn.
 AHEAD_SECONDS = 0.002
@@ -36,10 +38,17 @@ class Slot(msgspec.Struct):
     reason: str = ""
     recorded: bool = False  # as running
     where: tuple[str, int] = ("", 0)  # host and process, once it is recorded
+    place: str = LOCAL
 
 
-#: What the tasks of a lane need, and their step and its limit where it has one.
-LaneShape = tuple[Resources, str, int]
+class LaneShape(msgspec.Struct, frozen=True):
+    """What the tasks of a lane need where, and their step and its limit if it has one."""
+
+    place: str
+    need: Resources
+    count: int
+    step: str
+    limit: int
 
 
 class Lane(msgspec.Struct):
@@ -48,23 +57,88 @@ class Lane(msgspec.Struct):
     tasks: deque[Task] = msgspec.field(default_factory=deque)
 
 
-class Placement:
-    """Ready lanes and live slots (by token) of one run, and running totals of what the slots hold."""
+class Room:
+    """The capacity of a place, and totals of what attempts hold there."""
 
-    def __init__(self, capacity: Resources, max_parallel: int = 0) -> None:
+    __slots__ = ("_free_gpus", "ahead", "capacity", "cores", "cpu", "gpu", "hosts", "memory", "running")
+
+    def __init__(self, capacity: Capacity) -> None:
         self.capacity = capacity
+        #: Cores, bytes and devices that attempts hold; those sent ahead wait their turn and hold nothing.
+        self.cpu, self.memory, self.gpu = 0.0, 0, 0
+        self.running = self.ahead = 0
+        #: Attempts that others may wait behind: running, not being killed, not isolated.
+        self.hosts = 0
+        self.cores: dict[float, int] = {}  # how many slots ask for so many cores
+        self._free_gpus = list(range(capacity.resources.gpu))  # a heap
+
+    def fits(self, need: Resources, count: int) -> bool:
+        """Whether ``count`` more attempts have room that need so much together."""
+        capacity = self.capacity
+        have = capacity.resources
+        return (
+            self.cpu + need.cpu <= have.cpu + 1e-9
+            and self.memory + need.memory <= have.memory
+            and self.gpu + need.gpu <= have.gpu
+            and not (capacity.workers and self.running + count > capacity.workers)
+        )
+
+    def take_gpus(self, count: int) -> tuple[int, ...]:
+        """Numbers of devices for an attempt."""
+        if self.capacity.own_gpus:
+            return tuple(range(count))
+        return tuple([heapq.heappop(self._free_gpus) for _ in range(count)])
+
+    def return_gpus(self, gpus: tuple[int, ...]) -> None:
+        """Take the devices of an attempt back."""
+        if self.capacity.own_gpus:
+            return
+        for gpu in gpus:
+            if gpu < self.capacity.resources.gpu:
+                heapq.heappush(self._free_gpus, gpu)
+
+    def resize(self, capacity: Capacity, taken: set[int]) -> None:
+        """Have another capacity from now on, while attempts hold the devices ``taken``."""
+        self.capacity = capacity
+        self._free_gpus = [gpu for gpu in range(capacity.resources.gpu) if gpu not in taken]
+
+
+#: What a waiting task may lack room in: the limit of the run, of a step, or a place.
+Scope = tuple[str, str]
+_RUN: Scope = ("run", "")
+
+
+class Placement:
+    """Ready lanes and live slots (by token) of one run, and a room per place.
+
+    ``default`` is the place of tasks that name none.
+    """
+
+    def __init__(self, capacities: Mapping[str, Capacity], default: str = LOCAL, max_parallel: int = 0) -> None:
+        self.rooms = {place: Room(capacity) for place, capacity in capacities.items()}
+        self.default = default
         self.max_parallel = max_parallel
         self.lanes: dict[LaneShape, Lane] = {}
         self.slots: dict[int, Slot] = {}
-        #: Cores, bytes and devices that attempts hold; those sent ahead wait their turn and hold nothing.
-        self.cpu, self.memory, self.gpu = 0.0, 0, 0
         #: Slots of attempts that have begun and are not recorded as running, by token.
         self.unrecorded: dict[int, Slot] = {}
-        self._free_gpus = list(range(capacity.gpu))  # a heap
-        self._running = self._ahead = 0
-        #: Attempts that others may wait behind: running, not being killed, not isolated.
-        self._hosts = 0
-        self._cores: dict[float, int] = {}  # how many slots ask for so many cores
+        self._running = 0
+
+    def place_of(self, task: Task) -> str:
+        """Where ``task`` is to run."""
+        return task.step.policy.place or self.default
+
+    def room_of(self, task: Task) -> Room:
+        """The room where ``task`` is to run."""
+        return self.rooms[task.step.policy.place or self.default]
+
+    def resize(self, place: str, capacity: Capacity) -> None:
+        """Give a place another capacity, or add one. What runs there stays, also where it is more than fits now."""
+        room = self.rooms.get(place)
+        if room is None:
+            self.rooms[place] = Room(capacity)
+        else:
+            room.resize(capacity, {gpu for slot in self.slots.values() if slot.place == place for gpu in slot.gpus})
 
     # --- ready tasks ------------------------------------------------------------------------------------------
 
@@ -72,7 +146,7 @@ class Placement:
         """Let ``task``, which is ready since ``now``, wait for its turn; ``front``: before all others of its lane."""
         task.ready_at = now
         limit = task.step.policy.max_parallel
-        shape = (task.resources, task.step.name if limit else "", limit)
+        shape = LaneShape(self.place_of(task), *_needs(task), task.step.name if limit else "", limit)
         lane = self.lanes.get(shape)
         if lane is None:
             lane = self.lanes[shape] = Lane()
@@ -83,63 +157,64 @@ class Placement:
 
     def startable(self, now: float) -> Iterator[tuple[Task, bool]]:
         """The tasks to start now, each with whether it is sent ahead; lease each before asking for the next one."""
+        blocked: set[Scope] = set()
         for shape, lane in sorted(self.lanes.items(), key=lambda item: item[1].tasks[0].ready_at):
-            blocked = False
+            if blocked and not blocked.isdisjoint((_RUN, ("place", shape.place), ("step", shape.step))):
+                continue
             while lane.tasks:
                 task = lane.tasks[0]
                 if task.state is not TaskState.READY:  # cancelled while it waited
                     lane.tasks.popleft()
                     continue
-                ahead = False
-                if not self._fits(task):
-                    if not self._may_go_ahead(task):
-                        blocked = now - task.ready_at > PATIENCE and not _held_by_policy(task)
-                        break
-                    ahead = True
+                lacking = self._lacking(shape, task)
+                if lacking is not None and not self._may_go_ahead(shape, task):
+                    # What its step's limit holds back is held back alone: the room is for others, but for a gang,
+                    # for which single tasks of its step would never leave enough.
+                    if now - task.ready_at > PATIENCE and (lacking[0] != "step" or shape.count > 1):
+                        blocked.add(lacking)
+                    break
                 lane.tasks.popleft()
-                yield task, ahead
+                yield task, lacking is not None
             if not lane.tasks:
                 del self.lanes[shape]
-            if blocked:
-                return
 
-    def _fits(self, task: Task) -> bool:
-        if self.max_parallel and self._running >= self.max_parallel:
-            return False
-        if task.step.policy.max_parallel and _held_by_policy(task):
-            return False
-        need, capacity = task.resources, self.capacity
-        return (
-            self.cpu + need.cpu <= capacity.cpu + 1e-9
-            and self.memory + need.memory <= capacity.memory
-            and self.gpu + need.gpu <= capacity.gpu
-        )
+    def _lacking(self, shape: LaneShape, task: Task) -> Scope | None:
+        """Where the tasks of a lane lack room; None if its head may start."""
+        if self.max_parallel and self._running + shape.count > self.max_parallel:
+            return _RUN
+        if shape.limit and task.step.load.running + shape.count > shape.limit:
+            return "step", shape.step
+        if not self.rooms[shape.place].fits(shape.need, shape.count):
+            return "place", shape.place
+        return None
 
-    def _may_go_ahead(self, task: Task) -> bool:
+    def _may_go_ahead(self, shape: LaneShape, task: Task) -> bool:
         """Whether ``task`` is so short that a busy worker may hold it in hand."""
         load, policy = task.step.load, task.step.policy
-        if load.seconds is None or policy.isolated or policy.timeout or policy.max_parallel:
+        if load.seconds is None or policy.isolated or policy.timeout or shape.limit or task.gang is not None:
             return False
         if policy.resources.gpu or policy.resources.memory:
             return False
-        if policy.resources.cpu > min(self._cores, default=self.capacity.cpu):  # it will have what that one leaves
+        room = self.rooms[shape.place]
+        if policy.resources.cpu > min(room.cores, default=room.capacity.resources.cpu):  # it gets what that one leaves
             return False
         depth = min(AHEAD_DEPTH, int(AHEAD_SECONDS / max(load.seconds, 1e-6)))
-        return self._ahead < depth * self._hosts
+        return room.ahead < depth * room.hosts
 
     # --- running attempts -------------------------------------------------------------------------------------
 
     def lease(self, token: int, task: Task, now: float, *, ahead: bool) -> Slot:
         """Give attempt ``token`` of ``task`` what it needs."""
-        need = task.resources
-        gpus = tuple([heapq.heappop(self._free_gpus) for _ in range(need.gpu)]) if need.gpu else ()
-        slot = self.slots[token] = Slot(task, need, gpus, ahead, now)
+        need, place = task.resources, self.place_of(task)
+        room = self.rooms[place]
+        gpus = room.take_gpus(need.gpu) if need.gpu else ()
+        slot = self.slots[token] = Slot(task, need, gpus, ahead, now, place=place)
         task.step.load.running += 1
-        self._cores[need.cpu] = self._cores.get(need.cpu, 0) + 1
+        room.cores[need.cpu] = room.cores.get(need.cpu, 0) + 1
         if ahead:
-            self._ahead += 1
+            room.ahead += 1
         else:
-            self._occupy(slot)
+            self._occupy(slot, room)
             self.unrecorded[token] = slot
         return slot
 
@@ -149,8 +224,9 @@ class Placement:
         if slot is not None and slot.ahead:
             slot.ahead = False
             slot.started = now
-            self._ahead -= 1
-            self._occupy(slot)
+            room = self.rooms[slot.place]
+            room.ahead -= 1
+            self._occupy(slot, room)
             self.unrecorded[token] = slot
         return slot
 
@@ -159,45 +235,52 @@ class Placement:
         slot = self.slots.get(token)
         if slot is None or slot.reason:
             return None
-        self._hosts -= not (slot.ahead or slot.task.step.policy.isolated)
+        self.rooms[slot.place].hosts -= not (slot.ahead or slot.task.step.policy.isolated)
         slot.reason = reason
         return slot
 
     def release(self, token: int) -> Slot | None:
-        """End a lease. None if it ended before: whoever speaks for it has nothing to say any more."""
+        """End a lease. None if it has ended before: then what is said about the attempt no longer counts."""
         slot = self.slots.pop(token, None)
         if slot is None:
             return None
         self.unrecorded.pop(token, None)
-        need = slot.resources
+        need, room = slot.resources, self.rooms[slot.place]
         slot.task.step.load.running -= 1
-        alike = self._cores[need.cpu]
+        alike = room.cores[need.cpu]
         if alike > 1:
-            self._cores[need.cpu] = alike - 1
+            room.cores[need.cpu] = alike - 1
         else:
-            del self._cores[need.cpu]
-        for gpu in slot.gpus:
-            heapq.heappush(self._free_gpus, gpu)
+            del room.cores[need.cpu]
+        if slot.gpus:
+            room.return_gpus(slot.gpus)
         if slot.ahead:
-            self._ahead -= 1
+            room.ahead -= 1
         else:
-            self._hosts -= not (slot.reason or slot.task.step.policy.isolated)
             self._running -= 1
-            self.memory -= need.memory
-            self.gpu -= need.gpu
-            self.cpu = self.cpu - need.cpu if self._running else 0.0  # rounding errors end here
+            room.running -= 1
+            room.hosts -= not (slot.reason or slot.task.step.policy.isolated)
+            room.memory -= need.memory
+            room.gpu -= need.gpu
+            room.cpu = room.cpu - need.cpu if room.running else 0.0  # rounding errors end here
         return slot
 
-    def _occupy(self, slot: Slot) -> None:
+    def _occupy(self, slot: Slot, room: Room) -> None:
         need = slot.resources
         self._running += 1
-        self._hosts += not (slot.reason or slot.task.step.policy.isolated)
-        self.cpu += need.cpu
-        self.memory += need.memory
-        self.gpu += need.gpu
+        room.running += 1
+        room.hosts += not (slot.reason or slot.task.step.policy.isolated)
+        room.cpu += need.cpu
+        room.memory += need.memory
+        room.gpu += need.gpu
 
 
-def _held_by_policy(task: Task) -> bool:
-    """Whether its step runs as many tasks as this call allows; what is free then is for others."""
-    limit = task.step.policy.max_parallel
-    return bool(limit) and task.step.load.running >= limit
+def _needs(task: Task) -> tuple[Resources, int]:
+    """What has to be free for ``task`` to start, and how many attempts start then: with a gang, for all of it."""
+    if task.gang is None:
+        return task.resources, 1
+    each = [one.resources for one in task.gang.tasks]
+    together = Resources(
+        sum(one.cpu for one in each), sum(one.memory for one in each), sum(one.gpu for one in each), each[0].enforced
+    )
+    return together, len(each)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 from headrace.model.messages import ToDriver, ToWorker
-from headrace.model.policy import Resources, StepPolicy
-from headrace.model.workers import WorkerSpec
+from headrace.model.policy import StepPolicy
+from headrace.model.workers import Capacity, WorkerSpec
 
 
 class ProtocolError(Exception):
@@ -80,8 +81,8 @@ class Executor(Protocol):
 
     #: The name of the place.
     place: str
-    #: What the attempts there may occupy together. It may change; ``fileno`` polls as readable then.
-    capacity: Resources
+    #: What the place offers now. Another value takes its place when that changes, and ``fileno`` polls as readable.
+    capacity: Capacity
     #: Whether workers begin as copies of this process as it was at ``start``; else they import what they need.
     forked: bool
 
@@ -97,6 +98,14 @@ class Executor(Protocol):
         Returns at once; what is sent through the link waits until the worker is up.
         """
 
+    def surplus(self, spec: WorkerSpec, idle: Sequence[float]) -> int:
+        """How many idle workers of a spec are to leave now. The engine asks about once in a second.
+
+        Args:
+            spec: the spec that the workers were provided for.
+            idle: for how many seconds each has been idle, the longest first; those leave first.
+        """
+
     def heard(self, step: str, installed: tuple[str, ...], own: tuple[str, ...]) -> None:
         """A worker imports these modules in ``step``; an executor may see to it that later ones begin with them."""
 
@@ -104,7 +113,7 @@ class Executor(Protocol):
         """Ask the worker and all its processes to end, and make them after ``grace`` seconds. Its exit is reported."""
 
     def fileno(self) -> int:
-        """A descriptor that polls as readable when ``exits`` has news."""
+        """A descriptor that polls as readable when ``exits`` has news or the capacity has changed."""
 
     def exits(self) -> list[WorkerExit]:
         """Workers that ended since the last call."""

@@ -24,7 +24,6 @@ from headrace.model.records import (
     TaskRecord,
 )
 from headrace.model.states import AttemptState, TaskState
-from headrace.model.workers import LOCAL
 from headrace.stores.metadata.protocol import CacheEntry, DropOutputs, Write
 
 _Ended = TypeVar("_Ended", Succeeded, AttemptFailed)
@@ -67,7 +66,7 @@ def _attempt(
         host=where[0],
         pid=where[1],
         session=state.options.session,
-        place=LOCAL,
+        place=slot.place,
         token=token,
         **given,
     )
@@ -133,7 +132,7 @@ def succeeded_attempt(state: EngineState, event: Succeeded, slot: Slot) -> Attem
         cpu_seconds=usage.cpu_seconds,
         peak_memory=usage.peak_memory,
         session=options.session,
-        place=LOCAL,
+        place=slot.place,
         token=event.token,
     )
 

@@ -15,9 +15,9 @@ from headrace.engine.placement import Placement
 from headrace.engine.tasks import CodeNames, Task
 from headrace.model.calls import StepInfo
 from headrace.model.messages import Output
-from headrace.model.policy import Resources
 from headrace.model.records import NODES, TaskRecord
 from headrace.model.states import TaskState
+from headrace.model.workers import LOCAL, Capacity
 from headrace.stores.metadata.protocol import CacheEntry
 
 #: Why an attempt is killed that nobody wants any more.
@@ -37,12 +37,13 @@ class Recorded(msgspec.Struct):
 
 
 class RunOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """How a run is to be driven."""
+    """How a run is to be driven. ``place`` is where tasks run that name no place; ``capacities`` are by place."""
 
     run_id: int
     project: str = "default"
     session: int = 1
-    capacity: Resources = Resources()
+    capacities: Mapping[str, Capacity] = {}
+    place: str = LOCAL
     max_parallel: int = 0
     use_cache: bool = True
     reuse_changed: bool = False
@@ -59,7 +60,7 @@ class EngineState:
         self.next_number: dict[str, int] = {}
         self.highest = 0  # of all tasks that earlier sessions of the run left
         self.live: set[Task] = set()
-        self.placement = Placement(options.capacity, options.max_parallel)
+        self.placement = Placement(options.capacities, options.place, options.max_parallel)
         #: Tokens carry the session, so that what a worker says to a later session about this one means nothing there.
         self.next_token = (options.session << 32) + 1
         self.cancelling = False

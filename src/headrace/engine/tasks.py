@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -28,6 +28,7 @@ class Task(TaskHandle):
         "code",
         "created",
         "dependents",
+        "gang",
         "inputs",
         "key",
         "known",
@@ -58,6 +59,7 @@ class Task(TaskHandle):
         self.pending = pending
         self.inputs: tuple[Input, ...] = ()
         self.beside: tuple[Task, int] | None = None  # the first task of a gang, and which node of it this one is
+        self.gang: Gang | None = None
         self.key = b""
         self.code = step.code  # with the user's code in its arguments, once these are known
         self.occurrence = 0
@@ -90,6 +92,17 @@ class Task(TaskHandle):
     def final_inputs(self) -> tuple[Input, ...]:
         """Its inputs as they are recorded, once all it depends on has finished."""
         return tuple(_final(one) for one in self.pending)
+
+
+class Gang:
+    """Tasks that start together or not at all, in one place. ``tasks`` is in order of their ranks."""
+
+    __slots__ = ("tasks",)
+
+    def __init__(self, tasks: Sequence[Task]) -> None:
+        self.tasks = tuple(tasks)
+        for task in tasks:
+            task.gang = self
 
 
 def code_in_arguments(task: Task, inputs: tuple[Input, ...]) -> CodeNames:

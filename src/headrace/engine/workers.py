@@ -10,7 +10,7 @@ import signal
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 
-from headrace.engine.events import AttemptFailed, Event, Handback, Promote, Start, Succeeded
+from headrace.engine.events import AttemptFailed, Event, Handback, Promote, Resized, Start, Succeeded
 from headrace.engine.placement import Slot
 from headrace.engine.ports import Executor, ProtocolError, WorkerExit, WorkerLink
 from headrace.engine.rows import tracked
@@ -36,7 +36,7 @@ from headrace.model.messages import (
 from headrace.model.messages import Handback as HandbackMessage
 from headrace.model.records import LogChunk, TaskId
 from headrace.model.states import Failure
-from headrace.model.workers import WorkerSpec
+from headrace.model.workers import Capacity, WorkerSpec
 from headrace.stores.metadata.protocol import Write
 
 _TAIL = 2000
@@ -65,8 +65,10 @@ class _Worker:
     __slots__ = (
         "blocked",
         "dying",
+        "executor",
         "fd",
         "idle",
+        "idle_since",
         "killed_for",
         "known",
         "link",
@@ -77,10 +79,12 @@ class _Worker:
         "secrets",
     )
 
-    def __init__(self, link: WorkerLink, idle: list[_Worker], once: bool) -> None:
+    def __init__(self, link: WorkerLink, executor: Executor, idle: list[_Worker], once: bool) -> None:
         self.link = link
+        self.executor = executor
         self.fd = link.fileno()
         self.idle = idle  # the idle workers of its spec
+        self.idle_since = 0.0  # when it was first seen to be idle; 0: it was not
         self.queue: deque[_Attempt] = deque()
         self.known: dict[int, None] = {}
         self.blocked = False  # whether its link keeps messages that could not be sent yet
@@ -93,11 +97,14 @@ class _Worker:
 
 
 class WorkerPool:
-    """All workers of one run."""
+    """All workers of one run, in all its places."""
 
-    def __init__(self, executor: Executor, epoll: select.epoll, run_name: str, options: RunOptions) -> None:
-        self._executor = executor
+    def __init__(self, epoll: select.epoll, run_name: str, options: RunOptions) -> None:
         self._epoll = epoll
+        self._place = options.place
+        self._places: dict[str, Executor] = {}
+        #: Executors by the descriptor that polls as readable when one has news, with the capacity they had last.
+        self._news: dict[int, tuple[Executor, Capacity]] = {}
         self._run_name = run_name
         self._run_id = options.run_id
         self._seed = options.seed
@@ -113,11 +120,62 @@ class WorkerPool:
         #: Values of secrets by name; each worker gets them before its next attempt.
         self.secrets: dict[str, str] = {}
 
-    def _hire(self, spec: WorkerSpec, idle: list[_Worker], step: str) -> _Worker:
-        worker = _Worker(self._executor.provide(spec, step), idle, once=spec.isolated)
+    @property
+    def places(self) -> Mapping[str, Executor]:
+        """The executors of the run by their places."""
+        return self._places
+
+    def open_place(self, executor: Executor) -> None:
+        """Let attempts run in the place of an executor that was started."""
+        self._places[executor.place] = executor
+        fd = executor.fileno()
+        self._news[fd] = executor, executor.capacity
+        self._epoll.register(fd, select.EPOLLIN)
+
+    def is_news(self, fd: int) -> bool:
+        """Whether a descriptor that polls as readable is that of an executor."""
+        return fd in self._news
+
+    def on_news(self, fd: int, slots: Mapping[int, Slot], now: float) -> list[Event]:
+        """Take what an executor has to say: workers that ended, another capacity."""
+        executor, capacity = self._news[fd]
+        events: list[Event] = []
+        for ended in executor.exits():
+            events += self._on_exit(ended, slots, now)
+        if executor.capacity is not capacity:
+            self._news[fd] = executor, executor.capacity
+            events.append(Resized(executor.place, executor.capacity, now))
+        return events
+
+    def _hire(self, executor: Executor, spec: WorkerSpec, idle: list[_Worker], step: str) -> _Worker:
+        if executor.capacity.workers:
+            self._make_room(executor)
+        worker = _Worker(executor.provide(spec, step), executor, idle, once=spec.isolated)
         self._workers[worker.fd] = worker
         self._epoll.register(worker.fd, select.EPOLLIN)
         return worker
+
+    def retire_idle(self, clock: float) -> None:
+        """Let workers go that have been idle for longer than their executors want."""
+        for spec, idle in self._idle.items():
+            if idle:
+                for one in idle:
+                    one.idle_since = one.idle_since or clock
+                idle.sort(key=lambda one: one.idle_since)
+                count = idle[0].executor.surplus(spec, [clock - one.idle_since for one in idle])
+                for one in idle[:count]:
+                    self._send(one, Stop())
+                    self._retire(one)
+
+    def _make_room(self, executor: Executor) -> None:
+        """Where workers are counted, let one go that is idle for want of attempts that it could run."""
+        there = [one for one in self._workers.values() if one.executor is executor and not one.dying]
+        staying = [one for one in there if one.queue or not one.once]
+        if len(staying) >= executor.capacity.workers:
+            idle = next((one for one in staying if not one.queue), None)
+            if idle is not None:
+                self._send(idle, Stop())
+                self._retire(idle)
 
     # --- sending ----------------------------------------------------------------------------------------------
 
@@ -127,6 +185,7 @@ class WorkerPool:
         worker = self._choose(start)
         if worker is None:
             return [Handback((start.token,), now)]
+        worker.idle_since = 0.0
         attempt = _Attempt(task, start.token)
         worker.queue.append(attempt)
         self._at[start.token] = worker
@@ -171,15 +230,16 @@ class WorkerPool:
 
     def _choose(self, start: Start) -> _Worker | None:
         step = start.task.step
+        executor = self._places[step.policy.place or self._place]
         if start.ahead:
-            busy = [w for w in self._workers.values() if w.queue and not w.once and not w.dying]
+            busy = [w for w in self._workers.values() if w.executor is executor and w.queue and not (w.once or w.dying)]
             # All gone since it was decided: there is no room for one more worker.
             return min(busy, key=lambda w: len(w.queue)) if busy else None
-        spec = self._executor.spec(step.policy)
+        spec = executor.spec(step.policy)
         idle = self._idle.get(spec)
         if idle is None:
             idle = self._idle[spec] = []
-        return idle.pop() if idle else self._hire(spec, idle, step.name)
+        return idle.pop() if idle else self._hire(executor, spec, idle, step.name)
 
     def _send(self, worker: _Worker, *messages: ToWorker) -> None:
         if not worker.link.send(*messages) and not worker.blocked:
@@ -205,7 +265,7 @@ class WorkerPool:
 
     def _stop(self, worker: _Worker, grace: float) -> None:
         self._retire(worker)
-        self._executor.stop(worker.link, grace)
+        worker.executor.stop(worker.link, grace)
 
     def _retire(self, worker: _Worker) -> None:
         worker.dying = True
@@ -250,7 +310,7 @@ class WorkerPool:
             case Track():
                 self._on_track(worker, message, now)
             case Imported():
-                self._executor.heard(message.step, message.installed, message.own)
+                worker.executor.heard(message.step, message.installed, message.own)
             case HandbackMessage(tokens=back):
                 events.append(self._take_back(worker, now, back))
             case Ready():
@@ -298,7 +358,7 @@ class WorkerPool:
             return worker.queue[0]
         return None
 
-    def on_exit(self, ended: WorkerExit, slots: Mapping[int, Slot], now: float) -> list[Event]:
+    def _on_exit(self, ended: WorkerExit, slots: Mapping[int, Slot], now: float) -> list[Event]:
         """A worker is gone: hear its last words, then settle what it had in hand."""
         worker = next((w for w in self._workers.values() if w.link is ended.link), None)
         if worker is None:
@@ -461,7 +521,9 @@ class WorkerPool:
         return over
 
     def close(self) -> None:
-        """Close the links; the executor has ended the workers."""
+        """End all workers and close the links to them."""
+        for executor in self._places.values():
+            executor.close()
         for worker in self._workers.values():
             worker.link.close()
         self._workers.clear()

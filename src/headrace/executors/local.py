@@ -12,12 +12,12 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from headrace.engine.channel import SocketChannel
 from headrace.engine.ports import Executor, WorkerExit, WorkerLink
 from headrace.model.policy import Resources, StepPolicy
-from headrace.model.workers import LOCAL, WorkerSpec
+from headrace.model.workers import LOCAL, Capacity, WorkerSpec
 from headrace.runtime import randomness
 from headrace.stores.artifacts.protocol import ArtifactStore
 from headrace.worker.forking import may_fork
@@ -29,7 +29,6 @@ from headrace.worker.template import MESSAGE
 _SPARES = 4
 #: Templates of one run, names that one of them is told, and seconds that it may take.
 _TEMPLATES, _NAMES, _IMPORT_SECONDS = 8, 1000, 120.0
-_WARM, _ALONE = WorkerSpec(LOCAL), WorkerSpec(LOCAL, isolated=True)
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _PUNCH_HOLE_KEEP_SIZE = 0x03
 
@@ -124,6 +123,9 @@ class _Template(_Server):
 class LocalExecutor:
     """See ``Executor``. ``preload`` names modules to import when the server cannot be forked from this process.
 
+    ``warm`` workers are kept ready (None: as many as there are cores, up to four), in the place ``local`` from the
+    start, elsewhere once the first was asked for. An idle worker beyond these is let go after ``idle`` seconds (None:
+    never).
     ``learned`` says what steps import. While one of them runs, a template, forked from the newest server, imports what
     that one has not; then it is the newest. Steps that need what is being imported wait for it.
     """
@@ -134,12 +136,18 @@ class LocalExecutor:
         store: ArtifactStore,
         preload: tuple[str, ...] = (),
         *,
+        place: str = LOCAL,
         debug: bool = False,
         learned: Learned | None = None,
+        warm: int | None = None,
+        idle: float | None = None,
         path: tuple[str, ...] | None = None,
     ) -> None:
-        self.place = LOCAL
-        self.capacity = capacity
+        self.place = place
+        self._shared, self._alone = WorkerSpec(place), WorkerSpec(place, isolated=True)
+        self._warm = min(_SPARES, max(1, int(capacity.cpu))) if warm is None else warm
+        self._idle = idle
+        self.capacity = Capacity(capacity, largest=capacity)
         self.forked = False
         self._store = store
         self._preload = preload
@@ -177,7 +185,8 @@ class LocalExecutor:
             self._spawn(theirs)
         theirs.close()
         self._add_server(_Server(ours))
-        self._make_spares()
+        if self.place == LOCAL:  # elsewhere nobody knows yet whether there will be work
+            self._make_spares()
 
     def _spawn(self, theirs: socket.socket) -> None:
         prelude = {
@@ -205,7 +214,14 @@ class LocalExecutor:
 
     def spec(self, policy: StepPolicy) -> WorkerSpec:
         """See ``Executor``: all steps that are not isolated share workers."""
-        return _ALONE if policy.isolated else _WARM
+        return self._alone if policy.isolated else self._shared
+
+    def surplus(self, spec: WorkerSpec, idle: Sequence[float]) -> int:
+        """See ``Executor``."""
+        if self._idle is None:
+            return 0
+        limit = self._idle
+        return sum(seconds > limit for seconds in idle[: max(0, len(idle) - self._warm)])
 
     def provide(self, spec: WorkerSpec, step: str = "") -> LocalLink:
         """A spare worker, or one that is not up yet when this returns."""
@@ -223,7 +239,7 @@ class LocalExecutor:
 
     def _make_spares(self) -> None:
         """Have workers ready before anybody asks: while others run, or while nothing is to do."""
-        for _ in range(min(_SPARES, max(1, int(self.capacity.cpu))) - len(self._spares)):
+        for _ in range(self._warm - len(self._spares)):
             self._spares.append(self._fork(self._new_link()))
 
     def _new_link(self) -> LocalLink:
@@ -278,7 +294,7 @@ class LocalExecutor:
         if self._coming is not None or self._templates >= _TEMPLATES:
             return
         names = [name for name in self._learned.all() if name not in self._loaded]
-        if not names or not (self._once or len(self._links) - len(self._spares) < self.capacity.cpu):
+        if not names or not (self._once or len(self._links) - len(self._spares) < self.capacity.resources.cpu):
             return
         self._templates += 1
         self._number += 1

@@ -15,6 +15,7 @@ import signal
 import socket
 import time
 from collections import deque
+from collections.abc import Sequence
 
 import msgspec
 
@@ -40,7 +41,7 @@ from headrace.model.messages import (
     raw_frames,
 )
 from headrace.model.policy import Resources, StepPolicy
-from headrace.model.workers import WorkerSpec
+from headrace.model.workers import Capacity, WorkerSpec
 from headrace.worker.channel import Channel, ChannelError
 from headrace.worker.joining import Identity, driver_context
 
@@ -267,7 +268,7 @@ class RemoteExecutor:
 
     def __init__(self, place: str, address: tuple[str, int], identity: Identity, welcome: Welcome) -> None:
         self.place = place
-        self.capacity = Resources(cpu=0.0)
+        self.capacity = Capacity(Resources(cpu=0.0))
         self.forked = False
         self.address = address
         self._identity = identity
@@ -320,6 +321,10 @@ class RemoteExecutor:
             peer = self._free.popleft()
             self._epoll.unregister(peer.channel.fileno())
             self._waiting.popleft().attach(peer)
+
+    def surplus(self, spec: WorkerSpec, idle: Sequence[float]) -> int:
+        """See ``Executor``; who lends a worker decides how long it stays."""
+        return 0
 
     def heard(self, step: str, installed: tuple[str, ...], own: tuple[str, ...]) -> None:
         """See ``Executor``; each worker host looks after the imports of its workers."""
@@ -430,13 +435,16 @@ class RemoteExecutor:
 
     def _count(self) -> None:
         """Add up what the hosts bring."""
-        hosts = {peer.hello.owner: peer.hello for peer in self._peers.values() if peer.hello is not None}
-        brought = hosts.values()
-        self.capacity = Resources(
+        joined = [peer.hello for peer in self._peers.values() if peer.hello is not None]
+        brought = {hello.owner: hello for hello in joined}.values()
+        resources = Resources(
             cpu=sum(one.cpu for one in brought),
             memory=sum(one.memory for one in brought),
             gpu=sum(one.gpu for one in brought),
         )
+        self.capacity = Capacity(resources, workers=len(joined), own_gpus=True)
+        if self._timer >= 0:
+            os.eventfd_write(self._news, 1)
 
     def _look(self, now: float) -> None:
         """Say that this driver is alive, and give up who is silent."""

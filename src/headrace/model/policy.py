@@ -76,7 +76,10 @@ def _class_name(one: Any) -> str:
 
 
 class StepPolicy(msgspec.Struct, frozen=True, array_like=True):
-    """All that ``@step(...)`` may say beside its function. ``timeout`` in seconds (0: none) is per attempt."""
+    """All that ``@step(...)`` may say beside its function.
+
+    ``timeout`` in seconds (0: none) is per attempt. ``place`` says where attempts run (empty: where the run's do).
+    """
 
     resources: Resources = Resources()
     retry: Retry = Retry()
@@ -86,6 +89,7 @@ class StepPolicy(msgspec.Struct, frozen=True, array_like=True):
     env: tuple[tuple[str, str], ...] = ()
     tags: tuple[str, ...] = ()
     max_parallel: int = 0
+    place: str = ""
 
     @property
     def env_vars(self) -> Mapping[str, str]:

@@ -23,3 +23,17 @@ class WorkerSpec(msgspec.Struct, frozen=True, cache_hash=True):
     image: str = ""
     resources: Resources | None = None
     isolated: bool = False
+
+
+class Capacity(msgspec.Struct, frozen=True):
+    """What a place offers to attempts.
+
+    ``resources`` is what they may occupy together, and ``workers`` how many workers there may be at once (0: any
+    number). ``largest`` is the most that a single attempt can ever get there, None when nobody knows. Where workers
+    have ``own_gpus``, each counts them from 0; else the place hands its devices out by number.
+    """
+
+    resources: Resources
+    workers: int = 0
+    largest: Resources | None = None
+    own_gpus: bool = False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -11,11 +12,12 @@ import msgspec
 
 from headrace._base.texts import ERROR_LINE, shorten
 from headrace.engine.loop import Loop
+from headrace.engine.ports import Executor
 from headrace.model.attempts import AttemptEvent, LogRules
 from headrace.model.calls import StepInfo, TaskHandle
-from headrace.model.errors import ResourceError, UsageError
+from headrace.model.errors import UsageError
 from headrace.model.messages import Define, Output
-from headrace.model.policy import Resources, StepPolicy
+from headrace.model.policy import StepPolicy
 from headrace.model.records import (
     FLOW_TASK,
     ArtifactRecord,
@@ -33,6 +35,7 @@ from headrace.services.code.package import CodeOfRun
 from headrace.services.codeparts import CodeBook
 from headrace.services.failures import exception_of
 from headrace.services.interrupts import Interruptible
+from headrace.services.places import Places, check_fits
 from headrace.services.stores import Stores
 from headrace.services.surroundings import Surroundings
 from headrace.stores import codecs
@@ -80,17 +83,16 @@ class Session:
     is nobody else's business. The methods that a step passes through are the engine's own.
     """
 
-    def __init__(self, stores: Stores, run: RunRecord, lease: Lease, loop: Loop, new: NewSession) -> None:
+    def __init__(
+        self, stores: Stores, places: Places, run: RunRecord, lease: Lease, loop: Loop, new: NewSession
+    ) -> None:
         self.stores = stores
         self.run = run
         self.keep_going = new.keep_going
         self.seed = loop.state.options.seed
-        #: The most tasks at once, 0: as many as there is room for. What there is room for.
+        #: The most tasks at once, 0: as many as there is room for.
         self.max_parallel = loop.state.options.max_parallel
-        self.capacity = loop.state.options.capacity
         self.reuse_changed = loop.state.options.reuse_changed
-        #: Whether workers begin as copies of this process as it was when the session was opened.
-        self.forked = loop.forked
         self.environment = provenance.environment_digest()
 
         # Calls: make tasks of them, wait for these or be told of their end, give them up or stop them.
@@ -126,6 +128,8 @@ class Session:
         loop.sources.append(self.codes.take_writes)
         self.finished = False
         self._loop = loop
+        self._places = places
+        self._opening = threading.Lock()
         self._lease = lease
         self._step_ids = 0
         self._surroundings: Surroundings | None = None
@@ -224,6 +228,24 @@ class Session:
     def _note_told(self) -> None:
         self._loop.stopping.told = True
 
+    # --- places -------------------------------------------------------------------------------------------------
+
+    def place(self, name: str) -> Executor:
+        """The executor of a place (empty: the default one), which is started when it is first asked for.
+
+        Raises:
+            UsageError: there is no such place.
+        """
+        opened = self._loop.workers.places
+        name = name or self._places.default
+        if name not in opened:
+            with self._opening:
+                if name not in opened:
+                    executor = self._places.open(name)
+                    executor.start()
+                    self._loop.open_place(executor)
+        return opened[name]
+
     # --- steps --------------------------------------------------------------------------------------------------
 
     def step(
@@ -238,9 +260,9 @@ class Session:
         """Make a step known to the run. ``defaults`` and ``counter`` as in ``StepInfo``.
 
         Raises:
-            ResourceError: it asks for more than the machine has.
+            ResourceError: it asks for more than its place has; UsageError: there is no such place.
         """
-        _check_fits(name, policy.resources, self.capacity)
+        check_fits(name, policy.resources, self.place(policy.place))
         self._step_ids += 1
         made = define(self._step_ids)
         info = StepInfo(
@@ -262,9 +284,9 @@ class Session:
         Workers are told of it again only where ``policy`` changes what they do.
 
         Raises:
-            ResourceError: it asks for more than the machine has.
+            ResourceError: it asks for more than its place has; UsageError: there is no such place.
         """
-        _check_fits(step.name, policy.resources, self.capacity)
+        check_fits(step.name, policy.resources, self.place(policy.place))
         define, threads = step.define, max(1, int(policy.resources.cpu))
         if (define.env, define.threads) != (policy.env, threads):
             self._step_ids += 1
@@ -381,18 +403,3 @@ def recorded_details(run: RunRecord) -> RunDetails:
 
 def _encode(details: RunDetails) -> bytes:
     return msgspec.msgpack.encode(details)
-
-
-def _check_fits(name: str, need: Resources, have: Resources) -> None:
-    for what, asked, there in (
-        ("cpu", need.cpu, have.cpu),
-        ("memory", need.memory, have.memory),
-        ("gpu", need.gpu, have.gpu),
-    ):
-        if asked > there:
-            unit = "GiB of memory" if what == "memory" else f"{what}s"
-            scale = 2**30 if what == "memory" else 1
-            raise ResourceError(
-                f"step {name!r} asks for {asked / scale:g} {unit}, but this machine has {there / scale:g}; "
-                f"lower it with {name}.options({what}=...)"
-            )

@@ -13,7 +13,6 @@ import msgspec
 
 from headrace._base.process import host_name, owner_alive, process_owner
 from headrace.engine.loop import Loop
-from headrace.engine.ports import Executor
 from headrace.engine.state import EngineState, Recorded, RunOptions
 from headrace.model.errors import HeadraceError, NotFoundError, RunBusyError
 from headrace.model.messages import Output
@@ -22,12 +21,13 @@ from headrace.model.states import AttemptState, RunState, TaskState
 from headrace.runtime import randomness
 from headrace.services.code.package import CodeOfRun
 from headrace.services.driverstore import driver_store
+from headrace.services.places import Places
 from headrace.services.session import NewSession, Resume, Session, recorded_details
 from headrace.services.stores import Stores
 from headrace.stores.metadata.protocol import DropQueue, MetadataStore, NewRun, RunChange
 
 
-def open_session(stores: Stores, executor: Executor, new: NewSession, seed: Resume | None = None) -> Session:
+def open_session(stores: Stores, places: Places, new: NewSession, seed: Resume | None = None) -> Session:
     """Create a run and begin to drive it; what the run of ``seed`` finished is taken over, as a resume would.
 
     Raises:
@@ -56,7 +56,7 @@ def open_session(stores: Stores, executor: Executor, new: NewSession, seed: Resu
         LEASE_SECONDS,
     )
     reuse_changed = seed is not None and seed.reuse_changed
-    return _begin(stores, executor, new, _Opened(run, lease, recorded, reuse_changed, code))
+    return _begin(stores, places, new, _Opened(run, lease, recorded, reuse_changed, code))
 
 
 def _taken_over(stores: Stores, seed: Resume) -> dict[bytes, Recorded]:
@@ -69,7 +69,7 @@ def _taken_over(stores: Stores, seed: Resume) -> dict[bytes, Recorded]:
     }
 
 
-def reopen_session(stores: Stores, executor: Executor, new: NewSession, resume: Resume) -> Session:
+def reopen_session(stores: Stores, places: Places, new: NewSession, resume: Resume) -> Session:
     """Go on with an earlier run.
 
     Raises:
@@ -79,7 +79,7 @@ def reopen_session(stores: Stores, executor: Executor, new: NewSession, resume: 
     code = CodeOfRun(new.entry, new.code, new.files)
     lease = take_lease(stores.metadata, resume.run)
     try:
-        return _reopen(stores, executor, new, resume, _Opened(resume.run, lease, {}, resume.reuse_changed, code))
+        return _reopen(stores, places, new, resume, _Opened(resume.run, lease, {}, resume.reuse_changed, code))
     except BaseException:
         stores.metadata.release(lease)
         raise
@@ -95,7 +95,7 @@ class _Opened(NamedTuple):
     code: CodeOfRun
 
 
-def _reopen(stores: Stores, executor: Executor, new: NewSession, resume: Resume, opened: _Opened) -> Session:
+def _reopen(stores: Stores, places: Places, new: NewSession, resume: Resume, opened: _Opened) -> Session:
     run = stores.metadata.run_by_id(resume.run.id) or resume.run
     recorded = load_recorded(stores, run.id, resume.again)
     session = run.session + 1
@@ -119,7 +119,7 @@ def _reopen(stores: Stores, executor: Executor, new: NewSession, resume: Resume,
     lost = _lost_attempts(stores.metadata, cut_off, now)
     stores.metadata.commit([change, DropQueue(run.id), *lost], opened.lease, LEASE_SECONDS)
     run = msgspec.structs.replace(run, session=session, state=RunState.RUNNING)
-    return _begin(stores, executor, new, opened._replace(run=run, recorded=recorded))
+    return _begin(stores, places, new, opened._replace(run=run, recorded=recorded))
 
 
 def _lost_attempts(metadata: MetadataStore, tasks: Iterable[TaskRecord], now: float) -> Iterator[AttemptRecord]:
@@ -143,28 +143,30 @@ def _lost_attempts(metadata: MetadataStore, tasks: Iterable[TaskRecord], now: fl
             )
 
 
-def _begin(stores: Stores, executor: Executor, new: NewSession, opened: _Opened) -> Session:
+def _begin(stores: Stores, places: Places, new: NewSession, opened: _Opened) -> Session:
     run = opened.run
     known = recorded_details(run).seed
     options = RunOptions(
         run_id=run.id,
         project=run.project,
         session=run.session,
-        capacity=executor.capacity,
+        place=places.default,
         max_parallel=new.max_parallel,
         use_cache=new.use_cache,
         reuse_changed=opened.reuse_changed,
         seed=new.seed if known is None else known,
     )
     randomness.capture()  # before workers are made: they have the generators of this process
+    executor = places.open(places.default)
     executor.start()
     state = EngineState(options, opened.recorded)
-    loop = Loop(state, stores.metadata.hasty(), stores.artifacts, executor, opened.lease, run.name)
+    loop = Loop(state, stores.metadata.hasty(), stores.artifacts, opened.lease, run.name)
+    loop.open_place(executor)
     loop.on_notice = _tell
     loop.stopping.grace = new.cleanup
     loop.start()
     stores = msgspec.structs.replace(stores, metadata=driver_store(stores.metadata, loop))
-    session = Session(stores, run, opened.lease, loop, new)
+    session = Session(stores, places, run, opened.lease, loop, new)
     try:
         session.record_start(new, opened.code)
     except HeadraceError as error:

@@ -54,7 +54,7 @@ from headrace.model.policy import Resources, StepPolicy
 from headrace.model.records import LEASE_SECONDS, ArtifactRecord, Lease, RunRecord, TaskRecord, lease_name
 from headrace.model.states import TaskState
 from headrace.model.values import Packed, Preview
-from headrace.model.workers import LOCAL, WorkerSpec
+from headrace.model.workers import LOCAL, Capacity, WorkerSpec
 from headrace.runtime.registry import HOME, register
 from headrace.services.start import load_recorded
 from headrace.services.stores import Stores
@@ -103,7 +103,8 @@ class Bench:
     """``decide`` with a clock and a notebook: ``commands`` are those of the last event, ``log`` all of them."""
 
     def __init__(self, recorded: Mapping[bytes, Recorded] | None = None, **options: Any) -> None:
-        options.setdefault("capacity", Resources(cpu=2.0, memory=1 << 30, gpu=0))
+        capacity = options.pop("capacity", Resources(cpu=2.0, memory=1 << 30, gpu=0))
+        options.setdefault("capacities", {LOCAL: Capacity(capacity, largest=capacity)})
         options.setdefault("run_id", 1)
         self.state = EngineState(RunOptions(**options), recorded)
         self.clock = FakeClock()
@@ -229,11 +230,16 @@ class FakeExecutor:
     """An ``Executor`` whose workers are threads of this process. A stopped one is out at once, whatever it does."""
 
     def __init__(
-        self, capacity: Resources | None = None, store: ArtifactStore | None = None, answer: Answer | None = None
+        self,
+        capacity: Resources | None = None,
+        store: ArtifactStore | None = None,
+        answer: Answer | None = None,
+        place: str = LOCAL,
     ) -> None:
-        self.place = LOCAL
+        self.place = place
         self.forked = True
-        self.capacity = capacity or Resources(cpu=2.0, memory=1 << 30, gpu=0)
+        capacity = capacity or Resources(cpu=2.0, memory=1 << 30, gpu=0)
+        self.capacity = Capacity(capacity, largest=capacity)
         self.store = store if store is not None else MemoryStore()
         self.answer: Answer = answer or (lambda _, run: run())
         self.links: list[FakeLink] = []
@@ -245,6 +251,10 @@ class FakeExecutor:
     def start(self) -> None:
         """See ``Executor``."""
         self._news = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+
+    def surplus(self, spec: WorkerSpec, idle: Sequence[float]) -> int:
+        """See ``Executor``."""
+        return 0
 
     def heard(self, step: str, installed: tuple[str, ...], own: tuple[str, ...]) -> None:
         """See ``Executor``."""
@@ -277,6 +287,11 @@ class FakeExecutor:
                 link.theirs.shutdown(socket.SHUT_RDWR)
             if self._news >= 0:
                 os.eventfd_write(self._news, 1)
+
+    def resize(self, capacity: Capacity) -> None:
+        """Offer another capacity from now on."""
+        self.capacity = capacity
+        os.eventfd_write(self._news, 1)
 
     def fileno(self) -> int:
         """See ``Executor``."""
@@ -394,7 +409,7 @@ class Rig:
     ) -> None:
         self.store: MetadataStore = store if store is not None else MemoryMetadata()
         self.artifacts = artifacts if artifacts is not None else MemoryStore()
-        self.executor = FakeExecutor(options.get("capacity"), self.artifacts, answer)
+        self.executor = FakeExecutor(options.pop("capacity", None), self.artifacts, answer)
         import time
 
         now = time.time()
@@ -410,10 +425,10 @@ class Rig:
         lease = self.store.acquire(lease_name(self.run.id), "rig", LEASE_SECONDS, dead="rig")
         assert lease is not None
         self.lease = lease
-        options["capacity"] = self.executor.capacity
         state = EngineState(RunOptions(run_id=self.run.id, session=session, **options), recorded)
         self.executor.start()
-        self.loop = Loop(state, wrap(self.store), self.artifacts, self.executor, lease, self.run.name)
+        self.loop = Loop(state, wrap(self.store), self.artifacts, lease, self.run.name)
+        self.loop.open_place(self.executor)
         self.loop.start()
 
     def __enter__(self) -> Rig:

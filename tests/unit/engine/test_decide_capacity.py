@@ -21,8 +21,8 @@ GIB = 1 << 30
 
 def held(bench: Bench) -> tuple[float, int, int]:
     """Cores, bytes and devices that attempts hold."""
-    placement = bench.state.placement
-    return placement.cpu, placement.memory, placement.gpu
+    room = bench.state.placement.rooms["local"]
+    return room.cpu, room.memory, room.gpu
 
 
 def calls_of(function: Callable[[], object]) -> int:

@@ -49,6 +49,7 @@ from headrace.model.policy import Resources, Retry, StepPolicy
 from headrace.model.records import AttemptRecord, TaskId, TaskRecord
 from headrace.model.states import FINAL_TASK_STATES, AttemptState, Failure, TaskState
 from headrace.model.values import Blob, Packed, Preview
+from headrace.model.workers import Capacity
 from headrace.services.start import load_recorded
 from headrace.services.stores import Stores
 from headrace.stores.metadata.protocol import NewRun, Write
@@ -56,6 +57,7 @@ from headrace.testing.engine import packed, usage
 from headrace.testing.metadata import MemoryMetadata
 
 CAPACITY = Resources(cpu=2.0, memory=1000, gpu=2)
+PLACES = {"local": Capacity(CAPACITY, largest=CAPACITY)}
 POLICIES = {
     "plain": StepPolicy(),
     "half": StepPolicy(Resources(cpu=0.5)),
@@ -117,7 +119,7 @@ class World:
             one.record.id: one.record.code for one in recorded.values() if one.outputs is not None
         }  # what must not run again unless its code is another
         self.state = EngineState(
-            RunOptions(run_id=self.run.id, session=self.session, capacity=CAPACITY, max_parallel=5), recorded
+            RunOptions(run_id=self.run.id, session=self.session, capacities=PLACES, max_parallel=5), recorded
         )
         self.steps = {
             name: StepInfo(
@@ -467,9 +469,10 @@ class Crashes(RuleBasedStateMachine):
     def no_more_is_used_than_there_is(self) -> None:
         state = self.world.state
         placement = state.placement
+        room = placement.rooms["local"]
         holding = [slot.resources for slot in placement.slots.values() if not slot.ahead]
         cpu, memory, gpu = (sum(getattr(one, kind) for one in holding) for kind in ("cpu", "memory", "gpu"))
-        assert abs(cpu - placement.cpu) < 1e-6 and (memory, gpu) == (placement.memory, placement.gpu)
+        assert abs(cpu - room.cpu) < 1e-6 and (memory, gpu) == (room.memory, room.gpu)
         assert cpu <= CAPACITY.cpu + 1e-6
         assert memory <= CAPACITY.memory
         assert gpu <= CAPACITY.gpu

@@ -9,7 +9,7 @@ from headrace.cli.options import open_here
 from headrace.cli.places import PLACES
 
 _OURS = frozenset(
-    {"max-parallel", "no-cache", "keep-going", "tag", "seed", "json", "quiet", "debug", "warm", "help", *PLACES}
+    {"max-parallel", "no-cache", "keep-going", "tag", "seed", "on", "json", "quiet", "debug", "warm", "help", *PLACES}
 )
 
 
@@ -23,6 +23,7 @@ _OURS = frozenset(
 @click.option("--keep-going", is_flag=True, help="When the flow fails, let tasks that run finish.")
 @click.option("--tag", "tags", multiple=True, metavar="T", help="Tag the run: NAME or NAME=VALUE; may be repeated.")
 @click.option("--seed", metavar="N", help="Seed of all random numbers; default: by chance, headrace show tells it.")
+@click.option("--on", "place", metavar="PLACE", help="Where tasks run whose step names no place; default: local.")
 @click.option("--json", "json", is_flag=True, help="End with one JSON document on stdout; the flow prints to stderr.")
 @click.option("--quiet", is_flag=True, help="Print nothing of ours, except why the run failed.")
 @click.option("--debug", is_flag=True, help="One task at a time, with the terminal: for breakpoint() in a step.")
@@ -35,6 +36,7 @@ def run_command(
     keep_going: bool,
     tags: tuple[str, ...],
     seed: str | None,
+    place: str | None,
     json: bool,
     quiet: bool,
     debug: bool,
@@ -64,6 +66,8 @@ def run_command(
         options.take("tag", tag)
     if seed is not None:
         options.take("seed", seed)
+    if place is not None:
+        options.take("on", place)
     given = {"no-cache": no_cache, "keep-going": keep_going, "json": json, "quiet": quiet, "debug": debug, "warm": warm}
     options.flags |= {name for name, on in given.items() if on}
     return _run(target, arguments, options)

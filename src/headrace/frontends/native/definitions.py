@@ -74,12 +74,13 @@ class _Version:
 
 
 class _Known:
-    """A step by its function and name: how it is now, and how it was at earlier calls."""
+    """A step by its function, name and kind of workers: how it is now, and how it was at earlier calls."""
 
-    __slots__ = ("code", "name", "version", "versions")
+    __slots__ = ("code", "definer", "name", "version", "versions")
 
-    def __init__(self, name: str, code: Code) -> None:
+    def __init__(self, name: str, code: Code, definer: Definer) -> None:
         self.name = name
+        self.definer = definer
         self.code = code
         self.version: _Version | None = None
         self.versions: dict[tuple[bytes, Surroundings | None], _Version] = {}
@@ -91,10 +92,14 @@ class Definitions:
     def __init__(self, session: Session) -> None:
         self._session = session
         self._process = ProcessState()
-        snapshot = Snapshot() if session.forked else None
-        self._definer = Definer(session.stores.artifacts, snapshot, self._process)
+        snapshot = Snapshot() if session.place("").forked else None
+        #: By whether workers begin as copies of this process.
+        self._definers = {
+            forked: Definer(session.stores.artifacts, snapshot if forked else None, self._process)
+            for forked in (True, False)
+        }
         self._steps: dict[int, tuple[Step[..., Any], _Known, _Version, StepInfo]] = {}
-        self._known: dict[tuple[int, str], _Known] = {}
+        self._known: dict[tuple[int, str, bool], _Known] = {}
         self._names: dict[str, Any] = {}
         self._lock = threading.Lock()
 
@@ -102,7 +107,8 @@ class Definitions:
         """The step as the engine is to run it if it is called now.
 
         Raises:
-            DefinitionError: another step has its name; ResourceError: it asks for more than there is;
+            DefinitionError: another step has its name; ResourceError: it asks for more than there is; UsageError: there
+            is no such place;
             NotStorableError: its function cannot travel.
         """
         around = self._process.change()
@@ -125,10 +131,11 @@ class Definitions:
         return variant
 
     def _look(self, step: Step[..., Any]) -> _Known:
-        key = (step.slot, step.name)
+        forked = self._session.place(step.policy.place).forked
+        key = (step.slot, step.name, forked)
         known = self._known.get(key)
         if known is None:
-            known = self._known[key] = _Known(self._unique(step), read(step.__wrapped__))
+            known = self._known[key] = _Known(self._unique(step), read(step.__wrapped__), self._definers[forked])
         elif not known.code.watch.unchanged():
             known.code = read(step.__wrapped__)
         return known
@@ -142,7 +149,7 @@ class Definitions:
                 known.name,
                 step.policy,
                 self._introduce(known, step).digest,
-                lambda number: self._definer.define(step, known.name, number, code, around),
+                lambda number: known.definer.define(step, known.name, number, code, around),
                 self._defaults(step.__wrapped__),
             )
             version = known.versions[(digest, around)] = _Version(info, around)

@@ -47,7 +47,7 @@ from headrace.services.stores import Stores
 from headrace.services.tracebacks import describe
 from headrace.services.tracking import RunLog
 from headrace.stores import codecs
-from headrace.wiring import Scope
+from headrace.wiring import Scope, WorkerOptions
 
 #: Called with each session that this process begins; the command line shows its progress.
 observers: list[Callable[[Session], None]] = []
@@ -72,6 +72,7 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True):
     keep_going: bool = False
     tags: tuple[tuple[str, str], ...] = ()
     seed: int | None = None
+    place: str = ""  # where tasks run whose step names no place; default: on this machine
     debug: bool = False  # one task at a time, which keeps the terminal: for ``breakpoint()`` in a step
 
 
@@ -160,11 +161,12 @@ def _open(flow: Runnable, values: dict[str, Any], how: Launch) -> Session:
     )
     module = sys.modules.get(flow.__module__)
     preload = (flow.__module__,) if getattr(module, "__file__", None) and flow.__module__ != "__main__" else ()
-    executor = scope.workspace.executor(preload, debug=how.debug, entry=new.entry)
+    workers = WorkerOptions(preload=preload, debug=how.debug, entry=new.entry)
+    places = scope.workspace.places(workers, how.place)
     if how.resume is not None:
-        session = reopen_session(stores, executor, new, how.resume)
+        session = reopen_session(stores, places, new, how.resume)
     else:
-        session = open_session(stores, executor, new)
+        session = open_session(stores, places, new)
     for observer in observers:
         observer(session)
     return session

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
         env: Mapping[str, str]
         tags: Sequence[str] | Mapping[str, Any]
         max_parallel: int
+        place: str
 
 
 #: Policies of one step that are remembered, so that ``options`` in a loop makes each once.
@@ -234,6 +235,7 @@ def step(
     env: Mapping[str, str] = ...,
     tags: Sequence[str] | Mapping[str, Any] = (),
     max_parallel: int = 0,
+    place: str = "",
 ) -> Callable[[Callable[P, R]], Step[P, R]]: ...
 
 
@@ -247,7 +249,8 @@ def step(function: Any = None, /, **options: Any) -> Any:
             delay, backoff, jitter, exceptions and growing memory, or a dictionary of these); ``timeout`` per attempt
             (``"10m"`` or seconds);
             ``isolated=True`` for a fresh process per attempt; ``cache=True`` to reuse results across runs; ``env``
-            variables to set; ``tags``; ``max_parallel`` tasks of this step at once (0: no limit).
+            variables to set; ``tags``; ``max_parallel`` tasks of this step at once (0: no limit); ``place``, the name
+            of a place of the project where attempts run (default: where those of the run do).
 
     Raises:
         DefinitionError: an option is unknown or impossible, or the function cannot be a step.
@@ -363,6 +366,7 @@ _CHECKS: dict[str, Callable[[Any], Any]] = {
     "env": _variables,
     "tags": _texts,
     "max_parallel": _whole,
+    "place": _text,
 }
 
 

@@ -126,7 +126,9 @@ class Subflow:
     def _plans_in(self, session: Session, constants: tuple[str, ...]) -> dict[str, StepPlan]:
         plans = self._plans.get(session)
         if plans is None:
-            ground = Ground(session.capacity, session.max_parallel or _WORKERS, self._cache, f"{self.name}.")
+            ground = Ground(
+                session.place("").capacity.resources, session.max_parallel or _WORKERS, self._cache, f"{self.name}."
+            )
             facts = run_facts(self.flow, RunOptions(), ())
             plans = self._plans[session] = make_plans(self.flow, constants, facts, (), ground)
         return plans

@@ -43,7 +43,7 @@ from headrace.services.session import NewSession, Resume, Session
 from headrace.services.start import open_session, reopen_session
 from headrace.services.stores import Stores
 from headrace.stores import codecs
-from headrace.wiring import Scope
+from headrace.wiring import Scope, WorkerOptions
 
 _CUT = "[TRUNCATED - MAXIMUM LOG FILE SIZE REACHED]"
 
@@ -124,11 +124,13 @@ def launch(cls: Any, values: dict[str, Any], options: RunOptions, scope: Scope) 
     graph = graph_of(cls)
     stores = scope.stores
     base = pack_base(cls, values, stores)
-    entry = entry_of(cls)
-    executor = scope.workspace.executor(module_of(cls), debug=options.debug, entry=entry, imports=imports_of(cls))
+    how = WorkerOptions(preload=module_of(cls), debug=options.debug, entry=entry_of(cls), imports=imports_of(cls))
+    places = scope.workspace.places(how)
+    entry = how.entry
     workers = 1 if options.debug else max(1, options.max_workers)
     facts = run_facts(cls, options, tags)
-    ground = Ground(executor.capacity, workers, options.cache, called=pack_call(cls, stores), warm=options.warm)
+    room = places.open(places.default).capacity.resources
+    ground = Ground(room, workers, options.cache, called=pack_call(cls, stores), warm=options.warm)
     added = [name for name in cls._parameters() if name not in base]  # since the run that this one goes on from
     plans = make_plans(cls, (*base, *added), facts, options.decorators, ground)
     inputs = (
@@ -149,9 +151,9 @@ def launch(cls: Any, values: dict[str, Any], options: RunOptions, scope: Scope) 
     )
     seed = _seed(options, graph, stores)
     if seed is not None and options.same_run:
-        session = reopen_session(stores, executor, new, seed)
+        session = reopen_session(stores, places, new, seed)
     else:
-        session = open_session(stores, executor, new, seed)
+        session = open_session(stores, places, new, seed)
     console = Console(str(session.run.number), quiet=options.quiet)
     runtime = Runtime(session, graph, plans, base, console, options.max_num_splits)
     runtime.only_known = options.clone_only

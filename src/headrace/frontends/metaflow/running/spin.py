@@ -52,7 +52,7 @@ from headrace.services.session import NewSession, Session
 from headrace.services.start import open_session
 from headrace.services.stores import Stores
 from headrace.stores import codecs
-from headrace.wiring import Scope
+from headrace.wiring import Scope, WorkerOptions
 
 #: Decorators that have an effect on a spun step.
 ALLOWED = ("conda", "pypi", "conda_base", "pypi_base", "environment", "project", "timeout", "card")
@@ -243,12 +243,12 @@ def spin(cls: Any, step: str, origin: Any, options: SpinOptions, scope: Scope) -
     given = read_artifacts(options.artifacts_module) if options.artifacts_module else {}
     base = _base(cls, origin, stores)
     pending = _inputs(origin, base, given, stores)
-    executor = scope.workspace.executor(module_of(cls))
+    places = scope.workspace.places(WorkerOptions(preload=module_of(cls)))
     facts = {
         **run_facts(cls, RunOptions(project={} if options.skip_decorators else options.project), ()),
         SPUN_FACT: True,
     }
-    ground = Ground(executor.capacity, 1, called=pack_call(cls, stores))
+    ground = Ground(places.open(places.default).capacity.resources, 1, called=pack_call(cls, stores))
     plan = make_plans(cls, tuple(base), facts, (), ground)[step]
     plan.spec = msgspec.structs.replace(plan.spec, only=only, persist=options.persist)
     new = NewSession(
@@ -263,7 +263,7 @@ def spin(cls: Any, step: str, origin: Any, options: SpinOptions, scope: Scope) -
         ),
         max_parallel=1,
     )
-    session = open_session(stores, executor, new)
+    session = open_session(stores, places, new)
     try:
         if options.run_id_file:
             write(options.run_id_file, str(session.run.number))

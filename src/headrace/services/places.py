@@ -1,0 +1,115 @@
+"""The places of a run: where its attempts may run, and who provides workers there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Protocol
+
+import msgspec
+
+from headrace._base.sizes import parse_duration, parse_size
+from headrace.model.errors import ResourceError, UsageError
+from headrace.model.policy import Resources
+from headrace.model.workers import LOCAL
+
+if TYPE_CHECKING:
+    from headrace.engine.ports import Executor
+
+
+class Places(Protocol):
+    """Makes the executors of one run, by the names of their places."""
+
+    #: Where tasks run whose step names no place.
+    default: str
+
+    def open(self, place: str) -> Executor:
+        """The executor of a place, not started yet.
+
+        Raises:
+            UsageError: the settings know no such place.
+        """
+
+
+class LocalPlace(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A share of this machine: at most so many cores, bytes and GPUs (None: all there are).
+
+    ``warm`` workers are kept ready once there is work (None: the executor's own choice), and an idle worker beyond
+    these lives for ``idle`` (None: as long as the run).
+    """
+
+    name: str
+    cpu: float | None = None
+    memory: str | int | None = None
+    gpu: int | None = None
+    warm: int | None = None
+    idle: str | float | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("cpu", "gpu", "warm"):
+            value = getattr(self, name)
+            if value is not None and value < 0:
+                raise ValueError(f"{name} is {value}, it cannot be negative")
+        if self.memory is not None:
+            msgspec.structs.force_setattr(self, "memory", parse_size(self.memory))
+        if self.idle is not None:
+            msgspec.structs.force_setattr(self, "idle", parse_duration(self.idle))
+
+    def share_of(self, machine: Resources) -> Resources:
+        """What of ``machine`` belongs to the place."""
+        memory = self.memory if isinstance(self.memory, int) else machine.memory
+        return Resources(
+            min(machine.cpu, machine.cpu if self.cpu is None else self.cpu),
+            min(machine.memory, memory),
+            min(machine.gpu, machine.gpu if self.gpu is None else self.gpu),
+        )
+
+
+PlaceSettings = LocalPlace
+#: What ``kind`` may say in ``[tool.headrace.places.NAME]``.
+KINDS: dict[str, type[PlaceSettings]] = {"local": LocalPlace}
+
+
+def read_places(table: Mapping[str, Any]) -> tuple[PlaceSettings, ...]:
+    """The places of ``[tool.headrace.places]``.
+
+    Raises:
+        UsageError: one has an unknown kind, or a setting that is unknown or impossible.
+    """
+    places = []
+    for name, given in table.items():
+        where = f"[tool.headrace.places.{name}]"
+        if not isinstance(given, Mapping):
+            raise UsageError(f"{where} must be a table, not {given!r}")
+        kind = given.get("kind")
+        if kind not in KINDS:
+            raise UsageError(f"{where}: kind is {kind!r}; it must be one of: {', '.join(KINDS)}")
+        values = {key: value for key, value in given.items() if key != "kind"} | {"name": name}
+        try:
+            places.append(msgspec.convert(values, KINDS[kind]))
+        except (msgspec.ValidationError, ValueError) as error:
+            raise UsageError(f"{where}: {error}") from None
+    return tuple(places)
+
+
+def check_fits(step: str, need: Resources, executor: Executor) -> None:
+    """Refuse a step that asks for more than a single attempt can ever get in a place.
+
+    Raises:
+        ResourceError: it does; the message names the place.
+    """
+    have = executor.capacity.largest
+    if have is None:
+        return
+    for what, asked, there in (
+        ("cpu", need.cpu, have.cpu),
+        ("memory", need.memory, have.memory),
+        ("gpu", need.gpu, have.gpu),
+    ):
+        if asked > there:
+            unit = "GiB of memory" if what == "memory" else f"{what}s"
+            scale = 2**30 if what == "memory" else 1
+            where = "this machine" if executor.place == LOCAL else f"place {executor.place!r}"
+            raise ResourceError(
+                f"step {step!r} asks for {asked / scale:g} {unit}, but {where} has {there / scale:g}; "
+                f"lower it with {step}.options({what}=...)"
+            )
