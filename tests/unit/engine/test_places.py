@@ -147,7 +147,8 @@ def test_idle_workers_leave_as_their_executor_says() -> None:
             gate.wait(20)
             return value
 
-        tasks = [rig.submit(rig.step(wait, place="side"), n) for n in range(3)]
+        step = rig.step(wait, place="side")
+        tasks = [rig.submit(step, n) for n in range(3)]
         gate.set()
         assert [rig.result(task) for task in tasks] == [0, 1, 2]
         until = time.monotonic() + 20
