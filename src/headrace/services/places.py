@@ -30,6 +30,20 @@ class Places(Protocol):
         """
 
 
+class FixedPlaces:
+    """Places whose executors are there already; the first one is the default."""
+
+    def __init__(self, *executors: Executor) -> None:
+        self._executors = {one.place: one for one in executors}
+        self.default = executors[0].place
+
+    def open(self, place: str) -> Executor:
+        """See ``Places``."""
+        if place not in self._executors:
+            raise UsageError(f"there is no place {place!r}; there are: {', '.join(self._executors)}")
+        return self._executors[place]
+
+
 class LocalPlace(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A share of this machine: at most so many cores, bytes and GPUs (None: all there are).
 
