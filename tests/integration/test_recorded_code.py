@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import stat
@@ -263,3 +264,17 @@ def test_a_run_of_before_there_were_packages_is_resumed_from_its_sources(tmp_pat
     place.succeed("resume", "train", "--code", "recorded", "--reuse-changed")
     assert place.succeed("get", "train/1").strip() == "7"
     assert "package" in place.succeed("code", "train/1")
+
+
+def test_project_and_commit_stay_those_where_the_run_began(place: Place) -> None:
+    before = place.succeed("show", "train/1", "--json")
+    shutil.rmtree(place.project)
+    place.succeed("resume", "train", "--code", "recorded")
+    read = "d = headrace.Run('train/1')._reader.details(); print(d.root, d.code.module, d.code.entry)"
+    found = place.call("-c", f"import headrace; {read}").stdout.split()
+    assert found == [str(place.project), "train", "train.py:train"]
+    digests = [
+        json.loads(text)["surroundings"]["code"]["digest"]
+        for text in (before, place.succeed("show", "train/1", "--json"))
+    ]
+    assert digests[0] == digests[1]

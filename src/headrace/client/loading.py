@@ -129,6 +129,9 @@ class _Finder:
 
     def main_name(self) -> str:
         """The name of the script or flow file as a module."""
+        code = self._run.details().code
+        if code is not None and code.module:
+            return code.module
         stem, suffix = os.path.splitext(os.path.basename(self._entry()))  # noqa: PTH119, PTH122
         return stem if suffix == ".py" and stem.isidentifier() else ""
 
@@ -148,7 +151,12 @@ class _Finder:
         return spec
 
     def _entry(self) -> str:
-        return self._run.record(complete=True).entry.rpartition(":")[0]
+        """The flow's file, from the root of the project."""
+        details = self._run.details()
+        if details.code is not None:
+            return details.code.entry.rpartition(":")[0]
+        file = self._run.record(complete=True).entry.rpartition(":")[0]
+        return os.path.relpath(file, details.root) if file and details.root else ""
 
     def _find(self, name: str) -> tuple[str, Blob] | None:
         """The file of module ``name`` and its content: beside the flow's file, in the root, or in another folder."""
@@ -156,9 +164,10 @@ class _Finder:
         if not sources:
             return None
         if self._folders is None:
-            home = os.path.relpath(os.path.dirname(self._entry()) or details.root, details.root)  # noqa: PTH120
+            package = self._run.package()
+            searched = package.folders if package is not None else (os.path.dirname(self._entry()), "", "src")  # noqa: PTH120
             folders = {os.path.dirname(path) for path in sources}  # noqa: PTH120
-            self._folders = list(dict.fromkeys(["" if home == "." else home, "", "src", *sorted(folders, key=len)]))
+            self._folders = list(dict.fromkeys([*searched, *sorted(folders, key=len)]))
         tail = name.replace(".", os.sep)
         for folder in self._folders:
             for ending in (".py", f"{os.sep}__init__.py"):

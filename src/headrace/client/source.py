@@ -8,11 +8,12 @@ from datetime import datetime
 import msgspec
 
 from headrace.client.default import existing_scope
+from headrace.model.code import CodePackage
 from headrace.model.errors import NotFoundError
 from headrace.model.records import ArtifactRecord, RunDetails, RunRecord
 from headrace.model.states import RunState
 from headrace.model.values import Blob
-from headrace.services.code.package import sources_of
+from headrace.services.code.package import read_package
 from headrace.services.names import find_run
 from headrace.services.run_rows import state_of
 from headrace.stores.artifacts.protocol import ArtifactStore
@@ -36,7 +37,7 @@ class RunReader:
         self._complete = complete  # records of listings lack inputs and details
         self._read = time.monotonic()
         self._details: tuple[bytes, RunDetails] = (b"", RunDetails())
-        self._sources: tuple[Blob, dict[str, Blob]] | None = None
+        self._package: tuple[Blob, CodePackage] | None = None
 
     @property
     def metadata(self) -> MetadataStore:
@@ -85,13 +86,21 @@ class RunReader:
         Raises:
             BlobError: the package is gone or damaged.
         """
-        details = self.details()
-        if details.code is None:
-            return details.sources
-        package = details.code.package
-        if self._sources is None or self._sources[0] != package:
-            self._sources = (package, sources_of(details, self.artifacts))
-        return self._sources[1]
+        package = self.package()
+        return self.details().sources if package is None else {one.path: one.blob for one in package.files}
+
+    def package(self) -> CodePackage | None:
+        """Its code package; None for a run that kept none.
+
+        Raises:
+            BlobError: the package is gone or damaged.
+        """
+        code = self.details().code
+        if code is None:
+            return None
+        if self._package is None or self._package[0] != code.package:
+            self._package = (code.package, read_package(self.artifacts, code.package))
+        return self._package[1]
 
     def bytes_of(self, blob: Blob) -> bytes:
         """The bytes of a blob; raises BlobMissingError or BlobCorruptError."""

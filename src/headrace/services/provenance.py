@@ -37,12 +37,12 @@ class Snapshot(NamedTuple):
     git_commit: str
 
 
-def snapshot(file: str, known: RunDetails = RunDetails()) -> Snapshot:  # noqa: B008 - frozen
-    """Look around; ``file`` is that of the flow, ``""`` in a notebook or at a prompt.
+def snapshot(file: str | None, known: RunDetails = RunDetails()) -> Snapshot:  # noqa: B008 - frozen
+    """Look around; ``file`` is that of the flow, ``""`` in a notebook or at a prompt, None where its project is known.
 
     ``known`` are details that are there already; they stay.
     """
-    root = project_root(file)
+    root = known.root if file is None else project_root(file)
     details = msgspec.structs.replace(
         known,
         root=root,
@@ -52,7 +52,7 @@ def snapshot(file: str, known: RunDetails = RunDetails()) -> Snapshot:  # noqa: 
         argv=redact_arguments(sys.argv, secrets.known_values),
         cwd=_cwd(),
     )
-    return Snapshot(details, user_name(), host_name(), os.getpid(), git_commit(root))
+    return Snapshot(details, user_name(), host_name(), os.getpid(), "" if file is None else git_commit(root))
 
 
 # --- git ----------------------------------------------------------------------------------------------------------

@@ -296,18 +296,16 @@ class Session:
     def record_start(self, new: NewSession, code: CodeOfRun) -> None:
         """Store the code, write down parameters and surroundings; what takes long is done beside the run."""
         run_id = self.run.id
-        details = msgspec.structs.replace(
-            recorded_details(self.run),
-            seed=self.seed,
-            code=code.store(self.stores.artifacts),
-            sources={},
-            left_out=code.left_out,
-        )
+        kept = code.store(self.stores.artifacts)
+        # Recorded code comes from the project and the commit where the run began.
+        details = recorded_details(self.run) if code.installed else RunDetails()
+        details = msgspec.structs.replace(details, seed=self.seed, code=kept, sources={}, left_out=code.left_out)
         writes: list[Write] = [RunChange(run_id=run_id, details=_encode(details))]  # before the first task
         writes += [Param(run_id, name, text) for name, text in new.params]
         writes += [Tag(run_id, name, value) for name, value in new.tags]
         self._loop.write(*writes)
-        self._surroundings = Surroundings(run_id, self.stores.artifacts, new.file, details, self._loop.write_soon)
+        file = None if code.installed else new.file
+        self._surroundings = Surroundings(run_id, self.stores.artifacts, file, details, self._loop.write_soon)
         self._surroundings.start()
 
     def finish(

@@ -23,12 +23,17 @@ _MOST_SECONDS = 1.0
 class Surroundings:
     """What one run runs in.
 
-    ``file`` is that of the flow or script, ``known`` what is known of the run's details already; ``record`` writes a
-    change of the run.
+    ``file`` is that of the flow or script, None where project and commit are known already; ``known`` are the details
+    that are, and ``record`` writes a change of the run.
     """
 
     def __init__(
-        self, run_id: int, artifacts: ArtifactStore, file: str, known: RunDetails, record: Callable[[RunChange], None]
+        self,
+        run_id: int,
+        artifacts: ArtifactStore,
+        file: str | None,
+        known: RunDetails,
+        record: Callable[[RunChange], None],
     ) -> None:
         self._run_id = run_id
         self._artifacts = artifacts
@@ -81,8 +86,8 @@ class Surroundings:
             RunChange(
                 run_id=self._run_id,
                 details=msgspec.msgpack.encode(details),
-                git_commit=shot.git_commit,
-                git_dirty=bool(diff.content),
+                git_commit=msgspec.UNSET if self._file is None else shot.git_commit,
+                git_dirty=msgspec.UNSET if self._file is None else bool(diff.content),
             )
         )
 

@@ -14,6 +14,7 @@ from typing import Any
 from headrace.frontends.metaflow.authoring.userdecorators import FlowMutator
 from headrace.frontends.metaflow.exceptions import MetaflowException
 from headrace.frontends.metaflow.settings import DEFAULTS, from_conf
+from headrace.services.code import files
 
 _SUFFIXES = "DEFAULT_PACKAGE_SUFFIXES"
 
@@ -50,13 +51,13 @@ def folder_of(cls: Any) -> tuple[str, str]:
 
 
 def walk(folder: str, wanted: Callable[[str], bool]) -> Iterator[tuple[str, str]]:
-    """The files below ``folder`` whose names are wanted, with their path from there; hidden ones are left out."""
-    for place, below, files in os.walk(folder):
-        below[:] = sorted(one for one in below if not one.startswith(".") and one != "__pycache__")
-        for file in sorted(files):
-            if wanted(file) and not file.startswith("."):
-                path = os.path.join(place, file)
-                yield path, os.path.relpath(path, folder)
+    """The files below ``folder`` whose names are wanted, with their path from there; hidden ones are left out.
+
+    Links are followed wherever they lead, as Metaflow does; what is not a file is left out.
+    """
+    for path, usable in files.walk(folder, os.sep):
+        if usable and wanted(os.path.basename(path)):
+            yield path, os.path.relpath(path, folder)
 
 
 def with_suffixes(suffixes: Iterable[str]) -> Callable[[str], bool]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from headrace._base.lazy import lazy
 from headrace.client.source import RunReader
 from headrace.frontends.metaflow.version import VERSION
+from headrace.model.code import is_safe
 from headrace.model.errors import StoreError
 
 if TYPE_CHECKING:
@@ -28,16 +29,23 @@ class MetaflowCode:
     @lazy
     def files(self) -> dict[str, bytes]:
         """All files by their path."""
-        details = self._run.details()
-        home = os.path.dirname(self._file())  # noqa: PTH120
+        home = os.path.dirname(self._script())  # noqa: PTH120
         found = {}
         for path, blob in self._run.sources().items():
-            name = os.path.relpath(os.path.join(details.root, path), home)  # noqa: PTH118
-            found[path if name.startswith("..") else name] = self._run.bytes_of(blob)
+            name = os.path.relpath(path, home or ".")
+            if is_safe(path):
+                found[path if name.startswith("..") else name] = self._run.bytes_of(blob)
         return found
 
     def _file(self) -> str:
         return self._run.record(complete=True).entry.rpartition(":")[0]
+
+    def _script(self) -> str:
+        """The flow file among the files that the run kept."""
+        details = self._run.details()
+        if details.code is not None:
+            return details.code.entry.rpartition(":")[0]
+        return os.path.relpath(self._file(), details.root or "/")
 
     @property
     def script_name(self) -> str:
@@ -47,8 +55,7 @@ class MetaflowCode:
     @property
     def path(self) -> str:
         """Where the flow file is kept: the digest of its content in the artifact store."""
-        details = self._run.details()
-        blob = self._run.sources().get(os.path.relpath(self._file(), details.root))
+        blob = self._run.sources().get(self._script())
         return blob.hex if blob is not None else ""
 
     @property
@@ -56,7 +63,7 @@ class MetaflowCode:
         """The text of the flow file.
 
         Raises:
-            StoreError: the run did not keep it: it is larger than a megabyte, or was not readable.
+            StoreError: the run did not keep it: it is larger than ``code_file_limit``, or was not readable.
         """
         content = self.files.get(self.script_name)
         if content is None:

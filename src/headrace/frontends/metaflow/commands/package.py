@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from typing import Any
 
 import click
@@ -22,6 +23,7 @@ from headrace.frontends.metaflow.authoring.packaging import (
 from headrace.frontends.metaflow.client.code import make_archive
 from headrace.frontends.metaflow.exceptions import CommandException
 from headrace.frontends.metaflow.version import VERSION
+from headrace.services.code.files import Refused, read
 
 
 class _Package:
@@ -36,11 +38,17 @@ class _Package:
         self.paths = dict(sorted(found.items()))
 
     def archive(self) -> bytes:
-        """All files as one archive."""
+        """All files as one archive.
+
+        Raises:
+            CommandException: a file cannot be read.
+        """
         files = {}
         for name, path in self.paths.items():
-            with open(path, "rb") as file:  # noqa: PTH123
-                files[name] = file.read()
+            try:
+                files[name], _ = read(path, sys.maxsize)
+            except Refused as reason:
+                raise CommandException(f"The code package cannot be made: {path} {reason}") from None
         info = {"script": self.script, "metaflow_version": VERSION}
         return make_archive({**files, "INFO": json.dumps(info).encode()})
 
