@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from headrace.wiring import Scope
 
 
+#: Dialects whose runs are loaded here, or refused in words of their own.
+_LOADED_HERE = ("native", "metaflow", "track")
+
+
 def recorded_flow_of(record: RunRecord, scope: Scope) -> Flow[..., Any]:
     """The flow that a run is of, loaded from the code that the run kept.
 
@@ -32,6 +36,7 @@ def recorded_flow_of(record: RunRecord, scope: Scope) -> Flow[..., Any]:
         FlowLoadError: it kept none, or that cannot be imported here.
         BlobError: the code is gone or damaged.
     """
+    _check_dialect(record)
     found = install_recorded(record, scope.artifacts, scope.workspace.code_cache)
     return load_installed(*found).flow  # type: ignore[no-any-return]
 
@@ -42,6 +47,7 @@ def flow_of(record: RunRecord) -> Flow[..., Any]:
     Raises:
         FlowLoadError: its file is gone, or holds it no more.
     """
+    _check_dialect(record)
     path, _, name = record.entry.rpartition(":")
     if path:
         if not os.path.exists(path):  # noqa: PTH110
@@ -59,6 +65,14 @@ def flow_of(record: RunRecord) -> Flow[..., Any]:
         f"run {record.name} was started from a notebook or prompt, so its flow {name!r} has no file to load it from; "
         f"define it again there and call headrace.resume({record.name!r})"
     )
+
+
+def _check_dialect(record: RunRecord) -> None:
+    if record.dialect not in _LOADED_HERE:
+        raise FlowLoadError(
+            f"run {record.name} is of the dialect {record.dialect!r}, whose flows cannot be loaded here; go on with it "
+            "by the program that started it"
+        )
 
 
 def parameters_of(record: RunRecord, store: ArtifactStore) -> dict[str, Any]:
