@@ -9,6 +9,7 @@ from headrace.client.html import html_table, text_table
 from headrace.client.source import RunReader
 from headrace.client.views import missing
 from headrace.model.records import MetricChunk, MetricSummary, TaskId, summed_up
+from headrace.services.paging import each_metric_chunk
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -65,7 +66,7 @@ class Metric:
         if self._chunks is None:
             self._chunks = [
                 chunk
-                for chunk in self._run.metadata.metrics(self._run.id, self.name)
+                for chunk in each_metric_chunk(self._run.metadata, self._run.id, self.name)
                 if self._task is None or (chunk.step, chunk.number) == self._task
             ]
         return self._chunks
@@ -117,7 +118,7 @@ class Metrics(Mapping[str, Metric]):
         if task is None:
             summaries = run.metadata.metric_summaries([run.id])
         else:
-            chunks = [chunk for chunk in run.metadata.metrics(run.id) if (chunk.step, chunk.number) == task]
+            chunks = run.metadata.metrics(run.id, task=task)
             summaries = summed_up(chunks)
         self._metrics = {one.name: Metric(run, one, task) for one in summaries}
 

@@ -92,6 +92,8 @@ class Loop(Kernel):
         self._epoll.register(self._wake_fd, select.EPOLLIN)
         self._turns = Turns(self.section, self._epoll, self._deadline, self._wake)
         self.workers = WorkerPool(self._epoll, run_name, state.options)
+        #: Called under the lock with rows that a source gave, before they are committed.
+        self.on_output: Callable[[list[Write]], None] = lambda writes: None
         #: Asked now and then for rows that may be written with the next commit.
         self.sources: list[Callable[[float], list[Write]]] = [self.workers.take_writes]
         self._thread = threading.Thread(target=self._main, name="headrace-driver", daemon=True)
@@ -324,6 +326,14 @@ class Loop(Kernel):
             self._journal.add(writes)
             self._turns.notice_deadline()
 
+    def flush_output(self) -> None:
+        """Commit what was printed and logged until now."""
+        with self.section:
+            if self.failure is None:
+                self._take_sources(time.time())
+                if self._journal.has_writes:
+                    self._journal.commit()
+
     def was_finished(self, call: Call) -> bool:
         """Whether submitting ``call`` would take what an earlier session made; all it depends on must have finished."""
         with self.section:
@@ -514,7 +524,10 @@ class Loop(Kernel):
 
     def _take_sources(self, now: float) -> None:
         for source in self.sources:
-            self._journal.add(source(now))
+            writes = source(now)
+            if writes:
+                self._journal.add(writes)
+                self.on_output(writes)
 
     def _on_signal(self, signal: Signal, now: float) -> None:
         if signal.kind == "cancel":

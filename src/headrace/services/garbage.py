@@ -17,6 +17,7 @@ from headrace.model.states import RunState
 from headrace.model.values import Blob
 from headrace.services.code.package import blobs_of_packages
 from headrace.services.describe import details_of
+from headrace.services.paging import each_artifact, each_attempt, each_segment
 from headrace.services.run_import import is_partial
 from headrace.services.run_rows import STATES, state_of
 from headrace.stores.artifacts.protocol import REFRESH_AFTER, ArtifactStore
@@ -178,11 +179,13 @@ def referenced_blobs(metadata: MetadataStore, artifacts: ArtifactStore) -> Itera
 
 def named_blobs(metadata: MetadataStore, artifacts: ArtifactStore, run_id: int) -> Iterator[Blob]:
     """All blobs that one run needs, some of them several times."""
-    for artifact in metadata.artifacts(run_id):
+    for artifact in each_artifact(metadata, run_id):
         yield from artifact.value.blobs
-    for attempt in metadata.attempts(run_id):
+    for attempt in each_attempt(metadata, run_id):
         if attempt.exception is not None:
             yield from attempt.exception.blobs
+    for segment in each_segment(metadata, run_id):
+        yield segment.blob
     for task in metadata.tasks(run_id):
         yield from _of_inputs(task.inputs)
     run = metadata.run_by_id(run_id)

@@ -15,7 +15,7 @@ from headrace.engine.loop import Loop
 from headrace.engine.ports import Executor
 from headrace.model.attempts import AttemptEvent, LogRules
 from headrace.model.calls import StepInfo, TaskHandle
-from headrace.model.errors import UsageError
+from headrace.model.errors import HeadraceError, UsageError
 from headrace.model.messages import Define, Output
 from headrace.model.policy import StepPolicy
 from headrace.model.records import (
@@ -35,6 +35,7 @@ from headrace.services.code.package import CodeOfRun
 from headrace.services.codeparts import CodeBook
 from headrace.services.failures import exception_of
 from headrace.services.interrupts import Interruptible
+from headrace.services.log_segments import LogSegments
 from headrace.services.places import Places, check_fits
 from headrace.services.stores import Stores
 from headrace.services.surroundings import Surroundings
@@ -126,6 +127,8 @@ class Session:
         self.codes = CodeBook(run.id, stores.artifacts)
         loop.state.code_with = self.codes.code_with
         loop.sources.append(self.codes.take_writes)
+        self._segments = LogSegments(run.id, stores.metadata, stores.artifacts, loop.write_soon)
+        loop.on_output = self._segments.note
         self.finished = False
         self._loop = loop
         self._places = places
@@ -333,6 +336,9 @@ class Session:
                 state, error = RunState.FAILED, f"the flow's result: {failure}"
         if self._surroundings is not None:
             self._surroundings.finish(time.time() - self._began)
+        with contextlib.suppress(HeadraceError):  # the last write, below, finds the same
+            self._loop.flush_output()
+            self._segments.finish()
         if state is RunState.SUCCEEDED:
             writes += self._stale()
         writes.append(

@@ -21,6 +21,7 @@ from headrace.model.states import AttemptState, RunState, TaskState
 from headrace.runtime import randomness
 from headrace.services.code.package import CodeOfRun
 from headrace.services.driverstore import driver_store
+from headrace.services.paging import each_artifact, each_edge
 from headrace.services.places import Places
 from headrace.services.session import NewSession, Resume, Session, recorded_details
 from headrace.services.stores import Stores
@@ -231,7 +232,7 @@ def load_recorded(
     metadata = stores.metadata
     tasks = metadata.tasks(run_id)
     outputs: dict[TaskId, list[Output]] = {}
-    for record in metadata.artifacts(run_id):
+    for record in each_artifact(metadata, run_id):
         if record.kind == "output":
             outputs.setdefault(TaskId(record.step, record.number), []).append(
                 Output(record.name, record.value, record.preview)
@@ -261,7 +262,7 @@ def _with_descendants(
         if step not in names:
             raise NotFoundError(f"the run has no task of step {step!r}; it has {', '.join(sorted(names)) or 'none'}")
     children: dict[TaskId, list[TaskId]] = {}
-    for edge in metadata.edges(run_id):
+    for edge in each_edge(metadata, run_id):
         children.setdefault(TaskId(edge.parent_step, edge.parent_number), []).append(
             TaskId(edge.child_step, edge.child_number)
         )

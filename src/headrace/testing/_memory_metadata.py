@@ -448,6 +448,11 @@ class MemoryMetadata:
         ]
         return page(found, lambda one: one.id, after, limit)
 
+    def segments(self, run_id: int, *, after: int = 0, limit: int = 0) -> list[LogSegment]:
+        """See ``MetadataStore``."""
+        found = [one for one in self.logs(run_id, None, after=after) if isinstance(one, LogSegment)]
+        return page(found, lambda one: one.id, None, limit)
+
     def log_position(self, run_id: int) -> int:
         """See ``MetadataStore``."""
         return max([one.id for one in self._all.logs.values() if one.run_id == run_id], default=0)

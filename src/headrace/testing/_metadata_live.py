@@ -175,6 +175,8 @@ class LiveRunsSuite:
         assert arrived(store.logs(run_id, None)) == left
         assert arrived(store.logs(run_id, None, after=position)) == [segment]
         assert store.log_position(run_id) > position
+        assert arrived(store.segments(run_id, limit=5)) == [segment]
+        assert store.segments(run_id, after=store.log_position(run_id)) == []
         assert list(store.referenced_blobs()) == [digest(9)]
         came = other.import_rows(store.export(run_id), "default")
         assert len(other.logs(came.id, None)) == 4

@@ -221,6 +221,10 @@ class ProjectStore:
         """See ``MetadataStore``."""
         return self._whole.logs(run_id, task, attempt, after, limit) if self._has(run_id) else []
 
+    def segments(self, run_id: int, *, after: int = 0, limit: int = 0) -> list[LogSegment]:
+        """See ``MetadataStore``."""
+        return self._whole.segments(run_id, after=after, limit=limit) if self._has(run_id) else []
+
     def log_position(self, run_id: int) -> int:
         """See ``MetadataStore``."""
         return self._whole.log_position(run_id) if self._has(run_id) else 0

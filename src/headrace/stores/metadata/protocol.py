@@ -326,6 +326,9 @@ class MetadataStore(Protocol):
         A segment comes at the time at which it was made of chunks that were there before it.
         """
 
+    def segments(self, run_id: int, *, after: int = 0, limit: int = 0) -> list[LogSegment]:
+        """The segments among what ``logs`` lists; the bytes of chunks are not read for it."""
+
     def log_position(self, run_id: int) -> int:
         """A position that later chunks and segments come after, for following a log."""
 

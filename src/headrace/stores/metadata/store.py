@@ -424,6 +424,13 @@ class SqlMetadata:
             of["attempt"] = attempt
         return [_rows.log_of(row) for row in self._page("log_columns", of, ("id",), (after,), limit)]
 
+    def segments(self, run_id: int, *, after: int = 0, limit: int = 0) -> list[LogSegment]:
+        """See ``MetadataStore``."""
+        text = f"{self._statements.source('log_columns')} WHERE run_id = :run_id AND id > :after"
+        text += f" AND segment IS NOT NULL ORDER BY id{f' LIMIT {limit:d}' if limit else ''}"
+        found = [_rows.log_of(row) for row in self._ask(text, run_id=run_id, after=after)]
+        return [one for one in found if isinstance(one, LogSegment)]
+
     def log_position(self, run_id: int) -> int:
         """See ``MetadataStore``."""
         return self._select("log_position", run_id=run_id)[0][0] or 0
