@@ -406,3 +406,12 @@ def test_damaged_memory_of_files_is_forgotten(
     again = collect(str(folder / "train.py"), rules)
     assert again.files["train.py"].content == b""
     assert stored(again, store) == first
+
+
+def test_cells_of_a_notebook_are_kept(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    main = sys.modules["__main__"]
+    monkeypatch.setattr(main, "get_ipython", lambda: None, raising=False)
+    monkeypatch.setattr(main, "In", ["", "x = 1", "  ", "print(x)"], raising=False)
+    found = collect("", CodeRules())
+    cells = {place: one.content for place, one in found.files.items() if place.startswith(".cells/")}
+    assert cells == {".cells/0001.py": b"x = 1", ".cells/0003.py": b"print(x)"}
