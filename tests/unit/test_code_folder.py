@@ -7,6 +7,7 @@ import stat
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from hypothesis import strategies as st
 from headrace.model.code import EXECUTABLE, CodeFile, CodePackage, decode_package, is_safe
 from headrace.model.errors import BlobMissingError, StoreDamagedError, StoreError
 from headrace.model.values import Blob
-from headrace.runtime.code_folder import code_folder, install_code, package_at
+from headrace.runtime.code_folder import code_folder, install_code, package_at, remove_folders
 from headrace.stores.artifacts.local import LocalStore
 from headrace.stores.artifacts.memory import MemoryStore
 from headrace.stores.artifacts.protocol import ArtifactStore
@@ -188,6 +189,23 @@ def test_a_cache_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(StoreError, match=r"cannot be written to .*file/cache"):
         code_folder(store, package, decode_package(store.get(package)), str(tmp_path / "file/cache"))
+
+
+def test_folders_that_no_run_needs_are_removed_once_they_are_old(tmp_path: Path) -> None:
+    store = MemoryStore()
+    packages = [stored(store, {"a.py": b"X = %d" % number}) for number in range(3)]
+    for package in packages:
+        code_folder(store, package, decode_package(store.get(package)), str(tmp_path))
+    (tmp_path / f"{packages[0].hex}.1.draft").mkdir()
+    (tmp_path / "0123456789abcdef.known").touch()
+    for path in tmp_path.iterdir():
+        os.utime(path, (time.time() - 7200,) * 2)
+    code_folder(store, packages[2], decode_package(store.get(packages[2])), str(tmp_path))
+    kept = {packages[0].hex}
+    assert remove_folders(str(tmp_path), kept, time.time() - 3600) == 2  # one package, and the draft
+    assert {one.name for one in tmp_path.iterdir() if one.is_dir()} == {packages[0].hex, packages[2].hex}
+    assert (tmp_path / "0123456789abcdef.known").exists()
+    assert remove_folders(str(tmp_path / "nowhere"), kept, 0.0) == 0
 
 
 def test_several_at_once_get_one_folder(tmp_path: Path) -> None:

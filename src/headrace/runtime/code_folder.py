@@ -6,7 +6,7 @@ writes the files into a folder of ``cache`` that is named after the package, onc
 puts that folder on ``sys.path``.
 """
 
-# ruff: noqa: PTH105, PTH110, PTH114, PTH100, PTH103, PTH104, PTH118, PTH120, PTH123 - paths are plain strings on the way to the first task
+# ruff: noqa: PTH105, PTH108, PTH110, PTH114, PTH100, PTH103, PTH104, PTH118, PTH120, PTH123 - paths are plain strings on the way to the first task
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import importlib
 import os
 import stat
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
 from blake3 import blake3
@@ -95,6 +95,7 @@ def code_folder(store: ArtifactStore, package: Blob, manifest: CodePackage, cach
         _write_manifest(folder + _MANIFEST, manifest)
         for _ in range(_TRIES):
             if _is_whole(folder, manifest):
+                os.utime(folder)  # a folder that is used is not one to remove
                 return folder
             _set_aside(folder)
             draft = f"{folder}.{os.getpid()}.{os.urandom(6).hex()}"
@@ -158,8 +159,31 @@ def _set_aside(folder: str) -> None:
     with contextlib.suppress(OSError):  # there is none
         os.rename(folder, aside)
         if os.path.islink(aside):
-            os.unlink(aside)  # noqa: PTH108
+            os.unlink(aside)
         _remove(aside)
+
+
+def remove_folders(cache: str, kept: Collection[str], before: float) -> int:
+    """Remove folders of packages that are not in ``kept`` (hexadecimal digests) and were last used before a moment, and
+    what a process left that died while it wrote one; returns their number."""
+    removed = 0
+    try:
+        entries = list(os.scandir(cache))
+    except OSError:  # there is none
+        return 0
+    for entry in entries:
+        name, _, rest = entry.name.partition(".")
+        if len(name) != 64 or (name in kept and rest in ("", "manifest")):
+            continue
+        with contextlib.suppress(OSError):  # another process removes it
+            if entry.stat(follow_symlinks=False).st_mtime >= before:
+                continue
+            if entry.is_dir(follow_symlinks=False):
+                _remove(entry.path)
+                removed += 1
+            elif not os.path.exists(os.path.join(cache, name)):  # the manifest goes after its folder
+                os.unlink(entry.path)
+    return removed
 
 
 def _remove(folder: str) -> None:

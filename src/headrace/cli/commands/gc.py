@@ -69,6 +69,11 @@ def gc_command(
     runs = garbage.choose_runs(scope.metadata, scope.project, policy, now)
     act = garbage.collect if delete else garbage.plan
     done = act(scope.workspace.metadata, scope.artifacts, runs, now, spare)
+    if delete:
+        from headrace.runtime.code_folder import remove_folders
+
+        needed = {blob.hex for blob in scope.workspace.metadata.code_packages()}
+        remove_folders(scope.workspace.code_cache, needed, now - spare)
     if json:
         print_json(done)
         return
