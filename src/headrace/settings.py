@@ -21,6 +21,7 @@ from headrace._base.sizes import parse_duration, parse_size
 from headrace.model.errors import UsageError
 from headrace.runtime import context
 from headrace.services.places import PlaceSettings, read_places
+from headrace.services.secret_sources import SecretSources
 
 HOME = ".headrace"
 _PLACES = "HEADRACE_* or [tool.headrace] in pyproject.toml"
@@ -32,6 +33,8 @@ _NAMES = (
     *_CODE_NAMES,
 )
 _LISTS = ("include", "exclude")
+#: The table of secrets in ``[tool.headrace]``, which holds references, and is no setting.
+_SECRETS = "secrets"
 #: Folders that may be believed although another user owns them, as ``PATH`` lists folders; ``*`` for all.
 SAFE_HOMES = "HEADRACE_SAFE_HOMES"
 
@@ -195,19 +198,15 @@ def _from_pyproject(file: Path, environ: Mapping[str, str]) -> dict[str, object]
     if "tool.headrace" not in text:
         return {}
     _believe([str(file)], environ)
-    import tomllib
-
-    try:
-        table = tomllib.loads(text).get("tool", {}).get("headrace", {})
-    except tomllib.TOMLDecodeError as error:
-        raise UsageError(f"{file} is not valid TOML: {error}") from None
+    table = _table_of(file, text)
+    table.pop(_SECRETS, None)
     if "places" in table:
         table["places"] = read_places(table["places"])
     unknown = set(table) - set(_NAMES) - {"places"}
     if unknown:
         raise UsageError(
             f"{file}: [tool.headrace] has no setting {', '.join(sorted(unknown))}; there are {', '.join(_NAMES)} and "
-            "the tables places.NAME"
+            "the tables places.NAME and secrets"
         )
     for name in _PLACED:
         place = table.get(name)
@@ -218,6 +217,34 @@ def _from_pyproject(file: Path, environ: Mapping[str, str]) -> dict[str, object]
                 inside = [str(Path(placed, "metadata.db")), str(Path(placed, "artifacts"))] if name == "home" else []
                 _believe([placed, *inside], environ)
     return dict(table)
+
+
+def _table_of(file: Path, text: str) -> dict[str, object]:
+    import tomllib
+
+    try:
+        return dict(tomllib.loads(text).get("tool", {}).get("headrace", {}))
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(f"{file} is not valid TOML: {error}") from None
+
+
+def secret_sources(environ: Mapping[str, str] | None = None, start: Path | None = None) -> SecretSources:
+    """Where the secrets of steps come from, for a flow that is started in folder ``start``.
+
+    Raises:
+        UsageError: ``pyproject.toml`` is another user's, or its table of secrets is not one.
+    """
+    environ = os.environ if environ is None else environ
+    file = _find(here() if start is None else start, "pyproject.toml")
+    text = file.read_text(errors="replace") if file is not None else ""
+    references: object = {}
+    if file is not None and "tool.headrace" in text:
+        _believe([str(file)], environ)
+        references = _table_of(file, text).get(_SECRETS, {})
+    if not isinstance(references, dict):
+        raise UsageError(f"{file}: [tool.headrace] secrets is not a table")
+    folder = environ.get("XDG_CONFIG_HOME") or str(Path(environ.get("HOME") or "~", ".config").expanduser())
+    return SecretSources(dict(environ), references, file, Path(folder, "headrace", "secrets.toml"))
 
 
 def _believe(places: list[str], environ: Mapping[str, str] | None) -> None:

@@ -20,6 +20,7 @@ from headrace.model.policy import Resources
 from headrace.model.values import Blob
 from headrace.model.workers import LOCAL
 from headrace.services.places import LocalPlace, Places, PlaceSettings
+from headrace.services.secret_sources import SecretSources
 from headrace.services.stores import Stores
 from headrace.settings import (
     HOME,
@@ -28,6 +29,7 @@ from headrace.settings import (
     database_file,
     here,
     read_settings,
+    secret_sources,
 )
 from headrace.stores.artifacts.protocol import ArtifactStore
 from headrace.stores.metadata.protocol import MetadataStore
@@ -239,6 +241,11 @@ class Scope:
     def stores(self) -> Stores:
         """What services need of it."""
         return Stores(self.metadata, self.artifacts, self.project, self.actor)
+
+    @property
+    def secret_sources(self) -> SecretSources:
+        """Where the secrets of steps come from, in the surroundings of this process."""
+        return secret_sources()
 
     def of(self, project: str) -> Scope:
         """The same workspace and actor, in another project."""

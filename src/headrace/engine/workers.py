@@ -10,6 +10,8 @@ import signal
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 
+from headrace._base.output_redaction import SHORTEST, OutputRedactor
+from headrace._base.redaction import redact
 from headrace.engine.events import AttemptFailed, Event, Handback, Promote, Resized, Start, Succeeded
 from headrace.engine.placement import Slot
 from headrace.engine.ports import Executor, ProtocolError, WorkerExit, WorkerLink
@@ -46,7 +48,9 @@ _STREAMS = ("out", "err")
 class _Attempt:
     """An attempt in a worker's hands."""
 
-    __slots__ = ("announced", "broken_off", "kept", "lost", "memory", "number", "seq", "task", "token", "tries")
+    __slots__ = (
+        *("announced", "broken_off", "kept", "lost", "memory", "number", "redactors", "seq", "task", "token", "tries"),
+    )
 
     def __init__(self, task: Task, token: int) -> None:
         self.task = task
@@ -57,6 +61,7 @@ class _Attempt:
         self.broken_off = False  # its stderr does not end with a whole line
         self.kept = [0, 0]
         self.lost = [False, False]
+        self.redactors: tuple[OutputRedactor, OutputRedactor] | None = None  # where the run knows secrets
         self.memory = 0  # when it was last found to use more than it may
         self.announced = False
 
@@ -321,6 +326,7 @@ class WorkerPool:
         if attempt is None:
             return
         self._pump(worker, attempt, now, message.usage.log_ends)
+        self._let_out(attempt, now)
         worker.queue.popleft()
         del self._at[message.token]
         if isinstance(message, Done):
@@ -377,6 +383,7 @@ class WorkerPool:
             self._at.pop(current.token, None)
             slot = slots.get(current.token)
             self._pump(worker, current, now, None)
+            self._let_out(current, now)
             failed = self._post_mortem(worker, current, slot, ended, now)
             if slot is None or slot.reason != CANCELLED:
                 self._end_log(current, failed)
@@ -425,7 +432,10 @@ class WorkerPool:
         for stream in (0, 1):
             end = worker.link.log_end(stream)
             texts.append(worker.link.read_log(stream, max(0, end - _TAIL), end).decode(errors="replace"))
-        return "\n".join("".join(texts).splitlines()[-20:])
+        text = "".join(texts)
+        if self.secrets:
+            text = redact(text, [value for value in self.secrets.values() if len(value) >= SHORTEST])
+        return "\n".join(text.splitlines()[-20:])
 
     # --- output, metrics --------------------------------------------------------------------------------------
 
@@ -450,10 +460,24 @@ class WorkerPool:
         worker.offsets[stream] = end
         if end > 1 << 20:
             worker.link.trim_log(stream, end - _TAIL)  # the rest is for the post mortem
+        if self.secrets:
+            if attempt.redactors is None:
+                attempt.redactors = (OutputRedactor(), OutputRedactor())
+            data = attempt.redactors[stream].feed(data, self.secrets.values())
         if data:
-            if self.watch is not None:
-                self.watch(AttemptPrinted(attempt.task, stream, data))
-            self._keep(attempt, stream, data, now)
+            self._show(attempt, stream, data, now)
+
+    def _let_out(self, attempt: _Attempt, now: float) -> None:
+        """Take what was held back of an attempt's output, because it might have become a secret."""
+        for stream, redactor in enumerate(attempt.redactors or ()):
+            data = redactor.feed(b"", self.secrets.values(), last=True)
+            if data:
+                self._show(attempt, stream, data, now)
+
+    def _show(self, attempt: _Attempt, stream: int, data: bytes, now: float) -> None:
+        if self.watch is not None:
+            self.watch(AttemptPrinted(attempt.task, stream, data))
+        self._keep(attempt, stream, data, now)
 
     def _end_log(self, attempt: _Attempt, failed: AttemptFailed) -> None:
         """Let the log of an attempt that failed end as the rules say."""

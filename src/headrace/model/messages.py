@@ -65,7 +65,7 @@ class Define(msgspec.Struct, frozen=True, array_like=True, tag=1):
     A ``raw`` function gets its arguments packed and names its outputs itself, see ``runtime.raw``. ``bindings`` are
     names that the code reaches, with their ``values`` where these may differ from the worker's, see
     ``worker.bindings``; ``surroundings`` those of the flow. ``stores`` are the names of globals and attributes that the
-    code binds.
+    code binds; ``secrets`` those of variables whose values came in a ``Secrets``, as ``runtime.secrets.of_step`` says.
     """
 
     step: int
@@ -83,6 +83,7 @@ class Define(msgspec.Struct, frozen=True, array_like=True, tag=1):
     values: Packed | None = None
     surroundings: Surroundings | None = None
     stores: tuple[str, ...] = ()
+    secrets: tuple[str, ...] = ()
 
 
 class Argument(msgspec.Struct, frozen=True, array_like=True):
@@ -116,7 +117,7 @@ class Stop(msgspec.Struct, frozen=True, array_like=True, tag=3):
 
 
 class Secrets(msgspec.Struct, frozen=True, array_like=True, tag=4):
-    """Names and values of secrets that arguments of later attempts refer to. Never recorded."""
+    """Names and values of secrets that later attempts refer to. Never recorded."""
 
     values: tuple[tuple[str, str], ...]
 

@@ -90,6 +90,7 @@ class StepPolicy(msgspec.Struct, frozen=True, array_like=True):
     tags: tuple[str, ...] = ()
     max_parallel: int = 0
     place: str = ""
+    secrets: tuple[str, ...] = ()  # names; values are environment variables of its tasks
 
     @property
     def env_vars(self) -> Mapping[str, str]:

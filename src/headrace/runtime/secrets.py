@@ -11,15 +11,17 @@ import threading
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from headrace._base.output_redaction import SHORTEST
 from headrace._base.redaction import HIDDEN
 from headrace.model.errors import MissingSecretError, UsageError
 from headrace.runtime import ambient, context
 
 #: Where a value comes from, when it is not given itself.
 ENVIRONMENT, FILE = "env", "file"
+_VARIABLE = "HEADRACE_SECRET_"
 
-#: Shorter values are not taken out of texts: what is left would be unreadable, and show where they stood.
-_SHORTEST = 3
+#: In front of the names of secrets of steps, which are others than those of ``Secret`` objects.
+_OF_STEP = "$"
 _received: dict[str, str] = {}
 #: Values that this process was given, to be taken out of what it records.
 known_values: set[str] = set()
@@ -163,7 +165,7 @@ def take_packed() -> dict[str, str]:
 def hide(text: str) -> str:
     """``text`` without the values of the secrets that this process knows."""
     for value in sorted(known_values.union(_received.values()), key=len, reverse=True):
-        if len(value) >= _SHORTEST:
+        if len(value) >= SHORTEST:
             text = text.replace(value, HIDDEN)
     return text
 
@@ -171,6 +173,32 @@ def hide(text: str) -> str:
 def receive(values: Iterable[tuple[str, str]]) -> None:
     """Take in the values that the driver sent to this worker."""
     _received.update(values)
+
+
+def of_step(name: str) -> str:
+    """What the secret ``name`` of a step is called among those of a run, which a ``Secrets`` message brings."""
+    return _OF_STEP + name
+
+
+def variables_of(names: Iterable[str]) -> dict[str, str | None]:
+    """Variables for a task whose step names ``names``: the value of each, None for those of other steps.
+
+    Raises:
+        MissingSecretError: the driver has sent no value.
+    """
+    found: dict[str, str | None] = {name[1:]: None for name in _received if name.startswith(_OF_STEP)}
+    for name in names:
+        value = _received.get(_OF_STEP + name)
+        if value is None:
+            raise MissingSecretError(f"the value of the secret {name} did not reach this worker; run the task again")
+        found[name] = value
+    return found
+
+
+def withhold() -> None:
+    """In a worker: let no step see the variables from which the driver takes secrets."""
+    for name in [name for name in os.environ if name.startswith(_VARIABLE)]:
+        del os.environ[name]
 
 
 def _restore(name: str, source: str) -> Secret:
@@ -203,4 +231,4 @@ def _of_file(path: str) -> str:
 
 def variable_of(name: str) -> str:
     """The environment variable that gives a secret again to a resumed run: ``HEADRACE_SECRET_TOKEN`` for ``token``."""
-    return "HEADRACE_SECRET_" + "".join(char if char.isalnum() else "_" for char in name).upper()
+    return _VARIABLE + "".join(char if char.isalnum() else "_" for char in name).upper()

@@ -6,8 +6,10 @@ import sys
 import threading
 from typing import Any, TextIO
 
+from headrace._base.output_redaction import OutputRedactor
 from headrace.model.attempts import LOG_LIMIT
 from headrace.model.records import FLOW_TASK, LogChunk
+from headrace.runtime.secrets import known_values
 from headrace.services import current
 from headrace.services.session import Session
 from headrace.stores.metadata.protocol import Write
@@ -26,6 +28,7 @@ class FlowOutput:
         self._parts: list[tuple[str, str]] = []
         self._kept = 0
         self._seq = 0
+        self._redactors = {"out": OutputRedactor(), "err": OutputRedactor()}
 
     def __enter__(self) -> None:
         _live.append(self)
@@ -66,9 +69,15 @@ class FlowOutput:
             if not merged or merged[-1][0] != stream:
                 merged.append((stream, []))
             merged[-1][1].append(text)
+        last = self._session.finishing
+        if last:  # what was held back, because it might have become a secret
+            merged += [("out", [""]), ("err", [""])]
+        values = [*self._session.secrets.values(), *known_values]
         rows: list[Write] = []
         for stream, texts in merged:
-            data = "".join(texts).encode(errors="replace")
+            data = self._redactors[stream].feed("".join(texts).encode(errors="replace"), values, last=last)
+            if not data:
+                continue
             run = self._session.run
             rows.append(
                 LogChunk(

@@ -130,6 +130,8 @@ class Session:
         self._segments = LogSegments(run.id, stores.metadata, stores.artifacts, loop.write_soon)
         loop.on_output = self._segments.note
         self.finished = False
+        #: Whether the last rows of the run are being written.
+        self.finishing = False
         self._loop = loop
         self._places = places
         self._opening = threading.Lock()
@@ -291,9 +293,11 @@ class Session:
         """
         check_fits(step.name, policy.resources, self.place(policy.place))
         define, threads = step.define, max(1, int(policy.resources.cpu))
-        if (define.env, define.threads) != (policy.env, threads):
+        if (define.env, define.threads, define.secrets) != (policy.env, threads, policy.secrets):
             self._step_ids += 1
-            define = msgspec.structs.replace(define, step=self._step_ids, env=policy.env, threads=threads)
+            define = msgspec.structs.replace(
+                define, step=self._step_ids, env=policy.env, threads=threads, secrets=policy.secrets
+            )
         return msgspec.structs.replace(step, id=define.step, policy=policy, define=define, code=code)
 
     def record_start(self, new: NewSession, code: CodeOfRun) -> None:
@@ -325,6 +329,7 @@ class Session:
         Raises:
             NotStorableError: the result cannot be stored; the run is then recorded as failed.
         """
+        self.finishing = True
         self._loop.ending()
         problem: Exception | None = None
         writes: list[Write] = []

@@ -35,7 +35,7 @@ from headrace.model.messages import (
 )
 from headrace.model.policy import StepPolicy
 from headrace.model.workers import WorkerSpec
-from headrace.runtime import context
+from headrace.runtime import context, secrets
 from headrace.stores import codecs
 from headrace.stores.artifacts.memory import MemoryStore
 
@@ -122,9 +122,14 @@ def hold(size: int, seconds: float) -> None:
     del held
 
 
+def variable(name: str) -> str:
+    """An environment variable; empty where it is not set."""
+    return os.environ.get(name, "")
+
+
 FUNCTIONS: tuple[Callable[..., object], ...] = (
     double, fail, nap, pid, leave, die, say, say_and_die, deaf, with_child, hold,
-    keep_to_itself, with_daemon,
+    keep_to_itself, with_daemon, variable,
 )  # fmt: skip
 
 
@@ -351,6 +356,23 @@ class ExecutorSuite:
 
 class ProcessExecutorSuite(ExecutorSuite):
     """The same for workers that are processes of this machine, which can be killed and whose output is caught."""
+
+    def test_secret_is_a_variable_of_tasks_that_name_it_alone(self, talk: Talk) -> None:
+        talk.send(Secrets(((secrets.of_step("SUITE_KEY"), "s3cret"),)))
+        step = FUNCTIONS.index(variable) + 1
+        for names, seen in (((), ""), (("SUITE_KEY",), "s3cret"), ((), "")):
+            talk._known.add("variable")
+            talk.send(Define(step, "variable", module=__name__, qualname="variable", secrets=names))
+            assert talk.call(variable, "SUITE_KEY") == seen
+
+    def test_task_whose_secret_did_not_come_fails(self, talk: Talk) -> None:
+        talk._known.add("variable")
+        step = FUNCTIONS.index(variable) + 1
+        talk.send(Define(step, "variable", module=__name__, qualname="variable", secrets=("SUITE_KEY",)))
+        talk.begin(variable, "SUITE_KEY")
+        failed = talk.answer()
+        assert isinstance(failed, Failed)
+        assert "SUITE_KEY did not reach this worker" in failed.error
 
     def test_closing_ends_the_processes(self, started: Executor) -> None:
         talks = [Talk(started, hire(started)) for _ in range(3)]

@@ -22,7 +22,7 @@ from typing import Any
 import msgspec
 
 from headrace._base.contents import Contents, contents_of
-from headrace.model.errors import FlowLoadError
+from headrace.model.errors import FlowLoadError, MissingSecretError
 from headrace.model.messages import (
     KNOWN_STEPS,
     OWN_FILES_CLOSED,
@@ -81,6 +81,7 @@ class _Worker:
         self._bindings = Bindings(store)
         self._since: float | None = None  # when the current attempt began
         self._busy = threading.Event()
+        secrets.withhold()
         self._surroundings = Surroundings()
         self._imports = ImportWatch()
         self._step = ""
@@ -153,8 +154,9 @@ class _Worker:
         context.enter(current)
         function = defined.function
         try:
-            self._surroundings.enter(define.env, message.gpus, define.surroundings)
-        except OSError as error:
+            variables = secrets.variables_of(define.secrets)
+            self._surroundings.enter(define.env, message.gpus, define.surroundings, variables)
+        except (OSError, MissingSecretError) as error:
             function = _raiser(error)
         self._bindings.enter(defined.setting)
         if not is_only:

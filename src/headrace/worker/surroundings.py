@@ -6,6 +6,8 @@ import _signal  # type: ignore[import-not-found]  # without enumerations, which 
 import os
 import signal
 import sys
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from headrace.model.messages import Surroundings as FlowSurroundings
@@ -28,9 +30,13 @@ class Surroundings:
         self._argv = list(sys.argv)
 
     def enter(
-        self, env: tuple[tuple[str, str], ...], gpus: tuple[int, ...], flow: FlowSurroundings | None = None
+        self,
+        env: tuple[tuple[str, str], ...],
+        gpus: tuple[int, ...],
+        flow: FlowSurroundings | None = None,
+        secrets: Mapping[str, str | None] = MappingProxyType({}),
     ) -> None:
-        """Set what an attempt asks for, on top of what is other in its flow by now.
+        """Set what an attempt asks for, on top of what is other in its flow by now; of ``secrets``, None is taken away.
 
         Raises:
             OSError: the flow's working directory cannot be entered any more.
@@ -40,6 +46,11 @@ class Surroundings:
             self._follow(flow)
         for name, value in env:
             os.environ[name] = value
+        for name, secret in secrets.items():
+            if secret is not None:
+                os.environ[name] = secret
+            else:
+                os.environ.pop(name, None)
         if gpus:  # counted among those that this process may see
             names = [one.strip() for one in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")]
             visible = [names[gpu] if gpu < len(names) and names[gpu] else str(gpu) for gpu in gpus]

@@ -218,6 +218,7 @@ class Definer:
             values=values,
             surroundings=around,
             stores=tuple(sorted(code.stores)),
+            secrets=step.policy.secrets,
         )
 
     def _as_forked(self, reached: Sequence[Reached]) -> bool:

@@ -17,6 +17,7 @@ from headrace._base.redaction import looks_secret, redact
 from headrace._base.sizes import parse_duration
 from headrace.frontends.native.futures import results_of
 from headrace.frontends.native.load import canonical_main
+from headrace.frontends.native.named_secrets import NamedSecrets
 from headrace.frontends.native.options import Runnable
 from headrace.frontends.native.runner import Running
 from headrace.frontends.native.script import advise, prune, show_well
@@ -93,10 +94,12 @@ def run_flow(
     show_well()
     claim_standard_descriptors()
     values = _with_secrets(values)
+    named = NamedSecrets(how.scope.secret_sources)
+    named.look_for(flow)
     session = _open(flow, values, how)
     if began is not None:
         began(session)
-    run = Running(session)
+    run = Running(session, named)
     log = RunLog(session.run, session.stores, session.write)
     with (
         session.interruptible(),

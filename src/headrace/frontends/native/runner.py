@@ -7,6 +7,7 @@ from typing import Any
 
 from headrace.frontends.native.definitions import Definitions
 from headrace.frontends.native.futures import AsyncCall, Future, refuse_foreign
+from headrace.frontends.native.named_secrets import NamedSecrets
 from headrace.frontends.native.signature import item_call
 from headrace.frontends.native.steps import Step
 from headrace.model.calls import Call, PendingInput, PendingSource, StepInfo, TaskHandle
@@ -25,8 +26,9 @@ _TELLING = 64
 class Running:
     """The run that the flow function is executing, as its steps see it."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, named_secrets: NamedSecrets) -> None:
         self.session = session
+        self._named_secrets = named_secrets
         self.name = session.run.name
         self.store = session.stores.artifacts
         self._definitions = Definitions(session)
@@ -103,6 +105,8 @@ class Running:
         return PendingInput(name, packed)
 
     def _info(self, step: Step[..., Any]) -> StepInfo:
+        if step.policy.secrets:
+            self._named_secrets.share(step, self.session)
         info = self._definitions.info(step)
         if secrets.packing.met:  # among the values of names that the step reaches
             self.session.share_secrets(secrets.take_packed())

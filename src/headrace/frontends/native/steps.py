@@ -36,6 +36,7 @@ if TYPE_CHECKING:
         tags: Sequence[str] | Mapping[str, Any]
         max_parallel: int
         place: str
+        secrets: str | Sequence[str]
 
 
 #: Policies of one step that are remembered, so that ``options`` in a loop makes each once.
@@ -236,6 +237,7 @@ def step(
     tags: Sequence[str] | Mapping[str, Any] = (),
     max_parallel: int = 0,
     place: str = "",
+    secrets: str | Sequence[str] = (),
 ) -> Callable[[Callable[P, R]], Step[P, R]]: ...
 
 
@@ -250,7 +252,8 @@ def step(function: Any = None, /, **options: Any) -> Any:
             (``"10m"`` or seconds);
             ``isolated=True`` for a fresh process per attempt; ``cache=True`` to reuse results across runs; ``env``
             variables to set; ``tags``; ``max_parallel`` tasks of this step at once (0: no limit); ``place``, the name
-            of a place of the project where attempts run (default: where those of the run do).
+            of a place of the project where attempts run (default: where those of the run do); ``secrets``,
+            names of variables whose values come from the environment, files or the keyring, and are stored nowhere.
 
     Raises:
         DefinitionError: an option is unknown or impossible, or the function cannot be a step.
@@ -354,6 +357,14 @@ def _variables(value: Any) -> tuple[tuple[str, str], ...]:
     return pairs
 
 
+def _secrets(value: Any) -> tuple[str, ...]:
+    names = (value,) if isinstance(value, str) else tuple(value)
+    for name in names:
+        if not isinstance(name, str) or not name.isascii() or not name.isidentifier():
+            raise ValueError(f"a secret is named like an environment variable, such as HF_TOKEN, not {name!r}")
+    return names
+
+
 _CHECKS: dict[str, Callable[[Any], Any]] = {
     "name": _text,
     "cpu": _number,
@@ -367,6 +378,7 @@ _CHECKS: dict[str, Callable[[Any], Any]] = {
     "tags": _texts,
     "max_parallel": _whole,
     "place": _text,
+    "secrets": _secrets,
 }
 
 
