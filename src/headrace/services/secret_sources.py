@@ -21,7 +21,7 @@ SERVICE = "headrace"
 class SecretSources:
     """The places where values are looked for, in this order.
 
-    1. Variables ``HEADRACE_SECRET_NAME`` and ``NAME`` of ``environ``.
+    1. Variables of ``environ``: the one that ``runtime.secrets.variable_of`` says, and the one of that name.
     2. ``references``, the table ``[tool.headrace.secrets]`` of ``project_file``: ``env:VARIABLE``, ``file:PATH`` or
        ``keyring:SERVICE/USER`` by name, and no values, because such a file is shared.
     3. ``user_file``, of the user alone: values or such references by name.
