@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -219,7 +220,7 @@ def _from_pyproject(file: Path, environ: Mapping[str, str]) -> dict[str, object]
     return dict(table)
 
 
-def _table_of(file: Path, text: str) -> dict[str, object]:
+def _table_of(file: Path, text: str) -> dict[str, Any]:
     import tomllib
 
     try:
