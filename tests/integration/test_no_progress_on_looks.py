@@ -64,7 +64,7 @@ async def doubled(number: int) -> int:
 
 
 @pytest.fixture(autouse=True)
-def rare_looks(monkeypatch: pytest.MonkeyPatch, project: Project) -> Iterator[None]:
+def rare_looks(monkeypatch: pytest.MonkeyPatch, here: Project) -> Iterator[None]:
     monkeypatch.setattr(loop_module, "LOOK", 60.0)
     monkeypatch.setattr(loop_module, "SLOW_LOOK", 60.0)
     monkeypatch.setattr(journal_module, "_RENEW_AFTER", 60.0)  # renewing the lease is a look in disguise
@@ -213,10 +213,10 @@ def test_retry_that_falls_due_wakes_a_waiter_that_polls(tmp_path: Path) -> None:
     assert late() == 3
 
 
-def test_interrupt_reaches_a_flow_that_waits(project: Project) -> None:
+def test_interrupt_reaches_a_flow_that_waits(here: Project) -> None:
     import signal
 
-    project.write(
+    here.write(
         """
         @step
         def forever() -> None:
@@ -232,11 +232,11 @@ def test_interrupt_reaches_a_flow_that_waits(project: Project) -> None:
             main()
         """
     )
-    process = project.start("train.py", HEADRACE_TEST_LOOK="60")
+    process = here.start("train.py", HEADRACE_TEST_LOOK="60")
     assert process.stdout is not None
     assert process.stdout.readline().strip() == "begins"
     time.sleep(1.0)
     process.send_signal(signal.SIGINT)
-    finished = project.finish(process)
+    finished = here.finish(process)
     assert finished.code == -signal.SIGINT, finished.err
     assert finished.seconds < SOON

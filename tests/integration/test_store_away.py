@@ -193,3 +193,69 @@ def test_cut_connections_to_postgresql_write_nothing_twice(project: Project) -> 
         assert sum(len(chunk.values) for chunk in store.metrics(run.id)) == 40
         assert {task.attempts for task in store.tasks(run.id)} == {1}
         store.close()
+
+
+SLOW_STORE = """
+import signal, threading
+from headrace.stores.metadata.store import SqlMetadata
+
+commit, commits, interrupted = SqlMetadata.commit, [], []
+
+def slow_commit(store, writes, lease=None, *more):
+    if lease is not None and slow.is_set():
+        commits.append(time.monotonic())
+        time.sleep(2)
+        if len(commits) == 3:  # the interrupt comes in the middle of the next one
+            threading.Timer(1.0, interrupt).start()
+    commit(store, writes, lease, *more)
+
+def interrupt():
+    interrupted.append(time.monotonic())
+    os.kill(os.getpid(), signal.SIGINT)
+
+slow = threading.Event()
+SqlMetadata.commit = slow_commit
+
+@step
+def talks(n):
+    for line in range(20):
+        print("line", line, flush=True)
+        headrace.log_metric("n", line)
+        time.sleep(0.01)
+    return n
+
+@step
+def forever():
+    while True:
+        print("still here", flush=True)
+        time.sleep(0.05)
+
+@flow
+def train():
+    slow.set()
+    waits = forever.submit()
+    began = time.monotonic()
+    futures = [talks.submit(n) for n in range(4)]
+    print("submitted in", time.monotonic() - began, file=sys.stderr)
+    try:
+        waits.result()
+    except KeyboardInterrupt:
+        print("heard after", time.monotonic() - interrupted[0], file=sys.stderr)
+        slow.clear()
+        raise
+
+if __name__ == "__main__":
+    train()
+"""
+
+
+def test_commits_that_take_two_seconds_keep_no_call_and_no_interrupt_waiting(project: Project) -> None:
+    project.write(SLOW_STORE)
+    done = project.finish(project.start("train.py"))
+    said = dict(line.rsplit(" ", 1) for line in done.err.splitlines() if line.startswith(("submitted", "heard")))
+    assert float(said["heard after"]) < 1.0, done.err
+    assert float(said["submitted in"]) < 1.5, done.err
+    assert project.last().state is RunState.INTERRUPTED
+    finished = {task.id: str(task.state) for task in project.tasks()}
+    assert finished[TaskId("forever", 1)] == "cancelled"
+    assert project.log("talks", 1).count(b"line ") == 20  # nothing that it printed is lost

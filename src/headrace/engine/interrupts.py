@@ -39,6 +39,14 @@ class InterruptSafeLock:
             if self.pending is not None and not self._depth:
                 self._raise()
 
+    def let_go(self) -> None:
+        """Let other threads in for a while, from inside the section; interrupts still wait."""
+        self._lock.release()
+
+    def take_back(self) -> None:
+        """End what ``let_go`` began."""
+        self._lock.acquire()
+
     def hold_off(self) -> None:
         """Let interrupts wait until ``let_in`` was called as often as this."""
         if threading.get_ident() == self._main:

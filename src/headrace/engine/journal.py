@@ -1,7 +1,8 @@
 """What a driver has decided and not yet written: batches of rows, committed under the run's lease.
 
-While the store does not answer, everything is kept and tried again, for as long as nobody else takes the lease. Used by
-``loop`` only, under its lock.
+One thread at a time commits. ``begin`` and what comes after ``write`` are called under the loop's lock; ``write`` is
+called without it, while other threads add to the next batch. While the store does not answer, everything is kept and
+tried again, for as long as nobody else takes the lease.
 """
 
 from __future__ import annotations
@@ -33,9 +34,11 @@ class Journal:
         self._metadata = metadata
         self._lease = lease
         self._writes: list[Write] = []
-        self._tried: list[Write] = []  # perhaps written: the store did not say
+        #: What is being committed, in order. The first may have been written before: the store did not say.
+        self._batches: list[list[Write]] = []
         # What is measured here is never the time of day, which may be set back.
         self._extended = float("-inf")
+        self._seconds = 0.0  # for which the commit extends the lease
         self._pause = 0.0
         #: When the next commit is to be tried (``time.monotonic``), if no urgent write comes before.
         self.due_at = time.monotonic() + _RENEW_AFTER
@@ -54,35 +57,52 @@ class Journal:
         """Whether there is something to write."""
         return bool(self._writes)
 
-    def commit(self) -> bool:
-        """Write all there is. False: the store does not answer, and nothing that waits for the commit may go on.
+    def flush(self) -> None:
+        """Let what there is be committed now."""
+        self.urgent = self.urgent or bool(self._writes)
 
-        Raises:
-            LeaseLostError: another process drives the run now.
-            StoreError: the store cannot do its work.
-        """
+    def renew(self) -> None:
+        """Let a commit be tried now, if only to extend the lease."""
+        self.urgent = True
+
+    def begin(self) -> bool:
+        """Begin a commit of all there is. False: the store did not answer, and it is too early to ask again."""
         clock = time.monotonic()
         if self.away_since is not None:
             if clock < self.due_at:
                 return False
             self._extended = float("-inf")
-        seconds = 0.0
+        self._seconds = 0.0
         if clock - self._extended > _EXTEND_EVERY:
             self._extended = clock
-            seconds = LEASE_SECONDS
+            self._seconds = LEASE_SECONDS
+        if len(self._batches) > 1:  # the last was not tried yet
+            self._batches[-1] += self._writes
+        else:
+            self._batches.append(self._writes)
+        self._writes, self.urgent = [], False
+        return True
+
+    def write(self) -> StoreAwayError | None:
+        """Commit what ``begin`` took. Returns why not, where the store does not answer: nothing may go on then.
+
+        Raises:
+            LeaseLostError: another process drives the run now.
+            StoreError: the store cannot do its work.
+        """
         try:
-            if self._tried:
-                self._metadata.commit(self._tried, self._lease, seconds)
-            self._tried, self._writes, self.urgent = self._writes, [], False
-            self._metadata.commit(self._tried, self._lease, seconds)
+            while self._batches:
+                self._metadata.commit(self._batches[0], self._lease, self._seconds)
+                del self._batches[0]
         except StoreAwayError as error:
-            self.note_away(error)
-            return False
-        self._tried = []
-        self.due_at = clock + _RENEW_AFTER
+            return error
+        return None
+
+    def note_written(self) -> None:
+        """The commit was made."""
+        self.due_at = time.monotonic() + (_GATHER if self._writes else _RENEW_AFTER)
         if self.away_since is not None:
             self._note_back()
-        return True
 
     def note_away(self, error: StoreAwayError) -> None:
         """The store did not answer: ask again after a pause, longer each time."""

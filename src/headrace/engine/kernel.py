@@ -1,7 +1,8 @@
 """What happens to a run's state under its lock: events are fed to ``decide``, and its commands are carried out.
 
 The base of ``engine.loop``, which has the threads. The order is always the same: write what must be known and commit
-it, then talk to workers, then wake who waits. Commits of one batch of events are one transaction.
+it, then talk to workers, then wake who waits. Commits of one batch of events are one transaction. The thread that has
+decided something commits it, without the lock; where the store is slow, only the loop's own threads commit.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import contextlib
 import heapq
 import math
 import os
+import threading
 import time
 from collections.abc import Iterable
 from typing import Any
@@ -31,6 +33,7 @@ from headrace.engine.events import (
     Schedule,
     Start,
 )
+from headrace.engine.interrupts import InterruptSafeLock
 from headrace.engine.journal import Journal
 from headrace.engine.lookup import look_up
 from headrace.engine.queue_counts import QueueCounts
@@ -49,6 +52,16 @@ from headrace.stores.metadata.protocol import MetadataStore, Write
 
 #: Attempts that run for so many seconds are written down as running, and tasks that wait are counted.
 RECORD_AFTER = 0.1
+#: Seconds after which a commit counts as slow: the next one is made by one of the loop's own threads.
+SLOW_COMMIT = 0.05
+
+
+class Held:
+    """What a commit holds up: tasks whose waiters learn of their end, and threads that wait for the commit itself."""
+
+    def __init__(self) -> None:
+        self.resolves: list[Task] = []
+        self.waiters: list[Any] = []
 
 
 class Kernel:
@@ -81,8 +94,17 @@ class Kernel:
         self._lookups: list[Task] = []
         self._lost: list[tuple[TaskId, int, str]] = []
         self._hurried: float | None = None  # when the workers' time to stop cleanly was over
+        self.section: InterruptSafeLock
         self._idle_waiters: list[Any] = []
         self._store_waiters: list[Any] = []
+        #: Of who waits until what it asked to write is written.
+        self._write_waiters: list[Any] = []
+        #: What the commit that is being made holds up.
+        self._held = Held()
+        self._committing = False
+        #: Taken during a commit.
+        self._commit_lock = threading.Lock()
+        self._slow = False  # whether the last commit took long
         #: The task for which the thread that has the turn polls now.
         self._polled: object = None
         self._wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
@@ -136,36 +158,102 @@ class Kernel:
         heapq.heappush(self._timers, Timer(at, self._timer_order, command.event))
 
     def _settle(self) -> None:
-        """Carry out what the events led to: commit, send, wake. A store that does not answer holds up all three."""
-        away = self._journal.away_since is not None
-        if not away and self.state.placement.lanes:
+        """Carry out what the events led to: commit, send, wake. A store that does not answer holds up all three.
+
+        The lock is let go of during a commit. What other threads decide meanwhile waits for the next one.
+        """
+        if self._commit_and_send() and not self._committing:
+            self._resolve(self._resolves)
+            self._resolves = []
+            self._tell_waiters()
+        if self._record_at == math.inf and (self.state.placement.unrecorded or self.state.moved):
+            self._record_at = time.monotonic() + RECORD_AFTER
+
+    def _commit_and_send(self) -> bool:
+        """Whether all is written that is decided, but for a commit that is being made."""
+        if self._journal.away_since is None and self.state.placement.lanes:
             self._feed(Schedule(time.time()))
         while self._starts or self._journal.urgent:
-            if self._journal.urgent and (counts := self.queue.take(time.monotonic(), time.time())):
-                self._journal.add(counts)
-            if self._journal.urgent and not self._journal.commit():
-                starts, self._starts = self._starts, []
-                self._feed(Handback(tuple(start.token for start in starts), time.time()))
-                return
-            if away:
-                away = False
-                self._feed(Schedule(time.time()))
-            starts, self._starts = self._starts, []
-            for start in starts:
-                self._feed_all(self.workers.dispatch(start, time.time()))
-        resolves, self._resolves = self._resolves, []
-        for task in resolves:
+            if self._journal.urgent:
+                if self._committing:
+                    return False
+                if self._slow and not self._turns.is_own_thread():
+                    self._turns.ring()  # the flow's threads shall not wait for the store
+                    return False
+                if not self._commit():
+                    return False
+            else:
+                self._dispatch_all()
+        return True
+
+    def _dispatch_all(self) -> None:
+        starts, self._starts = self._starts, []
+        for start in starts:
+            self._feed_all(self.workers.dispatch(start, time.time()))
+
+    def _resolve(self, tasks: list[Task]) -> None:
+        for task in tasks:
             if task.problem is not None and task.problem.failure not in ("cancelled", "upstream"):
                 self.failed.append(task)
             wake(task)
             if task is self._polled:
                 self._wake()
-        if self._record_at == math.inf and (self.state.placement.unrecorded or self.state.moved):
-            self._record_at = time.monotonic() + RECORD_AFTER
-        if self._idle_waiters and not self.state.live:
+
+    def _tell_waiters(self) -> None:
+        if self._idle_waiters and self._is_idle():
             _release(self._idle_waiters)
         if self._store_waiters and self._journal.away_since is None:
             _release(self._store_waiters)
+
+    def _is_idle(self) -> bool:
+        """Whether no task is live, and whoever waited for one was told."""
+        return not (self.state.live or self._resolves or self._held.resolves)
+
+    # --- commits ----------------------------------------------------------------------------------------------
+
+    def _commit(self) -> bool:
+        """Commit what is decided, without the lock, and then do what waited for it. False: the store is away."""
+        starts, self._starts = self._starts, []
+        if counts := self.queue.take(time.monotonic(), time.time()):
+            self._journal.add(counts)
+        if not self._journal.begin():
+            self._feed(Handback(tuple([start.token for start in starts]), time.time()))
+            return False
+        held = self._held
+        held.resolves, self._resolves = self._resolves, []
+        held.waiters, self._write_waiters = self._write_waiters, []
+        self._committing = True
+        self._commit_lock.acquire()
+        error: StoreAwayError | None = None
+        began = time.monotonic()
+        self.section.let_go()
+        try:
+            error = self._journal.write()
+        finally:
+            self.section.take_back()
+            self._slow = time.monotonic() - began > SLOW_COMMIT
+            self._commit_lock.release()
+            self._committing = False
+        if self.failure is not None:
+            return False
+        if error is not None:
+            self._journal.note_away(error)
+            self._resolves[:0], held.resolves = held.resolves, []
+            self._write_waiters[:0], held.waiters = held.waiters, []
+            self._feed(Handback(tuple([start.token for start in starts]), time.time()))
+            return False
+        was_away = self._journal.away_since is not None
+        self._journal.note_written()
+        if was_away and self.state.placement.lanes:
+            self._feed(Schedule(time.time()))
+        for start in starts:
+            self._feed_all(self.workers.dispatch(start, time.time()))
+        resolves, held.resolves = held.resolves, []
+        self._resolve(resolves)
+        if held.waiters:
+            _release(held.waiters)
+        self._tell_waiters()
+        return True
 
     def _break(self, error: BaseException) -> None:
         """The run cannot be driven any more: let everybody know, and leave no worker running."""
@@ -176,8 +264,10 @@ class Kernel:
 
     def _wake_all(self) -> None:
         """Let everybody who waits look whether this loop goes on."""
-        for task in list(self.state.live) + self._resolves:
+        for task in [*self.state.live, *self._resolves, *self._held.resolves]:
             wake(task, done=False)
+        _release(self._write_waiters)
+        _release(self._held.waiters)
         _release(self._idle_waiters)
         _release(self._store_waiters)
         self._wake()

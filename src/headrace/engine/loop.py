@@ -13,7 +13,7 @@ import os
 import select
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
 
@@ -28,7 +28,7 @@ from headrace.engine.events import (
 from headrace.engine.inbox import Inbox
 from headrace.engine.interrupts import InterruptSafeLock
 from headrace.engine.journal import Journal
-from headrace.engine.kernel import Kernel
+from headrace.engine.kernel import SLOW_COMMIT, Kernel
 from headrace.engine.ports import Executor
 from headrace.engine.rows import running_records
 from headrace.engine.state import EngineState
@@ -90,13 +90,12 @@ class Loop(Kernel):
         self._closed = False
         self._epoll = select.epoll()
         self._epoll.register(self._wake_fd, select.EPOLLIN)
-        self._turns = Turns(self.section, self._epoll, self._deadline, self._wake)
+        self._turns = Turns(self.section, self._epoll, self._deadline, self._wake, self._settle_round)
         self.workers = WorkerPool(self._epoll, run_name, state.options)
         #: Called under the lock with rows that a source gave, before they are committed.
         self.on_output: Callable[[list[Write]], None] = lambda writes: None
         #: Asked now and then for rows that may be written with the next commit.
         self.sources: list[Callable[[float], list[Write]]] = [self.workers.take_writes]
-        self._thread = threading.Thread(target=self._main, name="headrace-driver", daemon=True)
 
     # --- for the flow's threads -------------------------------------------------------------------------------
 
@@ -105,7 +104,7 @@ class Loop(Kernel):
         run_id = self.state.options.run_id
         last = self.inbox.begin(self.metadata.signals(run_id))
         self._subscription = self.metadata.subscribe(run_id, last, self.inbox.put)
-        self._thread.start()
+        self._turns.start(self._hear_now, self._await_short_commit)
 
     def open_place(self, executor: Executor) -> None:
         """Let tasks run in the place of an executor that was started."""
@@ -120,9 +119,14 @@ class Loop(Kernel):
             LeaseLostError, StoreError: the run cannot go on.
         """
         tasks = _tasks_of(calls)
-        # Many at once keep this thread busy: it hears the workers itself in between, if it can have the turn.
-        if len(tasks) <= _GROUP or not self._turns.take(lambda: self._submit(tasks, self._hear_now)):
-            self._submit(tasks, lambda: None)
+        for at in range(0, len(tasks), _GROUP):
+            if at:  # many at once keep this thread busy: it hears the workers itself in between
+                self._turns.take(self._hear_now)
+            with self.section:
+                self._feed_submits(tasks[at : at + _GROUP])
+                self._apply([])
+                if self.failure is not None:
+                    raise self.failure
         return tasks
 
     def call(self, call: Call) -> Task:
@@ -133,27 +137,32 @@ class Loop(Kernel):
         """
         [task] = _tasks_of((call,))
         if not self._turns.take(lambda: self._call(task)):
-            self._submit([task], lambda: None)
+            with self.section:
+                self._feed_submits([task])
+                self._apply([])
+        if self.failure is not None:
+            raise self.failure
         return task
 
     def _call(self, task: Task) -> None:
-        self._submit([task], lambda: None)
-        self._hear_until(task, math.inf)
+        with self.section:
+            self._feed_submits([task])
+            if self._journal.urgent:  # to be committed after the turn
+                return
+            self._apply([])
+        self._hear_once(task, math.inf)
 
-    def _submit(self, tasks: list[Task], between: Callable[[], None]) -> None:
-        for at in range(0, len(tasks), _GROUP):
-            if at:
-                between()
-            with self.section:
-                if self.failure is not None or self._closed:
-                    raise self._over()
-                self._check_stopped()
-                now = time.time()
-                self._busy, self._pace = True, LOOK
-                group = tasks[at : at + _GROUP]
-                self._apply([Submit(task, now) for task in group])
-                if self.failure is not None:
-                    raise self.failure
+    def _feed_submits(self, tasks: list[Task]) -> None:
+        if self.failure is not None or self._closed:
+            raise self._over()
+        self._check_stopped()
+        now = time.time()
+        self._busy, self._pace = True, LOOK
+        try:
+            self._feed_all([Submit(task, now) for task in tasks])
+        except Exception as error:
+            self._break(error)
+            raise
 
     def wait(self, task: TaskHandle, timeout: float | None = None) -> bool:
         """Wait until ``task`` is over; False when ``timeout`` seconds passed first.
@@ -179,7 +188,7 @@ class Loop(Kernel):
             while not task.done and self.failure is None and not self._closed:
                 if time.monotonic() >= deadline:
                     return
-                if not self._turns.take(lambda: self._hear_until(task, deadline)):
+                if not self._turns.take(lambda: self._hear_once(task, deadline)):
                     self._follow(task, deadline)
         finally:
             task.threads.pop()
@@ -280,14 +289,21 @@ class Loop(Kernel):
 
     def write(self, *writes: Write) -> None:
         """Commit ``writes`` under the run's lease, with whatever else is due; waits while the store does not answer."""
-        with self.section:
-            if self.failure is not None:
-                raise self.failure
-            self._write(writes)
-            self._apply([])
-        self._await_store()
+        self._write_and_wait(writes, -1)
         if self.failure is not None:
             raise self.failure
+
+    def _write_and_wait(self, writes: Iterable[Write], longest: float) -> bool:
+        """Commit ``writes`` and all there is, within ``longest`` seconds; whether that was done."""
+        waiter = threading.Lock()
+        waiter.acquire()
+        with self.section:
+            if self.failure is not None or self._closed:
+                return False
+            self._journal.add(writes, urgent=True)
+            self._write_waiters.append(waiter)
+            self._apply([])
+        return waiter.acquire(timeout=longest) and self.failure is None
 
     def wait_for_store(self, error: StoreAwayError) -> bool:
         """Wait until the store answers again, which it did not do with ``error``. False: this loop is over.
@@ -344,7 +360,7 @@ class Loop(Kernel):
         waiter = threading.Lock()
         waiter.acquire()
         with self.section:
-            if not self.state.live or self.failure is not None or self._closed:
+            if self._is_idle() or self.failure is not None or self._closed:
                 return
             self._idle_waiters.append(waiter)
         waiter.acquire()
@@ -395,10 +411,8 @@ class Loop(Kernel):
                 self._break(problem)
             self._closed = True
             self._wake_all()
-        if self._thread.is_alive():
-            self._thread.join()
+        self._turns.close()
         self.workers.close()
-        self._turns.close()  # waits for a thread that outlives the flow and has the turn
         self._epoll.close()
         os.close(self._wake_fd)
         if problem is not None:
@@ -406,19 +420,15 @@ class Loop(Kernel):
 
     def _write_rest(self) -> None:
         """Write what was decided, printed and logged; a store that does not answer is waited for."""
-        until = time.monotonic() + _CLOSING
-        while not self._write_all():
-            self._tell()
-            if time.monotonic() > until:
-                raise StoreAwayError(f"the last of run {self.run_name} could not be written: its store does not answer")
-            self._await_store(until - time.monotonic())
-
-    def _write_all(self) -> bool:
         with self.section:
             if self.failure is not None:
-                return True
+                return
             self._take_sources(time.time())
-            return self._journal.commit()
+        if not self._write_and_wait((), _CLOSING):
+            raise self.failure or StoreAwayError(
+                f"the last of run {self.run_name} could not be written: its store does not answer"
+            )
+        self._tell()
 
     def _tell(self) -> None:
         """Hand notices on, outside of the lock: whoever shows them may be slow."""
@@ -427,34 +437,36 @@ class Loop(Kernel):
         for text in notices:
             self.on_notice(text)
 
-    # --- the thread -------------------------------------------------------------------------------------------
+    # --- hearing and settling ---------------------------------------------------------------------------------
 
-    def _main(self) -> None:
-        """Hear the workers while no waiting thread does."""
-        while not self._closed:
-            self._turns.serve(self._hear_now)
+    def _await_short_commit(self) -> None:
+        """Leave a thread alone that commits: as a rule it goes on to hear the workers itself in a moment."""
+        if self._commit_lock.locked() and self._commit_lock.acquire(timeout=SLOW_COMMIT):
+            self._commit_lock.release()
 
     def _deadline(self) -> float:
         """When something is due even if no worker speaks."""
         at = self._looked + self._pace
         if self._timers and self._timers[0].at < at:
             at = self._timers[0].at
-        at = min(at, self._journal.due_at, self._record_at)
+        if self._record_at < at:
+            at = self._record_at
+        if self._journal.due_at < at and not self._committing:
+            at = self._journal.due_at
         ends = self.stopping.deadline
         return at if ends is None or ends > at else ends
 
     def _hear_now(self) -> None:
         self._poll_once(0.0)
 
-    def _hear_until(self, task: Task, deadline: float) -> None:
-        """With the turn, hear the workers until ``task`` is done or ``deadline`` has come."""
-        while not (task.done or self.failure is not None or self._closed or self.section.pending is not None):
-            self._polled = task  # from here on, whoever ends it in another thread wakes us
-            self._turns.polling_until = math.inf  # and so does who changes the deadline
-            until = self._turns.polling_until = min(deadline, self._deadline())
-            self._poll_once(0.0 if task.done else max(0.0, until - time.monotonic()))
-            if time.monotonic() >= deadline:
-                return
+    def _hear_once(self, task: Task, deadline: float) -> None:
+        """With the turn, hear the workers unless ``task`` is done, until ``deadline`` at most."""
+        if self.failure is not None or self.section.pending is not None:
+            return
+        self._polled = task  # from here on, whoever ends it in another thread wakes us
+        self._turns.polling_until = math.inf  # and so does who changes the deadline
+        until = self._turns.polling_until = min(deadline, self._deadline())
+        self._poll_once(0.0 if task.done else max(0.0, until - time.monotonic()))
 
     def _poll_once(self, wait: float) -> None:
         if self._closed:
@@ -469,6 +481,16 @@ class Loop(Kernel):
                 self._turn(ready)
             except Exception as error:  # a defect of ours must end the run, never hang it
                 self._break(error)
+
+    def _settle_round(self) -> None:
+        with self.section:
+            if self._closed or self.failure is not None:
+                return
+            try:
+                self._settle()
+            except Exception as error:
+                self._break(error)
+            self._turns.notice_deadline()
         if self._journal.has_notices:
             self._tell()
 
@@ -501,11 +523,10 @@ class Loop(Kernel):
             self._journal.add(self.queue.take(clock, now, alone=not self._journal.has_writes))
         if self.stopping.is_over(clock):
             self._end_stopping(now)
-        if clock >= self._journal.due_at:
-            self._journal.commit()
+        if clock >= self._journal.due_at and not self._committing:
+            self._journal.renew()
         if self._lost or self._lookups:
             self._ask_again(now)
-        self._settle()
 
     def _look(self, now: float, clock: float) -> None:
         """Look at what nobody reports: what attempts print and how much memory they use."""
@@ -519,8 +540,7 @@ class Loop(Kernel):
         if clock >= self._next_review:
             self._next_review = clock + _REVIEW
             self.workers.retire_idle(clock)
-        if self._journal.has_writes:
-            self._journal.commit()
+        self._journal.flush()
 
     def _take_sources(self, now: float) -> None:
         for source in self.sources:

@@ -1,14 +1,18 @@
-"""Whose turn it is to hear the workers: a thread that waits for a result, or the loop's own thread.
+"""Whose turn it is to hear the workers: a thread that waits for a result, or one of the loop's own threads.
 
 A waiting thread that polls the workers' sockets itself saves waking one thread to wake another, half of a round trip.
-Only the thread that has the turn polls. While no thread waits, the loop's own thread sleeps on the *bell*: an epoll
-around the workers' epoll, which wakes it when a worker speaks, and at the next deadline. The bell is silent while a
-waiting thread has the turn, and armed whenever a turn ends. So no event waits for a timer to be noticed.
+Only the thread that has the turn polls. While no thread waits, the loop's own threads sleep on the *bell*: an epoll
+around the workers' epoll, which wakes one of them when a worker speaks, and at the next deadline. The bell is silent
+while a waiting thread has the turn, and armed whenever a turn ends. So no event waits for a timer to be noticed.
+
+The loop has two threads of its own: one may be in a commit while the other hears the workers.
 """
 
 from __future__ import annotations
 
+import contextlib
 import math
+import os
 import select
 import threading
 import time
@@ -16,16 +20,19 @@ from collections.abc import Callable
 
 from headrace.engine.interrupts import InterruptSafeLock
 
-#: Seconds for which the loop's own thread does not look again, when it found another thread with the turn.
+#: Seconds for which one of the loop's own threads does not look again, when it found another thread with the turn.
 _LEAVE_ALONE = 0.1
 _ARMED = select.EPOLLIN | select.EPOLLONESHOT
+_THREADS = 2
+#: Seconds after which a thread that wants the turn looks again who has it.
+_MOMENT = 0.005
 
 
 class Turns:
     """The turn of one loop.
 
     ``deadline`` says when something is due even if no worker speaks (``time.monotonic``); ``wake`` makes the workers'
-    epoll readable.
+    epoll readable; ``settle`` carries out what was heard, after the turn: others may hear meanwhile.
     """
 
     def __init__(
@@ -34,74 +41,114 @@ class Turns:
         epoll: select.epoll,
         deadline: Callable[[], float],
         wake: Callable[[], None],
+        settle: Callable[[], None],
     ) -> None:
         self.lock = threading.Lock()
-        #: Until when the thread that has the turn polls, and until when the loop's own thread sleeps.
+        #: Until when the thread that has the turn polls.
         self.polling_until = -math.inf
-        self.asleep_until = -math.inf
+        #: Until when each of the loop's own threads sleeps; infinite while it is busy, so that it counts for nothing.
+        self._asleep = [math.inf] * _THREADS
         self._section = section
         self._deadline = deadline
         self._wake = wake
-        self._own = False  # whether the loop's own thread has the turn, which is never for long
+        self._settle = settle
+        self._led = False  # whether a thread that waits has the turn; the loop's own have it for a moment only
         self._closed = False
         self._fd = epoll.fileno()
+        self._ring = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._bell = select.epoll()
         self._bell.register(self._fd, _ARMED)
+        self._bell.register(self._ring, select.EPOLLIN | select.EPOLLET)  # wakes one thread each time
+        self._threads: list[threading.Thread] = []
+
+    # --- threads that wait ------------------------------------------------------------------------------------
 
     def take(self, hear: Callable[[], None]) -> bool:
         """Call ``hear`` with the turn, in a thread that waits; False if another waiting thread has the turn."""
         self._section.hold_off()  # an interrupt after ``acquire`` would leave the lock taken
         try:
-            if not self.lock.acquire(blocking=self._own):
-                return False
+            while not self.lock.acquire(timeout=0.0 if self._led else _MOMENT):
+                if self._led:
+                    return False
+            self._led = True
             try:
                 if not self._closed:
                     self._bell.modify(self._fd, 0)
                     hear()
             finally:
+                self._led = False
                 self._end()
+            self._settle()
             return True
         finally:
             self._section.let_in()
-
-    def serve(self, hear: Callable[[], None]) -> None:
-        """In the loop's own thread: sleep until something is to be heard or done, then call ``hear`` with the turn.
-
-        Returns without it where a waiting thread has the turn.
-        """
-        self.asleep_until = math.inf  # who changes the deadline while it is computed wakes us
-        until = self._deadline()
-        if self.lock.locked():
-            until = max(until, time.monotonic() + _LEAVE_ALONE)
-        self.asleep_until = until
-        self._bell.poll(max(0.0, until - time.monotonic()))
-        self.asleep_until = -math.inf
-        if self.lock.acquire(blocking=False):
-            self._own = True
-            try:
-                hear()
-            finally:
-                self._own = False
-                self._end()
-
-    def notice_deadline(self) -> None:
-        """See to it that whoever polls or sleeps now does so no longer than until the deadline, which has changed."""
-        polls = self.polling_until > 0
-        if not polls and (self.asleep_until < 0 or self.lock.locked()):
-            return  # whoever is at work computes it before it polls or sleeps
-        at = self._deadline()
-        if at < self.polling_until or (at < self.asleep_until and not self.lock.locked()):
-            self._wake()
 
     def _end(self) -> None:
         self.lock.release()
         if not self._closed:
             self._bell.modify(self._fd, _ARMED)
-            if self._deadline() < self.asleep_until:
+            if self._deadline() < min(self._asleep):
                 self._wake()
 
+    def notice_deadline(self) -> None:
+        """See to it that whoever polls or sleeps now does so no longer than until the deadline, which has changed."""
+        if self.polling_until > 0:
+            if self._deadline() < self.polling_until:
+                self._wake()
+        elif not self.lock.locked() and self._deadline() < min(self._asleep):  # else it is computed after the turn
+            self._wake()
+
+    # --- the loop's own threads -------------------------------------------------------------------------------
+
+    def start(self, hear: Callable[[], None], leave_be: Callable[[], None]) -> None:
+        """Start the loop's own threads. ``leave_be`` is called before ``hear``, which gets the turn."""
+        for index in range(_THREADS):
+            thread = threading.Thread(
+                target=self._serve, args=(index, hear, leave_be), name="headrace-driver", daemon=True
+            )
+            self._threads.append(thread)
+            thread.start()
+
+    def is_own_thread(self) -> bool:
+        """Whether one of the loop's own threads asks."""
+        return threading.current_thread() in self._threads
+
+    def ring(self) -> None:
+        """Let one of the loop's own threads settle what is to be done, also while another thread has the turn."""
+        with contextlib.suppress(OSError):  # closed just now
+            os.eventfd_write(self._ring, 1)
+
+    def _serve(self, index: int, hear: Callable[[], None], leave_be: Callable[[], None]) -> None:
+        while not self._closed:
+            self._sleep(index)
+            leave_be()
+            if self.lock.acquire(blocking=False):
+                try:
+                    hear()
+                finally:
+                    self._end()
+            self._settle()
+
+    def _sleep(self, index: int) -> None:
+        """Sleep until something is to be heard or done."""
+        self._asleep[index] = math.inf  # who changes the deadline while it is computed wakes us
+        until = self._deadline()
+        if self.lock.locked():
+            until = max(until, time.monotonic() + _LEAVE_ALONE)
+        self._asleep[index] = until
+        if not self._closed:
+            self._bell.poll(max(0.0, until - time.monotonic()))
+        self._asleep[index] = math.inf
+
     def close(self) -> None:
-        """End all turns; the loop's own thread has ended."""
-        with self.lock:
-            self._closed = True
+        """End all turns and the loop's own threads."""
+        self._closed = True
+        for _ in self._threads:
+            self.ring()
+        for thread in self._threads:
+            while thread.is_alive():
+                self.ring()
+                thread.join(0.05)
+        with self.lock:  # a thread that outlives the flow may have the turn
             self._bell.close()
+            os.close(self._ring)

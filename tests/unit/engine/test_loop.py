@@ -420,6 +420,88 @@ def test_closing_waits_for_the_store() -> None:
     assert rig.store.tags([rig.run.id]) == [Tag(rig.run.id, "last")]
 
 
+class HeldCommits:
+    """A metadata store whose commits wait while ``hold`` is set. ``begun`` and ``made`` count them."""
+
+    def __init__(self, store: MetadataStore) -> None:
+        self._store = store
+        self.go = threading.Event()
+        self.go.set()
+        self.begun = self.made = 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    def commit(self, writes: Any, lease: Any = None, seconds: float = 0.0) -> None:
+        self.begun += 1
+        assert self.go.wait(60)
+        self._store.commit(writes, lease, seconds)
+        self.made += 1
+
+
+def until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.005)
+
+
+@pytest.mark.parametrize("waits", [False, True])
+def test_commit_in_progress_keeps_no_worker_and_no_submit_waiting(waits: bool) -> None:
+    gates = [threading.Event() for _ in range(3)]
+    with Rig(wrap=HeldCommits, capacity=Resources(cpu=4.0)) as rig:
+        store: Any = rig.loop.metadata
+        first, second = [rig.submit(rig.step(gate.wait, name=f"s{n}"), 30) for n, gate in enumerate(gates[:2])]
+        until(lambda: len(rig.executor.executed) == 2)
+        waiter = threading.Thread(target=rig.result, args=(first,))
+        if waits:
+            waiter.start()
+        store.go.clear()
+        begun = store.begun
+        gates[0].set()
+        until(lambda: store.begun > begun)  # whoever heard of the first answer is in a commit now
+        assert first.state is TaskState.SUCCEEDED
+        assert not first.done  # nobody learns of it before it is recorded
+        with within(5):
+            third = rig.submit(rig.step(double), 21)
+        until(lambda: len(rig.executor.executed) == 3)  # it runs meanwhile
+        gates[1].set()
+        until(lambda: second.state is TaskState.SUCCEEDED)
+        until(lambda: third.state is TaskState.SUCCEEDED)
+        assert not (second.done or third.done)
+        assert store.made == begun
+        made_when_told: list[int] = []
+        second_told = threading.Event()
+        rig.loop.notify(second, lambda: (made_when_told.append(store.made), second_told.set()))
+        store.go.set()
+        assert rig.result(third) == 42
+        assert second_told.wait(20)
+        assert made_when_told == [begun + 2]  # both answers that came meanwhile were written by one commit
+        if waits:
+            waiter.join(20)
+            assert not waiter.is_alive()
+
+
+def test_threads_that_cancel_and_submit_do_not_wait_for_a_slow_store() -> None:
+    with Rig(wrap=HeldCommits, capacity=Resources(cpu=1.0)) as rig:
+        store: Any = rig.loop.metadata
+        gate = threading.Event()
+        running = rig.submit(rig.step(lambda: gate.wait(60), name="slow"))
+        waiting = [rig.submit(rig.step(double), n) for n in range(5)]
+        rig.loop._slow = True  # as after a commit that took long
+        store.go.clear()
+        with within(5):
+            for task in waiting:
+                rig.loop.cancel(task)
+            rig.loop.cancel(running)
+        assert [task.state for task in waiting] == [TaskState.CANCELLED] * 5
+        store.go.set()
+        rig.result(running)
+        assert running.state is TaskState.CANCELLED
+        gate.set()
+    assert set(states(rig).values()) <= {"cancelled"}
+
+
 def test_futures_and_callbacks_are_told_of_the_end() -> None:
     gate = threading.Event()
     told: list[int] = []
@@ -455,7 +537,7 @@ def test_a_last_commit_that_fails_is_said_after_everything_is_closed() -> None:
     rig = Rig(wrap=lambda store: FailingCommits(store, StoreError("full"), 0))
     with pytest.raises(StoreError, match="full"):
         rig.close()
-    assert not rig.loop._thread.is_alive()
+    assert not any(thread.is_alive() for thread in rig.loop._turns._threads)
     assert not any(link.alive for link in rig.executor.links)
 
 
