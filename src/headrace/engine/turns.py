@@ -133,8 +133,8 @@ class Turns:
         """Sleep until something is to be heard or done."""
         self._asleep[index] = math.inf  # who changes the deadline while it is computed wakes us
         until = self._deadline()
-        if self.lock.locked():
-            until = max(until, time.monotonic() + _LEAVE_ALONE)
+        if until <= (now := time.monotonic()) and self.lock.locked():  # the thread that has the turn sees to it
+            until = now + _LEAVE_ALONE
         self._asleep[index] = until
         if not self._closed:
             self._bell.poll(max(0.0, until - time.monotonic()))
