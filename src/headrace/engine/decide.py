@@ -36,17 +36,18 @@ from headrace.engine.events import (
     Start,
     Submit,
     Succeeded,
-    TimedOut,
+    TimeOver,
     Written,
 )
 from headrace.engine.placement import Slot
-from headrace.engine.state import CANCELLED, EngineState, Recorded
+from headrace.engine.state import EngineState, Recorded
 from headrace.engine.tasks import Task, code_in_arguments, described
 from headrace.identity import keys
-from headrace.model.calls import PendingInput, PendingSource, Problem, TaskHandle
+from headrace.model.calls import PendingInput, PendingSource, TaskHandle
 from headrace.model.messages import Output
+from headrace.model.outcomes import Cancelled, InputUnreadable, OutOfMemory, Problem, TimedOut, UpstreamFailed
 from headrace.model.records import AttemptRecord, Input, TaskId, node_number
-from headrace.model.states import AttemptState, Failure, TaskState
+from headrace.model.states import AttemptState, TaskState
 from headrace.stores.metadata.protocol import CacheEntry
 
 #: Seconds between asking a worker to stop and making it.
@@ -73,7 +74,7 @@ def _submit(state: EngineState, event: Submit, out: list[Command]) -> None:
     task.created = event.now
     _enter(state, task)
     if state.cancelling:
-        _finish(state, task, TaskState.CANCELLED, Problem("cancelled", "the run is being cancelled"), event.now, out)
+        _finish(state, task, TaskState.CANCELLED, Cancelled("the run is being cancelled"), event.now, out)
         return
     for one in task.pending:
         for source in one.sources:
@@ -226,14 +227,14 @@ def _start(state: EngineState, task: Task, now: float, ahead: bool, out: list[Co
     slot = state.placement.lease(task.token, task, now, ahead=ahead)
     out.append(Start(task, task.token, ahead, slot.gpus))
     if task.step.policy.timeout:
-        out.append(Later(now + task.step.policy.timeout, TimedOut(task.token, now)))
+        out.append(Later(now + task.step.policy.timeout, TimeOver(task.token, now)))
 
 
 def _promote(state: EngineState, event: Promote, out: list[Command]) -> None:
     slot = state.placement.promote(event.token, event.now)
     if slot is not None:
         state.moved.add(slot.task.step.name)
-    if slot is not None and slot.reason:  # cancelled while it waited behind another one
+    if slot is not None and slot.reason is not None:  # cancelled while it waited behind another one
         out.append(Kill(event.token, CANCEL_GRACE))
 
 
@@ -243,10 +244,8 @@ def _handback(state: EngineState, event: Handback, out: list[Command]) -> None:
         if slot is None:
             continue
         _take_back(state, slot, token, event.now, out)
-        if slot.reason == CANCELLED:
-            _finish(
-                state, slot.task, TaskState.CANCELLED, Problem("cancelled", "cancelled before it ran"), event.now, out
-            )
+        if slot.reason is Cancelled:
+            _finish(state, slot.task, TaskState.CANCELLED, Cancelled("cancelled before it ran"), event.now, out)
         else:
             _ready(state, slot.task, event.now, front=True)
 
@@ -320,9 +319,9 @@ def _failed(state: EngineState, event: AttemptFailed, out: list[Command]) -> Non
         return
     event = rows.in_our_time(event, slot)
     task = slot.task
-    problem = Problem(event.failure, event.error, event.traceback, event.exception, event.classes, event.exit_code)
-    if slot.reason == CANCELLED:
-        problem = Problem("cancelled", "cancelled while it ran")
+    problem = event.problem
+    if slot.reason is Cancelled:
+        problem = Cancelled("cancelled while it ran")
         record = rows.failed_attempt(state, AttemptState.CANCELLED, event, slot)
         out.append(Record((record,), urgent=True))
         _finish(state, task, TaskState.CANCELLED, problem, event.now, out)
@@ -330,7 +329,7 @@ def _failed(state: EngineState, event: AttemptFailed, out: list[Command]) -> Non
     attempt = rows.failed_attempt(state, AttemptState.FAILED, event, slot)
     retry = task.step.policy.retry
     retries_done = task.attempt - 1 - task.attempts_before
-    if retries_done < retry.count and _matches(retry.on, event.classes) and not state.cancelling:
+    if retries_done < retry.count and _matches(retry.on, event.problem.classes) and not state.cancelling:
         _delay(state, task, event, retries_done + 1, attempt, out)
         return
     out.append(Record((attempt,), urgent=True))
@@ -350,14 +349,14 @@ def _delay(
     out: list[Command],
 ) -> None:
     retry = task.step.policy.retry
-    if event.failure == Failure.MEMORY and task.memory:
+    if isinstance(event.problem, OutOfMemory) and task.memory:
         grown = int(task.memory * retry.memory_factor)
         largest = state.placement.room_of(task).capacity.largest
         task.memory = grown if largest is None else min(grown, largest.memory)
     roll = int.from_bytes(task.key[:4], "little") ^ (task.attempt * 0x9E3779B1) & 0xFFFFFFFF
     wait = backoff_delay(retry_number, retry.delay, retry.backoff, retry.max_delay, retry.jitter, roll / 2**32)
     _move(state, task, TaskState.DELAYED)
-    record = rows.task_record(state, task, TaskState.DELAYED, None, error=event.error)
+    record = rows.task_record(state, task, TaskState.DELAYED, None, error=event.problem.error)
     out.append(Record((attempt, record), urgent=False))
     out.append(Later(event.now + wait, Due(task, event.now)))
 
@@ -392,21 +391,21 @@ def _upstream(cause: TaskHandle, problem: Problem) -> tuple[TaskState, Problem]:
     origin = problem.task if problem.upstream else cause.id
     name = str(cause.id) if cause.id.number >= 0 else cause.step.name
     text = problem.error if problem.upstream else f"{name} failed: {problem.error}"
-    if root.failure == "cancelled":
-        return TaskState.CANCELLED, Problem("cancelled", text, upstream=root, task=origin)
-    return TaskState.FAILED, Problem("upstream", text, upstream=root, task=origin)
+    if isinstance(root, Cancelled):
+        return TaskState.CANCELLED, Cancelled(text, upstream=root, task=origin)
+    return TaskState.FAILED, UpstreamFailed(text, upstream=root, task=origin)
 
 
 # --- trouble ----------------------------------------------------------------------------------------------------
 
 
-def _timed_out(state: EngineState, event: TimedOut, out: list[Command]) -> None:
-    if state.placement.condemn(event.token, Failure.TIMEOUT) is not None:
+def _timed_out(state: EngineState, event: TimeOver, out: list[Command]) -> None:
+    if state.placement.condemn(event.token, TimedOut) is not None:
         out.append(Kill(event.token, 0.0))
 
 
 def _exceeded(state: EngineState, event: Exceeded, out: list[Command]) -> None:
-    if state.placement.condemn(event.token, Failure.MEMORY) is not None:
+    if state.placement.condemn(event.token, OutOfMemory) is not None:
         out.append(Kill(event.token, 0.0))
 
 
@@ -417,11 +416,11 @@ def _cancel(state: EngineState, event: Cancel, out: list[Command]) -> None:
         if task.state in _FINAL:
             continue
         if task.state is TaskState.RUNNING:
-            slot = state.placement.condemn(task.token, CANCELLED)
+            slot = state.placement.condemn(task.token, Cancelled)
             if slot is not None and not slot.ahead:  # else its worker is busy with another task, which is not to blame
                 out.append(Kill(task.token, CANCEL_GRACE))
         else:
-            _finish(state, task, TaskState.CANCELLED, Problem("cancelled", "cancelled before it ran"), event.now, out)
+            _finish(state, task, TaskState.CANCELLED, Cancelled("cancelled before it ran"), event.now, out)
 
 
 def _input_lost(state: EngineState, event: InputLost, out: list[Command]) -> None:
@@ -431,13 +430,13 @@ def _input_lost(state: EngineState, event: InputLost, out: list[Command]) -> Non
         return
     task = slot.task
     _take_back(state, slot, event.token, event.now, out)
-    if slot.reason == CANCELLED:
-        _finish(state, task, TaskState.CANCELLED, Problem("cancelled", "cancelled before it ran"), event.now, out)
+    if slot.reason is Cancelled:
+        _finish(state, task, TaskState.CANCELLED, Cancelled("cancelled before it ran"), event.now, out)
         return
     task.losses += 1
     if task.losses > MAX_LOSSES:
         text = f"output {event.output!r} of task {event.parent} cannot be read, although it was made again"
-        _finish(state, task, TaskState.FAILED, Problem(Failure.INPUT, text), event.now, out)
+        _finish(state, task, TaskState.FAILED, InputUnreadable(text), event.now, out)
         return
     task.pending = tuple(
         PendingInput(
@@ -470,7 +469,7 @@ def _recall(state: EngineState, event: Recall, out: list[Command]) -> None:
     task.code = _code(state, task, task.inputs)
     _enter(state, task)
     if state.cancelling:
-        _finish(state, task, TaskState.CANCELLED, Problem("cancelled", "the run is being cancelled"), event.now, out)
+        _finish(state, task, TaskState.CANCELLED, Cancelled("the run is being cancelled"), event.now, out)
     else:
         _ready(state, task, event.now)
 
@@ -501,7 +500,7 @@ _HANDLERS: dict[type, Callable[[EngineState, Any, list[Command]], None]] = {
     Handback: _handback,
     Promote: _promote,
     Due: _due,
-    TimedOut: _timed_out,
+    TimeOver: _timed_out,
     Exceeded: _exceeded,
     Cancel: _cancel,
     Resized: _resized,

@@ -6,8 +6,8 @@ import msgspec
 
 from headrace.engine.tasks import Task
 from headrace.model.messages import Output, Usage
+from headrace.model.outcomes import Problem
 from headrace.model.records import ArtifactRecord, AttemptRecord, Edge, TaskId, TaskRecord
-from headrace.model.values import Packed
 from headrace.model.workers import Capacity
 from headrace.stores.metadata.protocol import CacheEntry, DropOutputs
 
@@ -58,14 +58,9 @@ class AttemptFailed(msgspec.Struct):
     """An attempt failed: it raised, its worker died, or it was killed as asked."""
 
     token: int
-    failure: str
-    error: str
+    problem: Problem
     now: float
-    traceback: str = ""
-    exception: Packed | None = None
-    classes: tuple[str, ...] = ()
     usage: Usage | None = None
-    exit_code: int | None = None
     where: tuple[str, int] = ("", 0)
 
 
@@ -100,7 +95,7 @@ class Due(msgspec.Struct):
     now: float
 
 
-class TimedOut(msgspec.Struct):
+class TimeOver(msgspec.Struct):
     """An attempt has run for as long as its step allows."""
 
     token: int
@@ -147,7 +142,7 @@ Event = (
     | Handback
     | Promote
     | Due
-    | TimedOut
+    | TimeOver
     | Exceeded
     | Cancel
     | Resized

@@ -45,8 +45,8 @@ from headrace.engine.waiters import wake
 from headrace.engine.workers import WorkerPool
 from headrace.model.calls import StepInfo
 from headrace.model.errors import BlobMissingError, StoreAwayError
+from headrace.model.outcomes import NOT_ITS_OWN, InputUnreadable
 from headrace.model.records import TaskId
-from headrace.model.states import Failure
 from headrace.stores.artifacts.protocol import ArtifactStore
 from headrace.stores.metadata.protocol import MetadataStore, Write
 
@@ -193,7 +193,7 @@ class Kernel:
 
     def _resolve(self, tasks: list[Task]) -> None:
         for task in tasks:
-            if task.problem is not None and task.problem.failure not in ("cancelled", "upstream"):
+            if task.problem is not None and not isinstance(task.problem, NOT_ITS_OWN):
                 self.failed.append(task)
             wake(task)
             if task is self._polled:
@@ -298,7 +298,7 @@ class Kernel:
             again = self._recall(producer)
         except BlobMissingError as error:
             classes = ("headrace.BlobMissingError", "headrace.StoreError")
-            self._feed(AttemptFailed(token, Failure.INPUT, str(error), now, classes=classes))
+            self._feed(AttemptFailed(token, InputUnreadable(str(error), classes=classes), now))
         else:
             self._feed(InputLost(token, again, producer, output, now))
 

@@ -39,6 +39,7 @@ from headrace.engine.waiters import unneeded
 from headrace.engine.workers import WorkerPool
 from headrace.model.calls import Call, TaskHandle
 from headrace.model.errors import StoreAwayError, TaskCancelledError
+from headrace.model.outcomes import Cancelled
 from headrace.model.records import Lease, Signal, TaskId
 from headrace.stores.artifacts.protocol import ArtifactStore
 from headrace.stores.metadata.protocol import DropQueue, MetadataStore, Subscription, Write
@@ -177,7 +178,7 @@ class Loop(Kernel):
                 return False
         if not task.done:
             raise self._over()
-        if self.stopping.active and task.problem is not None and task.problem.failure == "cancelled":
+        if self.stopping.active and isinstance(task.problem, Cancelled):
             self.stopping.note_cancelled(interruptible=self.on_cancel is not None)
         return True
 

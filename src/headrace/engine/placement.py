@@ -16,6 +16,7 @@ from collections.abc import Iterator, Mapping
 import msgspec
 
 from headrace.engine.tasks import Task
+from headrace.model.outcomes import Problem
 from headrace.model.policy import Resources
 from headrace.model.states import TaskState
 from headrace.model.workers import LOCAL, Capacity
@@ -35,7 +36,7 @@ class Slot(msgspec.Struct):
     gpus: tuple[int, ...]
     ahead: bool
     started: float
-    reason: str = ""
+    reason: type[Problem] | None = None
     recorded: bool = False  # as running
     where: tuple[str, int] = ("", 0)  # host and process, once it is recorded
     place: str = LOCAL
@@ -230,10 +231,10 @@ class Placement:
             self.unrecorded[token] = slot
         return slot
 
-    def condemn(self, token: int, reason: str) -> Slot | None:
+    def condemn(self, token: int, reason: type[Problem]) -> Slot | None:
         """Note why an attempt is to be killed; None if its lease has ended or it is being killed already."""
         slot = self.slots.get(token)
-        if slot is None or slot.reason:
+        if slot is None or slot.reason is not None:
             return None
         self.rooms[slot.place].hosts -= not (slot.ahead or slot.task.step.policy.isolated)
         slot.reason = reason

@@ -150,11 +150,11 @@ def failed_attempt(state: EngineState, to: AttemptState, event: AttemptFailed, s
         finished=usage.finished if usage else event.now,
         cpu_seconds=usage.cpu_seconds if usage else 0.0,
         peak_memory=usage.peak_memory if usage else 0,
-        failure=event.failure,
-        exit_code=event.exit_code,
-        error=event.error,
-        traceback=event.traceback,
-        exception=event.exception,
+        failure=event.problem.failure,
+        exit_code=event.problem.exit_code,
+        error=event.problem.error,
+        traceback=event.problem.traceback,
+        exception=event.problem.exception,
     )
 
 

@@ -20,9 +20,6 @@ from headrace.model.states import TaskState
 from headrace.model.workers import LOCAL, Capacity
 from headrace.stores.metadata.protocol import CacheEntry
 
-#: Why an attempt is killed that nobody wants any more.
-CANCELLED = "cancelled"
-
 
 class Recorded(msgspec.Struct):
     """A task of an earlier session of this run, with its outputs when it succeeded and they may be reused.

@@ -8,8 +8,9 @@ from typing import Any
 import msgspec
 
 from headrace.identity.keys import input_digest
-from headrace.model.calls import NO_ID, PendingInput, Problem, StepInfo, TaskHandle
+from headrace.model.calls import PendingInput, StepInfo, TaskHandle
 from headrace.model.messages import Output
+from headrace.model.outcomes import NO_ID, Problem
 from headrace.model.policy import Resources
 from headrace.model.records import Input, Source
 from headrace.model.states import TASK_TRANSITIONS, TaskState, advance

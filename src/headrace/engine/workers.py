@@ -16,7 +16,7 @@ from headrace.engine.events import AttemptFailed, Event, Handback, Promote, Resi
 from headrace.engine.placement import Slot
 from headrace.engine.ports import Executor, ProtocolError, WorkerExit, WorkerLink
 from headrace.engine.rows import tracked
-from headrace.engine.state import CANCELLED, RunOptions
+from headrace.engine.state import RunOptions
 from headrace.engine.tasks import Task
 from headrace.identity.keys import task_seed
 from headrace.model.attempts import AttemptEvent, AttemptFailure, AttemptPrinted, AttemptStarted, LogRules
@@ -36,8 +36,8 @@ from headrace.model.messages import (
     Track,
 )
 from headrace.model.messages import Handback as HandbackMessage
+from headrace.model.outcomes import Cancelled, Crashed, Exited, Killed, OutOfMemory, Problem, TimedOut, outcome
 from headrace.model.records import LogChunk, TaskId
-from headrace.model.states import Failure
 from headrace.model.workers import Capacity, WorkerSpec
 from headrace.stores.metadata.protocol import Write
 
@@ -335,17 +335,9 @@ class WorkerPool:
         elif message.bad_blob and (source := _source_of(attempt.task, message.bad_blob)):
             self._lost.append((source[0], message.token, source[1]))
         else:
-            failed = AttemptFailed(
-                message.token,
-                message.failure,
-                message.error,
-                now,
-                message.traceback,
-                message.exception,
-                message.classes,
-                message.usage,
-                where=worker.link.where,
-            )
+            kind = outcome(message.failure)
+            problem = kind(message.error, message.traceback, message.exception, message.classes)
+            failed = AttemptFailed(message.token, problem, now, message.usage, worker.link.where)
             self._end_log(attempt, failed)
             events.append(failed)
         if message.last and not worker.once:
@@ -385,7 +377,7 @@ class WorkerPool:
             self._pump(worker, current, now, None)
             self._let_out(current, now)
             failed = self._post_mortem(worker, current, slot, ended, now)
-            if slot is None or slot.reason != CANCELLED:
+            if slot is None or slot.reason is not Cancelled:
                 self._end_log(current, failed)
             elif self.log_rules.killed:
                 self._keep(current, 1, f"{self.log_rules.killed}\n".encode(), now)
@@ -406,26 +398,18 @@ class WorkerPool:
     def _post_mortem(
         self, worker: _Worker, attempt: _Attempt, slot: Slot | None, ended: WorkerExit, now: float
     ) -> AttemptFailed:
-        failure, error = _cause(ended, slot, attempt)
+        kind, error = _cause(ended, slot, attempt)
         if worker.protocol_error:
-            failure, error = Failure.CRASH, "something in its process wrote to the socket that is not its own"
+            kind, error = Crashed, "something in its process wrote to the socket that is not its own"
         tail = self._tail(worker)
-        name = {"timeout": "TaskTimeoutError", "out of memory": "TaskOutOfMemoryError"}.get(failure, "TaskCrashedError")
-        bases = {"TaskTimeoutError": "TimeoutError", "TaskOutOfMemoryError": "MemoryError"}
-        return AttemptFailed(
-            attempt.token,
-            failure,
+        name, base = _RAISED_AS.get(kind, ("TaskCrashedError", "Exception"))
+        problem = kind(
             error,
-            now,
             traceback=f"The last lines it printed:\n{tail}" if tail else "",
-            classes=(
-                f"headrace.{name}",
-                "headrace.TaskError",
-                f"builtins.{bases.get(name, 'Exception')}",
-            ),
+            classes=(f"headrace.{name}", "headrace.TaskError", f"builtins.{base}"),
             exit_code=ended.code,
-            where=worker.link.where,
         )
+        return AttemptFailed(attempt.token, problem, now, where=worker.link.where)
 
     def _tail(self, worker: _Worker) -> str:
         texts = []
@@ -483,7 +467,7 @@ class WorkerPool:
         """Let the log of an attempt that failed end as the rules say."""
         if self.log_rules.failed is None:
             return
-        text = self.log_rules.failed(failed.failure, failed.error, failed.exit_code)
+        text = self.log_rules.failed(failed.problem)
         data = f"{text}\n".encode()
         self._keep(attempt, 1, b"\n" + data if attempt.broken_off else data, failed.now)
         if self.watch is not None:
@@ -579,31 +563,38 @@ def _source_of(task: Task, digest: bytes) -> tuple[TaskId, str] | None:
     return None
 
 
-def _cause(ended: WorkerExit, slot: Slot | None, attempt: _Attempt) -> tuple[str, str]:
-    """The failure and one line on it."""
-    reason = slot.reason if slot is not None else ""
-    if reason == Failure.TIMEOUT:
-        return Failure.TIMEOUT, f"ran longer than the {attempt.task.step.policy.timeout:g} s that its step allows"
-    if reason == Failure.MEMORY:
+#: Names of the exception that the flow gets, and of its base, where it is not a crash.
+_RAISED_AS: dict[type[Problem], tuple[str, str]] = {
+    TimedOut: ("TaskTimeoutError", "TimeoutError"),
+    OutOfMemory: ("TaskOutOfMemoryError", "MemoryError"),
+}
+
+
+def _cause(ended: WorkerExit, slot: Slot | None, attempt: _Attempt) -> tuple[type[Problem], str]:
+    """The kind of the problem and one line on it."""
+    reason = slot.reason if slot is not None else None
+    if reason is TimedOut:
+        return TimedOut, f"ran longer than the {attempt.task.step.policy.timeout:g} s that its step allows"
+    if reason is OutOfMemory:
         limit = (slot.resources.memory if slot else 0) / 2**20
         used = attempt.memory / 2**20
-        return Failure.MEMORY, f"used {used:,.0f} MiB of memory, more than the {limit:,.0f} MiB that it asked for"
-    if reason:
-        return Failure.KILLED, reason
+        return OutOfMemory, f"used {used:,.0f} MiB of memory, more than the {limit:,.0f} MiB that it asked for"
+    if reason is not None:
+        return Killed, str(reason.failure)
     if ended.lost:
-        return Failure.KILLED, ended.lost
+        return Killed, ended.lost
     code = ended.code
     if code == OWN_FILES_CLOSED:
-        return Failure.EXIT, "closed files that are not its own (file descriptors), and with them its way to the run"
+        return Exited, "closed files that are not its own (file descriptors), and with them its way to the run"
     if code >= 0:
-        return Failure.EXIT, f"ended its process with os._exit({code})"
+        return Exited, f"ended its process with os._exit({code})"
     if ended.out_of_memory:
-        return Failure.MEMORY, "the machine ran out of memory and the system killed the worker"
+        return OutOfMemory, "the machine ran out of memory and the system killed the worker"
     if -code == signal.SIGKILL:
-        return Failure.KILLED, "its worker was killed with SIGKILL from outside"
+        return Killed, "its worker was killed with SIGKILL from outside"
     try:
         name = signal.Signals(-code).name
     except ValueError:
         name = f"signal {-code}"
     text = signal.strsignal(-code) if -code < signal.NSIG else None
-    return Failure.CRASH, f"its worker died of {name} ({(text or name).lower()})"
+    return Crashed, f"its worker died of {name} ({(text or name).lower()})"

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from headrace.model.calls import TaskHandle
+from headrace.model.outcomes import Problem
 
 #: Bytes of output of one attempt and stream that are kept; the rest is dropped, and a marker says so.
 LOG_LIMIT = 10 * 1024 * 1024
@@ -43,13 +44,13 @@ class LogRules(NamedTuple):
 
     ``cut`` stands where the rest was dropped (empty: a line of Headrace's); ``killed`` ends the standard error of an
     attempt that was cancelled (empty: nothing does), and what ``failed`` says that of one that failed. ``failed`` is
-    called with a ``model.states.Failure``, one line on what was wrong, and the exit code where the process ended.
+    called with its problem.
     """
 
     limit: int = LOG_LIMIT
     cut: str = ""
     killed: str = ""
-    failed: Callable[[str, str, int | None], str] | None = None
+    failed: Callable[[Problem], str] | None = None
 
     @property
     def cut_line(self) -> bytes:

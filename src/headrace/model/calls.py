@@ -6,12 +6,10 @@ import msgspec
 
 from headrace.model.errors import HeadraceError
 from headrace.model.messages import Define, Output
+from headrace.model.outcomes import NO_ID, Problem
 from headrace.model.policy import StepPolicy
-from headrace.model.records import TaskId
 from headrace.model.states import TaskState
 from headrace.model.values import Packed
-
-NO_ID = TaskId("", -1)
 
 
 class StepLoad(msgspec.Struct, eq=False):
@@ -42,19 +40,6 @@ class StepInfo(msgspec.Struct, eq=False):
     load: StepLoad = msgspec.field(default_factory=StepLoad)
     counter: str = ""
     defaults: dict[str, bytes] = {}
-
-
-class Problem(msgspec.Struct, frozen=True):
-    """Why a task has no result; what the waiting flow turns into an exception."""
-
-    failure: str  # a model.states.Failure, "cancelled" or "upstream"
-    error: str
-    traceback: str = ""
-    exception: Packed | None = None
-    classes: tuple[str, ...] = ()
-    exit_code: int | None = None
-    upstream: Problem | None = None
-    task: TaskId = NO_ID  # the task that this came from, of an upstream problem
 
 
 class TaskHandle:

@@ -4,20 +4,30 @@ from __future__ import annotations
 
 from headrace._base.texts import ERROR_LINE, shorten
 from headrace.model import errors
-from headrace.model.calls import Problem, TaskHandle
-from headrace.model.states import Failure
+from headrace.model.calls import TaskHandle
+from headrace.model.outcomes import (
+    Cancelled,
+    Crashed,
+    Exited,
+    Killed,
+    NotStored,
+    OutOfMemory,
+    Problem,
+    TimedOut,
+    UpstreamFailed,
+)
 from headrace.stores.artifacts.protocol import ArtifactStore
 from headrace.stores.codecs.exceptions import unpack_exception
 
-_TYPES: dict[str, type[errors.HeadraceError]] = {
-    Failure.TIMEOUT: errors.TaskTimeoutError,
-    Failure.MEMORY: errors.TaskOutOfMemoryError,
-    Failure.STORE: errors.NotStorableError,
-    Failure.CRASH: errors.TaskCrashedError,
-    Failure.EXIT: errors.TaskCrashedError,
-    Failure.KILLED: errors.TaskCrashedError,
-    "cancelled": errors.TaskCancelledError,
-    "upstream": errors.UpstreamFailedError,
+_TYPES: dict[type[Problem], type[errors.HeadraceError]] = {
+    TimedOut: errors.TaskTimeoutError,
+    OutOfMemory: errors.TaskOutOfMemoryError,
+    NotStored: errors.NotStorableError,
+    Crashed: errors.TaskCrashedError,
+    Exited: errors.TaskCrashedError,
+    Killed: errors.TaskCrashedError,
+    Cancelled: errors.TaskCancelledError,
+    UpstreamFailed: errors.UpstreamFailedError,
 }
 
 
@@ -41,7 +51,7 @@ def exception_of(task: TaskHandle, run: str, store: ArtifactStore) -> BaseExcept
 def _exception(problem: Problem, name: str, store: ArtifactStore) -> BaseException:
     exception, traceback = _own(problem, store), problem.traceback
     if exception is None:
-        exception = _TYPES.get(problem.failure, errors.TaskError)(f"task {name}: {problem.error}")
+        exception = _TYPES.get(type(problem), errors.TaskError)(f"task {name}: {problem.error}")
     else:
         traceback = _without_message(traceback, exception)
     if traceback:

@@ -50,6 +50,7 @@ from headrace.model.messages import (
     frame,
     frames_from_driver,
 )
+from headrace.model.outcomes import outcome
 from headrace.model.policy import Resources, StepPolicy
 from headrace.model.records import LEASE_SECONDS, ArtifactRecord, Lease, RunRecord, TaskRecord, lease_name
 from headrace.model.states import TaskState
@@ -146,7 +147,8 @@ class Bench:
     def fail(self, task: Task, error: str = "ValueError: no", failure: str = "error", **more: Any) -> list[Command]:
         """The attempt of ``task`` fails."""
         more.setdefault("classes", ("builtins.ValueError", "builtins.Exception"))
-        return self.feed(AttemptFailed(task.token, failure, error, self.clock.now, **more))
+        usage, where = more.pop("usage", None), more.pop("where", ("", 0))
+        return self.feed(AttemptFailed(task.token, outcome(failure)(error, **more), self.clock.now, usage, where))
 
     def run(self, task: Task, *outputs: Output) -> Task:
         """Start what fits and let ``task``, which must be among it, succeed."""

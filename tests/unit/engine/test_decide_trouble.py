@@ -21,10 +21,11 @@ from headrace.engine.events import (
     Resolve,
     Start,
     Succeeded,
-    TimedOut,
+    TimeOver,
 )
 from headrace.engine.tasks import Task
 from headrace.model.calls import PendingInput
+from headrace.model.outcomes import Raised
 from headrace.model.policy import Resources, Retry
 from headrace.model.records import AttemptRecord, TaskId, TaskRecord
 from headrace.model.states import AttemptState, Failure, TaskState
@@ -181,7 +182,7 @@ def test_a_time_limit_kills_and_counts_as_failure() -> None:
     task = bench.submit(bench.step(timeout=30.0, retry=Retry(1)), "x")
     bench.start()
     (later,) = of_kind(bench.commands, Later)
-    assert later == Later(1030.0, TimedOut(task.token, 1000.0))
+    assert later == Later(1030.0, TimeOver(task.token, 1000.0))
     bench.feed(later.event)
     assert bench.commands == [Kill(task.token, 0.0)]
     bench.fail(task, failure=Failure.TIMEOUT)
@@ -196,7 +197,7 @@ def test_a_result_that_beats_the_kill_counts() -> None:
     bench = Bench()
     task = bench.submit(bench.step(timeout=30.0), "x")
     bench.start()
-    bench.feed(TimedOut(task.token, 1030.0))
+    bench.feed(TimeOver(task.token, 1030.0))
     bench.succeed(task)
     assert task.state is TaskState.SUCCEEDED
     assert bench.feed(Exceeded(task.token, 1, 1031.0)) == []
@@ -379,11 +380,11 @@ def test_nobody_speaks_for_a_lease_that_ended() -> None:
     now = bench.clock.now
     past: list[Event] = [
         Succeeded(old, (output("late"),), usage(0, 1), now),
-        AttemptFailed(old, "error", "late", now),
+        AttemptFailed(old, Raised("late"), now),
         InputLost(old, producer, producer.id, "result", now),
         Handback((old,), now),
         Promote(old, now),
-        TimedOut(old, now),
+        TimeOver(old, now),
         Exceeded(old, 1, now),
         Due(first, now),
         Succeeded(99, (), usage(0, 1), now),
@@ -407,7 +408,7 @@ def test_times_of_a_worker_with_another_clock_are_put_in_terms_of_ours(skew: flo
     bench.clock.now = 1005.0
     cost = usage(1001.0 + skew, 1004.0 + skew)
     if fails:
-        bench.feed(AttemptFailed(task.token, "error", "no", 1005.0, usage=cost))
+        bench.feed(AttemptFailed(task.token, Raised("no"), 1005.0, usage=cost))
     else:
         bench.feed(Succeeded(task.token, (output("made"),), cost, 1005.0))
     [ended] = [w for w in written(bench.log) if isinstance(w, AttemptRecord) and w.finished is not None]

@@ -36,7 +36,7 @@ from headrace.engine.events import (
     Start,
     Submit,
     Succeeded,
-    TimedOut,
+    TimeOver,
 )
 from headrace.engine.lookup import look_up
 from headrace.engine.recall import rebuild
@@ -45,6 +45,7 @@ from headrace.engine.state import EngineState, RunOptions
 from headrace.engine.tasks import Task
 from headrace.model.calls import PendingInput, PendingSource, StepInfo, StepLoad
 from headrace.model.messages import Define, Output
+from headrace.model.outcomes import Raised, outcome
 from headrace.model.policy import Resources, Retry, StepPolicy
 from headrace.model.records import AttemptRecord, TaskId, TaskRecord
 from headrace.model.states import FINAL_TASK_STATES, AttemptState, Failure, TaskState
@@ -234,7 +235,7 @@ class World:
             events = [self.input_lost(token, lost)]
         elif failure:
             kind = f"builtins.{error}"
-            events = [AttemptFailed(token, failure, error, self.now, classes=(kind, "builtins.Exception"))]
+            events = [AttemptFailed(token, outcome(failure)(error, classes=(kind, "builtins.Exception")), self.now)]
         else:
             events = [self.success(token, task)]
         if worker:
@@ -278,7 +279,7 @@ class World:
         worker = self.workers.pop(place % len(self.workers))
         token = worker.popleft()
         self.past += [token, *worker]
-        self.feed(AttemptFailed(token, failure, "died", self.now, classes=("headrace.TaskCrashedError",)))
+        self.feed(AttemptFailed(token, outcome(failure)("died", classes=("headrace.TaskCrashedError",)), self.now))
         if worker:
             self.feed(Handback(tuple(worker), self.now))
         self.killed.discard(token)
@@ -440,11 +441,11 @@ class Crashes(RuleBasedStateMachine):
         late = (Output("result", packed("late"), Preview("str", "")),)
         for event in (
             Succeeded(token, late, usage(0.0, 1.0), world.now),
-            AttemptFailed(token, Failure.ERROR, "late", world.now),
+            AttemptFailed(token, Raised("late"), world.now),
             InputLost(token, stranger, TaskId("plain", 1), "result", world.now),
             Handback((token,), world.now),
             Promote(token, world.now),
-            TimedOut(token, world.now),
+            TimeOver(token, world.now),
             Exceeded(token, 1, world.now),
         ):
             assert decide(world.state, event) == []

@@ -21,8 +21,9 @@ from headrace.frontends.metaflow.running.joining import join_shape
 from headrace.frontends.metaflow.running.livetasks import LiveTasks
 from headrace.frontends.metaflow.running.plan import StepPlan
 from headrace.frontends.metaflow.taskids import shown
-from headrace.model.calls import Call, PendingInput, PendingSource, Problem, TaskHandle
-from headrace.model.states import Failure, TaskState
+from headrace.model.calls import Call, PendingInput, PendingSource, TaskHandle
+from headrace.model.outcomes import Cancelled, InputUnreadable, Problem, Raised
+from headrace.model.states import TaskState
 from headrace.model.values import Packed
 from headrace.services.session import Session
 from headrace.stores import codecs
@@ -38,11 +39,11 @@ _GRACE = 5.0
 FINISHED = "Task finished successfully."
 
 
-def last_words(failure: str, error: str, exit_code: int | None) -> str:
+def last_words(problem: Problem) -> str:
     """What the log of a failed attempt ends with, and the console shows; what the step raised stands there already."""
-    if exit_code == -signal.SIGSEGV:
+    if problem.exit_code == -signal.SIGSEGV:
         return "Task failed with a segmentation fault."
-    return "Task failed." if failure == Failure.ERROR else f"{error}\nTask failed."
+    return "Task failed." if isinstance(problem, Raised) else f"{problem.error}\nTask failed."
 
 
 class Group:
@@ -165,10 +166,10 @@ class Runtime:
             )
 
     def _on_failure(self, task: TaskHandle, problem: Problem, name: str) -> None:
-        if problem.failure == "cancelled":
+        if isinstance(problem, Cancelled):
             self._console.ended(name, *([KILLED] if self._console.has_started(name) else []), bad=True)
             return
-        never_ran = (problem.error, "Task failed.") if problem.failure == Failure.INPUT else ()
+        never_ran = (problem.error, "Task failed.") if isinstance(problem, InputUnreadable) else ()
         self._console.ended(name, *never_ran, bad=True)
         if not self.failed:
             self._console.say("Workflow failed.", bad=True)

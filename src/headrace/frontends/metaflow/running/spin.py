@@ -44,6 +44,7 @@ from headrace.frontends.metaflow.running.runtime import FINISHED, last_words
 from headrace.model.attempts import LogRules
 from headrace.model.calls import Call, PendingInput, TaskHandle
 from headrace.model.errors import NotFoundError, NotStorableError
+from headrace.model.outcomes import Cancelled
 from headrace.model.records import Input, TaskId, task_text
 from headrace.model.states import RunState
 from headrace.model.values import Packed
@@ -290,7 +291,7 @@ def _drive(session: Session, plan: StepPlan, pending: tuple[PendingInput, ...], 
     if task.problem is None:
         session.finish(RunState.SUCCEEDED)
         return
-    state = RunState.CANCELLED if task.problem.failure == "cancelled" else RunState.FAILED
+    state = RunState.CANCELLED if isinstance(task.problem, Cancelled) else RunState.FAILED
     session.finish(state, error=task.problem.error, failed_task=str(task.id))
     raise StepFailed(f"Step {task.id.step} (task-id {task_text(task.id.number)}) failed.")
 
