@@ -346,10 +346,10 @@ class Loop(Kernel):
     def flush_output(self) -> None:
         """Commit what was printed and logged until now."""
         with self.section:
-            if self.failure is None:
-                self._take_sources(time.time())
-                if self._journal.has_writes:
-                    self._journal.commit()
+            if self.failure is not None:
+                return
+            self._take_sources(time.time())
+        self._write_and_wait((), -1)
 
     def was_finished(self, call: Call) -> bool:
         """Whether submitting ``call`` would take what an earlier session made; all it depends on must have finished."""
