@@ -78,10 +78,10 @@ class Resume(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Session:
-    """A run that this process drives: the door through which a dialect does so.
+    """A run that this process drives. Dialects, commands and the client reach a live run through this class alone.
 
-    What goes through it are calls of steps, handles of the tasks that these become, and values; the engine behind it
-    is nobody else's business. The methods that a step passes through are the engine's own.
+    Its arguments and results are calls of steps, handles of tasks, records and values. The methods that every call
+    passes through are the engine's own, handed out here, so that they cost nothing on the way.
     """
 
     def __init__(
@@ -96,7 +96,7 @@ class Session:
         self.reuse_changed = loop.state.options.reuse_changed
         self.environment = provenance.environment_digest()
 
-        # Calls: make tasks of them, wait for these or be told of their end, give them up or stop them.
+        # Make tasks of calls; wait for their end, or be called at their end; stop them, or stop what nobody needs.
         self.submit = loop.submit
         self.call = loop.call
         self.wait = loop.wait
@@ -104,11 +104,11 @@ class Session:
         self.notify = loop.notify
         self.abandon = loop.abandon
         self.cancel = loop.cancel
-        #: Run a finished task again whose outputs cannot be read; whether a call would take what is there already.
+        #: Run a finished task again because its outputs cannot be read; ask whether a call would reuse a result.
         self.recall = loop.recall
         self.was_finished = loop.was_finished
 
-        # Requests to stop: take one, see whether there is one, and let nothing interrupt the end.
+        # Stop the run; raise if the run is being stopped; from now on, let no interrupt break into the end of the run.
         self.stop = loop.stop
         self.check_stopped = loop.check_stopped
         self.ending = loop.ending
@@ -116,11 +116,11 @@ class Session:
         self.answer = loop.inbox.answer
         self.wait_for_signal = loop.inbox.wait
 
-        # The run's records: write now, write with the next commit, be asked for rows now and then.
+        # Write records now, or with the next commit; functions here are asked for records before commits.
         self.write = loop.write
         self.write_soon = loop.write_soon
         self.sources = loop.sources
-        #: Tasks by step and state; values of secrets by name, which workers get.
+        #: Numbers of tasks by step and state; values of the run's secrets by name, which workers get.
         self.counts = loop.snapshot
         self.secrets: Mapping[str, str] = loop.workers.secrets
 
@@ -144,12 +144,12 @@ class Session:
 
     @property
     def failure(self) -> BaseException | None:
-        """Why the run cannot be driven any more: the lease was lost, the store is gone."""
+        """The error because of which the run cannot go on, such as a lost lease; None if there is none."""
         return self._loop.failure
 
     @property
     def cancelled_by(self) -> str:
-        """Who asked for the run's end; empty: nobody."""
+        """Who cancelled the run; empty if nobody did."""
         return self._loop.cancel_requested
 
     @property
@@ -164,7 +164,7 @@ class Session:
 
     @property
     def changed_steps(self) -> list[str]:
-        """Steps of which an earlier session's task had other code, by name."""
+        """Names of the steps whose code has changed since an earlier session of the run."""
         return sorted(self._loop.state.changed.copy())
 
     @property
@@ -174,7 +174,7 @@ class Session:
 
     @property
     def last_line(self) -> tuple[str, str]:
-        """What a task printed last, with the task's name."""
+        """The newest line of output of any task: name of the task, and text."""
         return self._loop.workers.last_line
 
     def exception(self, task: TaskHandle) -> BaseException:
@@ -182,17 +182,17 @@ class Session:
         return exception_of(task, self.run.name, self.stores.artifacts)
 
     def unseen(self) -> TaskHandle | None:
-        """The first task that failed by itself and of whose failure the flow was not told."""
+        """The first task that failed by itself, not because of another, and whose failure the flow has not seen."""
         return self._loop.failed[0] if self._loop.failed else None
 
     def seen(self, task: TaskHandle) -> None:
-        """The flow was told of this failure, and what caused it: it is the flow's to handle now."""
+        """Note that the flow has seen the failure of ``task`` and its cause, so that ``unseen`` leaves them out."""
         problem = task.problem
         roots = (problem, problem.upstream if problem is not None else None)
         self._loop.failed = [one for one in self._loop.failed if not any(one.problem is root for root in roots)]
 
     def share_secrets(self, values: Mapping[str, str]) -> None:
-        """Let the workers know secrets, before they get their next attempt.
+        """Send secrets to every worker before its next attempt.
 
         Raises:
             UsageError: two secrets of the run have one name and different values.
@@ -203,22 +203,23 @@ class Session:
                 raise UsageError(f"two secrets with different values are called {name!r}; give one another name")
 
     def observe(self, told: Callable[[AttemptEvent], None], rules: LogRules) -> None:
-        """Have ``told`` called of all that attempts do, and their logs kept by ``rules``.
+        """Call ``told`` with everything that attempts do, and keep their logs as ``rules`` say.
 
-        ``told`` is called under the engine's lock: it must be quick, and must not call the session.
+        ``told`` is called under the engine's lock: it must be quick and must not call the session.
         """
         self._loop.workers.watch = told
         self._loop.workers.log_rules = rules
 
     def interruptible(self) -> Interruptible:
-        """While it is entered in the main thread, Ctrl-C, SIGTERM and SIGHUP stop the run cleanly."""
+        """A context in which Ctrl-C, SIGTERM and SIGHUP stop the run cleanly, in the main thread alone."""
         return Interruptible(self._loop)
 
     @contextlib.contextmanager
     def stopped_by(self, callback: Callable[[Callable[[], None]], None]) -> Iterator[None]:
-        """While it is entered, ``callback`` is called when somebody asks for the run's end, where no signal tells.
+        """A context in which ``callback`` is called, from any thread, when the run is cancelled.
 
-        It gets a function to call when the flow is told. Called from any thread.
+        For flows in threads that no signal reaches; inside ``interruptible`` it does nothing. ``callback`` is given a
+        function, which it must call when it has told the flow.
         """
         loop = self._loop
         if loop.on_cancel is not None:

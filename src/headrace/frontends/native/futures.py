@@ -89,19 +89,22 @@ class Future(ValueGuard, Generic[T]):
             self._run.session.seen(self._task)
             self._error = self._run.session.exception(self._task)
             raise self._error
-        self._value = self._read()
+        try:
+            self._value = self._run.read(self._task)
+        except BlobError:
+            self._value = self._make_again()
         return self._value  # type: ignore[no-any-return]
 
-    def _read(self) -> Any:
+    def _make_again(self) -> Any:
+        """The result of a task whose stored bytes cannot be read: run the task again, up to three times."""
         assert self._run is not None and self._task is not None
         for _ in range(3):
-            try:
+            self._task = self._run.session.recall(self._task.id)
+            self._run.session.wait(self._task)
+            if self._task.problem is not None:
+                raise self._run.session.exception(self._task) from None
+            with contextlib.suppress(BlobError):
                 return self._run.read(self._task)
-            except BlobError:  # the bytes are gone: the task runs again
-                self._task = self._run.session.recall(self._task.id)
-                self._run.session.wait(self._task)
-                if self._task.problem is not None:
-                    raise self._run.session.exception(self._task) from None
         return self._run.read(self._task)
 
     def exception(self, timeout: float | None = None) -> BaseException | None:

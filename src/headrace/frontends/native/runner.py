@@ -68,7 +68,7 @@ class Running:
         return Call(info, tuple(inputs), unheld)
 
     def map(self, step: Step[..., Any], items: Iterable[Any], shared: dict[str, Any]) -> list[Future[Any]]:
-        """Make a task per item; what they share is stored once."""
+        """Make a task per item. Arguments that they share are stored once."""
         info = self._info(step)
         place = step.signature.open_place(shared)
         calls = []
@@ -125,17 +125,18 @@ class Running:
         # Passed on by value it is packed in another form: know it by that.
         if packed.codec == "parts" or packed.codec.startswith("pickle"):
             packed = codecs.pack(value, self.store)
-        self._remember(packed, task, output)
+        if packed.size >= _TELLING:
+            self._remember(packed, task, output)
         if output == "result":
             for one in task.outputs[1:]:
-                self._remember(one.value, task, one.name)
+                if one.value.size >= _TELLING:
+                    self._remember(one.value, task, one.name)
         return value
 
     def _remember(self, packed: Packed, task: TaskHandle, output: str) -> None:
-        if packed.size >= _TELLING:
-            if len(self._made) >= _REMEMBERED:
-                del self._made[next(iter(self._made))]
-            self._made[codecs.exact_digest(packed)] = (task, output)
+        if len(self._made) >= _REMEMBERED:
+            del self._made[next(iter(self._made))]
+        self._made[codecs.exact_digest(packed)] = (task, output)
 
     # --- the end ----------------------------------------------------------------------------------------------
 
