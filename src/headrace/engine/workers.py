@@ -10,8 +10,9 @@ import signal
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 
-from headrace._base.output_redaction import SHORTEST, OutputRedactor
+from headrace._base.output_redaction import SHORTEST
 from headrace._base.redaction import redact
+from headrace.engine.attempt_log import AttemptLog
 from headrace.engine.events import AttemptFailed, Event, Handback, Promote, Resized, Start, Succeeded
 from headrace.engine.placement import Slot
 from headrace.engine.ports import Executor, ProtocolError, WorkerExit, WorkerLink
@@ -37,31 +38,24 @@ from headrace.model.messages import (
 )
 from headrace.model.messages import Handback as HandbackMessage
 from headrace.model.outcomes import Cancelled, Crashed, Exited, Killed, OutOfMemory, Problem, TimedOut, outcome
-from headrace.model.records import LogChunk, TaskId
+from headrace.model.records import TaskId
 from headrace.model.workers import Capacity, WorkerSpec
 from headrace.stores.metadata.protocol import Write
 
 _TAIL = 2000
-_STREAMS = ("out", "err")
 
 
 class _Attempt:
     """An attempt in a worker's hands."""
 
-    __slots__ = (
-        *("announced", "broken_off", "kept", "lost", "memory", "number", "redactors", "seq", "task", "token", "tries"),
-    )
+    __slots__ = ("announced", "log", "memory", "number", "task", "token", "tries")
 
-    def __init__(self, task: Task, token: int) -> None:
+    def __init__(self, run_id: int, task: Task, token: int) -> None:
         self.task = task
         self.token = token
         self.number = task.attempt
         self.tries = task.attempt - task.attempts_before  # in this session
-        self.seq = 0
-        self.broken_off = False  # its stderr does not end with a whole line
-        self.kept = [0, 0]
-        self.lost = [False, False]
-        self.redactors: tuple[OutputRedactor, OutputRedactor] | None = None  # where the run knows secrets
+        self.log = AttemptLog(run_id, task.id, task.attempt)
         self.memory = 0  # when it was last found to use more than it may
         self.announced = False
 
@@ -191,7 +185,7 @@ class WorkerPool:
         if worker is None:
             return [Handback((start.token,), now)]
         worker.idle_since = 0.0
-        attempt = _Attempt(task, start.token)
+        attempt = _Attempt(self._run_id, task, start.token)
         worker.queue.append(attempt)
         self._at[start.token] = worker
         messages: list[ToWorker] = []
@@ -435,28 +429,20 @@ class WorkerPool:
 
     def _take(self, worker: _Worker, attempt: _Attempt, stream: int, end: int, now: float) -> None:
         start = worker.offsets[stream]
-        room = self.log_rules.limit - attempt.kept[stream]
-        data = worker.link.read_log(stream, start, min(end, start + room)) if room > 0 else b""
-        if end - start > room and not attempt.lost[stream]:
-            attempt.lost[stream] = True
-            data += self.log_rules.cut_line
-        attempt.kept[stream] += end - start
+        size, room = end - start, attempt.log.room(stream, self.log_rules)
+        data = worker.link.read_log(stream, start, start + min(size, room)) if room else b""
+        data += attempt.log.cut(stream, size, self.log_rules)
         worker.offsets[stream] = end
         if end > 1 << 20:
             worker.link.trim_log(stream, end - _TAIL)  # the rest is for the post mortem
-        if self.secrets:
-            if attempt.redactors is None:
-                attempt.redactors = (OutputRedactor(), OutputRedactor())
-            data = attempt.redactors[stream].feed(data, self.secrets.values())
+        data = attempt.log.redacted(stream, data, self.secrets.values())
         if data:
             self._show(attempt, stream, data, now)
 
     def _let_out(self, attempt: _Attempt, now: float) -> None:
         """Take what was held back of an attempt's output, because it might have become a secret."""
-        for stream, redactor in enumerate(attempt.redactors or ()):
-            data = redactor.feed(b"", self.secrets.values(), last=True)
-            if data:
-                self._show(attempt, stream, data, now)
+        for stream, data in attempt.log.rest(self.secrets.values()):
+            self._show(attempt, stream, data, now)
 
     def _show(self, attempt: _Attempt, stream: int, data: bytes, now: float) -> None:
         if self.watch is not None:
@@ -469,27 +455,12 @@ class WorkerPool:
             return
         text = self.log_rules.failed(failed.problem)
         data = f"{text}\n".encode()
-        self._keep(attempt, 1, b"\n" + data if attempt.broken_off else data, failed.now)
+        self._keep(attempt, 1, b"\n" + data if attempt.log.broken_off else data, failed.now)
         if self.watch is not None:
             self.watch(AttemptFailure(attempt.task, attempt.tries, text))
 
     def _keep(self, attempt: _Attempt, stream: int, data: bytes, now: float) -> None:
-        step, number = attempt.task.id
-        self._writes.append(
-            LogChunk(
-                run_id=self._run_id,
-                step=step,
-                number=number,
-                attempt=attempt.number,
-                seq=attempt.seq,
-                stream=_STREAMS[stream],
-                time=now,
-                data=data,
-            )
-        )
-        attempt.seq += 1
-        if stream == 1:
-            attempt.broken_off = not data.endswith(b"\n")
+        self._writes.append(attempt.log.chunk(stream, data, now))
         last = data.rstrip().rpartition(b"\n")[2]
         if last:
             self.last_line = (str(attempt.task.id), last[:500].decode(errors="replace"))
