@@ -7,7 +7,7 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +15,13 @@ import pytest
 
 from headrace._base.process import process_owner
 from headrace.model.errors import StoreError, StoreVersionError
-from headrace.model.records import TaskId
+from headrace.model.records import LogChunk, TaskId
 from headrace.stores.metadata import _migrate, _schema
 from headrace.stores.metadata._postgres import PostgresDatabase
 from headrace.stores.metadata._sql import POSTGRES
 from headrace.stores.metadata.open import open_metadata
 from headrace.stores.metadata.protocol import MetadataStore, RunFilter
-from headrace.testing.metadata import new_run, task
+from headrace.testing.metadata import attempt, new_run, task
 from headrace.testing.postgres import postgres_server
 
 NEXT = """
@@ -254,6 +254,66 @@ def test_store_is_not_migrated_under_a_live_run(path: str) -> None:
                 open_metadata(path)
         else:
             open_metadata(path).close()
+
+
+CHANGED = "ALTER TABLE attempts RENAME TO tries;"
+
+
+def meet_a_newer_schema(store: MetadataStore, migrate: Callable[[], None]) -> None:
+    """``store`` stays open while a newer Headrace migrates its database: it stops with one message, nothing is lost."""
+    run = new_run(store)
+    store.commit([task(run.id)])
+    migrate()
+    with pytest.raises(StoreVersionError, match=r"written by a newer Headrace.*Upgrade.*start again"):
+        store.acquire("run:1", process_owner(), 10)
+    with pytest.raises(StoreVersionError, match="written by a newer Headrace"):
+        store.commit([task(run.id, number=2), attempt(run.id)])
+    assert store.lease("run:1") is None
+    assert store.tasks(run.id) == [task(run.id)]
+    store.close()
+
+
+def test_older_process_stops_when_its_sqlite_store_was_migrated(path: str) -> None:
+    def migrate() -> None:
+        with sqlite3.connect(path) as connection:
+            connection.executescript(f"{CHANGED} UPDATE headrace_schema SET version_num = '0099';")
+        connection.close()
+
+    meet_a_newer_schema(open_metadata(path), migrate)
+
+
+def test_older_process_stops_when_its_postgres_store_was_migrated(server: str) -> None:
+    import psycopg
+
+    def migrate() -> None:
+        with psycopg.connect(server, autocommit=True, options="-c search_path=newer") as connection:
+            connection.execute(CHANGED)
+            connection.execute("UPDATE headrace_schema SET version_num = '0099'")
+
+    meet_a_newer_schema(open_metadata(f"{server}&schema=newer"), migrate)
+
+
+def test_process_of_version_2_can_end_what_it_does_after_a_migration(path: str) -> None:
+    """A run that an older Headrace began after the migration, in a store that it had open before, is recorded."""
+    open_metadata(path).close()
+    with sqlite3.connect(path) as connection:
+        connection.execute(
+            "INSERT INTO attempts (run_id, step, number, attempt, state, started, finished, host, pid, cpu_seconds, "
+            "peak_memory, failure, exit_code, error, traceback, exception) "
+            "VALUES (1, 'fit', 1, 1, 'succeeded', 1.0, NULL, 'h', 1, 0.0, 0, '', NULL, '', '', NULL)"
+        )
+        connection.execute(
+            "INSERT INTO logs (run_id, step, number, attempt, seq, stream, written, data) "
+            "VALUES (1, 'fit', 1, 1, 0, 'out', 1.0, x'61')"
+        )
+    connection.close()
+    store = open_metadata(path)
+    [ended] = store.attempts(1)
+    assert (ended.place, ended.token) == ("local", 0)
+    [said] = store.logs(1, None)
+    assert isinstance(said, LogChunk)
+    assert said.data == b"a"
+    store.close()
 
 
 def test_many_processes_open_an_old_store_at_once(path: str) -> None:

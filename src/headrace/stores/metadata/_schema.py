@@ -21,6 +21,6 @@ def check(found: str, name: str) -> bool:
     if version > SCHEMA_VERSION:
         raise StoreVersionError(
             f"{name} was written by a newer Headrace (schema {found}; this one knows up to {SCHEMA_VERSION:04d}). "
-            "Upgrade: pip install --upgrade headrace"
+            "Upgrade (pip install --upgrade headrace) and start again; what was recorded is kept"
         )
     return version < SCHEMA_VERSION

@@ -32,7 +32,7 @@ from headrace.model.records import (
 )
 from headrace.model.states import AttemptState, IllegalTransitionError, RunState
 from headrace.model.values import Blob
-from headrace.stores.metadata import _filters, _rows, _transfer, _transitions, _writes
+from headrace.stores.metadata import _filters, _rows, _schema, _transfer, _transitions, _writes
 from headrace.stores.metadata._database import (
     ANSWER_SECONDS,
     DRIVER_SECONDS,
@@ -127,9 +127,14 @@ class SqlMetadata:
             return self._acquire(transaction, name, owner, seconds, dead)
 
     def _acquire(self, transaction: Transaction, name: str, owner: str, seconds: float, dead: str) -> Lease | None:
+        self._check_version(transaction)
         token = self._within(transaction, "next_token")[0][0]
         taken = self._within(transaction, "take_lease", name=name, owner=owner, token=token, seconds=seconds, dead=dead)
         return Lease(name=name, owner=owner, token=token, left=seconds) if taken else None
+
+    def _check_version(self, transaction: Transaction) -> None:
+        """Refuse to go on with a database that a newer Headrace migrated while this process had it open."""
+        _schema.check(self._within(transaction, "version")[0][0], self.url)
 
     def lease(self, name: str) -> Lease | None:
         """See ``MetadataStore``."""
@@ -172,6 +177,10 @@ class SqlMetadata:
             except StoreAwayError:
                 if hold is not None and hold.mark:
                     self._in_doubt = _Doubt(writes, hold.mark)
+                raise
+            except StoreError:
+                with self._writing() as transaction:  # tables may be others than this version knows
+                    self._check_version(transaction)
                 raise
         self._in_doubt = None
 
