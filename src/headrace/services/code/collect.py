@@ -348,7 +348,7 @@ class _Collector:
             found.digest, found.imports = kept.digest, kept.imports
         elif found.size <= _HELD and self._total <= self._rules.limit:
             found.content, found.stamp = files.read(path, limit)
-            found.size = found.stamp.size
+            found.size = found.stamp[0]
             found.imports = _imports(found.content) if parse else ()
         elif not os.access(path, os.R_OK):
             raise files.Refused("cannot be read (Permission denied)")

@@ -11,7 +11,6 @@ import errno
 import os
 import stat
 from collections.abc import Iterator
-from typing import NamedTuple
 
 from headrace._base.sizes import format_size
 from headrace.model.errors import CodePackageError
@@ -29,13 +28,8 @@ _KINDS = {
 }
 
 
-class Stamp(NamedTuple):
-    """By what a file is recognised as unchanged: its content was not read again."""
-
-    size: int
-    modified: int  # nanoseconds, as the next
-    changed: int
-    inode: int
+#: By what a file is recognised as unchanged: its size, when it was modified and changed (nanoseconds), its inode.
+Stamp = tuple[int, int, int, int]
 
 
 class Refused(Exception):
@@ -44,7 +38,7 @@ class Refused(Exception):
 
 def stamp_of(status: os.stat_result) -> Stamp:
     """The stamp of a file."""
-    return Stamp(status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
+    return status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino
 
 
 def look_at(path: str, limit: int) -> os.stat_result:
@@ -87,11 +81,11 @@ def read(path: str, limit: int) -> tuple[bytes, Stamp]:
             descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
             with open(descriptor, "rb", buffering=0) as file:
                 status = os.fstat(descriptor)
-                content = _read_all(file.fileno(), before.size) if stat.S_ISREG(status.st_mode) else b""
+                content = _read_all(file.fileno(), before[0]) if stat.S_ISREG(status.st_mode) else b""
                 after = os.fstat(descriptor)
         except OSError as error:
             raise Refused(_why(error)) from None
-        if stamp_of(status) == stamp_of(after) == before and len(content) == before.size:
+        if stamp_of(status) == stamp_of(after) == before and len(content) == before[0]:
             return content, before
     raise CodePackageError(
         f"{path} changed each of the {_READS} times it was read for the code package; wait until it is written, "

@@ -59,7 +59,8 @@ class KnownFiles:
 
     def learn(self, path: str, stamp: Stamp, digest: bytes, imports: tuple[str, ...] = ()) -> None:
         """Remember a file, unless it was changed so recently that it may change again unnoticed."""
-        if max(stamp.modified, stamp.changed) < time.time_ns() - _SETTLED:
+        _, modified, changed, _ = stamp
+        if max(modified, changed) < time.time_ns() - _SETTLED:
             self._new[path] = KnownFile(stamp, digest, imports)
 
     def save(self) -> None:

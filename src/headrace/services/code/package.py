@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
 
 from headrace.model.code import EXECUTABLE, PLAIN, CodeFile, CodePackage, decode_package
 from headrace.model.errors import CodePackageError
 from headrace.model.records import CodeRecord, RunDetails
 from headrace.model.values import Blob
-from headrace.runtime.code_folder import package_at
 from headrace.services.code import files
 from headrace.services.code.collect import CodeRules, Collected, Found, collect, module_of
 from headrace.stores.artifacts.protocol import ArtifactStore
+
+if TYPE_CHECKING:
+    from headrace.runtime.code_folder import Installed
 
 #: Files that are put at once into a store that is not on this machine.
 _AT_ONCE = 16
@@ -31,7 +34,7 @@ class CodeOfRun:
         file, _, self._flow = entry.rpartition(":")
         self._file = file
         self._rules = rules
-        self._installed = package_at(file) if file else None
+        self._installed = _installed_package(file)
         self._collected = None if self._installed else collect(file, rules, added)
 
     @property
@@ -60,6 +63,14 @@ class CodeOfRun:
             files=len(package.files),
             size=sum(one.size for one in package.files),
         )
+
+
+def _installed_package(file: str) -> Installed | None:
+    if not any(len(part) == 64 for part in file.split("/")):  # as folders of packages are called
+        return None
+    from headrace.runtime.code_folder import package_at
+
+    return package_at(file)
 
 
 def store_package(collected: Collected, store: ArtifactStore, file_limit: int) -> tuple[CodePackage, Blob]:
