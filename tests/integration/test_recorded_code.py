@@ -31,16 +31,20 @@ class Kept:
     def __init__(self, value):
         self.value = value
 
+HERE = Path(__file__).parent
+PLACES = {"data": str(HERE / "data")}
+
 @step
 def first(n: int) -> Kept:
     print("first ran")
+    assert os.path.isdir(PLACES["data"])
     return Kept(times(n))
 
 @step
 def second(kept: Kept) -> int:
     if "BROKEN" in os.environ:
         raise ValueError("not yet")
-    return kept.value + int((Path(__file__).parent / "data/offset.txt").read_text())
+    return kept.value + int((HERE / "data/offset.txt").read_text())
 
 @flow
 def train(n: int = 2) -> int:
@@ -130,6 +134,7 @@ def test_resume_elsewhere_after_the_source_is_gone(place: Place) -> None:
     done = place.headrace("resume", "train/1", "--code", "recorded")
     assert done.returncode == 0, done.stderr
     assert "1 reused" in done.stdout
+    assert "its code changed" not in done.stdout + done.stderr
     assert "first ran" not in done.stdout + done.stderr
     assert place.succeed("get", "train/1").strip() == "11"
     assert f"{place.project}/train.py:train" in place.succeed("show", "train/1")

@@ -34,6 +34,7 @@ from headrace._base.usercode import (
     place_of,
     place_of_namespace,
 )
+from headrace._base.whereabouts import from_root
 from headrace.identity.bytecode import Import, Reading, read_code
 from headrace.identity.heldcode import held_code
 
@@ -371,7 +372,12 @@ class _Walk:
     def encode(self, value: object) -> bytes:
         """``value`` as bytes that are equal in every process for an equal value; code in it becomes a part."""
         kind = type(value)
-        if kind in _SCALARS:
+        if kind in _SCALARS and kind is not str:
+            return b"=" + _dump(value)
+        inside = from_root(value)
+        if inside is not None:
+            return b"=in the project" + _dump((kind.__name__, inside))
+        if kind is str:
             return b"=" + _dump(value)
         try:
             value.__class__  # noqa: B018

@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 
 from blake3 import blake3
 
+from headrace._base.whereabouts import add_root
 from headrace.model.code import CodePackage, decode_package
 from headrace.model.errors import StoreError
 from headrace.model.values import Blob
@@ -51,6 +52,7 @@ def install_code(store: ArtifactStore, package: Blob, cache: str) -> str:
     if manifest.modules:
         sys.meta_path.insert(0, _Finder({name: os.path.join(folder, path) for name, path in manifest.modules}))
     importlib.invalidate_caches()
+    add_root(folder)
     return folder
 
 

@@ -18,6 +18,7 @@ from typing import Any
 from blake3 import blake3
 
 from headrace._base.usercode import is_guarded, place_of_namespace
+from headrace._base.whereabouts import from_root
 from headrace.model.values import Blob, Packed
 from headrace.stores import codecs
 from headrace.stores.artifacts.protocol import ArtifactStore, Buffer
@@ -105,6 +106,9 @@ def digest_of(value: object) -> bytes:
     try:
         if isinstance(value, FunctionType):
             return _digest_of_function(value, 0)
+        inside = from_root(value)
+        if inside is not None:
+            return blake3(f"{type(value).__name__} in the project\0{inside}".encode(errors="surrogatepass")).digest()
         nowhere: Any = _Nowhere()
         return codecs.pack(value, nowhere).digest
     except Exception:  # any code of the user's may have been asked

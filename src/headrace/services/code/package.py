@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
+from headrace._base.whereabouts import add_root
 from headrace.model.code import EXECUTABLE, PLAIN, CodeFile, CodePackage, decode_package
 from headrace.model.errors import CodePackageError
 from headrace.model.records import CodeRecord, RunDetails
@@ -36,6 +37,7 @@ class CodeOfRun:
         self._rules = rules
         self._installed = _installed_package(file)
         self._collected = None if self._installed else collect(file, rules, added)
+        add_root(self._installed.folder if self._installed else self._collected.root if self._collected else "")
 
     @property
     def installed(self) -> bool:
