@@ -15,8 +15,9 @@ import pytest
 
 from headrace import wiring
 from headrace.model.errors import HeadraceError
-from headrace.model.records import Param, QueueCount, RunRecord, Tag, TaskId
+from headrace.model.records import LogPiece, LogSegment, Param, QueueCount, RunRecord, Tag, TaskId
 from headrace.model.states import RunState
+from headrace.model.values import Blob
 from headrace.settings import Settings
 from headrace.stores.metadata.project import ProjectStore
 from headrace.stores.metadata.protocol import CacheEntry, MetadataStore, NewRun, RunChange, RunFilter
@@ -36,7 +37,16 @@ def whole(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[MetadataSt
     store = MemoryMetadata() if request.param == "memory" else workspace.metadata
     made = new_run(store, "train", project="ours")
     RunRowsSuite().fill(store, made.id)
-    store.commit([QueueCount(made.id, "fit", 1, 0, 0, 0, 2, NOW)])
+    segment = LogSegment(
+        run_id=made.id,
+        step="fit",
+        number=2,
+        attempt=1,
+        stream="out",
+        blob=Blob(digest(9), 6),
+        pieces=(LogPiece(0, 1.0, 6),),
+    )
+    store.commit([QueueCount(made.id, "fit", 1, 0, 0, 0, 2, NOW), segment])
     store.acquire(f"run:{made.id}", "nobody:1:1", 0.0)
     new_run(store, "train", project="theirs")
     yield store
@@ -72,6 +82,7 @@ BY_RUN: dict[str, Callable[[MetadataStore, int], Any]] = {
     "children": lambda store, run: store.children(run, TaskId("load", 1)),
     "edges": lambda store, run: store.edges(run),
     "logs": lambda store, run: store.logs(run, None),
+    "segments": lambda store, run: store.segments(run),
     "log_position": lambda store, run: store.log_position(run),
     "metrics": lambda store, run: store.metrics(run),
     "metric_summaries": lambda store, run: store.metric_summaries([run]),
@@ -98,7 +109,7 @@ BY_PROJECT = {
     "import_rows",
 }
 #: Those that concern the database as a whole, or only what a caller was handed before.
-OF_ALL = {"hasty", "release", "referenced_blobs", "compact", "close"}
+OF_ALL = {"hasty", "release", "referenced_blobs", "code_packages", "compact", "close"}
 
 
 def everything(whole: MetadataStore, run: RunRecord) -> Any:

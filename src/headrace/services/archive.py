@@ -17,7 +17,7 @@ import msgspec
 from blake3 import blake3
 
 from headrace._version import __version__
-from headrace.model.errors import StoreDamagedError, UsageError
+from headrace.model.errors import NotFoundError, StoreDamagedError, UsageError
 from headrace.model.records import RunRecord
 from headrace.services.garbage import named_blobs
 from headrace.stores.artifacts.protocol import ArtifactStore
@@ -58,12 +58,15 @@ def export_run(
     """Write ``run`` to ``target``, which is there whole or not at all.
 
     Raises:
+        NotFoundError: the run is not there any more.
         UsageError: the file exists and ``overwrite`` is not set, or cannot be written.
         BlobError: an artifact's bytes are gone or damaged.
     """
     if target.is_dir() or (target.exists() and not overwrite):
         raise UsageError(f"{target} exists; choose another name, or overwrite it with --force")
     rows = metadata.export(run.id)
+    if not rows:
+        raise NotFoundError(f"run {run.name} was deleted, or is another project's")
     blobs = list(dict.fromkeys(named_blobs(metadata, artifacts, run.id)))
     bodies = {table: msgspec.msgpack.encode(list(content)) for table, content in rows.items()}
     head = Head(

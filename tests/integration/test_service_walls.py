@@ -1,0 +1,206 @@
+"""What services answer about a run of another project: what they answer about a run that does not exist.
+
+Every public function of ``headrace.services`` that takes a metadata store or ``Stores`` stands in one of the tables
+here, new ones too. The stores are those of project ``theirs``, the run is one of ``ours``, got by whatever mistake.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import pkgutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from headrace import services, wiring
+from headrace.model.actors import Actor
+from headrace.model.errors import HeadraceError
+from headrace.model.records import LogPiece, LogSegment, QueueCount, RunRecord, TaskId
+from headrace.model.values import Blob
+from headrace.services import (
+    archive,
+    codeparts,
+    control,
+    describe,
+    explain,
+    garbage,
+    live_counts,
+    logs,
+    names,
+    objects,
+    paging,
+    resumable,
+    run_diff,
+    run_rows,
+    start,
+    summary,
+    tasks,
+)
+from headrace.services.names import Name
+from headrace.services.session import NewSession, Resume
+from headrace.services.stores import Stores
+from headrace.settings import Settings
+from headrace.stores.metadata.protocol import RunFilter
+from headrace.testing._metadata_runs import RunRowsSuite
+from headrace.testing._metadata_samples import digest, new_run, task
+
+GHOST = 10**9
+NOW = 1_000.0
+ME = Actor("me", "here")
+
+Ask = Callable[[Stores, RunRecord], Any]
+
+#: By module and name, how each is asked about a run that the caller holds.
+ABOUT_A_RUN: dict[str, Ask] = {
+    "archive.export_run": lambda s, run: archive.export_run(s.metadata, s.artifacts, run, Path("out.run")),
+    "codeparts.code_of_step": lambda s, run: codeparts.code_of_step(s.metadata, s.artifacts, run.id, "fit"),
+    "control.request_cancel": lambda s, run: control.request_cancel(s.metadata, run, ME, NOW),
+    "control.wait_until_over": lambda s, run: control.wait_until_over(s.metadata, run, 0.0).session,
+    "control.send_answer": lambda s, run: control.send_answer(s.metadata, run, "ok", True, ME, NOW),
+    "control.check_removable": lambda s, run: control.check_removable(s.metadata, run),
+    "describe.describe_run": lambda s, run: describe.describe_run(s.metadata, run, NOW),
+    "describe.steps_of": lambda s, run: describe.steps_of(s.metadata, run, NOW),
+    "describe.failure_of": lambda s, run: describe.failure_of(
+        s.metadata, msgspec.structs.replace(run, failed_task="fit/1", error="x")
+    ),
+    "describe.open_questions": lambda s, run: describe.open_questions(s.metadata, run.id, 2.0),
+    "explain.explain_task": lambda s, run: explain.explain_task(s.metadata, s.artifacts, run, task(run.id)),
+    "garbage.named_blobs": lambda s, run: list(garbage.named_blobs(s.metadata, s.artifacts, run.id)),
+    "live_counts.totals_of": lambda s, run: live_counts.totals_of(s.metadata, run, gone=False),
+    "live_counts.running_attempts": lambda s, run: live_counts.running_attempts(s.metadata, run, NOW),
+    "logs.read_logs": lambda s, run: list(logs.read_logs(s.metadata, s.artifacts, run.id)),
+    "logs.follow_logs": lambda s, run: next(
+        logs.follow_logs((s.metadata, s.artifacts), run, logs.LogFilter(), pause=lambda _: None), "nothing"
+    ),
+    "logs.is_over": lambda s, run: logs.is_over(s.metadata, run),
+    "names.find_task": lambda s, run: names.find_task(s.metadata, run, Name("train", 1, "fit", 1)).step,
+    "names.find_step": lambda s, run: len(names.find_step(s.metadata, run, "fit")),
+    "objects.list_artifacts": lambda s, run: objects.list_artifacts(s.metadata, run, Name("train", 1)),
+    "objects.find_artifact": lambda s, run: objects.find_artifact(s.metadata, run, Name("train", 1, "fit", 1)).name,
+    "paging.each_artifact": lambda s, run: list(paging.each_artifact(s.metadata, run.id)),
+    "paging.each_attempt": lambda s, run: list(paging.each_attempt(s.metadata, run.id)),
+    "paging.each_edge": lambda s, run: list(paging.each_edge(s.metadata, run.id)),
+    "paging.each_metric_chunk": lambda s, run: list(paging.each_metric_chunk(s.metadata, run.id)),
+    "paging.each_segment": lambda s, run: list(paging.each_segment(s.metadata, run.id)),
+    "run_diff.compare_runs": lambda s, run: run_diff.compare_runs(s.metadata, s.artifacts, run, run),
+    "run_rows.rows_of": lambda s, run: run_rows.rows_of(s.metadata, [run], NOW),
+    "run_rows.state_of": lambda s, run: run_rows.state_of(s.metadata, run),
+    "run_rows.driver_of": lambda s, run: run_rows.driver_of(s.metadata, run),
+    "start.reopen_session": lambda s, run: start.reopen_session(
+        s,
+        None,  # type: ignore[arg-type]  # not asked for before the lease is there
+        NewSession(flow="train", entry=""),
+        Resume(run=run),
+    ),
+    "start.take_lease": lambda s, run: start.take_lease(s.metadata, run),
+    "start.load_recorded": lambda s, run: len(start.load_recorded(s, run.id)),
+    "summary.summarize": lambda s, run: summary.summarize(s.metadata, run, {}, 0).artifacts_size,
+    "tasks.describe_task": lambda s, run: tasks.describe_task(s.metadata, s.artifacts, run, task(run.id)),
+    "tasks.view_inputs": lambda s, run: tasks.view_inputs(s.metadata, s.artifacts, run, task(run.id).inputs),
+}
+#: Answers that say nothing about the run, beyond the record that the caller holds, in its own project too.
+SAME_FOR_ANY = {
+    "control.wait_until_over",
+    "codeparts.code_of_step",
+    "live_counts.running_attempts",
+    "run_diff.compare_runs",
+    "tasks.view_inputs",
+}
+#: Those that find runs by name or condition; the test of listings has them.
+OF_A_PROJECT = {"names.find_run", "resumable.newest_resumable", "garbage.choose_runs", "run_rows.as_recorded"}
+#: Those that concern the whole database, by design; those that write a run which they, or a door above, have opened in
+#: their own project.
+OTHERS = {
+    *("garbage.plan", "garbage.collect", "garbage.live_runs", "garbage.referenced_blobs"),
+    *("archive.import_run", "run_import.Adoption", "start.open_session", "tracking.open_tracked", "stores.Stores"),
+    *("session.Session", "tracking.RunLog", "tracking.TrackedRun", "log_segments.LogSegments", "flowlog.FlowOutput"),
+    *("driverstore.driver_store", "log_segments.chunks_of"),
+}
+
+
+def takes_a_store(thing: Any) -> bool:
+    if not (inspect.isfunction(thing) or inspect.isclass(thing)):
+        return False
+    try:
+        parameters = inspect.signature(thing).parameters.values()
+    except (TypeError, ValueError):
+        return False
+    return any(name in str(one.annotation) for one in parameters for name in ("MetadataStore", "Stores", "Session"))
+
+
+def public_functions() -> set[str]:
+    found = set()
+    for module in pkgutil.walk_packages(services.__path__, "headrace.services."):
+        loaded = importlib.import_module(module.name)
+        for name, thing in vars(loaded).items():
+            own = getattr(thing, "__module__", "") == module.name and not name.startswith("_")
+            if own and not getattr(thing, "_is_protocol", False) and takes_a_store(thing):
+                found.add(f"{module.name.removeprefix('headrace.services.')}.{name}")
+    return found
+
+
+@pytest.fixture
+def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[wiring.Workspace]:
+    """Two projects in one database; the run of ``ours`` has one of everything, and a driver on another machine."""
+    monkeypatch.chdir(tmp_path)
+    with wiring.Workspace(Settings(home=str(tmp_path))) as opened:
+        store = opened.metadata
+        made = new_run(store, "train", project="ours")
+        RunRowsSuite().fill(store, made.id)
+        segment = LogSegment(
+            run_id=made.id,
+            step="fit",
+            number=2,
+            attempt=1,
+            stream="out",
+            blob=Blob(digest(9), 6),
+            pieces=(LogPiece(0, 1.0, 6),),
+        )
+        store.commit([task(made.id), QueueCount(made.id, "fit", 1, 0, 0, 0, 2, NOW), segment])
+        store.acquire(f"run:{made.id}", "elsewhere:1:1", 3600.0)
+        new_run(store, "train", project="theirs")
+        yield opened
+
+
+def outcome(ask: Ask, stores: Stores, run: RunRecord) -> Any:
+    """What is answered, or how the question is refused."""
+    try:
+        return ask(stores, run)
+    except HeadraceError as error:
+        return type(error)
+
+
+def test_every_public_function_has_its_wall() -> None:
+    assert public_functions() == {*ABOUT_A_RUN, *OF_A_PROJECT, *OTHERS}
+
+
+@pytest.mark.parametrize("function", sorted(ABOUT_A_RUN))
+def test_run_of_another_project_is_answered_as_one_that_is_not_there(
+    workspace: wiring.Workspace, function: str
+) -> None:
+    run = workspace.metadata_of("ours").run("train", 1)
+    assert run is not None
+    ghost = msgspec.structs.replace(run, id=GHOST)
+    before = dict(workspace.metadata.export(run.id)), workspace.metadata.signals(run.id)
+    ours, theirs = (Stores(workspace.metadata_of(name), workspace.artifacts, name, ME) for name in ("ours", "theirs"))
+    ask = ABOUT_A_RUN[function]
+    assert outcome(ask, theirs, run) == outcome(ask, theirs, ghost)
+    assert (dict(workspace.metadata.export(run.id)), workspace.metadata.signals(run.id)) == before
+    if function not in SAME_FOR_ANY:
+        assert outcome(ask, ours, run) != outcome(ask, theirs, run), "else the question shows nothing"
+
+
+def test_listings_are_of_one_project(workspace: wiring.Workspace) -> None:
+    theirs = workspace.metadata_of("theirs")
+    for project in ("ours", "theirs"):
+        found = outcome(lambda *_: names.find_run(theirs, project, "train/1").project, None, None)  # type: ignore[arg-type]
+        assert found == "theirs" or (project == "ours" and issubclass(found, HeadraceError))
+    assert resumable.newest_resumable(theirs, "theirs").project == "theirs"
+    assert garbage.choose_runs(theirs, "ours", garbage.Policy(keep=0), NOW) == []
+    want = run_rows.as_recorded(theirs, RunFilter(project="ours"), run_rows.parse_states(()))
+    assert theirs.runs(want) == []
+    assert theirs.task(1, TaskId("fit", 1)) is None
