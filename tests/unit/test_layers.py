@@ -115,3 +115,15 @@ def test_a_planted_fault_is_refused(name: str, tmp_path: Path) -> None:
 def test_every_contract_has_a_planted_fault() -> None:
     contracts = re.findall(r"^\[importlinter:contract:(\w+)\]", (ROOT / ".importlinter").read_text(), re.MULTILINE)
     assert set(contracts) == {contract for contract, _ in FAULTS.values()}
+
+
+def test_dialects_commands_and_client_use_no_private_part_of_a_session() -> None:
+    package = ROOT / "src/headrace"
+    files = [file for part in ("cli", "client", "frontends") for file in (package / part).rglob("*.py")]
+    assert len(files) > 100
+    reached = [
+        f"{file.relative_to(package)}: {found}"
+        for file in files
+        for found in re.findall(r"\b_?session\._\w+", file.read_text())
+    ]
+    assert reached == []
