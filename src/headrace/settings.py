@@ -3,7 +3,7 @@
 Settings come from the environment (``HEADRACE_DATABASE``, ``HEADRACE_ARTIFACTS``, ``HEADRACE_HOME``,
 ``HEADRACE_PROJECT``, ``HEADRACE_DURABILITY``, ``HEADRACE_MAX_PARALLEL``, ``HEADRACE_CLEANUP``,
 ``HEADRACE_SHARED``, ``HEADRACE_INCLUDE``, ``HEADRACE_EXCLUDE``, ``HEADRACE_CODE_FILE_LIMIT``,
-``HEADRACE_CODE_LIMIT``), else
+``HEADRACE_CODE_LIMIT``, ``HEADRACE_LOG``, ``HEADRACE_LOG_LEVEL``), else
 from ``[tool.headrace]`` in the nearest ``pyproject.toml`` upward, else defaults: SQLite and a folder under the nearest
 ``.headrace/`` upward, made in the working directory when there is none. What another user made is refused.
 """
@@ -17,6 +17,7 @@ from typing import Any
 
 import msgspec
 
+from headrace._base import logs
 from headrace._base.ownership import foreign_owner, user_named
 from headrace._base.sizes import parse_duration, parse_size
 from headrace.model.errors import UsageError
@@ -32,6 +33,7 @@ _CODE_NAMES = ("include", "exclude", "code_file_limit", "code_limit")
 _NAMES = (
     *("database", "artifacts", "home", "project", "durability", "max_parallel", "cleanup", "shared"),
     *_CODE_NAMES,
+    *("log", "log_level"),
 )
 _LISTS = ("include", "exclude")
 #: The table of secrets in ``[tool.headrace]``, which holds references, and is no setting.
@@ -56,6 +58,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     code_file_limit: str | float = "16MiB"
     code_limit: str | float = "256MiB"
     places: tuple[PlaceSettings, ...] = ()
+    log: str = ""
+    log_level: str = ""
 
 
 def without_password(settings: Settings) -> Settings:
@@ -156,6 +160,10 @@ def _check(settings: Settings) -> None:
         problem = f"code_file_limit is {settings.code_file_limit!r}, it must be a size, such as '16MiB'"
     elif not _is_size(settings.code_limit):
         problem = f"code_limit is {settings.code_limit!r}, it must be a size, such as '256MiB'"
+    elif settings.log not in ("", "off", *logs.FORMS):
+        problem = f"log is {settings.log!r}, it must be 'text', 'json' or 'off'"
+    elif settings.log_level not in ("", *logs.LEVELS):
+        problem = f"log_level is {settings.log_level!r}, it must be one of {', '.join(logs.LEVELS)}"
     elif mark and scheme not in _OBJECTS:
         problem = f"artifacts is {settings.artifacts!r}; it must be a folder, or s3://, gs:// or az:// with a bucket"
     elif mark and scheme not in ("file", "memory") and not rest.strip("/"):

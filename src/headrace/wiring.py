@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import msgspec
 from blake3 import blake3
 
+from headrace._base import logs
 from headrace._base.ownership import SHARED_MODE, make_folder
 from headrace._base.process import host_name, user_name
 from headrace._base.sizes import parse_size
@@ -19,6 +20,7 @@ from headrace.model.errors import NotFoundError, StoreError, UsageError
 from headrace.model.policy import Resources
 from headrace.model.values import Blob
 from headrace.model.workers import LOCAL
+from headrace.runtime import context, secrets
 from headrace.services.places import LocalPlace, Places, PlaceSettings
 from headrace.services.secret_sources import SecretSources
 from headrace.services.stores import Stores
@@ -380,6 +382,9 @@ def scope_here() -> Scope:
 
 def scope_at(settings: Settings) -> Scope:
     """The scope that ``settings`` say, for the user of this process."""
+    if (settings.log or settings.log_level) and settings.log != "off" and context.current() is None:
+        logs.secret_values = lambda: secrets.known_values
+        logs.configure(settings.log or "text", settings.log_level)
     return Scope(workspace_at(settings), settings.project, user_here())
 
 

@@ -26,6 +26,7 @@ PLACES = {
 }
 #: Commands that have nothing to do with runs.
 WITHOUT = frozenset({"completion", "dialect", "version", "worker"})
+VERBOSE = "Tell on standard error what Headrace does; HEADRACE_LOG_LEVEL says how much."
 _META = "headrace.places"
 
 
@@ -53,6 +54,12 @@ def _of_place(name: str, metavar: str, text: str) -> click.Option:
     return click.Option([f"--{name}"], type=kind, metavar=metavar, help=text, expose_value=False, callback=_take)
 
 
+def tell(context: click.Context, option: click.Parameter, value: bool) -> None:
+    """Let this process, and those it starts, say on standard error what they do."""
+    if value and not os.environ.get("HEADRACE_LOG"):
+        os.environ["HEADRACE_LOG"] = "text"
+
+
 def _take(context: click.Context, option: click.Parameter, value: str | None) -> None:
     if value is not None:
         given = context.find_root().meta.setdefault(_META, {})
@@ -67,6 +74,9 @@ def add_places(command: click.Command) -> click.Command:
             add_places(one)
     elif not any(option.name == "project" for option in command.params):
         command.params += [_of_place(name, *texts) for name, texts in PLACES.items()]
+        command.params.append(
+            click.Option(["--verbose"], is_flag=True, help=VERBOSE, expose_value=False, callback=tell)
+        )
     return command
 
 

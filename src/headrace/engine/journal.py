@@ -10,10 +10,13 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable
 
+from headrace._base.logs import Log
 from headrace._base.sizes import format_duration
 from headrace.model.errors import StoreAwayError
 from headrace.model.records import LEASE_SECONDS, Lease
 from headrace.stores.metadata.protocol import MetadataStore, Write
+
+_log = Log("store")
 
 #: The lease is extended with a commit at most so often, in seconds.
 _EXTEND_EVERY = 1.0
@@ -108,6 +111,7 @@ class Journal:
         """The store did not answer: ask again after a pause, longer each time."""
         self.urgent = True  # nothing goes on before a commit succeeds
         if self.away_since is None:
+            _log.warning("store.away", str(error), lease=self._lease.name)
             self.away_since = time.time()
             self._pause = _FIRST_PAUSE
             when = time.strftime("%H:%M:%S", time.localtime(self.away_since))
@@ -116,11 +120,13 @@ class Journal:
                 f"it does: {error}"
             )
         else:
+            _log.debug("store.retry", str(error), lease=self._lease.name, seconds=time.time() - self.away_since)
             self._pause = min(2 * self._pause, _LONGEST_PAUSE)
         self.due_at = time.monotonic() + self._pause
 
     def _note_back(self) -> None:
         assert self.away_since is not None
+        _log.info("store.back", "it answers again", lease=self._lease.name, seconds=time.time() - self.away_since)
         passed = format_duration(max(0.0, time.time() - self.away_since))
         self.away_since = None
         self._notices.append(f"the metadata store answers again, after {passed}; the run goes on")

@@ -16,6 +16,7 @@ import time
 from collections.abc import Iterable
 from typing import Any
 
+from headrace._base.logs import Log
 from headrace.engine.decide import decide
 from headrace.engine.events import (
     AttemptFailed,
@@ -49,6 +50,8 @@ from headrace.model.outcomes import NOT_ITS_OWN, InputUnreadable
 from headrace.model.records import TaskId
 from headrace.stores.artifacts.protocol import ArtifactStore
 from headrace.stores.metadata.protocol import MetadataStore, Write
+
+_log = Log("runs")
 
 #: Attempts that run for so many seconds are written down as running, and tasks that wait are counted.
 RECORD_AFTER = 0.1
@@ -257,6 +260,9 @@ class Kernel:
 
     def _break(self, error: BaseException) -> None:
         """The run cannot be driven any more: let everybody know, and leave no worker running."""
+        if self.failure is None:
+            text = f"it cannot go on: {type(error).__name__}: {error}"
+            _log.error("run.broken", text, run_id=self.state.options.run_id)
         self.failure = self.failure or error
         with contextlib.suppress(OSError):  # a worker that ended meanwhile; whatever happens, those who wait hear of it
             self.workers.kill_all()

@@ -10,6 +10,7 @@ import signal
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 
+from headrace._base.logs import Log
 from headrace._base.output_redaction import SHORTEST
 from headrace._base.redaction import redact
 from headrace.engine.attempt_log import AttemptLog
@@ -41,6 +42,8 @@ from headrace.model.outcomes import Cancelled, Crashed, Exited, Killed, OutOfMem
 from headrace.model.records import TaskId
 from headrace.model.workers import Capacity, WorkerSpec
 from headrace.stores.metadata.protocol import Write
+
+_log = Log("workers")
 
 _TAIL = 2000
 
@@ -93,6 +96,12 @@ class _Worker:
         self.killed_for = 0  # the attempt because of which it is being stopped
         self.protocol_error = False
         self.secrets = 0  # how many it was sent
+
+
+def _name_of(worker: _Worker) -> str:
+    """Host and process of a worker, for the log."""
+    host, pid = worker.link.where
+    return f"{host}:{pid}"
 
 
 class WorkerPool:
@@ -152,6 +161,7 @@ class WorkerPool:
         worker = _Worker(executor.provide(spec, step), executor, idle, once=spec.isolated)
         self._workers[worker.fd] = worker
         self._epoll.register(worker.fd, select.EPOLLIN)
+        _log.debug("worker.asked", "a worker is wanted", run=self._run_name, step=step, place=spec.place)
         return worker
 
     def retire_idle(self, clock: float) -> None:
@@ -255,6 +265,7 @@ class WorkerPool:
         worker = self._at.get(token)
         if worker is not None:
             worker.killed_for = token
+            _log.info("worker.stopped", "its attempt is to end", run=self._run_name, worker=_name_of(worker))
             self._stop(worker, grace)
 
     def kill_all(self) -> None:
@@ -334,6 +345,8 @@ class WorkerPool:
             failed = AttemptFailed(message.token, problem, now, message.usage, worker.link.where)
             self._end_log(attempt, failed)
             events.append(failed)
+            name, seconds = f"{self._run_name}/{attempt.task.id}", message.usage.finished - message.usage.started
+            _log.info("attempt.failed", message.error, task=name, worker=_name_of(worker), seconds=seconds)
         if message.last and not worker.once:
             worker.once = True
             self._send(worker, Stop())
@@ -360,6 +373,8 @@ class WorkerPool:
             pass
         self._retire(worker)
         del self._workers[worker.fd]
+        tell = _log.warning if ended.code and not worker.killed_for else _log.debug
+        tell("worker.ended", "a worker is gone", run=self._run_name, worker=_name_of(worker), code=ended.code)
         # Stopped because of an attempt that had ended when the signal came? Then what it went on to is not to blame.
         not_at_fault = (
             ended.code < 0 and worker.killed_for and worker.queue and worker.queue[0].token != worker.killed_for

@@ -14,6 +14,7 @@ import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 
+from headrace._base.logs import Log
 from headrace.engine.channel import SocketChannel
 from headrace.engine.ports import Executor, WorkerExit, WorkerLink
 from headrace.model.policy import Resources, StepPolicy
@@ -24,6 +25,8 @@ from headrace.worker.forking import may_fork
 from headrace.worker.learned import Learned
 from headrace.worker.server import fork_request, kill_request, parse_exit, run_server, template_request
 from headrace.worker.template import MESSAGE
+
+_log = Log("workers")
 
 #: Workers that are kept ready, where there are as many cores.
 _SPARES = 4
@@ -207,6 +210,7 @@ class LocalExecutor:
 
     def _add_server(self, server: _Server) -> None:
         self._servers.append(server)
+        _log.info("server.ready", "workers are forked from it", pid=self._server_pid, count=len(self._servers))
         if server is not self._coming:
             self._poll.register(server.control.fileno(), select.EPOLLIN)
 
@@ -271,6 +275,7 @@ class LocalExecutor:
             self._kill(link, signal.SIGKILL)
             return
         self._kill(link, signal.SIGTERM)
+        _log.debug("worker.killed", "it gets a signal, and SIGKILL later", pid=link.where[1], seconds=grace)
         if link.number not in self._deadlines:
             timer = threading.Timer(grace, self._kill, (link, signal.SIGKILL))
             timer.daemon = True

@@ -7,7 +7,6 @@ runs the driver's loop: the links' when their descriptors are readable, all othe
 from __future__ import annotations
 
 import contextlib
-import logging
 import os
 import platform
 import select
@@ -19,6 +18,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from headrace._base import logs
 from headrace._base.timerfd import timer_fd
 from headrace._version import __version__
 from headrace.engine.ports import Executor, ProtocolError, WorkerExit, WorkerLink
@@ -45,7 +45,7 @@ from headrace.model.workers import Capacity, WorkerSpec
 from headrace.worker.channel import Channel, ChannelError
 from headrace.worker.joining import Identity, driver_context
 
-_log = logging.getLogger("headrace.workers")
+_log = logs.Log("workers")
 #: Seconds between two looks at who is silent.
 _LOOK = 0.5
 #: Raw bytes of a peer that has not shown the secret: a handshake and a Hello.
@@ -421,7 +421,8 @@ class RemoteExecutor:
     def _close(self, peer: _Peer, why: str) -> None:
         """Let go of a connection that has no link."""
         if why:
-            _log.warning("place %s: %s %s; the connection was closed", self.place, peer.name(), why)
+            text = f"place {self.place}: {peer.name()} {why}; the connection was closed"
+            _log.warning("worker.refused", text, place=self.place, worker=peer.name())
         with contextlib.suppress(OSError):
             self._epoll.unregister(peer.channel.fileno())
         self._forget(peer)

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 import msgspec
 
+from headrace._base.logs import Log
 from headrace._base.process import owner_alive
 from headrace.model.records import Input, RunRecord
 from headrace.model.states import RunState
@@ -22,6 +23,8 @@ from headrace.services.run_import import is_partial
 from headrace.services.run_rows import STATES, state_of
 from headrace.stores.artifacts.protocol import REFRESH_AFTER, ArtifactStore
 from headrace.stores.metadata.protocol import MetadataStore, RunFilter
+
+_log = Log("gc")
 
 #: Blobs younger than this many seconds are kept: a process may be about to name them.
 GRACE = 3600.0
@@ -125,6 +128,7 @@ def collect(
     freed = artifacts.delete([digest for digest, (_, modified) in blobs.items() if modified < before], before)
     if runs and not planned.live:  # a database is not made smaller under a run that writes to it
         metadata.compact()
+    _log.info("gc.done", "blobs that nothing names are gone", blobs=planned.blobs, bytes=freed, runs=len(runs))
     return msgspec.structs.replace(planned, bytes=freed, deleted=True)
 
 

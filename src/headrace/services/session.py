@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from headrace._base.logs import Log
 from headrace._base.texts import ERROR_LINE, shorten
 from headrace.engine.loop import Loop
 from headrace.engine.ports import Executor
@@ -41,6 +42,8 @@ from headrace.services.stores import Stores
 from headrace.services.surroundings import Surroundings
 from headrace.stores import codecs
 from headrace.stores.metadata.protocol import RunChange, Write
+
+_log = Log("runs")
 
 #: Definitions of steps that are kept to make lost outputs again.
 _VERSIONS = 1_000
@@ -362,6 +365,8 @@ class Session:
                 self._loop.write(*writes, *self._loop.end_queue())
         finally:
             self.close()
+        seconds = time.time() - self._began
+        _log.info("run.ended", str(state), run=self.run.name, session=self.run.session, seconds=seconds)
         if problem is not None:
             raise problem
         return self.stores.metadata.run_by_id(self.run.id) or self.run

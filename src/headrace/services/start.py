@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from headrace._base.logs import Log
 from headrace._base.process import host_name, owner_alive, process_owner
 from headrace.engine.loop import Loop
 from headrace.engine.state import EngineState, Recorded, RunOptions
@@ -26,6 +27,8 @@ from headrace.services.places import Places
 from headrace.services.session import NewSession, Resume, Session, recorded_details
 from headrace.services.stores import Stores
 from headrace.stores.metadata.protocol import DropQueue, MetadataStore, NewRun, RunChange
+
+_log = Log("runs")
 
 
 def open_session(stores: Stores, places: Places, new: NewSession, seed: Resume | None = None) -> Session:
@@ -167,6 +170,7 @@ def _begin(stores: Stores, places: Places, new: NewSession, opened: _Opened) -> 
     loop.stopping.grace = new.cleanup
     loop.start()
     stores = msgspec.structs.replace(stores, metadata=driver_store(stores.metadata, loop))
+    _log.info("run.started", new.flow, run=run.name, session=run.session, store=stores.metadata.url)
     session = Session(stores, places, run, opened.lease, loop, new)
     try:
         session.record_start(new, opened.code)
@@ -216,6 +220,8 @@ def take_lease(metadata: MetadataStore, run: RunRecord) -> Lease:
     lease = metadata.acquire(name, owner, LEASE_SECONDS, dead=dead)
     if lease is None:
         raise RunBusyError(f"run {run.name} was just taken by another process; wait for it")
+    before = "" if held is None else held.owner
+    _log.info("lease.taken", "the run has a driver again", run=run.name, owner=owner, before=before, token=lease.token)
     return lease
 
 

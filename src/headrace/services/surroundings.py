@@ -7,11 +7,14 @@ from collections.abc import Callable
 
 import msgspec
 
+from headrace._base.logs import Log
 from headrace.model.records import RunDetails
 from headrace.services import provenance
 from headrace.services.gitdiff import Diff, GitDiff
 from headrace.stores.artifacts.protocol import ArtifactStore
 from headrace.stores.metadata.protocol import RunChange
+
+_log = Log("runs")
 
 #: The end of a run waits so long for what was looked up at its start.
 _LOOK_SECONDS = 10.0
@@ -93,12 +96,11 @@ class Surroundings:
 
     def _note(self, error: Exception, details: RunDetails, what: str) -> None:
         """Say in the log, and in the record where that is possible, that ``what`` is missing and why."""
-        import logging
-
-        logging.getLogger("headrace").warning("the %s of run %d cannot be recorded: %r", what, self._run_id, error)
+        text = f"the {what} of the run cannot be recorded: {type(error).__name__}: {error}"
+        _log.warning("provenance.failed", text, run_id=self._run_id)
         left_out = {**details.left_out, what: f"{type(error).__name__}: {error}"}
         details = msgspec.structs.replace(details, left_out=left_out)
         try:
             self._record(RunChange(run_id=self._run_id, details=msgspec.msgpack.encode(details)))
-        except Exception:  # the store is what failed; the log has it
-            logging.getLogger("headrace").debug("nor can that be recorded", exc_info=True)
+        except Exception as second:  # the store is what failed
+            _log.warning("provenance.failed", f"nor can that be recorded: {second}", run_id=self._run_id)

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, TypeVar
 
+from headrace._base.logs import Log
 from headrace._base.retry import Attempts
 from headrace.model.errors import (
     BlobCorruptError,
@@ -31,6 +32,8 @@ from headrace.stores.artifacts.protocol import REFRESH_AFTER, BlobInfo, Buffer
 
 if TYPE_CHECKING:
     from typing import Any
+
+_log = Log("store")
 
 #: Blobs from this size on go up in parts and come down in ranges, several at once.
 PARTED_FROM = 16 << 20
@@ -310,6 +313,7 @@ class ObjectStore:
                 error = self._error(exc, action)
                 if not isinstance(error, StoreAwayError):
                     raise error from exc
+                _log.warning("blobs.retry", str(error), store=self.url, seconds=attempts.passed)
                 if not attempts.pause():
                     raise StoreAwayError(f"{error}; tried {attempts}") from exc
 

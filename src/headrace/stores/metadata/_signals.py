@@ -13,10 +13,13 @@ import threading
 import time
 from collections.abc import Callable
 
+from headrace._base.logs import Log
 from headrace.model.errors import StoreAwayError, StoreError
 from headrace.model.records import Signal
 from headrace.stores.metadata import _rows
 from headrace.stores.metadata._database import Database, Ear
+
+_log = Log("store")
 
 #: Seconds before anything is opened: most runs that are shorter hear no signal.
 _GRACE = 0.1
@@ -99,6 +102,7 @@ class SignalPoller:
                     while turn.await_change(ear):
                         self._deliver(ear)
             except StoreError as error:
+                _log.warning("signals.away", str(error), store=self._database.url)
                 turn.sleep(pause if isinstance(error, StoreAwayError) else _LONGEST_PAUSE)
                 pause = min(2 * pause, _LONGEST_PAUSE)
 

@@ -1,0 +1,60 @@
+"""``--verbose`` and ``HEADRACE_LOG``: what a run says of itself, beside and not in what its tasks print."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tests.integration.conftest import Project
+
+FLOW = """
+@step(retries=1)
+def work():
+    print("printed", file=sys.stderr)
+    if not os.path.exists("tried"):
+        open("tried", "w").close()
+        raise ValueError("not yet")
+    return 1
+
+@flow
+def train():
+    return work()
+
+if __name__ == "__main__":
+    print("value", train())
+"""
+
+
+def test_json_lines_tell_of_a_run(project: Project) -> None:
+    done = project.run(FLOW, HEADRACE_LOG="json", HEADRACE_LOG_LEVEL="debug")
+    assert done.code == 0
+    found = [json.loads(line) for line in done.err.splitlines() if line.startswith("{")]
+    actions = [one["action"] for one in found]
+    assert actions.count("run.started") == actions.count("run.ended") == actions.count("attempt.failed") == 1
+    [failed] = [one for one in found if one["action"] == "attempt.failed"]
+    assert failed["task"] == "train/1/work/1"
+    assert failed["logger"] == "headrace.workers"
+    [ended] = [one for one in found if one["action"] == "run.ended"]
+    assert (ended["run"], ended["text"]) == ("train/1", "succeeded")
+    assert b'"action"' not in project.log("work", 1)
+
+
+def test_verbose_shows_lines_to_read(project: Project) -> None:
+    project.write(FLOW)
+    for argv in (("--verbose", "run", "train.py"), ("run", "--verbose", "train.py")):
+        done = project.finish(project.start("-m", "headrace", *argv))
+        assert done.code == 0
+        assert "info    run.started: train" in done.err
+        assert "run.ended: succeeded run=train/" in done.err
+
+
+def test_nothing_of_it_is_shown_otherwise(project: Project) -> None:
+    assert "run.started" not in project.run(FLOW).err
+
+
+def test_impossible_setting_is_refused(project: Project) -> None:
+    assert "log is 'xml', it must be" in project.fail(FLOW, HEADRACE_LOG="xml")
+    assert "log_level is 'loud', it must be one of" in project.fail(
+        FLOW, HEADRACE_LOG="text", HEADRACE_LOG_LEVEL="loud"
+    )
