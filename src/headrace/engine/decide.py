@@ -7,13 +7,11 @@ change is recorded by a command, and a waiting flow is woken only by a ``Resolve
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from msgspec.structs import replace
-
 from headrace._base.retry import backoff_delay
-from headrace.engine import rows
+from headrace.engine import gangs, reuse, rows
 from headrace.engine.events import (
     AttemptFailed,
     CacheAnswer,
@@ -40,15 +38,20 @@ from headrace.engine.events import (
     Written,
 )
 from headrace.engine.placement import Slot
-from headrace.engine.state import EngineState, Recorded
-from headrace.engine.tasks import Task, code_in_arguments, described
-from headrace.identity import keys
+from headrace.engine.state import EngineState
+from headrace.engine.tasks import Broken, Gang, Task, described
 from headrace.model.calls import PendingInput, PendingSource, TaskHandle
-from headrace.model.messages import Output
-from headrace.model.outcomes import Cancelled, InputUnreadable, OutOfMemory, Problem, TimedOut, UpstreamFailed
-from headrace.model.records import AttemptRecord, Input, TaskId, node_number
+from headrace.model.outcomes import (
+    Cancelled,
+    InputUnreadable,
+    NeverStarts,
+    OutOfMemory,
+    Problem,
+    TimedOut,
+    UpstreamFailed,
+)
+from headrace.model.records import AttemptRecord
 from headrace.model.states import AttemptState, TaskState
-from headrace.stores.metadata.protocol import CacheEntry
 
 #: Seconds between asking a worker to stop and making it.
 CANCEL_GRACE = 1.0
@@ -82,8 +85,11 @@ def _submit(state: EngineState, event: Submit, out: list[Command]) -> None:
             if source.task.problem is not None:
                 _finish(state, task, *_upstream(source.task, source.task.problem), event.now, out)
                 return
-    if not task.waiting_on and _identify(state, task, event.now, out):
-        _succeed(state, task, event.now, out)
+    if task.gang is not None and task.gang.over:
+        _finish(state, task, *_fate(task.gang), event.now, out)
+    elif not task.waiting_on:
+        for known in _identify(state, task, event.now, out):
+            _succeed(state, known, event.now, out)
 
 
 def _depend(task: Task, on: TaskHandle) -> None:
@@ -93,88 +99,40 @@ def _depend(task: Task, on: TaskHandle) -> None:
         task.waiting_on += 1
 
 
-def _identify(state: EngineState, task: Task, now: float, out: list[Command]) -> bool:
+def _identify(state: EngineState, task: Task, now: float, out: list[Command]) -> Sequence[Task]:
     """All inputs are known: find out who the task is, and whether an earlier session of the run finished it.
 
-    True: it did, and the task has its outputs.
+    Returns those that have their outputs thereby. The tasks of a gang are identified together, and reused together or
+    not at all. They take nothing from the cache.
     """
-    task.inputs = task.final_inputs()
-    step = task.step
-    digest = keys.inputs_digest(task.inputs, step.defaults)
-    same = (step.name, digest)
-    task.occurrence = state.occurrences.get(same, 0)
-    state.occurrences[same] = task.occurrence + 1
-    task.key = keys.task_key(step.name, digest, task.occurrence)
-    task.code = _code(state, task, task.inputs)
-    before = state.recorded.pop(task.key, None)
-    if before is None or (before.origin and step.counter):
-        task.id = TaskId(step.name, _number(state, task))
-    else:
-        task.id = before.record.id
-    if before is not None:
-        if not before.origin and before.record.state is not TaskState.STALE:
-            state.left[step.name] -= 1
-        task.known = not before.origin
-        task.attempt = task.attempts_before = 0 if before.origin else before.record.attempts
-        unchanged = before.record.code == task.code
-        if not unchanged:
-            state.changed.add(step.name)
-        if before.outputs is not None and (unchanged or state.options.reuse_changed):
-            _reuse(state, task, before, before.outputs, now, out)
-            return True
-    if step.policy.cache and state.options.use_cache:
-        out.append(Lookup(task))
-    else:
-        _ready(state, task, now)
-    return False
-
-
-def _number(state: EngineState, task: Task) -> int:
-    """The number of a task that the run did not know yet."""
-    if task.beside is not None:
-        first, node = task.beside
-        return node_number(first.id.number, node)
-    step = task.step
-    counter = step.counter or step.name
-    number = state.next_number.get(counter, state.highest + 1 if step.counter else 1)
-    state.next_number[counter] = number + 1
-    return number
-
-
-def _code(state: EngineState, task: Task, inputs: tuple[Input, ...]) -> bytes:
-    """The step's code, with that of the user's in the arguments."""
-    named = code_in_arguments(task, inputs)
-    return state.code_with(task.step, named) if named else task.step.code
-
-
-def was_finished(state: EngineState, task: Task) -> bool:
-    """Whether an earlier session finished a task that was not submitted yet, and its outputs would be taken.
-
-    All that it depends on must have finished. No lookup in the cache, which only running it would do.
-    """
-    step, inputs = task.step, task.final_inputs()
-    digest = keys.inputs_digest(inputs, step.defaults)
-    key = keys.task_key(step.name, digest, state.occurrences.get((step.name, digest), 0))
-    before = state.recorded.get(key)
-    return (
-        before is not None
-        and before.outputs is not None
-        and (state.options.reuse_changed or before.record.code == _code(state, task, inputs))
-    )
-
-
-def _reuse(
-    state: EngineState, task: Task, before: Recorded, outputs: tuple[Output, ...], now: float, out: list[Command]
-) -> None:
-    record = before.record
-    task.outputs = outputs
-    task.origin = before.origin or record.reused_from
-    state.reused += 1
-    if before.origin:
-        _adopt(state, task, before.cached, now, out)
-    elif record.state is TaskState.STALE:  # a session that did not need it came between
-        back = replace(record, state=TaskState.SUCCEEDED, session=state.options.session)
-        out.append(Record((back,), urgent=False))
+    gang = task.gang
+    if gang is None:
+        before = reuse.name(state, task)
+        if before is not None:
+            reuse.reuse(state, task, before, now, out)
+            return (task,)
+        if task.step.policy.cache and state.options.use_cache:
+            out.append(Lookup(task))
+        else:
+            _ready(state, task, now)
+        return ()
+    gang.known += 1
+    if gang.known < len(gang.tasks):
+        return ()
+    found = [reuse.name(state, one) for one in gang.tasks]
+    usable = [one for one in found if one is not None]
+    if len(usable) == len(found):
+        for one, before in zip(gang.tasks, usable, strict=True):
+            reuse.reuse(state, one, before, now, out)
+        return gang.tasks
+    lacking = state.placement.never_fits(task)
+    if lacking:
+        problem = NeverStarts(lacking, classes=("headrace.ResourceError", "headrace.UsageError"))
+        _finish(state, gang.tasks[0], TaskState.FAILED, problem, now, out)
+        return ()
+    for one in gang.tasks:
+        _ready(state, one, now)
+    return ()
 
 
 def _cache_answer(state: EngineState, event: CacheAnswer, out: list[Command]) -> None:
@@ -187,26 +145,18 @@ def _cache_answer(state: EngineState, event: CacheAnswer, out: list[Command]) ->
     task.outputs = event.outputs
     task.origin = event.origin
     state.reused += 1
-    _adopt(state, task, event.entry, event.now, out)
+    reuse.adopt(state, task, event.entry, event.now, out)
     _succeed(state, task, event.now, out)
-
-
-def _adopt(state: EngineState, task: Task, cached: CacheEntry | None, now: float, out: list[Command]) -> None:
-    """Write down a task whose outputs another run made; with ``cached``, this run holds them for the cache from now."""
-    task.started = now
-    writes: tuple[Written, ...] = (
-        rows.task_record(state, task, TaskState.SUCCEEDED, now),
-        *rows.artifact_records(state, task, now),
-        *rows.edges(state, task),
-        *rows.shared_cache_entry(state, task, cached),
-    )
-    out.append(Record(writes, urgent=True))
 
 
 def _ready(state: EngineState, task: Task, now: float, *, front: bool = False) -> None:
     if task.state is not TaskState.READY:
         _move(state, task, TaskState.READY)
-    state.placement.enqueue(task, now, front=front)
+    gang = task.gang
+    if gang is None:
+        state.placement.enqueue(task, now, front=front)
+    elif all(one.state is TaskState.READY for one in gang.tasks):
+        state.placement.enqueue(gang.tasks[0], now, front=front)
 
 
 # --- starting ---------------------------------------------------------------------------------------------------
@@ -215,7 +165,12 @@ def _ready(state: EngineState, task: Task, now: float, *, front: bool = False) -
 def _schedule(state: EngineState, event: Schedule, out: list[Command]) -> None:
     if state.placement.lanes:
         for task, ahead in state.placement.startable(event.now):
-            _start(state, task, event.now, ahead, out)
+            if task.gang is None:
+                _start(state, task, event.now, ahead, out)
+            else:
+                task.gang.running.update(task.gang.tasks)
+                for one in task.gang.tasks:
+                    _start(state, one, event.now, False, out)
 
 
 def _start(state: EngineState, task: Task, now: float, ahead: bool, out: list[Command]) -> None:
@@ -244,7 +199,9 @@ def _handback(state: EngineState, event: Handback, out: list[Command]) -> None:
         if slot is None:
             continue
         _take_back(state, slot, token, event.now, out)
-        if slot.reason is Cancelled:
+        if slot.task.gang is not None:
+            _leave_round(state, slot.task.gang, slot.task, event.now, out)
+        elif slot.reason is Cancelled:
             _finish(state, slot.task, TaskState.CANCELLED, Cancelled("cancelled before it ran"), event.now, out)
         else:
             _ready(state, slot.task, event.now, front=True)
@@ -276,6 +233,23 @@ def _succeeded(state: EngineState, event: Succeeded, out: list[Command]) -> None
     seconds = usage.finished - usage.started
     load = task.step.load
     load.seconds = seconds if load.seconds is None else max(seconds, 0.7 * load.seconds + 0.3 * seconds)
+    gang = task.gang
+    if gang is None:
+        _record_success(state, event, slot, out)
+        _succeed(state, task, event.now, out)
+    elif gangs.won(state, gang, event, slot, out):
+        if gang.broken is not None:
+            _settle(state, gang, event.now, out)
+            return
+        round_won, gang.won = gang.won, []
+        for one, its in round_won:
+            _record_success(state, one, its, out)
+        for _, its in round_won:
+            _succeed(state, its.task, event.now, out)
+
+
+def _record_success(state: EngineState, event: Succeeded, slot: Slot, out: list[Command]) -> None:
+    task, usage = slot.task, event.usage
     task.outputs = described(task, event.outputs)
     writes: tuple[Written, ...] = (
         *rows.forget_outputs(state, task),
@@ -286,7 +260,6 @@ def _succeeded(state: EngineState, event: Succeeded, out: list[Command]) -> None
         *(rows.cache_entry(state, task, usage.finished) if event.reusable else ()),
     )
     out.append(Record(writes, urgent=True))
-    _succeed(state, task, event.now, out)
 
 
 def _succeed(state: EngineState, task: Task, now: float, out: list[Command]) -> None:
@@ -308,8 +281,8 @@ def _succeed(state: EngineState, task: Task, now: float, out: list[Command]) -> 
             if dependent.id.number >= 0:  # it had started and lost an input
                 dependent.inputs = dependent.final_inputs()
                 _ready(state, dependent, now)
-            elif _identify(state, dependent, now, out):
-                ended.append(dependent)
+            else:
+                ended += _identify(state, dependent, now, out)
         one.inputs = ()
 
 
@@ -319,6 +292,10 @@ def _failed(state: EngineState, event: AttemptFailed, out: list[Command]) -> Non
         return
     event = rows.in_our_time(event, slot)
     task = slot.task
+    if task.gang is not None:
+        if gangs.fell(state, task.gang, event, slot, out):
+            _settle(state, task.gang, event.now, out)
+        return
     problem = event.problem
     if slot.reason is Cancelled:
         problem = Cancelled("cancelled while it ran")
@@ -327,43 +304,100 @@ def _failed(state: EngineState, event: AttemptFailed, out: list[Command]) -> Non
         _finish(state, task, TaskState.CANCELLED, problem, event.now, out)
         return
     attempt = rows.failed_attempt(state, AttemptState.FAILED, event, slot)
-    retry = task.step.policy.retry
-    retries_done = task.attempt - 1 - task.attempts_before
-    if retries_done < retry.count and _matches(retry.on, event.problem.classes) and not state.cancelling:
-        _delay(state, task, event, retries_done + 1, attempt, out)
+    if _is_retried(state, task, event):
+        _delay(state, task, event, attempt, out)
         return
     out.append(Record((attempt,), urgent=True))
     _finish(state, task, TaskState.FAILED, problem, event.now, out)
+
+
+def _is_retried(state: EngineState, task: Task, event: AttemptFailed) -> bool:
+    retry = task.step.policy.retry
+    done = task.attempt - 1 - task.attempts_before
+    return done < retry.count and _matches(retry.on, event.problem.classes) and not state.cancelling
 
 
 def _matches(on: tuple[str, ...], classes: tuple[str, ...]) -> bool:
     return not on or any(name in on or name.rpartition(".")[2] in on for name in classes)
 
 
-def _delay(
-    state: EngineState,
-    task: Task,
-    event: AttemptFailed,
-    retry_number: int,
-    attempt: AttemptRecord,
-    out: list[Command],
-) -> None:
+def _delay(state: EngineState, task: Task, event: AttemptFailed, attempt: AttemptRecord, out: list[Command]) -> None:
+    out.append(Record((attempt,), urgent=False))
+    wait = _grow(state, task, event)
+    _put_off(state, task, event, out)
+    out.append(Later(event.now + wait, Due(task, event.now)))
+
+
+def _grow(state: EngineState, task: Task, event: AttemptFailed) -> float:
+    """Ask for more memory if the last attempt lacked it. Returns the seconds until the next one."""
     retry = task.step.policy.retry
+    retry_number = task.attempt - task.attempts_before
     if isinstance(event.problem, OutOfMemory) and task.memory:
         grown = int(task.memory * retry.memory_factor)
         largest = state.placement.room_of(task).capacity.largest
         task.memory = grown if largest is None else min(grown, largest.memory)
     roll = int.from_bytes(task.key[:4], "little") ^ (task.attempt * 0x9E3779B1) & 0xFFFFFFFF
-    wait = backoff_delay(retry_number, retry.delay, retry.backoff, retry.max_delay, retry.jitter, roll / 2**32)
+    return backoff_delay(retry_number, retry.delay, retry.backoff, retry.max_delay, retry.jitter, roll / 2**32)
+
+
+def _put_off(state: EngineState, task: Task, event: AttemptFailed, out: list[Command]) -> None:
     _move(state, task, TaskState.DELAYED)
     record = rows.task_record(state, task, TaskState.DELAYED, None, error=event.problem.error)
-    out.append(Record((attempt, record), urgent=False))
-    out.append(Later(event.now + wait, Due(task, event.now)))
+    out.append(Record((record,), urgent=False))
 
 
 def _due(state: EngineState, event: Due, out: list[Command]) -> None:
-    if event.task.state is TaskState.DELAYED:
-        _ready(state, event.task, event.now)
+    task = event.task
+    if task.state is TaskState.DELAYED:
+        for one in (task,) if task.gang is None else task.gang.tasks:
+            _ready(state, one, event.now)
+
+
+# --- gangs ------------------------------------------------------------------------------------------------------
+
+
+def _leave_round(state: EngineState, gang: Gang, task: Task, now: float, out: list[Command]) -> None:
+    """An attempt of a gang was taken back before it began."""
+    gang.running.discard(task)
+    if gang.broken is None:
+        gangs.break_round(state, gang, Broken("back", task), out)
+    if not gang.running:
+        _settle(state, gang, now, out)
+
+
+def _settle(state: EngineState, gang: Gang, now: float, out: list[Command]) -> None:
+    """A broken round is over: its cause decides what becomes of all tasks of the gang."""
+    cause, gang.broken = gang.broken, None
+    lost, gang.lost = gang.lost, []
+    assert cause is not None
+    if cause.kind == "failed" and _is_retried(state, cause.task, cause.event):
+        wait = _grow(state, cause.task, cause.event)
+        for one in gang.tasks:
+            one.memory = cause.task.memory
+            _put_off(state, one, cause.event, out)
+        out.append(Later(now + wait, Due(cause.task, now)))
+    elif cause.kind == "failed":
+        _finish(state, cause.task, TaskState.FAILED, cause.event.problem, now, out)
+    elif cause.kind == "cancelled" or state.cancelling:
+        _finish(state, cause.task, TaskState.CANCELLED, Cancelled("cancelled while it ran"), now, out)
+    else:
+        waiting = {task for task, _ in lost}
+        highest = max(one.attempt - one.attempts_before for one in gang.tasks)
+        for one in gang.tasks:
+            if one.attempt - one.attempts_before == highest and highest:
+                one.attempts_before += 1  # who was stopped is not to blame
+        for one in gang.tasks:
+            if one not in waiting:
+                _ready(state, one, now, front=True)
+        for task, event in lost:
+            _wait_again(state, task, event, out)
+
+
+def _fate(gang: Gang) -> tuple[TaskState, Problem]:
+    """How the other tasks of a gang end when one has ended without a result."""
+    first = next(one for one in gang.tasks if one.problem is not None)
+    name = str(first.id) if first.id.number >= 0 else first.step.name
+    return TaskState.CANCELLED, Cancelled(f"{name} of its gang did not succeed")
 
 
 def _finish(state: EngineState, task: Task, final: TaskState, problem: Problem, now: float, out: list[Command]) -> None:
@@ -380,6 +414,9 @@ def _finish(state: EngineState, task: Task, final: TaskState, problem: Problem, 
             out.append(Record((record,), urgent=True))
         out.append(Resolve(one))
         ended += [(dependent, *_upstream(one, why)) for dependent in one.dependents]
+        if one.gang is not None and not one.gang.over:
+            one.gang.over = True
+            ended += [(other, *_fate(one.gang)) for other in one.gang.tasks if other in state.live]
         one.dependents = []
         one.pending = ()
         one.inputs = ()
@@ -415,7 +452,12 @@ def _cancel(state: EngineState, event: Cancel, out: list[Command]) -> None:
     for task in list(state.live) if event.task is None else [event.task]:
         if task.state in _FINAL:
             continue
-        if task.state is TaskState.RUNNING:
+        if task.gang is not None and task.gang.running:
+            if task.gang.broken is None:
+                gangs.break_round(state, task.gang, Broken("cancelled", task), out)
+            else:
+                task.gang.broken.kind = "cancelled"
+        elif task.state is TaskState.RUNNING:
             slot = state.placement.condemn(task.token, Cancelled)
             if slot is not None and not slot.ahead:  # else its worker is busy with another task, which is not to blame
                 out.append(Kill(task.token, CANCEL_GRACE))
@@ -430,8 +472,17 @@ def _input_lost(state: EngineState, event: InputLost, out: list[Command]) -> Non
         return
     task = slot.task
     _take_back(state, slot, event.token, event.now, out)
-    if slot.reason is Cancelled:
+    if task.gang is not None:
+        task.gang.lost.append((task, event))
+        _leave_round(state, task.gang, task, event.now, out)
+    elif slot.reason is Cancelled:
         _finish(state, task, TaskState.CANCELLED, Cancelled("cancelled before it ran"), event.now, out)
+    else:
+        _wait_again(state, task, event, out)
+
+
+def _wait_again(state: EngineState, task: Task, event: InputLost, out: list[Command]) -> None:
+    if task.state in _FINAL:  # with its gang
         return
     task.losses += 1
     if task.losses > MAX_LOSSES:
@@ -466,7 +517,7 @@ def _recall(state: EngineState, event: Recall, out: list[Command]) -> None:
     task.attempt = task.attempts_before = record.attempts
     task.known = True
     task.inputs = task.final_inputs()
-    task.code = _code(state, task, task.inputs)
+    task.code = reuse.code_of(state, task, task.inputs)
     _enter(state, task)
     if state.cancelling:
         _finish(state, task, TaskState.CANCELLED, Cancelled("the run is being cancelled"), event.now, out)

@@ -38,9 +38,9 @@ from headrace.engine.interrupts import InterruptSafeLock
 from headrace.engine.journal import Journal
 from headrace.engine.lookup import look_up
 from headrace.engine.queue_counts import QueueCounts
-from headrace.engine.recall import rebuild
+from headrace.engine.recall import gang_of, rebuild
 from headrace.engine.state import EngineState, Timer
-from headrace.engine.tasks import Task
+from headrace.engine.tasks import Gang, Task
 from headrace.engine.turns import Turns
 from headrace.engine.waiters import wake
 from headrace.engine.workers import WorkerPool
@@ -325,9 +325,13 @@ class Kernel:
         for live in self.state.live:
             if live.id == lost:
                 return live
-        task, record = rebuild(lost, self.state.options.run_id, self.metadata, self._step)
-        self._feed(Recall(task, record, time.time()))
-        return task
+        run_id = self.state.options.run_id
+        made = [rebuild(one, run_id, self.metadata, self._step) for one in gang_of(lost, run_id, self.metadata)]
+        if len(made) > 1:
+            Gang([task for task, _ in made])
+        for task, record in made:
+            self._feed(Recall(task, record, time.time()))
+        return next(task for task, _ in made if task.id == lost)
 
 
 def _release(waiters: list[Any]) -> None:

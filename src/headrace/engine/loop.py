@@ -18,7 +18,6 @@ from collections.abc import Callable, Iterable, Sequence
 import msgspec
 
 from headrace._base import intervals
-from headrace.engine.decide import was_finished
 from headrace.engine.events import (
     Cancel,
     Exceeded,
@@ -30,10 +29,11 @@ from headrace.engine.interrupts import InterruptSafeLock
 from headrace.engine.journal import Journal
 from headrace.engine.kernel import SLOW_COMMIT, Kernel
 from headrace.engine.ports import Executor
+from headrace.engine.reuse import was_finished
 from headrace.engine.rows import running_records
 from headrace.engine.state import EngineState
 from headrace.engine.stopping import Stopping
-from headrace.engine.tasks import Task
+from headrace.engine.tasks import Gang, Task
 from headrace.engine.turns import Turns
 from headrace.engine.waiters import unneeded
 from headrace.engine.workers import WorkerPool
@@ -586,11 +586,14 @@ class Loop(Kernel):
 def _tasks_of(calls: Sequence[Call]) -> list[Task]:
     """A task for each call, with nobody waiting yet."""
     tasks: list[Task] = []
+    gangs: dict[int, list[Task]] = {}  # by the place of their first call
     for call in calls:
         task = Task(call.step, call.inputs)
         task.unheld = call.unheld
         if call.beside is not None:
-            first, node = call.beside
-            task.beside = (tasks[calls.index(first)], node)
+            first = calls.index(call.beside)
+            gangs.setdefault(first, [tasks[first]]).append(task)
         tasks.append(task)
+    for gang in gangs.values():
+        Gang(gang)
     return tasks

@@ -156,6 +156,22 @@ class Placement:
         else:
             lane.tasks.append(task)
 
+    def never_fits(self, task: Task) -> str:
+        """Why the gang of ``task`` can never start as a whole; empty: it can."""
+        need, count = _needs(task)
+        place = self.place_of(task)
+        capacity, limit = self.rooms[place].capacity, task.step.policy.max_parallel
+        for most, what in ((self.max_parallel, "the run"), (limit, "its step")):
+            if 0 < most < count:
+                return f"its gang of {count} is to run at once, but {what} allows {most} tasks at once"
+        have = capacity.largest
+        if have is not None and (need.cpu > have.cpu + 1e-9 or need.memory > have.memory or need.gpu > have.gpu):
+            return (
+                f"its gang of {count} asks for {need.cpu:g} cpus, {need.memory / 2**30:g} GiB of memory and {need.gpu} "
+                f"gpus together, but place {place!r} has {have.cpu:g}, {have.memory / 2**30:g} and {have.gpu}"
+            )
+        return ""
+
     def startable(self, now: float) -> Iterator[tuple[Task, bool]]:
         """The tasks to start now, each with whether it is sent ahead; lease each before asking for the next one."""
         blocked: set[Scope] = set()

@@ -106,6 +106,9 @@ class Executor(Protocol):
             idle: for how many seconds each has been idle, the longest first; those leave first.
         """
 
+    def address_of(self, link: WorkerLink) -> str:
+        """Where other workers of the place reach this one, for gangs: a host name or address; empty when unknown."""
+
     def heard(self, step: str, installed: tuple[str, ...], own: tuple[str, ...]) -> None:
         """A worker imports these modules in ``step``; an executor may see to it that later ones begin with them."""
 

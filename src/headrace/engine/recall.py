@@ -8,7 +8,7 @@ from headrace.engine.tasks import Task
 from headrace.model.calls import PendingInput, PendingSource, StepInfo
 from headrace.model.errors import BlobMissingError
 from headrace.model.messages import Output
-from headrace.model.records import ArtifactRecord, Input, TaskId, TaskRecord
+from headrace.model.records import NODES, ArtifactRecord, Input, TaskId, TaskRecord, node_number
 from headrace.model.states import TaskState
 from headrace.stores.metadata.protocol import MetadataStore
 
@@ -32,6 +32,15 @@ def rebuild(
     outputs = metadata.outputs(run_id, list(parents))
     pending = tuple(_pending(one, outputs, step) for one in record.inputs)
     return Task(step, pending), record
+
+
+def gang_of(lost: TaskId, run_id: int, metadata: MetadataStore) -> list[TaskId]:
+    """The tasks that have to run again with ``lost``, itself among them: its gang, in order of their ranks."""
+    first = lost.number % NODES
+    found = [TaskId(lost.step, first)]
+    while metadata.task(run_id, node := TaskId(lost.step, node_number(first, len(found)))) is not None:
+        found.append(node)
+    return found
 
 
 def _pending(one: Input, outputs: Mapping[TaskId, Mapping[str, ArtifactRecord]], step: StepInfo) -> PendingInput:

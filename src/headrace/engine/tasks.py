@@ -24,7 +24,6 @@ class Task(TaskHandle):
     """One call of a step, from the call to its end. Its caller holds it as a ``TaskHandle``."""
 
     __slots__ = (
-        "beside",
         "callbacks",
         "code",
         "created",
@@ -38,6 +37,7 @@ class Task(TaskHandle):
         "memory",
         "occurrence",
         "pending",
+        "rank",
         "ready_at",
         "started",
         "threads",
@@ -59,8 +59,8 @@ class Task(TaskHandle):
         self.attempts_before = 0  # in earlier sessions; they do not use up the retries of this one
         self.pending = pending
         self.inputs: tuple[Input, ...] = ()
-        self.beside: tuple[Task, int] | None = None  # the first task of a gang, and which node of it this one is
         self.gang: Gang | None = None
+        self.rank = 0  # in its gang
         self.key = b""
         self.code = step.code  # with the user's code in its arguments, once these are known
         self.occurrence = 0
@@ -96,14 +96,33 @@ class Task(TaskHandle):
 
 
 class Gang:
-    """Tasks that start together or not at all, in one place. ``tasks`` is in order of their ranks."""
+    """Tasks that start together or not at all, in one place, and succeed together or not at all.
 
-    __slots__ = ("tasks",)
+    ``tasks`` is in order of their ranks. Their attempts run in rounds: the results of a round count once all have
+    succeeded. When one fails, is handed back or is cancelled, the round is ``broken``, the others are stopped, and the
+    cause decides what becomes of all of them once none is ``running`` any more.
+    """
+
+    __slots__ = ("broken", "known", "lost", "over", "running", "tasks", "won")
 
     def __init__(self, tasks: Sequence[Task]) -> None:
         self.tasks = tuple(tasks)
-        for task in tasks:
-            task.gang = self
+        self.known = 0  # tasks of which all inputs are known
+        self.over = False  # whether one has ended without a result, and so will all
+        self.running: set[Task] = set()
+        self.won: list[tuple[Any, Any]] = []  # of the tasks that have succeeded in this round: event and slot
+        self.lost: list[tuple[Task, Any]] = []  # tasks whose inputs were gone, with the events
+        self.broken: Broken | None = None
+        for rank, task in enumerate(tasks):
+            task.gang, task.rank = self, rank
+
+
+class Broken(msgspec.Struct):
+    """Why a round came to nothing: ``failed`` with ``event``, ``cancelled``, or ``back`` (nobody is to blame)."""
+
+    kind: str
+    task: Task
+    event: Any = None
 
 
 def code_in_arguments(task: Task, inputs: tuple[Input, ...]) -> CodeNames:

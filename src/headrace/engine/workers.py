@@ -19,7 +19,7 @@ from headrace.engine.placement import Slot
 from headrace.engine.ports import Executor, ProtocolError, WorkerExit, WorkerLink
 from headrace.engine.rows import tracked
 from headrace.engine.state import RunOptions
-from headrace.engine.tasks import Task
+from headrace.engine.tasks import Gang, Task
 from headrace.identity.keys import task_seed
 from headrace.model.attempts import AttemptEvent, AttemptFailure, AttemptPrinted, AttemptStarted, LogRules
 from headrace.model.messages import (
@@ -29,6 +29,7 @@ from headrace.model.messages import (
     Done,
     Execute,
     Failed,
+    GangNode,
     Imported,
     Ready,
     Secrets,
@@ -217,6 +218,7 @@ class WorkerPool:
             start.gpus,
             task.attempts_before,
             b"" if self._seed is None else task_seed(self._seed, task.key),
+            None if task.gang is None else self._node(task, task.gang),
         )
         messages.append(execute)
         if worker.once:
@@ -224,6 +226,11 @@ class WorkerPool:
         self._send(worker, *messages)
         self._tell_begin(worker)
         return []
+
+    def _node(self, task: Task, gang: Gang) -> GangNode:
+        first = self._at.get(gang.tasks[0].token)
+        address = first.executor.address_of(first.link) if first is not None else ""
+        return GangNode(task.rank, len(gang.tasks), address)
 
     def _tell_begin(self, worker: _Worker) -> None:
         """Report the worker's current attempt to the watcher once its pid is known."""

@@ -289,6 +289,10 @@ class LocalExecutor:
 
     # --- importing ahead --------------------------------------------------------------------------------------
 
+    def address_of(self, link: WorkerLink) -> str:
+        """See ``Executor``: all workers are on this machine."""
+        return "127.0.0.1"
+
     def heard(self, step: str, installed: tuple[str, ...], own: tuple[str, ...]) -> None:
         """See ``Executor``."""
         self._learned.heard(step, installed, own)

@@ -326,6 +326,11 @@ class RemoteExecutor:
         """See ``Executor``; who lends a worker decides how long it stays."""
         return 0
 
+    def address_of(self, link: WorkerLink) -> str:
+        """See ``Executor``: the address from which the worker joined."""
+        assert isinstance(link, RemoteLink)
+        return link.peer.address.rpartition(":")[0] if link.peer is not None else ""
+
     def heard(self, step: str, installed: tuple[str, ...], own: tuple[str, ...]) -> None:
         """See ``Executor``; each worker host looks after the imports of its workers."""
 

@@ -106,10 +106,10 @@ class Call(msgspec.Struct, eq=False):
     """A call of a step, as a dialect makes it.
 
     ``unheld``: the caller waits for it but keeps nothing of it, so that the task is stopped when nobody waits any more.
-    ``beside`` makes it a node of a gang: the gang's first call, which is submitted together with it, and its number.
+    ``beside`` makes it a node of a gang: the gang's first call, with which it is submitted, in order of their ranks.
     """
 
     step: StepInfo
     inputs: tuple[PendingInput, ...]
     unheld: bool = False
-    beside: tuple[Call, int] | None = None
+    beside: Call | None = None

@@ -95,6 +95,16 @@ class Argument(msgspec.Struct, frozen=True, array_like=True):
     template: bool = False
 
 
+class GangNode(msgspec.Struct, frozen=True, array_like=True):
+    """The place of an attempt in its gang: ``rank`` of ``size``; ``address`` is where node 0 can be reached, empty if
+    its executor does not know.
+    """
+
+    rank: int
+    size: int
+    address: str
+
+
 class Execute(msgspec.Struct, frozen=True, array_like=True, tag=2):
     """Run one attempt. ``task`` is its name for people (``train/42/fit/3``); ``gpus`` the devices it may see.
 
@@ -110,6 +120,7 @@ class Execute(msgspec.Struct, frozen=True, array_like=True, tag=2):
     gpus: tuple[int, ...] = ()
     before: int = 0
     seed: bytes = b""
+    gang: GangNode | None = None
 
 
 class Stop(msgspec.Struct, frozen=True, array_like=True, tag=3):

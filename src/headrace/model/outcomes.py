@@ -41,6 +41,12 @@ class Raised(Problem, frozen=True):
     failure = Failure.ERROR
 
 
+class NeverStarts(Problem, frozen=True):
+    """It asks for more than there can ever be room for."""
+
+    failure = Failure.ERROR
+
+
 class TimedOut(Problem, frozen=True):
     """It ran longer than its step allows, and was killed."""
 

@@ -29,8 +29,8 @@ class Capacity(msgspec.Struct, frozen=True):
     """What a place offers to attempts.
 
     ``resources`` is what they may occupy together, and ``workers`` how many workers there may be at once (0: any
-    number). ``largest`` is the most that a single attempt can ever get there, None when nobody knows. Where workers
-    have ``own_gpus``, each counts them from 0; else the place hands its devices out by number.
+    number). ``largest`` is the most that an attempt, or a gang, can ever get there, None when nobody knows. Where
+    workers have ``own_gpus``, each counts them from 0; else the place hands its devices out by number.
     """
 
     resources: Resources

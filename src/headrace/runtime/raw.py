@@ -17,15 +17,18 @@ from headrace.stores.artifacts.protocol import ArtifactStore
 
 
 class RawCall:
-    """One attempt, as a raw function sees it. ``tries`` counts this session's attempts, this one included."""
+    """One attempt, as a raw function sees it. ``tries`` counts this session's attempts, this one included; ``gang`` is
+    its place in its gang, if it is in one.
+    """
 
-    __slots__ = ("arguments", "attempt", "store", "task", "tries")
+    __slots__ = ("arguments", "attempt", "gang", "store", "task", "tries")
 
     def __init__(self, message: Execute, store: ArtifactStore) -> None:
         self.arguments: dict[str, Argument] = {one.name: one for one in message.arguments}
         self.task = message.task
         self.attempt = message.attempt
         self.tries = message.attempt - message.before
+        self.gang = message.gang
         self.store = store
 
     def load(self, packed: Packed) -> Any:

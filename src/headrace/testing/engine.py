@@ -35,7 +35,7 @@ from headrace.engine.events import (
 from headrace.engine.loop import Loop
 from headrace.engine.ports import WorkerExit, WorkerLink
 from headrace.engine.state import EngineState, Recorded, RunOptions
-from headrace.engine.tasks import Task
+from headrace.engine.tasks import Gang, Task
 from headrace.model.calls import Call, PendingInput, PendingSource, StepInfo, StepLoad
 from headrace.model.messages import (
     Define,
@@ -127,6 +127,14 @@ class Bench:
         self.commands = decide(self.state, event)
         self.log += self.commands
         return self.commands
+
+    def gang(self, step: StepInfo, *arguments: Task | str) -> list[Task]:
+        """Call ``step`` as a gang: a node for each argument."""
+        tasks = [Task(step, (argument("a0", value),)) for value in arguments]
+        Gang(tasks)
+        for task in tasks:
+            self.feed(Submit(task, self.clock.now))
+        return tasks
 
     def submit(self, step: StepInfo, *arguments: Task | str) -> Task:
         """Call ``step``; tasks among the arguments are dependencies."""
@@ -257,6 +265,11 @@ class FakeExecutor:
     def surplus(self, spec: WorkerSpec, idle: Sequence[float]) -> int:
         """See ``Executor``."""
         return 0
+
+    def address_of(self, link: WorkerLink) -> str:
+        """See ``Executor``."""
+        assert isinstance(link, FakeLink)
+        return f"fake-{link.pid}"
 
     def heard(self, step: str, installed: tuple[str, ...], own: tuple[str, ...]) -> None:
         """See ``Executor``."""

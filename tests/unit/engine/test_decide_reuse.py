@@ -5,14 +5,12 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from headrace.engine.events import Submit
 from headrace.engine.state import Recorded
-from headrace.engine.tasks import Task
 from headrace.model.calls import StepInfo
 from headrace.model.policy import Retry
 from headrace.model.records import TaskId, TaskRecord, task_number
 from headrace.model.states import TaskState
-from headrace.testing.engine import Bench, argument, output, resolved, written
+from headrace.testing.engine import Bench, output, resolved, written
 
 
 def first_session() -> dict[bytes, Recorded]:
@@ -171,18 +169,9 @@ def test_steps_with_one_counter_are_numbered_together() -> None:
 def test_nodes_of_a_gang_share_the_number_of_the_first() -> None:
     bench = Bench()
     step = counted(bench, "train")
-    first = bench.submit(step, "0")
-    nodes = []
-    for node in (1, 2):
-        task = Task(step, (argument("arg0", str(node)),))
-        task.beside = (first, node)
-        bench.feed(Submit(task, bench.clock.now))
-        nodes.append(str(task.id))
-    assert (str(first.id), nodes, str(bench.submit(step, "3").id)) == (
-        "train/1",
-        ["train/1_node_1", "train/1_node_2"],
-        "train/2",
-    )
+    gang = bench.gang(step, "0", "1", "2")
+    assert [str(one.id) for one in gang] == ["train/1", "train/1_node_1", "train/1_node_2"]
+    assert str(bench.submit(step, "3").id) == "train/2"
     assert [task_number(text) for text in ("1_node_2", "7", "_node_1", "1_node_", "x")] == [
         2_000_000_001,
         7,

@@ -33,13 +33,13 @@ def is_gang(function: Any) -> bool:
     return any(one.name in GANG_DECORATORS for one in function.decorators)
 
 
-def place_of(stack: list[Frame], task: str) -> Parallel | None:
-    """The place of task ``Flow/RUN/step/N`` in the gang it is in, if it is in one."""
+def place_of(stack: list[Frame], task: str, address: str = "") -> Parallel | None:
+    """The place of task ``Flow/RUN/step/N`` in the gang it is in, if it is in one; ``address`` is that of node 0."""
     if not stack or not stack[-1].is_gang:
         return None
     frame = stack[-1]
     control = (task_number(task.rpartition("/")[2]) or 0) % NODES
-    return Parallel(_ADDRESS, frame.num_splits, frame.index, str(control))
+    return Parallel(address or _ADDRESS, frame.num_splits, frame.index, str(control))
 
 
 def set_environment(function: Any, place: Parallel, run: str) -> None:

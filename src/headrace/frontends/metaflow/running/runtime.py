@@ -270,7 +270,7 @@ class Runtime:
             split = Split(group, index, [node.step, to.var, to.splits, index])
             child = self._node(to.targets[0], table, (*node.splits, split), parents)
             if to.kind == "parallel" and index:
-                child.call.beside = (children[0].call, index)
+                child.call.beside = children[0].call
             children.append(child)
         self._submit(children)
 

@@ -249,7 +249,7 @@ def task_facts(spec: StepSpec, call: RawCall, state: Artifacts) -> dict[str, Any
     }
     if "triggers" in spec.facts:
         facts["trigger"] = lambda: _trigger(spec)
-    place = place_of(state.stack, call.task)
+    place = place_of(state.stack, call.task, call.gang.address if call.gang is not None else "")
     if place is not None:
         facts["parallel"], facts["is_parallel"] = place, True
     if current_module.GANGS in facts:
