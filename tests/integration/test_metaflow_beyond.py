@@ -433,6 +433,25 @@ def test_the_nodes_of_a_gang_run_at_once_whatever_each_asks_for(project: Project
     assert done.code == 0, done.out + done.err
 
 
+def test_when_a_node_fails_the_whole_gang_is_retried(project: Project) -> None:
+    """The other nodes wait for one that failed, which would never come if it alone ran again."""
+    text = GANG.replace("    @resources(cpu=64, memory=1000000)\n", "    @retry(times=1, minutes_between_retries=0)\n")
+    text = text.replace("parallel, resources, step", "parallel, retry, step").replace(
+        "        place = current.parallel\n",
+        "        place = current.parallel\n"
+        "        name = f'{current.retry_count}'\n"
+        "        assert (place.node_index, name) != (2, '0'), 'the first attempt fails'\n",
+    )
+    text = text.replace('f"node-{place.node_index}"', 'f"node-{name}-{place.node_index}"')
+    text = text.replace('one.startswith("node-")', 'one.startswith(f"node-{name}-")')
+    (project.path / "gang.py").write_text(text)
+
+    done = headrace(project, "run", "gang.py")
+
+    assert done.code == 0, done.out + done.err
+    assert [task.attempts for task in project.tasks("node")] == [2, 2, 2, 2]
+
+
 def test_a_gang_that_cannot_run_at_once_is_told_so(project: Project) -> None:
     (project.path / "gang.py").write_text(GANG)
 

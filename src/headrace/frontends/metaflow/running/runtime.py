@@ -318,7 +318,9 @@ class Runtime:
 
     def _submit(self, nodes: list[Node]) -> None:
         if self.only_known:
-            nodes = [node for node in nodes if self._session.was_finished(node.call)]
+            known = [node for node in nodes if self._session.was_finished(node.call)]
+            is_gang = any(node.call.beside is not None for node in nodes)
+            nodes = known if len(known) == len(nodes) or not is_gang else []
         tasks = self.tasks.submit([(node.call, partial(self._ended, node)) for node in nodes])
         for node, task in zip(nodes, tasks, strict=True):
             node.task = task
