@@ -20,7 +20,7 @@ from headrace.model.messages import Surroundings
 
 
 class Watch:
-    """The bindings of one definition of a step, as they were."""
+    """The values that the names of one definition of a step had when it was made."""
 
     __slots__ = ("_cells", "_classes", "_contents", "_functions", "_names")
 
@@ -52,7 +52,7 @@ class Watch:
                 self._contents.append((one.value, contents))
 
     def unchanged(self) -> bool:
-        """Whether all is as it was."""
+        """Whether all names still have these values."""
         for get, name, value in self._names:
             if get(name, ABSENT) is not value:
                 return False
@@ -75,7 +75,7 @@ class Watch:
 
 
 class Snapshot:
-    """What the names of user modules and their classes were bound to when workers began as copies of this process."""
+    """The values of names in user modules and classes at the moment when workers were forked from this process."""
 
     def __init__(self) -> None:
         self._kept: dict[tuple[int, str], tuple[object, dict[str, tuple[object, Contents | None]]]] = {}
@@ -108,7 +108,7 @@ class Snapshot:
         self._kept[(id(holder), kind)] = (holder, kept)
 
     def same(self, binding: Binding) -> bool | None:
-        """Whether a name of a module or class is bound as it was then; None when that is not known."""
+        """Whether a name of a module or class has the value that it had then; None if that is not known."""
         kept = self._kept.get((id(binding.holder), binding.kind))
         if kept is None:
             return None
@@ -132,7 +132,7 @@ class ProcessState:
         return _logging() != self._logging
 
     def change(self) -> Surroundings | None:
-        """What is different now; None for nothing."""
+        """The differences to the state at the start; None if there are none."""
         # Every call of a step comes here: what the two functions below do is written out.
         environ: Any = os.environ
         table: dict[bytes, bytes] = environ._data

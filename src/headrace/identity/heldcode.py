@@ -24,7 +24,7 @@ _CONTAINERS = (list, tuple, set, frozenset)
 
 
 def held_code(value: object) -> list[FunctionType | type]:
-    """The user's functions and classes that ``value``, which is neither itself, leads to; in no particular order."""
+    """The user's functions and classes that can be reached from ``value``, in no particular order."""
     found: list[FunctionType | type] = []
     seen = {id(value)}
     kept: list[object] = []  # ids are good only while their objects live

@@ -1,4 +1,4 @@
-"""Who a task is: digests of its inputs, its key in the run, its key in the cache. Content, never position.
+"""The identity of a task: digests of its inputs, its key in the run, its key in the cache. Content, never position.
 
 key = BLAKE3(step name, digest of inputs, occurrence among equal calls in this run)
 cache key = BLAKE3(step name, code, digest of inputs, environment)
@@ -50,7 +50,7 @@ FLOW = b"flow"
 
 
 def task_seed(seed: int, key: bytes) -> bytes:
-    """What the random numbers of a task are made of: the same for all its attempts."""
+    """The seed of a task's random numbers, the same for all its attempts."""
     return blake3(b"seed" + seed.to_bytes(8, "little") + key).digest(16)
 
 

@@ -18,7 +18,7 @@ from headrace.identity.fingerprint import Fingerprint, fingerprint, fingerprint_
 
 
 class NamedCode(NamedTuple):
-    """What bears a name, and its fingerprint."""
+    """The object that has a name, and its fingerprint."""
 
     thing: object
     code: Fingerprint
@@ -58,6 +58,6 @@ def joined(step: bytes, named: Iterable[tuple[str, bytes]]) -> bytes:
 
 
 def _absent(name: str) -> Fingerprint:
-    """For what is not there, or cannot be read: it counts by its name."""
+    """The fingerprint of code that is not there or cannot be read: that of its name."""
     digest = blake3(b"absent").digest()
     return Fingerprint(digest, {name.replace(":", "."): digest})

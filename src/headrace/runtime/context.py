@@ -1,4 +1,4 @@
-"""The attempt that is running in this process, for code that a step calls: where it is, and what it logs."""
+"""The attempt that runs in this process, for code that a step calls: its name, and what it logs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-#: Points in one message; keeps it well under a megabyte. As many held back are sent by the thread that logs.
+#: Metric points in one message, which keeps it below a megabyte. A thread that has logged so many sends them.
 _MANY = 20_000
 
 #: A metric's name, value, step (None: the next one) and time.
@@ -25,7 +25,7 @@ Point = tuple[str, float, int | None, float]
 
 
 class TrackBuffer:
-    """What was logged and is not sent yet. Any thread may log; ``send`` is called by one thread at a time.
+    """Logged values that are not sent yet. Any thread may log; one thread at a time calls ``send``.
 
     ``store`` is where the bytes of logged artifacts go, before they are named here.
     """
@@ -37,7 +37,7 @@ class TrackBuffer:
         self._token = token
         self._send = send
         self._lock = threading.Lock()
-        # Deques need no lock: one end is filled by who logs, the other emptied by who sends.
+        # Deques need no lock: threads that log append at one end, the thread that sends pops at the other.
         self._points: deque[Point] = deque()
         self._params: deque[tuple[str, str]] = deque()
         self._tags: deque[tuple[str, str]] = deque()
@@ -45,7 +45,7 @@ class TrackBuffer:
         self._last_steps: dict[str, int] = {}
 
     def metric(self, name: str, value: float, step: int | None, at: float | None) -> None:
-        """Keep a point; it goes out with the next batch. Without a ``step`` it gets the one after the last."""
+        """Keep a point for the next batch. Without ``step``, its step is that of the point before plus one."""
         self._points.append((name, value, step, time.time() if at is None else at))
         if len(self._points) >= _MANY:
             self.flush()
@@ -59,11 +59,11 @@ class TrackBuffer:
         self._tags.append((name, value))
 
     def artifact(self, output: Output) -> None:
-        """Keep a logged artifact, which is in the store already."""
+        """Keep a logged artifact. Its bytes are in the store already."""
         self._artifacts.append(output)
 
     def flush(self) -> None:
-        """Send what is kept."""
+        """Send everything that is kept."""
         with self._lock:  # also to see that nothing is kept: another thread may be sending the last of it
             if self._points or self._params or self._tags or self._artifacts:
                 for _ in range(len(self._points) // _MANY + 1):
@@ -95,7 +95,7 @@ def _emptied(kept: deque[T]) -> tuple[T, ...]:
 
 
 class AttemptContext(TrackBuffer):
-    """Who is running, and a buffer for what it logs. ``send`` puts a message on the way to the driver."""
+    """The running attempt, and a buffer for what it logs. ``send`` sends a message to the driver."""
 
     __slots__ = ("attempt", "reusable", "task")
 
@@ -109,7 +109,7 @@ class AttemptContext(TrackBuffer):
 
 
 class Unrecorded(TrackBuffer):
-    """Takes what a step logs that was called outside of any run, as its plain function: nothing is kept."""
+    """Drops what a step logs that was called outside of any run, as a plain function."""
 
     __slots__ = ()
 
@@ -130,12 +130,12 @@ _plain: ContextVar[Unrecorded | None] = ContextVar("headrace_plain", default=Non
 
 
 def plain_call() -> Unrecorded | None:
-    """Where the plain function of a step logs to; None elsewhere."""
+    """The buffer of the step that is called outside of a run around the calling code; None if there is none."""
     return _plain.get()
 
 
 def call_plainly(function: Callable[..., T], args: tuple[Any, ...], kwargs: dict[str, Any]) -> T:
-    """Call the function of a step outside of any run: it may log, and nothing is kept of that."""
+    """Call the function of a step outside of any run. What it logs is dropped."""
     token = _plain.set(Unrecorded(0, lambda _: None))
     try:
         return function(*args, **kwargs)
@@ -162,29 +162,29 @@ class Reading(threading.local):
 
 reading = Reading()
 
-#: Of a worker and what a step forks: the working directory of the run, where relative places begin. Else empty.
+#: In a worker and the processes that its steps fork: the working directory of the run. Empty elsewhere.
 folder = ""
 
 _current: AttemptContext | None = None
 
 
 def current() -> AttemptContext | None:
-    """The running attempt; None outside a worker, and in processes that a step forked."""
+    """The running attempt; None outside of workers and in processes that a step forked."""
     return _current
 
 
 def enter(context: AttemptContext | None) -> None:
-    """Make ``context`` the running attempt. A process runs one at a time, so this is process-wide, threads included."""
+    """Make ``context`` the running attempt of this process, for all its threads."""
     global _current
     _current = context
 
 
 def do_not_reuse() -> bool:
-    """Keep what the running attempt makes out of the cache. False where no attempt runs."""
+    """Keep the outputs of the running attempt out of the cache. Returns False if no attempt runs."""
     if _current is not None:
         _current.reusable = False
     return _current is not None
 
 
-# A child of a step has the worker's socket too: what it logged would come between the worker's own messages.
+# A child of a step shares the worker's socket. Messages of the child would be mixed with those of the worker.
 os.register_at_fork(after_in_child=lambda: enter(None))

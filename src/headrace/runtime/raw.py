@@ -1,4 +1,4 @@
-"""Functions that deal with artifacts themselves: packed arguments in, any number of named outputs out.
+"""Step functions that take packed arguments and return any number of named outputs.
 
 A step whose ``Define`` says ``raw`` is called as ``function(call)`` with a ``RawCall`` and returns a mapping of names
 to values. What it never looks at is never loaded; an ``Output`` among the values is taken as it is, already stored.
@@ -17,9 +17,7 @@ from headrace.stores.artifacts.protocol import ArtifactStore
 
 
 class RawCall:
-    """One attempt, as a raw function sees it. ``tries`` counts this session's attempts, this one included; ``gang`` is
-    its place in its gang, if it is in one.
-    """
+    """The argument of a raw function: one attempt, the ``tries``-th of this session, with its place in its gang."""
 
     __slots__ = ("arguments", "attempt", "gang", "store", "task", "tries")
 
@@ -32,7 +30,7 @@ class RawCall:
         self.store = store
 
     def load(self, packed: Packed) -> Any:
-        """The object behind a manifest.
+        """Load the object that a manifest describes.
 
         Raises:
             BlobError: its bytes are gone. Let it pass, and the engine has them made again.
@@ -40,7 +38,7 @@ class RawCall:
         return codecs.unpack(packed, self.store)
 
     def pack(self, name: str, value: Any) -> Output:
-        """``value`` stored, as an output. Whether it can be read back is found where somebody reads it.
+        """Store ``value`` and return it as an output, without a check that it can be read back.
 
         Raises:
             NotStorableError: it cannot be; the message names what is to blame.
@@ -52,7 +50,7 @@ class RawCall:
 def arguments_of(
     inputs: Iterable[Input], outputs: Mapping[TaskId, Mapping[str, ArtifactRecord]]
 ) -> tuple[Argument, ...]:
-    """The arguments that a recorded task had; ``outputs`` are those of the tasks that its inputs name."""
+    """The arguments of a recorded task. ``outputs`` holds the outputs of the tasks that its inputs name."""
     return tuple(
         Argument(
             one.name,

@@ -1,4 +1,4 @@
-"""Functions of steps, by the order in which they were made.
+"""The functions of steps in this process, numbered in the order of their registration.
 
 A worker forked from the process that made them finds a function by its slot, so closures and notebook cells need no
 name and no pickle.
@@ -14,7 +14,7 @@ from typing import Any
 
 from headrace._base.contents import contents_of
 
-#: Tells this registry from those of processes that were not forked from this one.
+#: Identifies this registry: forked processes have the same number, other processes have another one.
 HOME = int.from_bytes(os.urandom(7), "little")
 
 _functions: dict[int, Callable[..., Any]] = {}
@@ -24,7 +24,7 @@ _numbers = itertools.count()  # atomic: any thread may define steps
 
 
 def register(function: Callable[..., Any]) -> int:
-    """Remember ``function``; returns its slot, the same one each time."""
+    """Register ``function`` and return its slot, which is the same in later calls."""
     slot = _slots.get(id(function))
     if slot is None:
         slot = _slots.setdefault(id(function), next(_numbers))
@@ -36,7 +36,7 @@ def register(function: Callable[..., Any]) -> int:
 
 
 def held_by(function: Callable[..., Any]) -> list[object]:
-    """What a function holds beside its code: contents of its closure, defaults."""
+    """The objects that a function holds beside its code: contents of its closure, and defaults."""
     if not isinstance(function, FunctionType):  # a flow class
         return []
     held: list[object] = [one for one in (function.__defaults__, function.__kwdefaults__) if one]
@@ -49,7 +49,7 @@ def held_by(function: Callable[..., Any]) -> list[object]:
 
 
 def as_registered(slot: int) -> bool:
-    """Whether the function surely holds what it held when it was registered, so that a copy made since does too."""
+    """Whether the function certainly holds the same objects, unchanged, as when it was registered."""
     before, now = _held.get(slot, []), held_by(_functions[slot])
     return len(before) == len(now) and all(
         one is other and contents_of(one) is None and not (isinstance(one, FunctionType) and one.__closure__)
@@ -58,10 +58,10 @@ def as_registered(slot: int) -> bool:
 
 
 def registered(home: int, slot: int) -> Callable[..., Any] | None:
-    """The function of a slot; None when it is of another process, or was made after this one was forked."""
+    """The function in a slot; None if another process registered it, or did so after this one was forked."""
     return _functions.get(slot) if home == HOME else None
 
 
 def count() -> int:
-    """How many functions there are."""
+    """The number of registered functions."""
     return len(_functions)

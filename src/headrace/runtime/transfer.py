@@ -28,7 +28,7 @@ _CODEC = "transfer"
 
 
 def pack(value: object, store: ArtifactStore) -> Packed:
-    """``value`` for another process; its large buffers go to ``store``.
+    """Pack ``value`` for another process. Large buffers are put into ``store``.
 
     Raises:
         Exception: whatever pickling it raises.
@@ -43,17 +43,17 @@ def pack(value: object, store: ArtifactStore) -> Packed:
 
 
 def unpack(packed: Packed, store: ArtifactStore) -> Any:
-    """The value again, a new one at each call. Raises whatever importing its modules raises."""
+    """Make a new object from what ``pack`` returned. Raises what importing its modules raises."""
     return pickle.loads(packed.inline, buffers=[store.get(blob) for blob in packed.blobs])
 
 
 def loads(data: bytes) -> Any:
-    """What ``dumps`` wrote. Raises whatever importing its modules raises."""
+    """Make a new object from what ``dumps`` returned. Raises what importing its modules raises."""
     return pickle.loads(data)
 
 
 def dumps(function: object) -> bytes:
-    """A function as bytes, all in one. Raises whatever pickling it raises."""
+    """Pickle a function. Raises what pickling it raises."""
     stream = io.BytesIO()
     _pickler()(Sink(stream.write), OwnReducers(), lambda _: True).dump(function)
     return stream.getvalue()
@@ -89,7 +89,7 @@ def _make(make: Any, module: str, code: CodeType, *rest: Any) -> Any:
 
 
 class _Nowhere:
-    """A store for what only its digest is wanted of."""
+    """A store that keeps nothing, for values of which only the digest is needed."""
 
     url = "nowhere:"
 
@@ -102,7 +102,7 @@ class _Nowhere:
 
 
 def digest_of(value: object) -> bytes:
-    """A digest that is equal for equal values in all processes; empty for what cannot travel."""
+    """A digest that is equal for equal values in all processes; empty if the value cannot be pickled."""
     try:
         if isinstance(value, FunctionType):
             return _digest_of_function(value, 0)
@@ -116,7 +116,7 @@ def digest_of(value: object) -> bytes:
 
 
 def _digest_of_function(function: FunctionType, depth: int) -> bytes:
-    """Of name, code, and what it holds; not of its globals."""
+    """The digest of a function's name, its code and the objects it holds, without its globals."""
     hasher = blake3(f"{function.__module__}\0{function.__qualname__}\0".encode() + _bare(function.__code__))
     held: list[object] = [function.__defaults__, function.__kwdefaults__]
     for cell in function.__closure__ or ():
@@ -139,7 +139,7 @@ def _bare(code: CodeType) -> bytes:
 
 
 def cannot_travel(step: str, label: str, kind: str) -> str:
-    """One line on a value that stays in the flow's process."""
+    """The warning that a value which a step reaches cannot be sent to a worker."""
     return (
         f"headrace: step {step!r} reaches {label}, but a {kind} cannot be sent to a worker: the step sees what an "
         "import leaves there; make it inside the step, or at the top of the file"
