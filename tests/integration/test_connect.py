@@ -164,3 +164,25 @@ def test_closed_client_opens_again(here: Path) -> None:
     client.close()
     assert run.result == 4
     client.close()
+
+
+def test_actor_of_every_change_is_recorded_also_of_a_deletion(here: Path) -> None:
+    with headrace.connect(home="shared", project="p") as client:
+        run = client.start(doubled, 2)
+        run.add_tag("team", "vision")
+        run.remove_tag("kind")
+        client.delete("doubled/1")
+        who = str(client._scope.actor)
+        assert "@" in who
+        told = [(one.run, one.action, one.detail, one.actor) for one in client.requests()]
+        assert told == [
+            ("doubled/1", "delete", "", who),
+            ("doubled/1", "untag", "kind", who),
+            ("doubled/1", "tag", "team=vision", who),
+        ]
+        with pytest.raises(NotFoundError, match=f"doubled/1 was deleted by {who}"):
+            client.run("doubled/1")
+        assert client.in_project("other").requests() == []
+        client.start(doubled, 3)
+        assert client.gc(older_than=0, grace=0, delete=True).runs == ["doubled/2"]
+        assert [(one.run, one.action, one.actor) for one in client.requests(limit=1)] == [("doubled/2", "delete", who)]

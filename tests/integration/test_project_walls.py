@@ -15,7 +15,7 @@ import pytest
 
 from headrace import wiring
 from headrace.model.errors import HeadraceError
-from headrace.model.records import LogPiece, LogSegment, Param, QueueCount, RunRecord, Tag, TaskId
+from headrace.model.records import LogPiece, LogSegment, Param, QueueCount, Request, RunRecord, Tag, TaskId
 from headrace.model.states import RunState
 from headrace.model.values import Blob
 from headrace.settings import Settings
@@ -104,6 +104,7 @@ BY_PROJECT = {
     "runs",
     "flows",
     "projects",
+    "requests",
     "cached",
     "forget_cached",
     "import_rows",
@@ -159,6 +160,9 @@ def test_names_and_listings_are_of_one_project(whole: MetadataStore) -> None:
     assert theirs.flows("ours") == []
     assert (theirs.projects(), ProjectStore(whole, "empty").projects()) == (["theirs"], [])
     assert whole.projects() == ["ours", "theirs"]
+    run = run_of_ours(whole)
+    whole.commit([Request(run.id, "ours", run.name, "tag", "x", "ada", NOW)])
+    assert (theirs.requests(), theirs.requests("ours"), len(whole.requests("ours"))) == ([], [], 1)
 
 
 def test_runs_and_imports_go_to_no_other_project(whole: MetadataStore) -> None:

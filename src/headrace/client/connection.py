@@ -13,6 +13,7 @@ from headrace.client.names import check_project
 from headrace.client.runs import Artifact, Run, Task
 from headrace.client.views import LogText, Named
 from headrace.model.errors import UsageError
+from headrace.model.records import Request
 from headrace.services import garbage
 from headrace.services.names import parse_name
 from headrace.services.run_rows import parse_states
@@ -156,6 +157,11 @@ class Client:
         """Runs that match, newest first; see ``headrace.runs``."""
         return find_runs(self._reading(), flow, tag=tag, status=status, where=where, limit=limit)
 
+    def requests(self, run: str = "", limit: int = 100) -> list[Request]:
+        """What actors changed, newest first: of the run of that name, or of all runs, deleted ones included."""
+        scope = self._reading()
+        return scope.metadata.requests(scope.project, run, limit)
+
     # --- changing ---------------------------------------------------------------------------------------------
 
     def start(self, flow: Startable, *args: Any, **parameters: Any) -> Run:
@@ -198,8 +204,10 @@ class Client:
         policy = garbage.Policy(older_than=age, keep=keep, flow=flow, tag=tag, without_tag=without_tag, states=states)
         scope, now = self._reading(), time.time()
         runs = garbage.choose_runs(scope.metadata, scope.project, policy, now)
-        act = garbage.collect if delete else garbage.plan
-        return act(scope.workspace.metadata, scope.artifacts, runs, now, parse_duration(grace))
+        whole, spare = scope.workspace.metadata, parse_duration(grace)
+        if delete:
+            return garbage.collect(whole, scope.artifacts, runs, now, spare, scope.actor)
+        return garbage.plan(whole, scope.artifacts, runs, now, spare)
 
     # --- connections ------------------------------------------------------------------------------------------
 

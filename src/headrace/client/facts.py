@@ -18,14 +18,13 @@ from headrace.client.source import RunReader, moment
 from headrace.client.views import Inputs, LogText, Named, missing
 from headrace.model.errors import UsageError
 from headrace.model.params import from_text
-from headrace.model.records import Tag
+from headrace.model.records import Request
 from headrace.model.states import RunState
 from headrace.services.code.reading import code_of, extract_code
-from headrace.services.control import request_cancel, send_answer, wait_until_over
+from headrace.services.control import add_tag, delete_run, remove_tag, request_cancel, send_answer, wait_until_over
 from headrace.services.describe import open_questions
 from headrace.services.live_counts import totals_of
 from headrace.services.run_rows import CRASHED, duration_of
-from headrace.stores.metadata.protocol import Untag
 
 
 class RunFacts:
@@ -193,6 +192,11 @@ class RunFacts:
         found = open_questions(self._reader.metadata, self._reader.id, time.time())
         return {question.name: question.prompt for question in found}
 
+    @property
+    def requests(self) -> list[Request]:
+        """What actors changed of it, newest first: who cancelled it, answered, tagged it."""
+        return self._reader.metadata.requests(self._reader.record().project, self.name)
+
     def answer(self, name: str, value: Any) -> None:
         """Answer the question ``name`` with ``value``, as ``headrace answer`` does; the run takes it, or its resume.
 
@@ -222,11 +226,13 @@ class RunFacts:
     def add_tag(self, name: str, value: object = "") -> None:
         """Tag the run; a tag of that name gets the new value."""
         check_tag(name)
-        self._reader.metadata.commit([Tag(self._reader.record().id, name, str(value))])
+        reader = self._reader
+        add_tag(reader.metadata, reader.record(), (name, str(value)), reader.source.actor, time.time())
 
     def remove_tag(self, name: str) -> None:
         """Take a tag off; nothing happens when it is not there."""
-        self._reader.metadata.commit([Untag(self._reader.id, name)])
+        reader = self._reader
+        remove_tag(reader.metadata, reader.record(), name, reader.source.actor, time.time())
 
     def delete(self) -> None:
         """Forget the run with its tasks, logs and metrics. Its objects stay until ``headrace gc`` collects them.
@@ -236,7 +242,7 @@ class RunFacts:
         """
         if self._reader.state(fresh=True) == "running":
             raise UsageError(f"run {self.name} is running; stop it first with `headrace cancel {self.name}`")
-        self._reader.metadata.delete_run(self._reader.id)
+        delete_run(self._reader.metadata, self._reader.record(), self._reader.source.actor, time.time())
 
     # --- showing ----------------------------------------------------------------------------------------------
 

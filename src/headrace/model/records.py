@@ -341,6 +341,21 @@ def summed_up(chunks: Iterable[MetricChunk]) -> list[MetricSummary]:
     return found
 
 
+class Request(msgspec.Struct, frozen=True, array_like=True):
+    """Something of a run that an actor changed: ``tag``, ``untag``, ``cancel``, ``answer``, ``delete``.
+
+    ``detail`` says which; ``created`` is the time in seconds since the epoch. It stays when the run is deleted.
+    """
+
+    run_id: int
+    project: str
+    run: str
+    action: str
+    detail: str
+    actor: str
+    created: float
+
+
 class Tag(msgspec.Struct, frozen=True, array_like=True):
     """``name`` (a plain tag) or ``name=value`` on a run."""
 

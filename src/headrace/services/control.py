@@ -9,12 +9,12 @@ import msgspec
 
 from headrace.model.actors import Actor
 from headrace.model.errors import NotFoundError, RunBusyError, UsageError
-from headrace.model.records import RunRecord
+from headrace.model.records import Request, RunRecord, Tag
 from headrace.model.states import RunState
 from headrace.services.describe import QuestionView, open_questions
 from headrace.services.run_rows import driver_of
 from headrace.services.start import take_lease
-from headrace.stores.metadata.protocol import MetadataStore, RunChange
+from headrace.stores.metadata.protocol import MetadataStore, RunChange, Untag
 
 
 def request_cancel(metadata: MetadataStore, run: RunRecord, actor: Actor, now: float) -> RunRecord:
@@ -27,6 +27,7 @@ def request_cancel(metadata: MetadataStore, run: RunRecord, actor: Actor, now: f
     """
     if run.state is not RunState.RUNNING:
         raise UsageError(f"{run.name} is not running, it is {run.state}")
+    metadata.commit([requested(run, actor, "cancel", "", now)])
     if driver_of(metadata, run) != "gone":
         metadata.send(run.id, "cancel", "", b"", str(actor), now)
         return run
@@ -63,6 +64,7 @@ def send_answer(metadata: MetadataStore, run: RunRecord, name: str, value: Any, 
     questions = open_questions(metadata, run.id, now)
     if name not in {question.name for question in questions}:
         raise NotFoundError(f"{run.name} does not ask {name!r}{_asked(questions)}")
+    metadata.commit([requested(run, actor, "answer", name, now)])
     metadata.send(run.id, "answer", name, msgspec.msgpack.encode(value), str(actor), now)
 
 
@@ -70,6 +72,29 @@ def _asked(questions: list[QuestionView]) -> str:
     if not questions:
         return "; it waits for no answer"
     return "; it asks " + ", ".join(repr(question.name) for question in questions)
+
+
+def add_tag(metadata: MetadataStore, run: RunRecord, tag: tuple[str, str], actor: Actor, now: float) -> None:
+    """Tag ``run``, for ``actor``: a name and a value; a tag of that name gets the new value."""
+    name, value = tag
+    detail = f"{name}={value}" if value else name
+    metadata.commit([Tag(run.id, name, value), requested(run, actor, "tag", detail, now)])
+
+
+def remove_tag(metadata: MetadataStore, run: RunRecord, name: str, actor: Actor, now: float) -> None:
+    """Take a tag off ``run``, for ``actor``; nothing happens when it is not there."""
+    metadata.commit([Untag(run.id, name), requested(run, actor, "untag", name, now)])
+
+
+def delete_run(metadata: MetadataStore, run: RunRecord, actor: Actor, now: float) -> None:
+    """Forget ``run`` with all that belongs to it, for ``actor``; that it was there, and who deleted it, stays."""
+    metadata.commit([requested(run, actor, "delete", "", now)])
+    metadata.delete_run(run.id)
+
+
+def requested(run: RunRecord, actor: Actor, action: str, detail: str, now: float) -> Request:
+    """The row that says who changed something of ``run``."""
+    return Request(run.id, run.project, run.name, action, detail, str(actor), now)
 
 
 def check_removable(metadata: MetadataStore, run: RunRecord) -> None:

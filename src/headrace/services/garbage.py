@@ -13,10 +13,12 @@ import msgspec
 
 from headrace._base.logs import Log
 from headrace._base.process import owner_alive
+from headrace.model.actors import Actor
 from headrace.model.records import Input, RunRecord
 from headrace.model.states import RunState
 from headrace.model.values import Blob
 from headrace.services.code.package import blobs_of_packages
+from headrace.services.control import delete_run
 from headrace.services.describe import details_of
 from headrace.services.paging import each_artifact, each_attempt, each_segment
 from headrace.services.run_import import is_partial
@@ -32,6 +34,9 @@ GRACE = 3600.0
 _EARLIER = REFRESH_AFTER + 300.0
 #: A driver on another machine that has not renewed its lease for so many seconds is dead.
 _LOST_AFTER = 3600.0
+
+
+_NOBODY = Actor()
 
 
 class Policy(msgspec.Struct, frozen=True, kw_only=True):
@@ -116,11 +121,16 @@ def plan(
 
 
 def collect(
-    metadata: MetadataStore, artifacts: ArtifactStore, runs: list[RunRecord], now: float, grace: float = GRACE
+    metadata: MetadataStore,
+    artifacts: ArtifactStore,
+    runs: list[RunRecord],
+    now: float,
+    grace: float = GRACE,
+    actor: Actor = _NOBODY,
 ) -> Plan:
-    """Remove ``runs``, then all blobs that nothing names and that no live run can need."""
+    """Remove ``runs``, for ``actor``, then all blobs that nothing names and that no live run can need."""
     for run in runs:
-        metadata.delete_run(run.id)
+        delete_run(metadata, run, actor, now)
     blobs = _sizes_by_age(artifacts)
     for digest in referenced_blobs(metadata, artifacts):
         blobs.pop(digest, None)

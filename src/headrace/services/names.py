@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import NamedTuple
 
 from headrace.model.errors import NotFoundError
@@ -79,6 +80,10 @@ def find_run(metadata: MetadataStore, project: str, text: str = "") -> RunRecord
 
 
 def _no_run(metadata: MetadataStore, project: str, name: Name) -> str:
+    told = [] if name.number is None else metadata.requests(project, f"{name.flow}/{name.number}")
+    for gone in [one for one in told if one.action == "delete"]:
+        when = datetime.fromtimestamp(gone.created).astimezone()
+        return f"run {gone.run} was deleted by {gone.actor} at {when:%Y-%m-%d %H:%M}"
     flows = metadata.flows(project)
     if not flows:
         where = f" of project {project!r}" if project != "default" else ""

@@ -26,6 +26,7 @@ from headrace.model.records import (
     MetricSummary,
     Param,
     QueueCount,
+    Request,
     RunDetails,
     RunRecord,
     Signal,
@@ -77,6 +78,7 @@ class _Tables:
         self.cache: dict[tuple[str, CacheEntry], None] = {}  # by project
         self.queue: dict[tuple[int, str], QueueCount] = {}
         self.signals: list[Signal] = []
+        self.requests: list[Request] = []
         self.leases: dict[str, tuple[Lease, float]] = {}  # with its expiry, in the store's clock
 
 
@@ -212,6 +214,8 @@ class MemoryMetadata:
                 tables.waits[write.run_id, write.key] = write
             case QueueCount():
                 tables.queue[write.run_id, write.step] = write
+            case Request():
+                tables.requests.append(write)
             case DropQueue():
                 for queue_key in [key for key in tables.queue if key[0] == write.run_id]:
                     del tables.queue[queue_key]
@@ -346,6 +350,11 @@ class MemoryMetadata:
     def projects(self) -> list[str]:
         """See ``MetadataStore``."""
         return sorted({run.project for run in self._all.runs.values()})
+
+    def requests(self, project: str = "default", run: str = "", limit: int = 100) -> list[Request]:
+        """See ``MetadataStore``."""
+        found = [one for one in self._all.requests if one.project == project and run in ("", one.run)]
+        return found[::-1][:limit]
 
     def delete_run(self, run_id: int) -> None:
         """See ``MetadataStore``."""

@@ -23,6 +23,7 @@ from headrace.model.records import (
     Input,
     MetricSummary,
     Param,
+    Request,
     RunDetails,
     Signal,
     Source,
@@ -160,6 +161,18 @@ class MetadataStoreSuite(LiveRunsSuite, RunRowsSuite):
         assert store.flows("p") == []
 
     # --- tasks, attempts, artifacts ---
+
+    def test_requests_outlive_their_run(self, store: MetadataStore) -> None:
+        """Newest first, of one run or all of a project."""
+        runs = [new_run(store, project=project) for project in ("p", "p", "q")]
+        made = [Request(run.id, run.project, run.name, "tag", f"t{n}", "ada@here", n) for n, run in enumerate(runs)]
+        store.commit([*made, Tag(runs[0].id, "t0", "")])
+        store.delete_run(runs[0].id)
+        assert store.requests("p") == [made[1], made[0]]
+        assert store.requests("p", runs[0].name) == [made[0]]
+        assert store.requests("p", limit=1) == [made[1]]
+        assert store.requests("q") == [made[2]]
+        assert store.requests() == []
 
     def test_projects(self, store: MetadataStore) -> None:
         """Those that have runs, by name."""

@@ -67,8 +67,11 @@ def gc_command(
     scope = open_existing()
     now = time.time()
     runs = garbage.choose_runs(scope.metadata, scope.project, policy, now)
-    act = garbage.collect if delete else garbage.plan
-    done = act(scope.workspace.metadata, scope.artifacts, runs, now, spare)
+    whole = scope.workspace.metadata
+    if delete:
+        done = garbage.collect(whole, scope.artifacts, runs, now, spare, scope.actor)
+    else:
+        done = garbage.plan(whole, scope.artifacts, runs, now, spare)
     if delete:
         from headrace.runtime.code_folder import remove_folders
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 
 import click
 
@@ -20,7 +21,7 @@ def rm_command(names: tuple[str, ...], yes: bool, json: bool) -> None:
     With --json: an object with the key removed.
     """
     from headrace.model.errors import UsageError
-    from headrace.services.control import check_removable
+    from headrace.services.control import check_removable, delete_run
     from headrace.services.names import find_run, parse_name
 
     for name in names:
@@ -38,7 +39,7 @@ def rm_command(names: tuple[str, ...], yes: bool, json: bool) -> None:
         if not click.confirm(f"Remove {listed}?"):
             raise click.exceptions.Abort
     for run in runs.values():
-        scope.metadata.delete_run(run.id)
+        delete_run(scope.metadata, run, scope.actor, time.time())
     if json:
         print_json({"removed": [run.name for run in runs.values()]})
     else:

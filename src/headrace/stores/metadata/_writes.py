@@ -17,6 +17,7 @@ from headrace.model.records import (
     MetricChunk,
     Param,
     QueueCount,
+    Request,
     Tag,
     TaskRecord,
     Wait,
@@ -46,6 +47,7 @@ _PLAIN: dict[type, tuple[str, Callable[[Any], Row]]] = {
     CacheEntry: ("put_cache", _rows.cache_row),
     QueueCount: ("put_queue", _rows.queue_row),
     DropQueue: ("drop_queue", astuple),
+    Request: ("put_request", astuple),
 }
 
 #: Kinds that touch the rows of others: the order between these must be kept.

@@ -22,6 +22,7 @@ from headrace.model.records import (
     MetricSummary,
     Param,
     QueueCount,
+    Request,
     RunRecord,
     Signal,
     Tag,
@@ -160,6 +161,10 @@ class ProjectStore:
     def projects(self) -> list[str]:
         """See ``MetadataStore``: this one, once it has runs."""
         return [self.project] if self.flows() else []
+
+    def requests(self, project: str | None = None, run: str = "", limit: int = 100) -> list[Request]:
+        """See ``MetadataStore``."""
+        return self._whole.requests(self.project, run, limit) if project in (None, self.project) else []
 
     def delete_run(self, run_id: int) -> None:
         """See ``MetadataStore``."""

@@ -18,6 +18,7 @@ from headrace.model.records import (
     MetricSummary,
     Param,
     QueueCount,
+    Request,
     RunRecord,
     Signal,
     Tag,
@@ -133,6 +134,7 @@ Write = (
     | DropOutputs
     | DropLog
     | QueueCount
+    | Request
     | DropQueue
 )
 
@@ -277,6 +279,9 @@ class MetadataStore(Protocol):
 
     def projects(self) -> list[str]:
         """The names of all projects that have runs, in order."""
+
+    def requests(self, project: str = "default", run: str = "", limit: int = 100) -> list[Request]:
+        """What actors changed on request, newest first: of the run of that name, or of all; also of deleted runs."""
 
     def delete_run(self, run_id: int) -> None:
         """Forget a run and all that belongs to it; its blobs stay until garbage is collected."""

@@ -115,6 +115,14 @@ VALUES (:run_id, :step, :waiting, :ready, :delayed, :running, :total, :changed)
 ON CONFLICT (run_id, step) DO UPDATE SET waiting = excluded.waiting, ready = excluded.ready,
     delayed = excluded.delayed, running = excluded.running, total = excluded.total, changed = excluded.changed
 
+-- name: put_request
+INSERT INTO requests (run_id, project, run, action, detail, actor, created)
+VALUES (:run_id, :project, :run, :action, :detail, :actor, :created)
+
+-- name: requests
+SELECT run_id, project, run, action, detail, actor, created FROM requests
+WHERE project = :project AND (run = :run OR :every = 1) ORDER BY id DESC LIMIT :limit
+
 -- name: drop_queue
 DELETE FROM queue WHERE run_id = :run_id
 

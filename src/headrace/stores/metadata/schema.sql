@@ -258,3 +258,16 @@ CREATE INDEX signals_by_run ON signals (run_id, id);
 
 INSERT INTO counters (name, value) VALUES ('lease', 0);
 INSERT INTO headrace_schema (version_num) VALUES ('0003');
+
+-- Who changed what of a run on request. It outlives the run.
+CREATE TABLE requests (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    run_id INTEGER NOT NULL,
+    project TEXT NOT NULL,
+    run TEXT NOT NULL,
+    action TEXT NOT NULL,
+    detail TEXT NOT NULL,
+    actor TEXT NOT NULL,
+    created REAL NOT NULL
+);
+CREATE INDEX requests_by_project ON requests (project, run, id);

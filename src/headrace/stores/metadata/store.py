@@ -22,6 +22,7 @@ from headrace.model.records import (
     MetricSummary,
     Param,
     QueueCount,
+    Request,
     RunRecord,
     Signal,
     Tag,
@@ -306,6 +307,11 @@ class SqlMetadata:
     def projects(self) -> list[str]:
         """See ``MetadataStore``."""
         return [project for (project,) in self._select("projects")]
+
+    def requests(self, project: str = "default", run: str = "", limit: int = 100) -> list[Request]:
+        """See ``MetadataStore``."""
+        rows = self._select("requests", project=project, run=run, every=int(not run), limit=limit)
+        return [Request(*row) for row in rows]
 
     def delete_run(self, run_id: int) -> None:
         """See ``MetadataStore``."""

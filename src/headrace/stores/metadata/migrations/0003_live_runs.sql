@@ -29,3 +29,16 @@ CREATE TABLE shared_values (
 
 -- A mark of the last commit under a lease; see schema.sql.
 ALTER TABLE leases ADD COLUMN last_commit INTEGER NOT NULL DEFAULT 0;
+
+-- Who changed what of a run on request. It outlives the run.
+CREATE TABLE requests (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    run_id INTEGER NOT NULL,
+    project TEXT NOT NULL,
+    run TEXT NOT NULL,
+    action TEXT NOT NULL,
+    detail TEXT NOT NULL,
+    actor TEXT NOT NULL,
+    created REAL NOT NULL
+);
+CREATE INDEX requests_by_project ON requests (project, run, id);
