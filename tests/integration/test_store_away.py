@@ -140,28 +140,35 @@ def test_run_that_was_taken_over_while_its_store_was_away_ends(project: Project)
     project.assert_nothing_left(10)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("down", [0.0, LEASE_SECONDS + 3])
-def test_run_outlives_a_restart_of_postgresql(project: Project, down: float) -> None:
+@pytest.mark.parametrize(
+    ("count", "down"),
+    [
+        (24, 0.0),
+        pytest.param(24, LEASE_SECONDS + 3, marks=pytest.mark.slow),
+        pytest.param(100, 60.0, marks=pytest.mark.slow),
+    ],
+)
+def test_run_outlives_a_restart_of_postgresql(project: Project, count: int, down: float) -> None:
     with restartable_postgres() as server:
-        file = project.write(FLOW.replace("COUNT", "24"))
+        file = project.write(FLOW.replace("COUNT", str(count)))
         process = project.start(str(file), HEADRACE_DATABASE=server.url)
-        project.eventually((project.path / "begun").exists, 30)
+        project.eventually((project.path / "begun").exists, 60)
         server.stop()
         time.sleep(down)
         server.start()
-        done = project.finish(process, 120)
+        done = project.finish(process, 300)
         assert done.code == 0, done.err
-        assert done.out.endswith(f"value {sum(range(24))}\n")
+        assert done.out.endswith(f"value {sum(range(count))}\n")
         if down:
             assert_told_once(done)
-        assert sorted(number for number, _ in started(project)) == list(range(24))
+        assert sorted(number for number, _ in started(project)) == list(range(count))
         store = open_metadata(server.url)
         run = store.run("train", 1)
         assert run is not None
         assert run.state is RunState.SUCCEEDED
         [summary] = store.metric_summaries([run.id])
-        assert summary.count == 24
+        assert summary.count == count
+        assert {task.attempts for task in store.tasks(run.id)} == {1}
         assert store.task(run.id, TaskId("total", 1)) is not None
         store.close()
 
