@@ -1,4 +1,4 @@
-"""Write the diagrams of docs/architecture.md from the tables in ``headrace.model.states``. Run by `make docs`.
+"""Write the diagrams of docs/architecture.md from the tables in the code. Run by `make docs`.
 
 python docs/make_diagrams.py            # write
 python docs/make_diagrams.py --check    # exit 1 when what is there is not what would be written
@@ -14,6 +14,9 @@ from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
 
+from headrace.engine.decide import BY_TOKEN, TABLE
+from headrace.engine.events import Handback
+from headrace.engine.reactions import IGNORED, IMPOSSIBLE, STATES
 from headrace.model.states import (
     ATTEMPT_TRANSITIONS,
     RUN_TRANSITIONS,
@@ -70,7 +73,17 @@ def diagrams() -> dict[str, str]:
     }
     if set(LABELS) - edges:
         raise SystemExit(f"docs/make_diagrams.py: no table has the edges {sorted(set(LABELS) - edges)}")
-    return {name: diagram(table, first) for name, (table, first) in tables.items()}
+    return {name: diagram(table, first) for name, (table, first) in tables.items()} | {"events": events()}
+
+
+def events() -> str:
+    """A table of what each event means for a task in each state, from ``engine.decide``."""
+    lines = ["| event | " + " | ".join(STATES) + " |", "|---" * (len(STATES) + 1) + "|"]
+    for kind, cells in TABLE.items():
+        none = "" if kind in BY_TOKEN | {Handback} else "**impossible**"
+        texts = [{IGNORED: "ignored", IMPOSSIBLE: none}.get(cell, cell.text) for cell in cells.values()]
+        lines.append(f"| `{kind.__name__}` | " + " | ".join(texts) + " |")
+    return "\n".join([*lines, ""])
 
 
 def run(check: bool) -> int:
@@ -80,7 +93,7 @@ def run(check: bool) -> int:
     if after == before:
         return 0
     if check:
-        print("the diagrams of docs/architecture.md are not what model/states.py says: run `make docs`")
+        print("the diagrams of docs/architecture.md are not what the tables in the code say: run `make docs`")
         return 1
     PAGE.write_text(after)
     print("wrote docs/architecture.md")

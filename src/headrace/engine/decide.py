@@ -1,13 +1,13 @@
 """The engine: ``decide(state, event) -> commands``. No I/O, no clock, no randomness; the state is changed in place.
 
-Called by ``engine.loop`` only, one event at a time. Read it from ``_HANDLERS`` at the end. A task goes
+Called by ``engine.loop`` only, one event at a time. Read it from ``TABLE`` at the end. A task goes
 waiting -> (identified by content) -> ready -> running -> succeeded or failed, with delays between attempts; every
 change is recorded by a command, and a waiting flow is woken only by a ``Resolve`` that comes after the record.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from headrace._base.retry import backoff_delay
@@ -38,6 +38,7 @@ from headrace.engine.events import (
     Written,
 )
 from headrace.engine.placement import Slot
+from headrace.engine.reactions import IGNORED, Reaction, row
 from headrace.engine.state import EngineState
 from headrace.engine.tasks import Broken, Gang, Task, described
 from headrace.model.calls import PendingInput, PendingSource, TaskHandle
@@ -63,17 +64,42 @@ _FINAL = (TaskState.SUCCEEDED, TaskState.FAILED, TaskState.CANCELLED)
 
 
 def decide(state: EngineState, event: Event) -> list[Command]:
-    """Apply ``event`` to ``state`` and say what to do about it, in order."""
+    """Apply ``event`` to ``state`` and say what to do about it, in order.
+
+    Raises:
+        IllegalEventError: the table has no meaning for it.
+    """
     out: list[Command] = []
-    _HANDLERS[type(event)](state, event, out)
+    kind = type(event)
+    if kind is Schedule:
+        _schedule(state, event, out)  # type: ignore[arg-type]
+    elif kind in BY_TOKEN:
+        slot = state.placement.slots.get(event.token)  # type: ignore[union-attr]
+        if slot is not None:  # else its lease is over: whoever speaks for it has nothing to say any more
+            TABLE[kind][slot.task.state].handler(state, event, slot.task, out)
+    elif kind is Resized:
+        state.placement.resize(event.place, event.capacity)  # type: ignore[union-attr]
+    else:
+        for task in _concerned(state, event):
+            TABLE[kind][task.state].handler(state, event, task, out)
     return out
+
+
+def _concerned(state: EngineState, event: Any) -> Iterable[Task]:
+    """The tasks that an event is about which names no attempt, or several."""
+    if type(event) is Handback:
+        slots = (state.placement.slots.get(token) for token in reversed(event.tokens))
+        return (slot.task for slot in slots if slot is not None)
+    if type(event) is Cancel and event.task is None:
+        state.cancelling = state.cancelling or event.final
+        return list(state.live)
+    return (event.task,)
 
 
 # --- from call to ready -----------------------------------------------------------------------------------------
 
 
-def _submit(state: EngineState, event: Submit, out: list[Command]) -> None:
-    task = event.task
+def _submit(state: EngineState, event: Submit, task: Task, out: list[Command]) -> None:
     task.created = event.now
     _enter(state, task)
     if state.cancelling:
@@ -135,10 +161,7 @@ def _identify(state: EngineState, task: Task, now: float, out: list[Command]) ->
     return ()
 
 
-def _cache_answer(state: EngineState, event: CacheAnswer, out: list[Command]) -> None:
-    task = event.task
-    if task.state in _FINAL:
-        return
+def _cache_answer(state: EngineState, event: CacheAnswer, task: Task, out: list[Command]) -> None:
     if event.outputs is None:
         _ready(state, task, event.now)
         return
@@ -185,26 +208,29 @@ def _start(state: EngineState, task: Task, now: float, ahead: bool, out: list[Co
         out.append(Later(now + task.step.policy.timeout, TimeOver(task.token, now)))
 
 
-def _promote(state: EngineState, event: Promote, out: list[Command]) -> None:
+def _promote(state: EngineState, event: Promote, task: Task, out: list[Command]) -> None:
     slot = state.placement.promote(event.token, event.now)
-    if slot is not None:
-        state.moved.add(slot.task.step.name)
-    if slot is not None and slot.reason is not None:  # cancelled while it waited behind another one
+    assert slot is not None
+    state.moved.add(task.step.name)
+    if slot.reason is not None:  # cancelled while it waited behind another one
         out.append(Kill(event.token, CANCEL_GRACE))
 
 
-def _handback(state: EngineState, event: Handback, out: list[Command]) -> None:
-    for token in reversed(event.tokens):
-        slot = state.placement.release(token)
-        if slot is None:
-            continue
-        _take_back(state, slot, token, event.now, out)
-        if slot.task.gang is not None:
-            _leave_round(state, slot.task.gang, slot.task, event.now, out)
-        elif slot.reason is Cancelled:
-            _finish(state, slot.task, TaskState.CANCELLED, Cancelled("cancelled before it ran"), event.now, out)
-        else:
-            _ready(state, slot.task, event.now, front=True)
+def _handback(state: EngineState, event: Handback, task: Task, out: list[Command]) -> None:
+    slot = _end_lease(state, task)
+    _take_back(state, slot, task.token, event.now, out)
+    if task.gang is not None:
+        _leave_round(state, task.gang, task, event.now, out)
+    elif slot.reason is Cancelled:
+        _finish(state, task, TaskState.CANCELLED, Cancelled("cancelled before it ran"), event.now, out)
+    else:
+        _ready(state, task, event.now, front=True)
+
+
+def _end_lease(state: EngineState, task: Task) -> Slot:
+    slot = state.placement.release(task.token)
+    assert slot is not None
+    return slot
 
 
 def _take_back(state: EngineState, slot: Slot, token: int, now: float, out: list[Command]) -> None:
@@ -217,19 +243,13 @@ def _take_back(state: EngineState, slot: Slot, token: int, now: float, out: list
         task.attempt -= 1
 
 
-def _resized(state: EngineState, event: Resized, out: list[Command]) -> None:
-    state.placement.resize(event.place, event.capacity)
-
-
 # --- finishing --------------------------------------------------------------------------------------------------
 
 
-def _succeeded(state: EngineState, event: Succeeded, out: list[Command]) -> None:
-    slot = state.placement.release(event.token)
-    if slot is None:
-        return
+def _succeeded(state: EngineState, event: Succeeded, task: Task, out: list[Command]) -> None:
+    slot = _end_lease(state, task)
     event = rows.in_our_time(event, slot)
-    task, usage = slot.task, event.usage
+    usage = event.usage
     seconds = usage.finished - usage.started
     load = task.step.load
     load.seconds = seconds if load.seconds is None else max(seconds, 0.7 * load.seconds + 0.3 * seconds)
@@ -286,12 +306,9 @@ def _succeed(state: EngineState, task: Task, now: float, out: list[Command]) -> 
         one.inputs = ()
 
 
-def _failed(state: EngineState, event: AttemptFailed, out: list[Command]) -> None:
-    slot = state.placement.release(event.token)
-    if slot is None:
-        return
+def _failed(state: EngineState, event: AttemptFailed, task: Task, out: list[Command]) -> None:
+    slot = _end_lease(state, task)
     event = rows.in_our_time(event, slot)
-    task = slot.task
     if task.gang is not None:
         if gangs.fell(state, task.gang, event, slot, out):
             _settle(state, task.gang, event.now, out)
@@ -346,11 +363,9 @@ def _put_off(state: EngineState, task: Task, event: AttemptFailed, out: list[Com
     out.append(Record((record,), urgent=False))
 
 
-def _due(state: EngineState, event: Due, out: list[Command]) -> None:
-    task = event.task
-    if task.state is TaskState.DELAYED:
-        for one in (task,) if task.gang is None else task.gang.tasks:
-            _ready(state, one, event.now)
+def _due(state: EngineState, event: Due, task: Task, out: list[Command]) -> None:
+    for one in (task,) if task.gang is None else task.gang.tasks:
+        _ready(state, one, event.now)
 
 
 # --- gangs ------------------------------------------------------------------------------------------------------
@@ -436,41 +451,35 @@ def _upstream(cause: TaskHandle, problem: Problem) -> tuple[TaskState, Problem]:
 # --- trouble ----------------------------------------------------------------------------------------------------
 
 
-def _timed_out(state: EngineState, event: TimeOver, out: list[Command]) -> None:
+def _timed_out(state: EngineState, event: TimeOver, task: Task, out: list[Command]) -> None:
     if state.placement.condemn(event.token, TimedOut) is not None:
         out.append(Kill(event.token, 0.0))
 
 
-def _exceeded(state: EngineState, event: Exceeded, out: list[Command]) -> None:
+def _exceeded(state: EngineState, event: Exceeded, task: Task, out: list[Command]) -> None:
     if state.placement.condemn(event.token, OutOfMemory) is not None:
         out.append(Kill(event.token, 0.0))
 
 
-def _cancel(state: EngineState, event: Cancel, out: list[Command]) -> None:
-    if event.task is None and event.final:
-        state.cancelling = True
-    for task in list(state.live) if event.task is None else [event.task]:
-        if task.state in _FINAL:
-            continue
-        if task.gang is not None and task.gang.running:
-            if task.gang.broken is None:
-                gangs.break_round(state, task.gang, Broken("cancelled", task), out)
-            else:
-                task.gang.broken.kind = "cancelled"
-        elif task.state is TaskState.RUNNING:
-            slot = state.placement.condemn(task.token, Cancelled)
-            if slot is not None and not slot.ahead:  # else its worker is busy with another task, which is not to blame
-                out.append(Kill(task.token, CANCEL_GRACE))
+def _cancel_idle(state: EngineState, event: Cancel, task: Task, out: list[Command]) -> None:
+    _finish(state, task, TaskState.CANCELLED, Cancelled("cancelled before it ran"), event.now, out)
+
+
+def _cancel_running(state: EngineState, event: Cancel, task: Task, out: list[Command]) -> None:
+    if task.gang is not None:
+        if task.gang.broken is None:
+            gangs.break_round(state, task.gang, Broken("cancelled", task), out)
         else:
-            _finish(state, task, TaskState.CANCELLED, Cancelled("cancelled before it ran"), event.now, out)
-
-
-def _input_lost(state: EngineState, event: InputLost, out: list[Command]) -> None:
-    """Take the attempt back and let the task wait for its producer, which runs again."""
-    slot = state.placement.release(event.token)
-    if slot is None:
+            task.gang.broken.kind = "cancelled"
         return
-    task = slot.task
+    slot = state.placement.condemn(task.token, Cancelled)
+    if slot is not None and not slot.ahead:  # else its worker is busy with another task, which is not to blame
+        out.append(Kill(task.token, CANCEL_GRACE))
+
+
+def _input_lost(state: EngineState, event: InputLost, task: Task, out: list[Command]) -> None:
+    """Take the attempt back and let the task wait for its producer, which runs again."""
+    slot = _end_lease(state, task)
     _take_back(state, slot, event.token, event.now, out)
     if task.gang is not None:
         task.gang.lost.append((task, event))
@@ -510,8 +519,8 @@ def _wait_again(state: EngineState, task: Task, event: InputLost, out: list[Comm
         _ready(state, task, event.now)
 
 
-def _recall(state: EngineState, event: Recall, out: list[Command]) -> None:
-    task, record = event.task, event.record
+def _recall(state: EngineState, event: Recall, task: Task, out: list[Command]) -> None:
+    record = event.record
     task.created = record.created
     task.id, task.key, task.occurrence = record.id, record.key, record.occurrence
     task.attempt = task.attempts_before = record.attempts
@@ -541,19 +550,28 @@ def _move(state: EngineState, task: Task, to: TaskState) -> None:
     task.move(to)
 
 
-_HANDLERS: dict[type, Callable[[EngineState, Any, list[Command]], None]] = {
-    Submit: _submit,
-    Recall: _recall,
-    CacheAnswer: _cache_answer,
-    Succeeded: _succeeded,
-    AttemptFailed: _failed,
-    InputLost: _input_lost,
-    Handback: _handback,
-    Promote: _promote,
-    Due: _due,
-    TimeOver: _timed_out,
-    Exceeded: _exceeded,
-    Cancel: _cancel,
-    Resized: _resized,
-    Schedule: _schedule,
+_W, _READY, _RUN, _DELAY = TaskState.WAITING, TaskState.READY, TaskState.RUNNING, TaskState.DELAYED
+_CANCEL = Reaction("it ends as cancelled, and with it what needs it", _cancel_idle)
+
+#: What each event means for a task in each state. Events that name an attempt are ignored once its lease is over, so
+#: that their task is always running. ``Schedule`` and ``Resized`` are about no task.
+TABLE: dict[type, dict[TaskState, Reaction]] = {
+    Submit: row({_W: Reaction("waits for inputs, or is identified: reused, looked up or ready", _submit)}),
+    Recall: row({_W: Reaction("ready, as its record says", _recall)}),
+    CacheAnswer: row({_W: Reaction("succeeded with the answer, or ready", _cache_answer)}, ended=IGNORED),
+    Succeeded: row({_RUN: Reaction("succeeded; its dependents go on", _succeeded)}),
+    AttemptFailed: row({_RUN: Reaction("delayed for a retry, failed, or cancelled as asked", _failed)}),
+    InputLost: row({_RUN: Reaction("waits for the input to be made again", _input_lost)}),
+    Handback: row({_RUN: Reaction("ready again, before others", _handback)}),
+    Promote: row({_RUN: Reaction("holds its resources from now on", _promote)}),
+    Due: row({_DELAY: Reaction("ready", _due), _W: IGNORED, _READY: IGNORED, _RUN: IGNORED}, ended=IGNORED),
+    TimeOver: row({_RUN: Reaction("its worker is killed", _timed_out)}),
+    Exceeded: row({_RUN: Reaction("its worker is killed", _exceeded)}),
+    Cancel: row(
+        {_W: _CANCEL, _READY: _CANCEL, _DELAY: _CANCEL, _RUN: Reaction("its worker is stopped", _cancel_running)},
+        ended=IGNORED,
+    ),
 }
+
+#: Events that name one attempt.
+BY_TOKEN = frozenset({Succeeded, AttemptFailed, InputLost, Promote, TimeOver, Exceeded})

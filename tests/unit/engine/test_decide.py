@@ -43,8 +43,12 @@ def test_every_state_has_its_row_and_can_be_reached(table, kind) -> None:
                     advance(table, state, new)
 
 
-def test_every_event_has_its_handler() -> None:
-    assert set(module._HANDLERS) == set(Event.__args__)
+def test_every_event_has_its_row_in_the_table() -> None:
+    from headrace.engine.events import Resized, Schedule
+    from headrace.engine.reactions import STATES
+
+    assert set(module.TABLE) | {Schedule, Resized} == set(Event.__args__)  # type: ignore[attr-defined]
+    assert all(tuple(cells) == STATES for cells in module.TABLE.values())
 
 
 # --- submit, dependencies, start ----------------------------------------------------------------------------------
