@@ -62,6 +62,18 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     log_level: str = ""
 
 
+def place_variables(given: Mapping[str, Any]) -> dict[str, str]:
+    """The variables that say where runs are and which project is meant, for what is ``given`` of the settings.
+
+    A ``home`` is a place of its own: its database and artifacts are in it where they are not given too.
+    """
+    places = {name: str(given[name]) for name in (*_PLACED, "project") if given.get(name)}
+    if "home" in places:
+        places.setdefault("database", str(Path(places["home"], "metadata.db")))
+        places.setdefault("artifacts", str(Path(places["home"], "artifacts")))
+    return {f"HEADRACE_{name.upper()}": value for name, value in places.items()}
+
+
 def without_password(settings: Settings) -> Settings:
     """``settings`` with no password in the database's URL: ``PGPASSWORD`` or a password file gives it elsewhere."""
     head, at, tail = settings.database.rpartition("@")

@@ -30,6 +30,7 @@ from headrace.settings import (
     code_settings,
     database_file,
     here,
+    place_variables,
     read_settings,
     secret_sources,
 )
@@ -243,6 +244,11 @@ class Scope:
     def stores(self) -> Stores:
         """What services need of it."""
         return Stores(self.metadata, self.artifacts, self.project, self.actor)
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """Variables with which another process finds the same; none where its surroundings say so already."""
+        return place_variables(msgspec.structs.asdict(self.settings)) if self.named else {}
 
     @property
     def secret_sources(self) -> SecretSources:

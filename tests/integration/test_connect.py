@@ -186,3 +186,26 @@ def test_actor_of_every_change_is_recorded_also_of_a_deletion(here: Path) -> Non
         client.start(doubled, 3)
         assert client.gc(older_than=0, grace=0, delete=True).runs == ["doubled/2"]
         assert [(one.run, one.action, one.actor) for one in client.requests(limit=1)] == [("doubled/2", "delete", who)]
+
+
+@step
+def names_in_step() -> list[str]:
+    return [run.name for run in headrace.runs()] + [headrace.Run("looks").name]
+
+
+@flow
+def looks() -> list[list[str]]:
+    first = names_in_step()
+    os.environ["SOMETHING"] = "other"
+    try:
+        return [first, names_in_step(), [run.name for run in headrace.runs()]]
+    finally:
+        del os.environ["SOMETHING"]
+
+
+def test_code_of_a_run_finds_the_workspace_of_its_client(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    doubled(1)
+    monkeypatch.setenv("HEADRACE_DATABASE", str(here / "misleading.db"))
+    with headrace.connect(home="elsewhere", project="p") as client:
+        assert client.start(looks).result == [["looks/1", "looks/1"], ["looks/1", "looks/1"], ["looks/1"]]
+    assert not (here / "misleading.db").exists()

@@ -89,6 +89,7 @@ def use(given: Mapping[str, str]) -> None:
         UsageError: one of them is empty.
     """
     from headrace.model.errors import UsageError
+    from headrace.settings import place_variables
 
     places = dict(given)
     for name, value in places.items():
@@ -96,7 +97,4 @@ def use(given: Mapping[str, str]) -> None:
             raise UsageError(f"--{name} is empty; leave it out, or give a value")
         if name != "project" and "://" not in value:
             places[name] = str(Path(value).expanduser().absolute())
-    if "home" in places:
-        places.setdefault("database", str(Path(places["home"], "metadata.db")))
-        places.setdefault("artifacts", str(Path(places["home"], "artifacts")))
-    os.environ.update({f"HEADRACE_{name.upper()}": value for name, value in places.items()})
+    os.environ.update(place_variables(places))

@@ -9,8 +9,8 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Callable, Iterable
-from types import CellType, FunctionType, ModuleType
+from collections.abc import Callable, Iterable, Mapping
+from types import CellType, FunctionType, MappingProxyType, ModuleType
 from typing import Any
 
 from headrace._base.contents import Contents, contents_of
@@ -119,9 +119,14 @@ class Snapshot:
 
 
 class ProcessState:
-    """Environment, working directory and arguments of this process, as they were when its workers were made."""
+    """Environment, working directory and arguments of this process, as they were when its workers were made.
 
-    def __init__(self) -> None:
+    ``given`` are variables that workers get beside: where the run is kept, when the process's own do not say it.
+    """
+
+    def __init__(self, given: Mapping[str, str] = MappingProxyType({})) -> None:
+        self._given = dict(given)
+        self._as_begun = Surroundings(variables=tuple(sorted(given.items()))) if given else None
         self._variables = _table().copy()
         self._directory = _directory()
         self._argv = list(sys.argv)
@@ -132,7 +137,7 @@ class ProcessState:
         return _logging() != self._logging
 
     def change(self) -> Surroundings | None:
-        """The differences to the state at the start; None if there are none."""
+        """The differences to what workers began with; None if there are none."""
         # Every call of a step comes here: what the two functions below do is written out.
         environ: Any = os.environ
         table: dict[bytes, bytes] = environ._data
@@ -141,11 +146,12 @@ class ProcessState:
         except OSError:
             directory = ""
         if table == self._variables and directory == self._directory and sys.argv == self._argv:
-            return None
+            return self._as_begun
         before = self._variables
-        variables = {name: value for name, value in table.items() if before.get(name) != value}
+        changed = {name: value for name, value in table.items() if before.get(name) != value}
+        variables = {os.fsdecode(name): os.fsdecode(value) for name, value in changed.items()} | self._given
         return Surroundings(
-            variables=tuple(sorted((os.fsdecode(name), os.fsdecode(value)) for name, value in variables.items())),
+            variables=tuple(sorted(variables.items())),
             removed=tuple(sorted(os.fsdecode(name) for name in before.keys() - table.keys())),
             directory="" if directory == self._directory else directory,
             argv=None if sys.argv == self._argv else tuple(map(str, sys.argv)),

@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from types import FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -89,9 +89,9 @@ class _Known:
 class Definitions:
     """The steps of one run. Made when its workers begin, before the flow function does."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, variables: Mapping[str, str]) -> None:
         self._session = session
-        self._process = ProcessState()
+        self._process = ProcessState(variables)
         snapshot = Snapshot() if session.place("").forked else None
         #: By whether workers begin as copies of this process.
         self._definers = {

@@ -99,7 +99,7 @@ def run_flow(
     session = _open(flow, values, how)
     if began is not None:
         began(session)
-    run = Running(session, named)
+    run = Running(session, named, how.scope.variables)
     log = RunLog(session.run, session.stores, session.write)
     with (
         session.interruptible(),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from headrace.frontends.native.definitions import Definitions
@@ -26,12 +26,12 @@ _TELLING = 64
 class Running:
     """The run that the flow function is executing, as its steps see it."""
 
-    def __init__(self, session: Session, named_secrets: NamedSecrets) -> None:
+    def __init__(self, session: Session, named_secrets: NamedSecrets, variables: Mapping[str, str]) -> None:
         self.session = session
         self._named_secrets = named_secrets
         self.name = session.run.name
         self.store = session.stores.artifacts
-        self._definitions = Definitions(session)
+        self._definitions = Definitions(session, variables)
         self.waits: dict[tuple[str, str], int] = {}
         self._made: dict[bytes, tuple[TaskHandle, str]] = {}
 
