@@ -1,4 +1,4 @@
-"""Start a run or go on with one: take its lease, load what earlier sessions left, begin its engine."""
+"""Open a session of a new or an earlier run: take the lease, load the records of earlier sessions, start the engine."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _log = Log("runs")
 
 
 def open_session(stores: Stores, places: Places, new: NewSession, seed: Resume | None = None) -> Session:
-    """Create a run and begin to drive it; what the run of ``seed`` finished is taken over, as a resume would.
+    """Create a run and open a session of it. It reuses what the run in ``seed`` finished, as a resume would.
 
     Raises:
         NotFoundError: ``seed`` wants a step to run again of which its run has no task.
@@ -74,7 +74,7 @@ def _taken_over(stores: Stores, seed: Resume) -> dict[bytes, Recorded]:
 
 
 def reopen_session(stores: Stores, places: Places, new: NewSession, resume: Resume) -> Session:
-    """Go on with an earlier run.
+    """Open another session of an earlier run.
 
     Raises:
         RunBusyError: somebody else is driving it.
@@ -196,13 +196,13 @@ def _tell_left_out(left_out: dict[str, str]) -> None:
 
 
 def _tell(text: str) -> None:
-    """Say something about the run where its user looks, which is not what the flow prints to standard output."""
+    """Print a notice about the run to standard error, apart from what the flow prints to standard output."""
     with contextlib.suppress(OSError, ValueError, AttributeError):  # closed, or never there
         print(f"headrace: {text}", file=sys.stderr, flush=True)
 
 
 def take_lease(metadata: MetadataStore, run: RunRecord) -> Lease:
-    """Become the owner of a run whose driver is gone.
+    """Take the lease of a run whose driver is gone.
 
     Raises:
         RunBusyError: its driver is alive, or may be.
@@ -228,7 +228,7 @@ def take_lease(metadata: MetadataStore, run: RunRecord) -> Lease:
 def load_recorded(
     stores: Stores, run_id: int, again: tuple[str, ...] = (), *, renew: bool = False
 ) -> dict[bytes, Recorded]:
-    """What earlier sessions left, by key: outputs only where they may be used again.
+    """The tasks of earlier sessions by key, with outputs where these may be reused.
 
     With ``renew`` the outputs are kept for another run, although this one may be deleted before the other names them.
 

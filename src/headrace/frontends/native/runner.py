@@ -1,4 +1,4 @@
-"""A native run in progress: makes calls of what the flow function says, and values of what comes back."""
+"""A native run in progress: arguments of step calls are packed here, and results unpacked."""
 
 from __future__ import annotations
 
@@ -152,7 +152,7 @@ class Running:
             raise self.session.exception(failed)
 
     def settle(self, *, kill: bool) -> None:
-        """Leave no task live: stop them, or let them finish."""
+        """Wait until no task is live. With ``kill``, stop them first."""
         if kill and self.session.failure is None:
             self.session.cancel()
         self.session.wait_idle()

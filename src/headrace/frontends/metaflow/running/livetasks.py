@@ -1,4 +1,4 @@
-"""Tasks of a run under way: what happens to them reaches one thread, in order, and the console."""
+"""The live tasks of a run. One thread handles their events, in order, and prints them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _EVERY = 300.0
 
 
 class LiveTasks:
-    """The thread that calls ``follow`` shows what tasks print and is told of their ends; others only leave word.
+    """The thread that calls ``follow`` prints what tasks print and handles their ends. Other threads only queue events.
 
     ``plans`` are the steps of all tasks by name. What the console shows of an end is up to who is told.
     """
@@ -39,7 +39,7 @@ class LiveTasks:
         return len(self._live)
 
     def submit(self, calls: Sequence[tuple[Call, Callable[[TaskHandle], None]]]) -> list[TaskHandle]:
-        """Run ``calls``; what stands beside each is called with its task once that is over."""
+        """Submit calls. The function beside each call is called with its task when the task has ended."""
         tasks: list[TaskHandle] = [*self._session.submit(*[call for call, _ in calls])]
         self._live.update(dict.fromkeys(tasks))
         for task, (_, then) in zip(tasks, calls, strict=True):
@@ -47,7 +47,7 @@ class LiveTasks:
         return tasks
 
     def follow(self) -> None:
-        """Return once no task is left, those included that are submitted meanwhile.
+        """Handle events until no task is live, including tasks that are submitted meanwhile.
 
         Raises:
             LeaseLostError, StoreError: the run cannot go on; and what those raise that are told of an end.
@@ -72,7 +72,7 @@ class LiveTasks:
             self._session.cancel(task)
 
     def happened(self, event: AttemptEvent) -> None:
-        """Take what ``Session.observe`` tells: only remember it."""
+        """Queue an event of ``Session.observe`` for the thread in ``follow``."""
         name = str(event.task.id)
         match event:
             case AttemptStarted():
@@ -83,7 +83,7 @@ class LiveTasks:
                 self._queue.put(partial(self._failed, name, event.number, event.text, time.time()))
 
     def _progress(self) -> str:
-        """How far the steps are that have tasks under way."""
+        """One line on the progress of the steps that have live tasks."""
         steps: dict[str, list[bool]] = {}
         for task in self._live:
             name = str(task.id)
