@@ -31,7 +31,7 @@ class SocketChannel:
 
     def send(self, *messages: ToWorker) -> bool:
         """Send messages, or keep what the socket does not take; returns whether everything has been sent."""
-        data = b"".join([frame(one) for one in messages])
+        data = frame(messages[0]) if len(messages) == 1 else b"".join([frame(one) for one in messages])
         if not self._rest:
             try:
                 sent = self._sock.send(data)

@@ -151,7 +151,7 @@ def _identify(state: EngineState, task: Task, now: float, out: list[Command]) ->
         for one, before in zip(gang.tasks, usable, strict=True):
             reuse.reuse(state, one, before, now, out)
         return gang.tasks
-    lacking = state.placement.never_fits(task)
+    lacking = state.placement.never_fits(gang)
     if lacking:
         problem = NeverStarts(lacking, classes=("headrace.ResourceError", "headrace.UsageError"))
         _finish(state, gang.tasks[0], TaskState.FAILED, problem, now, out)

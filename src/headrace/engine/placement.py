@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping
 
 import msgspec
 
-from headrace.engine.tasks import Task
+from headrace.engine.tasks import Gang, Task
 from headrace.model.outcomes import Problem
 from headrace.model.policy import Resources
 from headrace.model.states import TaskState
@@ -125,10 +125,6 @@ class Placement:
         self.unrecorded: dict[int, Slot] = {}
         self._running = 0
 
-    def place_of(self, task: Task) -> str:
-        """Where ``task`` is to run."""
-        return task.step.policy.place or self.default
-
     def room_of(self, task: Task) -> Room:
         """The room where ``task`` is to run."""
         return self.rooms[task.step.policy.place or self.default]
@@ -146,8 +142,10 @@ class Placement:
     def enqueue(self, task: Task, now: float, *, front: bool = False) -> None:
         """Let ``task``, which is ready since ``now``, wait for its turn; ``front``: before all others of its lane."""
         task.ready_at = now
-        limit = task.step.policy.max_parallel
-        shape = LaneShape(self.place_of(task), *_needs(task), task.step.name if limit else "", limit)
+        policy = task.step.policy
+        limit = policy.max_parallel
+        need, count = (task.resources, 1) if task.gang is None else _needs(task.gang)
+        shape = LaneShape(policy.place or self.default, need, count, task.step.name if limit else "", limit)
         lane = self.lanes.get(shape)
         if lane is None:
             lane = self.lanes[shape] = Lane()
@@ -156,10 +154,11 @@ class Placement:
         else:
             lane.tasks.append(task)
 
-    def never_fits(self, task: Task) -> str:
-        """Why the gang of ``task`` can never start as a whole; empty: it can."""
-        need, count = _needs(task)
-        place = self.place_of(task)
+    def never_fits(self, gang: Gang) -> str:
+        """Why a gang can never start as a whole; empty: it can."""
+        need, count = _needs(gang)
+        task = gang.tasks[0]
+        place = task.step.policy.place or self.default
         capacity, limit = self.rooms[place].capacity, task.step.policy.max_parallel
         for most, what in ((self.max_parallel, "the run"), (limit, "its step")):
             if 0 < most < count:
@@ -175,7 +174,10 @@ class Placement:
     def startable(self, now: float) -> Iterator[tuple[Task, bool]]:
         """The tasks to start now, each with whether it is sent ahead; lease each before asking for the next one."""
         blocked: set[Scope] = set()
-        for shape, lane in sorted(self.lanes.items(), key=lambda item: item[1].tasks[0].ready_at):
+        lanes = list(self.lanes.items())
+        if len(lanes) > 1:
+            lanes.sort(key=lambda item: item[1].tasks[0].ready_at)
+        for shape, lane in lanes:
             if blocked and not blocked.isdisjoint((_RUN, ("place", shape.place), ("step", shape.step))):
                 continue
             while lane.tasks:
@@ -222,7 +224,7 @@ class Placement:
 
     def lease(self, token: int, task: Task, now: float, *, ahead: bool) -> Slot:
         """Give attempt ``token`` of ``task`` what it needs."""
-        need, place = task.resources, self.place_of(task)
+        need, place = task.resources, task.step.policy.place or self.default
         room = self.rooms[place]
         gpus = room.take_gpus(need.gpu) if need.gpu else ()
         slot = self.slots[token] = Slot(task, need, gpus, ahead, now, place=place)
@@ -292,11 +294,9 @@ class Placement:
         room.gpu += need.gpu
 
 
-def _needs(task: Task) -> tuple[Resources, int]:
-    """What has to be free for ``task`` to start, and how many attempts start then: with a gang, for all of it."""
-    if task.gang is None:
-        return task.resources, 1
-    each = [one.resources for one in task.gang.tasks]
+def _needs(gang: Gang) -> tuple[Resources, int]:
+    """What has to be free for a gang to start, and how many attempts start then."""
+    each = [one.resources for one in gang.tasks]
     together = Resources(
         sum(one.cpu for one in each), sum(one.memory for one in each), sum(one.gpu for one in each), each[0].enforced
     )
