@@ -86,6 +86,11 @@ def enclosing() -> Ambient | None:
     return found if isinstance(found, Ambient) and found.live else None
 
 
+def is_stray() -> bool:
+    """Whether ``find`` may refuse the calling code, which belongs to nothing: a run is live, or was before a fork."""
+    return bool(_live) or _current.get() is not True
+
+
 def find(what: str, advice: str = "", *, steps: bool = False) -> Ambient | None:
     """As ``known``, for ``what`` is to become a part of the run; ``steps``: only runs that take calls of steps count.
 

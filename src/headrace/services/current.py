@@ -47,7 +47,7 @@ def taking(step: str) -> Calls | None:
     if context.current() is not None:
         return None
     found = ambient.known()
-    if found is None:
+    if found is None and ambient.is_stray():
         advice = f"; or call the plain function: {step}.__wrapped__(...)"
         found = ambient.find(f"step {step!r} was called", advice, steps=True)
     calls: Calls | None = None if found is None else found.calls

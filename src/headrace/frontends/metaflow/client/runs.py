@@ -243,7 +243,8 @@ class Run(InRun):
         """
         from headrace.frontends.metaflow.client.tags import change_tags
 
-        change_tags(self._run.metadata, self._run.record(fresh=True).id, tags_to_add, tags_to_remove)
+        actor = self._run.source.actor
+        change_tags(self._run.metadata, self._run.record(fresh=True), tags_to_add, tags_to_remove, actor)
 
 
 def _several(tag: Any) -> Any:

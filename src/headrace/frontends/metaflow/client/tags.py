@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import sys
+import time
 from typing import Any, NamedTuple
 
 from headrace.frontends.metaflow.exceptions import MetaflowTaggingError
 from headrace.frontends.metaflow.version import VERSION
-from headrace.model.records import Tag
+from headrace.model.actors import Actor
+from headrace.model.records import RunRecord, Tag
+from headrace.services.control import requested
 from headrace.stores.metadata.protocol import MetadataStore, Untag, Write
 
 MAX_USER_TAGS = 50
@@ -136,8 +139,8 @@ def check_count(tags: int) -> None:
         raise MetaflowTaggingError(f"Cannot set more than {MAX_USER_TAGS} user tags on a run; that would be {tags}")
 
 
-def change_tags(metadata: MetadataStore, run_id: int, add: Any, remove: Any) -> None:
-    """Remove tags of a run, then add others, all or nothing.
+def change_tags(metadata: MetadataStore, run: RunRecord, add: Any, remove: Any, actor: Actor) -> None:
+    """Remove tags of a run, then add others, all or nothing, for ``actor``.
 
     Raises:
         MetaflowTaggingError: a tag cannot be added or removed, or there is nothing to do.
@@ -145,6 +148,7 @@ def change_tags(metadata: MetadataStore, run_id: int, add: Any, remove: Any) -> 
     adding, removing = _tag_list("add", add), _tag_list("remove", remove)
     if not adding and not removing:
         raise MetaflowTaggingError("Must add or remove at least one tag")
+    run_id, now = run.id, time.time()
     have = tags_of(metadata, run_id)
     adding = [tag for tag in check_tags(adding) if tag not in have.system]
     system = sorted(set(check_tags(removing)) & have.system)
@@ -154,7 +158,9 @@ def change_tags(metadata: MetadataStore, run_id: int, add: Any, remove: Any) -> 
     if len(after) > len(have.user):  # a run that has too many already may still change them
         check_count(len(after))
     writes: list[Write] = [Untag(run_id, tag) for tag in removing if tag in have.user]
-    writes += [Tag(run_id, tag) for tag in adding]
+    writes += [requested(run, actor, "untag", write.name, now) for write in writes if isinstance(write, Untag)]
+    for tag in adding:
+        writes += [Tag(run_id, tag), requested(run, actor, "tag", tag, now)]
     if writes:
         metadata.commit(writes)
 
