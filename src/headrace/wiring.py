@@ -16,12 +16,13 @@ from headrace._base.process import host_name, user_name
 from headrace._base.sizes import parse_size
 from headrace.engine.ports import Executor
 from headrace.model.actors import Actor
-from headrace.model.errors import NotFoundError, StoreError, UsageError
+from headrace.model.errors import MissingSecretError, NotFoundError, StoreError, UsageError
 from headrace.model.policy import Resources
 from headrace.model.values import Blob
 from headrace.model.workers import LOCAL
 from headrace.runtime import context, secrets
-from headrace.services.places import LocalPlace, Places, PlaceSettings
+from headrace.runtime.secrets import Secret
+from headrace.services.places import LocalPlace, Places, PlaceSettings, WorkersPlace
 from headrace.services.secret_sources import SecretSources
 from headrace.services.stores import Stores
 from headrace.settings import (
@@ -176,11 +177,33 @@ class _Places:
         self.default = default
         self._settings_of(default)
 
+    def patience(self, place: str) -> float:
+        """See ``Places``."""
+        settings = self._known.get(place)
+        return float(settings.adopt) if isinstance(settings, WorkersPlace) else 0.0
+
     def open(self, place: str) -> Executor:
         """See ``Places``."""
         if place not in self._opened:
-            self._opened[place] = self._local(self._settings_of(place))
+            settings = self._settings_of(place)
+            if isinstance(settings, LocalPlace):
+                self._opened[place] = self._local(settings)
+            else:
+                self._opened[place] = self._workers_elsewhere(settings)
         return self._opened[place]
+
+    def _workers_elsewhere(self, place: WorkersPlace) -> Executor:
+        from headrace.executors.remote import RemoteExecutor, RemoteOptions
+        from headrace.worker.joining import identity_of
+
+        folder = Path(self._workspace.settings.home, "places")
+        identity = identity_of(_place_secret(place, folder))
+        join = folder / f"{place.name}.join"
+        _write_private(join, identity.token.write())
+        options = RemoteOptions(
+            modules=self._workers.preload, keep=float(place.keep), adopt=float(place.adopt), join=str(join)
+        )
+        return RemoteExecutor(place.name, place.address, identity, options)
 
     def _settings_of(self, place: str) -> PlaceSettings:
         if place not in self._known:
@@ -208,6 +231,32 @@ class _Places:
             warm=place.warm,
             idle=place.idle if isinstance(place.idle, float) else None,
         )
+
+
+def _place_secret(place: WorkersPlace, folder: Path) -> str:
+    """The secret of a place, which is made once where the settings have none.
+
+    Raises:
+        UsageError: it cannot be had.
+    """
+    if place.secret:
+        try:
+            return Secret.parse(place.secret).reveal().strip()
+        except MissingSecretError as error:
+            raise UsageError(f"[tool.headrace.places.{place.name}]: secret: {error}") from None
+    file = folder / f"{place.name}.secret"
+    if not file.exists():
+        _write_private(file, os.urandom(32).hex())
+    return file.read_text().strip()
+
+
+def _write_private(file: Path, text: str) -> None:
+    """Write a file that nobody else may read, whole or not at all."""
+    file.parent.mkdir(0o700, parents=True, exist_ok=True)
+    draft = f"{file}.{os.urandom(6).hex()}"
+    with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as out:  # noqa: PTH123
+        out.write(f"{text}\n")
+    os.rename(draft, file)  # noqa: PTH104
 
 
 class Scope:
@@ -355,22 +404,27 @@ def _serve_elsewhere(welcome: Welcome, root: Path, capacity: Resources) -> Execu
     Raises:
         UsageError: its artifact store cannot be reached from here.
     """
-    from headrace.executors.local import LocalExecutor
+    from headrace.executors.local import FreshStart, LocalExecutor
+    from headrace.runtime.code_folder import code_folder
+    from headrace.services.code.package import read_package
 
     settings = Settings(home=str(root), artifacts=welcome.artifacts)
-    digest, size = welcome.probe
+    digest, size = welcome.code
+    code = Blob(bytes.fromhex(digest), size)
     try:
         if "://" not in welcome.artifacts and not Path(welcome.artifacts).is_dir():
             raise StoreError("there is no such folder here")
-        if digest:
-            open_artifacts(settings).get(Blob(bytes.fromhex(digest), size))
+        store = open_artifacts(settings)
+        package = read_package(store, code)
+        folder = code_folder(store, code, package, str(root / "code"))
     except (StoreError, ImportError) as error:
         raise UsageError(
             f"the artifacts of {welcome.run} are in {welcome.artifacts}, which this worker cannot use: {error}. "
             "Workers elsewhere need a store that they reach too (HEADRACE_ARTIFACTS=s3://BUCKET/PREFIX for the run), "
             "and its credentials and endpoint in their own environment (AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID, ...)"
         ) from None
-    return LocalExecutor(capacity, open_artifacts(settings), welcome.modules, path=())
+    fresh = FreshStart(folder, package, welcome.argv, welcome.seeded)
+    return LocalExecutor(capacity, open_artifacts(settings), welcome.modules, fresh=fresh)
 
 
 #: Number of workspaces that a process keeps open for later calls; others live as long as they are used.

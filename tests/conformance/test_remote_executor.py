@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from headrace.executors.remote import RemoteExecutor
-from headrace.model.handshake import Welcome
+from headrace.executors.remote import RemoteExecutor, RemoteOptions
+from headrace.model.code import CodePackage
+from headrace.model.workers import ServedRun
 from headrace.stores.artifacts.local import LocalStore
 from headrace.stores.artifacts.objects import ObjectStore
 from headrace.stores.artifacts.protocol import ArtifactStore
@@ -29,13 +30,13 @@ class Joined(RemoteExecutor):
     """One that a worker host joins as soon as it listens."""
 
     def __init__(self, host: str, store: ArtifactStore) -> None:
-        probe = store.put((b"a blob that every worker reads",))
-        welcome = Welcome(session="s1", run="flow/1", artifacts=store.url, probe=(probe.digest.hex(), probe.size))
-        super().__init__("remote", (host, 0), identity_of(SECRET), welcome)
+        super().__init__("remote", (host, 0), identity_of(SECRET), RemoteOptions())
+        self._run = ServedRun("flow/1", "1@0", 1, store.put([CodePackage(()).encode()]), store.url)
         self.host: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         super().start()
+        self.introduce(self._run)
         self.host = self.start_host(["-m", "headrace.cli", "worker", "--workers", "2"])
 
     def start_host(self, arguments: list[str]) -> subprocess.Popen[bytes]:

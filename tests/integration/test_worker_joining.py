@@ -18,10 +18,13 @@ import pytest
 
 from headrace._version import __version__
 from headrace.executors import remote
-from headrace.executors.remote import RemoteExecutor
+from headrace.executors.remote import RemoteExecutor, RemoteOptions
 from headrace.model import handshake
+from headrace.model.code import CodePackage
 from headrace.model.handshake import PROTOCOL, Hello, Refused, Welcome
 from headrace.model.messages import Heartbeat, frame, framed, raw_frames
+from headrace.model.values import Blob
+from headrace.model.workers import ServedRun
 from headrace.stores.artifacts.local import LocalStore
 from headrace.testing.executors import Talk, double, ends, hire, nap
 from headrace.testing.proxy import Proxy
@@ -52,19 +55,12 @@ def driver(tmp_path: Path) -> Iterator[RemoteExecutor]:
     driver.close()
 
 
-def make_driver(folder: Path, session: str = "s1") -> RemoteExecutor:
+def make_driver(folder: Path, key: str = "1@0") -> RemoteExecutor:
     store = LocalStore(str(folder / "artifacts"))
-    probe = store.put((b"a blob that every worker reads",))
-    welcome = Welcome(
-        session=session,
-        run="flow/1",
-        artifacts=store.url,
-        probe=(probe.digest.hex(), probe.size),
-        heartbeat=SILENCE / 5,
-        silence=SILENCE,
-    )
-    driver = RemoteExecutor("far", ("127.0.0.1", 0), IDENTITY, welcome)
+    options = RemoteOptions(heartbeat=SILENCE / 5, silence=SILENCE)
+    driver = RemoteExecutor("far", ("127.0.0.1", 0), IDENTITY, options)
     driver.start()
+    driver.introduce(ServedRun("flow/1", key, 1, store.put([CodePackage(()).encode()]), store.url))
     return driver
 
 
@@ -165,7 +161,7 @@ def test_peer_that_does_not_fit_is_told_why_and_closed_with_one_line(driver, cap
         assert peer.hear() is None
     assert [record.getMessage() for record in caplog.records if logged in record.getMessage()] == caplog.messages
     assert len(caplog.messages) == 1
-    assert driver.capacity.cpu == 0
+    assert driver.capacity.resources.cpu == 0
 
 
 @pytest.mark.parametrize(
@@ -253,8 +249,9 @@ def test_worker_whose_driver_speaks_another_protocol_says_what_to_install(driver
 
 
 def test_worker_that_cannot_reach_the_artifacts_says_so(tmp_path) -> None:
-    driver = RemoteExecutor("far", ("127.0.0.1", 0), IDENTITY, Welcome(session="s", run="f/1", artifacts="/no/where"))
+    driver = RemoteExecutor("far", ("127.0.0.1", 0), IDENTITY, RemoteOptions())
     driver.start()
+    driver.introduce(ServedRun("f/1", "1@0", 1, Blob(bytes(32), 1), "/no/where"))
     with ended(start_worker(driver.address, tmp_path)) as worker:
         code, said = end_of(worker, driver)
     assert code == 2

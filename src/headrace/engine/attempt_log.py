@@ -26,6 +26,11 @@ class AttemptLog:
         self._redactors: tuple[OutputRedactor, OutputRedactor] | None = None  # where the run knows secrets
         self.broken_off = False  # its stderr does not end with a whole line
 
+    def go_on(self, seq: int, kept: tuple[int, int]) -> None:
+        """Go on with the log of an attempt of which so many bytes were kept, in pieces numbered below ``seq``."""
+        self._seq = seq
+        self._kept = list(kept)
+
     def room(self, stream: int, rules: LogRules) -> int:
         """How many bytes of ``stream`` may be kept yet."""
         return max(0, rules.limit - self._kept[stream])

@@ -20,6 +20,7 @@ from headrace.engine.events import (
     Due,
     Event,
     Exceeded,
+    Forget,
     Handback,
     InputLost,
     Kill,
@@ -28,6 +29,7 @@ from headrace.engine.events import (
     Promote,
     Recall,
     Record,
+    Rejoin,
     Resized,
     Resolve,
     Schedule,
@@ -35,11 +37,12 @@ from headrace.engine.events import (
     Submit,
     Succeeded,
     TimeOver,
+    Unclaimed,
     Written,
 )
 from headrace.engine.placement import Slot
 from headrace.engine.reactions import IGNORED, Reaction, row
-from headrace.engine.state import EngineState
+from headrace.engine.state import EngineState, Unfinished
 from headrace.engine.tasks import Broken, Gang, Task, described
 from headrace.model.calls import PendingInput, PendingSource, TaskHandle
 from headrace.model.outcomes import (
@@ -134,6 +137,9 @@ def _identify(state: EngineState, task: Task, now: float, out: list[Command]) ->
     gang = task.gang
     if gang is None:
         before = reuse.name(state, task)
+        if before is not None and before.unfinished is not None:
+            _rejoin(state, task, before.unfinished, now, out)
+            return ()
         if before is not None:
             reuse.reuse(state, task, before, now, out)
             return (task,)
@@ -146,7 +152,7 @@ def _identify(state: EngineState, task: Task, now: float, out: list[Command]) ->
     if gang.known < len(gang.tasks):
         return ()
     found = [reuse.name(state, one) for one in gang.tasks]
-    usable = [one for one in found if one is not None]
+    usable = [one for one in found if one is not None and one.outputs is not None]
     if len(usable) == len(found):
         for one, before in zip(gang.tasks, usable, strict=True):
             reuse.reuse(state, one, before, now, out)
@@ -159,6 +165,26 @@ def _identify(state: EngineState, task: Task, now: float, out: list[Command]) ->
     for one in gang.tasks:
         _ready(state, one, now)
     return ()
+
+
+def _rejoin(state: EngineState, task: Task, unfinished: Unfinished, now: float, out: list[Command]) -> None:
+    """Go on with an attempt that an earlier session began, where its worker comes back; it counts as of this one."""
+    attempt = unfinished.attempt
+    _move(state, task, TaskState.READY)
+    _move(state, task, TaskState.RUNNING)
+    task.attempt, task.attempts_before = attempt.attempt, attempt.attempt - 1
+    task.started, task.token = attempt.started, attempt.token
+    slot = state.placement.lease(attempt.token, task, attempt.started, ahead=False)
+    slot.recorded, slot.where = True, (attempt.host, attempt.pid)
+    state.placement.unrecorded.pop(attempt.token, None)
+    out.append(Rejoin(task, attempt.token, unfinished.logged, unfinished.seq))
+    out.append(Later(now + unfinished.wait, Unclaimed(attempt.token, now)))
+    if task.step.policy.timeout:
+        out.append(Later(now + task.step.policy.timeout, TimeOver(attempt.token, now)))
+
+
+def _unclaimed(state: EngineState, event: Unclaimed, task: Task, out: list[Command]) -> None:
+    out.append(Forget(event.token))
 
 
 def _cache_answer(state: EngineState, event: CacheAnswer, task: Task, out: list[Command]) -> None:
@@ -566,6 +592,7 @@ TABLE: dict[type, dict[TaskState, Reaction]] = {
     Promote: row({_RUN: Reaction("holds its resources from now on", _promote)}),
     Due: row({_DELAY: Reaction("ready", _due), _W: IGNORED, _READY: IGNORED, _RUN: IGNORED}, ended=IGNORED),
     TimeOver: row({_RUN: Reaction("its worker is killed", _timed_out)}),
+    Unclaimed: row({_RUN: Reaction("ready again if its worker has not come back", _unclaimed)}),
     Exceeded: row({_RUN: Reaction("its worker is killed", _exceeded)}),
     Cancel: row(
         {_W: _CANCEL, _READY: _CANCEL, _DELAY: _CANCEL, _RUN: Reaction("its worker is stopped", _cancel_running)},
@@ -574,4 +601,4 @@ TABLE: dict[type, dict[TaskState, Reaction]] = {
 }
 
 #: Events that name one attempt.
-BY_TOKEN = frozenset({Succeeded, AttemptFailed, InputLost, Promote, TimeOver, Exceeded})
+BY_TOKEN = frozenset({Succeeded, AttemptFailed, InputLost, Promote, TimeOver, Unclaimed, Exceeded})

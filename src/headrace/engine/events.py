@@ -102,6 +102,13 @@ class TimeOver(msgspec.Struct):
     now: float
 
 
+class Unclaimed(msgspec.Struct):
+    """The time is over that is given to the worker of an earlier session's attempt to come back."""
+
+    token: int
+    now: float
+
+
 class Exceeded(msgspec.Struct):
     """An attempt uses more memory than its step asked for."""
 
@@ -143,6 +150,7 @@ Event = (
     | Promote
     | Due
     | TimeOver
+    | Unclaimed
     | Exceeded
     | Cancel
     | Resized
@@ -160,6 +168,21 @@ class Start(msgspec.Struct):
     token: int
     ahead: bool
     gpus: tuple[int, ...]
+
+
+class Rejoin(msgspec.Struct):
+    """Take an attempt of an earlier session over from the worker that has it, when that comes back."""
+
+    task: Task
+    token: int
+    logged: tuple[int, int]
+    seq: int
+
+
+class Forget(msgspec.Struct):
+    """Wait no longer for the worker of an attempt; a ``Handback`` follows if it has not come back."""
+
+    token: int
 
 
 class Kill(msgspec.Struct):
@@ -195,4 +218,4 @@ class Later(msgspec.Struct):
     event: Event
 
 
-Command = Start | Kill | Lookup | Record | Resolve | Later
+Command = Start | Rejoin | Forget | Kill | Lookup | Record | Resolve | Later

@@ -23,6 +23,7 @@ from headrace.engine.events import (
     CacheAnswer,
     Command,
     Event,
+    Forget,
     Handback,
     InputLost,
     Kill,
@@ -30,6 +31,7 @@ from headrace.engine.events import (
     Lookup,
     Recall,
     Record,
+    Rejoin,
     Resolve,
     Schedule,
     Start,
@@ -149,7 +151,11 @@ class Kernel:
             case Later():
                 self._later(command)
             case Kill():
-                self.workers.kill(command.token, command.grace if self._hurried is None else 0.0)
+                events += self.workers.kill(command.token, command.grace if self._hurried is None else 0.0, time.time())
+            case Rejoin():
+                self.workers.rejoin(command)
+            case Forget():
+                events += self.workers.forget(command.token, time.time())
 
     def _write(self, writes: Iterable[Write]) -> None:
         writes = list(writes)

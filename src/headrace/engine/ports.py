@@ -7,7 +7,7 @@ from typing import NamedTuple, Protocol
 
 from headrace.model.messages import ToDriver, ToWorker
 from headrace.model.policy import StepPolicy
-from headrace.model.workers import Capacity, WorkerSpec
+from headrace.model.workers import Capacity, ServedRun, WorkerSpec
 
 
 class ProtocolError(Exception):
@@ -72,6 +72,13 @@ class WorkerExit(NamedTuple):
     lost: str = ""
 
 
+class Returned(NamedTuple):
+    """A worker that came back with an attempt of an earlier session. ``began``: where the attempt's output begins."""
+
+    link: WorkerLink
+    began: tuple[int, int]
+
+
 class Executor(Protocol):
     """Provides, watches and stops workers in one place. Called from the driver only, under its lock.
 
@@ -88,6 +95,9 @@ class Executor(Protocol):
 
     def start(self) -> None:
         """Get ready. Called once, while the process has no threads of ours yet."""
+
+    def introduce(self, run: ServedRun) -> None:
+        """Learn what the run is. Called once, after ``start`` and before the first attempt."""
 
     def spec(self, policy: StepPolicy) -> WorkerSpec:
         """What a worker must be like here for steps with this policy. Called for every attempt, so it must be quick."""
@@ -108,6 +118,12 @@ class Executor(Protocol):
 
     def address_of(self, link: WorkerLink) -> str:
         """Where other workers of the place reach this one, for gangs: a host name or address; empty when unknown."""
+
+    def claim(self, token: int) -> Returned | None:
+        """The worker that has come back with an attempt of an earlier session; None while it has not.
+
+        ``fileno`` polls as readable when it comes. Which attempts are waited for ``introduce`` said.
+        """
 
     def heard(self, step: str, installed: tuple[str, ...], own: tuple[str, ...]) -> None:
         """A worker imports these modules in ``step``; an executor may see to it that later ones begin with them."""

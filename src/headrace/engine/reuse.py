@@ -15,7 +15,7 @@ from headrace.stores.metadata.protocol import CacheEntry
 
 
 def name(state: EngineState, task: Task) -> Recorded | None:
-    """Give a task its key and id. Returns what an earlier session left of it, if the outputs may be used again."""
+    """Give a task its key and id. Returns what an earlier session left of it, if that may be used."""
     task.inputs = task.final_inputs()
     step = task.step
     digest = keys.inputs_digest(task.inputs, step.defaults)
@@ -37,7 +37,8 @@ def name(state: EngineState, task: Task) -> Recorded | None:
         unchanged = before.record.code == task.code
         if not unchanged:
             state.changed.add(step.name)
-        if before.outputs is not None and (unchanged or state.options.reuse_changed):
+        left = before.outputs is not None or before.unfinished is not None
+        if left and (unchanged or state.options.reuse_changed):
             return before
     return None
 

@@ -15,10 +15,22 @@ from headrace.engine.placement import Placement
 from headrace.engine.tasks import CodeNames, Task
 from headrace.model.calls import StepInfo
 from headrace.model.messages import Output
-from headrace.model.records import NODES, TaskRecord
+from headrace.model.records import NODES, AttemptRecord, TaskRecord
 from headrace.model.states import TaskState
 from headrace.model.workers import LOCAL, Capacity
 from headrace.stores.metadata.protocol import CacheEntry
+
+
+class Unfinished(msgspec.Struct, frozen=True):
+    """An attempt of an earlier session whose worker may still have it, elsewhere. It is waited for ``wait`` seconds.
+
+    ``logged`` is how much of its output is recorded by stream, in chunks numbered below ``seq``.
+    """
+
+    attempt: AttemptRecord
+    wait: float
+    logged: tuple[int, int] = (0, 0)
+    seq: int = 0
 
 
 class Recorded(msgspec.Struct):
@@ -31,6 +43,7 @@ class Recorded(msgspec.Struct):
     outputs: tuple[Output, ...] | None
     origin: str = ""
     cached: CacheEntry | None = None  # the origin's, when the cache may answer with it
+    unfinished: Unfinished | None = None
 
 
 class RunOptions(msgspec.Struct, frozen=True, kw_only=True):

@@ -14,7 +14,7 @@ from headrace._base.logs import Log
 from headrace._base.output_redaction import SHORTEST
 from headrace._base.redaction import redact
 from headrace.engine.attempt_log import AttemptLog
-from headrace.engine.events import AttemptFailed, Event, Handback, Promote, Resized, Start, Succeeded
+from headrace.engine.events import AttemptFailed, Event, Handback, Promote, Rejoin, Resized, Start, Succeeded
 from headrace.engine.placement import Slot
 from headrace.engine.ports import Executor, ProtocolError, WorkerExit, WorkerLink
 from headrace.engine.rows import tracked
@@ -120,6 +120,8 @@ class WorkerPool:
         self._workers: dict[int, _Worker] = {}
         self._idle: dict[WorkerSpec, list[_Worker]] = {}
         self._at: dict[int, _Worker] = {}
+        #: Attempts of earlier sessions until their workers come back, and how much of their output is recorded.
+        self._awaited: dict[int, tuple[_Attempt, tuple[int, int]]] = {}
         self._writes: list[Write] = []
         self._lost: list[tuple[TaskId, int, str]] = []
         self.last_line: tuple[str, str] = ("", "")
@@ -151,6 +153,9 @@ class WorkerPool:
         events: list[Event] = []
         for ended in executor.exits():
             events += self._on_exit(ended, slots, now)
+        for token, (attempt, _) in list(self._awaited.items()):
+            if (attempt.task.step.policy.place or self._place) == executor.place:
+                self._claim(executor, token)
         if executor.capacity is not capacity:
             self._news[fd] = executor, executor.capacity
             events.append(Resized(executor.place, executor.capacity, now))
@@ -267,13 +272,46 @@ class WorkerPool:
             worker.blocked = False
             self._epoll.modify(worker.fd, select.EPOLLIN)
 
-    def kill(self, token: int, grace: float) -> None:
+    # --- attempts of earlier sessions ---------------------------------------------------------------------------
+
+    def rejoin(self, command: Rejoin) -> None:
+        """Take the attempt over from the worker that has it, now or when that comes back."""
+        attempt = _Attempt(self._run_id, command.task, command.token)
+        attempt.log.go_on(command.seq, command.logged)
+        self._awaited[command.token] = attempt, command.logged
+        self._claim(self._places[command.task.step.policy.place or self._place], command.token)
+
+    def _claim(self, executor: Executor, token: int) -> None:
+        returned = executor.claim(token)
+        if returned is None:
+            return
+        attempt, logged = self._awaited.pop(token)
+        worker = _Worker(returned.link, executor, [], once=True)  # what it knows of steps is of another session
+        worker.offsets = [at + kept for at, kept in zip(returned.began, logged, strict=True)]
+        for stream, recorded in enumerate(worker.offsets):
+            worker.link.trim_log(stream, recorded)
+        worker.queue.append(attempt)
+        self._workers[worker.fd] = worker
+        self._at[token] = worker
+        self._epoll.register(worker.fd, select.EPOLLIN)
+        self._send(worker, Stop())
+        self._tell_begin(worker)
+
+    def forget(self, token: int, now: float) -> list[Event]:
+        """Wait no longer for the worker that had this attempt."""
+        awaited = self._awaited.pop(token, None)
+        return [] if awaited is None else [Handback((token,), now)]
+
+    def kill(self, token: int, grace: float, now: float) -> list[Event]:
         """Stop the worker that has this attempt."""
+        if token in self._awaited:
+            return self.forget(token, now)
         worker = self._at.get(token)
         if worker is not None:
             worker.killed_for = token
             _log.info("worker.stopped", "its attempt is to end", run=self._run_name, worker=_name_of(worker))
             self._stop(worker, grace)
+        return []
 
     def kill_all(self) -> None:
         """Stop every worker at once."""

@@ -13,12 +13,14 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
 
 from headrace._base.logs import Log
 from headrace.engine.channel import SocketChannel
 from headrace.engine.ports import Executor, WorkerExit, WorkerLink
+from headrace.model.code import CodePackage
 from headrace.model.policy import Resources, StepPolicy
-from headrace.model.workers import LOCAL, Capacity, WorkerSpec
+from headrace.model.workers import LOCAL, Capacity, ServedRun, WorkerSpec
 from headrace.runtime import randomness
 from headrace.stores.artifacts.protocol import ArtifactStore
 from headrace.worker.forking import may_fork
@@ -123,12 +125,28 @@ class _Template(_Server):
         self.held: list[LocalLink] = []
 
 
+class FreshStart(NamedTuple):
+    """What workers begin with that serve a driver elsewhere: the flow's code, its arguments, its seeded generators."""
+
+    folder: str
+    package: CodePackage
+    argv: tuple[str, ...]
+    seeded: bytes
+
+    def prelude(self) -> dict[str, object]:
+        """As the server is told."""
+        found: dict[str, object] = {"code": (self.folder, self.package), "argv": list(self.argv)}
+        if self.seeded:
+            found["seeded"] = pickle.loads(self.seeded)  # a worker believes its driver
+        return found
+
+
 class LocalExecutor:
     """See ``Executor``. ``preload`` names modules to import when the server cannot be forked from this process.
 
     ``warm`` workers are kept ready (None: as many as there are cores, up to four), in the place ``local`` from the
     start, elsewhere once the first was asked for. An idle worker beyond these is let go after ``idle`` seconds (None:
-    never).
+    never). With ``fresh`` the server is a fresh interpreter in any case, which begins with what that says.
     ``learned`` says what steps import. While one of them runs, a template, forked from the newest server, imports what
     that one has not; then it is the newest. Steps that need what is being imported wait for it.
     """
@@ -144,7 +162,7 @@ class LocalExecutor:
         learned: Learned | None = None,
         warm: int | None = None,
         idle: float | None = None,
-        path: tuple[str, ...] | None = None,
+        fresh: FreshStart | None = None,
     ) -> None:
         self.place = place
         self._shared, self._alone = WorkerSpec(place), WorkerSpec(place, isolated=True)
@@ -156,7 +174,7 @@ class LocalExecutor:
         self._preload = preload
         self._debug = debug
         self._learned = learned or Learned()
-        self._path = path
+        self._fresh = fresh
         self._links: dict[int, LocalLink] = {}
         self._spares: deque[LocalLink] = deque()
         self._number = 0
@@ -173,7 +191,7 @@ class LocalExecutor:
     def start(self) -> None:
         """Make the server: by forking while this process can be forked safely, else as a fresh interpreter."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        if self._path is None and may_fork():
+        if self._fresh is None and may_fork():
             for stream in (sys.stdout, sys.stderr):
                 if stream is not None:  # typeshed does not know: the process was started with it closed
                     stream.flush()
@@ -193,13 +211,15 @@ class LocalExecutor:
 
     def _spawn(self, theirs: socket.socket) -> None:
         prelude = {
-            "path": [*(self._path or ()), *sys.path],
+            "path": sys.path,
             "argv": sys.argv,
             "store": pickle.dumps(self._store),
             "modules": self._preload,
             "seeded": randomness.seeded(),
             "debug": self._debug,
         }
+        if self._fresh is not None:
+            prelude |= self._fresh.prelude()
         loading = os.memfd_create("headrace-prelude")
         os.write(loading, pickle.dumps(prelude))
         for fd in (theirs.fileno(), loading):
@@ -219,6 +239,12 @@ class LocalExecutor:
     def spec(self, policy: StepPolicy) -> WorkerSpec:
         """See ``Executor``: all steps that are not isolated share workers."""
         return self._alone if policy.isolated else self._shared
+
+    def introduce(self, run: ServedRun) -> None:
+        """See ``Executor``; these workers have what this process has."""
+
+    def claim(self, token: int) -> None:
+        """See ``Executor``; these workers end with their driver."""
 
     def surplus(self, spec: WorkerSpec, idle: Sequence[float]) -> int:
         """See ``Executor``."""

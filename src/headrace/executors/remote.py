@@ -8,23 +8,38 @@ from __future__ import annotations
 
 import contextlib
 import os
+import pickle
 import platform
 import select
 import signal
 import socket
+import sys
 import time
 from collections import deque
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import msgspec
 
 from headrace._base import logs
+from headrace._base.process import host_name
 from headrace._base.timerfd import timer_fd
 from headrace._version import __version__
-from headrace.engine.ports import Executor, ProtocolError, WorkerExit, WorkerLink
+from headrace.engine.ports import Executor, ProtocolError, Returned, WorkerExit, WorkerLink
 from headrace.model import handshake
 from headrace.model.errors import UsageError
-from headrace.model.handshake import HELLO_SECONDS, MAX_HELLO, HandshakeError, Hello, Refused, Versions, Welcome
+from headrace.model.handshake import (
+    HEARTBEAT_SECONDS,
+    HELLO_SECONDS,
+    MAX_HELLO,
+    SILENCE_SECONDS,
+    HandshakeError,
+    Hello,
+    InHand,
+    Refused,
+    Versions,
+    Welcome,
+)
 from headrace.model.messages import (
     MAX_FRAME,
     Bye,
@@ -41,7 +56,8 @@ from headrace.model.messages import (
     raw_frames,
 )
 from headrace.model.policy import Resources, StepPolicy
-from headrace.model.workers import Capacity, WorkerSpec
+from headrace.model.workers import Capacity, ServedRun, WorkerSpec
+from headrace.runtime import randomness
 from headrace.worker.channel import Channel, ChannelError
 from headrace.worker.joining import Identity, driver_context
 
@@ -81,6 +97,7 @@ class _Output:
     def trim(self, upto: int) -> None:
         while self.chunks and self.chunks[0][0] + len(self.chunks[0][1]) <= upto:
             self.chunks.popleft()
+        self.end = max(self.end, upto)  # what comes again of it is dropped
 
 
 class _Peer:
@@ -259,20 +276,35 @@ class RemoteLink:
         return self._memory
 
 
-class RemoteExecutor:
-    """See ``Executor``. Its capacity is that of all worker hosts that joined.
-
-    ``welcome`` is what every worker is told; ``address`` is where to listen (port 0: any free one, in ``address`` after
-    ``start``).
+class RemoteOptions(NamedTuple):
+    """How workers are served: ``modules`` are imported ahead; they keep attempts for ``keep`` seconds without their
+    driver, of whom the next session waits ``adopt`` seconds for those. ``join`` is the file with the joining token.
     """
 
-    def __init__(self, place: str, address: tuple[str, int], identity: Identity, welcome: Welcome) -> None:
+    modules: tuple[str, ...] = ()
+    keep: float = 600.0
+    adopt: float = 15.0
+    heartbeat: float = HEARTBEAT_SECONDS
+    silence: float = SILENCE_SECONDS
+    join: str = ""
+
+
+class RemoteExecutor:
+    """See ``Executor``. Its capacity is that of all worker hosts that joined; those that join before the run was
+    introduced are answered then. ``address`` is where to listen (port 0: any free one, in ``address`` after ``start``).
+    """
+
+    def __init__(self, place: str, address: tuple[str, int], identity: Identity, options: RemoteOptions) -> None:
         self.place = place
         self.capacity = Capacity(Resources(cpu=0.0))
         self.forked = False
         self.address = address
         self._identity = identity
-        self._welcome = welcome
+        self._options = options
+        self._welcome: Welcome | None = None
+        self._early: list[_Peer] = []
+        self._wanted: set[tuple[str, int]] = set()  # session and token of attempts whose workers may come back
+        self._returned: dict[int, Returned] = {}
         self._listener: socket.socket | None = None
         self._epoll = select.epoll()
         self._news = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
@@ -303,6 +335,40 @@ class RemoteExecutor:
         self._timer = timer_fd(_LOOK)
         for fd in (self._listener.fileno(), self._news, self._timer):
             self._epoll.register(fd, select.EPOLLIN)
+
+        if self._options.join:
+            where = host_name() if host in ("0.0.0.0", "::") else host
+            print(
+                f"headrace: place {self.place!r} listens at {host}:{self.address[1]}; workers join it with: headrace "
+                f"worker --connect {where}:{self.address[1]} --secret-file {self._options.join}",
+                file=sys.stderr,
+                flush=True,
+            )
+
+    def introduce(self, run: ServedRun) -> None:
+        """See ``Executor``."""
+        seeded = randomness.seeded()
+        self._welcome = Welcome(
+            session=f"{run.key}#{run.session}",
+            run=run.name,
+            artifacts=run.artifacts,
+            code=(run.code.hex, run.code.size),
+            modules=self._options.modules,
+            argv=tuple(sys.argv),
+            seeded=pickle.dumps(seeded) if seeded else b"",
+            heartbeat=self._options.heartbeat,
+            silence=self._options.silence,
+            keep=self._options.keep,
+        )
+        self._wanted = {(f"{run.key}#{token >> 32}", token) for token in run.adopted}
+        early, self._early = self._early, []
+        for peer in early:
+            if not peer.left():
+                self._welcome_peer(peer, self._welcome)
+
+    def claim(self, token: int) -> Returned | None:
+        """See ``Executor``."""
+        return self._returned.pop(token, None)
 
     def spec(self, policy: StepPolicy) -> WorkerSpec:
         """See ``Executor``."""
@@ -418,10 +484,34 @@ class RemoteExecutor:
         hello = handshake.read_hello(body, self._identity.token.secret, VERSIONS)
         peer.hello = hello
         peer.frames.limit = MAX_FRAME
-        peer.channel.send(framed(handshake.write(self._welcome)))
-        self._free.append(peer)
+        if self._welcome is None:
+            self._early.append(peer)
+        else:
+            self._welcome_peer(peer, self._welcome)
+
+    def _welcome_peer(self, peer: _Peer, welcome: Welcome) -> None:
+        assert peer.hello is not None
+        adopted = [one for one in peer.hello.in_hand if (one.session, one.token) in self._wanted]
+        if adopted:
+            welcome = msgspec.structs.replace(welcome, adopted=tuple([one.token for one in adopted]))
+        peer.channel.send(framed(handshake.write(welcome)))
+        if adopted:  # one that runs; those that were sent ahead of it are begun anew
+            self._take_over(peer, adopted[0])
+        else:
+            self._free.append(peer)
         self._count()
         self._match()
+
+    def _take_over(self, peer: _Peer, attempt: InHand) -> None:
+        self._wanted.discard((attempt.session, attempt.token))
+        with contextlib.suppress(FileNotFoundError):
+            self._epoll.unregister(peer.channel.fileno())
+        assert peer.hello is not None
+        link = RemoteLink(self)
+        link.where = (peer.hello.host, peer.hello.process)
+        link.attach(peer)
+        self._returned[attempt.token] = Returned(link, attempt.began)
+        os.eventfd_write(self._news, 1)
 
     def _close(self, peer: _Peer, why: str) -> None:
         """Let go of a connection that has no link."""
@@ -456,16 +546,16 @@ class RemoteExecutor:
         """Say that this driver is alive, and give up who is silent."""
         beat = now >= self._next_heartbeat
         if beat:
-            self._next_heartbeat = now + self._welcome.heartbeat
+            self._next_heartbeat = now + self._options.heartbeat
         for peer in list(self._peers.values()):
             if peer.hello is None:
                 if now - peer.since > HELLO_SECONDS:
                     self._close(peer, f"did not say who it is within {HELLO_SECONDS:g} s")
-            elif now - peer.heard > self._welcome.silence:
+            elif now - peer.heard > self._options.silence:
                 if peer.link is None:
-                    self._close(peer, f"was silent for {self._welcome.silence:g} s")
+                    self._close(peer, f"was silent for {self._options.silence:g} s")
                 else:
-                    peer.link.lose(f"its worker on {peer.name()} has not been heard of for {self._welcome.silence:g} s")
+                    peer.link.lose(f"its worker on {peer.name()} has not been heard of for {self._options.silence:g} s")
                     peer.channel.close()
             else:
                 if beat:
@@ -493,6 +583,8 @@ class RemoteExecutor:
         for link in self._waiting:
             link.lose("its run is over")
             link.collect()
+        for returned in self._returned.values():
+            returned.link.close()
         self._peers.clear()
         for fd in (self._timer, self._news):
             os.close(fd)

@@ -28,17 +28,21 @@ _Name = Annotated[str, msgspec.Meta(max_length=200)]
 
 
 class InHand(msgspec.Struct, frozen=True, array_like=True):
-    """An attempt that a worker was given by an earlier connection: still running, or ended and not yet told."""
+    """An attempt that a worker was given by an earlier connection: still running, or ended and not yet told.
+
+    ``began`` is where its output begins in what the worker wrote.
+    """
 
     session: _Name
     token: _Count
+    began: tuple[_Count, _Count] = (0, 0)
 
 
 class Hello(msgspec.Struct, frozen=True, kw_only=True, tag="hello"):
     """Who joins: one worker of a worker host, which is a process with the name ``owner`` that has others.
 
-    ``worker`` names the worker for all its connections. ``cpu``, ``memory`` (bytes) and ``gpu`` are what all workers
-    of the host share.
+    ``worker`` names the worker for all its connections, and ``process`` is its own (0: not up). ``cpu``, ``memory``
+    (bytes) and ``gpu`` are what all workers of the host share.
     """
 
     protocol: _Count
@@ -49,6 +53,7 @@ class Hello(msgspec.Struct, frozen=True, kw_only=True, tag="hello"):
     worker: _Name = ""
     host: _Name = ""
     pid: _Count = 0
+    process: _Count = 0
     cpu: float = 1.0
     memory: _Count = 0
     gpu: _Count = 0
@@ -62,17 +67,19 @@ class Welcome(msgspec.Struct, frozen=True, kw_only=True, tag="welcome"):
     """What a worker needs in order to serve.
 
     ``session`` names the driver's session of the run and ``run`` the run, for people. ``artifacts`` is the URL of the
-    artifact store and ``probe`` the hexadecimal digest and size of a blob that is in it. ``package`` is the digest of
-    the flow's code package (empty: there is none), ``modules`` what to import of it ahead. ``keep`` is for how many
-    seconds a worker goes on without its driver. Of the attempts in hand the driver takes those in ``adopted`` (tokens).
+    artifact store, ``code`` the hexadecimal digest and the size of the manifest of the flow's code package, which is in
+    it, and ``modules`` what to import of that ahead. ``argv`` and ``seeded`` are the flow's arguments and the states of
+    its seeded generators. ``keep`` is for how many seconds a worker goes on without its driver. Of the attempts in hand
+    the driver takes those in ``adopted`` (tokens).
     """
 
     session: str
     run: str
     artifacts: str
-    probe: tuple[str, int] = ("", 0)
-    package: str = ""
+    code: tuple[str, int]
     modules: tuple[str, ...] = ()
+    argv: tuple[str, ...] = ()
+    seeded: bytes = b""
     heartbeat: float = HEARTBEAT_SECONDS
     silence: float = SILENCE_SECONDS
     keep: float = 600.0

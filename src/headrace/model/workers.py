@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from headrace.model.policy import Resources
+from headrace.model.values import Blob
 
 #: The place that every project has: this machine.
 LOCAL = "local"
@@ -23,6 +24,22 @@ class WorkerSpec(msgspec.Struct, frozen=True, cache_hash=True):
     image: str = ""
     resources: Resources | None = None
     isolated: bool = False
+
+
+class ServedRun(msgspec.Struct, frozen=True):
+    """The run that workers serve, for those that share nothing with its driver.
+
+    ``key`` is the same in all sessions of the run, and no other run of any workspace has it. ``code`` is the manifest
+    of its code package, and ``artifacts`` the URL of the store that has it. ``adopted`` are tokens of attempts of
+    earlier sessions whose workers this session waits for.
+    """
+
+    name: str
+    key: str
+    session: int
+    code: Blob
+    artifacts: str
+    adopted: tuple[int, ...] = ()
 
 
 class Capacity(msgspec.Struct, frozen=True):

@@ -44,6 +44,15 @@ def install_code(store: ArtifactStore, package: Blob, cache: str) -> str:
     """
     manifest = decode_package(store.get(package))
     folder = code_folder(store, package, manifest, cache)
+    enter_code(folder, manifest)
+    return folder
+
+
+def enter_code(folder: str, manifest: CodePackage) -> None:
+    """Make the modules of a code package importable in this process, ahead of all others.
+
+    ``folder`` has its files.
+    """
     for below in reversed(manifest.folders):
         path = os.path.join(folder, below) if below else folder
         if path in sys.path:
@@ -53,7 +62,6 @@ def install_code(store: ArtifactStore, package: Blob, cache: str) -> str:
         sys.meta_path.insert(0, _Finder({name: os.path.join(folder, path) for name, path in manifest.modules}))
     importlib.invalidate_caches()
     add_root(folder)
-    return folder
 
 
 class Installed(NamedTuple):

@@ -22,6 +22,9 @@ class Places(Protocol):
     #: Where tasks run whose step names no place.
     default: str
 
+    def patience(self, place: str) -> float:
+        """For how many seconds a resumed run waits for workers that come back with its attempts; 0: they cannot."""
+
     def open(self, place: str) -> Executor:
         """The executor of a place, not started yet.
 
@@ -37,6 +40,10 @@ class FixedPlaces:
         self._executors = {one.place: one for one in executors}
         self.default = executors[0].place
 
+    def patience(self, place: str) -> float:
+        """See ``Places``."""
+        return 0.0
+
     def open(self, place: str) -> Executor:
         """See ``Places``."""
         if place not in self._executors:
@@ -44,7 +51,7 @@ class FixedPlaces:
         return self._executors[place]
 
 
-class LocalPlace(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class LocalPlace(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag="local"):
     """A share of this machine: at most so many cores, bytes and GPUs (None: all there are).
 
     ``warm`` workers are kept ready once there is work (None: the executor's own choice), and an idle worker beyond
@@ -78,9 +85,40 @@ class LocalPlace(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         )
 
 
-PlaceSettings = LocalPlace
+class WorkersPlace(
+    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag="workers"
+):
+    """Machines on which somebody started ``headrace worker``; the run listens for them at ``listen`` (``HOST:PORT``).
+
+    ``secret`` is ``env:VARIABLE`` or ``file:PATH`` (empty: one is made and kept in the home). Workers go on with an
+    attempt for ``keep`` after they lost their driver. A resumed run waits ``adopt`` for workers with attempts of it.
+    """
+
+    name: str
+    listen: str
+    secret: str = ""
+    keep: str | float = "10m"
+    adopt: str | float = "15s"
+
+    def __post_init__(self) -> None:
+        host, colon, port = self.listen.rpartition(":")
+        if not colon or not host or not port.isdigit() or int(port) >= 1 << 16:
+            raise ValueError(f"listen is {self.listen!r}, it must be HOST:PORT, such as 0.0.0.0:7701")
+        if self.secret and not self.secret.startswith(("env:", "file:")):
+            raise ValueError("secret must say where the secret is: env:VARIABLE or file:PATH")
+        for name in ("keep", "adopt"):
+            msgspec.structs.force_setattr(self, name, parse_duration(getattr(self, name)))
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Where to listen."""
+        host, _, port = self.listen.rpartition(":")
+        return host.strip("[]"), int(port)
+
+
+PlaceSettings = LocalPlace | WorkersPlace
 #: What ``kind`` may say in ``[tool.headrace.places.NAME]``.
-KINDS: dict[str, type[PlaceSettings]] = {"local": LocalPlace}
+KINDS: dict[str, type[LocalPlace | WorkersPlace]] = {"local": LocalPlace, "workers": WorkersPlace}
 
 
 def read_places(table: Mapping[str, Any]) -> tuple[PlaceSettings, ...]:

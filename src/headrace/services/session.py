@@ -29,7 +29,8 @@ from headrace.model.records import (
     RunRecord,
     Tag,
 )
-from headrace.model.states import RunState, TaskState
+from headrace.model.states import AttemptState, RunState, TaskState
+from headrace.model.workers import ServedRun
 from headrace.services import provenance
 from headrace.services.code.collect import CodeRules
 from headrace.services.code.package import CodeOfRun
@@ -252,8 +253,16 @@ class Session:
                 if name not in opened:
                     executor = self._places.open(name)
                     executor.start()
+                    executor.introduce(self._served(name))
                     self._loop.open_place(executor)
         return opened[name]
+
+    def _served(self, place: str) -> ServedRun:
+        run = self.run
+        key = f"{run.id}@{run.created!r}"
+        unfinished = [one.unfinished for one in self._loop.state.recorded.values() if one.unfinished is not None]
+        tokens = tuple([one.attempt.token for one in unfinished if one.attempt.place == place])
+        return ServedRun(run.name, key, run.session, self._code, self.stores.artifacts.url, tokens)
 
     # --- steps --------------------------------------------------------------------------------------------------
 
@@ -315,6 +324,9 @@ class Session:
         writes += [Param(run_id, name, text) for name, text in new.params]
         writes += [Tag(run_id, name, value) for name, value in new.tags]
         self._loop.write(*writes)
+        assert details.code is not None
+        self._code = details.code.package
+        self.place("").introduce(self._served(self._places.default))
         file = None if code.installed else new.file
         self._surroundings = Surroundings(run_id, self.stores.artifacts, file, details, self._loop.write_soon)
         self._surroundings.start()
@@ -350,6 +362,7 @@ class Session:
             self._segments.finish()
         if state is RunState.SUCCEEDED:
             writes += self._stale()
+        writes += self._unclaimed()
         writes.append(
             RunChange(
                 run_id=self.run.id,
@@ -394,6 +407,15 @@ class Session:
             msgspec.structs.replace(left.record, state=TaskState.STALE)
             for left in self._loop.state.recorded.values()
             if left.record.state is not TaskState.STALE and not left.origin
+        ]
+
+    def _unclaimed(self) -> list[Write]:
+        """Attempts of earlier sessions that nobody asked for: what came of them is not known."""
+        error = "the process that drove the run was gone before it ended"
+        return [
+            msgspec.structs.replace(left.unfinished.attempt, state=AttemptState.LOST, finished=time.time(), error=error)
+            for left in self._loop.state.recorded.values()
+            if left.unfinished is not None
         ]
 
     def close(self) -> None:

@@ -14,10 +14,19 @@ import msgspec
 from headrace._base.logs import Log
 from headrace._base.process import host_name, owner_alive, process_owner
 from headrace.engine.loop import Loop
-from headrace.engine.state import EngineState, Recorded, RunOptions
+from headrace.engine.state import EngineState, Recorded, RunOptions, Unfinished
 from headrace.model.errors import HeadraceError, NotFoundError, RunBusyError
 from headrace.model.messages import Output
-from headrace.model.records import LEASE_SECONDS, AttemptRecord, Lease, RunRecord, TaskId, TaskRecord, lease_name
+from headrace.model.records import (
+    LEASE_SECONDS,
+    AttemptRecord,
+    Lease,
+    LogChunk,
+    RunRecord,
+    TaskId,
+    TaskRecord,
+    lease_name,
+)
 from headrace.model.states import AttemptState, RunState, TaskState
 from headrace.runtime import randomness
 from headrace.services.code.package import CodeOfRun
@@ -120,10 +129,31 @@ def _reopen(stores: Stores, places: Places, new: NewSession, resume: Resume, ope
         pid=os.getpid(),
     )
     cut_off = [one.record for one in recorded.values() if one.record.state is TaskState.RUNNING]
-    lost = _lost_attempts(stores.metadata, cut_off, now)
+    lost = list(_lost_attempts(stores.metadata, cut_off, now))
+    for key, unfinished in _unfinished(stores.metadata, places, recorded, resume.again):
+        recorded[key].unfinished = unfinished
+        lost = [one for one in lost if (one.step, one.number) != recorded[key].record.id]
     stores.metadata.commit([change, DropQueue(run.id), *lost], opened.lease, LEASE_SECONDS)
     run = msgspec.structs.replace(run, session=session, state=RunState.RUNNING)
     return _begin(stores, places, new, opened._replace(run=run, recorded=recorded))
+
+
+def _unfinished(
+    metadata: MetadataStore, places: Places, recorded: dict[bytes, Recorded], again: tuple[str, ...]
+) -> Iterator[tuple[bytes, Unfinished]]:
+    """Attempts that ran when the driver died, in places whose workers go on without one."""
+    for key, one in recorded.items():
+        task = one.record
+        if task.state is not TaskState.RUNNING or task.step in again:
+            continue
+        attempts = [found for found in metadata.attempts(task.run_id, task.id) if found.state is AttemptState.RUNNING]
+        if len(attempts) == 1 and attempts[0].token and (wait := places.patience(attempts[0].place)):
+            logged, seq = {"out": 0, "err": 0}, 0
+            for part in metadata.logs(task.run_id, task.id, attempts[0].attempt):
+                size = len(part.data) if isinstance(part, LogChunk) else sum(piece.size for piece in part.pieces)
+                logged[part.stream] += size
+                seq = max(seq, part.last_seq + 1)
+            yield key, Unfinished(attempts[0], wait, (logged["out"], logged["err"]), seq)
 
 
 def _lost_attempts(metadata: MetadataStore, tasks: Iterable[TaskRecord], now: float) -> Iterator[AttemptRecord]:

@@ -55,7 +55,7 @@ from headrace.model.policy import Resources, StepPolicy
 from headrace.model.records import LEASE_SECONDS, ArtifactRecord, Lease, RunRecord, TaskRecord, lease_name
 from headrace.model.states import TaskState
 from headrace.model.values import Packed, Preview
-from headrace.model.workers import LOCAL, Capacity, WorkerSpec
+from headrace.model.workers import LOCAL, Capacity, ServedRun, WorkerSpec
 from headrace.runtime.registry import HOME, register
 from headrace.services.start import load_recorded
 from headrace.services.stores import Stores
@@ -261,6 +261,12 @@ class FakeExecutor:
     def start(self) -> None:
         """See ``Executor``."""
         self._news = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+
+    def introduce(self, run: ServedRun) -> None:
+        """See ``Executor``."""
+
+    def claim(self, token: int) -> None:
+        """See ``Executor``."""
 
     def surplus(self, spec: WorkerSpec, idle: Sequence[float]) -> int:
         """See ``Executor``."""

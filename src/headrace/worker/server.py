@@ -22,6 +22,7 @@ import sys
 import time
 
 from headrace.runtime import context, randomness
+from headrace.runtime.code_folder import enter_code
 from headrace.stores import codecs
 from headrace.stores.artifacts.protocol import ArtifactStore
 from headrace.worker.forking import may_fork
@@ -242,6 +243,8 @@ def main(descriptors: list[str]) -> None:
     with open(loading, "rb", closefd=False) as file:
         prelude = pickle.load(file)  # from the driver that started us
     sys.path[:] = prelude["path"]
+    if "code" in prelude:
+        enter_code(*prelude["code"])
     adopt_orphans()  # before an import starts something
     sys.argv[:] = prelude["argv"]  # a file may look at them when it is imported
     context.Reading.active = True  # in all threads: a script that calls its flow when imported would run it here

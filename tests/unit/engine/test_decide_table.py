@@ -21,6 +21,7 @@ from headrace.engine.events import (
     Submit,
     Succeeded,
     TimeOver,
+    Unclaimed,
 )
 from headrace.engine.reactions import IGNORED, IMPOSSIBLE, STATES, IllegalEventError
 from headrace.engine.tasks import Task
@@ -77,6 +78,7 @@ EVENTS: dict[type, Callable[[Bench, Task], Event]] = {
     Promote: lambda bench, task: Promote(task.token, NOW),
     Due: lambda bench, task: Due(task, NOW),
     TimeOver: lambda bench, task: TimeOver(task.token, NOW),
+    Unclaimed: lambda bench, task: Unclaimed(task.token, NOW),
     Exceeded: lambda bench, task: Exceeded(task.token, 1 << 40, NOW),
     Cancel: lambda bench, task: Cancel(task, NOW),
 }
@@ -91,6 +93,7 @@ AFTER: dict[tuple[type, TaskState], TaskState] = {
     (Promote, TaskState.RUNNING): TaskState.RUNNING,
     (Due, TaskState.DELAYED): TaskState.READY,
     (TimeOver, TaskState.RUNNING): TaskState.RUNNING,
+    (Unclaimed, TaskState.RUNNING): TaskState.RUNNING,
     (Exceeded, TaskState.RUNNING): TaskState.RUNNING,
     (Cancel, TaskState.WAITING): TaskState.CANCELLED,
     (Cancel, TaskState.READY): TaskState.CANCELLED,

@@ -168,7 +168,10 @@ def test_secrets_are_not_shown() -> None:
 
 
 def test_answers_are_read_again() -> None:
-    for answer in (Welcome(session="s", run="f/1", artifacts="s3://b", adopted=(1, 2)), Refused(reason="no")):
+    for answer in (
+        Welcome(session="s", run="f/1", artifacts="s3://b", code=("ab", 2), adopted=(1, 2)),
+        Refused(reason="no"),
+    ):
         assert handshake.read_answer(handshake.write(answer)) == answer
 
 

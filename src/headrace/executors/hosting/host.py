@@ -165,7 +165,10 @@ class WorkerHost:
 
     def _try_again(self, lane: Lane, why: str) -> None:
         host, port = self._options.address
-        if why != self._trouble:
+        if self._options.once and self._services and not any(one.joined or one.in_hand() for one in self._lanes):
+            self._report(f"the driver of {self._services[-1].welcome.run} is gone")
+            self._over = True
+        elif why != self._trouble:
             self._trouble = why
             self._report(f"no driver at {host}:{port}: {why}; trying again until there is one")
         self._delay = min(_LATE, self._delay * 1.5)
@@ -259,6 +262,7 @@ class WorkerHost:
             worker=lane.name,
             host=host_name(),
             pid=os.getpid(),
+            process=lane.link.where[1] if lane.link is not None else 0,
             cpu=capacity.cpu,
             memory=capacity.memory,
             gpu=capacity.gpu,
@@ -380,8 +384,9 @@ class WorkerHost:
                 ended.link.close()
             else:
                 self._on_exit(lane, ended)
-        key = self._selector.get_map().get(service.executor.fileno())
-        if key is None and service in self._services:  # a new server has a new descriptor
+        if service not in self._services:  # this was its last worker
+            return
+        if self._selector.get_map().get(service.executor.fileno()) is None:  # a new server has a new descriptor
             self._selector.register(service.executor.fileno(), selectors.EVENT_READ, lambda _: self._on_exits(service))
 
     def _on_exit(self, lane: Lane, ended: WorkerExit) -> None:

@@ -106,7 +106,7 @@ class Lane:
 
     def in_hand(self) -> tuple[InHand, ...]:
         """The attempts that a driver may ask for."""
-        return tuple([InHand(one.session, one.token) for one in self._attempts[:MOST_IN_HAND]])
+        return tuple([InHand(one.session, one.token, one.began) for one in self._attempts[:MOST_IN_HAND]])
 
     def is_owed(self) -> bool:
         """Whether an attempt is in hand whose result was not told."""

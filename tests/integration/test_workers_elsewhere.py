@@ -1,0 +1,236 @@
+"""Runs whose tasks are executed by workers of another machine: another network and another root folder."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from headrace.testing.namespaces import OtherMachine, other_machine, why_not
+from headrace.testing.servers import rclone_s3
+
+pytestmark = pytest.mark.slow
+
+HELPERS = """
+FACTOR = 3
+
+class Model:
+    def __init__(self, weight):
+        self.weight = weight
+"""
+FLOW = """
+import os
+import signal
+from headrace import flow, step, log_metric
+from helpers import FACTOR, Model
+
+OFFSET = 10
+
+@step(place={place!r})
+def fit(n: int) -> Model:
+    print("fitting", n, flush=True)
+    log_metric("loss", 1 / n)
+    open(os.path.join("/tmp", "made-by-fit"), "a").close()
+    return Model(bytes([n]) * 100_000 * FACTOR)
+
+@step(place={place!r}, isolated=True)
+def where(n: int) -> bool:
+    return os.path.exists({project!r})
+
+@step
+def size(model: Model) -> int:
+    return len(model.weight) + OFFSET
+
+@flow
+def train() -> list[int]:
+    models = fit.map([1, 2, 3, 4])
+    return [size(one) for one in models] + [sum(one.result() for one in where.map([1, 2]))]
+"""
+
+
+@pytest.fixture(scope="module")
+def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OtherMachine]:
+    problem = why_not()
+    if problem and os.environ.get("CI") != "true":
+        pytest.skip(problem)
+    with other_machine(tmp_path_factory.mktemp("root")) as machine:
+        yield machine
+
+
+@pytest.fixture(scope="module")
+def bucket(machine: OtherMachine) -> Iterator[tuple[str, dict[str, str]]]:
+    with rclone_s3(host=machine.here) as (url, settings):
+        yield url, {name.upper(): value for name, value in settings.items()}
+
+
+class Project:
+    """A folder with a flow, and how its runs are started."""
+
+    def __init__(self, folder: Path, machine: OtherMachine, bucket: tuple[str, dict[str, str]], port: int) -> None:
+        self.folder = folder
+        self.machine = machine
+        self.port = port
+        self.url, self.credentials = bucket
+        clean = {name: value for name, value in os.environ.items() if not name.startswith(("HEADRACE_", "AWS_"))}
+        self.environ = {**clean, **self.credentials, "HEADRACE_ARTIFACTS": f"{self.url}/{folder.name}"}
+        self.write(
+            "pyproject.toml", f'[tool.headrace.places.far]\nkind = "workers"\nlisten = "{machine.here}:{port}"\n'
+        )
+
+    def write(self, name: str, text: str) -> None:
+        (self.folder / name).write_text(text)
+
+    def start(self, *command: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, "-m", "headrace.cli", *command],
+            cwd=self.folder,
+            env=self.environ,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def run(self, *command: str, seconds: float = 90.0) -> str:
+        process = self.start(*command)
+        said, _ = process.communicate(timeout=seconds)
+        assert process.returncode == 0, said
+        return said
+
+    def join(self, *more: str) -> subprocess.Popen[bytes]:
+        """Have the other machine join what is started next."""
+        file = self.folder / ".headrace" / "places" / "far.join"
+        deadline = time.monotonic() + 30
+        while not file.exists():
+            assert time.monotonic() < deadline, "no joining token was written"
+            time.sleep(0.05)
+        arguments = ["-m", "headrace.cli", "worker", "--connect", f"{self.machine.here}:{self.port}"]
+        arguments += ["--workers", "2", "--root", "/root/work", *more]
+        return self.machine.start(arguments, {**self.credentials, "HEADRACE_WORKER_SECRET": file.read_text()})
+
+    def artifacts(self, run: str) -> dict[str, str]:
+        """Digests by the task and name within the run."""
+        found = json.loads(self.run("artifacts", run, "--json"))
+        return {f"{one['task'].removeprefix(run)}/{one['name']}": one["digest"] for one in found}
+
+    def result(self, run: str) -> Any:
+        return json.loads(json.loads(self.run("get", run, "--json"))["text"])
+
+
+@pytest.fixture
+def project(tmp_path: Path, machine: OtherMachine, bucket: tuple[str, dict[str, str]]) -> Project:
+    return Project(tmp_path, machine, bucket, 7700 + os.getpid() % 100)
+
+
+def test_run_on_two_places_gives_the_same_artifacts_as_on_one(project: Project) -> None:
+    project.write("helpers.py", HELPERS)
+    project.write("train.py", FLOW.format(place="local", project=str(project.folder)))
+    project.run("run", "train.py")
+    project.write("train.py", FLOW.format(place="far", project=str(project.folder)))
+    driver = project.start("run", "train.py")
+    worker = project.join("--once")
+    said, _ = driver.communicate(timeout=90)
+    assert driver.returncode == 0, said
+    assert worker.wait(30) == 0
+    here, there = (project.artifacts(f"train/{n}") for n in (1, 2))
+    same = {name for name in here if name.startswith(("/fit", "/size"))}
+    assert len(same) == 8
+    assert {name: there[name] for name in same} == {name: here[name] for name in same}
+    assert (project.result("train/1")[-1], project.result("train/2")[-1]) == (2, 0), "the project's folder is not there"
+    assert "fitting 3" in project.run("logs", "train/2")
+
+
+LONG = """
+import os, time
+from headrace import flow, step
+
+@step
+def begin() -> int:
+    return 20
+
+@step(place="far")
+def fit(n: int) -> int:
+    with open("/root/executions", "a") as file:
+        file.write("one\\n")
+    print("begun", flush=True)
+    deadline = time.monotonic() + 120
+    while not os.path.exists("/root/go-on") and time.monotonic() < deadline:
+        time.sleep(0.05)
+    print("ended", flush=True)
+    return n + 1
+
+@flow
+def slow() -> int:
+    return fit(begin())
+"""
+
+
+def wait_for(what: Callable[[], bool], said: str, seconds: float = 60.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < deadline, said
+        time.sleep(0.05)
+
+
+def attempt_is_recorded(project: Project) -> bool:
+    shown = json.loads(project.run("show", "slow/1/fit/1", "--json"))
+    return any(one["state"] == "running" for one in shown["attempts"])
+
+
+def test_resumed_run_takes_the_attempt_over_that_goes_on_elsewhere(project: Project) -> None:
+    project.write("slow.py", LONG)
+    driver = project.start("run", "slow.py")
+    worker = project.join()
+    there = Path(f"/proc/{worker.pid}/root/root")
+    wait_for(lambda: (there / "executions").exists(), "the attempt does not begin")
+    wait_for(lambda: attempt_is_recorded(project), "the attempt is not recorded")
+    driver.send_signal(signal.SIGKILL)
+    driver.communicate()
+    resumed = project.start("resume", "slow/1")
+    wait_for(lambda: "running" in project.run("runs"), "the run does not go on")
+    time.sleep(1.0)
+    (there / "go-on").touch()
+    said, _ = resumed.communicate(timeout=90)
+    assert resumed.returncode == 0, said
+    assert (there / "executions").read_text() == "one\n"
+    worker.terminate()
+    assert worker.wait(30) == 0
+    assert project.result("slow/1") == 21
+    shown = json.loads(project.run("show", "slow/1/fit/1", "--json"))
+    assert [one["state"] for one in shown["attempts"]] == ["succeeded"]
+    logs = project.run("logs", "slow/1/fit/1")
+    assert (logs.count("begun"), logs.count("ended")) == (1, 1), logs
+
+
+def test_resumed_run_does_the_work_again_when_the_worker_does_not_come_back(project: Project) -> None:
+    project.write("slow.py", LONG)
+    toml = project.folder / "pyproject.toml"
+    toml.write_text(toml.read_text() + 'adopt = "2s"\n')
+    driver = project.start("run", "slow.py")
+    worker = project.join()
+    there = Path(f"/proc/{worker.pid}/root/root")
+    wait_for(lambda: (there / "executions").exists(), "the attempt does not begin")
+    wait_for(lambda: attempt_is_recorded(project), "the attempt is not recorded")
+    driver.send_signal(signal.SIGKILL)
+    worker.send_signal(signal.SIGKILL)
+    driver.communicate()
+    worker.wait()
+    resumed = project.start("resume", "slow/1")
+    again = project.join()
+    there = Path(f"/proc/{again.pid}/root/root")
+    wait_for(lambda: (there / "executions").exists(), "the attempt does not begin again")
+    (there / "go-on").touch()
+    said, _ = resumed.communicate(timeout=90)
+    assert resumed.returncode == 0, said
+    again.terminate()
+    again.wait(20)
+    shown = json.loads(project.run("show", "slow/1/fit/1", "--json"))
+    assert [one["state"] for one in shown["attempts"]] == ["lost", "succeeded"]
+    assert project.result("slow/1") == 21
