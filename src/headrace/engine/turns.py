@@ -48,6 +48,7 @@ class Turns:
         self.polling_until = -math.inf
         #: Until when each of the loop's own threads sleeps; infinite while it is busy, so that it counts for nothing.
         self._asleep = [math.inf] * _THREADS
+        self._rung = False  # since one of them began to look how long it may sleep
         self._section = section
         self._deadline = deadline
         self._wake = wake
@@ -87,16 +88,19 @@ class Turns:
         self.lock.release()
         if not self._closed:
             self._bell.modify(self._fd, _ARMED)
-            if self._deadline() < min(self._asleep):
-                self._wake()
+            self._notice_asleep()
+
+    def _notice_asleep(self) -> None:
+        if not self._rung and self._deadline() < min(self._asleep):
+            self.ring()
 
     def notice_deadline(self) -> None:
         """See to it that whoever polls or sleeps now does so no longer than until the deadline, which has changed."""
         if self.polling_until > 0:
             if self._deadline() < self.polling_until:
                 self._wake()
-        elif not self.lock.locked() and self._deadline() < min(self._asleep):  # else it is computed after the turn
-            self._wake()
+        elif not self.lock.locked():  # else it is computed after the turn
+            self._notice_asleep()
 
     # --- the loop's own threads -------------------------------------------------------------------------------
 
@@ -114,7 +118,8 @@ class Turns:
         return threading.current_thread() in self._threads
 
     def ring(self) -> None:
-        """Let one of the loop's own threads settle what is to be done, also while another thread has the turn."""
+        """Let one of the loop's own threads look what is to be done, also while another thread has the turn."""
+        self._rung = True
         with contextlib.suppress(OSError):  # closed just now
             os.eventfd_write(self._ring, 1)
 
@@ -131,7 +136,8 @@ class Turns:
 
     def _sleep(self, index: int) -> None:
         """Sleep until something is to be heard or done."""
-        self._asleep[index] = math.inf  # who changes the deadline while it is computed wakes us
+        self._asleep[index] = math.inf  # who changes the deadline while it is computed rings
+        self._rung = False
         until = self._deadline()
         if until <= (now := time.monotonic()) and self.lock.locked():  # the thread that has the turn sees to it
             until = now + _LEAVE_ALONE
