@@ -17,11 +17,13 @@ from collections.abc import Iterable
 from typing import Any
 
 from headrace._base.logs import Log
+from headrace.engine.counters import LoopCounters
 from headrace.engine.decide import decide
 from headrace.engine.events import (
     AttemptFailed,
     CacheAnswer,
     Command,
+    Due,
     Event,
     Forget,
     Handback,
@@ -110,6 +112,7 @@ class Kernel:
         #: Taken during a commit.
         self._commit_lock = threading.Lock()
         self._slow = False  # whether the last commit took long
+        self.counters = LoopCounters()
         #: The task for which the thread that has the turn polls now.
         self._polled: object = None
         self._wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
@@ -164,6 +167,7 @@ class Kernel:
     def _later(self, command: Later) -> None:
         self._timer_order += 1
         at = time.monotonic() + command.at - command.event.now
+        self.counters.retries += type(command.event) is Due
         heapq.heappush(self._timers, Timer(at, self._timer_order, command.event))
 
     def _settle(self) -> None:
@@ -240,7 +244,9 @@ class Kernel:
             error = self._journal.write()
         finally:
             self.section.take_back()
-            self._slow = time.monotonic() - began > SLOW_COMMIT
+            took = time.monotonic() - began
+            self._slow = took > SLOW_COMMIT
+            self.counters.note_commit(took)
             self._commit_lock.release()
             self._committing = False
         if self.failure is not None:

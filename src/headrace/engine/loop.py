@@ -13,11 +13,12 @@ import os
 import select
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 
 import msgspec
 
 from headrace._base import intervals
+from headrace.engine.counters import LoopCounters
 from headrace.engine.events import (
     Cancel,
     Exceeded,
@@ -33,7 +34,7 @@ from headrace.engine.reuse import was_finished
 from headrace.engine.rows import running_records
 from headrace.engine.state import EngineState
 from headrace.engine.stopping import Stopping
-from headrace.engine.tasks import Gang, Task
+from headrace.engine.tasks import Task, tasks_of
 from headrace.engine.turns import Turns
 from headrace.engine.waiters import unneeded
 from headrace.engine.workers import WorkerPool
@@ -41,6 +42,7 @@ from headrace.model.calls import Call, TaskHandle
 from headrace.model.errors import StoreAwayError, TaskCancelledError
 from headrace.model.outcomes import Cancelled
 from headrace.model.records import Lease, Signal, TaskId
+from headrace.model.states import TaskState
 from headrace.stores.artifacts.protocol import ArtifactStore
 from headrace.stores.metadata.protocol import DropQueue, MetadataStore, Subscription, Write
 
@@ -53,6 +55,7 @@ _REVIEW = 1.0
 _PATIENCE = 3.0
 #: How long the last commit of a run is tried.
 _CLOSING = 60.0
+_WAITING = (TaskState.WAITING, TaskState.READY, TaskState.DELAYED)
 #: Tasks submitted at once before the workers are heard again.
 _GROUP = 32
 
@@ -85,6 +88,7 @@ class Loop(Kernel):
         # What is measured here is never the time of day, which may be set back.
         self._looked = self._next_review = 0.0
         self._pace = SLOW_LOOK
+        self._heard = 0.0  # when the last round began
         self._busy = False  # whether a task was submitted since the last look
         self.inbox = Inbox(self._wake)
         self._subscription: Subscription | None = None
@@ -119,7 +123,7 @@ class Loop(Kernel):
         Raises:
             LeaseLostError, StoreError: the run cannot go on.
         """
-        tasks = _tasks_of(calls)
+        tasks = tasks_of(calls)
         for at in range(0, len(tasks), _GROUP):
             if at:  # many at once keep this thread busy: it hears the workers itself in between
                 self._turns.take(self._hear_now)
@@ -136,7 +140,7 @@ class Loop(Kernel):
         The turn is taken before the task goes to a worker, so that no other thread is woken by the answer. Raises as
         ``submit``.
         """
-        [task] = _tasks_of((call,))
+        [task] = tasks_of((call,))
         if not self._turns.take(lambda: self._call(task)):
             with self.section:
                 self._feed_submits([task])
@@ -159,6 +163,7 @@ class Loop(Kernel):
         self._check_stopped()
         now = time.time()
         self._busy, self._pace = True, LOOK
+        self.counters.submits += len(tasks)
         try:
             self._feed_all([Submit(task, now) for task in tasks])
         except Exception as error:
@@ -371,6 +376,14 @@ class Loop(Kernel):
         with self.section:
             return {step: {str(k): n for k, n in counts.items() if n} for step, counts in self.state.counts.items()}
 
+    def count(self) -> LoopCounters:
+        """A copy of the loop's counters, with what is there now."""
+        with self.section:
+            waiting = sum(counts.get(one, 0) for counts in self.state.counts.values() for one in _WAITING)
+            running = sum(counts.get(TaskState.RUNNING, 0) for counts in self.state.counts.values())
+            now = {"waiting": waiting, "running": running, "workers": self.workers.count()}
+            return msgspec.structs.replace(self.counters, starts=self.state.started, **now)
+
     def recall(self, lost: TaskId) -> Task:
         """Run a finished task again because its outputs cannot be read; returns the task that will have them.
 
@@ -484,11 +497,13 @@ class Loop(Kernel):
                 self._break(error)
 
     def _settle_round(self) -> None:
+        heard = self._heard
         with self.section:
             if self._closed or self.failure is not None:
                 return
             try:
                 self._settle()
+                self.counters.note_round(time.monotonic() - heard)
             except Exception as error:
                 self._break(error)
             self._turns.notice_deadline()
@@ -497,6 +512,7 @@ class Loop(Kernel):
 
     def _turn(self, ready: list[tuple[int, int]]) -> None:
         now = time.time()
+        self._heard = time.monotonic()
         news = []
         for fd, mask in ready:
             if fd == self._wake_fd:
@@ -581,19 +597,3 @@ class Loop(Kernel):
                 self._apply([Cancel(None, time.time(), final=not self.stopping.begin(by_signal=False))])
         if self.on_cancel is not None:
             self.on_cancel()
-
-
-def _tasks_of(calls: Sequence[Call]) -> list[Task]:
-    """A task for each call, with nobody waiting yet."""
-    tasks: list[Task] = []
-    gangs: dict[int, list[Task]] = {}  # by the place of their first call
-    for call in calls:
-        task = Task(call.step, call.inputs)
-        task.unheld = call.unheld
-        if call.beside is not None:
-            first = calls.index(call.beside)
-            gangs.setdefault(first, [tasks[first]]).append(task)
-        tasks.append(task)
-    for gang in gangs.values():
-        Gang(gang)
-    return tasks

@@ -92,6 +92,11 @@ class EngineState:
             if not one.origin:
                 self.highest = max(self.highest, record.number % NODES)
 
+    @property
+    def started(self) -> int:
+        """How many attempts this session started."""
+        return (self.next_token - 1) & 0xFFFFFFFF
+
 
 class Timer(msgspec.Struct, order=True):
     """An event due at a time; ``order`` breaks ties."""

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from headrace.identity.keys import input_digest
-from headrace.model.calls import PendingInput, StepInfo, TaskHandle
+from headrace.model.calls import Call, PendingInput, StepInfo, TaskHandle
 from headrace.model.messages import Output
 from headrace.model.outcomes import NO_ID, Problem
 from headrace.model.policy import Resources
@@ -164,3 +164,19 @@ def described(task: Task, outputs: tuple[Output, ...]) -> tuple[Output, ...]:
         if len(known) == len(missing):
             break
     return tuple(Output(one.name, one.value, known.get(one.value.digest, one.preview)) for one in outputs)
+
+
+def tasks_of(calls: Sequence[Call]) -> list[Task]:
+    """A task for each call, with nobody waiting yet."""
+    tasks: list[Task] = []
+    gangs: dict[int, list[Task]] = {}  # by the place of their first call
+    for call in calls:
+        task = Task(call.step, call.inputs)
+        task.unheld = call.unheld
+        if call.beside is not None:
+            first = calls.index(call.beside)
+            gangs.setdefault(first, [tasks[first]]).append(task)
+        tasks.append(task)
+    for gang in gangs.values():
+        Gang(gang)
+    return tasks

@@ -313,6 +313,10 @@ class WorkerPool:
             self._stop(worker, grace)
         return []
 
+    def count(self) -> int:
+        """How many workers live."""
+        return len(self._workers)
+
     def kill_all(self) -> None:
         """Stop every worker at once."""
         for worker in self._workers.values():

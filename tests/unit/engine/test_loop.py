@@ -502,6 +502,31 @@ def test_threads_that_cancel_and_submit_do_not_wait_for_a_slow_store() -> None:
     assert set(states(rig).values()) <= {"cancelled"}
 
 
+def test_counters_tell_what_a_loop_did() -> None:
+    tries: list[int] = []
+
+    def flaky() -> int:
+        tries.append(1)
+        if len(tries) < 2:
+            raise ValueError("not yet")
+        return len(tries)
+
+    gate = threading.Event()
+    with Rig() as rig:
+        assert rig.call(rig.step(flaky, retry=Retry(1, delay=0.0))) == 2
+        running = rig.submit(rig.step(lambda: gate.wait(20), name="slow"))
+        waiting = rig.submit(rig.step(add), running, 1)
+        counters = rig.loop.count()
+        assert (counters.submits, counters.starts, counters.retries) == (3, 3, 1)
+        assert (counters.waiting, counters.running) == (1, 1)
+        assert counters.workers >= 1
+        assert counters.commits >= 1
+        assert 0 < counters.longest_commit <= counters.commit_seconds
+        assert 0 < counters.longest_round <= counters.round_seconds
+        gate.set()
+        assert rig.result(waiting) == 2
+
+
 def test_futures_and_callbacks_are_told_of_the_end() -> None:
     gate = threading.Event()
     told: list[int] = []
