@@ -227,8 +227,9 @@ class Kernel:
     def _commit(self) -> bool:
         """Commit what is decided, without the lock, and then do what waited for it. False: the store is away."""
         starts, self._starts = self._starts, []
-        if counts := self.queue.take(time.monotonic(), time.time()):
-            self._journal.add(counts)
+        clock = time.monotonic()
+        if clock >= self.queue.due_at:
+            self._journal.add(self.queue.take(clock, time.time()))
         if not self._journal.begin():
             self._feed(Handback(tuple([start.token for start in starts]), time.time()))
             return False

@@ -27,18 +27,20 @@ class QueueCounts:
     def __init__(self, state: EngineState) -> None:
         self._state = state
         self._written: set[str] = set()
-        self._last = float("-inf")
+        #: Before this time (monotonic) no rows are written.
+        self.due_at = float("-inf")
         self._ended = False
 
     def take(self, clock: float, now: float, *, alone: bool = False) -> list[QueueCount]:
         """Rows to write with the next commit at ``clock`` (monotonic); ``alone``: it would be made for these only."""
-        if clock - self._last < (ALONE if alone else WITH_COMMIT) or self._ended or not self._state.moved:
+        due_at = self.due_at + ALONE - WITH_COMMIT if alone else self.due_at
+        if clock < due_at or self._ended or not self._state.moved:
             return []
         in_hand = Counter([slot.task.step.name for slot in self._state.placement.slots.values() if slot.ahead])
         rows = [row for step in self._state.moved if (row := self._row(step, in_hand[step], now)) is not None]
         self._state.moved.clear()
         if rows:
-            self._last = clock
+            self.due_at = clock + WITH_COMMIT
         return rows
 
     def _row(self, step: str, in_hand: int, now: float) -> QueueCount | None:

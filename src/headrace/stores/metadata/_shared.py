@@ -6,7 +6,8 @@ the digest of the bytes, and the bytes lie in ``shared_values``. Whoever reads t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterable, Sequence
 
 from blake3 import blake3
 from msgspec.structs import replace
@@ -19,60 +20,61 @@ from headrace.stores.metadata._sql import Row
 SHARE_FROM = 512
 #: So many of the latest values are remembered; at 16 KiB each this is 2 MiB.
 _REMEMBERED = 128
-_Key = tuple[int, bytes]
 
 
 class SharedValues:
-    """Which values were written lately, by this process. Used by one writer at a time."""
+    """Which values this process wrote lately. A value counts as stored once the commit that stored it has succeeded."""
 
     def __init__(self) -> None:
         #: By run and bytes, oldest first: the digest under which they are stored, None if a single row has them so far.
-        self._known: dict[_Key, bytes | None] = {}
-        self._pending: list[tuple[_Key, bytes | None]] = []
+        self._known: dict[tuple[int, bytes], bytes | None] = {}
+        self._lock = threading.Lock()
 
     def task_rows(self, tasks: Sequence[TaskRecord]) -> tuple[list[Row], list[Row]]:
-        """Rows of ``tasks``, and rows of ``shared_values`` that must be written before them."""
-        self._pending = []
-        fresh: list[Row] = []
-        return [self._row(task, fresh) for task in tasks], fresh
+        """Rows of ``tasks``, and rows of ``shared_values`` that must be written with them."""
+        rows: list[Row] = []
+        fresh: dict[tuple[int, bytes], Row] = {}
+        for task in tasks:
+            row = _rows.task_row(task)
+            for one in task.inputs:
+                if len(one.value.inline) >= SHARE_FROM:
+                    row = self._row(task, row, fresh)
+                    break
+            rows.append(row)
+        return rows, list(fresh.values())
 
-    def _row(self, task: TaskRecord, fresh: list[Row]) -> Row:
-        row = _rows.task_row(task)
-        for one in task.inputs:
-            if len(one.value.inline) >= SHARE_FROM:
-                break
-        else:
-            return row
+    def _row(self, task: TaskRecord, row: Row, fresh: dict[tuple[int, bytes], Row]) -> Row:
+        """``row`` of ``task``, with digests instead of values that other rows have too."""
         parts = [(one, self._digest(task.run_id, one.value.inline, fresh)) for one in task.inputs]
         if not any(digest for _, digest in parts):
             return row
         stored = [(_without(one) if digest else one, digest) for one, digest in parts]
         return (*row[:-1], _rows.SHARED + _rows.encode(stored))
 
-    def _digest(self, run_id: int, data: bytes, fresh: list[Row]) -> bytes:
+    def _digest(self, run_id: int, data: bytes, fresh: dict[tuple[int, bytes], Row]) -> bytes:
         """What to write instead of ``data``; nothing if the row keeps it."""
         if len(data) < SHARE_FROM:
             return b""
         key = (run_id, data)
-        if key not in self._known:
-            self._remember(key, None)
+        with self._lock:
+            seen = key in self._known
+            digest = self._known.pop(key, None)
+            self._known[key] = digest  # the youngest now
+            if len(self._known) > _REMEMBERED:
+                del self._known[next(iter(self._known))]
+        if not seen:
             return b""
-        digest = self._known[key]
         if digest is None:
             digest = blake3(data).digest()
-            fresh.append((run_id, digest, data))
-        self._remember(key, digest)
+            fresh[run_id, digest] = (run_id, digest, data)
         return digest
 
-    def _remember(self, key: _Key, digest: bytes | None) -> None:
-        self._known.pop(key, None)
-        self._known[key] = digest
-        if len(self._known) > _REMEMBERED:
-            del self._known[next(iter(self._known))]
-
-    def forget(self) -> None:
-        """Nothing is known any more: a transaction failed, and with it what it was to store."""
-        self._known.clear()
+    def confirm(self, fresh: Iterable[Row]) -> None:
+        """Rows of ``task_rows`` are committed: the next tasks need not store them again."""
+        with self._lock:
+            for run_id, digest, data in fresh:
+                if (run_id, data) in self._known:
+                    self._known[run_id, data] = digest
 
 
 def _without(one: Input) -> Input:

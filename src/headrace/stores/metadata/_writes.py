@@ -105,8 +105,12 @@ def _fit(row: Row) -> Row:
 
 def apply(
     writes: Sequence[Write], transaction: Transaction, statements: Statements, shared: SharedValues, *, fit: bool
-) -> None:
-    """Run all of ``writes`` in ``transaction``. ``fit``: mend texts the database cannot keep; it costs some time."""
+) -> list[Row]:
+    """Run all of ``writes`` in ``transaction``. ``fit``: mend texts the database cannot keep; it costs some time.
+
+    Returns what ``shared`` is to be told of when the transaction has succeeded.
+    """
+    fresh: list[Row] = []
     for kind, members in grouped(writes):
         if kind is RunChange:
             for change in members:
@@ -120,6 +124,7 @@ def apply(
             rows, values = shared.task_rows(members)
             if values:
                 transaction.many(statements("put_shared_value").text, values)
+                fresh += values
         else:
             rows = [row(member) for member in members]
         if fit:
@@ -133,6 +138,7 @@ def apply(
             summaries = _rows.summary_rows(members)
             if summaries:
                 transaction.many(statements("put_summary").text, [_fit(row) for row in summaries] if fit else summaries)
+    return fresh
 
 
 def _set_state(change: RunChange) -> str:

@@ -152,19 +152,11 @@ class SqlMetadata:
     def commit(self, writes: Sequence[Written], lease: Lease | None = None, seconds: float = 0.0) -> None:
         """See ``MetadataStore``."""
         hold = None if lease is None else _Hold(lease, seconds, self._mark(writes))
-        try:
-            self._commit_with_chances(writes, hold)
-        except BaseException:
-            self._shared.forget()
-            raise
-
-    def _commit_with_chances(self, writes: Sequence[Written], hold: _Hold | None) -> None:
         for chance in range(_CHANCES):
             try:
                 self._commit(writes, hold, fit=False)
                 break
             except UnfitTextError:
-                self._shared.forget()
                 self._commit(writes, hold, fit=True)
                 break
             except RefusedStateError as error:
@@ -173,7 +165,6 @@ class SqlMetadata:
             except ConflictError:
                 if chance == _CHANCES - 1:
                     raise
-                self._shared.forget()
                 time.sleep(0.01 * (chance + 1))
             except StoreAwayError:
                 if hold is not None and hold.mark:
@@ -217,7 +208,9 @@ class SqlMetadata:
                 if doubt is not None and doubt.mark == hold.mark and self._was_made(transaction, hold):
                     return
                 self._hold(transaction, hold)
-            _writes.apply(writes, transaction, self._statements, self._shared, fit=fit)
+            fresh = _writes.apply(writes, transaction, self._statements, self._shared, fit=fit)
+        if fresh:
+            self._shared.confirm(fresh)
 
     def _was_made(self, transaction: Transaction, hold: _Hold) -> bool:
         """Whether the server made a commit that it did not confirm; waits for it where it is still at work."""
