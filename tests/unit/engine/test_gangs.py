@@ -276,14 +276,14 @@ class Placing(RuleBasedStateMachine):
         self.gangs: list[list[Task]] = []
         self.tasks: list[Task] = []
         self.count = 0
-        self.limited = self.bench.step("limited", max_parallel=3)
+        self.limited = self.bench.step("limited", max_parallel=3, cpu=0.5)
 
     def _step(self, place: str, cpu: float, memory: int, limited: bool) -> Any:
         if limited:
             return self.limited
         return self.bench.step("free", place="" if place == "local" else place, cpu=cpu, memory=memory)
 
-    @rule(place=st.sampled_from(sorted(PLACES)), cpu=st.sampled_from([0.5, 1, 2]), memory=st.integers(0, 2),
+    @rule(place=st.sampled_from(sorted(PLACES)), cpu=st.sampled_from([0.5, 1, 2]), memory=st.sampled_from([0, 3, 4]),
           limited=st.booleans())  # fmt: skip
     def call(self, place: str, cpu: float, memory: int, limited: bool) -> None:
         self.count += 1
@@ -295,7 +295,7 @@ class Placing(RuleBasedStateMachine):
         self.count += 1
         gang = self.bench.gang(self._step(place, cpu, 0, limited), *(f"{self.count}/{n}" for n in range(size)))
         if gang[0].state is FAILED:
-            assert size > 3 if limited else size * cpu > PLACES[place].cpu
+            assert size > 3 if limited else size * cpu > PLACES[place].cpu, gang[0].problem
         else:
             self.gangs.append(gang)
             self.tasks += gang
@@ -356,5 +356,5 @@ class Placing(RuleBasedStateMachine):
 
 TestPlacing = Placing.TestCase
 TestPlacing.settings = settings(
-    max_examples=60, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=100, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
 )
