@@ -8,6 +8,7 @@ import shutil
 import stat
 import subprocess
 import sys
+import textwrap
 import zipfile
 from pathlib import Path
 from typing import NamedTuple
@@ -122,6 +123,22 @@ def test_the_package_has_what_the_flow_can_reach(place: Place) -> None:
     assert (place.other / "here/train.py").read_text() == FLOW
     again = place.headrace("code", "train", "--extract", "here")
     assert (again.returncode, "here is not empty" in again.stderr) == (2, True)
+
+
+def test_code_is_read_through_the_client(place: Place) -> None:
+    script = """
+    import headrace
+    code = headrace.Run("train/1").code
+    code.extract("there")
+    print(len(code), code.entry, len(code.digest), code["data/offset.txt"].decode())
+    try:
+        code["data/offsets.txt"]
+    except KeyError as error:
+        print("data/offset.txt" in str(error))
+    """
+    done = place.call("-c", textwrap.dedent(script))
+    assert done.stdout.split() == ["4", "train.py:train", "64", "1", "True"], done.stderr
+    assert (place.other / "there/src/shop/late.py").read_text() == "FACTOR = 5\n"
 
 
 def test_resume_elsewhere_after_the_source_is_gone(place: Place) -> None:
