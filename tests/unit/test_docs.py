@@ -300,6 +300,8 @@ SETTINGS = {
     "exclude": "b.csv",
     "code_file_limit": "1MiB",
     "code_limit": "2MiB",
+    "log": "json",
+    "log_level": "debug",
 }
 
 
@@ -325,7 +327,9 @@ def test_no_setting_is_made_up() -> None:
         for name in re.findall(r"\bHEADRACE_[A-Z_]*[A-Z]\b", file.read_text())
     }
     for page in OWN:
-        assert set(re.findall(r"\bHEADRACE_[A-Z_]*[A-Z]\b", page.read_text())) <= known | read, named(page)
+        named_there = set(re.findall(r"\bHEADRACE_[A-Z_]*[A-Z]\b", page.read_text()))
+        secrets = {name for name in named_there if name.startswith("HEADRACE_SECRET_")}  # the rest is the secret's name
+        assert named_there - secrets <= known | read, named(page)
 
 
 @pytest.mark.parametrize("script", GENERATED)
