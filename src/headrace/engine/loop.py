@@ -96,6 +96,7 @@ class Loop(Kernel):
         self._epoll = select.epoll()
         self._epoll.register(self._wake_fd, select.EPOLLIN)
         self._turns = Turns(self.section, self._epoll, self._deadline, self._wake, self._settle_round)
+        self._turns.is_slow = lambda: self._slow
         self.workers = WorkerPool(self._epoll, run_name, state.options)
         #: Called under the lock with rows that a source gave, before they are committed.
         self.on_output: Callable[[list[Write]], None] = lambda writes: None
@@ -137,14 +138,11 @@ class Loop(Kernel):
     def call(self, call: Call) -> Task:
         """``submit`` and then, as a rule, wait; to be followed by ``wait``.
 
-        The turn is taken before the task goes to a worker, so that no other thread is woken by the answer. Raises as
-        ``submit``.
+        The turn is taken first, so that no other thread is woken by the answer. Raises as ``submit``.
         """
         [task] = tasks_of((call,))
         if not self._turns.take(lambda: self._call(task)):
-            with self.section:
-                self._feed_submits([task])
-                self._apply([])
+            return self.submit(call)[0]
         if self.failure is not None:
             raise self.failure
         return task
@@ -194,7 +192,7 @@ class Loop(Kernel):
             while not task.done and self.failure is None and not self._closed:
                 if time.monotonic() >= deadline:
                     return
-                if not self._turns.take(lambda: self._hear_once(task, deadline)):
+                if not self._turns.take(lambda: self._hear_once(task, deadline), lambda: self._waits(task, deadline)):
                     self._follow(task, deadline)
         finally:
             task.threads.pop()
@@ -379,8 +377,9 @@ class Loop(Kernel):
     def count(self) -> LoopCounters:
         """A copy of the loop's counters, with what is there now."""
         with self.section:
-            waiting = sum(counts.get(one, 0) for counts in self.state.counts.values() for one in _WAITING)
-            running = sum(counts.get(TaskState.RUNNING, 0) for counts in self.state.counts.values())
+            counts = list(self.state.counts.values())
+            waiting = sum(one.get(state, 0) for one in counts for state in _WAITING)
+            running = sum(one.get(TaskState.RUNNING, 0) for one in counts)
             now = {"waiting": waiting, "running": running, "workers": self.workers.count()}
             return msgspec.structs.replace(self.counters, starts=self.state.started, **now)
 
@@ -473,6 +472,9 @@ class Loop(Kernel):
     def _hear_now(self) -> None:
         self._poll_once(0.0)
 
+    def _waits(self, task: Task, deadline: float) -> bool:
+        return not (task.done or self.failure or self._closed or self.section.pending) and time.monotonic() < deadline
+
     def _hear_once(self, task: Task, deadline: float) -> None:
         """With the turn, hear the workers unless ``task`` is done, until ``deadline`` at most."""
         if self.failure is not None or self.section.pending is not None:
@@ -506,7 +508,6 @@ class Loop(Kernel):
                 self.counters.note_round(time.monotonic() - heard)
             except Exception as error:
                 self._break(error)
-            self._turns.notice_deadline()
         if self._journal.has_notices:
             self._tell()
 

@@ -3,7 +3,8 @@
 A waiting thread that polls the workers' sockets itself saves waking one thread to wake another, half of a round trip.
 Only the thread that has the turn polls. While no thread waits, the loop's own threads sleep on the *bell*: an epoll
 around the workers' epoll, which wakes one of them when a worker speaks, and at the next deadline. The bell is silent
-while a waiting thread has the turn, and armed whenever a turn ends. So no event waits for a timer to be noticed.
+while a waiting thread has the turn, and armed whenever no thread goes on waiting. So no event waits for a timer to be
+noticed.
 
 The loop has two threads of its own: one may be in a commit while the other hears the workers.
 """
@@ -53,6 +54,8 @@ class Turns:
         self._deadline = deadline
         self._wake = wake
         self._settle = settle
+        #: Whether the store is, so that others shall hear the workers while a thread settles what it heard.
+        self.is_slow: Callable[[], bool] = lambda: False
         self._led = False  # whether a thread that waits has the turn; the loop's own have it for a moment only
         self._closed = False
         self._fd = epoll.fileno()
@@ -64,31 +67,52 @@ class Turns:
 
     # --- threads that wait ------------------------------------------------------------------------------------
 
-    def take(self, hear: Callable[[], None]) -> bool:
-        """Call ``hear`` with the turn, in a thread that waits; False if another waiting thread has the turn."""
+    def take(self, hear: Callable[[], None], goes_on: Callable[[], bool] = lambda: False) -> bool:
+        """Call ``hear`` with the turn, in a thread that waits, and again while it ``goes_on``.
+
+        False if another waiting thread has the turn. The bell stays silent while what was heard is settled in between,
+        which is short unless the store is slow.
+        """
         self._section.hold_off()  # an interrupt after ``acquire`` would leave the lock taken
         try:
             while not self.lock.acquire(timeout=0.0 if self._led else _MOMENT):
                 if self._led:
                     return False
-            self._led = True
             try:
-                if not self._closed:
-                    self._bell.modify(self._fd, 0)
-                    hear()
+                while self._hear(hear):
+                    if self.is_slow():
+                        self._arm()
+                    self._settle()
+                    if not goes_on() or not self.lock.acquire(blocking=False):
+                        break
             finally:
-                self._led = False
-                self._end()
-            self._settle()
+                self._arm()
             return True
         finally:
             self._section.let_in()
 
-    def _end(self) -> None:
-        self.lock.release()
+    def _hear(self, hear: Callable[[], None]) -> bool:
+        """One turn, of which the lock was taken. False: the loop is closed."""
+        self._led = True
+        try:
+            if self._closed:
+                return False
+            self._bell.modify(self._fd, 0)
+            hear()
+        finally:
+            self._led = False
+            self.lock.release()
+        return True
+
+    def _arm(self, *, notice: bool = True) -> None:
+        """See to it that one of the loop's own threads hears what the workers say from now on."""
         if not self._closed:
-            self._bell.modify(self._fd, _ARMED)
-            self._notice_asleep()
+            try:
+                self._bell.modify(self._fd, _ARMED)
+            except ValueError:  # closed just now
+                return
+            if notice:
+                self._notice_asleep()
 
     def _notice_asleep(self) -> None:
         if not self._rung and self._deadline() < min(self._asleep):
@@ -131,7 +155,8 @@ class Turns:
                 try:
                     hear()
                 finally:
-                    self._end()
+                    self.lock.release()
+                    self._arm(notice=self.is_slow())  # else this thread looks itself in a moment
             self._settle()
 
     def _sleep(self, index: int) -> None:
