@@ -8,7 +8,9 @@ tried again, for as long as nobody else takes the lease.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+
+import msgspec
 
 from headrace._base.logs import Log
 from headrace._base.sizes import format_duration
@@ -34,6 +36,8 @@ class Journal:
     def __init__(self, metadata: MetadataStore, lease: Lease) -> None:
         self.urgent = False  # whether somebody waits for the next commit
         self.away_since: float | None = None
+        #: What the driver says of itself, written when the lease is extended.
+        self.note: Callable[[], bytes] = bytes
         self._metadata = metadata
         self._lease = lease
         self._writes: list[Write] = []
@@ -79,6 +83,7 @@ class Journal:
         if clock - self._extended > _EXTEND_EVERY:
             self._extended = clock
             self._seconds = LEASE_SECONDS
+            self._lease = msgspec.structs.replace(self._lease, note=self.note())
         if len(self._batches) > 1:  # the last was not tried yet
             self._batches[-1] += self._writes
         else:

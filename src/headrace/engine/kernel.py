@@ -16,6 +16,8 @@ import time
 from collections.abc import Iterable
 from typing import Any
 
+import msgspec
+
 from headrace._base.logs import Log
 from headrace.engine.counters import LoopCounters
 from headrace.engine.decide import decide
@@ -52,10 +54,13 @@ from headrace.model.calls import StepInfo
 from headrace.model.errors import BlobMissingError, StoreAwayError
 from headrace.model.outcomes import NOT_ITS_OWN, InputUnreadable
 from headrace.model.records import TaskId
+from headrace.model.states import TaskState
 from headrace.stores.artifacts.protocol import ArtifactStore
 from headrace.stores.metadata.protocol import MetadataStore, Write
 
 _log = Log("runs")
+
+_WAITING = (TaskState.WAITING, TaskState.READY, TaskState.DELAYED)
 
 #: Attempts that run for so many seconds are written down as running, and tasks that wait are counted.
 RECORD_AFTER = 0.1
@@ -93,6 +98,7 @@ class Kernel:
         #: When to write down what runs and waits by then (``time.monotonic``).
         self._record_at = math.inf
         self._journal = journal
+        journal.note = lambda: msgspec.msgpack.encode(self.counted())
         self._timers: list[Timer] = []
         self._timer_order = 0
         self._starts: list[Start] = []
@@ -270,6 +276,14 @@ class Kernel:
             _release(held.waiters)
         self._tell_waiters()
         return True
+
+    def counted(self) -> LoopCounters:
+        """The counters, with what is there now."""
+        counts = list(self.state.counts.values())
+        waiting = sum(one.get(state, 0) for one in counts for state in _WAITING)
+        running = sum(one.get(TaskState.RUNNING, 0) for one in counts)
+        now = {"waiting": waiting, "running": running, "workers": self.workers.count()}
+        return msgspec.structs.replace(self.counters, starts=self.state.started, **now)
 
     def _break(self, error: BaseException) -> None:
         """The run cannot be driven any more: let everybody know, and leave no worker running."""

@@ -42,7 +42,6 @@ from headrace.model.calls import Call, TaskHandle
 from headrace.model.errors import StoreAwayError, TaskCancelledError
 from headrace.model.outcomes import Cancelled
 from headrace.model.records import Lease, Signal, TaskId
-from headrace.model.states import TaskState
 from headrace.stores.artifacts.protocol import ArtifactStore
 from headrace.stores.metadata.protocol import DropQueue, MetadataStore, Subscription, Write
 
@@ -55,7 +54,6 @@ _REVIEW = 1.0
 _PATIENCE = 3.0
 #: How long the last commit of a run is tried.
 _CLOSING = 60.0
-_WAITING = (TaskState.WAITING, TaskState.READY, TaskState.DELAYED)
 #: Tasks submitted at once before the workers are heard again.
 _GROUP = 32
 
@@ -377,11 +375,7 @@ class Loop(Kernel):
     def count(self) -> LoopCounters:
         """A copy of the loop's counters, with what is there now."""
         with self.section:
-            counts = list(self.state.counts.values())
-            waiting = sum(one.get(state, 0) for one in counts for state in _WAITING)
-            running = sum(one.get(TaskState.RUNNING, 0) for one in counts)
-            now = {"waiting": waiting, "running": running, "workers": self.workers.count()}
-            return msgspec.structs.replace(self.counters, starts=self.state.started, **now)
+            return self.counted()
 
     def recall(self, lost: TaskId) -> Task:
         """Run a finished task again because its outputs cannot be read; returns the task that will have them.

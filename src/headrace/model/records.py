@@ -412,9 +412,12 @@ class Lease(msgspec.Struct, frozen=True, kw_only=True):
     """The right to write on behalf of ``name``. ``token`` grows with every owner: it fences.
 
     It lasts for ``left`` seconds from when it was read, by the clock of the store; negative when it has expired.
+    ``note`` is what the owner says of itself with each commit that extends it: packed counters of
+    its loop, or nothing.
     """
 
     name: str
     owner: str  # "host:pid:start-time-of-the-process"
     token: int
     left: float
+    note: bytes = b""

@@ -157,7 +157,7 @@ class MemoryMetadata:
             _transitions.check(writes, self._recorded())
             if lease is not None and held is not None:
                 expires = max(self._all.leases[lease.name][1], self._clock() + seconds)
-                self._all.leases[lease.name] = held, expires
+                self._all.leases[lease.name] = msgspec.structs.replace(held, note=lease.note), expires
             for write in writes:
                 self._put(write)
 

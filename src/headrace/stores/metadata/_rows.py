@@ -20,6 +20,7 @@ from headrace.model.records import (
     AttemptRecord,
     Edge,
     Input,
+    Lease,
     LogChunk,
     LogPiece,
     LogSegment,
@@ -254,6 +255,11 @@ def edge_row(edge: Edge) -> Row:
 
 
 #: Values for ``put_queue``.
+def lease_of(row: Row) -> Lease:
+    """A row of the statement ``lease``."""
+    return Lease(name=row[0], owner=row[1], token=row[2], left=row[3], note=bytes(row[4] or b""))
+
+
 queue_row: Callable[[QueueCount], Row] = astuple
 
 

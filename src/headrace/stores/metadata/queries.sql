@@ -11,18 +11,19 @@ UPDATE counters SET value = value + 1 WHERE name = 'lease' RETURNING value
 
 -- name: take_lease
 INSERT INTO leases (name, owner, token, expires) VALUES (:name, :owner, :token, clock() + :seconds)
-ON CONFLICT (name) DO UPDATE SET owner = excluded.owner, token = excluded.token, expires = excluded.expires
+ON CONFLICT (name) DO UPDATE SET owner = excluded.owner, token = excluded.token, expires = excluded.expires,
+    note = NULL
 WHERE leases.expires <= clock() OR leases.owner = :dead
 RETURNING token
 
 -- name: lease
-SELECT name, owner, token, expires - clock() FROM leases WHERE name = :name
+SELECT name, owner, token, expires - clock(), note FROM leases WHERE name = :name
 
 -- name: check_lease
 SELECT 1 FROM leases WHERE name = :name AND token = :token AND owner = :owner
 
 -- name: keep_lease
-UPDATE leases SET last_commit = :mark,
+UPDATE leases SET last_commit = :mark, note = :note,
     expires = CASE WHEN expires < clock() + :seconds THEN clock() + :seconds ELSE expires END
 WHERE name = :name AND token = :token AND owner = :owner
 

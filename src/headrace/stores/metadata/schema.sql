@@ -15,13 +15,14 @@ CREATE TABLE counters (
 ) WITHOUT ROWID;
 
 -- expires: by the database's clock. last_commit: a mark of the last commit that the owner made, by which it knows that
--- one was made whose confirmation it did not get.
+-- one was made whose confirmation it did not get. note: what the owner says of itself.
 CREATE TABLE leases (
     name TEXT NOT NULL PRIMARY KEY,
     owner TEXT NOT NULL,
     token INTEGER NOT NULL,
     expires REAL NOT NULL,
-    last_commit INTEGER NOT NULL DEFAULT 0
+    last_commit INTEGER NOT NULL DEFAULT 0,
+    note BLOB
 ) WITHOUT ROWID;
 
 -- The greatest run number a flow ever had, so that the number of a deleted run is not given out again.

@@ -140,9 +140,7 @@ class SqlMetadata:
     def lease(self, name: str) -> Lease | None:
         """See ``MetadataStore``."""
         rows = self._select("lease", name=name)
-        if not rows:
-            return None
-        return Lease(name=rows[0][0], owner=rows[0][1], token=rows[0][2], left=rows[0][3])
+        return _rows.lease_of(rows[0]) if rows else None
 
     def release(self, lease: Lease) -> None:
         """See ``MetadataStore``."""
@@ -221,14 +219,15 @@ class SqlMetadata:
     def _hold(self, transaction: Transaction, hold: _Hold) -> None:
         """See to it that the lease is held, and long enough; a row is only written when it changes."""
         lease = hold.lease
-        held = {"name": lease.name, "token": lease.token, "owner": lease.owner}
+        held: dict[str, object] = {"name": lease.name, "token": lease.token, "owner": lease.owner}
         if not (hold.seconds or hold.mark) and self._within(transaction, "check_lease", **held):
             return
         lost = LeaseLostError(
             f"{lease.owner} no longer holds {lease.name}: another process has taken it over. Nothing was written."
         )
         keep = self._statements("keep_lease")
-        transaction.must_change(keep.text, keep.bind({**held, "seconds": hold.seconds, "mark": hold.mark}), lost)
+        held |= {"seconds": hold.seconds, "mark": hold.mark, "note": lease.note}
+        transaction.must_change(keep.text, keep.bind(held), lost)
 
     # --- runs ---
 

@@ -27,8 +27,9 @@ CREATE TABLE shared_values (
     PRIMARY KEY (run_id, digest)
 ) WITHOUT ROWID;
 
--- A mark of the last commit under a lease; see schema.sql.
+-- A mark of the last commit under a lease, and what its owner says of itself; see schema.sql.
 ALTER TABLE leases ADD COLUMN last_commit INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE leases ADD COLUMN note BLOB;
 
 -- Who changed what of a run on request. It outlives the run.
 CREATE TABLE requests (
