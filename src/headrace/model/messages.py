@@ -136,12 +136,6 @@ class Secrets(msgspec.Struct, frozen=True, array_like=True, tag=4):
         return f"Secrets({', '.join(name for name, _ in self.values)})"
 
 
-class Cancel(msgspec.Struct, frozen=True, array_like=True, tag=5):
-    """Break attempt ``token`` off, by an exception in it. The worker stays, unless its process cannot be cleaned up."""
-
-    token: int
-
-
 class Heartbeat(msgspec.Struct, frozen=True, array_like=True, tag=6):
     """The sender is alive. Of a worker: ``memory`` (bytes) and ``token`` are those of its process and its attempt.
 
@@ -162,7 +156,7 @@ class Bye(msgspec.Struct, frozen=True, array_like=True, tag=8):
     """To who holds the process of a worker elsewhere: nothing comes after this; end the process."""
 
 
-ToWorker = Define | Execute | Stop | Secrets | Cancel | Heartbeat | Kill | Bye
+ToWorker = Define | Execute | Stop | Secrets | Heartbeat | Kill | Bye
 
 
 # --- worker to driver -------------------------------------------------------------------------------------------

@@ -13,7 +13,6 @@ from headrace.model import handshake
 from headrace.model.errors import UsageError
 from headrace.model.handshake import MAX_HELLO, PROTOCOL, HandshakeError, Hello, InHand, Refused, Versions, Welcome
 from headrace.model.messages import (
-    Cancel,
     Exited,
     Handback,
     Heartbeat,
@@ -84,7 +83,7 @@ def test_the_tag_of_a_message_is_that_of_its_class(message) -> None:
 
 
 def test_messages_of_the_driver_have_tags_too() -> None:
-    assert [tag_of(frame(one)[4:]) for one in (Stop(), Cancel(7), Heartbeat())] == [3, 5, 6]
+    assert [tag_of(frame(one)[4:]) for one in (Stop(), Heartbeat())] == [3, 6]
 
 
 @given(st.binary(max_size=20))
