@@ -26,6 +26,7 @@ from headrace.services import (
     codeparts,
     control,
     describe,
+    drivers,
     explain,
     garbage,
     live_counts,
@@ -71,6 +72,7 @@ ABOUT_A_RUN: dict[str, Ask] = {
         s.metadata, msgspec.structs.replace(run, failed_task="fit/1", error="x")
     ),
     "describe.open_questions": lambda s, run: describe.open_questions(s.metadata, run.id, 2.0),
+    "drivers.driver_view": lambda s, run: bool(drivers.driver_view(s.metadata, run)),
     "explain.explain_task": lambda s, run: explain.explain_task(s.metadata, s.artifacts, run, task(run.id)),
     "garbage.named_blobs": lambda s, run: list(garbage.named_blobs(s.metadata, s.artifacts, run.id)),
     "live_counts.totals_of": lambda s, run: live_counts.totals_of(s.metadata, run, gone=False),
