@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -46,13 +47,67 @@ assert double(2) == 4
 """
 
 
-def loaded_by(code: str) -> set[str]:
-    """Names of the modules that a fresh interpreter holds after running ``code``."""
+#: What a run on this machine does without, and so its driver and its workers: most cost a millisecond or more.
+UNUSED_BY_A_RUN = (
+    "argparse",
+    "concurrent.futures",
+    "cryptography",
+    "email",
+    "hashlib",
+    "headrace.cli",
+    "headrace.executors.hosting",
+    "headrace.executors.remote",
+    "headrace.frontends.metaflow",
+    "headrace.services.code.patterns",
+    "headrace.stores.artifacts.objects",
+    "headrace.stores.metadata._migrate",
+    "headrace.stores.metadata._postgres",
+    "headrace.worker.joining",
+    "http",
+    "json",
+    "keyring",
+    "logging",
+    "multiprocessing",
+    "random",
+    "shutil",
+    "ssl",
+    "subprocess",
+    "tempfile",
+    "tomllib",
+    "traceback",
+)
+
+RUN_A_FLOW = """
+import sys
+from headrace import flow, step
+
+@step
+def hello() -> list[str]:
+    return list(sys.modules)
+
+@flow
+def main() -> list[str]:
+    return hello()
+
+if __name__ == "__main__":
+    print(*main())
+"""
+
+
+def loaded_by(code: str, file: Path | None = None) -> set[str]:
+    """Names of the modules that a fresh interpreter holds after running ``code``, and names that this prints.
+
+    With ``file`` the code is run as that file, in its folder.
+    """
+    code += "\nimport sys; print(*sys.modules)"
+    if file is not None:
+        file.write_text(code)
     done = subprocess.run(
-        [sys.executable, "-c", code + "\nimport sys; print(*sys.modules)"],
+        [sys.executable, *(["-c", code] if file is None else [str(file)])],
         capture_output=True,
         text=True,
         check=False,
+        cwd=None if file is None else file.parent,
     )
     assert done.returncode == 0, done.stderr
     return set(done.stdout.split())
@@ -61,6 +116,13 @@ def loaded_by(code: str) -> set[str]:
 @pytest.mark.parametrize("code", ["import headrace", "from headrace import flow, step", DEFINE_A_FLOW])
 def test_import_loads_no_heavy_library(code: str) -> None:
     assert loaded_by(code).intersection(HEAVY) == set()
+
+
+def test_run_loads_only_what_it_needs_in_driver_and_workers(tmp_path: Path) -> None:
+    loaded = loaded_by(RUN_A_FLOW, tmp_path / "hello.py")
+    assert {"sqlite3", "headrace.worker.serve"} <= loaded  # it ran, and all modules were printed
+    assert loaded.intersection(set(HEAVY) - {"sqlite3"}) == set()
+    assert loaded.intersection(UNUSED_BY_A_RUN) == set()
 
 
 def test_version_needs_nothing_else() -> None:

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 _BINARY = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40, "p": 2**50, "e": 2**60}
 _DECIMAL = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12, "p": 10**15, "e": 10**18}
+#: Units of which a whole number, as settings have it, is read without compiling a pattern: before every run.
+_USUAL = {"KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
 # Texts, not compiled patterns: `re` keeps them compiled from first use on, and importing this costs nothing.
 _SIZE = r"\s*([0-9][0-9_]*(?:\.[0-9]+)?|\.[0-9]+)\s*([kmgtpeKMGTPE]?)(i?)(?:[bB]|[bB]ytes?)?\s*"
 _TERM = r"\s*([0-9]+(?:\.[0-9]+)?|\.[0-9]+)\s*([a-zA-Zµ]*)\s*"
@@ -46,6 +48,8 @@ def parse_size(value: str | float) -> int:
         if not 0 <= value < float("inf"):
             raise ValueError(f"{value!r} is not a size: it must be finite and not negative")
         return round(value)
+    if value[-3:] in _USUAL and value[:-3].isascii() and value[:-3].isdecimal():
+        return int(value[:-3]) * _USUAL[value[-3:]]
     match = re.fullmatch(_SIZE, value)
     if match is None or (match[3] and not match[2]):
         raise ValueError(f"{value!r} is not a size: {_SIZE_HINT}")
@@ -90,6 +94,8 @@ def parse_duration(value: str | float | timedelta) -> float:
 
 
 def _parse_terms(text: str) -> float:
+    if text[-1:] in ("s", "m", "h") and text[:-1].isascii() and text[:-1].isdecimal():  # as in ``parse_size``
+        return float(text[:-1]) * _SECONDS[text[-1]]
     seconds, position, terms = 0.0, 0, 0
     while position < len(text):
         match = re.match(_TERM, text[position:])

@@ -59,6 +59,9 @@ def is_user_module(name: str) -> bool:
 
 
 def _judge(module: ModuleType) -> bool:
+    path = module.__dict__.get("__file__")
+    if isinstance(path, str) and path.startswith(_FOREIGN[1:]) and ".." not in path:
+        return False  # most modules, and cheaper than an absolute path
     path = module_file(module)
     if path:
         return is_user_file(path)

@@ -7,7 +7,6 @@ nowhere.
 from __future__ import annotations
 
 import os
-import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -114,6 +113,8 @@ def _read_own(file: Path) -> Mapping[str, object]:
         return {}
     if status.st_uid != os.geteuid() or status.st_mode & 0o077:
         raise UsageError(f"{file} holds secrets, and others may read it; make it yours alone: chmod 600 {file}")
+    import tomllib
+
     try:
         return tomllib.loads(file.read_text("utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

@@ -195,16 +195,21 @@ class _Server:
         for pid in self._pids.values():
             _signal_group(pid, signal.SIGKILL)
         deadline = time.monotonic() + _PATIENCE
-        while time.monotonic() < deadline:
+        ending = set(self._numbers)
+        late = False
+        while not late:
             try:
                 pid, _ = os.waitpid(-1, os.WNOHANG)
             except ChildProcessError:
                 return
-            if not pid:
+            ending.discard(pid)
+            if pid:
+                continue
+            late = time.monotonic() >= deadline
+            if late or not ending:  # to look for others takes milliseconds, and most runs have none
                 for child in _children():
-                    if child not in self._numbers:
-                        _signal_group(child, signal.SIGKILL)
-                time.sleep(_BETWEEN)
+                    _signal_group(child, signal.SIGKILL)
+            time.sleep(_BETWEEN)
 
 
 def adopt_orphans() -> None:

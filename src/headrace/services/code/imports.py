@@ -9,9 +9,10 @@ from __future__ import annotations
 import re
 
 _WORD = "import"
-_NAMES = re.compile(r"[ \t\f]*(\((?:[^)#]|#[^\n]*)*\)|[^\n;#]*)")
-_CALL = re.compile(r"(?:import_module|__import__)\(\s*[\"']([.\w]+)[\"']")
-_COMMENT = re.compile(r"#[^\n]*")
+# Texts, not compiled patterns: most files need none of them, and compiling takes longer than reading such a file.
+_IN_BRACKETS = r"[ \t\f]*(\((?:[^)#]|#[^\n]*)*\))"
+_CALL = r"(?:import_module|__import__)\(\s*[\"']([.\w]+)[\"']"
+_COMMENT = r"#[^\n]*"
 
 
 def imported_names(text: str) -> tuple[str, ...]:
@@ -36,19 +37,29 @@ def imported_names(text: str) -> tuple[str, ...]:
         if ";" in before or ":" in before:  # behind another statement, or behind ``if x:``
             before = before[max(before.rfind(";"), before.rfind(":")) + 1 :]
         before = before.strip()  # ``from a.b``, or nothing; of a longer word, its beginning, which is neither
-        names = _NAMES.match(text, end)
-        if names is None or (before and not before.startswith("from")):
+        if before and not before.startswith("from"):
             continue
-        given = [_first_word(one) for one in _COMMENT.sub("", names[1]).strip("() \t\n").split(",")]
+        given = [_first_word(one) for one in _behind(text, end).strip("() \t\n").split(",")]
         if before:
             source = "".join(before[4:].split())
             joint = "" if source.endswith(".") else "."
             given = [source, *[f"{source}{joint}{name}" for name in given if name]]
         found.update(dict.fromkeys(given))
     if "import_module" in text or "__import__" in text:
-        found.update(dict.fromkeys(match[1] for match in _CALL.finditer(text)))
+        found.update(dict.fromkeys(match[1] for match in re.finditer(_CALL, text)))
     found.pop("", None)
     return tuple(found)
+
+
+def _behind(text: str, at: int) -> str:
+    """The names behind the word ``import``, which may be in brackets over several lines; without comments."""
+    end = text.find("\n", at)
+    line = text[at:] if end < 0 else text[at:end]
+    if line.lstrip(" \t\f").startswith("("):
+        found = re.compile(_IN_BRACKETS).match(text, at)
+        if found is not None:
+            return re.sub(_COMMENT, "", found[1])
+    return line.partition(";")[0].partition("#")[0]
 
 
 def _first_word(text: str) -> str:
