@@ -244,9 +244,13 @@ def _table_of(file: Path, text: str) -> dict[str, Any]:
     import tomllib
 
     try:
-        return dict(tomllib.loads(text).get("tool", {}).get("headrace", {}))
+        tool = tomllib.loads(text).get("tool", {})
     except tomllib.TOMLDecodeError as error:
         raise UsageError(f"{file} is not valid TOML: {error}") from None
+    table = tool.get("headrace", {}) if isinstance(tool, dict) else {}
+    if not isinstance(table, dict):
+        raise UsageError(f"{file}: [tool.headrace] must be a table, not {table!r}")
+    return table
 
 
 def secret_sources(environ: Mapping[str, str] | None = None, start: Path | None = None) -> SecretSources:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
@@ -67,7 +68,7 @@ def test_places_are_tables_of_the_project(folder: Path) -> None:
     ("lines", "message"),
     [
         (["[tool.headrace.places]", "side = 1"], r"\[tool.headrace.places.side\] must be a table, not 1"),
-        (["[tool.headrace.places.side]"], "kind is None; it must be one of: local"),
+        (["[tool.headrace.places.side]"], "kind is missing; it must be one of: local"),
         (["[tool.headrace.places.side]", 'kind = "moon"'], "kind is 'moon'; it must be one of: local"),
         (["[tool.headrace.places.side]", 'kind = "local"', "cpus = 1"], "unknown field `cpus`"),
         (["[tool.headrace.places.side]", 'kind = "local"', 'cpu = "many"'], "Expected `float | null`"),
@@ -81,6 +82,33 @@ def test_impossible_places_are_refused(folder: Path, lines: list[str], message: 
     with pytest.raises(UsageError, match=message) as caught:
         read_settings({})
     assert "[tool.headrace.places.side]" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        (['places = "side"'], "places must be tables .*, not 'side'"),
+        (["places = []"], r"places must be tables .*, not \[\]"),
+        (["[tool.headrace.places.local]", 'kind = "workers"', 'listen = "h:1"'], "'local' is this machine"),
+        *(
+            (
+                [f"[tool.headrace.places.{json.dumps(name)}]", 'kind = "workers"', 'listen = "h:1"'],
+                "name of a place has",
+            )
+            for name in ("../side", "/side", "a/b", ".side", "", "a b", "a\n")
+        ),
+    ],
+)
+def test_tables_and_names_of_places_are_checked(folder: Path, lines: list[str], message: str) -> None:
+    write(folder, *lines)
+    with pytest.raises(UsageError, match=message):
+        read_settings({})
+
+
+def test_settings_that_are_not_a_table_are_refused(folder: Path) -> None:
+    (folder / "pyproject.toml").write_text("[tool]\nheadrace = 3  # not [tool.headrace]\n")
+    with pytest.raises(UsageError, match=r"pyproject.toml: \[tool.headrace\] must be a table, not 3"):
+        read_settings({})
 
 
 def test_in_a_worker_the_folder_is_that_of_its_run(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -86,7 +86,7 @@ class Loop(Kernel):
         # What is measured here is never the time of day, which may be set back.
         self._looked = self._next_review = 0.0
         self._pace = SLOW_LOOK
-        self._heard = 0.0  # when the last round began
+        self._heard = math.inf  # when the round began that is not settled yet; infinite: there is none
         self._busy = False  # whether a task was submitted since the last look
         self.inbox = Inbox(self._wake)
         self._subscription: Subscription | None = None
@@ -493,13 +493,14 @@ class Loop(Kernel):
                 self._break(error)
 
     def _settle_round(self) -> None:
-        heard = self._heard
         with self.section:
+            heard, self._heard = self._heard, math.inf
             if self._closed or self.failure is not None:
                 return
             try:
                 self._settle()
-                self.counters.note_round(time.monotonic() - heard)
+                if heard < math.inf:  # else a thread came without the turn, to settle what others decided
+                    self.counters.note_round(time.monotonic() - heard)
             except Exception as error:
                 self._break(error)
         if self._journal.has_notices:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
@@ -119,22 +120,31 @@ class WorkersPlace(
 PlaceSettings = LocalPlace | WorkersPlace
 #: What ``kind`` may say in ``[tool.headrace.places.NAME]``.
 KINDS: dict[str, type[LocalPlace | WorkersPlace]] = {"local": LocalPlace, "workers": WorkersPlace}
+#: Names of places are names of files in the home, so they have no ``/`` and do not begin with a dot.
+_NAME = re.compile(r"\w[\w.-]*")
 
 
-def read_places(table: Mapping[str, Any]) -> tuple[PlaceSettings, ...]:
+def read_places(table: object) -> tuple[PlaceSettings, ...]:
     """The places of ``[tool.headrace.places]``.
 
     Raises:
-        UsageError: one has an unknown kind, or a setting that is unknown or impossible.
+        UsageError: one has an impossible name, an unknown kind, or a setting that is unknown or impossible.
     """
+    if not isinstance(table, Mapping):
+        raise UsageError(f"[tool.headrace] places must be tables [tool.headrace.places.NAME], not {table!r}")
     places = []
     for name, given in table.items():
         where = f"[tool.headrace.places.{name}]"
+        if not _NAME.fullmatch(name):
+            raise UsageError(f"{where}: the name of a place has letters, digits, '_', '-' and '.', not {name!r}")
         if not isinstance(given, Mapping):
             raise UsageError(f"{where} must be a table, not {given!r}")
         kind = given.get("kind")
         if kind not in KINDS:
-            raise UsageError(f"{where}: kind is {kind!r}; it must be one of: {', '.join(KINDS)}")
+            what = f"is {kind!r}" if "kind" in given else "is missing"
+            raise UsageError(f"{where}: kind {what}; it must be one of: {', '.join(KINDS)}")
+        if name == LOCAL and kind != "local":
+            raise UsageError(f"{where}: {LOCAL!r} is this machine; give a place of kind {kind!r} another name")
         values = {key: value for key, value in given.items() if key != "kind"} | {"name": name}
         try:
             places.append(msgspec.convert(values, KINDS[kind]))

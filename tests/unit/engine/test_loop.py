@@ -527,6 +527,15 @@ def test_counters_tell_what_a_loop_did() -> None:
         assert rig.result(waiting) == 2
 
 
+def test_rounds_do_not_count_the_time_in_which_nothing_is_heard() -> None:
+    with Rig() as rig:
+        started = time.monotonic()
+        assert rig.call(rig.step(lambda: time.sleep(2), name="slow")) is None
+        counters = rig.loop.count()
+    assert counters.rounds > 0
+    assert counters.round_seconds < (time.monotonic() - started) / 2
+
+
 def test_futures_and_callbacks_are_told_of_the_end() -> None:
     gate = threading.Event()
     told: list[int] = []
