@@ -36,6 +36,7 @@ _PAGE = 1000
 _SHOWN = 20
 #: The record of a task that is over is asked for again when it is older than this: a resume may run it again.
 _FRESH = 0.5
+_FATES = {"cancelled": "was cancelled", "interrupted": "was interrupted"}
 
 
 class Run(RunFacts):
@@ -114,7 +115,7 @@ class Run(RunFacts):
         if record.dialect == "track":
             raise UsageError(f"run {self.name} was recorded by headrace.track, it has no result; see .artifacts")
         told = f": {record.error}" if record.error else ""
-        failed = RunFailedError(f"run {self.name} has no result, it {_fate(state)}{told}")
+        failed = RunFailedError(f"run {self.name} has no result, it {_FATES.get(state, state)}{told}")
         raise failed from (RemoteTraceback(record.traceback) if record.traceback else None)
 
     @property
@@ -149,10 +150,6 @@ class Run(RunFacts):
 
     def __reduce__(self) -> Any:
         return _pickled(Run, self.name, self._reader.source)
-
-
-def _fate(state: str) -> str:
-    return {"failed": "failed", "cancelled": "was cancelled", "interrupted": "was interrupted"}.get(state, state)
 
 
 def _pickled(kind: type[Run] | type[Task], name: str, scope: Scope) -> Any:

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from headrace._base.retry import backoff_delay
 from headrace.engine import gangs, reuse, rows
 from headrace.engine.events import (
     AttemptFailed,
@@ -42,6 +41,7 @@ from headrace.engine.events import (
 )
 from headrace.engine.placement import Slot
 from headrace.engine.reactions import IGNORED, Reaction, row
+from headrace.engine.retries import is_retried, prepare_next
 from headrace.engine.state import EngineState, Unfinished
 from headrace.engine.tasks import Broken, Gang, Task, described
 from headrace.model.calls import PendingInput, PendingSource, TaskHandle
@@ -347,40 +347,18 @@ def _failed(state: EngineState, event: AttemptFailed, task: Task, out: list[Comm
         _finish(state, task, TaskState.CANCELLED, problem, event.now, out)
         return
     attempt = rows.failed_attempt(state, AttemptState.FAILED, event, slot)
-    if _is_retried(state, task, event):
+    if is_retried(state, task, event):
         _delay(state, task, event, attempt, out)
         return
     out.append(Record((attempt,), urgent=True))
     _finish(state, task, TaskState.FAILED, problem, event.now, out)
 
 
-def _is_retried(state: EngineState, task: Task, event: AttemptFailed) -> bool:
-    retry = task.step.policy.retry
-    done = task.attempt - 1 - task.attempts_before
-    return done < retry.count and _matches(retry.on, event.problem.classes) and not state.cancelling
-
-
-def _matches(on: tuple[str, ...], classes: tuple[str, ...]) -> bool:
-    return not on or any(name in on or name.rpartition(".")[2] in on for name in classes)
-
-
 def _delay(state: EngineState, task: Task, event: AttemptFailed, attempt: AttemptRecord, out: list[Command]) -> None:
     out.append(Record((attempt,), urgent=False))
-    wait = _grow(state, task, event)
+    wait = prepare_next(state, task, event)
     _put_off(state, task, event, out)
     out.append(Later(event.now + wait, Due(task, event.now)))
-
-
-def _grow(state: EngineState, task: Task, event: AttemptFailed) -> float:
-    """Ask for more memory if the last attempt lacked it. Returns the seconds until the next one."""
-    retry = task.step.policy.retry
-    retry_number = task.attempt - task.attempts_before
-    if isinstance(event.problem, OutOfMemory) and task.memory:
-        grown = int(task.memory * retry.memory_factor)
-        largest = state.placement.room_of(task).capacity.largest
-        task.memory = grown if largest is None else min(grown, largest.memory)
-    roll = int.from_bytes(task.key[:4], "little") ^ (task.attempt * 0x9E3779B1) & 0xFFFFFFFF
-    return backoff_delay(retry_number, retry.delay, retry.backoff, retry.max_delay, retry.jitter, roll / 2**32)
 
 
 def _put_off(state: EngineState, task: Task, event: AttemptFailed, out: list[Command]) -> None:
@@ -411,8 +389,8 @@ def _settle(state: EngineState, gang: Gang, now: float, out: list[Command]) -> N
     cause, gang.broken = gang.broken, None
     lost, gang.lost = gang.lost, []
     assert cause is not None
-    if cause.kind == "failed" and _is_retried(state, cause.task, cause.event):
-        wait = _grow(state, cause.task, cause.event)
+    if cause.kind == "failed" and is_retried(state, cause.task, cause.event):
+        wait = prepare_next(state, cause.task, cause.event)
         for one in gang.tasks:
             one.memory = cause.task.memory
             _put_off(state, one, cause.event, out)

@@ -6,13 +6,13 @@ Called by ``engine.loop`` under its lock. Knows links and log offsets; decides n
 from __future__ import annotations
 
 import select
-import signal
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 
 from headrace._base.logs import Log
 from headrace._base.output_redaction import SHORTEST
 from headrace._base.redaction import redact
+from headrace.engine.arguments import arguments_of, source_of
 from headrace.engine.attempt_log import AttemptLog
 from headrace.engine.events import AttemptFailed, Event, Handback, Promote, Rejoin, Resized, Start, Succeeded
 from headrace.engine.placement import Slot
@@ -20,12 +20,11 @@ from headrace.engine.ports import Executor, ProtocolError, WorkerExit, WorkerLin
 from headrace.engine.rows import tracked
 from headrace.engine.state import RunOptions
 from headrace.engine.tasks import Gang, Task
+from headrace.engine.worker_exits import RAISED_AS, cause_of
 from headrace.identity.keys import task_seed
 from headrace.model.attempts import AttemptEvent, AttemptFailure, AttemptPrinted, AttemptStarted, LogRules
 from headrace.model.messages import (
     KNOWN_STEPS,
-    OWN_FILES_CLOSED,
-    Argument,
     Done,
     Execute,
     Failed,
@@ -39,7 +38,7 @@ from headrace.model.messages import (
     Track,
 )
 from headrace.model.messages import Handback as HandbackMessage
-from headrace.model.outcomes import Cancelled, Crashed, Exited, Killed, OutOfMemory, Problem, TimedOut, outcome
+from headrace.model.outcomes import Cancelled, Crashed, outcome
 from headrace.model.records import TaskId
 from headrace.model.workers import Capacity, WorkerSpec
 from headrace.stores.metadata.protocol import Write
@@ -219,7 +218,7 @@ class WorkerPool:
             task.step.id,
             name,
             task.attempt,
-            _arguments(task),
+            arguments_of(task),
             start.gpus,
             task.attempts_before,
             b"" if self._seed is None else task_seed(self._seed, task.key),
@@ -386,7 +385,7 @@ class WorkerPool:
         if isinstance(message, Done):
             done = Succeeded(message.token, message.outputs, message.usage, now, worker.link.where, message.reusable)
             events.append(done)
-        elif message.bad_blob and (source := _source_of(attempt.task, message.bad_blob)):
+        elif message.bad_blob and (source := source_of(attempt.task, message.bad_blob)):
             self._lost.append((source[0], message.token, source[1]))
         else:
             kind = outcome(message.failure)
@@ -456,11 +455,11 @@ class WorkerPool:
     def _post_mortem(
         self, worker: _Worker, attempt: _Attempt, slot: Slot | None, ended: WorkerExit, now: float
     ) -> AttemptFailed:
-        kind, error = _cause(ended, slot, attempt)
+        kind, error = cause_of(ended, slot, attempt.task.step.policy.timeout, attempt.memory)
         if worker.protocol_error:
             kind, error = Crashed, "something in its process wrote to the socket that is not its own"
         tail = self._tail(worker)
-        name, base = _RAISED_AS.get(kind, ("TaskCrashedError", "Exception"))
+        name, base = RAISED_AS.get(kind, ("TaskCrashedError", "Exception"))
         problem = kind(
             error,
             traceback=f"The last lines it printed:\n{tail}" if tail else "",
@@ -570,66 +569,3 @@ class WorkerPool:
         for worker in self._workers.values():
             worker.link.close()
         self._workers.clear()
-
-
-def _arguments(task: Task) -> tuple[Argument, ...]:
-    arguments = []
-    for one in task.pending:
-        name = "" if one.name.startswith(("/", "*")) else one.name  # those can go by position only
-        if not one.sources:
-            assert one.value is not None
-            arguments.append(Argument(name, one.value))
-        elif one.value is None:
-            source = one.sources[0]
-            arguments.append(Argument(name, source.task.output(source.output)))
-        else:
-            fills = tuple(source.task.output(source.output) for source in one.sources)
-            arguments.append(Argument(name, one.value, fills, template=True))
-    return tuple(arguments)
-
-
-def _source_of(task: Task, digest: bytes) -> tuple[TaskId, str] | None:
-    """Which output of which task a blob belongs to, among the inputs of ``task``."""
-    for one in task.pending:
-        for source in one.sources:
-            packed = source.task.output(source.output)
-            if any(blob.digest == digest for blob in packed.blobs):
-                return source.task.id, source.output
-    return None
-
-
-#: Names of the exception that the flow gets, and of its base, where it is not a crash.
-_RAISED_AS: dict[type[Problem], tuple[str, str]] = {
-    TimedOut: ("TaskTimeoutError", "TimeoutError"),
-    OutOfMemory: ("TaskOutOfMemoryError", "MemoryError"),
-}
-
-
-def _cause(ended: WorkerExit, slot: Slot | None, attempt: _Attempt) -> tuple[type[Problem], str]:
-    """The kind of the problem and one line on it."""
-    reason = slot.reason if slot is not None else None
-    if reason is TimedOut:
-        return TimedOut, f"ran longer than the {attempt.task.step.policy.timeout:g} s that its step allows"
-    if reason is OutOfMemory:
-        limit = (slot.resources.memory if slot else 0) / 2**20
-        used = attempt.memory / 2**20
-        return OutOfMemory, f"used {used:,.0f} MiB of memory, more than the {limit:,.0f} MiB that it asked for"
-    if reason is not None:
-        return Killed, str(reason.failure)
-    if ended.lost:
-        return Killed, ended.lost
-    code = ended.code
-    if code == OWN_FILES_CLOSED:
-        return Exited, "closed files that are not its own (file descriptors), and with them its way to the run"
-    if code >= 0:
-        return Exited, f"ended its process with os._exit({code})"
-    if ended.out_of_memory:
-        return OutOfMemory, "the machine ran out of memory and the system killed the worker"
-    if -code == signal.SIGKILL:
-        return Killed, "its worker was killed with SIGKILL from outside"
-    try:
-        name = signal.Signals(-code).name
-    except ValueError:
-        name = f"signal {-code}"
-    text = signal.strsignal(-code) if -code < signal.NSIG else None
-    return Crashed, f"its worker died of {name} ({(text or name).lower()})"

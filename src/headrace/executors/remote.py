@@ -22,6 +22,7 @@ from typing import NamedTuple
 import msgspec
 
 from headrace._base import logs
+from headrace._base.offset_bytes import OffsetBytes
 from headrace._base.process import host_name
 from headrace._base.timerfd import timer_fd
 from headrace._version import __version__
@@ -73,33 +74,6 @@ _CLOSING = 5.0
 VERSIONS = Versions(__version__, platform.python_version())
 
 
-class _Output:
-    """What came of one stream, by offset; bytes may be missing in between."""
-
-    __slots__ = ("chunks", "end")
-
-    def __init__(self) -> None:
-        self.chunks: deque[tuple[int, bytes]] = deque()
-        self.end = 0
-
-    def add(self, offset: int, data: bytes) -> None:
-        if offset < self.end:  # told again after a connection broke
-            data = data[self.end - offset :]
-            offset = self.end
-        if data:
-            self.chunks.append((offset, data))
-            self.end = offset + len(data)
-
-    def read(self, start: int, end: int) -> bytes:
-        parts = [data[max(0, start - at) : max(0, end - at)] for at, data in self.chunks if at < end]
-        return b"".join(parts)
-
-    def trim(self, upto: int) -> None:
-        while self.chunks and self.chunks[0][0] + len(self.chunks[0][1]) <= upto:
-            self.chunks.popleft()
-        self.end = max(self.end, upto)  # what comes again of it is dropped
-
-
 class _Peer:
     """A connection: of a stranger, then (``hello``) of a worker that joined; ``link`` once it was handed out."""
 
@@ -134,7 +108,7 @@ class RemoteLink:
         self._epoll.register(executor.fileno(), select.EPOLLIN)
         self._armed = 0
         self._backlog: list[bytes] = []
-        self._outputs = (_Output(), _Output())
+        self._outputs = (OffsetBytes(), OffsetBytes())
         self._memory = 0
         self._pending: list[ToDriver] = []
         self._broken = ""  # why nothing more of the worker can be understood

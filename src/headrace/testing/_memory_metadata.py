@@ -58,28 +58,7 @@ from headrace.stores.metadata.protocol import (
     Write,
 )
 from headrace.testing._memory_rows import MAKERS, OPERATORS, check_where, edge_key, log_row, of_task, page
-
-
-class _Tables:
-    """Everything that is stored. Keys start with the run's id."""
-
-    def __init__(self) -> None:
-        self.runs: dict[int, RunRecord] = {}
-        self.numbers: dict[tuple[str, str], int] = {}
-        self.tasks: dict[tuple[int, str, int], TaskRecord] = {}
-        self.attempts: dict[tuple[int, str, int, int], AttemptRecord] = {}
-        self.artifacts: dict[tuple[int, str, int, str], ArtifactRecord] = {}
-        self.edges: dict[Edge, None] = {}
-        self.logs: dict[tuple[int, str, int, int, int], LogChunk | LogSegment] = {}
-        self.metrics: list[MetricChunk] = []
-        self.tags: dict[tuple[int, str], Tag] = {}
-        self.params: dict[tuple[int, str], Param] = {}
-        self.waits: dict[tuple[int, bytes], Wait] = {}
-        self.cache: dict[tuple[str, CacheEntry], None] = {}  # by project
-        self.queue: dict[tuple[int, str], QueueCount] = {}
-        self.signals: list[Signal] = []
-        self.requests: list[Request] = []
-        self.leases: dict[str, tuple[Lease, float]] = {}  # with its expiry, in the store's clock
+from headrace.testing._memory_tables import Tables
 
 
 class _Subscription:
@@ -104,7 +83,7 @@ class MemoryMetadata:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self.url = "memory:"
-        self._all = _Tables()
+        self._all = Tables()
         self._lock = threading.RLock()
         self._token = 0
         self._last_run = 0

@@ -1,0 +1,44 @@
+"""The tables of the metadata store in memory."""
+
+from __future__ import annotations
+
+from headrace.model.records import (
+    ArtifactRecord,
+    AttemptRecord,
+    Edge,
+    Lease,
+    LogChunk,
+    LogSegment,
+    MetricChunk,
+    Param,
+    QueueCount,
+    Request,
+    RunRecord,
+    Signal,
+    Tag,
+    TaskRecord,
+    Wait,
+)
+from headrace.stores.metadata.protocol import CacheEntry
+
+
+class Tables:
+    """Everything that is stored. Keys start with the run's id."""
+
+    def __init__(self) -> None:
+        self.runs: dict[int, RunRecord] = {}
+        self.numbers: dict[tuple[str, str], int] = {}
+        self.tasks: dict[tuple[int, str, int], TaskRecord] = {}
+        self.attempts: dict[tuple[int, str, int, int], AttemptRecord] = {}
+        self.artifacts: dict[tuple[int, str, int, str], ArtifactRecord] = {}
+        self.edges: dict[Edge, None] = {}
+        self.logs: dict[tuple[int, str, int, int, int], LogChunk | LogSegment] = {}
+        self.metrics: list[MetricChunk] = []
+        self.tags: dict[tuple[int, str], Tag] = {}
+        self.params: dict[tuple[int, str], Param] = {}
+        self.waits: dict[tuple[int, bytes], Wait] = {}
+        self.cache: dict[tuple[str, CacheEntry], None] = {}  # by project
+        self.queue: dict[tuple[int, str], QueueCount] = {}
+        self.signals: list[Signal] = []
+        self.requests: list[Request] = []
+        self.leases: dict[str, tuple[Lease, float]] = {}  # with its expiry, in the store's clock
