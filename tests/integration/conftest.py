@@ -16,6 +16,8 @@ from typing import NamedTuple
 import pytest
 
 from headrace.model.records import AttemptRecord, RunRecord, TaskId, TaskRecord
+from headrace.services.logs import LogFilter, read_logs
+from headrace.stores.artifacts.local import LocalStore
 from headrace.stores.metadata.open import open_metadata
 from headrace.stores.metadata.protocol import MetadataStore, RunFilter
 
@@ -160,8 +162,9 @@ class Project:
 
     def log(self, step: str, number: int = 1, stream: str | None = None) -> bytes:
         """What a task of the newest run printed."""
-        chunks = self.metadata.logs(self.last().id, TaskId(step, number))
-        return b"".join(chunk.data for chunk in chunks if stream in (None, chunk.stream))
+        want = LogFilter(task=TaskId(step, number), stream=stream or "")
+        chunks = read_logs(self.metadata, LocalStore(self.home / "artifacts"), self.last().id, want)
+        return b"".join(chunk.data for chunk in chunks)
 
 
 def assert_no_frames_of_ours(text: str) -> None:

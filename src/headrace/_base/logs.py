@@ -1,8 +1,8 @@
 """What Headrace says of its own doings: records of Python's ``logging`` below the logger ``headrace``.
 
 Each record has a stable *action* (``store.away``), a text, and fields such as ``run``, ``task``, ``worker`` and
-``seconds``. Programs that use Headrace find them by their own handlers of ``logging``. Nothing is shown unless it is
-asked for: ``configure`` writes them to standard error, as lines to read or as JSON.
+``seconds``. Programs that use Headrace find warnings by their own handlers of ``logging``, and the others once they give the
+logger ``headrace`` a level. Nothing else is shown unless it is asked for: ``configure`` writes them to standard error, as lines to read or as JSON.
 """
 
 from __future__ import annotations
@@ -63,6 +63,8 @@ class Log:
         root = logging.getLogger(_ROOT)
         if not root.handlers:  # else ``logging`` prints warnings that no handler takes
             root.addHandler(logging.NullHandler())
+        if not root.level:  # a program that shows its own records of level INFO did not ask for these
+            root.setLevel(WARNING)
         logger = logging.getLogger(self._name)
         if logger.isEnabledFor(level):
             hidden = tuple(secret_values())
