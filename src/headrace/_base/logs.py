@@ -1,8 +1,9 @@
 """What Headrace says of its own doings: records of Python's ``logging`` below the logger ``headrace``.
 
 Each record has a stable *action* (``store.away``), a text, and fields such as ``run``, ``task``, ``worker`` and
-``seconds``. Programs that use Headrace find warnings by their own handlers of ``logging``, and the others once they give the
-logger ``headrace`` a level. Nothing else is shown unless it is asked for: ``configure`` writes them to standard error, as lines to read or as JSON.
+``seconds``. Programs that use Headrace find warnings by their own handlers of ``logging``, and the others once they
+give the logger ``headrace`` a level. Nothing else is shown unless it is asked for: ``configure`` writes them to
+standard error, as lines to read or as JSON.
 """
 
 from __future__ import annotations
