@@ -93,7 +93,10 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'headrace' has no attribute {name!r}")
     import importlib
 
-    value = getattr(importlib.import_module(where), name)
+    from headrace._base.collection import CollectionPaused
+
+    with CollectionPaused():
+        value = getattr(importlib.import_module(where), name)
     globals()[name] = value
     return value
 

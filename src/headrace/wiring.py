@@ -11,6 +11,7 @@ import msgspec
 from blake3 import blake3
 
 from headrace._base import logs
+from headrace._base.collection import CollectionPaused
 from headrace._base.ownership import SHARED_MODE, make_folder
 from headrace._base.process import host_name, user_name
 from headrace._base.sizes import parse_size
@@ -214,8 +215,9 @@ class _Places:
         return self._known[place]
 
     def _local(self, place: LocalPlace) -> Executor:
-        from headrace.executors.local import LocalExecutor
-        from headrace.worker.learned import Learned
+        with CollectionPaused():
+            from headrace.executors.local import LocalExecutor
+            from headrace.worker.learned import Learned
 
         workers, file = self._workers, None
         if workers.entry:

@@ -8,15 +8,18 @@ stays in rows: a blob for each short log would cost more than its rows.
 from __future__ import annotations
 
 import contextlib
-import queue
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING
 
 from headrace.model.errors import HeadraceError
 from headrace.model.records import LogChunk, LogPiece, LogSegment, TaskId
 from headrace.stores.artifacts.protocol import ArtifactStore
 from headrace.stores.metadata.protocol import MetadataStore, Write
+
+if TYPE_CHECKING:
+    from queue import SimpleQueue
 
 #: Bytes of one stream of an attempt from which on they become a segment. In a folder a blob costs what a row costs from
 #: some 4 KiB on, but a segment needs both, and an object store asks for a request for each: shorter ones do not pay.
@@ -44,7 +47,7 @@ class LogSegments:
         self._artifacts = artifacts
         self._write = write
         self._waiting: dict[Stream, int] = {}  # bytes that are in rows
-        self._jobs: queue.SimpleQueue[tuple[Stream, int] | None] = queue.SimpleQueue()
+        self._jobs: SimpleQueue[tuple[Stream, int] | None] | None = None
         self._thread: threading.Thread | None = None
         #: Of streams that have segments: the last chunk in these, and how many bytes went that are in a later job.
         self._moved: dict[Stream, int] = {}
@@ -64,19 +67,22 @@ class LogSegments:
             del self._waiting[next(iter(self._waiting))]
 
     def _begin(self, stream: Stream, size: int) -> None:
-        self._jobs.put((stream, size))
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._main, name="headrace-logs", daemon=True)
+        if self._jobs is None:
+            from queue import SimpleQueue  # most runs print less
+
+            self._jobs = SimpleQueue()
+            self._thread = threading.Thread(target=self._main, args=(self._jobs,), name="headrace-logs", daemon=True)
             self._thread.start()
+        self._jobs.put((stream, size))
 
     def finish(self) -> None:
         """All chunks are committed: wait until the segments of those are made, for ``PATIENCE`` seconds at most."""
-        if self._thread is not None:
+        if self._jobs is not None and self._thread is not None:
             self._jobs.put(None)
             self._thread.join(PATIENCE)
 
-    def _main(self) -> None:
-        while (job := self._jobs.get()) is not None:
+    def _main(self, jobs: SimpleQueue[tuple[Stream, int] | None]) -> None:
+        while (job := jobs.get()) is not None:
             with contextlib.suppress(HeadraceError):  # the rows stay, and say the same
                 self._move(*job)
 

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from headrace._base.logs import Log
 from headrace.model.records import RunDetails
 from headrace.services import provenance
-from headrace.services.gitdiff import Diff, GitDiff
 from headrace.stores.artifacts.protocol import ArtifactStore
 from headrace.stores.metadata.protocol import RunChange
+
+if TYPE_CHECKING:
+    from headrace.services.gitdiff import GitDiff
 
 _log = Log("runs")
 
@@ -66,8 +69,11 @@ class Surroundings:
     def _main(self) -> None:
         try:
             shot = provenance.snapshot(self._file, self._known)
-            self._diff = GitDiff(shot.details.root) if shot.git_commit else None
-            self._write(shot, Diff(None))
+            if shot.git_commit:
+                from headrace.services.gitdiff import GitDiff
+
+                self._diff = GitDiff(shot.details.root)
+            self._write(shot, None)
         except Exception as error:  # no reason for a run to fail
             self._note(error, self._known, "surroundings")
             return
@@ -75,22 +81,22 @@ class Surroundings:
             self._looked.set()
         if self._diff is not None:
             try:
-                self._write(shot, self._diff.read())
+                self._write(shot, *self._diff.read())
             except Exception as error:
                 self._note(error, shot.details, "git diff")
 
-    def _write(self, shot: provenance.Snapshot, diff: Diff) -> None:
+    def _write(self, shot: provenance.Snapshot, diff: bytes | None, left_out: str = "") -> None:
         if self._over:
             return
-        details = provenance.with_diff(shot.details, diff.content, self._artifacts)
-        if diff.left_out:
-            details = msgspec.structs.replace(details, left_out={**details.left_out, "git diff": diff.left_out})
+        details = provenance.with_diff(shot.details, diff, self._artifacts)
+        if left_out:
+            details = msgspec.structs.replace(details, left_out={**details.left_out, "git diff": left_out})
         self._record(
             RunChange(
                 run_id=self._run_id,
                 details=msgspec.msgpack.encode(details),
                 git_commit=msgspec.UNSET if self._file is None else shot.git_commit,
-                git_dirty=msgspec.UNSET if self._file is None else bool(diff.content),
+                git_dirty=msgspec.UNSET if self._file is None else bool(diff),
             )
         )
 

@@ -22,7 +22,6 @@ import sys
 import time
 
 from headrace.runtime import context, randomness
-from headrace.runtime.code_folder import enter_code
 from headrace.stores import codecs
 from headrace.stores.artifacts.protocol import ArtifactStore
 from headrace.worker.forking import may_fork
@@ -249,6 +248,8 @@ def main(descriptors: list[str]) -> None:
         prelude = pickle.load(file)  # from the driver that started us
     sys.path[:] = prelude["path"]
     if "code" in prelude:
+        from headrace.runtime.code_folder import enter_code
+
         enter_code(*prelude["code"])
     adopt_orphans()  # before an import starts something
     sys.argv[:] = prelude["argv"]  # a file may look at them when it is imported

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from headrace._base.attributes import own
+from headrace._base.collection import CollectionPaused
 from headrace._base.process import claim_standard_descriptors
 from headrace._base.redaction import looks_secret, redact
 from headrace._base.sizes import parse_duration
@@ -147,7 +148,8 @@ def _open(flow: Runnable, values: dict[str, Any], how: Launch) -> Session:
         )
     canonical_main()
     scope = how.scope
-    stores, settings = scope.stores, scope.settings
+    with CollectionPaused():  # this imports what stores are made of
+        stores, settings = scope.stores, scope.settings
     entry = entry_of(flow)
     new = NewSession(
         flow=flow.name,

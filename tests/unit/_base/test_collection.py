@@ -1,0 +1,62 @@
+"""Garbage collection while modules are imported."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Iterator
+
+import pytest
+
+from headrace._base.collection import CollectionPaused
+
+
+@pytest.fixture(autouse=True)
+def _as_before() -> Iterator[None]:
+    was_on = gc.isenabled()
+    yield
+    (gc.enable if was_on else gc.disable)()
+
+
+def test_collection_goes_on_after_the_block_and_after_an_error_in_it() -> None:
+    gc.enable()
+    with CollectionPaused():
+        assert not gc.isenabled()
+        with CollectionPaused():
+            pass
+        assert not gc.isenabled()
+    assert gc.isenabled()
+    with pytest.raises(ZeroDivisionError), CollectionPaused():
+        raise ZeroDivisionError
+    assert gc.isenabled()
+
+
+def test_collection_that_was_off_stays_off() -> None:
+    gc.disable()
+    with CollectionPaused():
+        pass
+    assert not gc.isenabled()
+
+
+def test_new_objects_are_old_at_once_and_are_still_collected() -> None:
+    gc.enable()
+    gc.collect()
+    with CollectionPaused():
+        kept = [[number] for number in range(20_000)]
+    assert gc.get_count()[0] < 10_000
+    assert gc.get_freeze_count() == 0
+    kept.append(kept)  # type: ignore[arg-type]
+    del kept
+    assert gc.collect() > 0
+
+
+def test_objects_that_the_user_froze_stay_frozen() -> None:
+    if gc.get_freeze_count():
+        pytest.skip("something froze objects before")
+    gc.freeze()
+    try:
+        frozen = gc.get_freeze_count()
+        with CollectionPaused():
+            pass
+        assert gc.get_freeze_count() >= frozen - 1000
+    finally:
+        gc.unfreeze()
