@@ -202,8 +202,9 @@ def test_failure_to_record_the_surroundings_is_said(project: Project, repository
 
         provenance._platform = refuse
         """
-        + HELLO.replace("\n", "\n        ")
+        + HELLO.replace("\n", "\n        "),
+        HEADRACE_LOG="text",
     )
     assert done.code == 0, done.err
-    assert "cannot be recorded: OSError('the drive is gone')" in done.err
+    assert "cannot be recorded: OSError: the drive is gone" in done.err
     assert details(project).left_out == {"surroundings": "OSError: the drive is gone"}

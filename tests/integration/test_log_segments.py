@@ -42,8 +42,9 @@ def command(project: Project, *argv: str) -> str:
 def test_long_output_of_a_live_run_is_moved_and_can_be_followed(project: Project) -> None:
     process = project.start(str(project.write(LOUD)))
     project.eventually(lambda: project.metadata.latest_run() is not None, 20)
-    follower = project.start("-m", "headrace.cli", "logs", "train/1/loud/1", "-f", "--stdout")
     run = project.last()
+    project.eventually(lambda: list(project.metadata.tasks(run.id)), 20)  # the run is there before its first task
+    follower = project.start("-m", "headrace.cli", "logs", "train/1/loud/1", "-f", "--stdout")
     project.eventually(lambda: project.metadata.segments(run.id), 20)
     time.sleep(0.5)  # more of it is read while it is moved
     (project.path / "go").touch()
