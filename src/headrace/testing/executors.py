@@ -215,7 +215,7 @@ def alive(process: int) -> bool:
         return False
 
 
-def gone(*processes: int, seconds: float = 3.0) -> bool:
+def gone(*processes: int, seconds: float = 20.0) -> bool:
     """Whether none of ``processes`` runs any more, now or in a moment: who was killed takes a while to end."""
     deadline = time.monotonic() + seconds
     while any(map(alive, processes)) and time.monotonic() < deadline:
@@ -268,7 +268,7 @@ class ExecutorSuite:
     def test_providing_returns_at_once(self, started: Executor) -> None:
         began = time.monotonic()
         links = [hire(started) for _ in range(4)]
-        assert time.monotonic() - began < 0.5
+        assert time.monotonic() - began < 2.0  # no interpreter is waited for
         assert [Talk(started, link).call(double, 3) for link in links] == [6] * 4
 
     def test_a_failure_is_told_and_the_worker_goes_on(self, talk: Talk) -> None:
