@@ -475,7 +475,8 @@ def check_exists(settings: Settings) -> None:
     """
     file = database_file(settings)
     if file is not None and not file.exists():
-        missing = f"{file} does not exist" if settings.database else f"no {HOME} folder with any in {here()} or above"
+        found = not settings.database and Path(settings.home) == here() / HOME  # what it is where nothing names a home
+        missing = f"no {HOME} folder with any in {here()} or above" if found else f"{file} does not exist"
         raise NotFoundError(
             f"there are no runs yet: {missing}; start one with `headrace run FILE.py`, or name a place with "
             "--home or HEADRACE_HOME"

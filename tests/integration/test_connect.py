@@ -209,3 +209,10 @@ def test_code_of_a_run_finds_the_workspace_of_its_client(here: Path, monkeypatch
     with headrace.connect(home="elsewhere", project="p") as client:
         assert client.start(looks).result == [["looks/1", "looks/1"], ["looks/1", "looks/1"], ["looks/1"]]
     assert not (here / "misleading.db").exists()
+
+
+def test_missing_home_is_named(here: Path) -> None:
+    with pytest.raises(NotFoundError, match=r"there are no runs yet: .*nowhere/metadata\.db does not exist"):
+        headrace.connect(home="nowhere").runs()
+    with pytest.raises(NotFoundError, match=r"no \.headrace folder with any in "):
+        headrace.connect().runs()

@@ -240,3 +240,30 @@ def test_a_flow_with_places_is_resumed(project: Project) -> None:
     assert done.code == 0, done.err
     assert time.monotonic() - began < 60
     assert [task.attempts for task in project.tasks("one")] == [1]
+
+
+def test_a_default_place_that_cannot_open_changes_no_run(project: Project) -> None:
+    place = '[tool.headrace.places.lab]\nkind = "workers"\nlisten = "127.0.0.1:0"\nsecret = "env:NOT_SET_ANYWHERE"\n'
+    (project.path / "pyproject.toml").write_text(SETTINGS + place)
+    project.write(
+        """
+        @step
+        def one():
+            raise ValueError("no")
+
+        @flow
+        def main():
+            one()
+        """
+    )
+    refused = headrace(project, "run", "--on", "lab", "train.py")
+    assert refused.code == 2
+    assert "env:NOT_SET_ANYWHERE is not here" in refused.err
+    assert headrace(project, "run", "train.py").code == 1
+    before = headrace(project, "runs", "--json")
+    assert [(one["name"], one["state"]) for one in json.loads(before.out)] == [("main/1", "failed")]
+    again = headrace(project, "resume", "main/1", "--on", "lab")
+    assert again.code == 2
+    assert "env:NOT_SET_ANYWHERE is not here" in again.err
+    assert headrace(project, "runs", "--json").out == before.out
+    assert headrace(project, "resume", "main/1").code == 1, "its lease is free"

@@ -216,6 +216,13 @@ def test_all_missing_secrets_are_told_at_once(tmp_path: Path) -> None:
     assert all(f"needs the secret {name}" in str(told.value) for name in "ABC")
 
 
+def test_missing_secret_of_several_steps_is_told_once(tmp_path: Path) -> None:
+    with pytest.raises(MissingSecretError) as told:
+        sources(tmp_path).values({"fit": ["A"], "load": ["A"]})
+    assert str(told.value).count("the secret A") == 1
+    assert "steps 'fit', 'load' need the secret A" in str(told.value)
+
+
 def test_keyring_of_the_system(tmp_path: Path) -> None:
     keyring = pytest.importorskip("keyring")
     from keyring.backend import KeyringBackend

@@ -43,17 +43,19 @@ class SecretSources:
             MissingSecretError: some are nowhere; the message names secret, step and where it was looked for.
             UsageError: a file of secrets is not what it must be.
         """
-        found: dict[str, str] = {}
-        missing: list[str] = []
+        steps: dict[str, list[str]] = {}
         for step, names in wanted.items():
             for name in names:
-                if name in found:
-                    continue
-                value, looked = self._find(name)
-                if value:
-                    found[name] = value
-                else:
-                    missing.append(f"step {step!r} needs the secret {name}, which is not in {', '.join(looked)}")
+                steps.setdefault(name, []).append(repr(step))
+        found: dict[str, str] = {}
+        missing: list[str] = []
+        for name, users in steps.items():
+            value, looked = self._find(name)
+            if value:
+                found[name] = value
+            else:
+                who = f"step {users[0]} needs" if len(users) == 1 else f"steps {', '.join(users)} need"
+                missing.append(f"{who} the secret {name}, which is not in {', '.join(looked)}")
         if missing:
             raise MissingSecretError(
                 "; ".join(missing) + ". Set one of these variables, or write the value into the file of your own"
@@ -136,4 +138,5 @@ def _of_keyring(service: str, user: str) -> tuple[str, str]:
     try:
         return keyring.get_password(service, user) or "", f"the keyring (service {service})"
     except Exception as error:  # of its backends, whatever they are
-        return "", f"the keyring ({type(error).__name__}: {error})"
+        # The first sentence is enough: others tell how to install a backend.
+        return "", f"the keyring ({type(error).__name__}: {str(error).partition('. ')[0]})"

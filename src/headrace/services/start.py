@@ -7,7 +7,7 @@ import os
 import sys
 import time
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
@@ -37,6 +37,9 @@ from headrace.services.session import NewSession, Resume, Session, recorded_deta
 from headrace.services.stores import Stores
 from headrace.stores.metadata.protocol import DropQueue, MetadataStore, NewRun, RunChange
 
+if TYPE_CHECKING:
+    from headrace.engine.ports import Executor
+
 _log = Log("runs")
 
 
@@ -53,23 +56,40 @@ def open_session(stores: Stores, places: Places, new: NewSession, seed: Resume |
         if new.seed is None:
             known = stores.metadata.run_by_id(seed.run.id) or seed.run
             new = msgspec.structs.replace(new, seed=recorded_details(known).seed)
-    run, lease = stores.metadata.open_run(
-        NewRun(
-            project=stores.project,
-            flow=new.flow,
-            dialect=new.dialect,
-            entry=new.entry,
-            created=time.time(),
-            inputs=msgspec.msgpack.encode(new.inputs),
-            user=stores.actor.user,
-            host=host_name(),
-            pid=os.getpid(),
-        ),
-        process_owner(),
-        LEASE_SECONDS,
-    )
+    executor = _start_default(places)  # a place that cannot be had leaves no run behind
+    try:
+        run, lease = stores.metadata.open_run(
+            NewRun(
+                project=stores.project,
+                flow=new.flow,
+                dialect=new.dialect,
+                entry=new.entry,
+                created=time.time(),
+                inputs=msgspec.msgpack.encode(new.inputs),
+                user=stores.actor.user,
+                host=host_name(),
+                pid=os.getpid(),
+            ),
+            process_owner(),
+            LEASE_SECONDS,
+        )
+    except BaseException:
+        executor.close()
+        raise
     reuse_changed = seed is not None and seed.reuse_changed
-    return _begin(stores, places, new, _Opened(run, lease, recorded, reuse_changed, code))
+    return _begin(stores, places, new, _Opened(run, lease, recorded, reuse_changed, code, executor))
+
+
+def _start_default(places: Places) -> Executor:
+    """The executor of the default place, started.
+
+    Raises:
+        UsageError: there is no such place, or its settings are wrong.
+    """
+    randomness.capture()  # before workers are made: they have the generators of this process
+    executor = places.open(places.default)
+    executor.start()
+    return executor
 
 
 def _taken_over(stores: Stores, seed: Resume) -> dict[bytes, Recorded]:
@@ -92,7 +112,14 @@ def reopen_session(stores: Stores, places: Places, new: NewSession, resume: Resu
     code = CodeOfRun(new.entry, new.code, new.files)
     lease = take_lease(stores.metadata, resume.run)
     try:
-        return _reopen(stores, places, new, resume, _Opened(resume.run, lease, {}, resume.reuse_changed, code))
+        executor = _start_default(places)  # while the run is as it was
+        opened = _Opened(resume.run, lease, {}, resume.reuse_changed, code, executor)
+        try:
+            opened = _reopen(stores, places, new, resume, opened)
+        except BaseException:
+            executor.close()
+            raise
+        return _begin(stores, places, new, opened)
     except BaseException:
         stores.metadata.release(lease)
         raise
@@ -106,9 +133,11 @@ class _Opened(NamedTuple):
     recorded: dict[bytes, Recorded]
     reuse_changed: bool
     code: CodeOfRun
+    executor: Executor  # of the default place
 
 
-def _reopen(stores: Stores, places: Places, new: NewSession, resume: Resume, opened: _Opened) -> Session:
+def _reopen(stores: Stores, places: Places, new: NewSession, resume: Resume, opened: _Opened) -> _Opened:
+    """Record that another session of the run begins."""
     run = stores.metadata.run_by_id(resume.run.id) or resume.run
     recorded = load_recorded(stores, run.id, resume.again)
     session = run.session + 1
@@ -135,7 +164,7 @@ def _reopen(stores: Stores, places: Places, new: NewSession, resume: Resume, ope
         lost = [one for one in lost if (one.step, one.number) != recorded[key].record.id]
     stores.metadata.commit([change, DropQueue(run.id), *lost], opened.lease, LEASE_SECONDS)
     run = msgspec.structs.replace(run, session=session, state=RunState.RUNNING)
-    return _begin(stores, places, new, opened._replace(run=run, recorded=recorded))
+    return opened._replace(run=run, recorded=recorded)
 
 
 def _unfinished(
@@ -190,12 +219,9 @@ def _begin(stores: Stores, places: Places, new: NewSession, opened: _Opened) -> 
         reuse_changed=opened.reuse_changed,
         seed=new.seed if known is None else known,
     )
-    randomness.capture()  # before workers are made: they have the generators of this process
-    executor = places.open(places.default)
-    executor.start()
     state = EngineState(options, opened.recorded)
     loop = Loop(state, stores.metadata.hasty(), stores.artifacts, opened.lease, run.name)
-    loop.open_place(executor)
+    loop.open_place(opened.executor)
     loop.on_notice = _tell
     loop.stopping.grace = new.cleanup
     loop.start()
