@@ -236,7 +236,7 @@ def test_projects_do_not_see_each_other(cached: Cached) -> None:
     ):
         done = cached.project.finish(cached.project.start("-m", "headrace", *arguments, HEADRACE_PROJECT="b"))
         assert done.code == 2, (arguments, done.out, done.err)
-        assert "f/1" in done.err or "no runs yet" in done.err, (arguments, done.err)
+        assert "f/1" in done.err or "there are no runs of project 'b' yet" in done.err, (arguments, done.err)
     assert cached.headrace("runs", "--json", HEADRACE_PROJECT="b").strip() == "[]"
     cached.headrace("gc", "--keep", "0", "--delete", "--grace", "0", HEADRACE_PROJECT="b")
     assert cached.run(HEADRACE_PROJECT="a") == 0
