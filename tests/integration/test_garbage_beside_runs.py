@@ -165,7 +165,8 @@ def test_run_elsewhere_protects_its_bytes_until_its_lease_is_long_over(project: 
         database.execute("UPDATE runs SET state = 'running'")
         database.execute("DELETE FROM tasks")
         database.execute(
-            "INSERT INTO leases VALUES (?, 'elsewhere:17:1-x', 99, ?)", (f"run:{run.id}", time.time() - 60)
+            "INSERT INTO leases (name, owner, token, expires) VALUES (?, 'elsewhere:17:1-x', 99, ?)",
+            (f"run:{run.id}", time.time() - 60),
         )
     database.close()
     assert "0 blobs" in collect(project)

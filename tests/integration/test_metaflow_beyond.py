@@ -226,7 +226,7 @@ def test_wrong_calls_are_told(project: Project, call: str, said: str) -> None:
             'import types; sys.modules["metatrain"] = types.ModuleType("metatrain"); subflow("metatrain.py")',
             "a module of its name is",
         ),
-        ("subflow(int)", "is no FlowSpec of Headrace"),
+        ("subflow(int)", "is not a FlowSpec of Headrace"),
         ('import types; sys.modules["metaflow"] = types.ModuleType("metaflow"); subflow("metatrain.py")', "already"),
     ],
 )
