@@ -35,7 +35,7 @@ IDENTITY = identity_of("a secret of the tests")
 HELLO = Hello(
     protocol=PROTOCOL, headrace=__version__, python=remote.VERSIONS.python, secret=IDENTITY.token.secret, owner="o"
 )
-SILENCE = 3.0
+SILENCE = 8.0
 
 
 TALKS: list[Talk] = []
