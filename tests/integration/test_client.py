@@ -482,6 +482,7 @@ def test_a_run_is_watched_while_it_goes_on(place: Place) -> None:
     with pytest.raises(TimeoutError, match=r"still running after 0\.05 s"):
         run.wait(0.05)
     _eventually(lambda: {"awake", "accuracy"} <= set(run.metrics) and "asleep" in run.logs)
+    _eventually(lambda: "sleepy" in run.steps)  # a task has its row a tenth of a second after it began
     assert run.metrics["accuracy"].last == 0.1
     assert run["sleepy"][1].state == "running"
     assert headrace.runs(status="running")[0] == run
