@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import time
+from typing import TYPE_CHECKING
 
 import click
 
 from headrace.cli.options import as_json, complete_flow, complete_state, open_existing
 from headrace.cli.output import print_json
+
+if TYPE_CHECKING:
+    from headrace.services.garbage import Plan
 
 
 @click.command(name="gc")
@@ -46,21 +50,11 @@ def gc_command(
 
     With --json: an object with the keys runs, blobs, bytes, young, live, deleted.
     """
-    from headrace._base.sizes import format_duration, format_size, parse_duration
-    from headrace.model.errors import UsageError
     from headrace.services import garbage
     from headrace.services.run_rows import parse_states
 
-    def seconds(option: str, text: str) -> float:
-        if text.strip() != "0" and text.strip().replace(".", "", 1).isdigit():  # 30 for 30d would remove everything
-            raise UsageError(f"{option}: {text!r} has no unit; write {text}d for days or {text}h for hours")
-        try:
-            return parse_duration(text)
-        except ValueError as error:
-            raise UsageError(f"{option}: {error}") from None
-
-    age = None if older_than is None else seconds("--older-than", older_than)
-    spare = seconds("--grace", grace)
+    age = None if older_than is None else _seconds("--older-than", older_than)
+    spare = _seconds("--grace", grace)
     policy = garbage.Policy(
         older_than=age, keep=keep, flow=flow, tag=tag, without_tag=without_tag, states=parse_states(states)
     )
@@ -69,17 +63,35 @@ def gc_command(
     runs = garbage.choose_runs(scope.metadata, scope.project, policy, now)
     whole = scope.workspace.metadata
     if delete:
-        done = garbage.collect(whole, scope.artifacts, runs, now, spare, scope.actor)
-    else:
-        done = garbage.plan(whole, scope.artifacts, runs, now, spare)
-    if delete:
         from headrace.runtime.code_folder import remove_folders
 
-        needed = {blob.hex for blob in scope.workspace.metadata.code_packages()}
-        remove_folders(scope.workspace.code_cache, needed, now - spare)
+        done = garbage.collect(whole, scope.artifacts, runs, now, spare, scope.actor)
+        remove_folders(scope.workspace.code_cache, {blob.hex for blob in whole.code_packages()}, now - spare)
+    else:
+        done = garbage.plan(whole, scope.artifacts, runs, now, spare)
     if json:
         print_json(done)
-        return
+    else:
+        _print_outcome(done, spare, delete=delete)
+
+
+def _seconds(option: str, text: str) -> float:
+    """The duration that ``option`` was given."""
+    from headrace._base.sizes import parse_duration
+    from headrace.model.errors import UsageError
+
+    if text.strip() != "0" and text.strip().replace(".", "", 1).isdigit():  # 30 for 30d would remove everything
+        raise UsageError(f"{option}: {text!r} has no unit; write {text}d for days or {text}h for hours")
+    try:
+        return parse_duration(text)
+    except ValueError as error:
+        raise UsageError(f"{option}: {error}") from None
+
+
+def _print_outcome(done: Plan, spare: float, *, delete: bool) -> None:
+    """Say what was removed, or would be, and what was left alone."""
+    from headrace._base.sizes import format_duration, format_size
+
     verb = "Removed" if delete else "Would remove"
     runs_ = f"{len(done.runs)} run{'s' * (len(done.runs) != 1)}"
     blobs = f"{done.blobs} blob{'s' * (done.blobs != 1)}"
