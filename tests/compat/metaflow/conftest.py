@@ -48,12 +48,17 @@ def real_python() -> str:
     return str(python)
 
 
+def _asked_for(fixture: str, session: pytest.Session) -> list[Any]:
+    """The scenarios of all tests of this session that use a fixture of this file."""
+    tests = [item for item in session.items if item.path.parent == harness.HERE and hasattr(item, "callspec")]
+    return [item.callspec.params["scenario"] for item in tests if fixture in item.fixturenames]  # type: ignore[attr-defined]
+
+
 @pytest.fixture(scope="session")
 def ours(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[Any], Any]]:
     """What Headrace answers to a scenario. All that are going to be asked for are begun at once, two at a time."""
     base = tmp_path_factory.mktemp("ours")
-    items = [item for item in request.session.items if "ours" in getattr(item, "fixturenames", ())]
-    scenarios = [item.callspec.params["scenario"] for item in items if hasattr(item, "callspec")]
+    scenarios = _asked_for("ours", request.session)
     with ThreadPoolExecutor(os.cpu_count() or 2) as pool:
         futures: dict[str, Future[Any]] = {
             one.id: pool.submit(harness.execute, one, sys.executable, base / one.id, real=False) for one in scenarios
@@ -68,8 +73,7 @@ def real(
 ) -> Iterator[Callable[[Any], Any]]:
     """What the real metaflow answers to a scenario; begun ahead, two at a time."""
     base = tmp_path_factory.mktemp("real")
-    items = [item for item in request.session.items if "real" in getattr(item, "fixturenames", ())]
-    scenarios = [item.callspec.params["scenario"] for item in items if hasattr(item, "callspec")]
+    scenarios = _asked_for("real", request.session)
     with ThreadPoolExecutor(os.cpu_count() or 2) as pool:
         futures: dict[str, Future[Any]] = {
             one.id: pool.submit(harness.execute, one, real_python, base / one.id, real=True) for one in scenarios
