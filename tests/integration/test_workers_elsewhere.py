@@ -182,7 +182,9 @@ def wait_for(what: Callable[[], bool], said: str, seconds: float = 60.0) -> None
 def attempt_is_recorded(project: Project) -> bool:
     process = project.start("show", "slow/1/fit/1", "--json")
     said, _ = process.communicate(timeout=90)
-    if process.returncode and "has no step" in said:  # its row is written a moment after it begins
+    if process.returncode and (
+        "has no step" in said or "has begun yet" in said
+    ):  # its row is written a moment after it begins
         return False
     assert process.returncode == 0, said
     return any(one["state"] == "running" for one in json.loads(said)["attempts"])

@@ -113,14 +113,19 @@ def find_task(metadata: MetadataStore, run: RunRecord, name: Name) -> TaskRecord
         if task is not None:
             return task
     tasks = find_step(metadata, run, name.step, limit=2)
+    if not tasks:
+        raise NotFoundError(
+            f"no task of step {name.step!r} of {run.name} has begun yet; look again, or: headrace show {run.name}"
+        )
     if name.task is None and len(tasks) == 1:
         return tasks[0]
     if name.task is None:
         raise NotFoundError(f"step {name.step!r} of {run.name} has several tasks; name one: {run.name}/{tasks[0].id}")
-    counts = [one for one in metadata.step_counts(run.id) if one.step == name.step]
-    total = sum(one.count for one in counts)
-    there = f"it is {tasks[0].id}" if total == 1 else f"step {name.step!r} has {total}, the first is {tasks[0].id}"
-    raise NotFoundError(f"{run.name} has no task {TaskId(name.step, name.task)}; {there}")
+    only = f"it is {tasks[0].id}"
+    if len(tasks) > 1:
+        total = sum(one.count for one in metadata.step_counts(run.id) if one.step == name.step)
+        only = f"step {name.step!r} has {total}, the first is {tasks[0].id}"
+    raise NotFoundError(f"{run.name} has no task {TaskId(name.step, name.task)}; {only}")
 
 
 def find_step(

@@ -8,9 +8,12 @@ import pytest
 
 import headrace
 from headrace.model.errors import NotFoundError, UsageError
-from headrace.services.names import Name, parse_name
+from headrace.model.records import QueueCount
+from headrace.services.names import Name, find_task, parse_name
 from headrace.services.run_rows import STATES, parse_states
 from headrace.services.tracebacks import users_frames
+from headrace.stores.metadata.protocol import NewRun
+from headrace.testing.metadata import MemoryMetadata
 
 
 @pytest.mark.parametrize(
@@ -62,3 +65,14 @@ def test_our_frames_are_left_out() -> None:
     only_ours = f'Traceback (most recent call last):\n  File "{ours}", line 3, in run\n    x\nValueError: no\n'
     assert users_frames(only_ours) == "ValueError: no"
     assert users_frames("") == ""
+
+
+@pytest.mark.parametrize("task", [None, 1])
+def test_step_whose_tasks_only_wait_has_no_task_to_show(task: int | None) -> None:
+    store = MemoryMetadata()
+    run = store.create_run(NewRun(project="p", flow="f", dialect="native", entry="", created=1.0))
+    store.commit([QueueCount(run.id, "fit", waiting=1, ready=0, delayed=0, running=0, total=1, changed=1.0)])
+    with pytest.raises(
+        NotFoundError, match=r"^no task of step 'fit' of f/1 has begun yet; look again, or: headrace show f/1$"
+    ):
+        find_task(store, run, Name("f", 1, "fit", task))
