@@ -32,9 +32,11 @@ if TYPE_CHECKING:
     from headrace.frontends.native.seeds import task_seed
     from headrace.frontends.native.steps import Step, do_not_cache, step
     from headrace.frontends.native.waits import sleep, wait_for
+    from headrace.model.environments import Environment
     from headrace.model.errors import (
         CallError,
         DefinitionError,
+        EnvironmentSetupError,
         FlowLoadError,
         HeadraceError,
         MissingSecretError,
@@ -68,6 +70,7 @@ _NAMES = {
     "headrace.frontends.native.seeds": "task_seed",
     "headrace.frontends.native.waits": "sleep wait_for",
     "headrace.model.policy": "Retry",
+    "headrace.model.environments": "Environment",
     "headrace.stores.codecs.files": "File Folder",
     "headrace.runtime.ambient": "copy_context",
     "headrace.runtime.secrets": "Secret",
@@ -78,9 +81,9 @@ _NAMES = {
         "log_artifact log_figure log_metric log_metrics log_params log_table log_text set_tag track"
     ),
     "headrace.model.errors": (
-        "CallError DefinitionError FlowLoadError HeadraceError MissingSecretError NotFoundError NotLoadableError "
-        "NotStorableError ParameterError RemoteTraceback ResourceError RunBusyError RunFailedError StoreError "
-        "TaskCancelledError TaskCrashedError TaskError TaskOutOfMemoryError TaskTimeoutError "
+        "CallError DefinitionError EnvironmentSetupError FlowLoadError HeadraceError MissingSecretError NotFoundError "
+        "NotLoadableError NotStorableError ParameterError RemoteTraceback ResourceError RunBusyError RunFailedError "
+        "StoreError TaskCancelledError TaskCrashedError TaskError TaskOutOfMemoryError TaskTimeoutError "
         "UpstreamFailedError UsageError"
     ),
 }
@@ -110,6 +113,8 @@ __all__ = [
     "CallError",
     "Client",
     "DefinitionError",
+    "Environment",
+    "EnvironmentSetupError",
     "File",
     "Flow",
     "FlowLoadError",

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -41,8 +43,12 @@ from headrace.stores.metadata.protocol import MetadataStore
 
 if TYPE_CHECKING:
     from headrace.executors.hosting.host import WorkerHost
+    from headrace.executors.local import FreshStart
+    from headrace.model.environments import EnvironmentLock
     from headrace.model.handshake import Welcome
+    from headrace.model.workers import ServedRun
     from headrace.services.code.collect import CodeRules
+    from headrace.services.environments.service import Environments
 
 
 class HostSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,6 +71,7 @@ class Workspace:
         self.settings = settings
         self._metadata: MetadataStore | None = None
         self._artifacts: ArtifactStore | None = None
+        self._environments: Environments | None = None
         self._pid = os.getpid()
 
     @property
@@ -104,6 +111,15 @@ class Workspace:
             UsageError: there is no such place as ``default``.
         """
         return _Places(self, workers or WorkerOptions(), default or LOCAL)
+
+    @property
+    def environments(self) -> Environments:
+        """Locks and builds the environments of steps."""
+        if self._environments is None:
+            from headrace.services.environments.service import Environments
+
+            self._environments = Environments(str(Path(self.settings.home, "environments")), _tell)
+        return self._environments
 
     @property
     def code_cache(self) -> str:
@@ -175,6 +191,7 @@ class _Places:
         self._known: dict[str, PlaceSettings] = {LOCAL: LocalPlace(name=LOCAL)}
         self._known.update((one.name, one) for one in workspace.settings.places)
         self._opened: dict[str, Executor] = {}
+        self.environments = workspace.environments
         self.default = default
         self._settings_of(default)
 
@@ -216,12 +233,18 @@ class _Places:
 
     def _local(self, place: LocalPlace) -> Executor:
         with CollectionPaused():
+            from headrace.executors.environments import EnvironmentsExecutor
+
+        return EnvironmentsExecutor(self._forking(place), lambda lock, run: self._in_environment(place, lock, run))
+
+    def _forking(self, place: LocalPlace, fresh: FreshStart | None = None) -> Executor:
+        with CollectionPaused():
             from headrace.executors.local import LocalExecutor
             from headrace.worker.learned import Learned
 
         workers, file = self._workers, None
         if workers.entry:
-            key = blake3(workers.entry.encode()).hexdigest()[:16]
+            key = blake3(f"{workers.entry}{fresh.interpreter if fresh else ''}".encode()).hexdigest()[:16]
             file = Path(self._workspace.settings.home, "imports", f"{key}.json")
         return LocalExecutor(
             place.share_of(machine()),
@@ -232,7 +255,30 @@ class _Places:
             learned=Learned(file, workers.imports),
             warm=place.warm,
             idle=place.idle if isinstance(place.idle, float) else None,
+            fresh=fresh,
         )
+
+    def _in_environment(self, place: LocalPlace, lock: EnvironmentLock, run: ServedRun) -> Executor:
+        """Workers of an environment, which load the flow from the run's code package."""
+        from headrace.executors.local import FreshStart
+        from headrace.runtime.code_folder import code_folder
+        from headrace.services.code.package import read_package
+        from headrace.services.environments.building import build
+
+        built = build(lock, self.environments.cache, _tell)
+        store = self._workspace.artifacts
+        package = read_package(store, run.code)
+        folder = code_folder(store, run.code, package, self._workspace.code_cache)
+        fresh = FreshStart(folder, package, tuple(sys.argv), b"", built.python, built.beside, lock.variables)
+        executor = self._forking(place, fresh)
+        executor.start()
+        return executor
+
+
+def _tell(text: str) -> None:
+    """Say on standard error what takes long."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):  # closed, or never there
+        print(f"headrace: {text}", file=sys.stderr, flush=True)
 
 
 def _place_secret(place: WorkersPlace, folder: Path) -> str:

@@ -6,6 +6,8 @@ import os
 from collections.abc import Callable, Iterable
 from types import TracebackType
 
+from headrace._base.backports import BaseExceptionGroup
+
 #: The folder of this package.
 OWN = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep  # noqa: PTH100, PTH120 - strings, see usercode
 #: Beside ``os`` in the standard library.

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable
 from typing import NamedTuple
 
+from headrace._base.backports import BaseExceptionGroup
+
 #: Different members of one group that are shown, groups in groups, and members that are told apart at all.
 _SHOWN = 10
 _DEPTH = 5

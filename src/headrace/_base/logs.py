@@ -137,7 +137,7 @@ def as_json(record: logging.LogRecord) -> str:
 
     import msgspec
 
-    moment = datetime.datetime.fromtimestamp(record.created, datetime.UTC)
+    moment = datetime.datetime.fromtimestamp(record.created, datetime.timezone.utc)
     whole: dict[str, object] = {
         "time": moment.isoformat(timespec="microseconds"),
         "level": record.levelname.lower(),

@@ -12,6 +12,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from headrace._base.attributes import on_type, own
+from headrace._base.backports import add_note
 from headrace.client.names import check_name, check_tag
 from headrace.model.errors import UsageError
 from headrace.model.params import is_cut, to_text
@@ -364,7 +365,7 @@ class track:
         except HeadraceError as problem:
             if error is None:
                 raise
-            error.add_note(f"headrace: the end of run {tracked.run.name} could not be recorded: {problem}")
+            add_note(error, f"headrace: the end of run {tracked.run.name} could not be recorded: {problem}")
 
 
 def _describe(error: BaseException) -> tuple[str, str]:

@@ -36,6 +36,13 @@ _SPARES = 4
 _TEMPLATES, _NAMES, _IMPORT_SECONDS = 8, 1000, 120.0
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _PUNCH_HOLE_KEEP_SIZE = 0x03
+#: How the interpreter of an environment finds Headrace: behind all that is its own.
+_BOOT = (
+    "import os, sys; sys.path[:1] = []; sys.path += sys.argv.pop(1).split(os.pathsep); "
+    "from headrace.worker.server import main; main(sys.argv[1:])"
+)
+#: Variables that say where this process's Python finds things.
+_PYTHONS = frozenset({"PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP", "PYTHONPLATLIBDIR", "CONDA_PREFIX", "UV_PYTHON"})
 
 
 class LocalLink(SocketChannel):
@@ -126,12 +133,20 @@ class _Template(_Server):
 
 
 class FreshStart(NamedTuple):
-    """What workers begin with that serve a driver elsewhere: the flow's code, its arguments, its seeded generators."""
+    """What workers begin with that share no process with their driver: the flow's code, its arguments, its seeded
+    generators.
+
+    ``interpreter`` is the one of their environment (empty: that of this process), ``beside`` the folders that have
+    Headrace there, and ``variables`` are set in addition.
+    """
 
     folder: str
     package: CodePackage
     argv: tuple[str, ...]
     seeded: bytes
+    interpreter: str = ""
+    beside: tuple[str, ...] = ()
+    variables: tuple[tuple[str, str], ...] = ()
 
     def prelude(self) -> dict[str, object]:
         """As the server is told."""
@@ -220,12 +235,18 @@ class LocalExecutor:
         }
         if self._fresh is not None:
             prelude |= self._fresh.prelude()
+            if self._fresh.interpreter:
+                del prelude["path"]  # it has its own
         loading = os.memfd_create("headrace-prelude")
         os.write(loading, pickle.dumps(prelude))
         for fd in (theirs.fileno(), loading):
             os.set_inheritable(fd, True)
-        argv = [sys.executable, "-m", "headrace.worker.server", str(theirs.fileno()), str(loading)]
-        self._server_pid = os.posix_spawn(sys.executable, argv, os.environ)
+        program, start, variables = sys.executable, ["-m", "headrace.worker.server"], dict(os.environ)
+        if self._fresh is not None and self._fresh.interpreter:
+            program, start = self._fresh.interpreter, ["-c", _BOOT, os.pathsep.join(self._fresh.beside)]
+            variables = _inside(program, variables, self._fresh.variables)
+        argv = [program, *start, str(theirs.fileno()), str(loading)]
+        self._server_pid = os.posix_spawn(program, argv, variables)
         os.close(loading)
 
     def _add_server(self, server: _Server) -> None:
@@ -471,6 +492,15 @@ class LocalExecutor:
             if time.monotonic() > deadline:
                 os.kill(self._server_pid, signal.SIGKILL)
             time.sleep(0.0005)
+
+
+def _inside(interpreter: str, variables: dict[str, str], more: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """``variables`` as they are where an environment is in use, without those that concern this process's Python."""
+    folder = os.path.dirname(interpreter)  # noqa: PTH120
+    kept = {name: text for name, text in variables.items() if name not in _PYTHONS}
+    kept["VIRTUAL_ENV"] = os.path.dirname(folder)  # noqa: PTH120
+    kept["PATH"] = os.pathsep.join([folder, *filter(None, [kept.get("PATH", "")])])
+    return {**kept, **dict(more)}
 
 
 def _memory_file(name: str) -> int:

@@ -62,6 +62,10 @@ class NotLoadableError(HeadraceError):
 # --- the environment's ------------------------------------------------------------------------------------------
 
 
+class EnvironmentSetupError(HeadraceError):
+    """The environment of a step cannot be resolved or built: a package, an interpreter, uv or room is missing."""
+
+
 class StoreError(HeadraceError):
     """A metadata or artifact store cannot do its work."""
 

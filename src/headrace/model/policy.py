@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from headrace._base.sizes import parse_duration
+from headrace.model.environments import Environment, EnvironmentLock
 from headrace.model.errors import DefinitionError
 
 
@@ -78,7 +79,8 @@ def _class_name(one: Any) -> str:
 class StepPolicy(msgspec.Struct, frozen=True, array_like=True):
     """All that ``@step(...)`` may say beside its function.
 
-    ``timeout`` in seconds (0: none) is per attempt. ``place`` says where attempts run (empty: where the run's do).
+    ``timeout`` in seconds (0: none) is per attempt. ``place`` says where attempts run (empty: where the run's do),
+    ``environment`` with which interpreter and packages (None: those of the run). A session puts the ``lock`` there.
     """
 
     resources: Resources = Resources()
@@ -91,6 +93,8 @@ class StepPolicy(msgspec.Struct, frozen=True, array_like=True):
     max_parallel: int = 0
     place: str = ""
     secrets: tuple[str, ...] = ()  # names; values are environment variables of its tasks
+    environment: Environment | None = None
+    lock: EnvironmentLock | None = None
 
     @property
     def env_vars(self) -> Mapping[str, str]:

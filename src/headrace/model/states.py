@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from typing import TypeVar
 
+from headrace._base.backports import StrEnum
 from headrace.model.errors import HeadraceError
 
 

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
 from headrace._base.sizes import parse_duration, parse_size
-from headrace.model.errors import ResourceError, UsageError
-from headrace.model.policy import Resources
+from headrace.model.errors import NotStorableError, ResourceError, UsageError
+from headrace.model.messages import Define
+from headrace.model.policy import Resources, StepPolicy
 from headrace.model.workers import LOCAL
 
 if TYPE_CHECKING:
     from headrace.engine.ports import Executor
+    from headrace.services.environments.service import Environments
 
 
 class Places(Protocol):
@@ -22,6 +25,8 @@ class Places(Protocol):
 
     #: Where tasks run whose step names no place.
     default: str
+    #: Locks environments of steps.
+    environments: Environments
 
     def patience(self, place: str) -> float:
         """For how many seconds a resumed run waits for workers that come back with its attempts; 0: they cannot."""
@@ -36,6 +41,8 @@ class Places(Protocol):
 
 class FixedPlaces:
     """Places whose executors are there already; the first one is the default."""
+
+    environments: Environments
 
     def __init__(self, *executors: Executor) -> None:
         self._executors = {one.place: one for one in executors}
@@ -151,6 +158,30 @@ def read_places(table: object) -> tuple[PlaceSettings, ...]:
         except (msgspec.ValidationError, ValueError) as error:
             raise UsageError(f"{where}: {error}") from None
     return tuple(places)
+
+
+def check_travels(step: str, define: Define, policy: StepPolicy) -> None:
+    """Refuse a step whose function has no name in a module where its environment has another version of Python.
+
+    Raises:
+        NotStorableError: it is such a step; the message says what to do.
+    """
+    lock = policy.lock
+    if lock is None or lock.minor == sys.version_info[:2]:
+        return
+    ours = f"{sys.version_info[0]}.{sys.version_info[1]}"
+    if define.body:
+        raise NotStorableError(
+            f"step {step!r} is to run on Python {lock.python}, and its function is no name of a module, so it would "
+            f"have to travel as bytecode of Python {ours}; define it at the top of a .py file, or give it an "
+            f"environment with python={ours!r}"
+        )
+    if define.values is not None and b"CodeType" in define.values.inline:
+        raise NotStorableError(
+            f"step {step!r} is to run on Python {lock.python}, and its code reaches a function or class that was made "
+            f"while the flow ran, which would have to travel as bytecode of Python {ours}; define it at the top of a "
+            f".py file, or give the step an environment with python={ours!r}"
+        )
 
 
 def check_fits(step: str, need: Resources, executor: Executor) -> None:

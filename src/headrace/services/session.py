@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -38,7 +39,7 @@ from headrace.services.codeparts import CodeBook
 from headrace.services.failures import exception_of
 from headrace.services.interrupts import Interruptible
 from headrace.services.log_segments import LogSegments
-from headrace.services.places import Places, check_fits
+from headrace.services.places import Places, check_fits, check_travels
 from headrace.services.stores import Stores
 from headrace.services.surroundings import Surroundings
 from headrace.stores import codecs
@@ -138,6 +139,8 @@ class Session:
         self.finishing = False
         self._loop = loop
         self._places = places
+        #: Where relative paths of environments start.
+        self._folder = os.path.dirname(new.file) or os.getcwd()  # noqa: PTH109, PTH120
         self._opening = threading.Lock()
         self._lease = lease
         self._step_ids = 0
@@ -281,11 +284,12 @@ class Session:
             ResourceError: it asks for more than its place has; UsageError: there is no such place.
         """
         check_fits(name, policy.resources, self.place(policy.place))
+        policy = self._resolved(name, policy)
         self._step_ids += 1
         made = define(self._step_ids)
-        info = StepInfo(
-            self._step_ids, name, policy, made, code, self.environment, counter=counter, defaults=defaults or {}
-        )
+        check_travels(name, made, policy)
+        environment = self.environment if policy.lock is None else policy.lock.digest
+        info = StepInfo(self._step_ids, name, policy, made, code, environment, counter=counter, defaults=defaults or {})
         known = self._loop.steps.get(name)
         if known is not None:  # the same function under two objects: its limits hold for both together
             info.load = known.load
@@ -296,6 +300,18 @@ class Session:
             del versions[next(iter(versions))]
         return info
 
+    def _resolved(self, step: str, policy: StepPolicy) -> StepPolicy:
+        """``policy`` with the lock of its environment."""
+        if policy.environment is None:
+            return policy
+        lock = self._places.environments.lock(policy.environment, step, self._folder)
+        self._places.environments.build(lock, step)
+        return msgspec.structs.replace(policy, lock=lock)
+
+    def begins_as_copy(self, policy: StepPolicy) -> bool:
+        """Whether workers for steps with this policy begin as copies of this process; else they import the flow."""
+        return policy.environment is None and self.place(policy.place).forked
+
     def variant(self, step: StepInfo, policy: StepPolicy, code: bytes) -> StepInfo:
         """``step`` for calls with another policy: limits and measured times are shared.
 
@@ -305,13 +321,18 @@ class Session:
             ResourceError: it asks for more than its place has; UsageError: there is no such place.
         """
         check_fits(step.name, policy.resources, self.place(policy.place))
+        policy = self._resolved(step.name, policy)
+        check_travels(step.name, step.define, policy)
+        environment = self.environment if policy.lock is None else policy.lock.digest
         define, threads = step.define, max(1, int(policy.resources.cpu))
         if (define.env, define.threads, define.secrets) != (policy.env, threads, policy.secrets):
             self._step_ids += 1
             define = msgspec.structs.replace(
                 define, step=self._step_ids, env=policy.env, threads=threads, secrets=policy.secrets
             )
-        return msgspec.structs.replace(step, id=define.step, policy=policy, define=define, code=code)
+        return msgspec.structs.replace(
+            step, id=define.step, policy=policy, define=define, code=code, environment=environment
+        )
 
     def record_start(self, new: NewSession, code: CodeOfRun) -> None:
         """Store the code, write down parameters and surroundings; what takes long is done beside the run."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from headrace._base.backports import BaseExceptionGroup
 from headrace._base.frames import OWN, is_asyncio, is_ours
 from headrace.model.errors import RemoteTraceback
 

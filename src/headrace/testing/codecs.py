@@ -152,7 +152,7 @@ SAMPLES: list[Any] = [
     Color.RED,
     range(5),
     slice(1, 2),
-    datetime.datetime(2024, 1, 1, tzinfo=datetime.UTC),
+    datetime.datetime(2024, 1, 1, tzinfo=datetime.timezone.utc),
     datetime.timedelta(days=1),
     decimal.Decimal("1.10"),
     fractions.Fraction(1, 3),

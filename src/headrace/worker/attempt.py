@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from headrace._base.attributes import on_type
+from headrace._base.backports import BaseExceptionGroup
 from headrace._base.frames import prune
 from headrace._base.texts import ERROR_LINE, shorten
 from headrace.model.errors import BlobError, HeadraceError, NotStorableError, StoreError
@@ -228,7 +229,7 @@ def _traceback(error: BaseException, depth: int = 0) -> str:
     from headrace._base.groups import members_text
 
     whole = traceback.TracebackException.from_exception(error)
-    whole.exceptions = None
+    whole.exceptions = None  # what the members are is told below
     return "".join(whole.format()) + members_text(error, lambda one: _traceback(one, depth + 1), depth)
 
 

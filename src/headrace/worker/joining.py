@@ -102,8 +102,8 @@ def _certificate(seed: bytes) -> tuple[bytes, bytes, bytes]:
         .issuer_name(name)
         .public_key(key.public_key())
         .serial_number(1)
-        .not_valid_before(datetime.datetime(2000, 1, 1, tzinfo=datetime.UTC))
-        .not_valid_after(datetime.datetime(9999, 12, 31, tzinfo=datetime.UTC))  # workers compare the certificate itself
+        .not_valid_before(datetime.datetime(2000, 1, 1, tzinfo=datetime.timezone.utc))
+        .not_valid_after(datetime.datetime(9999, 12, 31, tzinfo=datetime.timezone.utc))  # the certificate is compared
         .sign(key, None)
     )
     pem = serialization.Encoding.PEM

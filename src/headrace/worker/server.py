@@ -246,7 +246,8 @@ def main(descriptors: list[str]) -> None:
     os.lseek(loading, 0, os.SEEK_SET)
     with open(loading, "rb", closefd=False) as file:
         prelude = pickle.load(file)  # from the driver that started us
-    sys.path[:] = prelude["path"]
+    if "path" in prelude:
+        sys.path[:] = prelude["path"]
     if "code" in prelude:
         from headrace.runtime.code_folder import enter_code
 
@@ -261,7 +262,7 @@ def main(descriptors: list[str]) -> None:
             importlib.import_module(name)
     if not may_fork() and len(descriptors) == 2:
         # Something started threads on import and would not survive a fork: load it in each worker instead.
-        os.execv(sys.executable, [sys.executable, "-m", "headrace.worker.server", *descriptors, "bare"])
+        os.execv(sys.executable, [*sys.orig_argv, "bare"])
     os.close(loading)
     randomness.expect(prelude["seeded"])
     if len(descriptors) == 2:

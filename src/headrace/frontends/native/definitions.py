@@ -131,7 +131,7 @@ class Definitions:
         return variant
 
     def _look(self, step: Step[..., Any]) -> _Known:
-        forked = self._session.place(step.policy.place).forked
+        forked = self._session.begins_as_copy(step.policy)
         key = (step.slot, step.name, forked)
         known = self._known.get(key)
         if known is None:

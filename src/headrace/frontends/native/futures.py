@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 import threading
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator
@@ -282,11 +283,21 @@ def _same(value: T) -> T:
     return value
 
 
-class Waited(NamedTuple, Generic[T]):
-    """What ``wait`` returns."""
+if sys.version_info >= (3, 11):
 
-    done: list[Future[T]]
-    pending: list[Future[T]]
+    class Waited(NamedTuple, Generic[T]):
+        """What ``wait`` returns."""
+
+        done: list[Future[T]]
+        pending: list[Future[T]]
+
+else:  # there it cannot be generic
+
+    class Waited(NamedTuple):
+        """What ``wait`` returns."""
+
+        done: list[Future[Any]]
+        pending: list[Future[Any]]
 
 
 def wait(futures: Iterable[Future[T]], timeout: float | None = None, *, first: bool = False) -> Waited[T]:

@@ -11,6 +11,7 @@ from headrace._base.sizes import parse_duration, parse_size
 from headrace.frontends.native.futures import Future
 from headrace.frontends.native.script import wrong
 from headrace.frontends.native.signature import Signature, item_call
+from headrace.model.environments import Environment
 from headrace.model.errors import CallError, UsageError
 from headrace.model.policy import Resources, Retry, StepPolicy
 from headrace.runtime.context import await_plainly, call_plainly, do_not_reuse, plain_call
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
         max_parallel: int
         place: str
         secrets: str | Sequence[str]
+        environment: Environment | str | None
 
 
 #: Policies of one step that are remembered, so that ``options`` in a loop makes each once.
@@ -238,6 +240,7 @@ def step(
     max_parallel: int = 0,
     place: str = "",
     secrets: str | Sequence[str] = (),
+    environment: Environment | str | None = None,
 ) -> Callable[[Callable[P, R]], Step[P, R]]: ...
 
 
@@ -253,7 +256,9 @@ def step(function: Any = None, /, **options: Any) -> Any:
             ``isolated=True`` for a fresh process per attempt; ``cache=True`` to reuse results across runs; ``env``
             variables to set; ``tags``; ``max_parallel`` tasks of this step at once (0: no limit); ``place``, the name
             of a place of the project where attempts run (default: where those of the run do); ``secrets``,
-            names of variables whose values come from the environment, files or the keyring, and are stored nowhere.
+            names of variables whose values come from the environment, files or the keyring, and are stored nowhere;
+            ``environment``, an ``Environment`` with the interpreter and packages of the step, or the name of one of
+            ``[tool.headrace.environments]``.
 
     Raises:
         DefinitionError: an option is unknown or impossible, or the function cannot be a step.
@@ -365,6 +370,14 @@ def _secrets(value: Any) -> tuple[str, ...]:
     return names
 
 
+def _environment(value: Any) -> Environment | None:
+    if value is None or isinstance(value, Environment):
+        return value
+    if isinstance(value, str) and value:
+        return Environment(name=value)
+    raise ValueError("it must be a headrace.Environment, or the name of one of [tool.headrace.environments]")
+
+
 _CHECKS: dict[str, Callable[[Any], Any]] = {
     "name": _text,
     "cpu": _number,
@@ -379,6 +392,7 @@ _CHECKS: dict[str, Callable[[Any], Any]] = {
     "max_parallel": _whole,
     "place": _text,
     "secrets": _secrets,
+    "environment": _environment,
 }
 
 

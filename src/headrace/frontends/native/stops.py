@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from headrace._base.backports import BaseExceptionGroup
 from headrace.model.errors import TaskCancelledError, UpstreamFailedError
 
 

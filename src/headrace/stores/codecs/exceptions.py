@@ -10,6 +10,7 @@ import contextlib
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from headrace._base.backports import BaseExceptionGroup
 from headrace.model.errors import HeadraceError, NotStorableError
 from headrace.model.values import Packed
 from headrace.stores.artifacts.protocol import ArtifactStore

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from datetime import datetime
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any
 
 from headrace._base.lazy import lazy
 from headrace.client.source import RunReader
@@ -24,6 +24,9 @@ from headrace.model.records import RunRecord, TaskId
 from headrace.model.states import FINAL_TASK_STATES, RunState
 from headrace.settings import Settings
 from headrace.wiring import Scope, scope_at
+
+if TYPE_CHECKING:
+    from typing import Self
 
 #: How long a task waits for its own row, in seconds.
 _PATIENCE = 3.0

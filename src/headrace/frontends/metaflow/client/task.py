@@ -5,7 +5,7 @@ from __future__ import annotations
 import pickle
 from collections import namedtuple
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from datetime import datetime, timezone
 from typing import Any
 
 from blake3 import blake3
@@ -317,7 +317,7 @@ class Task(InRun):
 
 
 def _utc(seconds: float) -> datetime:
-    return datetime.fromtimestamp(seconds, UTC).replace(tzinfo=None)
+    return datetime.fromtimestamp(seconds, timezone.utc).replace(tzinfo=None)
 
 
 def task_of(near: InRun, record: TaskRecord, ns: str | None = None) -> Task:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import datetime, timezone
 from typing import Any
 
 import click
@@ -85,7 +85,7 @@ def logs_show_command(
 
 
 def _local(when: datetime) -> str:
-    return f"{when.replace(tzinfo=UTC).astimezone():%Y-%m-%d %H:%M:%S.%f}"[:-3]
+    return f"{when.replace(tzinfo=timezone.utc).astimezone():%Y-%m-%d %H:%M:%S.%f}"[:-3]
 
 
 # --- scrubbing ------------------------------------------------------------------------------------------------------

@@ -8,11 +8,11 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from contextlib import chdir
 from typing import Any
 
 import click
 
+from headrace._base.backports import chdir
 from headrace.frontends.metaflow.authoring.configs import ConfigValue
 from headrace.frontends.metaflow.authoring.parameters import JSONType, Parameter
 from headrace.frontends.metaflow.authoring.prepare import prepare

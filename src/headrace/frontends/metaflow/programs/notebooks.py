@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Mapping
 from typing import Any
 
+from headrace._base.backports import add_note
 from headrace.frontends.metaflow.programs.deployer import Deployer
 from headrace.frontends.metaflow.programs.flowfile import OfFlowFile
 from headrace.frontends.metaflow.programs.runner import ExecutingRun, ExecutingTask, Runner
@@ -110,7 +111,7 @@ class _OfCell:
         except BaseException as error:
             os.remove(self._file)  # noqa: PTH107
             if isinstance(error, NameError):
-                error.add_note(_ALONE)
+                add_note(error, _ALONE)
             raise
 
     def cleanup(self) -> None:

@@ -12,10 +12,13 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any
 
 from headrace.frontends.metaflow.programs.flowfile import OfFlowFile
 from headrace.frontends.metaflow.programs.processes import CommandManager, SubprocessManager
+
+if TYPE_CHECKING:
+    from typing import Self
 
 #: Seconds between two looks for the file in which a flow says what it has begun.
 _PAUSE = 0.01

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import msgspec
 
+from headrace._base.backports import add_note
 from headrace._base.frames import is_ours
 from headrace.frontends.metaflow import current as current_module
 from headrace.frontends.metaflow.authoring.configs import ConfigValue, wrap
@@ -388,7 +389,7 @@ def _print_trace(spec: StepSpec, error: BaseException, indent: str, out: TextIO)
 def _advise(error: Exception, flow: Any, inputs: Inputs | None) -> None:
     """Add to an attribute that is not there where it may be, or what is."""
     if isinstance(error, AttributeError) and isinstance(error.obj, ConfigValue):
-        error.add_note(f"The config has {', '.join(map(str, error.obj)) or 'nothing'} there.")
+        add_note(error, f"The config has {', '.join(map(str, error.obj)) or 'nothing'} there.")
     if not isinstance(error, AttributeError) or error.obj is not flow or not isinstance(error.name, str):
         return
     from difflib import get_close_matches
@@ -396,14 +397,15 @@ def _advise(error: Exception, flow: Any, inputs: Inputs | None) -> None:
     state: Artifacts = flow.__dict__[STATE]
     known = [name for name in {*state.table, *vars(flow), *state.constants} if not name.startswith("_")]
     if inputs is not None and any(error.name in one.__dict__[STATE].table for one in inputs):
-        error.add_note(
+        add_note(
+            error,
             f"The branches have it: inputs[0].{error.name}, [one.{error.name} for one in inputs], or "
-            "self.merge_artifacts(inputs) where they agree."
+            "self.merge_artifacts(inputs) where they agree.",
         )
     elif close := get_close_matches(error.name, known, 1):
-        error.add_note(f"Did you mean '{close[0]}'?")
+        add_note(error, f"Did you mean '{close[0]}'?")
     elif any(node.num_args > 1 for node in graph_of(type(flow))):
-        error.add_note("A join passes on only what it sets itself or takes over with self.merge_artifacts(inputs).")
+        add_note(error, "A join passes on only what it sets itself or takes over with self.merge_artifacts(inputs).")
 
 
 def _leave_out_ours(error: BaseException) -> None:

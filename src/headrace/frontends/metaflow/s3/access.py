@@ -10,7 +10,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlparse
 
 from headrace.frontends.metaflow.authoring.flowspec import FlowBase
@@ -30,6 +30,9 @@ from headrace.frontends.metaflow.s3.objects import (
     S3PutObject,
 )
 from headrace.frontends.metaflow.settings import datatools_root, setting
+
+if TYPE_CHECKING:
+    from typing import Self
 
 #: How many requests run at once.
 _AT_ONCE = 16

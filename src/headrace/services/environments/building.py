@@ -1,0 +1,182 @@
+"""Building environments into a cache folder, each once, whoever else needs the same one at that moment.
+
+An environment is built under another name, behind a file lock, and renamed into place when it is whole; its mark, which
+is written last, says what it was made of. So a process that dies in between leaves a draft that nobody uses; the next
+one that builds the same environment removes it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import shutil
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+from blake3 import blake3
+
+from headrace._version import __version__
+from headrace.model.environments import EnvironmentLock
+from headrace.model.errors import EnvironmentSetupError
+from headrace.services.environments.interpreters import Interpreter, find_interpreter
+from headrace.services.environments.locking import NEEDED
+from headrace.services.environments.uv import UvError, run_uv
+
+_MARK = "headrace-environment"
+#: The folder of Headrace itself.
+_CODE = Path(__file__).resolve().parents[2]
+
+
+class Built(NamedTuple):
+    """An environment on this machine: its folder, its interpreter, and the folders that have what workers need."""
+
+    folder: str
+    python: str
+    beside: tuple[str, ...]
+
+
+class _Mark(msgspec.Struct):
+    """What an environment was made of; ``interpreter`` is the executable that it stands on, with its time and size."""
+
+    lock: EnvironmentLock
+    interpreter: str
+    stamp: tuple[int, int]
+
+
+def find_built(lock: EnvironmentLock, cache: str) -> Built | None:
+    """The environment of a lock, if it has been built and stands on the interpreter that it was built for."""
+    folder = _folder(lock, cache)
+    mark = _mark_of(folder)
+    if mark is None or mark.stamp != _stamp(mark.interpreter):
+        return None
+    beside = _beside(lock, cache)
+    return Built(str(folder), str(folder / "bin" / "python"), beside) if _is_runtime(Path(beside[0])) else None
+
+
+def build(lock: EnvironmentLock, cache: str, tell: Callable[[str], None]) -> Built:
+    """The environment of a lock, which is built unless it is there. ``tell`` hears what is being done.
+
+    Raises:
+        EnvironmentSetupError: it cannot be built here; the message has what uv says.
+    """
+    found = find_built(lock, cache)
+    if found is not None:
+        return found
+    try:
+        Path(cache).mkdir(0o700, parents=True, exist_ok=True)
+        interpreter = find_interpreter(lock.python)
+        _provide_runtime(lock, interpreter, cache)
+        with _alone(_folder(lock, cache)) as folder:
+            found = find_built(lock, cache)
+            if found is None:
+                _build(lock, interpreter, folder, tell)
+    except UvError as error:
+        raise EnvironmentSetupError(f"the environment {lock.label} cannot be built. uv says:\n{error}") from None
+    except OSError as error:
+        raise EnvironmentSetupError(
+            f"the environment {lock.label} cannot be written to {cache}: {error.strerror or error}"
+        ) from None
+    found = find_built(lock, cache)
+    if found is None:
+        raise EnvironmentSetupError(f"the environment {lock.label} was removed from {cache} while it was built")
+    return found
+
+
+def _build(lock: EnvironmentLock, interpreter: Interpreter, folder: Path, tell: Callable[[str], None]) -> None:
+    count = len(lock.packages)
+    tell(f"building environment {lock.label}: Python {interpreter.version}, {count} package{'s'[: count != 1]}")
+    began = time.monotonic()
+    draft = _draft_of(folder)
+    run_uv(["venv", "--quiet", "--relocatable", "--no-project", "--python", interpreter.path, str(draft)])
+    if lock.requirements.strip():
+        requirements = draft / "requirements.txt"
+        requirements.write_text(lock.requirements)
+        python = str(draft / "bin" / "python")
+        run_uv(["pip", "install", "--quiet", "--no-deps", "--python", python, "--requirements", str(requirements)])
+    base = os.path.realpath(draft / "bin" / "python")
+    mark = _Mark(lock, base, _stamp(base))
+    (draft / _MARK).write_bytes(msgspec.msgpack.encode(mark))
+    _replace(draft, folder)
+    tell(f"built environment {lock.label} in {time.monotonic() - began:.1f} s")
+
+
+def _replace(draft: Path, folder: Path) -> None:
+    """Let a draft take the place of what is there, which workers may still run from."""
+    if folder.exists():
+        folder.rename(_draft_of(folder))
+    draft.rename(folder)
+    for old in folder.parent.glob(f"{folder.name}.draft-*"):
+        shutil.rmtree(old, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _alone(folder: Path) -> Iterator[Path]:
+    """While no other process builds ``folder``; drafts that a dead one left are removed."""
+    folder.parent.mkdir(0o700, parents=True, exist_ok=True)
+    with folder.with_name(f"{folder.name}.lock").open("ab") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)  # ends with the process
+        for old in folder.parent.glob(f"{folder.name}.draft-*"):
+            shutil.rmtree(old, ignore_errors=True)
+        try:
+            yield folder
+        except BaseException:
+            for old in folder.parent.glob(f"{folder.name}.draft-*"):
+                shutil.rmtree(old, ignore_errors=True)
+            raise
+
+
+def _draft_of(folder: Path) -> Path:
+    return folder.with_name(f"{folder.name}.draft-{os.getpid()}-{os.urandom(4).hex()}")
+
+
+def _folder(lock: EnvironmentLock, cache: str) -> Path:
+    return Path(cache, "built", lock.digest.hex()[:32])
+
+
+def _mark_of(folder: Path) -> _Mark | None:
+    try:
+        return msgspec.msgpack.decode((folder / _MARK).read_bytes(), type=_Mark)
+    except (OSError, msgspec.DecodeError):
+        return None
+
+
+def _stamp(path: str) -> tuple[int, int]:
+    try:
+        status = Path(path).stat()
+    except OSError:
+        return 0, 0
+    return status.st_mtime_ns, status.st_size
+
+
+# --- what workers need beside the packages -------------------------------------------------------------------------
+
+
+def _beside(lock: EnvironmentLock, cache: str) -> tuple[str, ...]:
+    """The folder with what Headrace needs on this interpreter, itself included. It comes last on ``sys.path``."""
+    key = blake3(repr((lock.minor, lock.platform, __version__, str(_CODE), NEEDED)).encode()).hexdigest()[:16]
+    return (str(Path(cache, "runtime", f"{lock.minor[0]}.{lock.minor[1]}-{key}")),)
+
+
+def _is_runtime(folder: Path) -> bool:
+    return (folder / _MARK).exists() and (folder / "headrace").exists()
+
+
+def _provide_runtime(lock: EnvironmentLock, interpreter: Interpreter, cache: str) -> None:
+    """Install what workers need into a folder of its own, once for all environments of a version of Python."""
+    target = Path(_beside(lock, cache)[0])
+    if _is_runtime(target):
+        return
+    with _alone(target) as folder:
+        if _is_runtime(folder):
+            return
+        draft = _draft_of(folder)
+        needed = [*NEEDED, *(["exceptiongroup>=1.2"] if lock.minor < (3, 11) else [])]
+        run_uv(["pip", "install", "--quiet", "--python", interpreter.path, "--target", str(draft), *needed])
+        (draft / "headrace").symlink_to(_CODE)
+        (draft / _MARK).write_text(f"{sys.version}\n")
+        _replace(draft, folder)

@@ -1,0 +1,129 @@
+"""Steps with an interpreter and packages of their own, in one run with others."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+from tests.interpreters import FOUND, OTHER
+
+if TYPE_CHECKING:
+    from tests.integration.conftest import Project
+
+needs_other = pytest.mark.skipif(not OTHER, reason="there is one Python on this machine")
+
+FLOW = """
+    from headrace import Environment
+
+    @step(environment=Environment(packages=["six=={version}"], python="{python}"), cache=True)
+    def there(x):
+        import six
+        return {{"python": ".".join(map(str, sys.version_info[:2])), "six": six.__version__, "x": x}}
+
+    @step
+    def here(value):
+        return value, ".".join(map(str, sys.version_info[:2]))
+
+    @flow
+    def main():
+        import json
+        print(json.dumps(here(there(1))))
+
+    if __name__ == "__main__":
+        main()
+"""
+
+
+def run(project: Project, version: str, python: str = OTHER) -> tuple[dict[str, object], str]:
+    there, here = json.loads(project.succeed(FLOW.format(version=version, python=python)))
+    return there, here
+
+
+@needs_other
+def test_step_runs_on_the_python_and_packages_of_its_environment(project: Project) -> None:
+    there, here = run(project, "1.16.0")
+    assert (there["python"], there["six"], there["x"]) == (OTHER, "1.16.0", 1)
+    assert here == f"{sys.version_info[0]}.{sys.version_info[1]}"
+
+
+def test_environment_is_part_of_the_cache_key_of_its_steps_alone(project: Project) -> None:
+    ours = f"{sys.version_info[0]}.{sys.version_info[1]}"
+    versions, tasks = [], []
+    for version in ("1.16.0", "1.16.0", "1.17.0"):
+        versions.append(run(project, version, ours)[0]["six"])
+        tasks.append({task.step: task for task in project.tasks()})
+    first, again, other = tasks
+    assert versions == ["1.16.0", "1.16.0", "1.17.0"]
+    assert again["there"].reused_from == "main/1/there/1"
+    assert not other["there"].reused_from
+    assert first["there"].environment == again["there"].environment != other["there"].environment
+    assert first["here"].environment == other["here"].environment != first["there"].environment
+
+
+@needs_other
+def test_function_without_a_module_is_refused_on_another_python(project: Project) -> None:
+    error = project.fail(
+        f"""
+        from headrace import Environment
+
+        @flow
+        def main():
+            @step(environment=Environment(python="{OTHER}"))
+            def inner():
+                return 1
+            return inner()
+
+        if __name__ == "__main__":
+            main()
+        """
+    )
+    assert "step 'inner'" in error and f"Python {OTHER}" in error and "top of a .py file" in error
+
+
+def test_function_without_a_module_runs_where_the_interpreters_are_equal(project: Project) -> None:
+    out = project.succeed(
+        """
+        from headrace import Environment
+
+        @flow
+        def main():
+            base = 41
+            @step(environment=Environment(packages=["six==1.16.0"]))
+            def inner():
+                import six
+                return base + len(six.__version__.split(".")) - 2
+            print(inner())
+
+        if __name__ == "__main__":
+            main()
+        """
+    )
+    assert out.strip() == "42"
+
+
+def test_conflict_is_told_in_the_words_of_the_resolver_with_the_name_of_the_step(project: Project) -> None:
+    error = project.fail(
+        """
+        from headrace import Environment
+
+        @step(environment=Environment(packages=["six==1.16.0", "six==1.17.0"]))
+        def impossible():
+            return 1
+
+        @flow
+        def main():
+            return impossible()
+
+        if __name__ == "__main__":
+            main()
+        """
+    )
+    assert "step 'impossible'" in error and "six==1.16.0" in error and "unsatisfiable" in error
+
+
+@pytest.mark.parametrize("version", [one for one in FOUND if one != OTHER])
+def test_every_interpreter_of_the_machine_runs_steps(project: Project, version: str) -> None:
+    there, _ = run(project, "1.16.0", version)
+    assert there["python"] == version
