@@ -1,7 +1,7 @@
 """Settings: where things are kept, and how runs behave that say nothing of it.
 
 Settings come from the environment (``HEADRACE_DATABASE``, ``HEADRACE_ARTIFACTS``, ``HEADRACE_HOME``,
-``HEADRACE_PROJECT``, ``HEADRACE_DURABILITY``, ``HEADRACE_MAX_PARALLEL``, ``HEADRACE_CLEANUP``,
+``HEADRACE_PROJECT``, ``HEADRACE_DURABILITY``, ``HEADRACE_MAX_PARALLEL``, ``HEADRACE_CLEANUP``, ``HEADRACE_STORE_WAIT``,
 ``HEADRACE_SHARED``, ``HEADRACE_INCLUDE``, ``HEADRACE_EXCLUDE``, ``HEADRACE_CODE_FILE_LIMIT``,
 ``HEADRACE_CODE_LIMIT``, ``HEADRACE_LOG``, ``HEADRACE_LOG_LEVEL``), else
 from ``[tool.headrace]`` in the nearest ``pyproject.toml`` upward, else defaults: SQLite and a folder under the nearest
@@ -31,7 +31,7 @@ _OBJECTS = ("s3", "s3a", "gs", "az", "azure", "abfs", "abfss", "adl", "file", "m
 _PLACED = ("home", "artifacts", "database")
 _CODE_NAMES = ("include", "exclude", "code_file_limit", "code_limit")
 _NAMES = (
-    *("database", "artifacts", "home", "project", "durability", "max_parallel", "cleanup", "shared"),
+    *("database", "artifacts", "home", "project", "durability", "max_parallel", "cleanup", "store_wait", "shared"),
     *_CODE_NAMES,
     *("log", "log_level"),
 )
@@ -52,6 +52,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     durability: str = "process"
     max_parallel: int = 0
     cleanup: str | float = "60s"
+    store_wait: str | float = "60s"
     shared: bool = False
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
@@ -168,6 +169,8 @@ def _check(settings: Settings) -> None:
         problem = f"max_parallel is {settings.max_parallel}, it cannot be negative"
     elif not _is_duration(settings.cleanup):
         problem = f"cleanup is {settings.cleanup!r}, it must be a duration, such as '60s' or '5m'"
+    elif not _is_duration(settings.store_wait):
+        problem = f"store_wait is {settings.store_wait!r}, it must be a duration, such as '60s'; 0 waits for nothing"
     elif not _is_size(settings.code_file_limit):
         problem = f"code_file_limit is {settings.code_file_limit!r}, it must be a size, such as '16MiB'"
     elif not _is_size(settings.code_limit):

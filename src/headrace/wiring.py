@@ -16,7 +16,7 @@ from headrace._base import logs
 from headrace._base.collection import CollectionPaused
 from headrace._base.ownership import SHARED_MODE, make_folder
 from headrace._base.process import host_name, user_name
-from headrace._base.sizes import parse_size
+from headrace._base.sizes import parse_duration, parse_size
 from headrace.engine.ports import Executor
 from headrace.model.actors import Actor
 from headrace.model.errors import MissingSecretError, NotFoundError, StoreError, UsageError
@@ -27,6 +27,7 @@ from headrace.runtime import context, secrets
 from headrace.runtime.secrets import Secret
 from headrace.services.places import LocalPlace, Places, PlaceSettings, WorkersPlace
 from headrace.services.secret_sources import SecretSources
+from headrace.services.store_wait import StoreWait
 from headrace.services.stores import Stores
 from headrace.settings import (
     HOME,
@@ -341,6 +342,19 @@ class Scope:
     def stores(self) -> Stores:
         """What services need of it."""
         return Stores(self.metadata, self.artifacts, self.project, self.actor)
+
+    def opened_stores(self) -> Stores:
+        """``stores`` for the start of a run: a database that is away is waited for as long as ``store_wait`` says.
+
+        Raises:
+            StoreAwayError: it did not answer in time.
+        """
+        self.store_wait()(lambda: self.metadata)
+        return self.stores
+
+    def store_wait(self) -> StoreWait:
+        """Calls functions until the store that they need answers, as long as the setting ``store_wait`` says."""
+        return StoreWait(parse_duration(self.settings.store_wait))
 
     @property
     def variables(self) -> dict[str, str]:

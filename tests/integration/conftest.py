@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
+from urllib.parse import urlparse
 
 import pytest
 
@@ -20,6 +21,8 @@ from headrace.services.logs import LogFilter, read_logs
 from headrace.stores.artifacts.local import LocalStore
 from headrace.stores.metadata.open import open_metadata
 from headrace.stores.metadata.protocol import MetadataStore, RunFilter
+from headrace.testing.proxy import HttpProxy
+from headrace.testing.servers import rclone_s3
 
 #: Marks every process that a test's flow starts, so that leftovers can be found.
 _MARK = "HEADRACE_TEST_MARK"
@@ -190,3 +193,15 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Project]:
     monkeypatch.setenv(_MARK, made._mark)
     yield made
     made.close()
+
+
+@pytest.fixture
+def s3() -> Iterator[tuple[HttpProxy, dict[str, str]]]:
+    """An S3 server behind a proxy that may refuse; and the settings of a run that keeps its artifacts there."""
+    with rclone_s3() as (url, config):
+        at = urlparse(config["aws_endpoint_url"])
+        assert at.hostname is not None
+        assert at.port is not None
+        with HttpProxy((at.hostname, at.port), lambda method, path: None) as proxy:
+            config = {**config, "aws_endpoint_url": f"http://127.0.0.1:{proxy.address[1]}"}
+            yield proxy, {"HEADRACE_ARTIFACTS": url, **{name.upper(): value for name, value in config.items()}}

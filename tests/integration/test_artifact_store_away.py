@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from typing import TYPE_CHECKING
-from urllib.parse import urlparse
 
 import pytest
+from tests.integration.store_faults import refuse
 
 from headrace.model.states import AttemptState
-from headrace.testing.proxy import Fault, HttpProxy
-from headrace.testing.servers import rclone_s3
+from headrace.testing.proxy import HttpProxy
 
 if TYPE_CHECKING:
     from tests.integration.conftest import Project
@@ -40,23 +38,8 @@ if __name__ == "__main__":
 """
 
 
-@pytest.fixture
-def s3() -> Iterator[tuple[HttpProxy, dict[str, str]]]:
-    with rclone_s3() as (url, config):
-        at = urlparse(config["aws_endpoint_url"])
-        assert at.hostname is not None
-        assert at.port is not None
-        with HttpProxy((at.hostname, at.port), lambda method, path: None) as proxy:
-            config = {**config, "aws_endpoint_url": f"http://127.0.0.1:{proxy.address[1]}"}
-            yield proxy, {"HEADRACE_ARTIFACTS": url, **{name.upper(): value for name, value in config.items()}}
-
-
 def text(patience: tuple[float, float], retries: int) -> str:
     return FLOW.replace("PATIENCE\n", f"{patience}\n").replace("RETRIES", str(retries))
-
-
-def refuse(method: str, path: str) -> Fault | None:
-    return Fault(status=503) if method in ("PUT", "POST", "HEAD", "GET") else None
 
 
 def test_attempt_waits_for_a_store_that_refuses_for_a_while(

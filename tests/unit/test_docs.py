@@ -295,6 +295,7 @@ SETTINGS = {
     "durability": "fsync",
     "max_parallel": "3",
     "cleanup": "5m",
+    "store_wait": "5m",
     "shared": "true",
     "include": "a.csv",
     "exclude": "b.csv",
@@ -311,7 +312,7 @@ def test_a_setting_is_read_from_its_variable_and_from_pyproject(setting: str, tm
     value = SETTINGS.get(setting, "/place")
     untouched = getattr(read_settings({}, tmp_path), setting)
     assert getattr(read_settings({variable: value}, tmp_path), setting) != untouched
-    if setting in ("project", "durability", "max_parallel", "cleanup", "code_file_limit", "code_limit"):
+    if setting in ("project", "durability", "max_parallel", "cleanup", "store_wait", "code_file_limit", "code_limit"):
         assert str(untouched) == default
     quoted = value if setting in ("max_parallel", "shared") else f'"{value}"'
     quoted = f"[{quoted}]" if setting in ("include", "exclude") else quoted

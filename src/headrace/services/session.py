@@ -23,6 +23,7 @@ from headrace.model.policy import StepPolicy
 from headrace.model.records import (
     FLOW_TASK,
     ArtifactRecord,
+    CodeRecord,
     Input,
     Lease,
     Param,
@@ -62,6 +63,7 @@ class NewSession(msgspec.Struct, frozen=True, kw_only=True):
     tags: tuple[tuple[str, str], ...] = ()
     max_parallel: int = 0
     cleanup: float = 0.0  # seconds that a run which is stopped has for steps that clean up
+    store_wait: float = 0.0  # seconds that the start waits for stores that are away
     use_cache: bool = True
     keep_going: bool = False
     seed: int | None = None  # of random numbers; a run that is resumed keeps its own
@@ -334,10 +336,9 @@ class Session:
             step, id=define.step, policy=policy, define=define, code=code, environment=environment
         )
 
-    def record_start(self, new: NewSession, code: CodeOfRun) -> None:
-        """Store the code, write down parameters and surroundings; what takes long is done beside the run."""
+    def record_start(self, new: NewSession, code: CodeOfRun, kept: CodeRecord) -> None:
+        """Write down parameters and surroundings; what takes long is done beside the run."""
         run_id = self.run.id
-        kept = code.store(self.stores.artifacts)
         # Recorded code comes from the project and the commit where the run began.
         details = recorded_details(self.run) if code.installed else RunDetails()
         details = msgspec.structs.replace(details, seed=self.seed, code=kept, sources={}, left_out=code.left_out)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import sys
 import time
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, NamedTuple
@@ -20,6 +19,7 @@ from headrace.model.messages import Output
 from headrace.model.records import (
     LEASE_SECONDS,
     AttemptRecord,
+    CodeRecord,
     Lease,
     LogChunk,
     RunRecord,
@@ -30,10 +30,12 @@ from headrace.model.records import (
 from headrace.model.states import AttemptState, RunState, TaskState
 from headrace.runtime import randomness
 from headrace.services.code.package import CodeOfRun
-from headrace.services.driverstore import driver_store
+from headrace.services.notices import print_notice
 from headrace.services.paging import each_artifact, each_edge
 from headrace.services.places import Places
+from headrace.services.retrying_store import driver_store, waiting
 from headrace.services.session import NewSession, Resume, Session, recorded_details
+from headrace.services.store_wait import StoreWait
 from headrace.services.stores import Stores
 from headrace.stores.metadata.protocol import DropQueue, MetadataStore, NewRun, RunChange
 
@@ -46,19 +48,24 @@ _log = Log("runs")
 def open_session(stores: Stores, places: Places, new: NewSession, seed: Resume | None = None) -> Session:
     """Create a run and open a session of it. It reuses what the run in ``seed`` finished, as a resume would.
 
+    A store that is away is waited for as long as ``new.store_wait`` says.
+
     Raises:
         NotFoundError: ``seed`` wants a step to run again of which its run has no task.
+        StoreAwayError: a store did not answer in time.
     """
     code = CodeOfRun(new.entry, new.code, new.files)
+    patient = waiting(stores, StoreWait(new.store_wait))
     recorded: dict[bytes, Recorded] = {}
     if seed is not None:
-        recorded = _taken_over(stores, seed)
+        recorded = _taken_over(patient, seed)
         if new.seed is None:
-            known = stores.metadata.run_by_id(seed.run.id) or seed.run
+            known = patient.metadata.run_by_id(seed.run.id) or seed.run
             new = msgspec.structs.replace(new, seed=recorded_details(known).seed)
     executor = _start_default(places)  # a place that cannot be had leaves no run behind
     try:
-        run, lease = stores.metadata.open_run(
+        kept = code.store(patient.artifacts)  # so does code that cannot be stored
+        run, lease = patient.metadata.open_run(
             NewRun(
                 project=stores.project,
                 flow=new.flow,
@@ -77,7 +84,7 @@ def open_session(stores: Stores, places: Places, new: NewSession, seed: Resume |
         executor.close()
         raise
     reuse_changed = seed is not None and seed.reuse_changed
-    return _begin(stores, places, new, _Opened(run, lease, recorded, reuse_changed, code, executor))
+    return _begin(stores, places, new, _Opened(run, lease, recorded, reuse_changed, code, kept, executor))
 
 
 def _start_default(places: Places) -> Executor:
@@ -106,16 +113,19 @@ def reopen_session(stores: Stores, places: Places, new: NewSession, resume: Resu
     """Open another session of an earlier run.
 
     Raises:
-        RunBusyError: somebody else is driving it.
+        RunBusyError: another process drives it.
         NotFoundError: a step to run again has no task in it.
+        StoreAwayError: a store did not answer in time.
     """
     code = CodeOfRun(new.entry, new.code, new.files)
-    lease = take_lease(stores.metadata, resume.run)
+    patient = waiting(stores, StoreWait(new.store_wait))
+    lease = take_lease(patient.metadata, resume.run)
     try:
         executor = _start_default(places)  # while the run is as it was
-        opened = _Opened(resume.run, lease, {}, resume.reuse_changed, code, executor)
         try:
-            opened = _reopen(stores, places, new, resume, opened)
+            kept = code.store(patient.artifacts)
+            opened = _Opened(resume.run, lease, {}, resume.reuse_changed, code, kept, executor)
+            opened = _reopen(patient, places, new, resume, opened)
         except BaseException:
             executor.close()
             raise
@@ -133,6 +143,7 @@ class _Opened(NamedTuple):
     recorded: dict[bytes, Recorded]
     reuse_changed: bool
     code: CodeOfRun
+    kept: CodeRecord  # the code as it was stored
     executor: Executor  # of the default place
 
 
@@ -222,14 +233,14 @@ def _begin(stores: Stores, places: Places, new: NewSession, opened: _Opened) -> 
     state = EngineState(options, opened.recorded)
     loop = Loop(state, stores.metadata.hasty(), stores.artifacts, opened.lease, run.name)
     loop.open_place(opened.executor)
-    loop.on_notice = _tell
+    loop.on_notice = print_notice
     loop.stopping.grace = new.cleanup
     loop.start()
     stores = msgspec.structs.replace(stores, metadata=driver_store(stores.metadata, loop))
     _log.info("run.started", new.flow, run=run.name, session=run.session, store=stores.metadata.url)
     session = Session(stores, places, run, opened.lease, loop, new)
     try:
-        session.record_start(new, opened.code)
+        session.record_start(new, opened.code, opened.kept)
     except HeadraceError as error:
         with contextlib.suppress(HeadraceError):
             session.finish(RunState.FAILED, error=str(error))
@@ -248,13 +259,9 @@ def _tell_left_out(left_out: dict[str, str]) -> None:
     if new:
         listed = ", ".join(f"{place} {reason}" for place, reason in new[:5])
         more = f", and {len(new) - 5} more" if len(new) > 5 else ""
-        _tell(f"left out of the code kept with the run: {listed}{more}; say so with `exclude` in [tool.headrace]")
-
-
-def _tell(text: str) -> None:
-    """Print a notice about the run to standard error, apart from what the flow prints to standard output."""
-    with contextlib.suppress(OSError, ValueError, AttributeError):  # closed, or never there
-        print(f"headrace: {text}", file=sys.stderr, flush=True)
+        print_notice(
+            f"left out of the code kept with the run: {listed}{more}; say so with `exclude` in [tool.headrace]"
+        )
 
 
 def take_lease(metadata: MetadataStore, run: RunRecord) -> Lease:

@@ -16,7 +16,7 @@ from headrace.stores.metadata.protocol import MetadataStore, Write
 #: What may happen to a call. ``lost``: it is made, and then fails, as when a connection breaks before the answer.
 OUTCOMES = ("fine", "away", "lost", "slow")
 _SLOW_SECONDS = 0.02
-_PLAIN = frozenset({"hasty", "subscribe", "close", "url"})
+_PLAIN = frozenset({"subscribe", "close", "url"})
 
 
 class Faults:
@@ -92,3 +92,7 @@ class FaultyArtifacts:
     def __getattr__(self, name: str) -> Any:
         found = getattr(self._store, name)
         return found if name in _PLAIN or not callable(found) else functools.partial(self._faults.call, found)
+
+    def hasty(self) -> FaultyArtifacts:
+        """See ``ArtifactStore``."""
+        return self

@@ -61,7 +61,8 @@ def resume_command(context: click.Context, arguments: tuple[str, ...]) -> int:
     from headrace.services.resumable import newest_resumable
 
     scope = open_existing()
-    run = find_run(scope.metadata, scope.project, name) if name else newest_resumable(scope.metadata, scope.project)
+    metadata = scope.opened_stores().metadata
+    run = find_run(metadata, scope.project, name) if name else newest_resumable(metadata, scope.project)
     return _resume(scope, run, rest)
 
 

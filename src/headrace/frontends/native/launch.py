@@ -45,10 +45,10 @@ from headrace.runtime.secrets import Secret, hide
 from headrace.services.flowlog import FlowOutput
 from headrace.services.session import NewSession, Resume, Session
 from headrace.services.start import open_session, reopen_session
-from headrace.services.stores import Stores
 from headrace.services.tracebacks import describe
 from headrace.services.tracking import RunLog
 from headrace.stores import codecs
+from headrace.stores.artifacts.protocol import ArtifactStore
 from headrace.wiring import Scope, WorkerOptions
 
 #: Called with each session that this process begins; the command line shows its progress.
@@ -149,17 +149,18 @@ def _open(flow: Runnable, values: dict[str, Any], how: Launch) -> Session:
     canonical_main()
     scope = how.scope
     with CollectionPaused():  # this imports what stores are made of
-        stores, settings = scope.stores, scope.settings
+        stores, settings = scope.opened_stores(), scope.settings
     entry = entry_of(flow)
     new = NewSession(
         flow=flow.name,
         entry=entry,
         code=scope.workspace.code_rules(entry.rpartition(":")[0]),
-        inputs=tuple(_input(name, value, stores) for name, value in values.items()),
+        inputs=scope.store_wait()(lambda: _inputs(values, stores.artifacts.hasty())),
         params=tuple((name, redact(to_text(value))) for name, value in values.items()),
         tags=(*(tag.partition("=")[::2] for tag in flow.settings.tags), *how.tags),
         max_parallel=1 if how.debug else how.max_parallel or flow.settings.max_parallel or settings.max_parallel,
         cleanup=parse_duration(settings.cleanup if flow.settings.cleanup is None else flow.settings.cleanup),
+        store_wait=parse_duration(settings.store_wait),
         use_cache=how.use_cache,
         keep_going=how.keep_going or flow.settings.keep_going,
         seed=chosen_seed(_given_seed(flow, how)),
@@ -204,11 +205,14 @@ def _given_seed(flow: Runnable, how: Launch) -> int | None:
     return flow.settings.seed if how.seed is None else how.seed
 
 
-def _input(name: str, value: Any, stores: Stores) -> Input:
-    try:
-        return Input(name, codecs.pack(value, stores.artifacts))
-    except NotStorableError as error:
-        raise ParameterError(f"parameter {name!r}: {error}") from None
+def _inputs(values: dict[str, Any], artifacts: ArtifactStore) -> tuple[Input, ...]:
+    found = []
+    for name, value in values.items():
+        try:
+            found.append(Input(name, codecs.pack(value, artifacts)))
+        except NotStorableError as error:
+            raise ParameterError(f"parameter {name!r}: {error}") from None
+    return tuple(found)
 
 
 def entry_of(flow: Runnable) -> str:

@@ -31,6 +31,10 @@ class CachedStore:
         self._limit = limit
         self._added = 0
 
+    def hasty(self) -> CachedStore:
+        """See the protocol."""
+        return CachedStore(self._store.hasty(), self._cache, limit=self._limit)
+
     def put(self, parts: Sequence[Buffer]) -> Blob:
         """Store the concatenation of ``parts`` in both; see the protocol."""
         try:

@@ -68,6 +68,10 @@ class LocalStore:
 
     # --- writing ---
 
+    def hasty(self) -> LocalStore:
+        """See the protocol."""
+        return self
+
     def put(self, parts: Sequence[Buffer]) -> Blob:
         """Store the concatenation of ``parts``; see the protocol."""
         views = [as_bytes_view(part) for part in parts]

@@ -21,6 +21,10 @@ class MemoryStore:
         self._now = now
         self.blobs: dict[bytes, tuple[bytes, float]] = {}
 
+    def hasty(self) -> MemoryStore:
+        """See the protocol."""
+        return self
+
     def put(self, parts: Sequence[Buffer]) -> Blob:
         """Store the concatenation of ``parts``; see the protocol."""
         content = b"".join(parts)

@@ -46,6 +46,8 @@ _REPLACED_WITHIN = 0.2
 #: How long a call is tried again while the server refuses or breaks off: by the client, and then by us.
 RETRY_SECONDS = 30.0
 PATIENCE_SECONDS = 60.0
+#: How long the client of a hasty store tries a request again.
+_HASTY_SECONDS = 1.0
 #: What is said of troubles that pass: of the network, of a server that is restarted, or has too much to do.
 _PASSING = re.compile(
     r"(?i)\b(5\d\d|429)\b|time[d ]*out|slow ?down|throttl|connect|reset|refused|broken pipe|sending request|"
@@ -66,9 +68,10 @@ class ObjectStore:
     it gets a ``StoreError`` that says so.
     """
 
-    def __init__(self, url: str, *, config: Mapping[str, str] | None = None) -> None:
+    def __init__(self, url: str, *, config: Mapping[str, str] | None = None, patient: bool = True) -> None:
         self.url = url.rstrip("/") if "://" in url.rstrip("/") else url
         self._config = dict(config or {})
+        self._patient = patient
         self._client: Any = None
         self._lock = threading.Lock()
         self._ranges = True  # until the server shows otherwise
@@ -78,6 +81,13 @@ class ObjectStore:
 
     def __reduce__(self) -> tuple[object, ...]:
         return _make, (self.url, self._config)
+
+    def hasty(self) -> ObjectStore:
+        """See the protocol."""
+        made = ObjectStore(self.url, config=self._config, patient=False)
+        if self.url.startswith("memory:"):
+            made._client = self._connect()  # its content is in the client
+        return made
 
     # --- writing ---
 
@@ -301,7 +311,7 @@ class ObjectStore:
                 f"the artifact store {self.url} needs the package obstore: pip install 'headrace[objects]'"
             ) from None
         client = self._connect()
-        attempts = Attempts(PATIENCE_SECONDS if again else 0.0)
+        attempts = Attempts(PATIENCE_SECONDS if again and self._patient else 0.0)
         while True:
             try:
                 return work(client)
@@ -345,7 +355,8 @@ class ObjectStore:
             options["client_options"] = {"connect_timeout": "10s", "read_timeout": "60s", "timeout": "300s"}
             if self._endpoint().startswith("http://"):
                 options["client_options"]["allow_http"] = True
-            options["retry_config"] = {"max_retries": 10, "retry_timeout": timedelta(seconds=RETRY_SECONDS)}
+            seconds = RETRY_SECONDS if self._patient else _HASTY_SECONDS
+            options["retry_config"] = {"max_retries": 10, "retry_timeout": timedelta(seconds=seconds)}
             if self._config:
                 options["config"] = self._config
         try:

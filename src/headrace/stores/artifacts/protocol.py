@@ -37,6 +37,10 @@ class ArtifactStore(Protocol):
 
     url: str
 
+    def hasty(self) -> ArtifactStore:
+        """The same store for a caller that decides itself how long to wait: calls raise ``StoreAwayError`` soon after
+        the store did not answer. A store that never waits returns itself."""
+
     def put(self, parts: Sequence[Buffer]) -> Blob:
         """Store the concatenation of ``parts`` and return its name. Large parts are never copied or joined."""
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from headrace._base.sizes import parse_duration
 from headrace._base.usercode import is_user_file, module_file
 from headrace.frontends.metaflow.authoring.configs import ConfigValue, unwrap
 from headrace.frontends.metaflow.authoring.decorators import flow_decorators
@@ -122,7 +123,7 @@ def launch(cls: Any, values: dict[str, Any], options: RunOptions, scope: Scope) 
     canonical_main()
     attach_dynamic(cls, options.decorators)
     graph = graph_of(cls)
-    stores = scope.stores
+    stores = scope.opened_stores()
     base = pack_base(cls, values, stores)
     how = WorkerOptions(preload=module_of(cls), debug=options.debug, entry=entry_of(cls), imports=imports_of(cls))
     places = scope.workspace.places(how)
@@ -146,6 +147,7 @@ def launch(cls: Any, values: dict[str, Any], options: RunOptions, scope: Scope) 
         params=tuple((name, _shown(value)) for name, value in {**values, **_configs(cls)}.items()),
         tags=(*system_tags(user_name(), options.project), *_origin_tag(options), *((tag, "") for tag in tags)),
         max_parallel=workers,
+        store_wait=parse_duration(scope.settings.store_wait),
         seed=options.seed,
         files=_files(cls, options.suffixes),
     )
