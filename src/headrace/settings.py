@@ -20,6 +20,7 @@ import msgspec
 from headrace._base import logs
 from headrace._base.ownership import foreign_owner, user_named
 from headrace._base.sizes import parse_duration, parse_size
+from headrace.model.environments import Environment
 from headrace.model.errors import UsageError
 from headrace.runtime import context
 from headrace.services.places import PlaceSettings, read_places
@@ -59,6 +60,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     code_file_limit: str | float = "16MiB"
     code_limit: str | float = "256MiB"
     places: tuple[PlaceSettings, ...] = ()
+    environments: tuple[Environment, ...] = ()
     log: str = ""
     log_level: str = ""
 
@@ -226,11 +228,15 @@ def _from_pyproject(file: Path, environ: Mapping[str, str]) -> dict[str, object]
     table.pop(_SECRETS, None)
     if "places" in table:
         table["places"] = read_places(table["places"])
-    unknown = set(table) - set(_NAMES) - {"places"}
+    if "environments" in table:
+        from headrace.services.environments.named import read_environments
+
+        table["environments"] = read_environments(table["environments"], file.parent)
+    unknown = set(table) - set(_NAMES) - {"places", "environments"}
     if unknown:
         raise UsageError(
             f"{file}: [tool.headrace] has no setting {', '.join(sorted(unknown))}; there are {', '.join(_NAMES)} and "
-            "the tables places.NAME and secrets"
+            "the tables places.NAME, environments.NAME and secrets"
         )
     for name in _PLACED:
         place = table.get(name)

@@ -119,7 +119,8 @@ class Workspace:
         if self._environments is None:
             from headrace.services.environments.service import Environments
 
-            self._environments = Environments(str(Path(self.settings.home, "environments")), _tell)
+            named = {one.name: one for one in self.settings.environments}
+            self._environments = Environments(str(Path(self.settings.home, "environments")), _tell, named)
         return self._environments
 
     @property

@@ -7,7 +7,10 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.interpreters import FOUND, OTHER
+from tests.interpreters import FOUND, OTHER, OURS
+
+from headrace.services.environments.records import locks_of_run
+from headrace.stores.artifacts.local import LocalStore
 
 if TYPE_CHECKING:
     from tests.integration.conftest import Project
@@ -45,14 +48,13 @@ def run(project: Project, version: str, python: str = OTHER) -> tuple[dict[str, 
 def test_step_runs_on_the_python_and_packages_of_its_environment(project: Project) -> None:
     there, here = run(project, "1.16.0")
     assert (there["python"], there["six"], there["x"]) == (OTHER, "1.16.0", 1)
-    assert here == f"{sys.version_info[0]}.{sys.version_info[1]}"
+    assert here == OURS
 
 
 def test_environment_is_part_of_the_cache_key_of_its_steps_alone(project: Project) -> None:
-    ours = f"{sys.version_info[0]}.{sys.version_info[1]}"
     versions, tasks = [], []
     for version in ("1.16.0", "1.16.0", "1.17.0"):
-        versions.append(run(project, version, ours)[0]["six"])
+        versions.append(run(project, version, OURS)[0]["six"])
         tasks.append({task.step: task for task in project.tasks()})
     first, again, other = tasks
     assert versions == ["1.16.0", "1.16.0", "1.17.0"]
@@ -127,3 +129,55 @@ def test_conflict_is_told_in_the_words_of_the_resolver_with_the_name_of_the_step
 def test_every_interpreter_of_the_machine_runs_steps(project: Project, version: str) -> None:
     there, _ = run(project, "1.16.0", version)
     assert there["python"] == version
+
+
+NAMED = """
+[tool.headrace.environments.six16]
+packages = ["six==1.16.0"]
+variables = { COLOR = "blue" }
+"""
+
+DEFAULTS = """
+    from headrace import Environment
+
+    @step
+    def version():
+        import six
+        return six.__version__, os.environ.get("COLOR")
+
+    @flow(environment={flow})
+    def main():
+        print(*version(), *version.options(environment=Environment(packages=["six==1.15.0"]))())
+
+    if __name__ == "__main__":
+        main.main()
+"""
+
+
+def test_flow_gives_its_steps_an_environment_and_a_step_takes_its_own(project: Project) -> None:
+    (project.path / "pyproject.toml").write_text(NAMED)
+    assert project.succeed(DEFAULTS.format(flow='"six16"')).split() == ["1.16.0", "blue", "1.15.0", "None"]
+
+
+def test_command_line_names_the_environment_of_steps_that_have_none(project: Project) -> None:
+    (project.path / "pyproject.toml").write_text(NAMED)
+    project.write(DEFAULTS.format(flow='Environment(packages=["six==1.17.0"])'))
+    done = project.finish(project.start("-m", "headrace", "run", "--quiet", "--environment", "six16", "train.py"))
+    assert done.out.split() == ["1.16.0", "blue", "1.15.0", "None"], done.err
+
+
+def test_unknown_name_of_an_environment_is_refused_with_the_known_ones(project: Project) -> None:
+    (project.path / "pyproject.toml").write_text(NAMED)
+    error = project.fail(DEFAULTS.format(flow='"seven"'))
+    assert "there is no environment 'seven'" in error and "six16" in error
+
+
+def test_locks_are_kept_with_the_run(project: Project) -> None:
+    run(project, "1.16.0", OURS)
+    task = next(task for task in project.tasks() if task.step == "there")
+    store = LocalStore(project.home / "artifacts")
+    locks = locks_of_run(project.metadata, store, project.last().id, ["there", "here"])
+    assert list(locks) == ["there"]
+    lock = locks["there"][task.environment]
+    assert lock.packages == (("six", "1.16.0"),) and lock.minor == sys.version_info[:2]
+    assert "--hash=sha256:" in lock.requirements

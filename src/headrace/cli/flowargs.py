@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from headrace.wiring import Scope
 
 #: Our options that take a value, and our flags.
-_VALUED = frozenset({"max-parallel", "tag", "from", "seed", "code", "on", *PLACES})
+_VALUED = frozenset({"max-parallel", "tag", "from", "seed", "code", "on", "environment", *PLACES})
 _FLAGS = frozenset({"no-cache", "keep-going", "json", "quiet", "reuse-changed", "debug", "warm", "help"})
 
 
@@ -31,6 +31,7 @@ class Options:
         self.again: list[str] = []
         self.seed: int | None = None
         self.on = ""
+        self.environment = ""
         self.places: dict[str, str] = {}
         self.recorded = False
         self.flags: set[str] = set()
@@ -58,6 +59,8 @@ class Options:
             self.recorded = value == "recorded"
         elif name == "on":
             self.on = value
+        elif name == "environment":
+            self.environment = value
         elif name == "tag":
             tag, _, text = value.partition("=")
             if not tag:
@@ -79,6 +82,7 @@ class Options:
             seed=self.seed,
             recorded=self.recorded,
             place=self.on,
+            environment=self.environment,
             debug="debug" in self.flags,
         )
 

@@ -35,6 +35,8 @@ def run_file(path: str, command: Sequence[str], options: Options, rest: Sequence
     words += [f"--tag={name}:{value}" if value else f"--tag={name}" for name, value in options.tags]
     if options.max_parallel:
         words.append(f"--max-workers={options.max_parallel}")
+    if options.environment:
+        words.append(f"--environment={options.environment}")
     if options.seed is not None:
         words.append(f"--run-seed={options.seed}")
     words += [f"--{name}" for name in ("debug", "no-cache", "warm") if name in options.flags]

@@ -59,6 +59,8 @@ FOREIGN_NUMBERS = 10**12
 
 #: Owner of what the flow function itself prints, tracks and returns.
 FLOW_TASK = TaskId("", 0)
+#: Kinds of artifacts that are facts about steps, no values of anybody's.
+UNLISTED = ("code", "environment")
 
 
 class Input(msgspec.Struct, frozen=True, array_like=True):

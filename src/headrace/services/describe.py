@@ -6,7 +6,7 @@ import msgspec
 
 from headrace._base.texts import ERROR_LINE, shorten
 from headrace.model.errors import StoreDamagedError
-from headrace.model.records import FLOW_TASK, ArtifactRecord, RunDetails, RunRecord, TaskId, TaskRecord
+from headrace.model.records import FLOW_TASK, UNLISTED, ArtifactRecord, RunDetails, RunRecord, TaskId, TaskRecord
 from headrace.model.states import TaskState
 from headrace.services.live_counts import RunningView, StepTotals, running_attempts, totals_of
 from headrace.services.names import read_task, task_name
@@ -126,7 +126,7 @@ def describe_run(metadata: MetadataStore, run: RunRecord, now: float) -> RunView
     counts = metadata.step_counts(run.id)
     small = sum(one.count for one in counts) <= ALL_ROWS
     records = metadata.artifacts(run.id) if small else metadata.artifacts(run.id, FLOW_TASK)
-    shown = [view_artifact(run, one) for one in records if one.kind != "code"]
+    shown = [view_artifact(run, one) for one in records if one.kind not in UNLISTED]
     return RunView(
         run=rows_of(metadata, [run], now)[0],
         steps=steps_of(metadata, run, now),

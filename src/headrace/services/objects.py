@@ -6,7 +6,7 @@ import os
 import sys
 
 from headrace.model.errors import NotFoundError
-from headrace.model.records import FLOW_TASK, ArtifactRecord, RunRecord, TaskId
+from headrace.model.records import FLOW_TASK, UNLISTED, ArtifactRecord, RunRecord, TaskId
 from headrace.model.values import Preview
 from headrace.services.describe import ArtifactView, view_artifact
 from headrace.services.names import Name, find_step, find_task, task_name
@@ -28,7 +28,7 @@ def list_artifacts(metadata: MetadataStore, run: RunRecord, name: Name) -> list[
         if name.step:
             find_step(metadata, run, name.step, limit=1)
             records = [one for one in records if one.step == name.step]
-    return [view_artifact(run, one) for one in records if one.kind != "code"]
+    return [view_artifact(run, one) for one in records if one.kind not in UNLISTED]
 
 
 def find_artifact(metadata: MetadataStore, run: RunRecord, name: Name) -> ArtifactRecord:
@@ -52,7 +52,7 @@ def find_artifact(metadata: MetadataStore, run: RunRecord, name: Name) -> Artifa
                 return records[0]
         task = find_task(metadata, run, name).id
         records = metadata.artifacts(run.id, task)
-    records = [one for one in records if one.kind != "code"]
+    records = [one for one in records if one.kind not in UNLISTED]
     by_name = {one.name: one for one in records}
     if wanted in by_name:
         return by_name[wanted]

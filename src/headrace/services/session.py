@@ -17,6 +17,7 @@ from headrace.engine.loop import Loop
 from headrace.engine.ports import Executor
 from headrace.model.attempts import AttemptEvent, LogRules
 from headrace.model.calls import StepInfo, TaskHandle
+from headrace.model.environments import Environment
 from headrace.model.errors import HeadraceError, UsageError
 from headrace.model.messages import Define, Output
 from headrace.model.policy import StepPolicy
@@ -37,6 +38,7 @@ from headrace.services import provenance
 from headrace.services.code.collect import CodeRules
 from headrace.services.code.package import CodeOfRun
 from headrace.services.codeparts import CodeBook
+from headrace.services.environments.records import lock_record, locks_of_step
 from headrace.services.failures import exception_of
 from headrace.services.interrupts import Interruptible
 from headrace.services.log_segments import LogSegments
@@ -67,6 +69,7 @@ class NewSession(msgspec.Struct, frozen=True, kw_only=True):
     use_cache: bool = True
     keep_going: bool = False
     seed: int | None = None  # of random numbers; a run that is resumed keeps its own
+    environment: Environment | None = None  # of steps that name none
     files: tuple[tuple[str, str], ...] = ()  # of the code package: a place from the entry's folder, the file's own path
     code: CodeRules = CodeRules()
 
@@ -141,6 +144,8 @@ class Session:
         self.finishing = False
         self._loop = loop
         self._places = places
+        self._environment = new.environment
+        self._locked: set[tuple[str, bytes]] = set()  # steps and environments that are recorded
         #: Where relative paths of environments start.
         self._folder = os.path.dirname(new.file) or os.getcwd()  # noqa: PTH109, PTH120
         self._opening = threading.Lock()
@@ -304,15 +309,22 @@ class Session:
 
     def _resolved(self, step: str, policy: StepPolicy) -> StepPolicy:
         """``policy`` with the lock of its environment."""
-        if policy.environment is None:
+        environment = policy.environment or self._environment
+        if environment is None:
             return policy
-        lock = self._places.environments.lock(policy.environment, step, self._folder)
-        self._places.environments.build(lock, step)
+        stores = self.stores
+        before = () if self.run.session == 1 else locks_of_step(stores.metadata, stores.artifacts, self.run.id, step)
+        recorded = before.values() if before else ()
+        lock = self._places.environments.lock(environment, step, self._folder, recorded)
+        if (step, lock.digest) not in self._locked:
+            self._places.environments.build(lock, step)
+            self._locked.add((step, lock.digest))
+            self._loop.write_soon(lock_record(self.run.id, step, lock, self.stores.artifacts))
         return msgspec.structs.replace(policy, lock=lock)
 
     def begins_as_copy(self, policy: StepPolicy) -> bool:
         """Whether workers for steps with this policy begin as copies of this process; else they import the flow."""
-        return policy.environment is None and self.place(policy.place).forked
+        return (policy.environment or self._environment) is None and self.place(policy.place).forked
 
     def variant(self, step: StepInfo, policy: StepPolicy, code: bytes) -> StepInfo:
         """``step`` for calls with another policy: limits and measured times are shared.

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from headrace.model.records import FLOW_TASK, RunRecord, TaskId
+from headrace.model.records import FLOW_TASK, UNLISTED, RunRecord, TaskId
 from headrace.services.describe import ALL_ROWS, ArtifactView, FailureView, details_of, failure_of, view_artifact
 from headrace.services.run_rows import duration_of
 from headrace.stores.metadata.protocol import MetadataStore
@@ -39,7 +39,7 @@ def summarize(metadata: MetadataStore, run: RunRecord, counts: Mapping[str, Mapp
     size = None
     if total <= ALL_ROWS:
         records = metadata.artifacts(run.id)
-        size = sum(one.value.size for one in records if one.kind != "code")
+        size = sum(one.value.size for one in records if one.kind not in UNLISTED)
         results = [one for one in records if TaskId(one.step, one.number) == FLOW_TASK and one.name == "result"]
     else:
         results = [one for one in metadata.artifacts(run.id, FLOW_TASK) if one.name == "result"]

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _OURS = frozenset(
     {
-        *("from", "reuse-changed", "code", "max-parallel", "no-cache", "keep-going", "tag", "on"),
+        *("from", "reuse-changed", "code", "max-parallel", "no-cache", "keep-going", "tag", "on", "environment"),
         *("json", "quiet", "debug", "warm", "help"),
     }
 )
@@ -44,8 +44,8 @@ def resume_command(context: click.Context, arguments: tuple[str, ...]) -> int:
       --from STEP       Run the tasks of this step again, and all that depends on them; may be repeated.
       --reuse-changed   Reuse results of steps whose code changed, too.
       --code recorded   Load the flow from the code that the run kept, wherever its file is. Default: --code file.
-      --max-parallel N, --no-cache, --keep-going, --tag T, --on PLACE, --json, --quiet, --debug,
-      --warm:           as in `headrace run`.
+      --max-parallel N, --no-cache, --keep-going, --tag T, --on PLACE, --environment NAME,
+      --json, --quiet, --debug, --warm: as in `headrace run`.
 
     Before RUN, which is looked for there:
 

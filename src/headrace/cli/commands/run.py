@@ -9,7 +9,10 @@ from headrace.cli.options import open_here
 from headrace.cli.places import PLACES
 
 _OURS = frozenset(
-    {"max-parallel", "no-cache", "keep-going", "tag", "seed", "on", "json", "quiet", "debug", "warm", "help", *PLACES}
+    {
+        *("max-parallel", "no-cache", "keep-going", "tag", "seed", "on", "environment"),
+        *("json", "quiet", "debug", "warm", "help", *PLACES),
+    }
 )
 
 
@@ -24,6 +27,9 @@ _OURS = frozenset(
 @click.option("--tag", "tags", multiple=True, metavar="T", help="Tag the run: NAME or NAME=VALUE; may be repeated.")
 @click.option("--seed", metavar="N", help="Seed of all random numbers; default: by chance, headrace show tells it.")
 @click.option("--on", "place", metavar="PLACE", help="Where tasks run whose step names no place; default: local.")
+@click.option(
+    "--environment", metavar="NAME", help="What steps run in that name no environment: one of pyproject.toml."
+)
 @click.option("--json", "json", is_flag=True, help="End with one JSON document on stdout; the flow prints to stderr.")
 @click.option("--quiet", is_flag=True, help="Print nothing of ours, except why the run failed.")
 @click.option("--debug", is_flag=True, help="One task at a time, with the terminal: for breakpoint() in a step.")
@@ -37,6 +43,7 @@ def run_command(
     tags: tuple[str, ...],
     seed: str | None,
     place: str | None,
+    environment: str | None,
     json: bool,
     quiet: bool,
     debug: bool,
@@ -68,6 +75,8 @@ def run_command(
         options.take("seed", seed)
     if place is not None:
         options.take("on", place)
+    if environment is not None:
+        options.take("environment", environment)
     given = {"no-cache": no_cache, "keep-going": keep_going, "json": json, "quiet": quiet, "debug": debug, "warm": warm}
     options.flags |= {name for name, on in given.items() if on}
     return _run(target, arguments, options)
@@ -100,5 +109,5 @@ def _run_metaflow(target: str, arguments: tuple[str, ...], options: Options) -> 
     """``python target run arguments``, with our options as that command line has them."""
     from headrace.cli.metaflowfile import run_file
 
-    rest = split(arguments, _OURS - {"tag", "seed", "help", *PLACES}, (), options)
+    rest = split(arguments, _OURS - {"tag", "seed", "help", "environment", *PLACES}, (), options)
     return run_file(target, ["run"], options, rest)

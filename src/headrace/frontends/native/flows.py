@@ -15,6 +15,7 @@ from headrace.frontends.native.options import FlowOptions
 from headrace.frontends.native.script import show_well, wrong
 from headrace.frontends.native.seeds import check_seed
 from headrace.frontends.native.signature import Signature, parameters_of
+from headrace.model.environments import Environment
 from headrace.runtime import context
 from headrace.services.current import run_of_this_code
 
@@ -173,6 +174,7 @@ def flow(
     keep_going: bool = False,
     seed: int | None = None,
     cleanup: str | float | timedelta | None = None,
+    environment: Environment | str | None = None,
     on_success: Callable[..., Any] | None = None,
     on_failure: Callable[..., Any] | None = None,
 ) -> Callable[[Callable[P, R]], Flow[P, R]]: ...
@@ -188,7 +190,8 @@ def flow(function: Any = None, /, *, name: str = "", **options: Any) -> Any:
             the machine holds); ``keep_going=True`` lets tasks that run finish when the flow fails; ``seed`` of the
             random numbers of all runs (default: another one for each run); ``cleanup``
             is how long steps may run that the flow calls when it is stopped, in ``finally:`` say (default: the setting
-            ``cleanup``, 60 seconds); ``on_success`` and ``on_failure`` are called
+            ``cleanup``, 60 seconds); ``environment``, as for a step, is that of the steps that name none;
+            ``on_success`` and ``on_failure`` are called
             with the ``Run`` when it has ended.
     """
     if function is not None:
@@ -215,6 +218,8 @@ def _settings(options: dict[str, Any]) -> FlowOptions:
     try:
         if options.get("cleanup") is not None:
             options["cleanup"] = parse_duration(options["cleanup"])
+        if isinstance(options.get("environment"), str):
+            options["environment"] = Environment(name=options["environment"])
         settings = msgspec.convert(options, FlowOptions)
     except (msgspec.ValidationError, ValueError) as error:
         raise wrong(f"flow options: {error}") from None

@@ -25,6 +25,7 @@ from headrace.frontends.native.script import advise, prune, show_well
 from headrace.frontends.native.seeds import chosen_seed, flow_seeded
 from headrace.frontends.native.signature import unwrapped
 from headrace.frontends.native.stops import left_by_stop, raised_when_stopped
+from headrace.model.environments import Environment
 from headrace.model.errors import (
     HeadraceError,
     LeaseLostError,
@@ -74,6 +75,7 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True):
     keep_going: bool = False
     tags: tuple[tuple[str, str], ...] = ()
     seed: int | None = None
+    environment: str = ""  # name of the environment of steps that name none, instead of the flow's
     place: str = ""  # where tasks run whose step names no place; default: on this machine
     debug: bool = False  # one task at a time, which keeps the terminal: for ``breakpoint()`` in a step
 
@@ -164,6 +166,7 @@ def _open(flow: Runnable, values: dict[str, Any], how: Launch) -> Session:
         use_cache=how.use_cache,
         keep_going=how.keep_going or flow.settings.keep_going,
         seed=chosen_seed(_given_seed(flow, how)),
+        environment=Environment(name=how.environment) if how.environment else flow.settings.environment,
     )
     module = sys.modules.get(flow.__module__)
     preload = (flow.__module__,) if getattr(module, "__file__", None) and flow.__module__ != "__main__" else ()

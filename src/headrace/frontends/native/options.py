@@ -7,6 +7,8 @@ from typing import Any, Protocol
 
 import msgspec
 
+from headrace.model.environments import Environment
+
 
 class FlowOptions(msgspec.Struct, frozen=True, kw_only=True):
     """What ``@flow(...)`` may say."""
@@ -16,6 +18,7 @@ class FlowOptions(msgspec.Struct, frozen=True, kw_only=True):
     keep_going: bool = False
     seed: int | None = None
     cleanup: float | None = None
+    environment: Environment | None = None
     on_success: Callable[..., Any] | None = None
     on_failure: Callable[..., Any] | None = None
 

@@ -6,6 +6,7 @@ import contextlib
 import os
 import platform
 import re
+import sysconfig
 import tempfile
 from pathlib import Path
 
@@ -40,6 +41,11 @@ def known_lock(request: bytes, cache: str) -> EnvironmentLock | None:
         return msgspec.msgpack.decode(_file(request, cache).read_bytes(), type=EnvironmentLock)
     except (OSError, msgspec.DecodeError):
         return None
+
+
+def is_of_this_platform(lock: EnvironmentLock) -> bool:
+    """Whether a lock was made on a machine of this kind."""
+    return lock.platform == sysconfig.get_platform()
 
 
 def keep_lock(lock: EnvironmentLock, cache: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -17,20 +17,34 @@ if TYPE_CHECKING:
 class Environments:
     """Locks and builds environments in the folder ``cache``; ``tell`` hears, in lines for people, what takes long.
 
-    ``named`` are those of the settings, by name; a relative path in them starts at ``root``.
+    ``named`` are those of the settings, by name.
     """
 
-    def __init__(
-        self, cache: str, tell: Callable[[str], None], named: dict[str, Environment] | None = None, root: str = ""
-    ) -> None:
+    def __init__(self, cache: str, tell: Callable[[str], None], named: dict[str, Environment] | None = None) -> None:
         self.cache = cache
         self.named = named or {}
         self._tell = tell
-        self._root = root
         self._locks: dict[tuple[Environment, str], EnvironmentLock] = {}
 
-    def lock(self, environment: Environment, step: str, folder: str) -> EnvironmentLock:
-        """What ``environment`` is resolved to: as before, if the same was asked for before.
+    def named_as(self, environment: Environment) -> Environment:
+        """``environment`` itself, or the one of the settings that it names.
+
+        Raises:
+            EnvironmentSetupError: the settings have none of that name.
+        """
+        if environment != Environment(name=environment.name) or not environment.name:
+            return environment
+        if environment.name not in self.named:
+            raise EnvironmentSetupError(
+                f"there is no environment {environment.name!r}; there are: {', '.join(self.named) or 'none'}. Describe "
+                f"it in [tool.headrace.environments.{environment.name}] of pyproject.toml"
+            )
+        return self.named[environment.name]
+
+    def lock(
+        self, environment: Environment, step: str, folder: str, recorded: Iterable[EnvironmentLock] = ()
+    ) -> EnvironmentLock:
+        """What ``environment`` is resolved to: as in one of ``recorded``, or as before, if the same was asked for.
 
         Raises:
             EnvironmentSetupError: it cannot be resolved; the message names the ``step`` and has what uv says.
@@ -40,15 +54,17 @@ class Environments:
             from headrace.services.environments import locking
 
             try:
-                request = locking.request_of(environment, folder)
-                found = locking.known_lock(request, self.cache)
+                asked = self.named_as(environment)
+                request = locking.request_of(asked, folder)
+                here = [one for one in recorded if one.request == request and locking.is_of_this_platform(one)]
+                found = here[-1] if here else locking.known_lock(request, self.cache)
                 if found is None:
-                    self._tell(f"resolving environment {environment.label} of step {step}")
-                    found = locking.resolve(environment, folder)
+                    self._tell(f"resolving environment {asked.label} of step {step}")
+                    found = locking.resolve(asked, folder)
                     locking.keep_lock(found, self.cache)
             except EnvironmentSetupError as error:
                 raise EnvironmentSetupError(f"step {step!r}: environment {environment.label}: {error}") from None
-            found = msgspec.structs.replace(found, label=environment.label)
+            found = msgspec.structs.replace(found, label=asked.label)
             self._locks[(environment, folder)] = found
         return found
 

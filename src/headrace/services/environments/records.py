@@ -1,0 +1,62 @@
+"""Locks of a run's environments, kept with it.
+
+A lock lies among the artifacts of the run, under the step, number 0 and kind ``environment``, by its digest; listings
+leave it out. It is never deleted before the run, and goes with it when the run is exported.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+
+import msgspec
+
+from headrace.model.environments import EnvironmentLock
+from headrace.model.records import ArtifactRecord, TaskId
+from headrace.model.values import Preview
+from headrace.stores import codecs
+from headrace.stores.artifacts.protocol import ArtifactStore
+from headrace.stores.metadata.protocol import MetadataStore
+
+KIND = "environment"
+_PREVIEW = Preview(type="environment")
+
+
+def lock_record(run_id: int, step: str, lock: EnvironmentLock, store: ArtifactStore) -> ArtifactRecord:
+    """The row that says what environment the tasks of ``step`` with the lock's digest ran in."""
+    return ArtifactRecord(
+        run_id=run_id,
+        step=step,
+        number=0,
+        name=lock.digest.hex(),
+        value=codecs.pack(msgspec.msgpack.encode(lock), store),
+        preview=_PREVIEW,
+        created=time.time(),
+        kind=KIND,
+    )
+
+
+def locks_of_step(
+    metadata: MetadataStore, artifacts: ArtifactStore, run_id: int, step: str
+) -> dict[bytes, EnvironmentLock]:
+    """The environments that tasks of a step had in a run, by digest; those that had none of their own are not there.
+
+    Raises:
+        BlobError: a lock is gone from the store.
+    """
+    found = {}
+    for record in metadata.artifacts(run_id, TaskId(step, 0)):
+        if record.kind == KIND:
+            data = codecs.unpack(record.value, artifacts)
+            assert isinstance(data, bytes)
+            lock = msgspec.msgpack.decode(data, type=EnvironmentLock)
+            found[lock.digest] = lock
+    return found
+
+
+def locks_of_run(
+    metadata: MetadataStore, artifacts: ArtifactStore, run_id: int, steps: Iterable[str]
+) -> dict[str, dict[bytes, EnvironmentLock]]:
+    """``locks_of_step`` of all ``steps`` that have any."""
+    found = {step: locks_of_step(metadata, artifacts, run_id, step) for step in steps}
+    return {step: locks for step, locks in found.items() if locks}
