@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         set_tag,
         track,
     )
+    from headrace.frontends.native.commands import Command, command
     from headrace.frontends.native.flows import flow
     from headrace.frontends.native.futures import Future, as_completed, wait
     from headrace.frontends.native.resume import resume
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
     from headrace.model.environments import Environment
     from headrace.model.errors import (
         CallError,
+        CommandError,
+        CommandRefusedError,
         DefinitionError,
         EnvironmentSetupError,
         FlowLoadError,
@@ -65,6 +68,7 @@ if TYPE_CHECKING:
 _NAMES = {
     "headrace.frontends.native.flows": "flow",
     "headrace.frontends.native.steps": "step Step do_not_cache",
+    "headrace.frontends.native.commands": "Command command",
     "headrace.frontends.native.futures": "Future wait as_completed",
     "headrace.frontends.native.resume": "resume",
     "headrace.frontends.native.seeds": "task_seed",
@@ -81,10 +85,10 @@ _NAMES = {
         "log_artifact log_figure log_metric log_metrics log_params log_table log_text set_tag track"
     ),
     "headrace.model.errors": (
-        "CallError DefinitionError EnvironmentSetupError FlowLoadError HeadraceError MissingSecretError NotFoundError "
-        "NotLoadableError NotStorableError ParameterError RemoteTraceback ResourceError RunBusyError RunFailedError "
-        "StoreError TaskCancelledError TaskCrashedError TaskError TaskOutOfMemoryError TaskTimeoutError "
-        "UpstreamFailedError UsageError"
+        "CallError CommandError CommandRefusedError DefinitionError EnvironmentSetupError FlowLoadError HeadraceError "
+        "MissingSecretError NotFoundError NotLoadableError NotStorableError ParameterError RemoteTraceback "
+        "ResourceError RunBusyError RunFailedError StoreError TaskCancelledError TaskCrashedError TaskError "
+        "TaskOutOfMemoryError TaskTimeoutError UpstreamFailedError UsageError"
     ),
 }
 _WHERE = {name: module for module, names in _NAMES.items() for name in names.split()}
@@ -112,6 +116,9 @@ __all__ = [
     "Artifact",
     "CallError",
     "Client",
+    "Command",
+    "CommandError",
+    "CommandRefusedError",
     "DefinitionError",
     "Environment",
     "EnvironmentSetupError",
@@ -146,6 +153,7 @@ __all__ = [
     "UsageError",
     "__version__",
     "as_completed",
+    "command",
     "connect",
     "copy_context",
     "do_not_cache",

@@ -6,14 +6,19 @@ from headrace._base.retry import backoff_delay
 from headrace.engine.events import AttemptFailed
 from headrace.engine.state import EngineState
 from headrace.engine.tasks import Task
+from headrace.model.errors import CommandRefusedError
 from headrace.model.outcomes import OutOfMemory
+
+#: Failures of this class are final, whatever the step's policy is.
+_FINAL = f"{CommandRefusedError.__module__}.{CommandRefusedError.__qualname__}"
 
 
 def is_retried(state: EngineState, task: Task, event: AttemptFailed) -> bool:
     """Whether the step's policy has another attempt for a task whose attempt failed with ``event``."""
     retry = task.step.policy.retry
     done = task.attempt - 1 - task.attempts_before
-    return done < retry.count and _matches(retry.on, event.problem.classes) and not state.cancelling
+    classes = event.problem.classes
+    return done < retry.count and _matches(retry.on, classes) and _FINAL not in classes and not state.cancelling
 
 
 def _matches(on: tuple[str, ...], classes: tuple[str, ...]) -> bool:

@@ -136,6 +136,21 @@ class TaskCrashedError(TaskError):
     """The worker died under an attempt: a segmentation fault, ``os._exit``, or a signal from outside."""
 
 
+class CommandError(TaskError):
+    """A command did not do what its step says: its exit code, an input or an output is wrong, or it cannot be run."""
+
+    def __init__(self, message: str, exit_code: int | None = None) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+
+    def __reduce__(self) -> tuple[object, tuple[object, ...]]:
+        return type(self), (str(self), self.exit_code)
+
+
+class CommandRefusedError(CommandError):
+    """A command ended with an exit code that its step maps to failure: no other attempt follows."""
+
+
 class TaskCancelledError(TaskError):
     """The task was cancelled before it finished."""
 
@@ -162,6 +177,8 @@ class RemoteTraceback(Exception):
 # People meet these in tracebacks, catch them, and name them in a Retry by the name of the package, which exports them.
 for _public in (
     CallError,
+    CommandError,
+    CommandRefusedError,
     DefinitionError,
     FlowLoadError,
     HeadraceError,

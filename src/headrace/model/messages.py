@@ -66,6 +66,7 @@ class Define(msgspec.Struct, frozen=True, array_like=True, tag=1):
     names that the code reaches, with their ``values`` where these may differ from the worker's, see
     ``worker.bindings``; ``surroundings`` those of the flow. ``stores`` are the names of globals and attributes that the
     code binds; ``secrets`` those of variables whose values came in a ``Secrets``, as ``runtime.secrets.of_step`` says.
+    With ``command`` the step is not a function but that command line: a ``CommandSpec`` as msgpack.
     """
 
     step: int
@@ -84,6 +85,7 @@ class Define(msgspec.Struct, frozen=True, array_like=True, tag=1):
     surroundings: Surroundings | None = None
     stores: tuple[str, ...] = ()
     secrets: tuple[str, ...] = ()
+    command: bytes = b""
 
 
 class Argument(msgspec.Struct, frozen=True, array_like=True):

@@ -29,6 +29,17 @@ class RawCall:
         self.gang = message.gang
         self.store = store
 
+    def value(self, name: str) -> Any:
+        """Load an argument, with the outputs of other tasks that it is made of.
+
+        Raises:
+            BlobError: as ``load``.
+        """
+        one = self.arguments[name]
+        if not one.template:
+            return self.load(one.value)
+        return codecs.unpack_template(one.value, self.store, [self.load(fill) for fill in one.fills])
+
     def load(self, packed: Packed) -> Any:
         """Load the object that a manifest describes.
 

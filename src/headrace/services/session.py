@@ -38,6 +38,7 @@ from headrace.services import provenance
 from headrace.services.code.collect import CodeRules
 from headrace.services.code.package import CodeOfRun
 from headrace.services.codeparts import CodeBook
+from headrace.services.command_environment import command_environment
 from headrace.services.environments.records import lock_record, locks_of_step
 from headrace.services.failures import exception_of
 from headrace.services.interrupts import Interruptible
@@ -295,7 +296,7 @@ class Session:
         self._step_ids += 1
         made = define(self._step_ids)
         check_travels(name, made, policy)
-        environment = self.environment if policy.lock is None else policy.lock.digest
+        environment = self._runs_in(made, policy)
         info = StepInfo(self._step_ids, name, policy, made, code, environment, counter=counter, defaults=defaults or {})
         known = self._loop.steps.get(name)
         if known is not None:  # the same function under two objects: its limits hold for both together
@@ -322,6 +323,12 @@ class Session:
             self._loop.write_soon(lock_record(self.run.id, step, lock, self.stores.artifacts))
         return msgspec.structs.replace(policy, lock=lock)
 
+    def _runs_in(self, define: Define, policy: StepPolicy) -> bytes:
+        """The digest of what a step runs in."""
+        if policy.lock is not None:
+            return policy.lock.digest
+        return command_environment(define.command) if define.command else self.environment
+
     def begins_as_copy(self, policy: StepPolicy) -> bool:
         """Whether workers for steps with this policy begin as copies of this process; else they import the flow."""
         return (policy.environment or self._environment) is None and self.place(policy.place).forked
@@ -337,7 +344,7 @@ class Session:
         check_fits(step.name, policy.resources, self.place(policy.place))
         policy = self._resolved(step.name, policy)
         check_travels(step.name, step.define, policy)
-        environment = self.environment if policy.lock is None else policy.lock.digest
+        environment = self._runs_in(step.define, policy)
         define, threads = step.define, max(1, int(policy.resources.cpu))
         if (define.env, define.threads, define.secrets) != (policy.env, threads, policy.secrets):
             self._step_ids += 1

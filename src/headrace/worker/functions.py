@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import sys
 from collections.abc import Callable
@@ -15,11 +16,18 @@ from headrace.runtime.registry import registered
 
 
 def find_function(define: Define) -> Callable[..., Any]:
-    """The plain function of a step: by slot, by name, or from its pickle.
+    """The plain function of a step: its command, by slot, by name, or from its pickle.
 
     Raises:
         ImportError, AttributeError: its module or name cannot be found here.
     """
+    if define.command:
+        import msgspec
+
+        from headrace.model.commands import CommandSpec
+        from headrace.runtime.commands.run import run_command
+
+        return functools.partial(run_command, msgspec.msgpack.decode(define.command, type=CommandSpec))
     found: Any = registered(define.home, define.slot) if define.slot >= 0 else None
     if found is None and define.body:
         found = transfer.loads(define.body)  # the driver's own words over the socket it gave us

@@ -12,6 +12,9 @@ from collections.abc import Mapping, Sequence
 from types import FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import msgspec
+from blake3 import blake3
+
 from headrace._base.attributes import own
 from headrace._base.usercode import Place, canonical_name, find_place, is_user_module, place_of, place_of_namespace
 from headrace.frontends.native.signature import defaults_of
@@ -31,6 +34,7 @@ from headrace.stores.artifacts.protocol import ArtifactStore
 
 if TYPE_CHECKING:
     from headrace.frontends.native.steps import Step
+    from headrace.model.commands import CommandSpec
     from headrace.services.session import Session
 
 _LOGGING = (
@@ -54,12 +58,25 @@ class Code(NamedTuple):
     reached: list[Reached]
     watch: Watch
     stores: frozenset[str]
+    command: CommandSpec | None = None
 
 
-def read(function: Any) -> Code:
-    """Look at the code of a step and all that it reaches."""
-    found, reached, stores = survey(function)
+def read(step: Step[..., Any], store: ArtifactStore) -> Code:
+    """Look at the code of a step and all that it reaches; of a command, at the files of its working folder."""
+    if step.is_command:
+        command: Any = step
+        return _read_command(command.with_files(store))
+    found, reached, stores = survey(step.__wrapped__)
     return Code(found, reached, Watch(reached), stores)
+
+
+def _read_command(spec: CommandSpec) -> Code:
+    line = msgspec.structs.replace(spec, name="", files=())
+    parts = {"the command line": blake3(msgspec.msgpack.encode(line)).digest()}
+    for one in spec.files:
+        parts[f"file {one.path}"] = blake3(one.blob.digest + bytes([one.executable])).digest()
+    digest = blake3(b"command" + b"".join(name.encode() + b"\0" + part for name, part in parts.items())).digest()
+    return Code(Fingerprint(digest, parts), [], Watch([]), frozenset(), spec)
 
 
 class _Version:
@@ -135,9 +152,11 @@ class Definitions:
         key = (step.slot, step.name, forked)
         known = self._known.get(key)
         if known is None:
-            known = self._known[key] = _Known(self._unique(step), read(step.__wrapped__), self._definers[forked])
+            known = self._known[key] = _Known(
+                self._unique(step), read(step, self._session.stores.artifacts), self._definers[forked]
+            )
         elif not known.code.watch.unchanged():
-            known.code = read(step.__wrapped__)
+            known.code = read(step, self._session.stores.artifacts)
         return known
 
     def _version(self, step: Step[..., Any], known: _Known, around: Surroundings | None) -> _Version:
@@ -174,9 +193,9 @@ class Definitions:
 
     def _unique(self, step: Step[..., Any]) -> str:
         """The step's name; with its module's in front when another step of the run has it already."""
-        code = step.__wrapped__.__code__
+        identity = step.identity
         for name in (step.name, f"{step.__module__}.{step.__qualname__}".replace("/", ".")):
-            if self._names.setdefault(name, code) is code:
+            if self._names.setdefault(name, identity) is identity:
                 return name
         raise DefinitionError(f"two different steps are called {step.name!r}; give one another with @step(name=...)")
 
@@ -199,6 +218,8 @@ class Definer:
         Raises:
             NotStorableError: the function has no place in a module and cannot travel.
         """
+        if code.command is not None:
+            return self._define_command(step, name, number, code.command, around)
         function = step.__wrapped__
         importable = place_of(function) is not None
         as_made = importable or (registry.as_registered(step.slot) and self._as_forked(code.reached))
@@ -219,6 +240,21 @@ class Definer:
             surroundings=around,
             stores=tuple(sorted(code.stores)),
             secrets=step.policy.secrets,
+        )
+
+    @staticmethod
+    def _define_command(
+        step: Step[..., Any], name: str, number: int, spec: CommandSpec, around: Surroundings | None
+    ) -> Define:
+        return Define(
+            step=number,
+            name=name,
+            env=step.policy.env,
+            threads=max(1, int(step.policy.resources.cpu)),
+            raw=True,
+            surroundings=around,
+            secrets=step.policy.secrets,
+            command=msgspec.msgpack.encode(msgspec.structs.replace(spec, name=name)),
         )
 
     def _as_forked(self, reached: Sequence[Reached]) -> bool:

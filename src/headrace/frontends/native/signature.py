@@ -43,6 +43,17 @@ class Signature:
         self._required = frozenset(required) | {name for name in self._keyword_only if name not in optional}
         self._order = {name: place for place, name in enumerate((*self._positional, *self._keyword_only))}
 
+    def take_names(self, name: str, names: tuple[str, ...]) -> None:
+        """Be the signature of something called ``name`` that takes one argument for each of ``names``."""
+        self._name = name
+        self._positional_only = frozenset()
+        self._positional = self.names = names
+        self._keyword_only = ()
+        self._known = self._required = frozenset(names)
+        self._rest = ""
+        self._extra = False
+        self._order = {one: place for place, one in enumerate(names)}
+
     def bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[tuple[str, Any]]:
         """Name every argument of a call, in the order of the signature.
 

@@ -64,6 +64,10 @@ class Step(Generic[P, R]):
         self.name = name or self.__name__
         self.policy = policy or StepPolicy()
         _refuse(function, self.name)
+        #: What tells this step from another one of its name.
+        self.identity: object = function.__code__
+        #: Whether it is a ``Command``.
+        self.is_command = False
         self.signature = Signature(function)
         #: Whether the function is a coroutine function.
         self.is_async = bool(function.__code__.co_flags & 0x80)
@@ -146,7 +150,7 @@ class Step(Generic[P, R]):
 
         Limits hold for all calls of a step together, whatever their options; with another ``name`` it is another step.
         """
-        return self._variant(options.get("name", self.name) or self.__name__, _policy(self.policy, options))
+        return self._variant(options.get("name", self.name) or self.__name__, policy_of(self.policy, options))
 
     def _variant(self, name: str, policy: StepPolicy) -> Step[P, R]:
         found = self._variants.get((name, policy))
@@ -265,7 +269,7 @@ def step(function: Any = None, /, **options: Any) -> Any:
     """
     if function is not None:
         return Step(function)
-    policy = _policy(StepPolicy(), options)
+    policy = policy_of(StepPolicy(), options)
 
     def decorate(wrapped: Any) -> Any:
         return Step(wrapped, options.get("name", ""), policy)
@@ -286,7 +290,12 @@ def do_not_cache() -> None:
         raise UsageError("do_not_cache was called outside of a step: call it in a function under @step(cache=True)")
 
 
-def _policy(base: StepPolicy, options: Mapping[str, Any]) -> StepPolicy:
+def policy_of(base: StepPolicy, options: Mapping[str, Any]) -> StepPolicy:
+    """``base`` with what ``options`` say.
+
+    Raises:
+        DefinitionError: an option is unknown or impossible.
+    """
     import msgspec
 
     changes: dict[str, Any] = {}
