@@ -213,7 +213,7 @@ class _Places:
         return self._opened[place]
 
     def _workers_elsewhere(self, place: WorkersPlace) -> Executor:
-        from headrace.executors.remote import RemoteExecutor, RemoteOptions
+        from headrace.executors.remote.executor import RemoteExecutor, RemoteOptions
         from headrace.worker.joining import identity_of
 
         folder = Path(self._workspace.settings.home, "places")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from headrace.executors.remote import RemoteExecutor, RemoteOptions
+from headrace.executors.remote.executor import RemoteExecutor, RemoteOptions
 from headrace.model.code import CodePackage
 from headrace.model.workers import ServedRun
 from headrace.stores.artifacts.local import LocalStore

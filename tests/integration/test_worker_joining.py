@@ -17,16 +17,16 @@ import msgspec
 import pytest
 
 from headrace._version import __version__
-from headrace.executors import remote
-from headrace.executors.remote import RemoteExecutor, RemoteOptions
+from headrace.executors.remote import executor as remote
+from headrace.executors.remote.executor import RemoteExecutor, RemoteOptions
 from headrace.model import handshake
 from headrace.model.code import CodePackage
 from headrace.model.handshake import PROTOCOL, Hello, Refused, Welcome
-from headrace.model.messages import Heartbeat, frame, framed, raw_frames
+from headrace.model.messages import Done, Failed, Heartbeat, Stop, frame, framed, raw_frames
 from headrace.model.values import Blob
 from headrace.model.workers import ServedRun
 from headrace.stores.artifacts.local import LocalStore
-from headrace.testing.executors import Talk, double, ends, hire, nap
+from headrace.testing.executors import Talk, double, ends, gone, hire, nap, pid, say_after
 from headrace.testing.proxy import Proxy
 from headrace.worker.channel import Channel
 from headrace.worker.joining import JoinToken, identity_of, worker_context
@@ -55,9 +55,9 @@ def driver(tmp_path: Path) -> Iterator[RemoteExecutor]:
     driver.close()
 
 
-def make_driver(folder: Path, key: str = "1@0") -> RemoteExecutor:
+def make_driver(folder: Path, key: str = "1@0", adopt: float = 1.0) -> RemoteExecutor:
     store = LocalStore(str(folder / "artifacts"))
-    options = RemoteOptions(heartbeat=SILENCE / 5, silence=SILENCE)
+    options = RemoteOptions(heartbeat=SILENCE / 5, silence=SILENCE, adopt=adopt)
     driver = RemoteExecutor("far", ("127.0.0.1", 0), IDENTITY, options)
     driver.start()
     driver.introduce(ServedRun("flow/1", key, 1, store.put([CodePackage(()).encode()]), store.url))
@@ -68,6 +68,19 @@ def talk_to(driver: RemoteExecutor) -> Talk:
     talk = Talk(driver, hire(driver))
     TALKS.append(talk)
     return talk
+
+
+def answer_of(talk: Talk, driver: RemoteExecutor, seconds: float = 60.0) -> Done | Failed:
+    """The end of an attempt, while the driver lets workers join."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if not talk.heard and select.select([driver, talk.link], [], [], 1.0)[0]:
+            assert driver.exits() == []
+            talk.heard += talk.link.receive() or ()
+        while talk.heard:
+            if isinstance(message := talk.heard.pop(0), Done | Failed):
+                return message
+    raise AssertionError("the attempt does not end")
 
 
 def serve(driver: RemoteExecutor, seconds: float = 0.05) -> None:
@@ -307,6 +320,121 @@ def test_worker_that_comes_back_after_it_was_written_off_is_told_so(driver, tmp_
         assert "1 attempt in hand had been given up" in read_until(worker, "in hand")
 
 
+@pytest.fixture
+def patient(tmp_path: Path) -> Iterator[RemoteExecutor]:
+    """A driver that waits for workers whose connections broke."""
+    driver = make_driver(tmp_path, adopt=120.0)
+    yield driver
+    driver.close()
+
+
+def test_attempt_goes_on_when_its_connection_broke_for_some_seconds(patient, tmp_path) -> None:
+    with Proxy(patient.address) as proxy, ended(start_worker(proxy.address, tmp_path)) as worker:
+        talk = talk_to(patient)
+        process = talk.call(pid)
+        token = talk.begin(say_after, 3.0, "printed while nobody listened")
+        time.sleep(0.3)
+        proxy.refusing = True
+        assert proxy.cut() >= 1
+        read_until(worker, "no driver at")
+        deadline = time.monotonic() + 4
+        while time.monotonic() < deadline:  # the attempt ends meanwhile
+            serve(patient)
+        assert patient.exits() == []
+        proxy.refusing = False
+        done = answer_of(talk, patient)
+        assert isinstance(done, Done)
+        assert done.token == token
+        assert talk.link.read_log(0, 0, talk.link.log_end(0)) == b"printed while nobody listened"
+        assert talk.call(pid) == process, "it is another process"
+        assert patient.exits() == []
+
+
+def test_messages_arrive_once_however_often_the_connection_breaks(patient, tmp_path) -> None:
+    with Proxy(patient.address) as proxy, ended(start_worker(proxy.address, tmp_path)):
+        talk = talk_to(patient)
+        assert talk.call(double, 1) == 2
+        expected = []
+        answers = []
+        for n in range(6):
+            proxy.cut_after_request = 5000 + 700 * n
+            proxy.cut_after_answer = 5000 + 900 * n
+            expected += [talk.begin(double, n) for _ in range(100)]
+            answers += [answer_of(talk, patient) for _ in range(100)]
+        assert [one.token for one in answers if isinstance(one, Done)] == expected
+        assert proxy.accepted >= 5, "too few connections were cut"
+        assert patient.exits() == []
+
+
+def test_worker_that_waited_idle_is_replaced_when_its_connection_breaks(patient, tmp_path) -> None:
+    with Proxy(patient.address) as proxy, ended(start_worker(proxy.address, tmp_path)):
+        talk = talk_to(patient)
+        assert talk.call(double, 4) == 8
+        proxy.cut()
+        (lost,) = ends(patient)
+        assert "broke" in lost.lost
+        assert talk_to(patient).call(double, 21) == 42
+
+
+def test_attempt_whose_worker_is_away_is_stopped_at_once(patient, tmp_path) -> None:
+    with Proxy(patient.address) as proxy, ended(start_worker(proxy.address, tmp_path)) as worker:
+        talk = talk_to(patient)
+        process = int(str(talk.call(pid)))
+        talk.begin(nap, 120.0)
+        time.sleep(0.3)
+        proxy.refusing = True
+        proxy.cut()
+        read_until(worker, "no driver at")
+        serve(patient, 1.0)
+        talk.link.receive()
+        began = time.monotonic()
+        patient.stop(talk.link, 5.0)
+        ends(patient)
+        assert time.monotonic() - began < 5
+        proxy.refusing = False
+        assert talk_to(patient).call(double, 21) == 42
+        assert gone(process)
+
+
+def test_worker_whose_attempt_is_stopped_stays_joined(driver, tmp_path) -> None:
+    with ended(start_worker(driver.address, tmp_path)):
+        seen, addresses = set(), set()
+        for n in range(5):
+            talk = talk_to(driver)
+            assert talk.call(double, n) == 2 * n
+            seen.add(talk.call(pid))
+            addresses.add(talk.link.peer.address)
+            talk.begin(nap, 120.0)
+            driver.stop(talk.link, 5.0)
+            (stopped,) = ends(driver)
+            assert (stopped.code, stopped.lost) == (-signal.SIGTERM, "")
+        assert len(seen) == 5
+        assert len(addresses) <= 2, "one for the worker, and one that is kept beside it"
+
+
+def test_worker_of_isolated_steps_keeps_its_connection(driver, tmp_path) -> None:
+    with ended(start_worker(driver.address, tmp_path)):
+        seen, addresses = set(), set()
+        for _ in range(5):
+            talk = Talk(driver, hire(driver, isolated=True))
+            TALKS.append(talk)
+            seen.add(talk.call(pid))
+            addresses.add(talk.link.peer.address)
+            talk.send(Stop())
+            assert ends(driver)[0].code == 0
+        assert len(seen) == 5
+        assert len(addresses) <= 2, "one for the worker, and one that is kept beside it"
+
+
+def test_worker_that_acknowledges_what_was_never_said_is_given_up(driver, caplog) -> None:
+    with Peer(driver) as peer:
+        peer.say(framed(handshake.write(HELLO)))
+        assert isinstance(peer.answer(), Welcome)
+        peer.say(frame(Heartbeat(received=7)))
+        assert peer.hear(30) is None
+    assert "acknowledges 7 messages of 0" in caplog.text
+
+
 def test_two_drivers_with_one_secret_are_served_by_who_connected_to_them(tmp_path) -> None:
     drivers = [make_driver(tmp_path / str(n), f"s{n}") for n in range(2)]
     folders = [tmp_path / f"w{n}" for n in range(2)]
@@ -338,12 +466,14 @@ def test_worker_host_that_is_killed_is_noticed_at_once(driver, tmp_path) -> None
             time.sleep(0.05)
 
 
-def read_until(worker: subprocess.Popen[str], text: str, seconds: float = 20.0) -> str:
+def read_until(worker: subprocess.Popen[str], text: str, seconds: float = 30.0) -> str:
     assert worker.stderr is not None
+    said = b""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if select.select([worker.stderr], [], [], 0.5)[0]:
-            line = worker.stderr.readline()
-            if text in line:
-                return line
-    raise AssertionError(f"the worker does not say {text!r}")
+            said += os.read(worker.stderr.fileno(), 1 << 16)
+            for line in said.decode().splitlines():
+                if text in line:
+                    return line
+    raise AssertionError(f"the worker does not say {text!r}, but {said!r}")

@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 from headrace._version import __version__
-from headrace.executors.remote import VERSIONS
+from headrace.executors.remote.executor import VERSIONS
 from headrace.model import handshake
 from headrace.model.handshake import PROTOCOL, Hello, Welcome
 from headrace.model.messages import (

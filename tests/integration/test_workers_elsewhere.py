@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from headrace.model.handshake import SILENCE_SECONDS
 from headrace.testing.namespaces import OtherMachine, other_machine, why_not
 from headrace.testing.servers import rclone_s3
 
@@ -164,6 +165,7 @@ def fit(n: int) -> int:
     while not os.path.exists("/root/go-on") and time.monotonic() < deadline:
         time.sleep(0.05)
     print("ended", flush=True)
+    open("/root/ended", "w").close()
     return n + 1
 
 @flow
@@ -209,6 +211,31 @@ def test_resumed_run_takes_the_attempt_over_that_goes_on_elsewhere(project: Proj
     worker.terminate()
     assert worker.wait(30) == 0
     assert project.result("slow/1") == 21
+    shown = json.loads(project.run("show", "slow/1/fit/1", "--json"))
+    assert [one["state"] for one in shown["attempts"]] == ["succeeded"]
+    logs = project.run("logs", "slow/1/fit/1")
+    assert (logs.count("begun"), logs.count("ended")) == (1, 1), logs
+
+
+def test_attempt_goes_on_when_the_network_is_cut_for_a_while(project: Project) -> None:
+    project.write("slow.py", LONG)
+    toml = project.folder / "pyproject.toml"
+    toml.write_text(toml.read_text() + 'adopt = "2m"\n')
+    driver = project.start("run", "slow.py")
+    worker = project.join("--once")
+    there = Path(f"/proc/{worker.pid}/root/root")
+    wait_for(lambda: (there / "executions").exists(), "the attempt does not begin")
+    project.machine.cut()
+    try:
+        time.sleep(SILENCE_SECONDS + 3.0)  # both sides give their connections up
+        (there / "go-on").touch()
+        wait_for(lambda: (there / "ended").exists(), "the attempt does not end")
+        assert (there / "executions").read_text() == "one\n"
+    finally:
+        project.machine.cut(down=False)
+    said, _ = driver.communicate(timeout=120)
+    assert driver.returncode == 0, said
+    assert worker.wait(60) == 0
     shown = json.loads(project.run("show", "slow/1/fit/1", "--json"))
     assert [one["state"] for one in shown["attempts"]] == ["succeeded"]
     logs = project.run("logs", "slow/1/fit/1")

@@ -38,11 +38,19 @@ class InHand(msgspec.Struct, frozen=True, array_like=True):
     began: tuple[_Count, _Count] = (0, 0)
 
 
+class Continued(msgspec.Struct, frozen=True, array_like=True):
+    """The messages that a worker exchanged with a session of a run on a connection that broke; ``received`` arrived."""
+
+    session: _Name
+    received: _Count
+
+
 class Hello(msgspec.Struct, frozen=True, kw_only=True, tag="hello"):
     """Who joins: one worker of a worker host, which is a process with the name ``owner`` that has others.
 
     ``worker`` names the worker for all its connections, and ``process`` is its own (0: not up). ``cpu``, ``memory``
-    (bytes) and ``gpu`` are what all workers of the host share.
+    (bytes) and ``gpu`` are what all workers of the host share. ``continued``: its connection broke, and it has
+    everything that it needs to go on as if nothing had happened.
     """
 
     protocol: _Count
@@ -58,6 +66,7 @@ class Hello(msgspec.Struct, frozen=True, kw_only=True, tag="hello"):
     memory: _Count = 0
     gpu: _Count = 0
     in_hand: Annotated[tuple[InHand, ...], msgspec.Meta(max_length=MOST_IN_HAND)] = ()
+    continued: Continued | None = None
 
     def __repr__(self) -> str:
         return f"Hello(protocol={self.protocol}, headrace={self.headrace}, host={self.host}, pid={self.pid})"
@@ -69,8 +78,10 @@ class Welcome(msgspec.Struct, frozen=True, kw_only=True, tag="welcome"):
     ``session`` names the driver's session of the run and ``run`` the run, for people. ``artifacts`` is the URL of the
     artifact store, ``code`` the hexadecimal digest and the size of the manifest of the flow's code package, which is in
     it, and ``modules`` what to import of that ahead. ``argv`` and ``seeded`` are the flow's arguments and the states of
-    its seeded generators. ``keep`` is for how many seconds a worker goes on without its driver. Of the attempts in hand
-    the driver takes those in ``adopted`` (tokens).
+    its seeded generators. ``keep`` is for how many seconds a worker goes on without its driver.
+
+    ``received``: the driver goes on where a connection broke, and so many messages of the worker had arrived; -1: it
+    does not. Then it takes those in ``adopted`` (tokens) of the attempts in hand, which an earlier session began.
     """
 
     session: str
@@ -85,6 +96,7 @@ class Welcome(msgspec.Struct, frozen=True, kw_only=True, tag="welcome"):
     keep: float = 600.0
     log_limit: int = 0
     adopted: tuple[int, ...] = ()
+    received: int = -1
 
 
 class Refused(msgspec.Struct, frozen=True, kw_only=True, tag="refused"):

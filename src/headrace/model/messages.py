@@ -141,24 +141,36 @@ class Secrets(msgspec.Struct, frozen=True, array_like=True, tag=4):
 class Heartbeat(msgspec.Struct, frozen=True, array_like=True, tag=6):
     """The sender is alive. Of a worker: ``memory`` (bytes) and ``token`` are those of its process and its attempt.
 
-    Only between hosts: a local peer that dies closes its socket.
+    ``received`` is how many messages of the other side arrived, heartbeats not counted. Only between hosts: a local
+    peer that dies closes its socket.
     """
 
     memory: int = 0
     token: int = 0
+    received: int = 0
 
 
-class Kill(msgspec.Struct, frozen=True, array_like=True, tag=7):
-    """To who holds the process of a worker elsewhere: SIGTERM, and SIGKILL after ``grace`` seconds."""
+class Cancel(msgspec.Struct, frozen=True, array_like=True, tag=7):
+    """To a worker elsewhere: end the attempt in hand, with the process that runs it.
+
+    The process gets SIGTERM, and SIGKILL after ``grace`` seconds. ``Exited`` is the answer; the worker stays.
+    """
 
     grace: float
 
 
 class Bye(msgspec.Struct, frozen=True, array_like=True, tag=8):
-    """To who holds the process of a worker elsewhere: nothing comes after this; end the process."""
+    """To a worker elsewhere: nothing comes after this; end the process."""
 
 
-ToWorker = Define | Execute | Stop | Secrets | Heartbeat | Kill | Bye
+class Begin(msgspec.Struct, frozen=True, array_like=True, tag=9):
+    """To a worker elsewhere: what follows is for the process that it has now.
+
+    What came before this and after the end of the process before was for that one.
+    """
+
+
+ToWorker = Define | Execute | Stop | Secrets | Heartbeat | Cancel | Bye | Begin
 
 
 # --- worker to driver -------------------------------------------------------------------------------------------
@@ -277,7 +289,10 @@ class Log(msgspec.Struct, frozen=True, array_like=True, tag=22):
 
 
 class Exited(msgspec.Struct, frozen=True, array_like=True, tag=23):
-    """The process of a worker elsewhere ended; ``code`` and ``out_of_memory`` as in ``engine.ports.WorkerExit``."""
+    """The process of a worker elsewhere ended; ``code`` and ``out_of_memory`` as in ``engine.ports.WorkerExit``.
+
+    The worker has another process from now on, to which the messages after this belong.
+    """
 
     code: int
     out_of_memory: bool = False

@@ -80,6 +80,12 @@ def say(out: str, err: str) -> None:
     print(err, end="", file=sys.stderr)
 
 
+def say_after(seconds: float, text: str) -> None:
+    """Take that long, and write."""
+    time.sleep(seconds)
+    os.write(1, text.encode())
+
+
 def say_and_die(text: str) -> None:
     """Write, and die before anything could be flushed by anybody."""
     faulthandler.disable()
@@ -129,7 +135,7 @@ def variable(name: str) -> str:
 
 FUNCTIONS: tuple[Callable[..., object], ...] = (
     double, fail, nap, pid, leave, die, say, say_and_die, deaf, with_child, hold,
-    keep_to_itself, with_daemon, variable,
+    keep_to_itself, with_daemon, variable, say_after,
 )  # fmt: skip
 
 

@@ -1,9 +1,9 @@
 """``headrace worker``: the workers of this machine, lent to a driver elsewhere.
 
 One process holds the connections and the executor that provides the workers, so heartbeats, output and exits are told
-whatever the code of a step does to its own process. Each connection is one worker; when its process ends, the
-connection does, and another one is made. When the driver is gone, workers go on with the attempts that they have, and
-the host asks at the same address for the run's next session.
+whatever the code of a step does to its own process. Each connection is one worker; when its process ends, it gets
+another one. When a connection breaks, or the driver is gone, workers go on with the attempts that they have, and the
+host asks at the same address for the driver, or for the run's next session.
 """
 
 from __future__ import annotations
@@ -181,7 +181,7 @@ class WorkerHost:
             if channel.sock.fileno() >= 0:
                 self._selector.unregister(channel.sock)
             lane.disconnect()
-        if not lane.in_hand():
+        if leaving or lane.continued() is None or self._services[-1].over:
             self._dismiss(lane)
         if self._options.once and self._services and self._services[-1].over:
             self._over = all(one.link is None for one in self._lanes)
@@ -267,6 +267,7 @@ class WorkerHost:
             memory=capacity.memory,
             gpu=capacity.gpu,
             in_hand=lane.in_hand(),
+            continued=lane.continued(),
         )
         channel.send(framed(handshake.write(hello)))
 
@@ -275,9 +276,13 @@ class WorkerHost:
             self._on_answer(lane, body)
             return
         message = from_driver(body)
+        if isinstance(message, Heartbeat):
+            lane.acknowledged(message.received)
+            return
+        lane.arrived(len(body))
         if isinstance(message, Bye):
             self._on_bye(lane)
-        elif not isinstance(message, Heartbeat):
+        else:
             first = not lane.used
             lane.obey(message)
             if lane.link is not None and lane.blocked:
@@ -302,6 +307,21 @@ class WorkerHost:
                 return
         lane.join()
         self._delay, self._trouble = _SOON, ""
+        if answer.received >= 0 and lane.continued() is not None:
+            lane.go_on(answer.received)
+        else:
+            self._start_anew(lane, answer)
+        if lane.link is None:
+            lane.equip(self._services[-1])
+        if lane.is_ended():
+            self._renew(lane)
+        else:
+            self._watch_link(lane)
+        self._fill()
+
+    def _start_anew(self, lane: Lane, answer: Welcome) -> None:
+        """Nothing of earlier connections counts but the attempts that the driver adopts."""
+        lane.start_anew(answer.session)
         if lane.link is not None:
             self._unwatch_link(lane)
             dropped = lane.hand_over(answer.adopted)
@@ -310,11 +330,6 @@ class WorkerHost:
                     f"{dropped} attempt{'s' * (dropped != 1)} in hand had been given up or given to another worker of "
                     f"{answer.run}; what came of {'them' if dropped > 1 else 'it'} here is dropped"
                 )
-        if lane.link is None:
-            lane.equip(self._services[-1])
-        if not lane.is_ended():
-            self._watch_link(lane)
-        self._fill()
 
     # --- sessions ---------------------------------------------------------------------------------------------
 
@@ -349,7 +364,7 @@ class WorkerHost:
 
     def _dismiss(self, lane: Lane) -> None:
         self._unwatch_link(lane)
-        lane.dismiss()
+        lane.abandon()
         self._close_unused()
 
     # --- workers ----------------------------------------------------------------------------------------------
@@ -392,10 +407,18 @@ class WorkerHost:
     def _on_exit(self, lane: Lane, ended: WorkerExit) -> None:
         self._unwatch_link(lane)
         if lane.end(ended):
-            lane.dismiss()  # after which its descriptor may be another's
-            self._close_unused()
-            if lane.channel is not None and lane.leaving and not lane.channel.out:
+            self._renew(lane)
+
+    def _renew(self, lane: Lane) -> None:
+        """The driver knows that the process of a worker has ended: have another one, unless its run is over."""
+        lane.dismiss()  # after which its descriptor may be another's
+        if lane.leaving or self._services[-1].over:
+            if lane.leaving and lane.channel is not None and not lane.channel.out:
                 self._lose(lane, "")
+        else:
+            lane.equip(self._services[-1])
+            self._watch_link(lane)
+        self._close_unused()
 
     def _close(self) -> None:
         for lane in self._lanes:

@@ -1,6 +1,7 @@
 """One worker of a worker host: its process, and its connection to the driver, each while there is one.
 
-What the process says goes to the driver; while the driver cannot be reached, answers and output are kept.
+When the process ends, the driver is told and another one takes its place on the same connection. When the connection
+breaks, the process goes on; what it says is kept, and told when the driver is back.
 """
 
 from __future__ import annotations
@@ -10,16 +11,17 @@ import time
 from collections.abc import Callable
 
 from headrace.engine.ports import Executor, ProtocolError, WorkerExit, WorkerLink
-from headrace.model.handshake import MAX_HELLO, MOST_IN_HAND, InHand, Welcome
+from headrace.model.handshake import MAX_HELLO, MOST_IN_HAND, Continued, InHand, Welcome
 from headrace.model.messages import (
     MAX_FRAME,
+    Begin,
+    Cancel,
     Done,
     Execute,
     Exited,
     Failed,
     Handback,
     Heartbeat,
-    Kill,
     Log,
     Ready,
     ToDriver,
@@ -29,6 +31,7 @@ from headrace.model.messages import (
 )
 from headrace.model.workers import WorkerSpec
 from headrace.worker.channel import Channel
+from headrace.worker.message_stream import MessageStream
 
 #: Bytes of output in one message; and bytes on the way to the driver beyond which output waits where it is.
 _PIECE, _ENOUGH = 1 << 16, 1 << 18
@@ -75,6 +78,9 @@ class Lane:
         self.link: WorkerLink | None = None
         self.blocked = False  # whether the link keeps messages
         self.used = False  # whether the driver has asked for something
+        self._begun = False  # whether what the driver says is for the process that is here now
+        self._session = ""  # of the driver that it joined
+        self._stream: MessageStream | None = None  # with that session
         self._memory = 0  # as it was told
         self._watch = watch
         self._attempts: list[_Attempt] = []
@@ -104,6 +110,47 @@ class Lane:
         self.joined = True
         self.frames.limit = MAX_FRAME
 
+    def continued(self) -> Continued | None:
+        """What the driver needs to know in order to go on where the connection broke; None if that is impossible."""
+        return None if self._stream is None else Continued(self._session, self._stream.received)
+
+    def start_anew(self, session: str) -> None:
+        """Speak to a driver for which nothing of earlier connections counts."""
+        self._session, self._stream = session, MessageStream()
+
+    def go_on(self, received: int) -> None:
+        """Go on where the connection broke; ``received`` messages had arrived at the driver.
+
+        Raises:
+            ValueError: that cannot be.
+        """
+        assert self._stream is not None
+        assert self.channel is not None
+        self._stream.acknowledged(received)
+        self.channel.send(b"".join(self._stream.unacknowledged()))
+        for one in self._attempts:
+            if one.answer is not None and not one.told:
+                self._tell(one, one.answer)
+        if self._ended is not None:
+            self._tell_end(self._ended)
+        self._watch(self)
+
+    def arrived(self, size: int) -> None:
+        """A message came that is not a heartbeat."""
+        assert self._stream is not None
+        self._stream.arrived(size)
+        if self._stream.owes():
+            self.beat()
+
+    def acknowledged(self, count: int) -> None:
+        """So many messages arrived at the driver.
+
+        Raises:
+            ValueError: that cannot be.
+        """
+        assert self._stream is not None
+        self._stream.acknowledged(count)
+
     def in_hand(self) -> tuple[InHand, ...]:
         """The attempts that a driver may ask for."""
         return tuple([InHand(one.session, one.token, one.began) for one in self._attempts[:MOST_IN_HAND]])
@@ -117,9 +164,12 @@ class Lane:
         return self._ended is not None
 
     def _say(self, data: bytes) -> None:
-        if self.channel is not None and self.joined:
-            self.channel.send(data)
-            self._watch(self)
+        """Send a frame, now or with the next connection."""
+        if self._stream is not None:
+            self._stream.sent(data)
+            if self.channel is not None and self.joined:
+                self.channel.send(data)
+                self._watch(self)
 
     # --- the process ------------------------------------------------------------------------------------------
 
@@ -128,7 +178,7 @@ class Lane:
         self.service = service
         service.lanes.add(self)
         self.link = service.executor.provide(WorkerSpec())
-        self.used = False
+        self.used = self._begun = False
         self._attempts.clear()
         self._sent, self._ends, self._ended = [0, 0], (0, 0), None
 
@@ -153,17 +203,25 @@ class Lane:
 
     def obey(self, message: ToWorker) -> None:
         """Pass a message of the driver on."""
-        self.used = True
+        self._begun = self._begun or isinstance(message, Begin)
         link, service = self.link, self.service
-        if link is None or service is None or self._ended is not None:
+        if link is None or service is None or self._ended is not None or not self._begun:
             return
-        if isinstance(message, Kill):
+        self.used = True
+        if isinstance(message, Begin):
+            return
+        if isinstance(message, Cancel):
             service.executor.stop(link, message.grace)
             return
         if isinstance(message, Execute):
             self._attempts = [one for one in self._attempts if not one.told]
             self._attempts.append(_Attempt(service.welcome.session, message.token))
         self.blocked = not link.send(message)
+
+    def abandon(self) -> None:
+        """End the process, and forget what was to be told: the driver is not expected to go on with this worker."""
+        self.dismiss()
+        self._stream = None
 
     def dismiss(self) -> None:
         """End the process, whose results nobody wants."""
@@ -230,19 +288,17 @@ class Lane:
         self._say(frame(answer))
 
     def end(self, ended: WorkerExit) -> bool:
-        """The process has ended; whether the driver was told, or has nothing to be told."""
+        """The process has ended; whether the driver was told."""
         self.hear()
         self._ended = ended
-        if not self.joined:
-            return not self._attempts
-        self._tell_end(ended)
-        return True
+        if self.joined:
+            self._tell_end(ended)
+        return self.joined
 
     def _tell_end(self, ended: WorkerExit) -> None:
         for stream in (0, 1):
             self._send_log(stream, ended.link.log_end(stream))
         self._say(frame(Exited(ended.code, ended.out_of_memory)))
-        self.leaving = True
 
     # --- output -----------------------------------------------------------------------------------------------
 
@@ -269,8 +325,9 @@ class Lane:
             self._sent[stream] = at + len(data)
 
     def beat(self) -> None:
-        """Say that this worker is alive."""
-        if self.joined and self.link is not None:
+        """Say that this worker is alive, and what has arrived."""
+        if self.joined and self.channel is not None and self._stream is not None:
             current = next((one.token for one in self._attempts if one.answer is None), 0)
-            self._memory = self.link.memory()
-            self._say(frame(Heartbeat(self._memory, current)))
+            self._memory = self.link.memory() if self.link is not None and self._ended is None else 0
+            self.channel.send(frame(Heartbeat(self._memory, current, self._stream.acknowledgement())))
+            self._watch(self)

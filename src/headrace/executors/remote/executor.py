@@ -22,11 +22,11 @@ from typing import NamedTuple
 import msgspec
 
 from headrace._base import logs
-from headrace._base.offset_bytes import OffsetBytes
 from headrace._base.process import host_name
 from headrace._base.timerfd import timer_fd
 from headrace._version import __version__
-from headrace.engine.ports import Executor, ProtocolError, Returned, WorkerExit, WorkerLink
+from headrace.engine.ports import Executor, Returned, WorkerExit, WorkerLink
+from headrace.executors.remote.link import Peer, RemoteLink
 from headrace.model import handshake
 from headrace.model.errors import UsageError
 from headrace.model.handshake import (
@@ -35,27 +35,12 @@ from headrace.model.handshake import (
     MAX_HELLO,
     SILENCE_SECONDS,
     HandshakeError,
-    Hello,
     InHand,
     Refused,
     Versions,
     Welcome,
 )
-from headrace.model.messages import (
-    MAX_FRAME,
-    Bye,
-    Exited,
-    Heartbeat,
-    Kill,
-    Log,
-    Ready,
-    ToDriver,
-    ToWorker,
-    frame,
-    framed,
-    from_worker,
-    raw_frames,
-)
+from headrace.model.messages import MAX_FRAME, Bye, Cancel, frame, framed
 from headrace.model.policy import Resources, StepPolicy
 from headrace.model.workers import Capacity, ServedRun, WorkerSpec
 from headrace.runtime import randomness
@@ -74,185 +59,10 @@ _CLOSING = 5.0
 VERSIONS = Versions(__version__, platform.python_version())
 
 
-class _Peer:
-    """A connection: of a stranger, then (``hello``) of a worker that joined; ``link`` once it was handed out."""
-
-    __slots__ = ("address", "channel", "frames", "heard", "hello", "link", "since")
-
-    def __init__(self, channel: Channel, address: str, now: float) -> None:
-        self.channel = channel
-        self.address = address
-        self.frames = raw_frames(MAX_HELLO)
-        self.hello: Hello | None = None
-        self.link: RemoteLink | None = None
-        self.since = self.heard = now
-
-    def left(self) -> bool:
-        return self.channel.closed
-
-    def name(self) -> str:
-        return f"{self.hello.host} ({self.address})" if self.hello is not None else self.address
-
-
-class RemoteLink:
-    """A worker elsewhere, or one that is still waited for. Its descriptor is an epoll that holds its socket, or the
-    executor's while no worker has joined.
-    """
-
-    def __init__(self, executor: RemoteExecutor) -> None:
-        self.where = ("", 0)
-        self.peer: _Peer | None = None
-        self.over = False  # whether its exit was told
-        self._executor = executor
-        self._epoll = select.epoll()
-        self._epoll.register(executor.fileno(), select.EPOLLIN)
-        self._armed = 0
-        self._backlog: list[bytes] = []
-        self._outputs = (OffsetBytes(), OffsetBytes())
-        self._memory = 0
-        self._pending: list[ToDriver] = []
-        self._broken = ""  # why nothing more of the worker can be understood
-        self._news = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        self._told = False  # whether it says that something is pending
-        self._epoll.register(self._news, select.EPOLLIN)
-
-    def attach(self, peer: _Peer) -> None:
-        """Speak to this worker from now on."""
-        peer.link = self
-        self.peer = peer
-        self._epoll.unregister(self._executor.fileno())
-        self._armed = select.EPOLLIN
-        self._epoll.register(peer.channel.fileno(), self._armed)
-        for data in self._backlog:
-            peer.channel.send(data)
-        self._backlog.clear()
-        self._arm()
-
-    def fileno(self) -> int:
-        """Readable when the worker said something, or can be told more of what waits."""
-        return self._epoll.fileno()
-
-    def send(self, *messages: ToWorker) -> bool:
-        """See ``WorkerLink``. What cannot go at once goes when ``fileno`` says so, with the next ``receive``."""
-        data = b"".join([frame(one) for one in messages])
-        if self.peer is None:
-            if not self.over:
-                self._backlog.append(data)
-        else:
-            self.peer.channel.send(data)
-            self._arm()
-        return True
-
-    def flush(self) -> bool:
-        """Nothing is left to the caller."""
-        return True
-
-    def _arm(self) -> None:
-        if self.peer is None or self.peer.channel.closed:
-            return
-        mask = select.EPOLLIN | (select.EPOLLOUT if self.peer.channel.out else 0)
-        if mask != self._armed:
-            self._armed = mask
-            self._epoll.modify(self.peer.channel.fileno(), mask)
-
-    def receive(self) -> list[ToDriver] | None:
-        """See ``WorkerLink``."""
-        if self.peer is None and not self.over:
-            self._executor.serve()
-        self._read()
-        if self._told:
-            self._told = False
-            os.eventfd_read(self._news)
-        messages, self._pending = self._pending, []
-        if not messages and self._broken:
-            raise ProtocolError(self._broken)
-        return messages or (None if self.over and (self.peer is None or self.peer.channel.closed) else [])
-
-    def collect(self) -> None:
-        """Take in what came; messages wait for ``receive``."""
-        self._read()
-        if (self._pending or self.over) and not self._told:
-            self._told = True
-            os.eventfd_write(self._news, 1)
-
-    def _read(self) -> None:
-        peer = self.peer
-        if peer is None or peer.channel.closed:
-            return
-        try:
-            data = peer.channel.receive()
-            if data:
-                peer.heard = time.monotonic()
-            for body in peer.frames.feed(data):
-                self._take(from_worker(body))
-        except (ChannelError, ValueError, msgspec.MsgspecError) as error:
-            self._broken = f"worker on {peer.name()}: {error}"
-            self.lose(f"its worker on {peer.name()} sent what is not a message: {error}")
-            peer.channel.close()
-            return
-        if peer.left():
-            self._epoll.unregister(peer.channel.fileno())
-            self.lose(f"the connection to its worker on {peer.name()} broke")
-        else:
-            self._arm()
-
-    def _take(self, message: ToDriver) -> None:
-        match message:
-            case Log():
-                if message.stream in (0, 1) and message.offset >= 0:
-                    self._outputs[message.stream].add(message.offset, message.data)
-            case Heartbeat():
-                self._memory = message.memory
-            case Exited():
-                self.end(WorkerExit(self, message.code, message.out_of_memory))
-            case Ready():
-                assert self.peer is not None
-                self.where = (message.host, message.pid)
-                self._pending.append(message)
-            case _:
-                self._pending.append(message)
-
-    def lose(self, why: str) -> None:
-        """The worker cannot be reached any more."""
-        self.end(WorkerExit(self, -signal.SIGKILL, False, why))
-
-    def end(self, ended: WorkerExit) -> None:
-        """Tell that the worker is gone, once."""
-        if not self.over:
-            self.over = True
-            self._executor.on_end(self, ended)
-
-    def close(self) -> None:
-        """See ``WorkerLink``."""
-        if self._epoll.closed:
-            return
-        self._epoll.close()
-        os.close(self._news)
-        if self.peer is not None:
-            self.peer.channel.close()
-
-    def log_end(self, stream: int) -> int:
-        """Bytes that came so far, and those that were left out between them."""
-        self.collect()
-        return self._outputs[stream].end
-
-    def read_log(self, stream: int, start: int, end: int) -> bytes:
-        """The bytes from ``start`` to ``end`` that are here."""
-        return self._outputs[stream].read(start, end)
-
-    def trim_log(self, stream: int, upto: int) -> None:
-        """Forget what comes before ``upto``."""
-        self._outputs[stream].trim(upto)
-
-    def memory(self) -> int:
-        """As the worker's last heartbeat said."""
-        self.collect()
-        return self._memory
-
-
 class RemoteOptions(NamedTuple):
     """How workers are served: ``modules`` are imported ahead; they keep attempts for ``keep`` seconds without their
-    driver, of whom the next session waits ``adopt`` seconds for those. ``join`` is the file with the joining token.
+    driver. A driver waits ``adopt`` seconds for a worker whose connection broke, and so does the next session of the
+    run. ``join`` is the file with the joining token.
     """
 
     modules: tuple[str, ...] = ()
@@ -276,16 +86,18 @@ class RemoteExecutor:
         self._identity = identity
         self._options = options
         self._welcome: Welcome | None = None
-        self._early: list[_Peer] = []
+        self._early: list[Peer] = []
         self._wanted: set[tuple[str, int]] = set()  # session and token of attempts whose workers may come back
         self._returned: dict[int, Returned] = {}
         self._listener: socket.socket | None = None
         self._epoll = select.epoll()
         self._news = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._timer = -1
-        self._peers: dict[int, _Peer] = {}  # by descriptor
-        self._free: deque[_Peer] = deque()
+        self._peers: dict[int, Peer] = {}  # by descriptor
+        self._free: deque[Peer] = deque()
         self._waiting: deque[RemoteLink] = deque()
+        self._links: dict[str, RemoteLink] = {}  # that are not over, by the worker's name
+        self._parted: list[RemoteLink] = []
         self._ended: list[WorkerExit] = []
         self._next_heartbeat = 0.0
 
@@ -375,22 +187,44 @@ class RemoteExecutor:
         """See ``Executor``; each worker host looks after the imports of its workers."""
 
     def stop(self, link: WorkerLink, grace: float) -> None:
-        """Ask the worker's host to end it."""
+        """Ask the worker to end its process. One that cannot be reached is given up at once."""
         assert isinstance(link, RemoteLink)
         if link.over:
             return
         if link.peer is None:
             self._waiting.remove(link)
             link.end(WorkerExit(link, -signal.SIGKILL if grace <= 0 else -signal.SIGTERM, False))
+        elif link.parted:
+            link.lose(link.why)
         else:
-            link.send(Kill(grace))
+            link.send(Cancel(grace))
+
+    # --- what links say ---------------------------------------------------------------------------------------
+
+    def on_attached(self, link: RemoteLink) -> None:
+        """See ``LinkOwner``."""
+        self._links[link.worker] = link
 
     def on_end(self, link: RemoteLink, ended: WorkerExit) -> None:
-        """A link says that its worker is gone."""
-        if link.peer is not None:
-            self._forget(link.peer)
+        """See ``LinkOwner``."""
         self._ended.append(ended)
+        if self._links.get(link.worker) is link:
+            del self._links[link.worker]
         os.eventfd_write(self._news, 1)
+
+    def on_free(self, peer: Peer) -> None:
+        """See ``LinkOwner``."""
+        self._epoll.register(peer.channel.fileno(), select.EPOLLIN)
+        self._free.append(peer)
+        self._match()
+
+    def on_gone(self, peer: Peer) -> None:
+        """See ``LinkOwner``."""
+        self._forget(peer)
+
+    def on_parted(self, link: RemoteLink) -> None:
+        """See ``LinkOwner``."""
+        self._parted.append(link)
 
     # --- hearing ----------------------------------------------------------------------------------------------
 
@@ -424,47 +258,52 @@ class RemoteExecutor:
                 sock, address = self._listener.accept()
             except OSError:
                 return
-            peer = _Peer(Channel(sock, self._context, server=True), f"{address[0]}:{address[1]}", time.monotonic())
+            peer = Peer(Channel(sock, self._context, server=True), f"{address[0]}:{address[1]}", time.monotonic())
             strangers = [one for one in self._peers.values() if one.hello is None]
             if len(strangers) >= _STRANGERS:
                 self._close(strangers[0], "made way for others before it said who it is")
             self._peers[sock.fileno()] = peer
             self._epoll.register(sock.fileno(), select.EPOLLIN)
 
-    def _hear(self, peer: _Peer) -> None:
+    def _hear(self, peer: Peer) -> None:
         """What a stranger says, or a worker that has nothing to do."""
         stranger = peer.hello is None
         try:
-            data = peer.channel.receive(_STRANGER if stranger else 1 << 20)
+            bodies = peer.receive(_STRANGER if stranger else 1 << 20)
             if stranger and peer.channel.taken > _STRANGER:
                 raise HandshakeError(f"sent more than {_STRANGER} bytes before it said who it is")
-            if data:
-                peer.heard = time.monotonic()
-            for body in peer.frames.feed(data):
-                if peer.hello is None:
-                    self._join(peer, body)
+            if stranger and bodies:
+                self._join(peer, bodies.pop(0))
+            if bodies and peer.link is None:
+                peer.take_early(bodies)
         except HandshakeError as error:
             if error.reason:
                 peer.channel.send(framed(handshake.write(Refused(reason=error.reason))))
             self._close(peer, str(error))
             return
-        except (ChannelError, ValueError) as error:
+        except (ChannelError, ValueError, msgspec.MsgspecError) as error:
             self._close(peer, str(error))
             return
-        if peer.channel.closed:
+        if peer.channel.closed and peer.link is None:
             self._close(peer, "left before it said who it is" if stranger else "")
 
-    def _join(self, peer: _Peer, body: bytes) -> None:
+    def _join(self, peer: Peer, body: bytes) -> None:
         hello = handshake.read_hello(body, self._identity.token.secret, VERSIONS)
         peer.hello = hello
         peer.frames.limit = MAX_FRAME
+        for other in [one for one in self._free if one.hello is not None and hello.worker]:
+            if other.hello is not None and other.hello.worker == hello.worker:  # it knows that this connection broke
+                self._close(other, "")
         if self._welcome is None:
             self._early.append(peer)
         else:
             self._welcome_peer(peer, self._welcome)
 
-    def _welcome_peer(self, peer: _Peer, welcome: Welcome) -> None:
+    def _welcome_peer(self, peer: Peer, welcome: Welcome) -> None:
         assert peer.hello is not None
+        link = self._links.get(peer.hello.worker) if peer.hello.worker else None
+        if link is not None and self._go_on(link, peer, welcome):
+            return
         adopted = [one for one in peer.hello.in_hand if (one.session, one.token) in self._wanted]
         if adopted:
             welcome = msgspec.structs.replace(welcome, adopted=tuple([one.token for one in adopted]))
@@ -476,18 +315,40 @@ class RemoteExecutor:
         self._count()
         self._match()
 
-    def _take_over(self, peer: _Peer, attempt: InHand) -> None:
-        self._wanted.discard((attempt.session, attempt.token))
+    def _go_on(self, link: RemoteLink, peer: Peer, welcome: Welcome) -> bool:
+        """Go on with a worker whose connection broke; whether it has all that it needs for that."""
+        assert peer.hello is not None
+        assert link.peer is not None
+        continued = peer.hello.continued
+        if continued is None or continued.session != welcome.session:
+            link.lose(f"its worker on {peer.name()} came back without what it had in hand")
+            return False
+        self._unregister(peer)
+        before = link.peer
+        arrived = before.stream.received
+        peer.channel.send(framed(handshake.write(msgspec.structs.replace(welcome, received=arrived))))
+        link.go_on(peer, continued.received)
+        self._forget(before)
+        if link in self._parted:
+            self._parted.remove(link)
+        text = f"{peer.name()} is back and goes on with what it had in hand"
+        _log.info("worker.back", text, place=self.place, worker=peer.name())
+        self._count()
+        return True
+
+    def _unregister(self, peer: Peer) -> None:
         with contextlib.suppress(FileNotFoundError):
             self._epoll.unregister(peer.channel.fileno())
-        assert peer.hello is not None
+
+    def _take_over(self, peer: Peer, attempt: InHand) -> None:
+        self._wanted.discard((attempt.session, attempt.token))
+        self._unregister(peer)
         link = RemoteLink(self)
-        link.where = (peer.hello.host, peer.hello.process)
-        link.attach(peer)
+        link.adopt(peer, attempt.token)
         self._returned[attempt.token] = Returned(link, attempt.began)
         os.eventfd_write(self._news, 1)
 
-    def _close(self, peer: _Peer, why: str) -> None:
+    def _close(self, peer: Peer, why: str) -> None:
         """Let go of a connection that has no link."""
         if why:
             text = f"place {self.place}: {peer.name()} {why}; the connection was closed"
@@ -499,8 +360,9 @@ class RemoteExecutor:
             self._free.remove(peer)
         peer.channel.close()
 
-    def _forget(self, peer: _Peer) -> None:
-        self._peers.pop(peer.channel.fileno(), None)
+    def _forget(self, peer: Peer) -> None:
+        if self._peers.get(peer.fd) is peer:
+            del self._peers[peer.fd]
         self._count()
 
     def _count(self) -> None:
@@ -529,13 +391,16 @@ class RemoteExecutor:
                 if peer.link is None:
                     self._close(peer, f"was silent for {self._options.silence:g} s")
                 else:
-                    peer.link.lose(f"its worker on {peer.name()} has not been heard of for {self._options.silence:g} s")
-                    peer.channel.close()
+                    peer.link.part(f"its worker on {peer.name()} has not been heard of for {self._options.silence:g} s")
             else:
                 if beat:
-                    peer.channel.send(frame(Heartbeat()))
+                    peer.beat()
                 if peer.link is not None:
                     peer.link.collect()
+        for link in self._parted[:]:
+            if link.over or now - link.parted > self._options.adopt:
+                self._parted.remove(link)
+                link.lose(f"{link.why}, and it did not come back within {self._options.adopt:g} s")
 
     # --- ending -----------------------------------------------------------------------------------------------
 
@@ -554,7 +419,7 @@ class RemoteExecutor:
                 peer.link.lose("its run is over")
                 peer.link.collect()
             peer.channel.close()
-        for link in self._waiting:
+        for link in [*self._parted, *self._waiting]:
             link.lose("its run is over")
             link.collect()
         for returned in self._returned.values():
@@ -565,7 +430,7 @@ class RemoteExecutor:
         self._timer = -1
         self._epoll.close()
 
-    def _await(self, peers: list[_Peer], deadline: float) -> None:
+    def _await(self, peers: list[Peer], deadline: float) -> None:
         poll = select.poll()
         left = {peer.channel.fileno(): peer for peer in peers if not peer.channel.closed}
         while left and (wait := deadline - time.monotonic()) > 0:
