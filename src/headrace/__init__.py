@@ -14,6 +14,7 @@ from headrace._version import __version__
 if TYPE_CHECKING:
     from headrace.client.catalog import Flow, Runs, runs
     from headrace.client.connection import Client, connect
+    from headrace.client.reproduction import reproduce
     from headrace.client.runs import Artifact, Run, Task
     from headrace.client.tracking import (
         log_artifact,
@@ -80,6 +81,7 @@ _NAMES = {
     "headrace.runtime.secrets": "Secret",
     "headrace.client.runs": "Artifact Run Task",
     "headrace.client.catalog": "Flow Runs runs",
+    "headrace.client.reproduction": "reproduce",
     "headrace.client.connection": "Client connect",
     "headrace.client.tracking": (
         "log_artifact log_figure log_metric log_metrics log_params log_table log_text set_tag track"
@@ -165,6 +167,7 @@ __all__ = [
     "log_params",
     "log_table",
     "log_text",
+    "reproduce",
     "resume",
     "runs",
     "set_tag",

@@ -34,6 +34,7 @@ class Options:
         self.environment = ""
         self.places: dict[str, str] = {}
         self.recorded = False
+        self.summary = True  # of the run at its end, also as the JSON document
         self.flags: set[str] = set()
 
     def take(self, name: str, value: str) -> None:

@@ -28,6 +28,7 @@ COMMANDS = {
     "get": ("get", "Print an artifact, or save it to a file."),
     "diff": ("diff", "Compare two runs."),
     "explain": ("explain", "Say why a task ran or was reused."),
+    "reproduce": ("reproduce", "Run a run again as it is recorded, and compare what both made."),
     "debug": ("debug", "Enter a failed task with its real inputs."),
     "answer": ("answer", "Answer a question that a run waits for."),
     "gc": ("gc", "Remove old runs and bytes that nothing needs."),

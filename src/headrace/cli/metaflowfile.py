@@ -9,11 +9,15 @@ import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from headrace.cli.flowargs import Options
 from headrace.cli.output import print_json
 from headrace.model.errors import UsageError
+
+if TYPE_CHECKING:
+    from headrace.model.records import RunRecord
+    from headrace.wiring import Scope
 
 
 def run_file(path: str, command: Sequence[str], options: Options, rest: Sequence[str]) -> int:
@@ -49,6 +53,35 @@ def run_file(path: str, command: Sequence[str], options: Options, rest: Sequence
 
 def _with_json(path: str, words: list[str]) -> int:
     """Run it with all that it prints on stderr; then one JSON document on stdout, as for native flows."""
+    code, facts = run_beside(path, words, stdout=2)
+    if facts is not None:
+        print_json(_summary(facts))
+    return code
+
+
+def recorded_file(scope: Scope, run: RunRecord) -> str:
+    """The file of a run's flow in the code that the run kept, from which processes of this one import from now on.
+
+    Raises:
+        FlowLoadError, BlobError: the run kept no code, or it is gone.
+    """
+    import os
+
+    from headrace.services.code.reading import install_recorded
+
+    before = list(sys.path)
+    file = install_recorded(run, scope.artifacts, scope.workspace.code_cache).file
+    added = [folder for folder in sys.path if folder not in before]
+    known = os.environ.get("PYTHONPATH", "")
+    os.environ["PYTHONPATH"] = os.pathsep.join([*added, *([known] if known else [])])
+    return file
+
+
+def run_beside(path: str, words: Sequence[str], stdout: int | None = None) -> tuple[int, dict[str, Any] | None]:
+    """Run ``python path words`` beside this process, with the descriptor ``stdout`` as its standard output.
+
+    Returns its exit code, and what it says of its run (``flow_name``, ``run_id``); None if none was begun.
+    """
     import os
 
     from headrace.frontends.metaflow.programs.script import environment
@@ -56,16 +89,14 @@ def _with_json(path: str, words: list[str]) -> int:
     with tempfile.TemporaryDirectory() as folder:
         facts = Path(folder, "run.json")
         command = [sys.executable, path, *words, f"--runner-attribute-file={facts}"]
-        process = subprocess.Popen(command, stdout=2, env=environment(dict(os.environ)))
+        process = subprocess.Popen(command, stdout=stdout, env=environment(dict(os.environ)))
         while True:
             try:
                 code = process.wait()
                 break
             except KeyboardInterrupt:  # it got the same signal, and ends the run
                 continue
-        if facts.exists():
-            print_json(_summary(json.loads(facts.read_text())))
-    return code
+        return code, json.loads(facts.read_text()) if facts.exists() else None
 
 
 def _summary(facts: dict[str, Any]) -> Any:

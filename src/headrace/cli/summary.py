@@ -103,6 +103,8 @@ def _raised_beside(error: BaseException | None) -> bool:
 
 
 def _print_ending(summary: Summary, options: Options, *, interrupted: bool, raised: bool) -> None:
+    if not options.summary:
+        return
     if options.json:
         print_json(summary)
     elif "quiet" not in options.flags:

@@ -180,6 +180,11 @@ class RunFacts:
         return self._reader.details().seed
 
     @property
+    def reproduces(self) -> str:
+        """The run, step or task that it ran again, such as ``train/42``; empty if it is a run of its own."""
+        return self._reader.details().reproduces
+
+    @property
     def command(self) -> tuple[str, ...]:
         """The command line of the process that started it."""
         return self._reader.details().argv

@@ -143,6 +143,8 @@ def _identify(state: EngineState, task: Task, now: float, out: list[Command]) ->
         if before is not None:
             reuse.reuse(state, task, before, now, out)
             return (task,)
+        if _refuse(state, [task], now, out):
+            return ()
         if task.step.policy.cache and state.options.use_cache:
             out.append(Lookup(task))
         else:
@@ -157,6 +159,8 @@ def _identify(state: EngineState, task: Task, now: float, out: list[Command]) ->
         for one, before in zip(gang.tasks, usable, strict=True):
             reuse.reuse(state, one, before, now, out)
         return gang.tasks
+    if _refuse(state, gang.tasks, now, out):
+        return ()
     lacking = state.placement.never_fits(gang)
     if lacking:
         problem = NeverStarts(lacking, classes=("headrace.ResourceError", "headrace.UsageError"))
@@ -165,6 +169,15 @@ def _identify(state: EngineState, task: Task, now: float, out: list[Command]) ->
     for one in gang.tasks:
         _ready(state, one, now)
     return ()
+
+
+def _refuse(state: EngineState, tasks: Sequence[Task], now: float, out: list[Command]) -> bool:
+    """Cancel tasks that are not among those that may run, if only some may; whether it did."""
+    if state.admitted is None or all(task.key in state.admitted for task in tasks):
+        return False
+    state.refused += 1
+    _finish(state, tasks[0], TaskState.CANCELLED, Cancelled("the run was to run only other tasks"), now, out)
+    return True
 
 
 def _rejoin(state: EngineState, task: Task, unfinished: Unfinished, now: float, out: list[Command]) -> None:

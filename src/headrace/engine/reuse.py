@@ -63,12 +63,15 @@ def code_of(state: EngineState, task: Task, inputs: tuple[Input, ...]) -> bytes:
 def was_finished(state: EngineState, task: Task) -> bool:
     """Whether an earlier session finished a task that was not submitted yet, and its outputs would be taken.
 
-    All that it depends on must have finished. No lookup in the cache, which only running it would do.
+    All that it depends on must have finished. No lookup in the cache, which only running it would do. Where only some
+    tasks may run, True for these.
     """
     step, inputs = task.step, task.final_inputs()
     digest = keys.inputs_digest(inputs, step.defaults)
     key = keys.task_key(step.name, digest, state.occurrences.get((step.name, digest), 0))
     before = state.recorded.get(key)
+    if state.admitted is not None:
+        return key in state.admitted
     return (
         before is not None
         and before.outputs is not None

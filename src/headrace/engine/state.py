@@ -58,6 +58,7 @@ class RunOptions(msgspec.Struct, frozen=True, kw_only=True):
     use_cache: bool = True
     reuse_changed: bool = False
     seed: int | None = None  # None: tasks draw from chance
+    known_only: bool = False  # tasks that ``recorded`` does not know are cancelled instead of run
 
 
 class EngineState:
@@ -66,6 +67,9 @@ class EngineState:
     def __init__(self, options: RunOptions, recorded: Mapping[bytes, Recorded] | None = None) -> None:
         self.options = options
         self.recorded: dict[bytes, Recorded] = dict(recorded or {})
+        #: Keys of the tasks that may run; None: all may.
+        self.admitted: frozenset[bytes] | None = frozenset(self.recorded) if options.known_only else None
+        self.refused = 0  # tasks that were cancelled because they may not
         self.occurrences: dict[tuple[str, bytes], int] = {}
         self.next_number: dict[str, int] = {}
         self.highest = 0  # of all tasks that earlier sessions of the run left

@@ -141,6 +141,7 @@ class RunDetails(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     argv: tuple[str, ...] = ()
     cwd: str = ""
     seed: int | None = None  # what random numbers of tasks are made of; None: of chance
+    reproduces: str = ""  # the run that this one runs again: ``train/42``, or a step or task of it
 
 
 class TaskRecord(msgspec.Struct, frozen=True, kw_only=True):

@@ -91,7 +91,10 @@ class CodeView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SurroundingsView(msgspec.Struct, frozen=True, kw_only=True):
-    """Where and from what a run was made. ``sources`` are the files that runs kept before there were code packages."""
+    """Where and from what a run was made. ``sources`` are the files that runs kept before there were code packages.
+
+    ``reproduces`` names what the run ran again, if it did.
+    """
 
     entry: str
     command: list[str]
@@ -105,6 +108,7 @@ class SurroundingsView(msgspec.Struct, frozen=True, kw_only=True):
     git_commit: str
     git_dirty: bool
     left_out: dict[str, str]
+    reproduces: str = ""
 
 
 class RunView(msgspec.Struct, frozen=True, kw_only=True):
@@ -271,4 +275,5 @@ def surroundings_of(run: RunRecord) -> SurroundingsView:
         git_commit=run.git_commit,
         git_dirty=run.git_dirty,
         left_out=details.left_out,
+        reproduces=details.reproduces,
     )

@@ -55,6 +55,11 @@ def snapshot(file: str | None, known: RunDetails = RunDetails()) -> Snapshot:  #
     return Snapshot(details, user_name(), host_name(), os.getpid(), "" if file is None else git_commit(root))
 
 
+def here() -> RunDetails:
+    """What this process runs in: interpreter, platform, packages."""
+    return RunDetails(python=python_version(), platform=_platform(), packages=installed_packages())
+
+
 # --- git ----------------------------------------------------------------------------------------------------------
 
 

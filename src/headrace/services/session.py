@@ -31,6 +31,8 @@ from headrace.model.records import (
     RunDetails,
     RunRecord,
     Tag,
+    TaskId,
+    Wait,
 )
 from headrace.model.states import AttemptState, RunState, TaskState
 from headrace.model.workers import ServedRun
@@ -39,7 +41,7 @@ from headrace.services.code.collect import CodeRules
 from headrace.services.code.package import CodeOfRun
 from headrace.services.codeparts import CodeBook
 from headrace.services.command_environment import command_environment
-from headrace.services.environments.records import lock_record, locks_of_step
+from headrace.services.environments.records import lock_record, locks_of_run, locks_of_step
 from headrace.services.failures import exception_of
 from headrace.services.interrupts import Interruptible
 from headrace.services.log_segments import LogSegments
@@ -51,8 +53,34 @@ from headrace.stores.metadata.protocol import RunChange, Write
 
 _log = Log("runs")
 
+#: How a run ends that was to run only some tasks of an earlier run.
+_ONLY_SOME = "the run was to run only some tasks, and they are over"
 #: Definitions of steps that are kept to make lost outputs again.
 _VERSIONS = 1_000
+
+
+class Resume(msgspec.Struct, frozen=True, kw_only=True):
+    """How an earlier run is to go on. ``again``: steps whose tasks, and all that depend on them, run again."""
+
+    run: RunRecord
+    again: tuple[str, ...] = ()
+    reuse_changed: bool = False
+
+
+class Reproduces(msgspec.Struct, frozen=True, kw_only=True):
+    """What a run runs again: all tasks of an earlier run, or those in ``tasks`` with everything before them taken over.
+
+    ``part`` is that step or task as people write it, ``fit`` or ``fit/3``; empty for the whole run.
+    """
+
+    run: RunRecord
+    part: str = ""
+    tasks: frozenset[TaskId] = frozenset()
+
+    @property
+    def name(self) -> str:
+        """``train/42``, ``train/42/fit`` or ``train/42/fit/3``."""
+        return f"{self.run.name}/{self.part}" if self.part else self.run.name
 
 
 class NewSession(msgspec.Struct, frozen=True, kw_only=True):
@@ -73,19 +101,12 @@ class NewSession(msgspec.Struct, frozen=True, kw_only=True):
     environment: Environment | None = None  # of steps that name none
     files: tuple[tuple[str, str], ...] = ()  # of the code package: a place from the entry's folder, the file's own path
     code: CodeRules = CodeRules()
+    reproduces: Reproduces | None = None  # an earlier run that this one runs again
 
     @property
     def file(self) -> str:
         """The file of the flow; ``""`` in a notebook or at a prompt."""
         return self.entry.rpartition(":")[0]
-
-
-class Resume(msgspec.Struct, frozen=True, kw_only=True):
-    """How an earlier run is to go on. ``again``: steps whose tasks, and all that depend on them, run again."""
-
-    run: RunRecord
-    again: tuple[str, ...] = ()
-    reuse_changed: bool = False
 
 
 class Session:
@@ -146,6 +167,8 @@ class Session:
         self._loop = loop
         self._places = places
         self._environment = new.environment
+        #: The run that this one runs again, if it had environments: its locks are used.
+        self._origin = self._with_locks(new.reproduces)
         self._locked: set[tuple[str, bytes]] = set()  # steps and environments that are recorded
         #: Where relative paths of environments start.
         self._folder = os.path.dirname(new.file) or os.getcwd()  # noqa: PTH109, PTH120
@@ -176,6 +199,11 @@ class Session:
     def interrupted(self) -> bool:
         """Whether an interrupt was raised in the flow."""
         return self._loop.stopping.raised > 0
+
+    @property
+    def left_out(self) -> int:
+        """How many calls were cancelled because the run was to run only some tasks."""
+        return self._loop.state.refused
 
     @property
     def changed_steps(self) -> list[str]:
@@ -311,14 +339,20 @@ class Session:
     def _resolved(self, step: str, policy: StepPolicy) -> StepPolicy:
         """``policy`` with the lock of its environment."""
         environment = policy.environment or self._environment
-        if environment is None:
+        if environment is None and self._origin is None:
             return policy
         stores = self.stores
-        before = () if self.run.session == 1 else locks_of_step(stores.metadata, stores.artifacts, self.run.id, step)
-        recorded = before.values() if before else ()
-        lock = self._places.environments.lock(environment, step, self._folder, recorded)
+        owner = self._origin or (self.run.id if self.run.session > 1 else None)
+        before = {} if owner is None else locks_of_step(stores.metadata, stores.artifacts, owner, step)
+        environments, recorded = self._places.environments, list(before.values())
+        if self._origin is not None and len(recorded) == 1 and environments.fits(recorded[0]):
+            lock = recorded[0]  # whatever is asked for here, as by settings
+        elif environment is None:
+            return policy
+        else:
+            lock = environments.lock(environment, step, self._folder, recorded)
         if (step, lock.digest) not in self._locked:
-            self._places.environments.build(lock, step)
+            environments.build(lock, step)
             self._locked.add((step, lock.digest))
             self._loop.write_soon(lock_record(self.run.id, step, lock, self.stores.artifacts))
         return msgspec.structs.replace(policy, lock=lock)
@@ -329,9 +363,17 @@ class Session:
             return policy.lock.digest
         return command_environment(define.command) if define.command else self.environment
 
+    def _with_locks(self, origin: Reproduces | None) -> int | None:
+        if origin is None:
+            return None
+        metadata, run = self.stores.metadata, origin.run
+        steps = [one.step for one in metadata.step_counts(run.id)]
+        return run.id if locks_of_run(metadata, self.stores.artifacts, run.id, steps) else None
+
     def begins_as_copy(self, policy: StepPolicy) -> bool:
         """Whether workers for steps with this policy begin as copies of this process; else they import the flow."""
-        return (policy.environment or self._environment) is None and self.place(policy.place).forked
+        environment = policy.environment or self._environment
+        return environment is None and self._origin is None and self.place(policy.place).forked
 
     def variant(self, step: StepInfo, policy: StepPolicy, code: bytes) -> StepInfo:
         """``step`` for calls with another policy: limits and measured times are shared.
@@ -358,10 +400,17 @@ class Session:
     def record_start(self, new: NewSession, code: CodeOfRun, kept: CodeRecord) -> None:
         """Write down parameters and surroundings; what takes long is done beside the run."""
         run_id = self.run.id
+        origin = new.reproduces
         # Recorded code comes from the project and the commit where the run began.
-        details = recorded_details(self.run) if code.installed else RunDetails()
-        details = msgspec.structs.replace(details, seed=self.seed, code=kept, sources={}, left_out=code.left_out)
+        details = recorded_details(origin.run if origin else self.run) if code.installed else RunDetails()
+        left_out = details.left_out if origin else code.left_out
+        details = msgspec.structs.replace(details, seed=self.seed, code=kept, sources={}, left_out=left_out)
+        details = msgspec.structs.replace(details, reproduces=origin.name if origin else "")
         writes: list[Write] = [RunChange(run_id=run_id, details=_encode(details))]  # before the first task
+        if origin is not None:
+            commit, dirty = origin.run.git_commit, origin.run.git_dirty
+            writes.append(RunChange(run_id=run_id, git_commit=commit, git_dirty=dirty))
+            writes += [msgspec.structs.replace(one, run_id=run_id) for one in self._answered(origin.run)]
         writes += [Param(run_id, name, text) for name, text in new.params]
         writes += [Tag(run_id, name, value) for name, value in new.tags]
         self._loop.write(*writes)
@@ -371,6 +420,10 @@ class Session:
         file = None if code.installed else new.file
         self._surroundings = Surroundings(run_id, self.stores.artifacts, file, details, self._loop.write_soon)
         self._surroundings.start()
+
+    def _answered(self, run: RunRecord) -> list[Wait]:
+        """Waits of ``run`` that are over: a run that reproduces it gets the same answers, and pauses no more."""
+        return [one for one in self.stores.metadata.waits(run.id) if one.done]
 
     def finish(
         self,
@@ -388,6 +441,8 @@ class Session:
         """
         self.finishing = True
         self._loop.ending()
+        if state is RunState.FAILED and self.left_out:
+            state, error, traceback, failed_task = RunState.INTERRUPTED, _ONLY_SOME, "", ""
         problem: Exception | None = None
         writes: list[Write] = []
         if result:

@@ -57,7 +57,10 @@ def open_session(stores: Stores, places: Places, new: NewSession, seed: Resume |
     code = CodeOfRun(new.entry, new.code, new.files)
     patient = waiting(stores, StoreWait(new.store_wait))
     recorded: dict[bytes, Recorded] = {}
-    if seed is not None:
+    origin = new.reproduces
+    if origin is not None and origin.part:
+        recorded = _taken_over(patient, Resume(run=origin.run, reuse_changed=True), origin.tasks)
+    elif seed is not None:
         recorded = _taken_over(patient, seed)
         if new.seed is None:
             known = patient.metadata.run_by_id(seed.run.id) or seed.run
@@ -70,7 +73,7 @@ def open_session(stores: Stores, places: Places, new: NewSession, seed: Resume |
                 project=stores.project,
                 flow=new.flow,
                 dialect=new.dialect,
-                entry=new.entry,
+                entry=new.entry if origin is None else origin.run.entry,
                 created=time.time(),
                 inputs=msgspec.msgpack.encode(new.inputs),
                 user=stores.actor.user,
@@ -83,7 +86,7 @@ def open_session(stores: Stores, places: Places, new: NewSession, seed: Resume |
     except BaseException:
         executor.close()
         raise
-    reuse_changed = seed is not None and seed.reuse_changed
+    reuse_changed = origin is not None or (seed is not None and seed.reuse_changed)
     return _begin(stores, places, new, _Opened(run, lease, recorded, reuse_changed, code, kept, executor))
 
 
@@ -99,12 +102,18 @@ def _start_default(places: Places) -> Executor:
     return executor
 
 
-def _taken_over(stores: Stores, seed: Resume) -> dict[bytes, Recorded]:
+def _taken_over(stores: Stores, seed: Resume, without: frozenset[TaskId] = frozenset()) -> dict[bytes, Recorded]:
+    """What the run in ``seed`` finished, but for the tasks in ``without``: these are known, and run again."""
     name = seed.run.name
     recorded = load_recorded(stores, seed.run.id, seed.again, renew=True)
     cached = {TaskId(entry.step, entry.number): entry for entry in stores.metadata.cached_of_run(seed.run.id)}
     return {
-        key: Recorded(one.record, one.outputs, f"{name}/{one.record.id}", cached.get(one.record.id))
+        key: Recorded(
+            one.record,
+            None if one.record.id in without else one.outputs,
+            f"{name}/{one.record.id}",
+            cached.get(one.record.id),
+        )
         for key, one in recorded.items()
     }
 
@@ -229,6 +238,7 @@ def _begin(stores: Stores, places: Places, new: NewSession, opened: _Opened) -> 
         use_cache=new.use_cache,
         reuse_changed=opened.reuse_changed,
         seed=new.seed if known is None else known,
+        known_only=new.reproduces is not None and bool(new.reproduces.part),
     )
     state = EngineState(options, opened.recorded)
     loop = Loop(state, stores.metadata.hasty(), stores.artifacts, opened.lease, run.name)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import os
-import sys
 from typing import TYPE_CHECKING
 
 import click
@@ -109,20 +108,14 @@ def _wants_recorded(arguments: list[str]) -> bool:
 
 def _resume_metaflow(scope: Scope, run: RunRecord, arguments: list[str]) -> int:
     """``python flow.py resume`` for that very run, with our options as that command line has them."""
-    from headrace.cli.metaflowfile import run_file
+    from headrace.cli.metaflowfile import recorded_file, run_file
 
     options = Options()
     rest = split(arguments, _OURS - {"help"}, (), options)
     command = ["resume", "--same-run", f"--origin-run-id={run.number}"]
     file = run.entry.rpartition(":")[0]
     if options.recorded:
-        from headrace.services.code.reading import install_recorded
-
-        before = list(sys.path)
-        file = install_recorded(run, scope.artifacts, scope.workspace.code_cache).file
-        added = [folder for folder in sys.path if folder not in before]
-        known = os.environ.get("PYTHONPATH", "")
-        os.environ["PYTHONPATH"] = os.pathsep.join([*added, *([known] if known else [])])
+        file = recorded_file(scope, run)
     elif not os.path.exists(file):  # noqa: PTH110
         raise UsageError(
             f"{file}, the file of run {run.name}, is not here; go on with the code that the run kept: "

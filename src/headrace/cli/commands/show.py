@@ -108,6 +108,7 @@ def _print_run(view: RunView) -> None:
             ("command", " ".join(where.command)),
             ("by", f"{run.user}@{run.host}" if run.host else run.user),
             ("python", where.python + (f" with {where.packages} packages" if where.packages else "")),
+            ("runs again", where.reproduces),
             ("seed", "" if where.seed is None else str(where.seed)),
             ("git", commit if where.git_commit else ""),
             ("left out", "; ".join(f"{what}: {why}" for what, why in where.left_out.items())),

@@ -44,7 +44,7 @@ from headrace.runtime import ambient
 from headrace.runtime.context import reading
 from headrace.runtime.secrets import Secret, hide
 from headrace.services.flowlog import FlowOutput
-from headrace.services.session import NewSession, Resume, Session
+from headrace.services.session import NewSession, Reproduces, Resume, Session
 from headrace.services.start import open_session, reopen_session
 from headrace.services.tracebacks import describe
 from headrace.services.tracking import RunLog
@@ -78,6 +78,7 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True):
     environment: str = ""  # name of the environment of steps that name none, instead of the flow's
     place: str = ""  # where tasks run whose step names no place; default: on this machine
     debug: bool = False  # one task at a time, which keeps the terminal: for ``breakpoint()`` in a step
+    reproduces: Reproduces | None = None  # the earlier run that is run again
 
 
 def run_flow(
@@ -111,7 +112,8 @@ def run_flow(
         flow_seeded(session, given=_given_seed(flow, how) is not None),
     ):
         ended = _drive(flow, values, session, run, log)
-    _call_hook(flow, ended, how.scope)
+    if how.reproduces is None:
+        _call_hook(flow, ended, how.scope)
     if ended.error is not None and (reraise or isinstance(ended.error, (KeyboardInterrupt, SystemExit))):
         advise(ended.error, ended.run)
         raise ended.error
@@ -167,6 +169,7 @@ def _open(flow: Runnable, values: dict[str, Any], how: Launch) -> Session:
         keep_going=how.keep_going or flow.settings.keep_going,
         seed=chosen_seed(_given_seed(flow, how)),
         environment=Environment(name=how.environment) if how.environment else flow.settings.environment,
+        reproduces=how.reproduces,
     )
     module = sys.modules.get(flow.__module__)
     preload = (flow.__module__,) if getattr(module, "__file__", None) and flow.__module__ != "__main__" else ()

@@ -68,6 +68,13 @@ class Environments:
             self._locks[(environment, folder)] = found
         return found
 
+    @staticmethod
+    def fits(lock: EnvironmentLock) -> bool:
+        """Whether ``lock`` was made for machines of this kind."""
+        from headrace.services.environments.locking import is_of_this_platform
+
+        return is_of_this_platform(lock)
+
     def build(self, lock: EnvironmentLock, step: str) -> Built:
         """The environment of ``lock`` on this machine, built unless it is there.
 

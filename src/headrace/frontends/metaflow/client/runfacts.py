@@ -1,10 +1,11 @@
-"""What a run keeps of its flow beside artifacts: the graph, and the runs whose end it was started for.
+"""What a run keeps of its flow beside artifacts: the graph, the runs whose end it was started for, and options.
 
 It lies among the inputs of the run; no task has it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -20,10 +21,14 @@ FACTS = "_facts"
 
 
 class RunFacts(msgspec.Struct, frozen=True):
-    """See the module. ``graph`` is empty where nothing is known; ``triggers`` are events as dictionaries."""
+    """See the module. ``graph`` is empty where nothing is known; ``triggers`` are events as dictionaries.
+
+    ``words`` are options of its command line that bear on what its tasks make, such as ``--with=retry``.
+    """
 
     graph: dict[str, Any] = {}
     triggers: list[dict[str, Any]] = []
+    words: list[str] = []
 
     @property
     def endpoints(self) -> tuple[str, str]:
@@ -31,14 +36,16 @@ class RunFacts(msgspec.Struct, frozen=True):
         return self.graph.get("start_step", "start"), self.graph.get("end_step", "end")
 
 
-def fact_input(cls: Any, triggers: list[dict[str, Any]], store: ArtifactStore) -> Input:
+def fact_input(cls: Any, triggers: list[dict[str, Any]], store: ArtifactStore, words: Sequence[str] = ()) -> Input:
     """The facts on a new run of a flow, to be kept with it."""
-    return keep_facts(graph_info(cls), triggers, store)
+    return keep_facts(graph_info(cls), triggers, store, words)
 
 
-def keep_facts(graph: dict[str, Any], triggers: list[dict[str, Any]], store: ArtifactStore) -> Input:
+def keep_facts(
+    graph: dict[str, Any], triggers: list[dict[str, Any]], store: ArtifactStore, words: Sequence[str] = ()
+) -> Input:
     """The same for a graph that is known already."""
-    facts = RunFacts(graph, triggers)
+    facts = RunFacts(graph, triggers, list(words))
     return Input(FACTS, codecs.pack(msgspec.to_builtins(facts), store))
 
 

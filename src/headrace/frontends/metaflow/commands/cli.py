@@ -355,7 +355,8 @@ def _given(cls: Any, options: dict[str, Any]) -> dict[str, Any]:
 def _options(cls: Any, obj: dict[str, Any], given: dict[str, Any], **more: Any) -> RunOptions:
     from headrace.frontends.metaflow.running.plan import check_environment
 
-    added = (*given["more_decospecs"], *from_conf("DEFAULT_DECOSPECS", "").split())
+    defaults = () if more.get("reproduces") else from_conf("DEFAULT_DECOSPECS", "").split()
+    added = (*given["more_decospecs"], *defaults)
     check_environment(cls, obj["environment"], added_names(added))
     return RunOptions(
         max_workers=given["max_workers"],
@@ -373,9 +374,27 @@ def _options(cls: Any, obj: dict[str, Any], given: dict[str, Any], **more: Any) 
         quiet=obj["quiet"],
         suffixes=obj["package_suffixes"],
         project=project_facts(cls, obj.get("branch"), bool(obj.get("production")), user_name()),
+        words=_lasting_words(obj, given, added),
         triggers=_triggers(obj.get("triggers") or ()),
         **more,
     )
+
+
+def _lasting_words(obj: dict[str, Any], given: dict[str, Any], added: tuple[str, ...]) -> tuple[str, ...]:
+    """The options that bear on what tasks make, as words of a command line."""
+    options = {
+        "branch": (obj.get("branch"),),
+        "environment": (obj["environment"],),
+        "package-suffixes": (obj["package_suffixes"],),
+        "with": (*obj["decospecs"], *added),
+        "trigger": obj.get("triggers") or (),
+        "namespace": (given.get("namespace"),),
+        "tag": given["tags"],
+        "max-workers": (given["max_workers"],),
+        "max-num-splits": (given["max_num_splits"],),
+    }
+    words = [f"--{name}={value}" for name, values in options.items() for value in values if value not in (None, "")]
+    return (*words, *(["--production"] if obj.get("production") else []))
 
 
 def _triggers(pathspecs: tuple[str, ...]) -> list[dict[str, Any]]:
@@ -394,12 +413,13 @@ def _resume_command(cls: Any) -> click.Command:
     @click.option("--reentrant/--no-reentrant", default=False, hidden=True, help="Accepted with --resume-identifier.")
     @click.option("--resume-identifier", default=None, hidden=True, help="Accepted: every call makes a run.")
     @click.option("--same-run", is_flag=True, hidden=True, help="Go on with that run itself.")
+    @click.option("--reproduce-recorded", default=None, hidden=True, help="Run it again: all, STEP or STEP/TASK.")
     @click.argument("step-to-rerun", required=False)
     @click.pass_obj
     def resume(
         obj: dict[str, Any], /, origin_run_id: str | None, same_run: bool, step_to_rerun: str | None, **given: Any
     ) -> int:
-        from headrace.frontends.metaflow.running.resuming import check_resume, origin_of, values_of
+        from headrace.frontends.metaflow.running.resuming import check_resume, origin_of, reproduced, values_of
 
         _check(cls, obj["quiet"])
         finish(cls)
@@ -410,12 +430,14 @@ def _resume_command(cls: Any) -> click.Command:
         scope = default_scope()
         origin = origin_of(cls, origin_run_id, scope)
         check_resume(given["run_id"], bool(given.get("reentrant")), given.get("resume_identifier"))
-        if not obj["quiet"]:
+        if not (obj["quiet"] or given["reproduce_recorded"]):
             click.echo(f"Gathering required information to resume run {origin.number} (this may take a bit of time)...")
         changed = {name: value for name, value in _given(cls, given).items() if value not in (None, ())}
         values = {**values_of(cls, origin, scope.artifacts), **changed}
         only = bool(given.get("clone_only"))
         how = {"origin": origin, "again": step_to_rerun or "", "same_run": same_run, "clone_only": only}
+        if given["reproduce_recorded"]:
+            how = {"reproduces": reproduced(origin, given["reproduce_recorded"], scope)}
         launch(cls, values, _options(cls, obj, given, **how), scope)
         return 0
 

@@ -40,7 +40,7 @@ from headrace.model.records import Input, RunRecord, task_text
 from headrace.model.states import RunState
 from headrace.model.values import Packed
 from headrace.services.mainmodule import canonical_main
-from headrace.services.session import NewSession, Resume, Session
+from headrace.services.session import NewSession, Reproduces, Resume, Session
 from headrace.services.start import open_session, reopen_session
 from headrace.services.stores import Stores
 from headrace.stores import codecs
@@ -72,6 +72,8 @@ class RunOptions(msgspec.Struct, frozen=True, kw_only=True):
     suffixes: str = ""  # of files that the run is to keep
     clone_only: bool = False  # run nothing, only take over what ``origin`` finished
     same_run: bool = False  # go on with ``origin`` itself, instead of taking over what it finished
+    reproduces: Reproduces | None = None  # an earlier run that is run again as it is recorded
+    words: tuple[str, ...] = ()  # options that bear on what tasks make, for a run that reproduces this one
 
 
 def default_values(cls: Any, given: dict[str, Any]) -> dict[str, Any]:
@@ -136,7 +138,7 @@ def launch(cls: Any, values: dict[str, Any], options: RunOptions, scope: Scope) 
     plans = make_plans(cls, (*base, *added), facts, options.decorators, ground)
     inputs = (
         *(Input(name, packed) for name, packed in base.items()),
-        fact_input(cls, options.triggers, stores.artifacts),
+        fact_input(cls, options.triggers, stores.artifacts, options.words),
     )
     new = NewSession(
         flow=cls.__name__,
@@ -150,6 +152,7 @@ def launch(cls: Any, values: dict[str, Any], options: RunOptions, scope: Scope) 
         store_wait=parse_duration(scope.settings.store_wait),
         seed=options.seed,
         files=_files(cls, options.suffixes),
+        reproduces=options.reproduces,
     )
     seed = _seed(options, graph, stores)
     if seed is not None and options.same_run:
@@ -158,15 +161,17 @@ def launch(cls: Any, values: dict[str, Any], options: RunOptions, scope: Scope) 
         session = open_session(stores, places, new, seed)
     console = Console(str(session.run.number), quiet=options.quiet)
     runtime = Runtime(session, graph, plans, base, console, options.max_num_splits)
-    runtime.only_known = options.clone_only
+    some = options.reproduces is not None and bool(options.reproduces.part)
+    runtime.only_known = options.clone_only or some
     session.observe(runtime.tasks.happened, LogRules(options.max_log_size << 20, _CUT, KILLED, last_words))
     try:
         with session.interruptible():
             record = _drive(session, runtime, console, [*unsupported_notes(cls)], options)
     except (StepFailed, Interrupted):
-        _call_hooks(cls, session, console, "on_error")
+        if options.reproduces is None:
+            _call_hooks(cls, session, console, "on_error")
         raise
-    if not options.clone_only:
+    if not (options.clone_only or options.reproduces):
         _call_hooks(cls, session, console, "on_success")
     return record
 
@@ -261,8 +266,11 @@ def _drive(session: Session, runtime: Runtime, console: Console, notes: list[str
         console.flush()
         raise StepFailed(f"Step {step} (task-id {task_text(number)}) failed.", session.run.name, failed)
     if runtime.only_known and runtime.last is None:  # as far as it could be taken over
-        record = session.finish(RunState.INTERRUPTED, error="nothing was to run, only to be taken over")
-        console.say(f"Taken over what was finished; nothing ran. `headrace resume {session.run.name}` goes on.")
+        if options.reproduces is not None:
+            record = session.finish(RunState.INTERRUPTED, error=f"only {options.reproduces.part} was to run again")
+        else:
+            record = session.finish(RunState.INTERRUPTED, error="nothing was to run, only to be taken over")
+            console.say(f"Taken over what was finished; nothing ran. `headrace resume {session.run.name}` goes on.")
     else:
         record = session.finish(RunState.SUCCEEDED)
         console.say("Done!")

@@ -10,6 +10,9 @@ from headrace.frontends.metaflow.exceptions import CommandException, MetaflowExc
 from headrace.frontends.metaflow.taskids import run_number
 from headrace.model.errors import NotFoundError
 from headrace.model.records import RunRecord
+from headrace.services.names import parse_name
+from headrace.services.reproduction import what_to_run
+from headrace.services.session import Reproduces
 from headrace.stores import codecs
 from headrace.stores.artifacts.protocol import ArtifactStore
 from headrace.stores.metadata.protocol import RunFilter
@@ -55,6 +58,12 @@ def check_resume(run_id: str | None, reentrant: bool, identifier: str | None) ->
         raise CommandException(f"--run-id {run_id}: runs are numbered here; leave it out and use --tag to find the run")
     if reentrant and not identifier:
         raise CommandException("--reentrant wants --resume-identifier: give it a name for this call")
+
+
+def reproduced(origin: RunRecord, part: str, scope: Scope) -> Reproduces:
+    """What of a run is to run again: ``all``, ``STEP`` or ``STEP/TASK``."""
+    name = parse_name(origin.name if part == "all" else f"{origin.name}/{part}")
+    return what_to_run(scope.metadata, origin, name)
 
 
 def values_of(cls: Any, origin: RunRecord, store: ArtifactStore) -> dict[str, Any]:
