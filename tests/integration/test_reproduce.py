@@ -393,3 +393,47 @@ def test_metaflow_run_without_seed_says_so(project: Project) -> None:
     found = reproduced(project, "Trained/1", code=1)
     assert [one["kind"] for one in found["gaps"]] == ["randomness"]
     assert TaskId("work", 2) == project.tasks("work")[0].id
+
+
+ENVIRONMENTS = """
+from headrace import Environment
+
+@step(environment=Environment(packages=["six=={version}"]))
+def there(x):
+    import six
+    return [six.__version__, x]
+
+@step(environment=Environment(name="named"))
+def named(x):
+    import six
+    return [six.__version__, x]
+
+@flow
+def train():
+    return [there(1), named(2), given(3)]
+
+@step
+def given(x):
+    try:
+        import six
+    except ImportError:
+        return ["", x]
+    return [six.__version__, x]
+"""
+
+
+def test_recorded_environments_are_used_whatever_settings_say_now(project: Project) -> None:
+    """Of steps, of names in the settings, and of the command line."""
+    settings = project.path / "pyproject.toml"
+    described = '[tool.headrace.environments.{}]\npackages = ["six=={}"]\n'
+    settings.write_text(described.format("named", "1.15.0") + described.format("all", "1.14.0"))
+    project.write(ENVIRONMENTS.format(version="1.16.0"))
+    done = call(project, "run", "train.py", "--environment", "all", "--json")
+    assert done.code == 0, done.err
+    settings.write_text(described.format("named", "1.17.0"))
+    found = reproduced(project, "train/1")
+    assert found["equal"] and not found["gaps"], found
+    made = project.metadata.outputs(project.last().id, [TaskId(one, 1) for one in ("there", "named", "given")])
+    text = {task.step: outputs["result"].preview.text for task, outputs in made.items()}
+    assert "1.16.0" in text["there"] and "1.15.0" in text["named"] and "1.14.0" in text["given"]
+    assert reproduced(project, "train/1/named")["equal"]
