@@ -21,11 +21,11 @@ from headrace.client.loading import load
 from headrace.client.logs import task_log
 from headrace.client.metrics import Metrics
 from headrace.client.source import RunReader, moment, open_run, shown
+from headrace.client.stored_value import StoredValue
 from headrace.client.views import Inputs, LogText, Named, missing
 from headrace.model.errors import NotFoundError, RemoteTraceback, RunFailedError, TaskError, UsageError
 from headrace.model.records import FLOW_TASK, ArtifactRecord, RunRecord, TaskId, TaskRecord
 from headrace.model.states import FINAL_TASK_STATES, TaskState
-from headrace.model.values import Preview
 from headrace.services.live_counts import LOST
 from headrace.services.names import Name, find_task, parse_name, read_task, task_name
 from headrace.services.run_rows import CRASHED
@@ -479,15 +479,12 @@ class Tasks:
 # --- artifacts --------------------------------------------------------------------------------------------------
 
 
-class Artifact:
+class Artifact(StoredValue):
     """A named output of a task, or what it logged: ``Artifact("train/42/fit/3/model")``; ``result`` may be left out.
 
     Raises:
         NotFoundError: there is no such artifact.
     """
-
-    _reader: RunReader
-    _record: ArtifactRecord
 
     def __init__(self, name: str) -> None:
         self._open(name, None)
@@ -531,41 +528,6 @@ class Artifact:
     def path(self) -> str:
         """Its name in full: ``train/42/fit/3/result``."""
         return f"{task_name(self._reader.record(), self._task_id)}/{self.name}"
-
-    @property
-    def value(self) -> Any:
-        """The object, loaded anew each time; large arrays are mapped, and writable without changing what is stored."""
-        return load(self._record.value, self._reader)
-
-    @property
-    def preview(self) -> Preview:
-        """What was noted of it when it was stored: type, text, facts, the head of a table, a small picture."""
-        return self._record.preview
-
-    @property
-    def type(self) -> str:
-        """The name of its type."""
-        return self._record.preview.type
-
-    @property
-    def size(self) -> int:
-        """How many bytes it takes in the store."""
-        return self._record.value.size
-
-    @property
-    def digest(self) -> str:
-        """What identifies its content: equal for equal content."""
-        return self._record.value.digest.hex()
-
-    @property
-    def kind(self) -> str:
-        """``output``, or ``logged`` by ``log_artifact`` and its like."""
-        return self._record.kind
-
-    @property
-    def created(self) -> datetime | None:
-        """When it was recorded, in local time."""
-        return moment(self._record.created)
 
     @property
     def producer(self) -> Task | None:

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import pickle
+import tempfile
+import urllib.request
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
+from blake3 import blake3
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from headrace.model.errors import BlobCorruptError, NotStorableError
+from headrace.model.values import Packed
 from headrace.stores.artifacts.local import LocalStore
 from headrace.stores.artifacts.memory import MemoryStore
-from headrace.stores.codecs import File, Folder, files, pack, preview, unpack
+from headrace.stores.codecs import File, Folder, files, metadata_of, pack, preview, unpack
 from headrace.stores.codecs.pickling import dump
 
 
@@ -198,3 +206,141 @@ def test_previews_name_the_file_and_what_is_in_the_folder(store: LocalStore, tmp
         assert shown.facts == (("files", "2"),)
     shown = preview(File(home / "a.bin"))
     assert (shown.type, shown.text) == ("headrace.File", "a.bin")
+
+
+# --- the codecs ---------------------------------------------------------------------------------------------------
+
+#: Manifests of ``data.csv`` and of a folder ``model`` with ``sub/a`` as earlier versions wrote them: pickles.
+OLD_FILE = (
+    "laZwaWNrbGXEIEzFsJ5z4SQ8vTRpYHran9r99+idvsti1kmubqbZcASwzILEeoAFlW8AAAAAAAAAjBxoZWFkcmFjZS5zdG9yZXMuY29kZWNz"
+    "LmZpbGVzlIwIX3Jlc3RvcmWUk5SMBEZpbGWUjAhkYXRhLmNzdpRDKZGUoMKSxCDEIiPx+/KS9gSR4dBmbkmvS363WmM4UEG5g5Gs7PaFYgig"
+    "lIeUUpQukZLEIMQiI/H78pL2BJHh0GZuSa9LfrdaYzhQQbmDkazs9oViCA=="
+)
+OLD_FOLDER = (
+    "laZwaWNrbGXEIA6tn5ZaVPd1utIL9CqVPvnRtER5y6wAjMfTM90gJR+6f8R+gAWVcwAAAAAAAACMHGhlYWRyYWNlLnN0b3Jlcy5jb2RlY3Mu"
+    "ZmlsZXOUjAhfcmVzdG9yZZSTlIwGRm9sZGVylIwFbW9kZWyUQy6RlKVzdWIvYcKSxCAXdi/d2WmkU5JdZXF6w+6iEyC2a1Q0L94VEo1sryEh"
+    "XwGglIeUUpQukZLEIBd2L93ZaaRTkl1lcXrD7qITILZrVDQv3hUSjWyvISFfAQ=="
+)
+
+
+def test_file_is_stored_without_a_pickle(store: LocalStore, source: Path) -> None:
+    packed = pack(File(source, {"rows": 1}), store)
+    assert packed.codec == "file"
+    assert msgspec.msgpack.decode(packed.inline)[0::2] == ["data.csv", {"rows": 1}]
+    assert packed.size == 8
+    assert b"_restore" not in packed.inline
+
+
+def test_metadata_is_stored_with_the_file(store: LocalStore, source: Path) -> None:
+    packed = pack(File(source, {"rows": 1, "columns": ["a", "b"]}), store)
+    loaded: Any = unpack(packed, store)
+    assert loaded.metadata == {"rows": 1, "columns": ["a", "b"]} == metadata_of(packed, store)
+    assert pack(loaded, store) == packed
+    assert pack(File(source), store).digest != packed.digest
+    inside: Any = unpack(pack([File(source, {"rows": 1})], store), store)
+    assert inside[0].metadata == {"rows": 1}
+    assert ("rows", "1") in preview(loaded).facts
+    with pytest.raises(NotStorableError, match=r"data.csv.*metadata"):
+        pack(File(source, {"rows": object()}), store)
+
+
+def test_stored_file_is_opened_without_a_copy_on_disk(store: LocalStore, source: Path, cache: Path) -> None:
+    loaded: Any = unpack(pack(File(source), store), store)
+    with loaded.open() as stream:
+        assert list(stream) == ["a,b\n", "1,2\n"]
+    with loaded.open("rb") as stream:
+        assert stream.read(2) == b"a,"
+        assert stream.seek(-2, os.SEEK_END) == 6
+        assert stream.read() == b"2\n"
+        stream.seek(0)
+        assert stream.readline() == b"a,b\n"
+        with pytest.raises(OSError, match="before the beginning"):
+            stream.seek(-1)
+    with loaded.open(encoding="utf-16", errors="replace", newline="") as stream:
+        assert stream.encoding == "utf-16"
+    assert loaded.size == 8
+    assert not cache.exists()
+
+
+def test_uri_leads_to_the_content(store: LocalStore, source: Path) -> None:
+    loaded: Any = unpack(pack(File(source), store), store)
+    with urllib.request.urlopen(loaded.uri) as answer:
+        assert answer.read() == source.read_bytes()
+    assert str(store.url) in loaded.uri
+    assert File(source).uri == source.as_uri()
+
+
+def test_folders_share_their_unchanged_files(store: LocalStore, tmp_path: Path) -> None:
+    root = tmp_path / "model"
+    (root / "sub").mkdir(parents=True)
+    for number in range(20):
+        (root / "sub" / f"{number}.txt").write_text(str(number))
+    first = pack(Folder(root), store)
+    (root / "sub" / "7.txt").write_text("changed")
+    second = pack(Folder(root), store)
+    assert len({blob.digest for blob in second.blobs} - {blob.digest for blob in first.blobs}) == 1
+    assert len(list(store.list())) == 21
+    entries = unpack(second, store).entries()  # type: ignore[attr-defined]
+    assert entries == Folder(root).entries()
+    assert entries[0] == ("sub/0.txt", 1, blake3(b"0").hexdigest())
+
+
+def test_stored_folder_is_read_without_a_copy_on_disk(store: LocalStore, tmp_path: Path, cache: Path) -> None:
+    root = tmp_path / "model"
+    (root / "sub").mkdir(parents=True)
+    (root / "sub" / "a").write_text("text")
+    loaded: Any = unpack(pack(Folder(root, {"kind": "test"}), store), store)
+    with loaded.open("./sub/a") as stream:
+        assert stream.read() == "text"
+    assert loaded.metadata == {"kind": "test"}
+    assert not cache.exists()
+    with pytest.raises(FileNotFoundError):
+        loaded.open("no")
+
+
+def test_manifest_of_many_files_is_a_blob(store: LocalStore, tmp_path: Path) -> None:
+    root = tmp_path / "many"
+    root.mkdir()
+    for number in range(1000):
+        (root / f"{number}.txt").write_text(str(number % 3))
+    packed = pack(Folder(root, {"a": 1}), store)
+    assert (packed.inline, len(packed.blobs)) == (b"", 4)
+    loaded: Any = unpack(packed, store)
+    assert len(loaded.files()) == 1000
+    assert pack(loaded, store) == packed
+    assert metadata_of(packed, store) == {"a": 1}
+
+
+def test_files_of_earlier_versions_are_loaded() -> None:
+    store = MemoryStore()
+    store.put((b"a,b\n1,2\n",))
+    store.put((b"a",))
+    file, folder = (msgspec.msgpack.decode(base64.b64decode(old), type=Packed) for old in (OLD_FILE, OLD_FOLDER))
+    loaded: Any = unpack(file, store)
+    assert (loaded.name, loaded.path.read_text(), loaded.metadata) == ("data.csv", "a,b\n1,2\n", {})
+    loaded = unpack(folder, store)
+    assert (loaded.name, loaded.files(), loaded.open("sub/a").read()) == ("model", ["sub/a"], "a")
+
+
+_PARTS = st.text(st.characters(codec="utf-8", exclude_characters="/\0"), min_size=1, max_size=8).filter(
+    lambda name: name not in (".", "..") and len(name.encode()) < 200
+)
+
+
+@given(st.dictionaries(st.tuples(st.sampled_from(["", "d/", "d/e/"]), _PARTS), st.binary(max_size=30), max_size=8))
+@settings(max_examples=40)
+def test_folder_is_the_same_after_a_round_trip(found: dict[tuple[str, str], bytes]) -> None:
+    with tempfile.TemporaryDirectory() as place:
+        root = Path(place, "root")
+        (root / "d" / "e").mkdir(parents=True)
+        written = {}
+        for (parent, name), content in found.items():
+            path = root / parent / name
+            if not path.is_dir():
+                path.write_bytes(content)
+                written[os.path.relpath(path, root)] = content
+        store = MemoryStore()
+        loaded: Any = unpack(pack(Folder(root), store), store)
+        assert {path: loaded.open(path, "rb").read() for path in loaded.files()} == written
+        copy = loaded.copy_to(Path(place, "copy"))
+        assert Folder(copy).entries() == loaded.entries()

@@ -3,6 +3,7 @@
 from headrace.stores.codecs.context import reduce_hole
 from headrace.stores.codecs.core import (
     exact_digest,
+    metadata_of,
     pack,
     pack_stream,
     pack_template,
@@ -17,6 +18,7 @@ __all__ = [
     "File",
     "Folder",
     "exact_digest",
+    "metadata_of",
     "pack",
     "pack_stream",
     "pack_template",

@@ -9,7 +9,7 @@ from headrace.model.errors import BlobCorruptError, StoreError
 from headrace.model.values import INLINE_LIMIT, Blob, Packed
 from headrace.stores.artifacts.hashing import digest_of
 from headrace.stores.artifacts.protocol import ArtifactStore, Buffer
-from headrace.stores.codecs import arrays, arrowfile, parts, pickling, plain, tensorfile
+from headrace.stores.codecs import arrays, arrowfile, files, parts, pickling, plain, tensorfile
 from headrace.stores.codecs.canonical import canonical_digest, known_buffers
 from headrace.stores.codecs.context import Packing, Unpacking, current
 from headrace.stores.codecs.digests import content_digest
@@ -144,6 +144,15 @@ def _pack_table(value: object, store: ArtifactStore) -> Packed | None:
     return None if encoded is None else _finish_parts("arrow", *encoded, store)
 
 
+def _pack_files(value: object, store: ArtifactStore) -> Packed:
+    codec = "folder" if type(value).__name__ == "Folder" else "file"
+    record, blobs = files.encode_files(value, store)  # type: ignore[arg-type]
+    size = sum([blob.size for blob in blobs])
+    if len(record) > INLINE_LIMIT:
+        blobs, record = (store.put((record,)), *blobs), b""
+    return Packed(codec, content_digest(codec, record, blobs), size, record, blobs)
+
+
 def _finish(codec: str, header: bytes, data: Buffer, store: ArtifactStore) -> Packed:
     """The manifest of a header and one payload, which stays inline when it is small."""
     size = data.nbytes if isinstance(data, memoryview) else len(data)
@@ -231,6 +240,8 @@ _PACKERS: dict[type, _Packer] = {
 
 #: Types that join ``_PACKERS`` when the first value of theirs is met: their libraries are not imported for it.
 _LIBRARIES: dict[tuple[str, str], _Packer] = {
+    ("headrace.stores.codecs.files", "File"): _pack_files,
+    ("headrace.stores.codecs.files", "Folder"): _pack_files,
     ("numpy", "ndarray"): _pack_array,
     ("pyarrow.lib", "RecordBatch"): _pack_table,
     ("pyarrow.lib", "Table"): _pack_table,
@@ -280,6 +291,26 @@ def _load_table(packed: Packed, store: ArtifactStore) -> object:
     return arrowfile.decode_table(*_header_and_data(packed, store))
 
 
+def _load_files(packed: Packed, store: ArtifactStore) -> object:
+    return files.decode_files(packed.codec, _record_of_files(packed, store), store)
+
+
+def _record_of_files(packed: Packed, store: ArtifactStore) -> bytes | memoryview:
+    _verify(packed)
+    return packed.inline or store.get(packed.blobs[0])
+
+
+def metadata_of(packed: Packed, store: ArtifactStore) -> dict[str, object]:
+    """The metadata of a stored file or folder; empty for other values. Nothing is unpickled.
+
+    Raises:
+        BlobError: its manifest is gone or damaged.
+    """
+    if packed.codec not in ("file", "folder"):
+        return {}
+    return dict(files.decode_record(_record_of_files(packed, store)).metadata)
+
+
 def _header_and_data(packed: Packed, store: ArtifactStore) -> tuple[bytes, memoryview]:
     """The line in front and the payload, writable and checked, of a codec whose header is a line."""
     _verify(packed)
@@ -315,6 +346,8 @@ def _load_stream(packed: Packed, inline: bytes, store: ArtifactStore) -> object:
 
 _LOADERS: dict[str, Callable[[Packed, ArtifactStore], object]] = {
     "parts": _load_parts,
+    "file": _load_files,
+    "folder": _load_files,
     "json": _load_json,
     "str": _load_str,
     "bytes": _load_bytes,

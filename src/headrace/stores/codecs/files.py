@@ -1,28 +1,29 @@
 """``headrace.File`` and ``headrace.Folder``: files as values. A task returns one, another gets it, on any machine.
 
-Their contents are blobs; the manifest holds names and modes. A loaded one is brought to disk when its path is first
-asked for, read-only, under a cache folder that all tasks of this user share.
+Each file's content is a blob, so what two folders share is stored once. The manifest (codecs ``file`` and ``folder``)
+is a ``Record`` as msgpack: names, modes, sizes, digests and metadata, without any pickle. Inside other values they are
+part of the pickle (``_restore``). A loaded one is brought to disk when its path is first asked for, read-only, under a
+cache folder that all tasks of this user share; ``open`` reads from the store.
 """
 
 from __future__ import annotations
 
+import errno
+import io
 import mmap
 import os
 import stat
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO, Any, NamedTuple, Protocol
 
 import msgspec
 
 from headrace.model.errors import NotStorableError, StoreError
 from headrace.model.values import Blob
 from headrace.stores.artifacts.hashing import digest_of
+from headrace.stores.artifacts.protocol import ArtifactStore, Buffer
 from headrace.stores.codecs.context import current
-
-if TYPE_CHECKING:
-    from typing import Any
-
-    from headrace.stores.artifacts.protocol import ArtifactStore
 
 
 class Entry(msgspec.Struct, frozen=True, array_like=True):
@@ -37,6 +38,22 @@ class Entry(msgspec.Struct, frozen=True, array_like=True):
     link: str = ""
 
 
+class Record(msgspec.Struct, frozen=True, array_like=True):
+    """What is stored of a file (one entry without a path) or folder, beside the contents."""
+
+    name: str
+    entries: tuple[Entry, ...]
+    metadata: dict[str, Any] = {}
+
+
+class FileEntry(NamedTuple):
+    """A file of a folder: its path below the folder, its size in bytes and the BLAKE3 of its content as hex digits."""
+
+    path: str
+    size: int
+    digest: str
+
+
 class _Stored:
     """Where the contents of a loaded file or folder are, until they are on disk."""
 
@@ -46,6 +63,15 @@ class _Stored:
         self.store = store
         self.name = name
         self.entries = entries
+
+    def open(self, entry: Entry, mode: str, options: dict[str, Any]) -> IO[Any]:
+        """Read the content of an entry from the store."""
+        assert entry.blob is not None
+        raw = io.BufferedReader(_BlobReader(self.store.get(entry.blob)))
+        if "b" in mode:
+            return raw
+        options.pop("buffering", None)
+        return io.TextIOWrapper(raw, **options)
 
     def place(self) -> Path:
         """The path in the cache, named by all that it contains."""
@@ -59,9 +85,13 @@ class _OnDisk:
     _path: Path | None
     _stored: _Stored | None
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
+    #: What is noted of it, as JSON can hold it; stored with it.
+    metadata: dict[str, Any]
+
+    def __init__(self, path: str | os.PathLike[str], metadata: Mapping[str, Any] | None = None) -> None:
         self._path = Path(path).absolute()
         self._stored = None
+        self.metadata = dict(metadata or {})
 
     @property
     def name(self) -> str:
@@ -96,6 +126,15 @@ class _OnDisk:
     def __repr__(self) -> str:
         return f"{type(self).__name__}({str(self._path or self.name)!r})"
 
+    @property
+    def uri(self) -> str:
+        """Where its content is: of a file in a store the URL of the blob, else that of the path on this machine."""
+        if self._stored is not None and isinstance(self, File):
+            blob = self._stored.entries[0].blob
+            assert blob is not None
+            return blob_uri(self._stored.store.url, blob)
+        return self.path.as_uri()
+
     def _refuse_writing(self, mode: str) -> None:
         if self._stored is not None and set(mode) & set("wax+"):
             raise PermissionError(f"{self!r} came from a store and is read-only: copy_to() makes a copy to change")
@@ -106,12 +145,21 @@ class _OnDisk:
             return type(self), (str(self.path),)
         name, entries = packing.once(self, self._record)
         packing.blobs += [entry.blob for entry in entries if entry.blob is not None]
-        return _restore, (type(self).__name__, name, msgspec.msgpack.encode(entries))
+        arguments = (type(self).__name__, name, msgspec.msgpack.encode(entries))
+        return _restore, (*arguments, self._encoded_metadata()) if self.metadata else arguments
 
-    def _record(self) -> tuple[str, tuple[Entry, ...]]:
-        """The name and entries, with all contents in the store of the ``pack`` that is going on."""
-        assert current.packing is not None
-        store = current.packing.store
+    def _encoded_metadata(self) -> bytes:
+        try:
+            return msgspec.json.encode(self.metadata)
+        except (TypeError, ValueError, RecursionError) as error:
+            raise NotStorableError(f"{self!r}: its metadata cannot be stored as JSON: {error}") from None
+
+    def _record(self, to: ArtifactStore | None = None) -> tuple[str, tuple[Entry, ...]]:
+        """The name and entries, with all contents in the store ``to``, or that of the ``pack`` that is going on."""
+        store = to
+        if store is None:
+            assert current.packing is not None
+            store = current.packing.store
         if self._stored is not None:
             held = [entry.blob for entry in self._stored.entries if entry.blob is not None]
             for blob in store.missing(held):
@@ -120,7 +168,7 @@ class _OnDisk:
         assert self._path is not None
         return self._path.name, tuple(self._scan(self._path, store))
 
-    def _scan(self, path: Path, store: ArtifactStore) -> list[Entry]:
+    def _scan(self, path: Path, store: Putting) -> list[Entry]:
         raise NotImplementedError
 
 
@@ -131,9 +179,19 @@ class File(_OnDisk):
     and contents are.
     """
 
+    @property
+    def size(self) -> int:
+        """Its size in bytes."""
+        if self._stored is not None:
+            blob = self._stored.entries[0].blob
+            return blob.size if blob is not None else 0
+        return self.path.stat().st_size
+
     def open(self, mode: str = "r", **options: Any) -> IO[Any]:
-        """Open it, like the built-in ``open``; what was loaded from a store can only be read."""
+        """Open it, like the built-in ``open``; what came from a store is read from there and cannot be changed."""
         self._refuse_writing(mode)
+        if self._path is None and self._stored is not None:
+            return self._stored.open(self._stored.entries[0], mode, options)
         return self.path.open(mode, **options)
 
     def copy_to(self, path: str | os.PathLike[str]) -> Path:
@@ -147,7 +205,7 @@ class File(_OnDisk):
         target.chmod(0o755 if os.access(self.path, os.X_OK) else 0o644)
         return target
 
-    def _scan(self, path: Path, store: ArtifactStore) -> list[Entry]:
+    def _scan(self, path: Path, store: Putting) -> list[Entry]:
         return [_entry(path, "", store)]
 
 
@@ -155,8 +213,13 @@ class Folder(_OnDisk):
     """A folder with all that is in it, as a value; links inside of it are kept, links out of it are refused."""
 
     def open(self, path: str, mode: str = "r", **options: Any) -> IO[Any]:
-        """Open the file ``path`` below the folder, like the built-in ``open``."""
+        """Open the file ``path`` below the folder, like the built-in ``open``; a stored one is read from the store."""
         self._refuse_writing(mode)
+        if self._path is None and self._stored is not None:
+            wanted = os.path.normpath(path)
+            for entry in self._stored.entries:
+                if entry.path == wanted and entry.blob is not None:
+                    return self._stored.open(entry, mode, options)
         return (self.path / path).open(mode, **options)
 
     def files(self) -> list[str]:
@@ -166,6 +229,14 @@ class Folder(_OnDisk):
         return sorted(
             str(item.relative_to(self.path)) for item in self.path.rglob("*") if item.is_symlink() or not item.is_dir()
         )
+
+    def entries(self) -> list[FileEntry]:
+        """The files below the folder, sorted by path, with sizes and digests; links are left out.
+
+        Of a folder in a store nothing is read; of one on this machine every file is.
+        """
+        found = self._stored.entries if self._stored is not None else self._scan(self.path, _Hashes())
+        return [FileEntry(one.path, one.blob.size, one.blob.hex) for one in found if one.blob is not None]
 
     def copy_to(self, path: str | os.PathLike[str]) -> Path:
         """Copy it to ``path``, which must not exist, with files and folders writable; returns ``path``."""
@@ -181,7 +252,7 @@ class Folder(_OnDisk):
                     copy.chmod(copy.stat().st_mode | 0o200)
         return target
 
-    def _scan(self, path: Path, store: ArtifactStore) -> list[Entry]:
+    def _scan(self, path: Path, store: Putting) -> list[Entry]:
         if not path.is_dir():
             raise NotStorableError(f"Folder({str(path)!r}) cannot be stored: there is no such folder")
         entries = []
@@ -209,7 +280,7 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "headrace"
 
 
-def _entry(path: Path, name: str, store: ArtifactStore) -> Entry:
+def _entry(path: Path, name: str, store: Putting) -> Entry:
     try:
         if not stat.S_ISREG(path.stat().st_mode):  # before it is opened: opening a pipe would wait for its writer
             raise NotStorableError(f"{path} cannot be stored: it is not a regular file")
@@ -232,15 +303,102 @@ def _link(root: Path, item: Path, name: str) -> Entry:
     return Entry(name, link=target)
 
 
-def _restore(kind: str, name: str, entries: bytes) -> _OnDisk:
+def _restore(kind: str, name: str, entries: bytes, metadata: bytes = b"{}") -> _OnDisk:
     """Called by the unpickler. Stored pickles name this function."""
     unpacking = current.unpacking
     if unpacking is None:
         raise StoreError(f"the file {name} can only be loaded from the store it was put in")
-    loaded = object.__new__(Folder if kind == "Folder" else File)
+    found = msgspec.msgpack.decode(entries, type=tuple[Entry, ...])
+    return _loaded(kind == "Folder", Record(name, found, msgspec.json.decode(metadata)), unpacking.store)
+
+
+def _loaded(folder: bool, record: Record, store: ArtifactStore) -> _OnDisk:
+    loaded: _OnDisk = object.__new__(Folder if folder else File)
     loaded._path = None
-    loaded._stored = _Stored(unpacking.store, name, msgspec.msgpack.decode(entries, type=tuple[Entry, ...]))
+    loaded._stored = _Stored(store, record.name, record.entries)
+    loaded.metadata = dict(record.metadata)
     return loaded
+
+
+# --- the codecs -------------------------------------------------------------------------------------------------
+
+
+def encode_files(value: _OnDisk, store: ArtifactStore) -> tuple[bytes, tuple[Blob, ...]]:
+    """The record of a file or folder, and the blobs of its contents, which are in ``store`` then, each once.
+
+    Raises:
+        NotStorableError: something in it cannot be stored; the message names it.
+    """
+    metadata = msgspec.json.decode(value._encoded_metadata())
+    record = Record(*value._record(store), metadata)
+    blobs = {entry.blob.digest: entry.blob for entry in record.entries if entry.blob is not None}
+    return msgspec.msgpack.encode(record), tuple(blobs.values())
+
+
+def decode_files(codec: str, data: bytes | memoryview, store: ArtifactStore) -> object:
+    """What ``encode_files`` was given; its contents stay in ``store`` until they are asked for."""
+    return _loaded(codec == "folder", decode_record(data), store)
+
+
+def decode_record(data: bytes | memoryview) -> Record:
+    """What a manifest says."""
+    return msgspec.msgpack.decode(data, type=Record)
+
+
+def blob_uri(store: str, blob: Blob) -> str:
+    """The URL of a blob in the store at a folder or URL ``store``."""
+    base = store if "://" in store else Path(store).absolute().as_uri()
+    return f"{base.rstrip('/')}/{blob.hex[:2]}/{blob.hex[2:]}"
+
+
+class Putting(Protocol):
+    """What takes the content of files: a store."""
+
+    def put(self, parts: Sequence[Buffer]) -> Blob:
+        """See ``ArtifactStore``."""
+
+
+class _Hashes:
+    """Takes contents for their digests alone."""
+
+    def put(self, parts: Sequence[Buffer]) -> Blob:
+        size = sum(memoryview(part).nbytes for part in parts)
+        return Blob(digest_of(parts, size), size)
+
+
+class _BlobReader(io.RawIOBase):
+    """A file over bytes in memory, which are not copied as a whole."""
+
+    def __init__(self, data: memoryview) -> None:
+        self._data = data
+        self._at = 0
+
+    def readable(self) -> bool:
+        """It can be read."""
+        return True
+
+    def seekable(self) -> bool:
+        """It can be read from anywhere."""
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """See ``io.RawIOBase``."""
+        part = self._data[self._at : self._at + len(buffer)]
+        buffer[: len(part)] = part
+        self._at += len(part)
+        return len(part)
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """See ``io.RawIOBase``."""
+        start = (0, self._at, len(self._data))[whence]
+        if start + offset < 0:
+            raise OSError(errno.EINVAL, "a position before the beginning of a file")
+        self._at = start + offset
+        return self._at
+
+    def tell(self) -> int:
+        """See ``io.RawIOBase``."""
+        return self._at
 
 
 # --- bringing to disk -------------------------------------------------------------------------------------------

@@ -238,14 +238,18 @@ def _of_module(value: Any, kind: str) -> Preview:
 
 
 def _of_file(value: Any, kind: str) -> Preview:
-    return Preview("headrace.File", value.name)
+    return Preview("headrace.File", value.name, (("bytes", f"{value.size:,}"), *_noted(value)))
 
 
 def _of_folder(value: Any, kind: str) -> Preview:
     files = value.files()
-    return Preview(
-        "headrace.Folder", _cut(f"{value.name}: {', '.join(files[:_VALUES])}", 200), (("files", str(len(files))),)
-    )
+    text = _cut(f"{value.name}: {', '.join(files[:_VALUES])}", 200)
+    return Preview("headrace.Folder", text, (("files", str(len(files))), *_noted(value)))
+
+
+def _noted(value: Any) -> _Facts:
+    """The metadata of a file or folder."""
+    return tuple((str(name), _cut(str(text), _CELL)) for name, text in list(value.metadata.items())[:_ITEMS])
 
 
 _DESCRIBERS: dict[str, Callable[[Any, str], Preview]] = {
