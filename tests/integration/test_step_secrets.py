@@ -13,6 +13,7 @@ import pytest
 import headrace
 from headrace import flow, step
 from headrace.model.errors import DefinitionError, MissingSecretError, UsageError
+from headrace.runtime import secrets
 from headrace.services.secret_sources import SecretSources
 
 if TYPE_CHECKING:
@@ -76,6 +77,31 @@ def test_step_gets_its_secret_and_no_other_step_does(
     assert text.splitlines() == ["the key is ***!", "***", "child has ***"]
     assert VALUE not in str(run.logs)
     assert VALUE.encode() not in everything_kept(here)
+
+
+@step(secrets=["API_KEY"])
+def received_with() -> list[str]:
+    return sorted(secrets._received)
+
+
+@step(isolated=True)
+def received_without() -> list[str]:
+    return sorted(secrets._received)
+
+
+@step(secrets=["OTHER_KEY"], isolated=True)
+def received_with_another() -> list[str]:
+    return sorted(secrets._received)
+
+
+def test_worker_is_sent_the_secrets_of_its_own_steps_only(here: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    @flow
+    def all_kinds() -> list[list[str]]:
+        return [received_with(), received_without(), received_with_another()]
+
+    monkeypatch.setenv("API_KEY", VALUE)
+    monkeypatch.setenv("OTHER_KEY", OTHER)
+    assert all_kinds() == [["$API_KEY"], [], ["$OTHER_KEY"]]
 
 
 def test_value_is_no_part_of_the_key(here: Project, monkeypatch: pytest.MonkeyPatch) -> None:

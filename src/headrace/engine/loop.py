@@ -31,7 +31,7 @@ from headrace.engine.journal import Journal
 from headrace.engine.kernel import SLOW_COMMIT, Kernel
 from headrace.engine.ports import Executor
 from headrace.engine.reuse import was_finished
-from headrace.engine.rows import running_records
+from headrace.engine.rows import running_records, tasks_in
 from headrace.engine.state import EngineState
 from headrace.engine.stopping import Stopping
 from headrace.engine.tasks import Task, tasks_of
@@ -559,6 +559,8 @@ class Loop(Kernel):
         for source in self.sources:
             writes = source(now)
             if writes:
+                if self.state.placement.unrecorded:  # a task is known before anything that it printed or logged
+                    self._journal.add(running_records(self.state, self.workers.where, tasks_in(writes)))
                 self._journal.add(writes)
                 self.on_output(writes)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Container, Iterable
 from typing import Any, TypeVar
 
 from msgspec.structs import replace
@@ -17,6 +17,7 @@ from headrace.model.records import (
     ArtifactRecord,
     AttemptRecord,
     Edge,
+    LogChunk,
     MetricChunk,
     Param,
     Tag,
@@ -33,15 +34,17 @@ _AHEAD = 1.0
 
 
 def running_records(
-    state: EngineState, where: Callable[[int], tuple[str, int] | None]
+    state: EngineState, where: Callable[[int], tuple[str, int] | None], only: Container[tuple[str, int]] | None = None
 ) -> list[TaskRecord | AttemptRecord]:
-    """Rows for attempts that have run for a moment and are not written down as running yet.
+    """Rows for attempts that run and are not written down as running yet; ``only``: of these tasks.
 
     ``where`` gives the host and process of an attempt's worker by token, None while the worker is not up.
     """
     records: list[TaskRecord | AttemptRecord] = []
     unrecorded = state.placement.unrecorded
     for token, slot in list(unrecorded.items()):
+        if only is not None and (slot.task.id.step, slot.task.id.number) not in only:
+            continue
         at = where(token)
         if at is not None:
             del unrecorded[token]
@@ -49,6 +52,11 @@ def running_records(
             records.append(task_record(state, slot.task, TaskState.RUNNING, None))
             records.append(_attempt(state, token, slot, AttemptState.RUNNING, at))
     return records
+
+
+def tasks_in(writes: Iterable[Write]) -> set[tuple[str, int]]:
+    """Steps and numbers of the tasks that printed or logged ``writes``."""
+    return {(one.step, one.number) for one in writes if isinstance(one, (ArtifactRecord, LogChunk, MetricChunk))}
 
 
 def _attempt(

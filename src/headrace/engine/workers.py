@@ -25,6 +25,7 @@ from headrace.identity.keys import task_seed
 from headrace.model.attempts import AttemptEvent, AttemptFailure, AttemptPrinted, AttemptStarted, LogRules
 from headrace.model.messages import (
     KNOWN_STEPS,
+    Define,
     Done,
     Execute,
     Failed,
@@ -41,6 +42,7 @@ from headrace.model.messages import Handback as HandbackMessage
 from headrace.model.outcomes import Cancelled, Crashed, outcome
 from headrace.model.records import TaskId
 from headrace.model.workers import Capacity, WorkerSpec
+from headrace.runtime.secrets import names_for, of_steps
 from headrace.stores.metadata.protocol import Write
 
 _log = Log("workers")
@@ -79,6 +81,7 @@ class _Worker:
         "protocol_error",
         "queue",
         "secrets",
+        "secrets_known",
     )
 
     def __init__(self, link: WorkerLink, executor: Executor, idle: list[_Worker], once: bool) -> None:
@@ -95,7 +98,8 @@ class _Worker:
         self.dying = False
         self.killed_for = 0  # the attempt because of which it is being stopped
         self.protocol_error = False
-        self.secrets = 0  # how many it was sent
+        self.secrets: set[str] = set()  # names of those that it was sent
+        self.secrets_known = 0  # how many there were when it last heard of any
 
 
 def _name_of(worker: _Worker) -> str:
@@ -127,7 +131,7 @@ class WorkerPool:
         #: Told, under the driver's lock, of every attempt that begins, of all that it prints, and of one that failed.
         self.watch: Callable[[AttemptEvent], None] | None = None
         self.log_rules = LogRules()
-        #: Values of secrets by name; each worker gets them before its next attempt.
+        #: Values of secrets by name. A worker gets those that its steps name, and all that were in arguments.
         self.secrets: dict[str, str] = {}
 
     @property
@@ -204,9 +208,8 @@ class WorkerPool:
         worker.queue.append(attempt)
         self._at[start.token] = worker
         messages: list[ToWorker] = []
-        if worker.secrets != len(self.secrets):
-            worker.secrets = len(self.secrets)
-            messages.append(Secrets(tuple(self.secrets.items())))
+        if self.secrets:
+            self._add_secrets(worker, task.step.define, messages)
         if task.step.id not in worker.known:
             worker.known[task.step.id] = None
             if len(worker.known) > KNOWN_STEPS:
@@ -230,6 +233,14 @@ class WorkerPool:
         self._send(worker, *messages)
         self._tell_begin(worker)
         return []
+
+    def _add_secrets(self, worker: _Worker, define: Define, messages: list[ToWorker]) -> None:
+        missing = names_for(define.secrets, self.secrets) - worker.secrets
+        if missing or worker.secrets_known != len(self.secrets):
+            worker.secrets |= missing
+            worker.secrets_known = len(self.secrets)
+            values = tuple([(name, self.secrets[name]) for name in sorted(missing)])
+            messages.append(Secrets(values, of_steps(self.secrets)))
 
     def _node(self, task: Task, gang: Gang) -> GangNode:
         first = self._at.get(gang.tasks[0].token)

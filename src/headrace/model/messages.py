@@ -130,9 +130,13 @@ class Stop(msgspec.Struct, frozen=True, array_like=True, tag=3):
 
 
 class Secrets(msgspec.Struct, frozen=True, array_like=True, tag=4):
-    """Names and values of secrets that later attempts refer to. Never recorded."""
+    """Names and values of secrets that later attempts refer to. Never recorded.
+
+    ``withheld``: secrets of steps whose variables no other step may see, also where this process was started with them.
+    """
 
     values: tuple[tuple[str, str], ...]
+    withheld: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         return f"Secrets({', '.join(name for name, _ in self.values)})"

@@ -23,6 +23,8 @@ _VARIABLE = "HEADRACE_SECRET_"
 #: In front of the names of secrets of steps, which are others than those of ``Secret`` objects.
 _OF_STEP = "$"
 _received: dict[str, str] = {}
+#: In a worker: variables of all secrets that steps of its run name.
+_withheld: set[str] = set()
 #: Values that this process was given, to be taken out of what it records.
 known_values: set[str] = set()
 
@@ -170,14 +172,29 @@ def hide(text: str) -> str:
     return text
 
 
-def receive(values: Iterable[tuple[str, str]]) -> None:
-    """Take in the values that the driver sent to this worker."""
+def receive(values: Iterable[tuple[str, str]], withheld: Iterable[str] = ()) -> None:
+    """Take in the values that the driver sent to this worker, and the names of secrets that it may not see."""
     _received.update(values)
+    _withheld.update(withheld)
 
 
 def of_step(name: str) -> str:
     """What the secret ``name`` of a step is called among those of a run, which a ``Secrets`` message brings."""
     return _OF_STEP + name
+
+
+def names_for(step: Iterable[str], names: Iterable[str]) -> set[str]:
+    """Which of a run's secrets, by ``names``, a worker needs for a step that names ``step``.
+
+    Those of other steps are left out. Those in arguments may be in any value that a task gets, so they are all in.
+    """
+    named = {_OF_STEP + name for name in step}
+    return {name for name in names if name in named or not name.startswith(_OF_STEP)}
+
+
+def of_steps(names: Iterable[str]) -> tuple[str, ...]:
+    """The variables of those secrets of a run that its steps name."""
+    return tuple([name.removeprefix(_OF_STEP) for name in names if name.startswith(_OF_STEP)])
 
 
 def variables_of(names: Iterable[str]) -> dict[str, str | None]:
@@ -186,7 +203,7 @@ def variables_of(names: Iterable[str]) -> dict[str, str | None]:
     Raises:
         MissingSecretError: the driver has sent no value.
     """
-    found: dict[str, str | None] = {name[1:]: None for name in _received if name.startswith(_OF_STEP)}
+    found: dict[str, str | None] = dict.fromkeys(_withheld)
     for name in names:
         value = _received.get(_OF_STEP + name)
         if value is None:

@@ -103,7 +103,7 @@ class _Worker:
             if isinstance(message, Define):
                 self._define(message)
             elif isinstance(message, Secrets):
-                secrets.receive(message.values)
+                secrets.receive(message.values, message.withheld)
             elif isinstance(message, Execute) and not self._last:  # else the driver has not heard of it yet
                 self._execute(message)
 
