@@ -74,11 +74,12 @@ class Workspace:
         self._artifacts: ArtifactStore | None = None
         self._environments: Environments | None = None
         self._pid = os.getpid()
+        self._closed = False
 
     @property
     def metadata(self) -> MetadataStore:
         """Runs, tasks and all about them, of every project: for what concerns the whole database alone."""
-        self._leave_to_parent()
+        self.check_open()
         if self._metadata is None:
             from headrace.stores.metadata.open import open_metadata
 
@@ -98,7 +99,7 @@ class Workspace:
     @property
     def artifacts(self) -> ArtifactStore:
         """The bytes of objects."""
-        self._leave_to_parent()
+        self.check_open()
         if self._artifacts is None:
             if "://" in self.settings.artifacts or _artifacts_folder(self.settings).is_relative_to(self.settings.home):
                 _make_home(self.settings)  # a store elsewhere has its cache there
@@ -153,8 +154,9 @@ class Workspace:
             root=root,
         )
 
-    def close(self) -> None:
-        """Release connections; a later use opens them again."""
+    def close(self, *, final: bool = False) -> None:
+        """Release connections; a later use opens them again, unless this was ``final``."""
+        self._closed = self._closed or final
         if self._metadata is not None and self._pid == os.getpid():
             self._metadata.close()
         self._metadata = None
@@ -165,7 +167,10 @@ class Workspace:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _leave_to_parent(self) -> None:
+    def check_open(self) -> None:
+        """Raise UsageError after a final ``close``; in a forked child, leave the connections to the parent."""
+        if self._closed:
+            raise UsageError("this client was closed, and so was all that came from it; connect again")
         if self._pid != os.getpid():  # in a forked child the connections are the parent's
             self._metadata, self._artifacts, self._pid = None, None, os.getpid()
 
@@ -505,10 +510,15 @@ def scope_here() -> Scope:
 
 def scope_at(settings: Settings) -> Scope:
     """The scope that ``settings`` say, for the user of this process."""
+    configure_logs(settings)
+    return Scope(workspace_at(settings), settings.project, user_here())
+
+
+def configure_logs(settings: Settings) -> None:
+    """Log what Headrace does in this process as ``settings`` say."""
     if (settings.log or settings.log_level) and settings.log != "off" and context.current() is None:
         logs.secret_values = lambda: secrets.known_values
         logs.configure(settings.log or "text", settings.log_level)
-    return Scope(workspace_at(settings), settings.project, user_here())
 
 
 def workspace_at(settings: Settings) -> Workspace:

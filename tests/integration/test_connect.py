@@ -157,15 +157,6 @@ def test_database_of_a_newer_schema_is_refused_and_left_alone(here: Path) -> Non
     assert (here / "new/metadata.db").read_bytes() == before
 
 
-def test_closed_client_opens_again(here: Path) -> None:
-    client = headrace.connect(home="shared")
-    run = client.start(doubled, 2)
-    client.close()
-    client.close()
-    assert run.result == 4
-    client.close()
-
-
 def test_actor_of_every_change_is_recorded_also_of_a_deletion(here: Path) -> None:
     with headrace.connect(home="shared", project="p") as client:
         run = client.start(doubled, 2)
@@ -216,3 +207,24 @@ def test_missing_home_is_named(here: Path) -> None:
         headrace.connect(home="nowhere").runs()
     with pytest.raises(NotFoundError, match=r"no \.headrace folder with any in "):
         headrace.connect().runs()
+
+
+def test_client_that_was_closed_refuses_every_use() -> None:
+    with headrace.connect(home="shared") as client:
+        run = client.start(doubled, 4)
+        beside = client.in_project("other")
+        assert beside.flows == []
+    for use in (
+        lambda: client.runs(),
+        lambda: client.flows,
+        lambda: client.run("doubled/1"),
+        lambda: client.start(doubled, 5),
+        lambda: client.gc(),
+        lambda: run.tasks,
+        lambda: beside.flows,
+        client.__enter__,
+    ):
+        with pytest.raises(UsageError, match="this client was closed"):
+            list(use())  # type: ignore[call-overload]
+    client.close()
+    assert headrace.connect(home="shared").run("doubled/1").result == 8

@@ -212,10 +212,14 @@ class Client:
     # --- connections ------------------------------------------------------------------------------------------
 
     def close(self) -> None:
-        """Release the connections; calling twice is the same as once, and a later use opens them again."""
-        self._scope.workspace.close()
+        """Release the connections; calling twice is the same as once.
+
+        Later uses of the client, of those that ``in_project`` made of it, and of their runs raise ``UsageError``.
+        """
+        self._scope.workspace.close(final=True)
 
     def __enter__(self) -> Client:
+        self._scope.workspace.check_open()
         return self
 
     def __exit__(self, *_: object) -> None:
