@@ -225,7 +225,7 @@ def _from_pyproject(file: Path, environ: Mapping[str, str]) -> dict[str, object]
         return {}
     _believe([str(file)], environ)
     table = _table_of(file, text)
-    table.pop(_SECRETS, None)
+    table.pop(_SECRETS, None)  # _table_of has seen that it is a table
     if "places" in table:
         table["places"] = read_places(table["places"])
     if "environments" in table:
@@ -259,6 +259,8 @@ def _table_of(file: Path, text: str) -> dict[str, Any]:
     table = tool.get("headrace", {}) if isinstance(tool, dict) else {}
     if not isinstance(table, dict):
         raise UsageError(f"{file}: [tool.headrace] must be a table, not {table!r}")
+    if not isinstance(table.get(_SECRETS, {}), dict):
+        raise UsageError(f"{file}: [tool.headrace.secrets] must be a table of references, not {table[_SECRETS]!r}")
     return table
 
 
@@ -271,12 +273,10 @@ def secret_sources(environ: Mapping[str, str] | None = None, start: Path | None 
     environ = os.environ if environ is None else environ
     file = _find(here() if start is None else start, "pyproject.toml")
     text = file.read_text(errors="replace") if file is not None else ""
-    references: object = {}
+    references: dict[str, Any] = {}
     if file is not None and "tool.headrace" in text:
         _believe([str(file)], environ)
         references = _table_of(file, text).get(_SECRETS, {})
-    if not isinstance(references, dict):
-        raise UsageError(f"{file}: [tool.headrace] secrets is not a table")
     folder = environ.get("XDG_CONFIG_HOME") or str(Path(environ.get("HOME") or "~", ".config").expanduser())
     return SecretSources(dict(environ), references, file, Path(folder, "headrace", "secrets.toml"))
 

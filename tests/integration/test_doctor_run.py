@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from headrace.stores.metadata.protocol import RunFilter
 from headrace.testing.postgres import postgres_server
 
 if TYPE_CHECKING:
@@ -70,3 +71,22 @@ def test_driver_reports_on_sqlite(project: Project) -> None:
 def test_driver_reports_on_postgresql(project: Project) -> None:
     with postgres_server() as url:
         looks(project, {"HEADRACE_DATABASE": url})
+
+
+def test_run_that_crashed_tells_what_ran_and_what_to_do_next(project: Project) -> None:
+    process = project.start(str(project.write(FLOW)))
+
+    def recorded() -> bool:
+        made = (project.home / "metadata.db").exists() and project.metadata.runs(RunFilter())
+        return bool(made) and any(task.state == "running" for task in project.tasks("held"))
+
+    project.eventually(recorded, 60)
+    process.kill()
+    project.finish(process)
+    shown = project.finish(project.start("-m", "headrace", "doctor", "train/1"))
+    assert shown.code == 1
+    assert "is gone: the run crashed" in shown.out
+    assert "1 task was running when it ended" in shown.out
+    assert "headrace resume train/1" in shown.out
+    found = json.loads(project.finish(project.start("-m", "headrace", "doctor", "train/1", "--json")).out)
+    assert (found["state"], found["lost"], found["next"]) == ("gone", 1, "headrace resume train/1")

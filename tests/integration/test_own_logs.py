@@ -42,11 +42,52 @@ def test_json_lines_tell_of_a_run(project: Project) -> None:
 
 def test_verbose_shows_lines_to_read(project: Project) -> None:
     project.write(FLOW)
-    for argv in (("--verbose", "run", "train.py"), ("run", "--verbose", "train.py")):
+    for argv in (
+        ("--verbose", "run", "train.py"),
+        ("run", "--verbose", "train.py"),
+        ("run", "train.py", "--verbose"),
+        ("resume", "train", "--verbose", "--from", "work"),
+    ):
         done = project.finish(project.start("-m", "headrace", *argv))
         assert done.code == 0
         assert "info    run.started: train" in done.err
         assert "run.ended: succeeded run=train/" in done.err
+
+
+def test_verbose_behind_the_file_is_the_flow_s_if_it_has_a_parameter_of_that_name(project: Project) -> None:
+    project.write(FLOW.replace("def train():", "def train(verbose: bool = False):\n    print(f'{verbose=}')"))
+    done = project.finish(project.start("-m", "headrace", "run", "train.py", "--verbose"))
+    assert "verbose=True" in done.out
+    assert "run.started" not in done.err
+
+
+METAFLOW = """
+from metaflow import FlowSpec, Parameter, step
+
+class Train(FlowSpec):
+    PARAMETER
+    @step
+    def start(self):
+        print("verbose is", getattr(self, "verbose", None))
+        self.next(self.end)
+
+    @step
+    def end(self):
+        pass
+
+if __name__ == "__main__":
+    Train()
+"""
+
+
+def test_verbose_works_behind_a_metaflow_file_too(project: Project) -> None:
+    project.write(METAFLOW.replace("PARAMETER", ""))
+    done = project.finish(project.start("-m", "headrace", "run", "train.py", "--verbose"))
+    assert "info    run.started: Train" in done.err
+    project.write(METAFLOW.replace("PARAMETER", 'verbose = Parameter("verbose", default=False, type=bool)'))
+    done = project.finish(project.start("-m", "headrace", "run", "train.py", "--verbose", "true"))
+    assert "verbose is True" in done.out
+    assert "run.started" not in done.err
 
 
 def test_nothing_of_it_is_shown_otherwise(project: Project) -> None:

@@ -148,6 +148,10 @@ def test_resume_elsewhere_after_the_source_is_gone(place: Place) -> None:
     assert "train.py, the file of run train/1, is not here" in refused.stderr
     assert "headrace resume train/1 --code recorded" in refused.stderr
 
+    failed = place.headrace("resume", "train/1", "--code", "recorded", BROKEN="yes")
+    assert failed.returncode == 1
+    assert "headrace resume train/1 --code recorded" in failed.stdout, "the next try needs the option too"
+
     done = place.headrace("resume", "train/1", "--code", "recorded")
     assert done.returncode == 0, done.stderr
     assert "1 reused" in done.stdout

@@ -173,7 +173,9 @@ def test_peer_that_does_not_fit_is_told_why_and_closed_with_one_line(driver, cap
         assert told in answer.reason
         assert peer.hear() is None
     assert [record.getMessage() for record in caplog.records if logged in record.getMessage()] == caplog.messages
-    assert len(caplog.messages) == 1
+    [line] = caplog.messages
+    assert line.startswith("the connection of 127.0.0.1:")
+    assert f" to place far was closed, because it {logged}" in line
     assert driver.capacity.resources.cpu == 0
 
 
@@ -281,6 +283,16 @@ def test_worker_waits_for_a_driver_and_says_so_once(tmp_path) -> None:
     worker.terminate()
     _, said = worker.communicate(timeout=20)
     assert said.count("no driver at") == 1, said
+
+
+def test_worker_that_serves_once_says_that_its_run_is_over(driver, tmp_path) -> None:
+    with ended(start_worker(driver.address, tmp_path, IDENTITY.token, "--once")) as worker:
+        talk = talk_to(driver)
+        assert talk.call(double, 4) == 8
+        driver.close()
+        _, said = worker.communicate(timeout=60)
+        assert said.splitlines()[-1] == "headrace worker: flow/1 is over", said
+        assert "is gone" not in said
 
 
 # --- broken connections -----------------------------------------------------------------------------------------

@@ -166,3 +166,12 @@ def test_errors_that_bear_the_name_of_the_package_can_be_had_from_it() -> None:
         assert getattr(headrace, kind.__name__) is kind
         assert kind.__name__ in headrace.__all__
         assert pickle.loads(pickle.dumps(kind("text"))).args == ("text",)
+
+
+def test_errors_that_can_be_had_from_the_package_bear_its_name() -> None:
+    import headrace
+    from headrace.model import errors
+
+    public = [getattr(errors, name) for name in headrace.__all__ if hasattr(errors, name)]
+    assert headrace.MissingSecretError in public
+    assert [kind.__name__ for kind in public if kind.__module__ != "headrace"] == []

@@ -12,7 +12,7 @@ from headrace import wiring
 from headrace.model.errors import NotFoundError, UsageError
 from headrace.model.policy import Resources
 from headrace.runtime import context
-from headrace.settings import Settings, database_file, read_settings
+from headrace.settings import Settings, database_file, read_settings, secret_sources
 
 
 @pytest.fixture
@@ -189,3 +189,11 @@ def test_reading_makes_nothing(folder: Path, monkeypatch: pytest.MonkeyPatch) ->
     with pytest.raises(NotFoundError, match=r"no/such/runs\.db does not exist"):
         wiring.existing_scope()
     assert not list(folder.iterdir())
+
+
+def test_secrets_that_are_not_a_table_are_refused_with_the_file(tmp_path: Path) -> None:
+    (tmp_path / "pyproject.toml").write_text('[tool.headrace]\nsecrets = "env:TOKEN"\n')
+    for read in (read_settings, secret_sources):
+        with pytest.raises(UsageError, match=r"pyproject\.toml: \[tool\.headrace\.secrets\] must be a table") as told:
+            read({}, tmp_path)
+        assert str(tmp_path) in str(told.value)

@@ -13,6 +13,7 @@ import msgspec
 
 from headrace import wiring
 from headrace._version import __version__
+from headrace.cli.places import given_options
 from headrace.model.errors import HeadraceError
 from headrace.services.garbage import referenced_blobs
 from headrace.settings import HOME, Settings, database_file, read_settings
@@ -67,14 +68,18 @@ def _versions() -> Check:
 
 
 def _settings(settings: Settings) -> Iterator[Check]:
-    given = read_settings({})  # without the environment
+    given, options = read_settings({}), given_options()  # without the environment; on the command line
     start = Path.cwd()
     files = (folder / "pyproject.toml" for folder in (start, *start.parents))
     file = next((path for path in files if path.exists()), None)
     for name in Settings.__struct_fields__:
         value, variable = getattr(settings, name), f"HEADRACE_{name.upper()}"
         default = "" if name == "home" else getattr(Settings(home=""), name)
-        if os.environ.get(variable):
+        if name in options:
+            origin = f"option --{name}"
+        elif "home" in options and name in ("database", "artifacts"):
+            origin = "option --home"
+        elif os.environ.get(variable):
             origin = f"environment: {variable}"
         elif name == "home" and Path(value).name == HOME:
             origin = "found" if Path(value).exists() else "default; will be made by the first run"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from headrace.cli.places import PLACES, use
+from headrace.cli.places import PLACES, log_to_stderr, use
 from headrace.model.errors import UsageError
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 #: Our options that take a value, and our flags.
 _VALUED = frozenset({"max-parallel", "tag", "from", "seed", "code", "on", "environment", *PLACES})
-_FLAGS = frozenset({"no-cache", "keep-going", "json", "quiet", "reuse-changed", "debug", "warm", "help"})
+_FLAGS = frozenset({"no-cache", "keep-going", "json", "quiet", "reuse-changed", "debug", "warm", "verbose", "help"})
 
 
 class Options:
@@ -88,6 +88,11 @@ class Options:
         )
 
     @property
+    def kept(self) -> str:
+        """What another ``headrace resume`` of the run needs again, to be written behind its name."""
+        return " --code recorded" if self.recorded else ""
+
+    @property
     def quiet(self) -> bool:
         """Whether to show nothing but what went wrong."""
         return bool(self.flags & {"quiet", "json", "debug"})
@@ -123,6 +128,8 @@ def split(argv: Sequence[str], ours: Collection[str], parameters: Collection[str
             if equals:
                 raise UsageError(f"--{name} takes no value")
             into.flags.add(name)
+            if name == "verbose":
+                log_to_stderr()
         else:
             if not equals:
                 if place >= len(argv) or argv[place].startswith("--"):

@@ -115,15 +115,61 @@ class Watch:
         """Nothing can be shown any more; the run goes on unseen."""
 
 
+class _WholeLines:
+    """Stands in for stdout: passes on what the flow prints line by line, so that no other line comes inside of one."""
+
+    def __init__(self, original: TextIO, lock: threading.RLock) -> None:
+        self._original = original
+        self._lock = lock
+        self._line = ""
+
+    def write(self, text: str) -> int:
+        with self._lock:
+            lines, newline, self._line = (self._line + text).rpartition("\n")
+            if newline:
+                self._original.write(lines + newline)
+        return len(text)
+
+    def flush(self) -> None:
+        with self._lock:
+            line, self._line = self._line, ""
+            if line:
+                self._original.write(line)
+            self._original.flush()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._original, name)
+
+
 class Lines(Watch):
     """Plain lines: when a step starts, goes on for long, finishes, and when a task fails."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._lock = threading.RLock()
+        self._flow: _WholeLines | None = None
+
+    def begin(self, session: Session) -> None:
+        """See ``Watch``."""
+        if self.session is not None:
+            return
+        super().begin(session)
+        sys.stdout = self._flow = _WholeLines(self.out, self._lock)
+
+    def end(self) -> None:
+        """See ``Watch``."""
+        super().end()
+        if self._flow is not None:
+            sys.stdout = self.out
+            self._flow.flush()
 
     def say(self, line: str) -> None:
         """See ``Watch``."""
         from headrace.cli.output import clean
 
-        self.out.write(f"{clean(line)}\n")
-        self.out.flush()
+        with self._lock:
+            self.out.write(f"{clean(line)}\n")
+            self.out.flush()
 
     def update(self, now: float) -> None:
         """See ``Watch``."""

@@ -13,7 +13,7 @@ import click
 
 from headrace._base.process import claim_standard_streams
 from headrace._version import __version__
-from headrace.cli.places import VERBOSE, WITHOUT, add_places, tell
+from headrace.cli.places import VERBOSE, WITHOUT, add_places, take_verbose
 
 #: Command -> (module under ``commands``, its line in ``headrace --help``), in the order of the help.
 COMMANDS = {
@@ -86,7 +86,7 @@ class Commands(click.Group):
     epilog="`headrace COMMAND --help` says more. Runs are named like train/42, tasks like train/42/fit/3. "
     "Commands that read or write runs take --project, --home, --database and --artifacts.",
 )
-@click.option("--verbose", is_flag=True, expose_value=False, callback=tell, help=VERBOSE)
+@click.option("--verbose", is_flag=True, expose_value=False, callback=take_verbose, help=VERBOSE)
 @click.version_option(__version__, prog_name="headrace", message="%(prog)s %(version)s")
 def headrace_command() -> None:
     """Run machine learning flows in plain Python, and look at what they made."""

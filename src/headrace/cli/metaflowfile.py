@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import tempfile
@@ -18,6 +19,8 @@ from headrace.model.errors import UsageError
 if TYPE_CHECKING:
     from headrace.model.records import RunRecord
     from headrace.wiring import Scope
+
+_VERBOSE = re.compile(r"""\(\s*(name\s*=\s*)?["']verbose["']""")
 
 
 def run_file(path: str, command: Sequence[str], options: Options, rest: Sequence[str]) -> int:
@@ -49,6 +52,15 @@ def run_file(path: str, command: Sequence[str], options: Options, rest: Sequence
 
         become(path, [*words, *rest])
     return _with_json(path, [*words, *rest])
+
+
+def parameters_of_ours(path: str) -> tuple[str, ...]:
+    """Options of ours that are parameters of a flow in the file at ``path``, so far as its text says: ``--verbose``."""
+    try:
+        text = Path(path).read_text(errors="replace")
+    except OSError:
+        return ()
+    return ("verbose",) if _VERBOSE.search(text) else ()
 
 
 def _with_json(path: str, words: list[str]) -> int:

@@ -54,10 +54,16 @@ def _of_place(name: str, metavar: str, text: str) -> click.Option:
     return click.Option([f"--{name}"], type=kind, metavar=metavar, help=text, expose_value=False, callback=_take)
 
 
-def tell(context: click.Context, option: click.Parameter, value: bool) -> None:
-    """Let this process, and those it starts, say on standard error what they do."""
-    if value and not os.environ.get("HEADRACE_LOG"):
+def log_to_stderr() -> None:
+    """Let this process, and those that it starts, log to standard error what they do."""
+    if not os.environ.get("HEADRACE_LOG"):
         os.environ["HEADRACE_LOG"] = "text"
+
+
+def take_verbose(context: click.Context, option: click.Parameter, value: bool) -> None:
+    """The callback of ``--verbose``."""
+    if value:
+        log_to_stderr()
 
 
 def _take(context: click.Context, option: click.Parameter, value: str | None) -> None:
@@ -75,9 +81,16 @@ def add_places(command: click.Command) -> click.Command:
     elif not any(option.name == "project" for option in command.params):
         command.params += [_of_place(name, *texts) for name, texts in PLACES.items()]
         command.params.append(
-            click.Option(["--verbose"], is_flag=True, help=VERBOSE, expose_value=False, callback=tell)
+            click.Option(["--verbose"], is_flag=True, help=VERBOSE, expose_value=False, callback=take_verbose)
         )
     return command
+
+
+def given_options() -> Mapping[str, str]:
+    """The values of the place options of the command that runs, by name."""
+    context = click.get_current_context(silent=True)
+    found: Mapping[str, str] = {} if context is None else context.find_root().meta.get(_META, {})
+    return found
 
 
 def use(given: Mapping[str, str]) -> None:

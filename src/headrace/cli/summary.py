@@ -71,7 +71,7 @@ def _conclude(watch: Watch, error: BaseException | None, options: Options, *, in
     if session.failure is not None:  # the store is gone, or another process took the run: nothing to read
         failure = session.failure
         click.echo(f"headrace: {session.run.name} cannot go on: {failure}", err=True)
-        click.echo(f"Once that is mended: headrace resume {session.run.name}", err=True)
+        click.echo(f"Once that is mended: headrace resume {session.run.name}{options.kept}", err=True)
         return FAILED
     run = session.stores.metadata.run_by_id(session.run.id)
     if run is None:
@@ -108,14 +108,17 @@ def _print_ending(summary: Summary, options: Options, *, interrupted: bool, rais
     if options.json:
         print_json(summary)
     elif "quiet" not in options.flags:
-        print_summary(summary, raised=raised)
+        print_summary(summary, raised=raised, kept=options.kept)
     elif summary.failure is not None and (raised or not interrupted):
         _print_failure(summary, err=True)
     sys.stdout.flush()
 
 
-def print_summary(summary: Summary, *, raised: bool = False) -> None:
-    """How the run ended; first a traceback, if it failed, or if the flow ``raised`` an error when it was stopped."""
+def print_summary(summary: Summary, *, raised: bool = False, kept: str = "") -> None:
+    """How the run ended; first a traceback, if it failed, or if the flow ``raised`` an error when it was stopped.
+
+    ``kept`` are options that the next ``headrace resume`` needs again.
+    """
     from headrace._base.sizes import format_duration, format_size
 
     stopped = summary.state in ("interrupted", "cancelled")
@@ -134,18 +137,18 @@ def print_summary(summary: Summary, *, raised: bool = False) -> None:
         [
             ("result", " ".join(shown.split())),
             ("artifacts", format_size(summary.artifacts_size) if summary.artifacts_size else ""),
-            *(("next" if place == 0 else " ", line) for place, line in enumerate(_next(summary))),
+            *(("next" if place == 0 else " ", line) for place, line in enumerate(_next(summary, kept))),
         ],
         "  ",
     )
 
 
-def _next(summary: Summary) -> list[str]:
+def _next(summary: Summary, kept: str) -> list[str]:
     if summary.state == "succeeded":
         return [f"headrace show {summary.run}"]
     if summary.state in ("interrupted", "cancelled"):
-        return [f"headrace resume {summary.run}"]
-    lines = [f"headrace resume {summary.run}"]
+        return [f"headrace resume {summary.run}{kept}"]
+    lines = [f"headrace resume {summary.run}{kept}"]
     if summary.failure is not None and summary.failure.task:
         lines.insert(0, f"headrace debug {summary.failure.task}")
     return lines

@@ -291,6 +291,23 @@ def test_completion_scripts(runner: CliRunner) -> None:
         assert "_HEADRACE_COMPLETE" in done.output
 
 
+def test_help_of_import_shows_the_options_of_a_workspace(call: Any) -> None:
+    shown = call("import", "--help").out
+    for option in ("--json", "--project", "--home", "--database", "--artifacts", "--verbose", "metaflow"):
+        assert option in shown
+
+
+def test_doctor_says_which_settings_are_options(tmp_path: Path, call: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HEADRACE_DURABILITY", "fsync")
+    found = {one["name"]: one["text"] for one in call("doctor", "--json", "--project", "p", "--home", "h").json}
+    assert found["setting project"] == "p  (option --project)"
+    assert found["setting home"].endswith("/h  (option --home)")
+    assert found["setting database"].endswith("/h/metadata.db  (option --home)")
+    assert found["setting durability"] == "fsync  (environment: HEADRACE_DURABILITY)"
+    assert found["setting max_parallel"] == "0  (default)"
+
+
 def test_a_place_without_runs_is_left_as_it_is(tmp_path: Path, call: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert call("runs").code == 0

@@ -20,10 +20,10 @@ def doctor_command(run: str | None, json: bool) -> int:
     """Check versions, settings, stores and runs; exit code 1 when something is wrong.
 
     With the name of a run that is going on, such as train/42: how the process that drives it is doing, by what it
-    counted since it began. Exit code 1 when nobody drives it.
+    counted since it began. Exit code 1 when no process drives it.
 
     With --json: a list of objects with the keys name, ok, text, advice; with RUN an object with the keys run, state,
-    owner, left, report.
+    owner, left, report, lost, next.
     """
     return _check_all(json) if run is None else _look_at(run, json)
 
@@ -63,8 +63,11 @@ def _look_at(name: str, json: bool) -> int:
 
 
 def _lines(view: DriverView) -> list[tuple[str, str]]:
-    lines = [("driver", f"{view.owner} ({view.state}); its lease lasts {view.left:.1f} s")]
     report = view.report
+    if view.state == "gone":
+        tasks = f"{view.lost} task{'s were' if view.lost != 1 else ' was'} running when it ended"
+        return [("driver", f"{view.owner} is gone: the run crashed"), ("tasks", tasks), ("next", view.next)]
+    lines = [("driver", f"{view.owner} ({view.state}); its lease lasts {view.left:.1f} s")]
     if report is None:
         return [*lines, ("report", "none yet; it makes one every few seconds")]
     turn = 1000 * report.round_seconds / max(1, report.rounds)

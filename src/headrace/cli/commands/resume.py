@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _OURS = frozenset(
     {
         *("from", "reuse-changed", "code", "max-parallel", "no-cache", "keep-going", "tag", "on", "environment"),
-        *("json", "quiet", "debug", "warm", "help"),
+        *("json", "quiet", "debug", "warm", "verbose", "help"),
     }
 )
 
@@ -85,6 +85,10 @@ def _resume(scope: Scope, run: RunRecord, arguments: list[str]) -> int:
         return 0
     changes = parse_arguments(specs, rest, complete=False)
     from headrace.cli.summary import drive
+    from headrace.settings import read_settings
+    from headrace.wiring import configure_logs
+
+    configure_logs(read_settings())  # the scope was opened before --verbose was seen
 
     how = options.launch(scope)
     return drive(
@@ -108,12 +112,12 @@ def _wants_recorded(arguments: list[str]) -> bool:
 
 def _resume_metaflow(scope: Scope, run: RunRecord, arguments: list[str]) -> int:
     """``python flow.py resume`` for that very run, with our options as that command line has them."""
-    from headrace.cli.metaflowfile import recorded_file, run_file
+    from headrace.cli.metaflowfile import parameters_of_ours, recorded_file, run_file
 
     options = Options()
-    rest = split(arguments, _OURS - {"help"}, (), options)
-    command = ["resume", "--same-run", f"--origin-run-id={run.number}"]
     file = run.entry.rpartition(":")[0]
+    rest = split(arguments, _OURS - {"help"}, parameters_of_ours(file), options)
+    command = ["resume", "--same-run", f"--origin-run-id={run.number}"]
     if options.recorded:
         file = recorded_file(scope, run)
     elif not os.path.exists(file):  # noqa: PTH110

@@ -11,7 +11,7 @@ from headrace.cli.places import PLACES
 _OURS = frozenset(
     {
         *("max-parallel", "no-cache", "keep-going", "tag", "seed", "on", "environment"),
-        *("json", "quiet", "debug", "warm", "help", *PLACES),
+        *("json", "quiet", "debug", "warm", "verbose", "help", *PLACES),
     }
 )
 
@@ -107,7 +107,8 @@ def _run(target: str, arguments: tuple[str, ...], options: Options) -> int:
 
 def _run_metaflow(target: str, arguments: tuple[str, ...], options: Options) -> int:
     """``python target run arguments``, with our options as that command line has them."""
-    from headrace.cli.metaflowfile import run_file
+    from headrace.cli.metaflowfile import parameters_of_ours, run_file
 
-    rest = split(arguments, _OURS - {"tag", "seed", "help", "environment", *PLACES}, (), options)
+    ours = _OURS - {"tag", "seed", "help", "environment", *PLACES}
+    rest = split(arguments, ours, parameters_of_ours(target), options)
     return run_file(target, ["run"], options, rest)

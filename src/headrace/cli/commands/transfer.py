@@ -55,6 +55,13 @@ class _Sources(click.Group):
 
         return [*super().shell_complete(ctx, incomplete), CompletionItem(incomplete, type="file")]
 
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The options of ``import FILE``, which has no help of its own."""
+        with formatter.section("Options"):
+            shown = [option.get_help_record(ctx) for option in self.commands[_FILE].get_params(ctx)]
+            formatter.write_dl([record for record in shown if record is not None])
+        self.format_commands(ctx, formatter)
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Stores of other systems"):
             rows = [(name, one.get_short_help_str(100)) for name, one in self.commands.items() if not one.hidden]

@@ -166,7 +166,8 @@ class WorkerHost:
     def _try_again(self, lane: Lane, why: str) -> None:
         host, port = self._options.address
         if self._options.once and self._services and not any(one.joined or one.in_hand() for one in self._lanes):
-            self._report(f"the driver of {self._services[-1].welcome.run} is gone")
+            if not self._services[-1].over:
+                self._report(f"the driver of {self._services[-1].welcome.run} is gone: {why}")
             self._over = True
         elif why != self._trouble:
             self._trouble = why

@@ -281,8 +281,13 @@ class RemoteExecutor:
                 peer.channel.send(framed(handshake.write(Refused(reason=error.reason))))
             self._close(peer, str(error))
             return
-        except (ChannelError, ValueError, msgspec.MsgspecError) as error:
+        except ChannelError as error:
             self._close(peer, str(error))
+            return
+        except (ValueError, msgspec.MsgspecError) as error:
+            self._close(
+                peer, f"sent {error}" if str(error).startswith("a frame") else f"sent what cannot be read: {error}"
+            )
             return
         if peer.channel.closed and peer.link is None:
             self._close(peer, "left before it said who it is" if stranger else "")
@@ -351,7 +356,7 @@ class RemoteExecutor:
     def _close(self, peer: Peer, why: str) -> None:
         """Let go of a connection that has no link."""
         if why:
-            text = f"place {self.place}: {peer.name()} {why}; the connection was closed"
+            text = f"the connection of {peer.name()} to place {self.place} was closed, because it {why}"
             _log.warning("worker.refused", text, place=self.place, worker=peer.name())
         with contextlib.suppress(OSError):
             self._epoll.unregister(peer.channel.fileno())
