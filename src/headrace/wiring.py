@@ -233,8 +233,8 @@ class _Places:
     def _settings_of(self, place: str) -> PlaceSettings:
         if place not in self._known:
             raise UsageError(
-                f"there is no place {place!r}; there are: {', '.join(sorted(self._known))}. Describe others in "
-                "[tool.headrace.places.NAME] of pyproject.toml"
+                f"there is no place {place!r}; there are: {', '.join(sorted(self._known))}. Choose one of them with "
+                "--on PLACE, or describe the other in [tool.headrace.places.NAME] of pyproject.toml"
             )
         return self._known[place]
 
@@ -463,7 +463,29 @@ def lend_workers(settings: HostSettings, report: Callable[[str], None]) -> Worke
     workers = settings.workers or int(here.cpu)
     capacity = Resources(cpu=float(workers), memory=here.memory, gpu=here.gpu)
     options = HostOptions(settings.address, read_token(text), workers, capacity, settings.once)
-    return WorkerHost(options, lambda welcome: _serve_elsewhere(welcome, root, capacity), report)
+    return WorkerHost(options, lambda welcome: _serve_elsewhere(welcome, root, capacity), _where_run_goes_on, report)
+
+
+def _where_run_goes_on(welcome: Welcome) -> tuple[str, int] | None:
+    """Where the driver of a run listens for workers now, as its record says; None if that is not known.
+
+    Raises:
+        HeadraceError: the metadata store does not answer.
+    """
+    from headrace.services.describe import details_of
+    from headrace.stores.metadata.open import open_metadata
+
+    database = os.environ.get("HEADRACE_DATABASE") or welcome.database
+    file = database_file(Settings(home="", database=database))
+    if file is not None and not file.exists():  # it is on another machine
+        return None
+    with contextlib.closing(open_metadata(database)) as metadata:
+        number, _, created = welcome.session.partition("#")[0].partition("@")
+        run = metadata.run_by_id(int(number)) if number.isdigit() else None
+        if run is None or repr(run.created) != created:  # another database has another run of this number
+            return None
+        host, _, port = details_of(run).addresses.get(welcome.place, "").rpartition(":")
+    return (host.strip("[]"), int(port)) if port.isdigit() else None
 
 
 def _serve_elsewhere(welcome: Welcome, root: Path, capacity: Resources) -> Executor:

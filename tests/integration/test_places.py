@@ -78,6 +78,63 @@ def test_on_names_the_place_of_tasks_that_name_none(project: Project) -> None:
     assert json.loads(done.out)["result"]["text"] == "True"
 
 
+def test_resume_goes_on_in_the_place_of_the_run_unless_told_otherwise(project: Project) -> None:
+    (project.path / "pyproject.toml").write_text(SETTINGS)
+    project.write(
+        """
+        @step
+        def first():
+            return os.getppid()
+
+        @step
+        def second(n):
+            if not os.path.exists("go"):
+                raise ValueError("not yet")
+            return os.getppid()
+
+        @flow
+        def main():
+            return second(first())
+        """
+    )
+    assert headrace(project, "run", "--on", "side", "train.py").code == 1
+    assert headrace(project, "resume", "main/1").code == 1
+    (project.path / "go").touch()
+    assert headrace(project, "resume", "main/1", "--on", "local").code == 0
+    shown = json.loads(headrace(project, "show", "main/1/second/1", "--json").out)
+    assert [one["place"] for one in shown["attempts"]] == ["side", "side", "local"]
+    assert json.loads(headrace(project, "show", "main/1", "--json").out)["surroundings"]["place"] == "local"
+    explained = headrace(project, "explain", "main/1/first/1")
+    assert "ran in place 'side', on " in " ".join(explained.out.split())
+    (project.path / "pyproject.toml").write_text("")
+    assert headrace(project, "run", "train.py").code == 0
+
+
+def test_place_of_a_run_that_settings_do_not_know_any_more_is_one_error(project: Project) -> None:
+    (project.path / "pyproject.toml").write_text(SETTINGS)
+    project.write(
+        """
+        @step
+        def one():
+            if not os.path.exists("go"):
+                raise ValueError("not yet")
+
+        @flow
+        def main():
+            one()
+        """
+    )
+    assert headrace(project, "run", "--on", "side", "train.py").code == 1
+    shown = headrace(project, "show", "main/1")
+    assert ["place", "side"] in [line.split() for line in shown.out.splitlines()]
+    (project.path / "pyproject.toml").write_text("")
+    done = headrace(project, "resume", "main/1")
+    assert done.code == 2
+    assert "there is no place 'side'; there are: local. Choose one of them with --on PLACE" in done.err
+    (project.path / "go").touch()
+    assert headrace(project, "resume", "main/1", "--on", "local").code == 0
+
+
 @pytest.mark.parametrize("words", [("--on", "nowhere", "train.py"), ("train.py", "--where", "nowhere")])
 def test_an_unknown_place_is_one_error_that_names_the_known_ones(project: Project, words: tuple[str, ...]) -> None:
     (project.path / "pyproject.toml").write_text(SETTINGS)

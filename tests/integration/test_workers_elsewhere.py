@@ -16,6 +16,8 @@ import pytest
 
 from headrace.model.handshake import SILENCE_SECONDS
 from headrace.testing.namespaces import OtherMachine, other_machine, why_not
+from headrace.testing.postgres import restartable_postgres
+from headrace.testing.proxy import Proxy
 from headrace.testing.servers import rclone_s3
 
 pytestmark = pytest.mark.slow
@@ -215,6 +217,33 @@ def test_resumed_run_takes_the_attempt_over_that_goes_on_elsewhere(project: Proj
     assert [one["state"] for one in shown["attempts"]] == ["succeeded"]
     logs = project.run("logs", "slow/1/fit/1")
     assert (logs.count("begun"), logs.count("ended")) == (1, 1), logs
+
+
+def test_worker_finds_the_run_that_goes_on_at_another_address(project: Project) -> None:
+    """The new address is in PostgreSQL, which the worker reaches over the network."""
+    with restartable_postgres() as server, Proxy(server.socket, project.machine.here) as relay:
+        project.environ["HEADRACE_DATABASE"] = "postgresql://postgres@{}:{}/postgres".format(*relay.address)
+        project.write("slow.py", LONG)
+        toml = project.folder / "pyproject.toml"
+        toml.write_text(toml.read_text() + 'adopt = "2m"\n')
+        driver = project.start("run", "slow.py")
+        worker = project.join()
+        there = Path(f"/proc/{worker.pid}/root/root")
+        wait_for(lambda: (there / "executions").exists(), "the attempt does not begin")
+        wait_for(lambda: attempt_is_recorded(project), "the attempt is not recorded")
+        driver.send_signal(signal.SIGKILL)
+        driver.communicate()
+        toml.write_text(toml.read_text().replace(f":{project.port}", f":{project.port + 100}"))
+        resumed = project.start("resume", "slow/1")
+        (there / "go-on").touch()
+        said, _ = resumed.communicate(timeout=150)
+        assert resumed.returncode == 0, said
+        assert (there / "executions").read_text() == "one\n"
+        worker.terminate()
+        assert worker.wait(30) == 0
+        shown = json.loads(project.run("show", "slow/1/fit/1", "--json"))
+        assert [one["state"] for one in shown["attempts"]] == ["succeeded"]
+        assert project.result("slow/1") == 21
 
 
 def test_attempt_goes_on_when_the_network_is_cut_for_a_while(project: Project) -> None:

@@ -96,8 +96,12 @@ class Executor(Protocol):
     def start(self) -> None:
         """Get ready. Called once, while the process has no threads of ours yet."""
 
-    def introduce(self, run: ServedRun) -> None:
-        """Learn what the run is. Called once, after ``start`` and before the first attempt."""
+    def introduce(self, run: ServedRun) -> str:
+        """Learn what the run is. Called once, after ``start`` and before the first attempt.
+
+        Returns:
+            ``HOST:PORT`` where workers of the place find this driver; empty if they need not.
+        """
 
     def spec(self, policy: StepPolicy) -> WorkerSpec:
         """What a worker must be like here for steps with this policy. Called for every attempt, so it must be quick."""

@@ -42,11 +42,12 @@ class EnvironmentsExecutor:
         self.forked = self._base.forked
         self._poll.register(self._base.fileno(), select.EPOLLIN)
 
-    def introduce(self, run: ServedRun) -> None:
+    def introduce(self, run: ServedRun) -> str:
         """See ``Executor``."""
         self._run = run
-        for one in (self._base, *self._children.values()):
+        for one in self._children.values():
             one.introduce(run)
+        return self._base.introduce(run)
 
     def spec(self, policy: StepPolicy) -> WorkerSpec:
         """See ``Executor``."""

@@ -261,8 +261,9 @@ class LocalExecutor:
         """See ``Executor``: all steps that are not isolated share workers."""
         return self._alone if policy.isolated else self._shared
 
-    def introduce(self, run: ServedRun) -> None:
+    def introduce(self, run: ServedRun) -> str:
         """See ``Executor``; these workers have what this process has."""
+        return ""
 
     def claim(self, token: int) -> None:
         """See ``Executor``; these workers end with their driver."""

@@ -78,7 +78,8 @@ class Welcome(msgspec.Struct, frozen=True, kw_only=True, tag="welcome"):
     ``session`` names the driver's session of the run and ``run`` the run, for people. ``artifacts`` is the URL of the
     artifact store, ``code`` the hexadecimal digest and the size of the manifest of the flow's code package, which is in
     it, and ``modules`` what to import of that ahead. ``argv`` and ``seeded`` are the flow's arguments and the states of
-    its seeded generators. ``keep`` is for how many seconds a worker goes on without its driver.
+    its seeded generators. ``keep`` is for how many seconds a worker goes on without its driver; in
+    ``database``, a metadata store, the record of the run then has the address of its next session, for ``place``.
 
     ``received``: the driver goes on where a connection broke, and so many messages of the worker had arrived; -1: it
     does not. Then it takes those in ``adopted`` (tokens) of the attempts in hand, which an earlier session began.
@@ -97,6 +98,8 @@ class Welcome(msgspec.Struct, frozen=True, kw_only=True, tag="welcome"):
     log_limit: int = 0
     adopted: tuple[int, ...] = ()
     received: int = -1
+    place: str = ""
+    database: str = ""
 
 
 class Refused(msgspec.Struct, frozen=True, kw_only=True, tag="refused"):

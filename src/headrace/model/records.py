@@ -142,6 +142,8 @@ class RunDetails(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     cwd: str = ""
     seed: int | None = None  # what random numbers of tasks are made of; None: of chance
     reproduces: str = ""  # the run that this one runs again: ``train/42``, or a step or task of it
+    place: str = ""  # where tasks run whose step names none
+    addresses: dict[str, str] = {}  # by place: HOST:PORT at which the last session listens for workers
 
 
 class TaskRecord(msgspec.Struct, frozen=True, kw_only=True):

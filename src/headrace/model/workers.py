@@ -31,7 +31,8 @@ class ServedRun(msgspec.Struct, frozen=True):
 
     ``key`` is the same in all sessions of the run, and no other run of any workspace has it. ``code`` is the manifest
     of its code package, and ``artifacts`` the URL of the store that has it. ``adopted`` are tokens of attempts of
-    earlier sessions whose workers this session waits for.
+    earlier sessions whose workers this session waits for. ``database`` is the URL of the metadata store, without a
+    password.
     """
 
     name: str
@@ -40,6 +41,7 @@ class ServedRun(msgspec.Struct, frozen=True):
     code: Blob
     artifacts: str
     adopted: tuple[int, ...] = ()
+    database: str = ""
 
 
 class Capacity(msgspec.Struct, frozen=True):

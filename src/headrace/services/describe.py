@@ -105,6 +105,7 @@ class SurroundingsView(msgspec.Struct, frozen=True, kw_only=True):
     sources: list[str]
     code: CodeView | None
     seed: int | None
+    place: str
     git_commit: str
     git_dirty: bool
     left_out: dict[str, str]
@@ -272,6 +273,7 @@ def surroundings_of(run: RunRecord) -> SurroundingsView:
             size=details.code.size,
         ),
         seed=details.seed,
+        place=details.place,
         git_commit=run.git_commit,
         git_dirty=run.git_dirty,
         left_out=details.left_out,

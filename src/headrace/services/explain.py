@@ -37,7 +37,8 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
 class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     """Why ``task`` stands where it does.
 
-    ``verdict``: ``ran``, ``ran again``, ``reused``, ``cached``, ``not run``, ``stale``. ``code_parts``: name ->
+    ``verdict``: ``ran``, ``ran again``, ``reused``, ``cached``, ``not run``, ``stale``. ``place`` is where its last
+    attempt ran, on ``host``; empty if none did. ``code_parts``: name ->
     digest of the user code its step reaches. ``code_changed``: parts that changed since its previous attempt.
     """
 
@@ -45,6 +46,8 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     state: str
     verdict: str
     reason: str
+    place: str
+    host: str
     step: str
     occurrence: int
     inputs: list[InputView]
@@ -85,6 +88,8 @@ def explain_task(
         state=str(task.state),
         verdict=verdict,
         reason=reason,
+        place=attempts[-1].place if attempts else "",
+        host=attempts[-1].host if attempts else "",
         step=task.step,
         occurrence=task.occurrence,
         inputs=view_inputs(metadata, artifacts, run, task.inputs),

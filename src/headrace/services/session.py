@@ -292,16 +292,18 @@ class Session:
                 if name not in opened:
                     executor = self._places.open(name)
                     executor.start()
-                    executor.introduce(self._served(name))
+                    address = executor.introduce(self._served(name))
                     self._loop.open_place(executor)
+                    if address and self._surroundings is not None:
+                        self._surroundings.listens(name, address)
         return opened[name]
 
     def _served(self, place: str) -> ServedRun:
-        run = self.run
+        run, database = self.run, self.stores.metadata.url.replace(":***@", "@")
         key = f"{run.id}@{run.created!r}"
         unfinished = [one.unfinished for one in self._loop.state.recorded.values() if one.unfinished is not None]
         tokens = tuple([one.attempt.token for one in unfinished if one.attempt.place == place])
-        return ServedRun(run.name, key, run.session, self._code, self.stores.artifacts.url, tokens)
+        return ServedRun(run.name, key, run.session, self._code, self.stores.artifacts.url, tokens, database)
 
     # --- steps --------------------------------------------------------------------------------------------------
 
@@ -403,9 +405,19 @@ class Session:
         origin = new.reproduces
         # Recorded code comes from the project and the commit where the run began.
         details = recorded_details(origin.run if origin else self.run) if code.installed else RunDetails()
-        left_out = details.left_out if origin else code.left_out
-        details = msgspec.structs.replace(details, seed=self.seed, code=kept, sources={}, left_out=left_out)
-        details = msgspec.structs.replace(details, reproduces=origin.name if origin else "")
+        self._code = kept.package
+        default = self._places.default
+        address = self.place("").introduce(self._served(default))
+        details = msgspec.structs.replace(
+            details,
+            seed=self.seed,
+            code=kept,
+            sources={},
+            left_out=details.left_out if origin else code.left_out,
+            reproduces=origin.name if origin else "",
+            place=default,
+            addresses={default: address} if address else {},
+        )
         writes: list[Write] = [RunChange(run_id=run_id, details=_encode(details))]  # before the first task
         if origin is not None:
             commit, dirty = origin.run.git_commit, origin.run.git_dirty
@@ -414,9 +426,6 @@ class Session:
         writes += [Param(run_id, name, text) for name, text in new.params]
         writes += [Tag(run_id, name, value) for name, value in new.tags]
         self._loop.write(*writes)
-        assert details.code is not None
-        self._code = details.code.package
-        self.place("").introduce(self._served(self._places.default))
         file = None if code.installed else new.file
         self._surroundings = Surroundings(run_id, self.stores.artifacts, file, details, self._loop.write_soon)
         self._surroundings.start()

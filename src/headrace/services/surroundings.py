@@ -46,6 +46,7 @@ class Surroundings:
         self._file = file
         self._known = known
         self._record = record
+        self._lock = threading.Lock()
         self._looked = threading.Event()
         self._diff: GitDiff | None = None
         self._over = False
@@ -54,6 +55,12 @@ class Surroundings:
     def start(self) -> None:
         """Begin to look around."""
         self._thread.start()
+
+    def listens(self, place: str, address: str) -> None:
+        """Write down where workers of a place find this process."""
+        with self._lock:
+            self._known = msgspec.structs.replace(self._known, addresses={**self._known.addresses, place: address})
+            self._record(RunChange(run_id=self._run_id, details=msgspec.msgpack.encode(self._known)))
 
     def finish(self, ran: float) -> None:
         """The run ends, after ``ran`` seconds: leave out what is not known within a moment."""
@@ -91,22 +98,25 @@ class Surroundings:
         details = provenance.with_diff(shot.details, diff, self._artifacts)
         if left_out:
             details = msgspec.structs.replace(details, left_out={**details.left_out, "git diff": left_out})
-        self._record(
-            RunChange(
-                run_id=self._run_id,
-                details=msgspec.msgpack.encode(details),
-                git_commit=msgspec.UNSET if self._file is None else shot.git_commit,
-                git_dirty=msgspec.UNSET if self._file is None else bool(diff),
+        with self._lock:
+            self._known = msgspec.structs.replace(details, addresses=self._known.addresses)
+            self._record(
+                RunChange(
+                    run_id=self._run_id,
+                    details=msgspec.msgpack.encode(self._known),
+                    git_commit=msgspec.UNSET if self._file is None else shot.git_commit,
+                    git_dirty=msgspec.UNSET if self._file is None else bool(diff),
+                )
             )
-        )
 
     def _note(self, error: Exception, details: RunDetails, what: str) -> None:
         """Say in the log, and in the record where that is possible, that ``what`` is missing and why."""
         text = f"the {what} of the run cannot be recorded: {type(error).__name__}: {error}"
         _log.warning("provenance.failed", text, run_id=self._run_id)
         left_out = {**details.left_out, what: f"{type(error).__name__}: {error}"}
-        details = msgspec.structs.replace(details, left_out=left_out)
         try:
-            self._record(RunChange(run_id=self._run_id, details=msgspec.msgpack.encode(details)))
+            with self._lock:
+                self._known = msgspec.structs.replace(details, left_out=left_out, addresses=self._known.addresses)
+                self._record(RunChange(run_id=self._run_id, details=msgspec.msgpack.encode(self._known)))
         except Exception as second:  # the store is what failed
             _log.warning("provenance.failed", f"nor can that be recorded: {second}", run_id=self._run_id)

@@ -262,8 +262,9 @@ class FakeExecutor:
         """See ``Executor``."""
         self._news = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
 
-    def introduce(self, run: ServedRun) -> None:
+    def introduce(self, run: ServedRun) -> str:
         """See ``Executor``."""
+        return ""
 
     def claim(self, token: int) -> None:
         """See ``Executor``."""

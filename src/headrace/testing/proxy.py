@@ -17,7 +17,7 @@ _CHUNK = 1 << 16
 
 
 class Proxy:
-    """Relays connections to ``target`` from ``address``, a TCP port of this machine, while the ``with`` block lasts.
+    """Relays connections to ``target`` from ``address``, a TCP port of ``host``, while the ``with`` block lasts.
 
     Faults are set as attributes at any time and hold for what passes from then on. ``silent``: nothing passes any more,
     and connections stay open. ``delay``: seconds before anything is passed on. ``refusing``: new connections are closed
@@ -25,7 +25,7 @@ class Proxy:
     have passed, over all connections.
     """
 
-    def __init__(self, target: Address) -> None:
+    def __init__(self, target: Address, host: str = "127.0.0.1") -> None:
         self.silent = False
         self.refusing = False
         self.delay = 0.0
@@ -33,7 +33,7 @@ class Proxy:
         self.cut_after_answer: int | None = None
         self.accepted = 0
         self._target = target
-        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._listener = socket.create_server((host, 0))
         self.address: tuple[str, int] = self._listener.getsockname()
         self._lock = threading.Lock()
         self._pairs: list[tuple[socket.socket, socket.socket]] = []

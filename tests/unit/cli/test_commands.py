@@ -51,7 +51,19 @@ SHAPES: dict[str, tuple[tuple[str, ...], set[str]]] = {
     "explain": (
         ("explain", "numbers/3/square/1", "--json"),
         {
-            *("task", "state", "verdict", "reason", "step", "occurrence", "inputs", "code", "code_parts"),
+            *(
+                "task",
+                "state",
+                "verdict",
+                "reason",
+                "place",
+                "host",
+                "step",
+                "occurrence",
+                "inputs",
+                "code",
+                "code_parts",
+            ),
             *("code_changed", "environment", "key", "cache_key", "compared"),
         },
     ),

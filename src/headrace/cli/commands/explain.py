@@ -25,8 +25,8 @@ def explain_command(name: str, other: str | None, json: bool) -> None:
     It is compared with the task given by --with, else with what an earlier session had in its place, else with the
     same task of the run before.
 
-    With --json: an object with the keys task, state, verdict, reason, step, occurrence, inputs, code, code_parts,
-    code_changed, environment, key, cache_key, compared.
+    With --json: an object with the keys task, state, verdict, reason, place, host, step, occurrence, inputs, code,
+    code_parts, code_changed, environment, key, cache_key, compared.
     """
     from headrace.services.explain import explain_task
     from headrace.services.names import find_run, find_task, parse_name
@@ -48,7 +48,10 @@ def explain_command(name: str, other: str | None, json: bool) -> None:
 
 def _print(view: Explanation, hint: str) -> None:
     said = f"{view.task} {_said(view.verdict)}"
-    text = paragraph(f"{said}: {clean(view.reason)}{hint}.")
+    from headrace.model.workers import LOCAL
+
+    where = f" It ran in place {view.place!r}, on {clean(view.host)}." if view.place not in ("", LOCAL) else ""
+    text = paragraph(f"{said}: {clean(view.reason)}{hint}.{where}")
     click.echo(style(said, bold=True) + text[len(said) :] if text.startswith(said) else text)
     click.echo()
     heading("Its key in the run")

@@ -88,6 +88,7 @@ def show_command(name: str, states: tuple[str, ...], after: int, limit: int | No
 
 def _print_run(view: RunView) -> None:
     from headrace._base.sizes import format_duration
+    from headrace.model.workers import LOCAL
 
     run = view.run
     if view.failure is not None:
@@ -109,6 +110,7 @@ def _print_run(view: RunView) -> None:
             ("by", f"{run.user}@{run.host}" if run.host else run.user),
             ("python", where.python + (f" with {where.packages} packages" if where.packages else "")),
             ("runs again", where.reproduces),
+            ("place", "" if where.place == LOCAL else where.place),
             ("seed", "" if where.seed is None else str(where.seed)),
             ("git", commit if where.git_commit else ""),
             ("left out", "; ".join(f"{what}: {why}" for what, why in where.left_out.items())),

@@ -3,7 +3,8 @@
 One process holds the connections and the executor that provides the workers, so heartbeats, output and exits are told
 whatever the code of a step does to its own process. Each connection is one worker; when its process ends, it gets
 another one. When a connection breaks, or the driver is gone, workers go on with the attempts that they have, and the
-host asks at the same address for the driver, or for the run's next session.
+host asks at the same address for the driver, or for the run's next session. After a while it also looks in the metadata
+store where that session listens.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import platform
 import random
 import selectors
 import socket
+import threading
 import time
 from collections.abc import Callable
 from typing import NamedTuple
@@ -38,6 +40,8 @@ from headrace.worker.joining import JoinToken, is_driver, worker_context
 _LOOK = 0.1
 #: Seconds between two attempts to reach the driver: at first, and at most.
 _SOON, _LATE = 0.2, 2.0
+#: Seconds without a driver after which, and then between which, the metadata store is asked where it is.
+_LOOK_UP = 5.0
 #: Connections beyond the number of workers, for attempts of other kinds than those that idle workers are kept for.
 _MOST_SPARE = 64
 
@@ -57,16 +61,28 @@ class HostOptions(NamedTuple):
 
 
 class WorkerHost:
-    """See the module. ``open_place`` makes the executor that serves a session, as its ``Welcome`` says; ``report`` gets
-    lines for people.
+    """See the module.
+
+    ``open_place`` makes the executor that serves a session, as its ``Welcome`` says. ``look_up`` asks the metadata
+    store where the driver of that run listens now; a thread of its own calls it. ``report`` gets lines for people.
     """
 
     def __init__(
-        self, options: HostOptions, open_place: Callable[[Welcome], Executor], report: Callable[[str], None]
+        self,
+        options: HostOptions,
+        open_place: Callable[[Welcome], Executor],
+        look_up: Callable[[Welcome], tuple[str, int] | None],
+        report: Callable[[str], None],
     ) -> None:
         self._options = options
         self._open_place = open_place
+        self._look_up = look_up
         self._report = report
+        self._address = options.address  # where the driver is, as far as is known
+        self._asked_last = options.address
+        self._looking: threading.Thread | None = None
+        self._looked_up = ""  # what was last said about that
+        self._gone_since = 0.0  # when the last connection broke, while there is none
         self._owner = os.urandom(8).hex()
         self._context = worker_context()
         self._selector = selectors.DefaultSelector()
@@ -118,6 +134,7 @@ class WorkerHost:
 
     def _look(self) -> None:
         self._after(_LOOK, self._look)
+        self._find_driver()
         now = time.monotonic()
         beat = now >= self._next_beat
         for lane in self._lanes[:]:
@@ -147,10 +164,48 @@ class WorkerHost:
         self._lanes.append(lane)
         self._dial(lane)
 
+    def _next_address(self) -> tuple[str, int]:
+        """Where to ask for the driver: where it is known to be, and in turn where the worker was told to ask."""
+        told, known = self._options.address, self._address
+        if not self._services or self._services[-1].over or any(one.joined for one in self._lanes):
+            return known
+        return told if self._asked_last == known else known
+
+    def _find_driver(self) -> None:
+        """Ask the metadata store where the run goes on, now and then while its driver is gone."""
+        now = time.monotonic()
+        service = self._services[-1] if self._services else None
+        if service is None or service.over or any(one.joined for one in self._lanes):
+            self._gone_since = 0.0
+        elif not self._gone_since:
+            self._gone_since = now
+        elif now - self._gone_since > _LOOK_UP and (self._looking is None or not self._looking.is_alive()):
+            self._gone_since = now
+            self._looking = threading.Thread(
+                target=self._ask_where, args=(service.welcome,), name="headrace-find-driver", daemon=True
+            )
+            self._looking.start()
+
+    def _ask_where(self, welcome: Welcome) -> None:
+        """Called in a thread of its own."""
+        try:
+            found = self._look_up(welcome)
+        except HeadraceError as error:
+            self._say_once(f"cannot look in {welcome.database} where {welcome.run} goes on: {error}")
+            return
+        if found is not None and found != self._address:
+            self._address = found
+            self._report(f"{welcome.run} goes on at {found[0]}:{found[1]}")
+
+    def _say_once(self, text: str) -> None:
+        if text != self._looked_up:
+            self._looked_up = text
+            self._report(text)
+
     def _dial(self, lane: Lane) -> None:
         if self._over or lane.channel is not None or lane not in self._lanes:
             return
-        host, port = self._options.address
+        host, port = lane.address = self._asked_last = self._next_address()
         try:
             family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
             sock = socket.socket(family, kind, protocol)
@@ -164,7 +219,7 @@ class WorkerHost:
             self._lose(lane, os.strerror(code).lower())
 
     def _try_again(self, lane: Lane, why: str) -> None:
-        host, port = self._options.address
+        host, port = lane.address
         if self._options.once and self._services and not any(one.joined or one.in_hand() for one in self._lanes):
             if not self._services[-1].over:
                 self._report(f"the driver of {self._services[-1].welcome.run} is gone: {why}")
@@ -243,7 +298,7 @@ class WorkerHost:
 
     def _introduce(self, lane: Lane, channel: Channel) -> None:
         """Say who this is, once it is certain who listens."""
-        host, port = self._options.address
+        host, port = lane.address
         if not is_driver(channel.certificate(), self._options.token):
             self._fail(
                 RefusedError(
@@ -293,7 +348,7 @@ class WorkerHost:
 
     def _on_answer(self, lane: Lane, body: bytes) -> None:
         answer = handshake.read_answer(body)
-        host, port = self._options.address
+        host, port = lane.address
         if isinstance(answer, Refused):
             if answer.final:
                 self._fail(RefusedError(f"the driver at {host}:{port} refused this worker: {answer.reason}"))
@@ -302,11 +357,12 @@ class WorkerHost:
             return
         if not self._services or self._services[-1].welcome.session != answer.session:
             try:
-                self._begin_session(answer)
+                self._begin_session(answer, lane.address)
             except HeadraceError as error:
                 self._fail(error)
                 return
         lane.join()
+        self._address = lane.address
         self._delay, self._trouble = _SOON, ""
         if answer.received >= 0 and lane.continued() is not None:
             lane.go_on(answer.received)
@@ -334,15 +390,14 @@ class WorkerHost:
 
     # --- sessions ---------------------------------------------------------------------------------------------
 
-    def _begin_session(self, welcome: Welcome) -> None:
+    def _begin_session(self, welcome: Welcome, address: tuple[str, int]) -> None:
         executor = self._open_place(welcome)
         executor.start()
         service = Service(welcome, executor)
         self._services.append(service)
         self._selector.register(executor.fileno(), selectors.EVENT_READ, lambda _: self._on_exits(service))
-        host, port = self._options.address
         number = self._options.workers
-        self._report(f"joined {welcome.run} at {host}:{port} with {number} worker{'s' * (number != 1)}")
+        self._report(f"joined {welcome.run} at {address[0]}:{address[1]} with {number} worker{'s' * (number != 1)}")
         self._close_unused()
 
     def _close_unused(self) -> None:
@@ -359,6 +414,7 @@ class WorkerHost:
         lane.leaving = True
         if service is not None and not service.over:
             service.over = True
+            self._address = self._options.address  # where the next run may begin to listen
             self._report(f"{service.welcome.run} is over")
         if not lane.release():
             self._lose(lane, "its run is over")

@@ -69,6 +69,7 @@ class Lane:
 
     def __init__(self, watch: Callable[[Lane], None]) -> None:
         self.name = os.urandom(8).hex()
+        self.address = ("", 0)  # that was asked last
         self.channel: Channel | None = None
         self.frames = raw_frames(_ANSWER)
         self.connecting = self.introduced = self.joined = self.leaving = False

@@ -123,15 +123,20 @@ class RemoteExecutor:
             self._epoll.register(fd, select.EPOLLIN)
 
         if self._options.join:
-            where = host_name() if host in ("0.0.0.0", "::") else host
             print(
                 f"headrace: place {self.place!r} listens at {host}:{self.address[1]}; workers join it with: headrace "
-                f"worker --connect {where}:{self.address[1]} --secret-file {self._options.join}",
+                f"worker --connect {self._reached_at()} --secret-file {self._options.join}",
                 file=sys.stderr,
                 flush=True,
             )
 
-    def introduce(self, run: ServedRun) -> None:
+    def _reached_at(self) -> str:
+        """The address to connect to."""
+        host, port = self.address
+        where = host_name() if host in ("0.0.0.0", "::") else host
+        return f"[{where}]:{port}" if ":" in where else f"{where}:{port}"
+
+    def introduce(self, run: ServedRun) -> str:
         """See ``Executor``."""
         seeded = randomness.seeded()
         self._welcome = Welcome(
@@ -145,12 +150,15 @@ class RemoteExecutor:
             heartbeat=self._options.heartbeat,
             silence=self._options.silence,
             keep=self._options.keep,
+            place=self.place,
+            database=run.database,
         )
         self._wanted = {(f"{run.key}#{token >> 32}", token) for token in run.adopted}
         early, self._early = self._early, []
         for peer in early:
             if not peer.left():
                 self._welcome_peer(peer, self._welcome)
+        return self._reached_at()
 
     def claim(self, token: int) -> Returned | None:
         """See ``Executor``."""

@@ -44,8 +44,9 @@ from headrace.runtime import ambient
 from headrace.runtime.context import reading
 from headrace.runtime.secrets import Secret, hide
 from headrace.services.flowlog import FlowOutput
-from headrace.services.session import NewSession, Reproduces, Resume, Session
+from headrace.services.session import NewSession, Reproduces, Resume, Session, recorded_details
 from headrace.services.start import open_session, reopen_session
+from headrace.services.stores import Stores
 from headrace.services.tracebacks import describe
 from headrace.services.tracking import RunLog
 from headrace.stores import codecs
@@ -174,7 +175,7 @@ def _open(flow: Runnable, values: dict[str, Any], how: Launch) -> Session:
     module = sys.modules.get(flow.__module__)
     preload = (flow.__module__,) if getattr(module, "__file__", None) and flow.__module__ != "__main__" else ()
     workers = WorkerOptions(preload=preload, debug=how.debug, entry=new.entry)
-    places = scope.workspace.places(workers, how.place)
+    places = scope.workspace.places(workers, how.place or _place_before(stores, how))
     if how.resume is not None:
         session = reopen_session(stores, places, new, how.resume)
     else:
@@ -182,6 +183,14 @@ def _open(flow: Runnable, values: dict[str, Any], how: Launch) -> Session:
     for observer in observers:
         observer(session)
     return session
+
+
+def _place_before(stores: Stores, how: Launch) -> str:
+    """Where the run that is gone on with had its tasks; empty for a new one."""
+    if how.resume is None:
+        return ""
+    before = how.resume.run
+    return recorded_details(how.scope.store_wait()(lambda: stores.metadata.run_by_id(before.id)) or before).place
 
 
 def _with_secrets(values: dict[str, Any]) -> dict[str, Any]:
