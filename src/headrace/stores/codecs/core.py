@@ -15,6 +15,7 @@ from headrace.stores.codecs.context import Packing, Unpacking, current
 from headrace.stores.codecs.digests import content_digest
 from headrace.stores.codecs.readback import check_read_back
 from headrace.stores.codecs.streams import may_hold_sets
+from headrace.stores.codecs.versions import load_pickle, made_with
 
 _CHECK = 32  # bytes of checksum in front of the inline part, where the digest is not over the payload itself
 
@@ -65,7 +66,7 @@ def pack_whole(value: object, fields: dict[str, Packed], store: ArtifactStore) -
         blobs = (store.put((payload,)), *blobs)
         payload = b""
     code = tuple(sorted({name for one in (bones, *fields.values()) for name in one.code}))
-    return Packed("parts", content_digest("parts", payload, blobs), bones.size, payload, blobs, code)
+    return Packed("parts", content_digest("parts", payload, blobs), bones.size, payload, blobs, code, bones.made)
 
 
 def pack_stream(stream: bytes, store: ArtifactStore) -> Packed:
@@ -209,7 +210,8 @@ def _finish_pickle(value: object, pickled: pickling.Pickled, packing: Packing) -
     size = len(inline) + sum([blob.size for blob in blobs])
     check = content_digest("pickle-canonical", inline)
     digest = _content_of_pickle(value, pickled, stored) or content_digest("pickle", inline, blobs)
-    return Packed("pickle-canonical", digest, size, check + inline, tuple(blobs), pickled.named.user_code())
+    made = made_with(pickled)
+    return Packed("pickle-canonical", digest, size, check + inline, tuple(blobs), pickled.named.user_code(), made)
 
 
 def _content_of_pickle(value: object, pickled: pickling.Pickled, buffers: Sequence[Blob]) -> bytes | None:
@@ -341,7 +343,7 @@ def _load_stream(packed: Packed, inline: bytes, store: ArtifactStore) -> object:
     """Unpickle; buffers are fetched as the stream asks for them, blobs of files stay where they are."""
     blobs = iter(packed.blobs)
     data = inline if inline else store.get(next(blobs))
-    return pickling.load(data, (store.get(blob) for blob in blobs))
+    return load_pickle(data, (store.get(blob) for blob in blobs), packed.made)
 
 
 _LOADERS: dict[str, Callable[[Packed, ArtifactStore], object]] = {

@@ -137,7 +137,7 @@ def _is_plain(kind: type) -> bool:
     one: Any = kind
     of_object: Any = object
     for name in ("__reduce_ex__", "__reduce__", "__getstate__", "__getattribute__"):
-        if getattr(one, name) is not getattr(of_object, name):
+        if getattr(one, name, None) is not getattr(of_object, name, None):  # 3.10 has no ``__getstate__`` there
             return False
     if hasattr(one, "__getnewargs__") or hasattr(one, "__getnewargs_ex__") or copyreg._slotnames(kind):  # type: ignore[attr-defined]
         return False

@@ -47,7 +47,10 @@ def skeleton_of(value: Any, names: Mapping[str, object]) -> Any | None:
         return tuple.__new__(kind, holes.values())
     if not hasattr(kind, "__dataclass_fields__") or kind.__reduce_ex__ is not plain.__reduce_ex__:
         return None
-    if kind.__getstate__ is not plain.__getstate__ or on_type(value, "__dict__") is None:
+    if (
+        getattr(kind, "__getstate__", None) is not getattr(plain, "__getstate__", None)
+        or on_type(value, "__dict__") is None
+    ):
         return None  # its own idea of its state, or slots: then it is stored in one piece
     copy = object.__new__(kind)
     vars(copy).update({**vars(value), **holes})

@@ -10,11 +10,11 @@ import functools
 import io
 import pickle
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from headrace.model.errors import HeadraceError, NotLoadableError, NotStorableError
-from headrace.stores.codecs import arrays, tables, tensors
+from headrace.model.errors import HeadraceError, NotStorableError
+from headrace.stores.codecs import arrays, frames, tables, tensors
 from headrace.stores.codecs.dispatching import DispatchTable
 from headrace.stores.codecs.named import Named
 
@@ -79,6 +79,8 @@ class OwnReducers:
             kind = getattr(modules.get(library), name, None)
             if kind is not None:
                 self.table[kind] = reduce
+        if "pandas" in modules:
+            self.table.update(frames.reducers())
         if getattr(modules.get("torch"), "UntypedStorage", None) is not None:
             self._storages = tensors.Storages()
             self.table.update(self._storages.reducers())
@@ -210,17 +212,3 @@ def by_value_pickler() -> Any:
 def _refuse(value: object) -> Any:
     """cloudpickle makes a ``StringIO`` of an open file, ``bytes`` of a ``memoryview``."""
     raise TypeError(f"cannot pickle {type(value).__name__!r} object")
-
-
-def load(data: bytes | memoryview, buffers: Iterable[memoryview]) -> object:
-    """The value again. The caller has checked every byte against its digest.
-
-    Raises:
-        NotLoadableError: the stream names a module or class that this process cannot import.
-    """
-    try:
-        return pickle.loads(data, buffers=buffers)
-    except (ImportError, AttributeError) as exc:
-        raise NotLoadableError(
-            f"cannot load a stored value: {exc}; it needs the code and packages it was made with"
-        ) from exc

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import re
+import sys
 from collections.abc import Sequence
 
 _SET = b"\x8f\x94("
@@ -30,11 +31,12 @@ _COUNTED = {
 
 @functools.cache
 def _plain_run() -> re.Pattern[bytes]:
-    """Any number of opcodes that are not of sets and whose length is known; short strings among them."""
+    """Many opcodes that are not of sets and whose length is known; short strings among them."""
+    many = b"++" if sys.version_info >= (3, 11) else b"{1,1000}"  # the expression need never go back
     short = b"|".join(re.escape(bytes([length])) + b".{%d}" % length for length in range(24))
     return re.compile(
         rb"(?:G.{8}|K.|M..|\x8c(?:" + short + rb")|h.|J.{4}|j.{4}|\x95.{8}|\x80."
-        rb"|[()0124Nabdelostu}\]R.\x81\x85-\x89\x90\x92-\x94\x97\x98])++",
+        rb"|[()0124Nabdelostu}\]R.\x81\x85-\x89\x90\x92-\x94\x97\x98])" + many,
         re.DOTALL,
     )
 
