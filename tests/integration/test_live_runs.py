@@ -159,4 +159,4 @@ def test_short_tasks_are_not_recorded_while_they_run(project: Project) -> None:
     kinds = eval(out.partition("kinds")[2])
     # The worker's start, and pauses of the machine, may let some be seen while they run.
     assert kinds.get("QueueCount", 0) < 15
-    assert kinds["AttemptRecord"] < 30 + 15
+    assert kinds.get("AttemptRecord", 0) < 15

@@ -55,7 +55,7 @@ from headrace.model.outcomes import (
     UpstreamFailed,
 )
 from headrace.model.records import AttemptRecord
-from headrace.model.states import AttemptState, TaskState
+from headrace.model.states import TASK_TRANSITIONS, AttemptState, IllegalTransitionError, TaskState
 
 #: Seconds between asking a worker to stop and making it.
 CANCEL_GRACE = 1.0
@@ -82,21 +82,22 @@ def decide(state: EngineState, event: Event) -> list[Command]:
             TABLE[kind][slot.task.state].handler(state, event, slot.task, out)
     elif kind is Resized:
         state.placement.resize(event.place, event.capacity)  # type: ignore[union-attr]
-    else:
+    elif kind is Handback or (kind is Cancel and event.task is None):  # type: ignore[union-attr]
         for task in _concerned(state, event):
             TABLE[kind][task.state].handler(state, event, task, out)
+    else:
+        only: Task = event.task  # type: ignore
+        TABLE[kind][only.state].handler(state, event, only, out)
     return out
 
 
 def _concerned(state: EngineState, event: Any) -> Iterable[Task]:
-    """The tasks that an event is about which names no attempt, or several."""
+    """The tasks that an event is about which names several attempts, or none."""
     if type(event) is Handback:
         slots = (state.placement.slots.get(token) for token in reversed(event.tokens))
         return (slot.task for slot in slots if slot is not None)
-    if type(event) is Cancel and event.task is None:
-        state.cancelling = state.cancelling or event.final
-        return list(state.live)
-    return (event.task,)
+    state.cancelling = state.cancelling or event.final
+    return list(state.live)
 
 
 # --- from call to ready -----------------------------------------------------------------------------------------
@@ -286,7 +287,8 @@ def _take_back(state: EngineState, slot: Slot, token: int, now: float, out: list
 
 
 def _succeeded(state: EngineState, event: Succeeded, task: Task, out: list[Command]) -> None:
-    slot = _end_lease(state, task)
+    slot = state.placement.release(task.token)
+    assert slot is not None
     event = rows.in_our_time(event, slot)
     usage = event.usage
     seconds = usage.finished - usage.started
@@ -310,14 +312,18 @@ def _succeeded(state: EngineState, event: Succeeded, task: Task, out: list[Comma
 def _record_success(state: EngineState, event: Succeeded, slot: Slot, out: list[Command]) -> None:
     task, usage = slot.task, event.usage
     task.outputs = described(task, event.outputs)
-    writes: tuple[Written, ...] = (
-        *rows.forget_outputs(state, task),
-        rows.task_record(state, task, TaskState.SUCCEEDED, usage.finished),
-        rows.succeeded_attempt(state, event, slot),
-        *rows.artifact_records(state, task, usage.finished),
-        *rows.edges(state, task),
-        *(rows.cache_entry(state, task, usage.finished) if event.reusable else ()),
-    )
+    success = rows.success_of(state, event, slot)
+    alone = None if slot.recorded else success
+    writes: list[Written] = []
+    writes += rows.task_records(state, task, TaskState.SUCCEEDED, usage.finished, success=alone)
+    if slot.recorded:
+        writes.append(success.of(state.options.run_id, task.id, task.attempt))
+    if task.known:
+        writes.append(rows.forget_outputs(state, task))
+    writes += rows.artifact_records(state, task, usage.finished)
+    writes += rows.edges(state, task)
+    if event.reusable and task.step.policy.cache:
+        writes.append(rows.cache_entry(state, task, usage.finished))
     out.append(Record(writes, urgent=True))
 
 
@@ -376,8 +382,8 @@ def _delay(state: EngineState, task: Task, event: AttemptFailed, attempt: Attemp
 
 def _put_off(state: EngineState, task: Task, event: AttemptFailed, out: list[Command]) -> None:
     _move(state, task, TaskState.DELAYED)
-    record = rows.task_record(state, task, TaskState.DELAYED, None, error=event.problem.error)
-    out.append(Record((record,), urgent=False))
+    records = rows.task_records(state, task, TaskState.DELAYED, None, error=event.problem.error)
+    out.append(Record(records, urgent=False))
 
 
 def _due(state: EngineState, event: Due, task: Task, out: list[Command]) -> None:
@@ -405,7 +411,7 @@ def _settle(state: EngineState, gang: Gang, now: float, out: list[Command]) -> N
     if cause.kind == "failed" and is_retried(state, cause.task, cause.event):
         wait = prepare_next(state, cause.task, cause.event)
         for one in gang.tasks:
-            one.memory = cause.task.memory
+            one.ask_memory(cause.task.resources.memory)
             _put_off(state, one, cause.event, out)
         out.append(Later(now + wait, Due(cause.task, now)))
     elif cause.kind == "failed":
@@ -442,8 +448,8 @@ def _finish(state: EngineState, task: Task, final: TaskState, problem: Problem, 
         state.live.discard(one)
         one.problem = why
         if one.id.number >= 0:
-            record = rows.task_record(state, one, state_after, now, error=why.error)
-            out.append(Record((record,), urgent=True))
+            records = rows.task_records(state, one, state_after, now, error=why.error)
+            out.append(Record(records, urgent=True))
         out.append(Resolve(one))
         ended += [(dependent, *_upstream(one, why)) for dependent in one.dependents]
         if one.gang is not None and not one.gang.over:
@@ -542,6 +548,7 @@ def _recall(state: EngineState, event: Recall, task: Task, out: list[Command]) -
     task.id, task.key, task.occurrence = record.id, record.key, record.occurrence
     task.attempt = task.attempts_before = record.attempts
     task.known = True
+    task.earlier = record.lone_attempt
     task.inputs = task.final_inputs()
     task.code = reuse.code_of(state, task, task.inputs)
     _enter(state, task)
@@ -559,12 +566,14 @@ def _enter(state: EngineState, task: Task) -> None:
 
 
 def _move(state: EngineState, task: Task, to: TaskState) -> None:
+    if to not in TASK_TRANSITIONS[task.state]:
+        raise IllegalTransitionError(f"task {task.id}: {task.state} cannot become {to}")
     name = task.step.name
     state.moved.add(name)
     counts = state.counts[name]
     counts[task.state] -= 1
     counts[to] = counts.get(to, 0) + 1
-    task.move(to)
+    task.state = to
 
 
 _W, _READY, _RUN, _DELAY = TaskState.WAITING, TaskState.READY, TaskState.RUNNING, TaskState.DELAYED

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 
 from headrace.engine.tasks import Task
@@ -201,7 +203,7 @@ class Lookup(msgspec.Struct):
 class Record(msgspec.Struct):
     """Write down. ``urgent``: before anybody learns of it; else it may wait for the next commit."""
 
-    writes: tuple[Written, ...]
+    writes: Sequence[Written]
     urgent: bool
 
 

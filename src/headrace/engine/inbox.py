@@ -16,6 +16,8 @@ class Inbox:
         self._changed = threading.Condition()
         self._all: list[Signal] = []
         self._taken = 0
+        #: Whether ``take`` would return something.
+        self.has_new = False
 
     def begin(self, before: Iterable[Signal]) -> int:
         """Start with what was said to earlier sessions, which ``take`` does not return; the greatest id of these."""
@@ -27,11 +29,13 @@ class Inbox:
         """Add the newest signal."""
         with self._changed:
             self._all.append(signal)
+            self.has_new = True
             self._changed.notify_all()
         self._wake()
 
     def take(self) -> list[Signal]:
         """Signals since the last call."""
+        self.has_new = False  # before the look: what comes during it is looked for again
         new = self._all[self._taken :]
         self._taken += len(new)
         return new

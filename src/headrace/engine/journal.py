@@ -49,7 +49,8 @@ class Journal:
         self._pause = 0.0
         #: When the next commit is to be tried (``time.monotonic``), if no urgent write comes before.
         self.due_at = time.monotonic() + _RENEW_AFTER
-        self._notices: list[str] = []
+        #: What the user should be told; see ``take_notices``.
+        self.notices: list[str] = []
 
     def add(self, writes: Iterable[Write], *, urgent: bool = False) -> None:
         """Write these with the next commit."""
@@ -120,7 +121,7 @@ class Journal:
             self.away_since = time.time()
             self._pause = _FIRST_PAUSE
             when = time.strftime("%H:%M:%S", time.localtime(self.away_since))
-            self._notices.append(
+            self.notices.append(
                 f"the metadata store does not answer since {when}; running tasks go on, and nothing new starts until "
                 f"it does: {error}"
             )
@@ -134,14 +135,9 @@ class Journal:
         _log.info("store.back", "it answers again", lease=self._lease.name, seconds=time.time() - self.away_since)
         passed = format_duration(max(0.0, time.time() - self.away_since))
         self.away_since = None
-        self._notices.append(f"the metadata store answers again, after {passed}; the run goes on")
-
-    @property
-    def has_notices(self) -> bool:
-        """Whether there is something to tell."""
-        return bool(self._notices)
+        self.notices.append(f"the metadata store answers again, after {passed}; the run goes on")
 
     def take_notices(self) -> list[str]:
         """What the user should be told, each once."""
-        notices, self._notices = self._notices, []
+        notices, self.notices = self.notices, []
         return notices

@@ -117,7 +117,6 @@ class Kernel:
         self._committing = False
         #: Taken during a commit.
         self._commit_lock = threading.Lock()
-        self._slow = False  # whether the last commit took long
         self.counters = LoopCounters()
         #: The task for which the thread that has the turn polls now.
         self._polled: object = None
@@ -128,7 +127,8 @@ class Kernel:
     def _apply(self, events: list[Event]) -> None:
         """Feed and settle. Whatever goes wrong ends the run, for half of it may have been done."""
         try:
-            self._feed_all(events)
+            if events:
+                self._feed_all(events)
             self._settle()
         except Exception as error:
             self._break(error)
@@ -182,33 +182,37 @@ class Kernel:
         The lock is let go of during a commit. What other threads decide meanwhile waits for the next one.
         """
         if self._commit_and_send() and not self._committing:
-            self._resolve(self._resolves)
-            self._resolves = []
-            self._tell_waiters()
+            if self._resolves:
+                self._resolve(self._resolves)
+                self._resolves = []
+            if self._idle_waiters or self._store_waiters:
+                self._tell_waiters()
         if self._record_at == math.inf and (self.state.placement.unrecorded or self.state.moved):
             self._record_at = time.monotonic() + RECORD_AFTER
 
     def _commit_and_send(self) -> bool:
         """Whether all is written that is decided, but for a commit that is being made."""
         if self._journal.away_since is None and self.state.placement.lanes:
-            self._feed(Schedule(time.time()))
+            self._feed_all([Schedule(time.time())])
         while self._starts or self._journal.urgent:
             if self._journal.urgent:
                 if self._committing:
                     return False
-                if self._slow and not self._turns.is_own_thread():
+                if self._turns.slow and not self._turns.is_own_thread():
                     self._turns.ring()  # the flow's threads shall not wait for the store
                     return False
                 if not self._commit():
                     return False
             else:
-                self._dispatch_all()
+                starts, self._starts = self._starts, []
+                self._dispatch(starts)
         return True
 
-    def _dispatch_all(self) -> None:
-        starts, self._starts = self._starts, []
+    def _dispatch(self, starts: list[Start]) -> None:
         for start in starts:
-            self._feed_all(self.workers.dispatch(start, time.time()))
+            events = self.workers.dispatch(start, time.time())
+            if events:
+                self._feed_all(events)
 
     def _resolve(self, tasks: list[Task]) -> None:
         for task in tasks:
@@ -252,7 +256,7 @@ class Kernel:
         finally:
             self.section.take_back()
             took = time.monotonic() - began
-            self._slow = took > SLOW_COMMIT
+            self._turns.slow = took > SLOW_COMMIT
             self.counters.note_commit(took)
             self._commit_lock.release()
             self._committing = False
@@ -268,13 +272,14 @@ class Kernel:
         self._journal.note_written()
         if was_away and self.state.placement.lanes:
             self._feed(Schedule(time.time()))
-        for start in starts:
-            self._feed_all(self.workers.dispatch(start, time.time()))
+        if starts:
+            self._dispatch(starts)
         resolves, held.resolves = held.resolves, []
         self._resolve(resolves)
         if held.waiters:
             _release(held.waiters)
-        self._tell_waiters()
+        if self._idle_waiters or self._store_waiters:
+            self._tell_waiters()
         return True
 
     def counted(self) -> LoopCounters:

@@ -94,7 +94,6 @@ class Loop(Kernel):
         self._epoll = select.epoll()
         self._epoll.register(self._wake_fd, select.EPOLLIN)
         self._turns = Turns(self.section, self._epoll, self._deadline, self._wake, self._settle_round)
-        self._turns.is_slow = lambda: self._slow
         self.workers = WorkerPool(self._epoll, run_name, state.options)
         #: Called under the lock with rows that a source gave, before they are committed.
         self.on_output: Callable[[list[Write]], None] = lambda writes: None
@@ -108,7 +107,7 @@ class Loop(Kernel):
         run_id = self.state.options.run_id
         last = self.inbox.begin(self.metadata.signals(run_id))
         self._subscription = self.metadata.subscribe(run_id, last, self.inbox.put)
-        self._turns.start(self._hear_now, self._await_short_commit)
+        self._turns.start(lambda: self._poll_once(0.0, settle=False), self._await_short_commit)
 
     def open_place(self, executor: Executor) -> None:
         """Let tasks run in the place of an executor that was started."""
@@ -148,15 +147,19 @@ class Loop(Kernel):
     def _call(self, task: Task) -> None:
         with self.section:
             self._feed_submits([task])
-            if self._journal.urgent:  # to be committed after the turn
+            if self._journal.urgent and self._turns.slow:  # to be committed after the turn
                 return
-            self._apply([])
-        self._hear_once(task, math.inf)
+            try:
+                self._settle()
+            except Exception as error:
+                self._break(error)
+        self._hear_once(task, math.inf)  # until the deadline as it is now
 
     def _feed_submits(self, tasks: list[Task]) -> None:
         if self.failure is not None or self._closed:
             raise self._over()
-        self._check_stopped()
+        if self.stopping.active or self.stopping.heard < self.stopping.raised:
+            self._check_stopped()
         now = time.time()
         self._busy, self._pace = True, LOOK
         self.counters.submits += len(tasks)
@@ -478,7 +481,8 @@ class Loop(Kernel):
         until = self._turns.polling_until = min(deadline, self._deadline())
         self._poll_once(0.0 if task.done else max(0.0, until - time.monotonic()))
 
-    def _poll_once(self, wait: float) -> None:
+    def _poll_once(self, wait: float, *, settle: bool = True) -> None:
+        """Hear what workers say within ``wait`` seconds; ``settle`` it too, unless the store is slow."""
         if self._closed:
             return
         ready = self._epoll.poll(wait)
@@ -489,8 +493,15 @@ class Loop(Kernel):
                 return
             try:
                 self._turn(ready)
+                if settle and not self._turns.slow:  # else without the lock in between, for others to decide
+                    self._turns.give_back()
+                    self._settle()
+                    self.counters.note_round(time.monotonic() - self._heard)
+                    self._heard = math.inf
             except Exception as error:  # a defect of ours must end the run, never hang it
                 self._break(error)
+        if self._journal.notices:
+            self._tell()
 
     def _settle_round(self) -> None:
         with self.section:
@@ -503,7 +514,7 @@ class Loop(Kernel):
                     self.counters.note_round(time.monotonic() - heard)
             except Exception as error:
                 self._break(error)
-        if self._journal.has_notices:
+        if self._journal.notices:
             self._tell()
 
     def _turn(self, ready: list[tuple[int, int]]) -> None:
@@ -513,17 +524,19 @@ class Loop(Kernel):
         for fd, mask in ready:
             if fd == self._wake_fd:
                 os.eventfd_read(self._wake_fd)
-            elif self.workers.is_news(fd):
+            elif fd in self.workers.news:
                 news.append(fd)
             else:
                 self._feed_all(self.workers.on_socket(fd, mask, now))
         for fd in news:
             self._feed_all(self.workers.on_news(fd, self.state.placement.slots, now))
-        self._lost += self.workers.take_lost_inputs()
+        if self.workers.lost:
+            self._lost += self.workers.take_lost_inputs()
         if self.stopping.heard < self.stopping.raised:
             self._hear_interrupts(now)
-        for signal in self.inbox.take():
-            self._on_signal(signal, now)
+        if self.inbox.has_new:
+            for signal in self.inbox.take():
+                self._on_signal(signal, now)
         clock = time.monotonic()
         while self._timers and self._timers[0].at <= clock:
             due = heapq.heappop(self._timers).event
@@ -534,7 +547,7 @@ class Loop(Kernel):
             self._record_at = math.inf
             self._journal.add(running_records(self.state, self.workers.where))
             self._journal.add(self.queue.take(clock, now, alone=not self._journal.has_writes))
-        if self.stopping.is_over(clock):
+        if self.stopping.deadline is not None and self.stopping.is_over(clock):
             self._end_stopping(now)
         if clock >= self._journal.due_at and not self._committing:
             self._journal.renew()

@@ -26,6 +26,8 @@ AHEAD_SECONDS = 0.002
 AHEAD_DEPTH = 8
 #: A ready task that does not fit lets smaller ones pass it for this many seconds, then they wait behind it.
 PATIENCE = 2.0
+#: Steps whose shapes are kept; ``options`` in a loop makes many.
+_KNOWN_SHAPES = 1_000
 
 
 class Slot(msgspec.Struct):
@@ -42,7 +44,7 @@ class Slot(msgspec.Struct):
     place: str = LOCAL
 
 
-class LaneShape(msgspec.Struct, frozen=True):
+class LaneShape(msgspec.Struct, frozen=True, cache_hash=True):
     """What the tasks of a lane need where, and their step and its limit if it has one."""
 
     place: str
@@ -124,6 +126,8 @@ class Placement:
         #: Slots of attempts that have begun and are not recorded as running, by token.
         self.unrecorded: dict[int, Slot] = {}
         self._running = 0
+        #: Of steps, by ``StepInfo.id``, for tasks of no gang that ask for what their policy says.
+        self._shapes: dict[int, LaneShape] = {}
 
     def room_of(self, task: Task) -> Room:
         """The room where ``task`` is to run."""
@@ -142,10 +146,15 @@ class Placement:
     def enqueue(self, task: Task, now: float, *, front: bool = False) -> None:
         """Let ``task``, which is ready since ``now``, wait for its turn; ``front``: before all others of its lane."""
         task.ready_at = now
-        policy = task.step.policy
-        limit = policy.max_parallel
-        need, count = (task.resources, 1) if task.gang is None else _needs(task.gang)
-        shape = LaneShape(policy.place or self.default, need, count, task.step.name if limit else "", limit)
+        step = task.step
+        usual = task.gang is None and task.resources is step.policy.resources
+        shape = self._shapes.get(step.id) if usual else None
+        if shape is None:
+            shape = self._shape_of(task)
+            if usual:
+                if len(self._shapes) >= _KNOWN_SHAPES:
+                    self._shapes.clear()
+                self._shapes[step.id] = shape
         lane = self.lanes.get(shape)
         if lane is None:
             lane = self.lanes[shape] = Lane()
@@ -153,6 +162,12 @@ class Placement:
             lane.tasks.appendleft(task)
         else:
             lane.tasks.append(task)
+
+    def _shape_of(self, task: Task) -> LaneShape:
+        policy = task.step.policy
+        limit = policy.max_parallel
+        need, count = (task.resources, 1) if task.gang is None else _needs(task.gang)
+        return LaneShape(policy.place or self.default, need, count, task.step.name if limit else "", limit)
 
     def never_fits(self, gang: Gang) -> str:
         """Why a gang can never start as a whole; empty: it can."""

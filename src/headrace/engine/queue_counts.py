@@ -13,7 +13,7 @@ from headrace.model.records import QueueCount
 from headrace.model.states import TaskState
 from headrace.stores.metadata.protocol import DropQueue
 
-#: Seconds between two rows of a step, with a commit that is made anyway.
+#: Seconds between two looks at the counts, with a commit that is made anyway.
 WITH_COMMIT = 0.2
 #: Seconds between two commits that are made for such rows alone.
 ALONE = 1.0
@@ -27,20 +27,22 @@ class QueueCounts:
     def __init__(self, state: EngineState) -> None:
         self._state = state
         self._written: set[str] = set()
-        #: Before this time (monotonic) no rows are written.
+        #: Before this time (monotonic) no commit that is made anyway needs to ask.
         self.due_at = float("-inf")
+        self._written_at = float("-inf")
         self._ended = False
 
     def take(self, clock: float, now: float, *, alone: bool = False) -> list[QueueCount]:
         """Rows to write with the next commit at ``clock`` (monotonic); ``alone``: it would be made for these only."""
-        due_at = self.due_at + ALONE - WITH_COMMIT if alone else self.due_at
+        due_at = self._written_at + ALONE if alone else self.due_at
         if clock < due_at or self._ended or not self._state.moved:
             return []
         in_hand = Counter([slot.task.step.name for slot in self._state.placement.slots.values() if slot.ahead])
         rows = [row for step in self._state.moved if (row := self._row(step, in_hand[step], now)) is not None]
         self._state.moved.clear()
+        self.due_at = clock + WITH_COMMIT
         if rows:
-            self.due_at = clock + WITH_COMMIT
+            self._written_at = clock
         return rows
 
     def _row(self, step: str, in_hand: int, now: float) -> QueueCount | None:

@@ -29,9 +29,9 @@ def prepare_next(state: EngineState, task: Task, event: AttemptFailed) -> float:
     """Ask for more memory if the last attempt lacked it. Returns the seconds until the next one."""
     retry = task.step.policy.retry
     retry_number = task.attempt - task.attempts_before
-    if isinstance(event.problem, OutOfMemory) and task.memory:
-        grown = int(task.memory * retry.memory_factor)
+    if isinstance(event.problem, OutOfMemory) and task.resources.memory:
+        grown = int(task.resources.memory * retry.memory_factor)
         largest = state.placement.room_of(task).capacity.largest
-        task.memory = grown if largest is None else min(grown, largest.memory)
+        task.ask_memory(grown if largest is None else min(grown, largest.memory))
     roll = int.from_bytes(task.key[:4], "little") ^ (task.attempt * 0x9E3779B1) & 0xFFFFFFFF
     return backoff_delay(retry_number, retry.delay, retry.backoff, retry.max_delay, retry.jitter, roll / 2**32)

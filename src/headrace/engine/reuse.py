@@ -33,6 +33,7 @@ def name(state: EngineState, task: Task) -> Recorded | None:
         if not before.origin and before.record.state is not TaskState.STALE:
             state.left[step.name] -= 1
         task.known = not before.origin
+        task.earlier = None if before.origin else before.record.lone_attempt
         task.attempt = task.attempts_before = 0 if before.origin else before.record.attempts
         unchanged = before.record.code == task.code
         if not unchanged:
@@ -97,7 +98,7 @@ def adopt(state: EngineState, task: Task, cached: CacheEntry | None, now: float,
     """Write down a task whose outputs another run made; with ``cached``, this run holds them for the cache from now."""
     task.started = now
     writes: tuple[Written, ...] = (
-        rows.task_record(state, task, TaskState.SUCCEEDED, now),
+        *rows.task_records(state, task, TaskState.SUCCEEDED, now),
         *rows.artifact_records(state, task, now),
         *rows.edges(state, task),
         *rows.shared_cache_entry(state, task, cached),

@@ -20,6 +20,7 @@ from headrace.model.records import (
     LogChunk,
     MetricChunk,
     Param,
+    Success,
     Tag,
     TaskId,
     TaskRecord,
@@ -49,7 +50,7 @@ def running_records(
         if at is not None:
             del unrecorded[token]
             slot.where, slot.recorded = at, True
-            records.append(task_record(state, slot.task, TaskState.RUNNING, None))
+            records += task_records(state, slot.task, TaskState.RUNNING, None)
             records.append(_attempt(state, token, slot, AttemptState.RUNNING, at))
     return records
 
@@ -80,10 +81,17 @@ def _attempt(
     )
 
 
-def task_record(state: EngineState, task: Task, to: TaskState, finished: float | None, error: str = "") -> TaskRecord:
-    """Where a task stands; ``to`` is the state it is about to have."""
+def task_records(
+    state: EngineState,
+    task: Task,
+    to: TaskState,
+    finished: float | None,
+    error: str = "",
+    success: Success | None = None,
+) -> list[TaskRecord | AttemptRecord]:
+    """Where a task stands that is about to be in state ``to``; before it, what the row that it replaces had alone."""
     step = task.step
-    return TaskRecord(
+    record = TaskRecord(
         run_id=state.options.run_id,
         step=task.id.step,
         number=task.id.number,
@@ -102,7 +110,12 @@ def task_record(state: EngineState, task: Task, to: TaskState, finished: float |
         session=state.options.session,
         error=error,
         tags=step.policy.tags,
+        success=success,
     )
+    if task.earlier is None:
+        return [record]
+    earlier, task.earlier = task.earlier, None
+    return [earlier, record]
 
 
 def task_cache_key(task: Task) -> bytes:
@@ -124,24 +137,19 @@ def in_our_time(event: _Ended, slot: Slot) -> _Ended:
     return replace(event, usage=replace(usage, started=event.now - seconds, finished=event.now))
 
 
-def succeeded_attempt(state: EngineState, event: Succeeded, slot: Slot) -> AttemptRecord:
-    """An attempt that succeeded; written out, because every task has one."""
-    usage, task, options = event.usage, slot.task, state.options
-    return AttemptRecord(
-        run_id=options.run_id,
-        step=task.id.step,
-        number=task.id.number,
-        attempt=task.attempt,
-        state=AttemptState.SUCCEEDED,
-        started=usage.started,
-        finished=usage.finished,
-        host=event.where[0],
-        pid=event.where[1],
-        cpu_seconds=usage.cpu_seconds,
-        peak_memory=usage.peak_memory,
-        session=options.session,
-        place=slot.place,
-        token=event.token,
+def success_of(state: EngineState, event: Succeeded, slot: Slot) -> Success:
+    """How an attempt succeeded."""
+    usage = event.usage
+    return Success(
+        usage.started,
+        usage.finished,
+        event.where[0],
+        event.where[1],
+        usage.cpu_seconds,
+        usage.peak_memory,
+        state.options.session,
+        slot.place,
+        event.token,
     )
 
 
@@ -172,16 +180,15 @@ def taken_back_attempt(state: EngineState, token: int, slot: Slot, now: float) -
     return _attempt(state, token, slot, AttemptState.LOST, slot.where, finished=now, error=error)
 
 
-def forget_outputs(state: EngineState, task: Task) -> tuple[DropOutputs, ...]:
+def forget_outputs(state: EngineState, task: Task) -> DropOutputs:
     """For a task that an earlier session finished: its outputs may have had other names then."""
-    if not task.known:
-        return ()
-    return (DropOutputs(state.options.run_id, task.id.step, task.id.number),)
+    return DropOutputs(state.options.run_id, task.id.step, task.id.number)
 
 
 def artifact_records(state: EngineState, task: Task, now: float) -> list[ArtifactRecord]:
     """The outputs of a task."""
-    return [one.recorded(state.options.run_id, task.id, now) for one in task.outputs]
+    run_id, made = state.options.run_id, task.id
+    return [one.recorded(run_id, made, now) for one in task.outputs]
 
 
 def tracked(run_id: int, task: TaskId, message: Track, now: float) -> list[Write]:
@@ -202,7 +209,12 @@ def tracked(run_id: int, task: TaskId, message: Track, now: float) -> list[Write
 
 def edges(state: EngineState, task: Task) -> list[Edge]:
     """Which tasks a task took outputs of."""
-    parents = {(source.step, source.number) for one in task.inputs for source in one.sources}
+    parents: set[tuple[str, int]] = set()
+    for one in task.inputs:
+        for source in one.sources:
+            parents.add((source.step, source.number))
+    if not parents:
+        return []
     return [Edge(state.options.run_id, step, number, task.id.step, task.id.number) for step, number in parents]
 
 
@@ -213,8 +225,6 @@ def shared_cache_entry(state: EngineState, task: Task, held: CacheEntry | None) 
     return (CacheEntry(held.key, state.options.run_id, task.id.step, task.id.number, held.created),)
 
 
-def cache_entry(state: EngineState, task: Task, now: float) -> tuple[CacheEntry, ...]:
-    """What answers its cache key from now on; nothing when its step does not cache."""
-    if not task.step.policy.cache:
-        return ()
-    return (CacheEntry(task_cache_key(task), state.options.run_id, task.id.step, task.id.number, now),)
+def cache_entry(state: EngineState, task: Task, now: float) -> CacheEntry:
+    """What answers its cache key from now on."""
+    return CacheEntry(task_cache_key(task), state.options.run_id, task.id.step, task.id.number, now)

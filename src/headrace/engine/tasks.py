@@ -12,8 +12,8 @@ from headrace.model.calls import Call, PendingInput, StepInfo, TaskHandle
 from headrace.model.messages import Output
 from headrace.model.outcomes import NO_ID, Problem
 from headrace.model.policy import Resources
-from headrace.model.records import Input, Source
-from headrace.model.states import TASK_TRANSITIONS, TaskState, advance
+from headrace.model.records import AttemptRecord, Input, Source
+from headrace.model.states import TaskState
 from headrace.model.values import Preview
 
 #: Names of arguments, each with the user's classes and functions in it (``Packed.code``).
@@ -28,17 +28,18 @@ class Task(TaskHandle):
         "code",
         "created",
         "dependents",
+        "earlier",
         "gang",
         "inputs",
         "key",
         "known",
         "locks",
         "losses",
-        "memory",
         "occurrence",
         "pending",
         "rank",
         "ready_at",
+        "resources",
         "started",
         "threads",
         "token",
@@ -65,8 +66,9 @@ class Task(TaskHandle):
         self.code = step.code  # with the user's code in its arguments, once these are known
         self.occurrence = 0
         self.known = False  # an earlier session recorded it
+        self.earlier: AttemptRecord | None = None  # to be recorded before that session's row of the task is replaced
         self.token = 0
-        self.memory = step.policy.resources.memory
+        self.resources: Resources = step.policy.resources  # what its next attempt occupies
         self.waiting_on = 0
         self.losses = 0  # inputs that were gone when an attempt wanted them
         self.dependents: list[Task] = []
@@ -80,19 +82,20 @@ class Task(TaskHandle):
         self.callbacks: list[Callable[[], None]] = []
         self.unheld = False  # see ``Call``
 
-    def move(self, new: TaskState) -> None:
-        """Change state along the table."""
-        self.state = advance(TASK_TRANSITIONS, self.state, new)
-
-    @property
-    def resources(self) -> Resources:
-        """What its next attempt occupies."""
-        asked = self.step.policy.resources
-        return asked if self.memory == asked.memory else msgspec.structs.replace(asked, memory=self.memory)
+    def ask_memory(self, size: int) -> None:
+        """Let its next attempt have ``size`` bytes of memory."""
+        self.resources = msgspec.structs.replace(self.resources, memory=size)
 
     def final_inputs(self) -> tuple[Input, ...]:
         """Its inputs as they are recorded, once all it depends on has finished."""
-        return tuple(_final(one) for one in self.pending)
+        inputs = []
+        for one in self.pending:
+            if one.sources:
+                inputs.append(_from_sources(one))
+            else:
+                assert one.value is not None
+                inputs.append(Input(one.name, one.value))
+        return tuple(inputs)
 
 
 class Gang:
@@ -138,10 +141,7 @@ def code_in_arguments(task: Task, inputs: tuple[Input, ...]) -> CodeNames:
     return tuple(found)
 
 
-def _final(one: PendingInput) -> Input:
-    if not one.sources:
-        assert one.value is not None
-        return Input(one.name, one.value)
+def _from_sources(one: PendingInput) -> Input:
     sources = tuple(
         Source(s.task.id.step, s.task.id.number, s.output, s.task.output(s.output).digest) for s in one.sources
     )
@@ -153,7 +153,10 @@ def _final(one: PendingInput) -> Input:
 
 def described(task: Task, outputs: tuple[Output, ...]) -> tuple[Output, ...]:
     """``outputs`` with the previews of inputs that they are: a worker may pass on what it never looked at."""
-    missing = {one.value.digest for one in outputs if not one.preview.type}
+    missing = set()
+    for one in outputs:
+        if not one.preview.type:
+            missing.add(one.value.digest)
     if not missing:
         return outputs
     known: dict[bytes, Preview] = {}

@@ -33,7 +33,8 @@ class Turns:
     """The turn of one loop.
 
     ``deadline`` says when something is due even if no worker speaks (``time.monotonic``); ``wake`` makes the workers'
-    epoll readable; ``settle`` carries out what was heard, after the turn: others may hear meanwhile.
+    epoll readable; ``settle`` carries out what was heard, after the turn: others may hear meanwhile. Where the store is
+    not slow, a thread that waits gives the turn back and settles before it lets go of ``section``.
     """
 
     def __init__(
@@ -54,9 +55,9 @@ class Turns:
         self._deadline = deadline
         self._wake = wake
         self._settle = settle
-        #: Whether the store is, so that others shall hear the workers while a thread settles what it heard.
-        self.is_slow: Callable[[], bool] = lambda: False
-        self._led = False  # whether a thread that waits has the turn; the loop's own have it for a moment only
+        #: Whether the store is slow, so that others shall hear the workers while a thread settles what it heard.
+        self.slow = False
+        self._leader = 0  # the thread that waits and has the turn; the loop's own have it for a moment only
         self._closed = False
         self._fd = epoll.fileno()
         self._ring = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
@@ -67,7 +68,7 @@ class Turns:
 
     # --- threads that wait ------------------------------------------------------------------------------------
 
-    def take(self, hear: Callable[[], None], goes_on: Callable[[], bool] = lambda: False) -> bool:
+    def take(self, hear: Callable[[], None], goes_on: Callable[[], bool] | None = None) -> bool:
         """Call ``hear`` with the turn, in a thread that waits, and again while it ``goes_on``.
 
         False if another waiting thread has the turn. The bell stays silent while what was heard is settled in between,
@@ -75,15 +76,23 @@ class Turns:
         """
         self._section.hold_off()  # an interrupt after ``acquire`` would leave the lock taken
         try:
-            while not self.lock.acquire(timeout=0.0 if self._led else _MOMENT):
-                if self._led:
+            while not self.lock.acquire(timeout=0.0 if self._leader else _MOMENT):
+                if self._leader:
                     return False
             try:
-                while self._hear(hear):
-                    if self.is_slow():
+                while True:
+                    self._leader = threading.get_ident()
+                    try:
+                        if self._closed:
+                            break
+                        self._bell.modify(self._fd, 0)
+                        hear()
+                    finally:
+                        self.give_back()
+                    if self.slow:
                         self._arm()
-                    self._settle()
-                    if not goes_on() or not self.lock.acquire(blocking=False):
+                        self._settle()
+                    if goes_on is None or not goes_on() or not self.lock.acquire(blocking=False):
                         break
             finally:
                 self._arm()
@@ -91,18 +100,11 @@ class Turns:
         finally:
             self._section.let_in()
 
-    def _hear(self, hear: Callable[[], None]) -> bool:
-        """One turn, of which the lock was taken. False: the loop is closed."""
-        self._led = True
-        try:
-            if self._closed:
-                return False
-            self._bell.modify(self._fd, 0)
-            hear()
-        finally:
-            self._led = False
+    def give_back(self) -> None:
+        """Let others have the turn from now on; called by ``hear`` or after it, in a thread that waits."""
+        if self._leader == threading.get_ident():
+            self._leader = 0
             self.lock.release()
-        return True
 
     def _arm(self, *, notice: bool = True) -> None:
         """See to it that one of the loop's own threads hears what the workers say from now on."""
@@ -111,8 +113,8 @@ class Turns:
                 self._bell.modify(self._fd, _ARMED)
             except ValueError:  # closed just now
                 return
-            if notice:
-                self._notice_asleep()
+            if notice and not self._rung and self._deadline() < min(self._asleep):
+                self.ring()
 
     def _notice_asleep(self) -> None:
         if not self._rung and self._deadline() < min(self._asleep):
@@ -156,7 +158,7 @@ class Turns:
                     hear()
                 finally:
                     self.lock.release()
-                    self._arm(notice=self.is_slow())  # else this thread looks itself in a moment
+                    self._arm(notice=self.slow)  # else this thread looks itself in a moment
             self._settle()
 
     def _sleep(self, index: int) -> None:

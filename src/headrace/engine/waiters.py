@@ -29,9 +29,11 @@ def unneeded(task: Task) -> list[Task]:
 def wake(task: Task, *, done: bool = True) -> None:
     """Wake who waits for ``task``; ``done``: because it is over."""
     task.done = task.done or done
-    locks, task.locks = task.locks, []
-    for lock in locks:
-        lock.release()
-    callbacks, task.callbacks = task.callbacks, []
-    for callback in callbacks:
-        callback()
+    if task.locks:
+        locks, task.locks = task.locks, []
+        for lock in locks:
+            lock.release()
+    if task.callbacks:
+        callbacks, task.callbacks = task.callbacks, []
+        for callback in callbacks:
+            callback()

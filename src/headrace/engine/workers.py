@@ -53,16 +53,24 @@ _TAIL = 2000
 class _Attempt:
     """An attempt in a worker's hands."""
 
-    __slots__ = ("announced", "log", "memory", "number", "task", "token", "tries")
+    __slots__ = ("announced", "memory", "number", "printed", "run_id", "task", "token", "tries")
 
     def __init__(self, run_id: int, task: Task, token: int) -> None:
+        self.run_id = run_id
         self.task = task
         self.token = token
         self.number = task.attempt
         self.tries = task.attempt - task.attempts_before  # in this session
-        self.log = AttemptLog(run_id, task.id, task.attempt)
+        self.printed: AttemptLog | None = None
         self.memory = 0  # when it was last found to use more than it may
         self.announced = False
+
+    @property
+    def log(self) -> AttemptLog:
+        """What it printed; made when it prints something."""
+        if self.printed is None:
+            self.printed = AttemptLog(self.run_id, self.task.id, self.number)
+        return self.printed
 
 
 class _Worker:
@@ -116,7 +124,7 @@ class WorkerPool:
         self._place = options.place
         self._places: dict[str, Executor] = {}
         #: Executors by the descriptor that polls as readable when one has news, with the capacity they had last.
-        self._news: dict[int, tuple[Executor, Capacity]] = {}
+        self.news: dict[int, tuple[Executor, Capacity]] = {}
         self._run_name = run_name
         self._run_id = options.run_id
         self._seed = options.seed
@@ -126,7 +134,8 @@ class WorkerPool:
         #: Attempts of earlier sessions until their workers come back, and how much of their output is recorded.
         self._awaited: dict[int, tuple[_Attempt, tuple[int, int]]] = {}
         self._writes: list[Write] = []
-        self._lost: list[tuple[TaskId, int, str]] = []
+        #: What ``take_lost_inputs`` returns.
+        self.lost: list[tuple[TaskId, int, str]] = []
         self.last_line: tuple[str, str] = ("", "")
         #: Told, under the driver's lock, of every attempt that begins, of all that it prints, and of one that failed.
         self.watch: Callable[[AttemptEvent], None] | None = None
@@ -143,16 +152,12 @@ class WorkerPool:
         """Let attempts run in the place of an executor that was started."""
         self._places[executor.place] = executor
         fd = executor.fileno()
-        self._news[fd] = executor, executor.capacity
+        self.news[fd] = executor, executor.capacity
         self._epoll.register(fd, select.EPOLLIN)
-
-    def is_news(self, fd: int) -> bool:
-        """Whether a descriptor that polls as readable is that of an executor."""
-        return fd in self._news
 
     def on_news(self, fd: int, slots: Mapping[int, Slot], now: float) -> list[Event]:
         """Take what an executor has to say: workers that ended, another capacity."""
-        executor, capacity = self._news[fd]
+        executor, capacity = self.news[fd]
         events: list[Event] = []
         for ended in executor.exits():
             events += self._on_exit(ended, slots, now)
@@ -160,7 +165,7 @@ class WorkerPool:
             if (attempt.task.step.policy.place or self._place) == executor.place:
                 self._claim(executor, token)
         if executor.capacity is not capacity:
-            self._news[fd] = executor, executor.capacity
+            self.news[fd] = executor, executor.capacity
             events.append(Resized(executor.place, executor.capacity, now))
         return events
 
@@ -231,7 +236,8 @@ class WorkerPool:
         if worker.once:
             messages.append(Stop())
         self._send(worker, *messages)
-        self._tell_begin(worker)
+        if self.watch is not None:
+            self._tell_begin(worker)
         return []
 
     def _add_secrets(self, worker: _Worker, define: Define, messages: list[ToWorker]) -> None:
@@ -386,18 +392,21 @@ class WorkerPool:
                 self._tell_begin(worker)
 
     def _on_finished(self, worker: _Worker, message: Done | Failed, now: float, events: list[Event]) -> None:
-        attempt = self._current(worker, message.token)
-        if attempt is None:
+        attempt = worker.queue[0] if worker.queue else None
+        if attempt is None or attempt.token != message.token:
             return
-        self._pump(worker, attempt, now, message.usage.log_ends)
-        self._let_out(attempt, now)
+        ends = message.usage.log_ends
+        if ends[0] != worker.offsets[0] or ends[1] != worker.offsets[1]:
+            self._pump(worker, attempt, now, ends)
+        if attempt.printed is not None:
+            self._let_out(attempt, now)
         worker.queue.popleft()
         del self._at[message.token]
         if isinstance(message, Done):
             done = Succeeded(message.token, message.outputs, message.usage, now, worker.link.where, message.reusable)
             events.append(done)
         elif message.bad_blob and (source := source_of(attempt.task, message.bad_blob)):
-            self._lost.append((source[0], message.token, source[1]))
+            self.lost.append((source[0], message.token, source[1]))
         else:
             kind = outcome(message.failure)
             problem = kind(message.error, message.traceback, message.exception, message.classes)
@@ -416,11 +425,6 @@ class WorkerPool:
             events.append(Promote(worker.queue[0].token, now))
         elif not worker.once and not worker.dying:
             worker.idle.append(worker)
-
-    def _current(self, worker: _Worker, token: int) -> _Attempt | None:
-        if worker.queue and worker.queue[0].token == token:
-            return worker.queue[0]
-        return None
 
     def _on_exit(self, ended: WorkerExit, slots: Mapping[int, Slot], now: float) -> list[Event]:
         """A worker is gone: hear its last words, then settle what it had in hand."""
@@ -514,7 +518,7 @@ class WorkerPool:
             self._show(attempt, stream, data, now)
 
     def _let_out(self, attempt: _Attempt, now: float) -> None:
-        """Take what was held back of an attempt's output, because it might have become a secret."""
+        """Take what was held back of the output of an attempt that printed, because it might have become a secret."""
         for stream, data in attempt.log.rest(self.secrets.values()):
             self._show(attempt, stream, data, now)
 
@@ -555,7 +559,7 @@ class WorkerPool:
 
     def take_lost_inputs(self) -> list[tuple[TaskId, int, str]]:
         """Attempts that could not read an input: ``(producer, token, output)``."""
-        lost, self._lost = self._lost, []
+        lost, self.lost = self.lost, []
         return lost
 
     def over_memory(self, slots: Mapping[int, Slot]) -> Iterable[tuple[int, int]]:

@@ -317,7 +317,7 @@ def frame(message: ToWorker | ToDriver) -> bytes:
         body = _encoder.encode(message)
     except UnicodeEncodeError:
         body = _encoder.encode(_writable(message))
-    return framed(body)
+    return len(body).to_bytes(_HEADER, "little") + body
 
 
 def framed(body: bytes) -> bytes:
@@ -374,6 +374,8 @@ class Frames(Generic[M]):
             ValueError: a frame is longer than the limit; msgspec.DecodeError when it is no message.
         """
         whole: bytes | bytearray = data
+        if not self._rest and len(data) == _HEADER + int.from_bytes(data[:_HEADER], "little") <= self.limit:
+            return [self._decoder.decode(memoryview(data)[_HEADER:])]  # as a rule
         if self._rest:
             self._rest += data
             whole = self._rest

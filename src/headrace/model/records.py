@@ -50,7 +50,8 @@ class TaskId(NamedTuple):
     number: int
 
     def __str__(self) -> str:
-        return f"{self.step}/{task_text(self.number)}"
+        step, number = self
+        return f"{step}/{number}" if number < NODES else f"{step}/{task_text(number)}"
 
 
 #: Numbers of runs from here on are those of another system, such as times in microseconds: a run that came from there
@@ -146,8 +147,34 @@ class RunDetails(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     addresses: dict[str, str] = {}  # by place: HOST:PORT at which the last session listens for workers
 
 
+class Success(msgspec.Struct, frozen=True, array_like=True):
+    """How an attempt succeeded; its fields are those of ``AttemptRecord``."""
+
+    started: float
+    finished: float
+    host: str
+    pid: int
+    cpu_seconds: float
+    peak_memory: int
+    session: int
+    place: str
+    token: int
+
+    def of(self, run_id: int, task: TaskId, attempt: int) -> AttemptRecord:
+        """The record of the attempt that succeeded so."""
+        step, number = task
+        how = msgspec.structs.asdict(self)
+        return AttemptRecord(
+            run_id=run_id, step=step, number=number, attempt=attempt, state=AttemptState.SUCCEEDED, **how
+        )
+
+
 class TaskRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """One call of a step in a run: its identity, and where it stands."""
+    """One call of a step in a run: its identity, and where it stands.
+
+    ``success`` is that of attempt number ``attempts`` where this attempt has no record of its own: it was over before
+    it had to be recorded as running. Most tasks are recorded so, as one row.
+    """
 
     run_id: int
     step: str
@@ -167,11 +194,17 @@ class TaskRecord(msgspec.Struct, frozen=True, kw_only=True):
     session: int = 1  # the session of the run that last ran or reused it
     error: str = ""  # last line of the failure, for listings
     tags: tuple[str, ...] = ()
+    success: Success | None = None
 
     @property
     def id(self) -> TaskId:
         """Its name within the run."""
         return TaskId(self.step, self.number)
+
+    @property
+    def lone_attempt(self) -> AttemptRecord | None:
+        """The attempt that ``success`` tells of."""
+        return None if self.success is None else self.success.of(self.run_id, self.id, self.attempts)
 
 
 class AttemptRecord(msgspec.Struct, frozen=True, kw_only=True):

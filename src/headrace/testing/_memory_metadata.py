@@ -392,6 +392,9 @@ class MemoryMetadata:
     ) -> list[AttemptRecord]:
         """See ``MetadataStore``."""
         found = of_task(self._all.attempts.items(), run_id, task)
+        alone = [one.lone_attempt for one in self.tasks(run_id) if task is None or one.id == task]
+        found += [one for one in alone if one is not None]
+        found.sort(key=lambda one: (one.step, one.number, one.attempt))
         return page(found, lambda one: (one.step, one.number, one.attempt), after, limit)
 
     def artifacts(
@@ -554,7 +557,7 @@ class MemoryMetadata:
             "run_details": [(run_id, _rows.pack_tuple(run.inputs), run.details)],
             "tasks": [_rows.task_row(task) for task in self.tasks(run_id)],
             "shared_values": [],
-            "attempts": [_rows.attempt_row(attempt) for attempt in self.attempts(run_id)],
+            "attempts": [_rows.attempt_row(one) for one in of_task(self._all.attempts.items(), run_id, None)],
             "artifacts": [_rows.artifact_row(artifact) for artifact in self.artifacts(run_id)],
             "edges": [_rows.edge_row(edge) for edge in self.edges(run_id)],
             "logs": [log_row(one) for one in self.logs(run_id, None)],

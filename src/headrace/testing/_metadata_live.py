@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from headrace.model.records import Edge, Input, LogPiece, LogSegment, Param, QueueCount, Tag, TaskId
+from headrace.model.records import Edge, Input, LogPiece, LogSegment, Param, QueueCount, Success, Tag, TaskId
 from headrace.model.states import AttemptState, IllegalTransitionError, RunState, TaskState
 from headrace.model.values import Blob, Packed
 from headrace.stores.metadata.protocol import DropLog, DropQueue, MetadataStore, RunChange, Write
@@ -33,6 +33,23 @@ class LiveRunsSuite:
         ended = attempt(run_id, state=AttemptState.FAILED, finished=3.0, **where)
         store.commit([ended])
         assert store.attempts(run_id) == [ended]
+
+    def test_success_that_is_kept_with_its_task_is_an_attempt(self, store: MetadataStore) -> None:
+        """Readers find it among the rows of attempts, in order, also page by page."""
+        run_id = new_run(store).id
+        success = Success(1.0, 3.0, "h", 7, 0.5, 1 << 20, 2, "cluster", 2**40 + 1)
+        alone = [task(run_id, number=n, attempts=n, success=success) for n in (1, 2, 4)]
+        first, only = attempt(run_id, number=2, state=AttemptState.FAILED), attempt(run_id, number=3)
+        store.commit([*alone, first, only, task(run_id, number=3, attempts=1)])
+        assert store.tasks(run_id) == [alone[0], alone[1], task(run_id, number=3, attempts=1), alone[2]]
+        how: dict[str, Any] = {"finished": 3.0, "host": "h", "pid": 7, "cpu_seconds": 0.5, "peak_memory": 1 << 20}
+        how |= {"session": 2, "place": "cluster", "token": 2**40 + 1}
+        one, two, four = [attempt(run_id, number=n, attempt=n, **how) for n in (1, 2, 4)]
+        assert store.attempts(run_id) == [one, first, two, only, four]
+        assert store.attempts(run_id, TaskId("fit", 2)) == [first, two]
+        assert store.attempts(run_id, limit=2) == [one, first]
+        assert store.attempts(run_id, limit=2, after=("fit", 2, 1)) == [two, only]
+        assert store.attempts(run_id, after=("fit", 2, 2)) == [only, four]
 
     def test_queue_counts_are_replaced_and_dropped(self, store: MetadataStore) -> None:
         """The counts of a step are the last ones written; a run that is over has none."""
@@ -103,7 +120,10 @@ class LiveRunsSuite:
             writes: list[Write] = []
             for n in range(count):
                 step, number = ("a", "b", "\u00e4")[n % 3], n // 3 + 1
-                writes += [attempt(chosen, step, number), artifact(chosen, step, number), line(chosen, n)]
+                success = Success(1.0, 2.0, "h", 7, 0.5, 1, 1, "local", n) if n % 2 else None
+                writes.append(task(chosen, step, number, attempts=1, success=success))
+                writes += [] if success else [attempt(chosen, step, number)]
+                writes += [artifact(chosen, step, number), line(chosen, n)]
                 writes += [Edge(chosen, "up", n % 7, step, number), points(chosen, f"m{n % 5}", float(n))]
                 writes += [Tag(chosen, f"t{n}"), Param(chosen, f"p{n}", str(n))]
             store.commit(writes)

@@ -52,7 +52,15 @@ from headrace.model.messages import (
 )
 from headrace.model.outcomes import outcome
 from headrace.model.policy import Resources, StepPolicy
-from headrace.model.records import LEASE_SECONDS, ArtifactRecord, Lease, RunRecord, TaskRecord, lease_name
+from headrace.model.records import (
+    LEASE_SECONDS,
+    ArtifactRecord,
+    AttemptRecord,
+    Lease,
+    RunRecord,
+    TaskRecord,
+    lease_name,
+)
 from headrace.model.states import TaskState
 from headrace.model.values import Packed, Preview
 from headrace.model.workers import LOCAL, Capacity, ServedRun, WorkerSpec
@@ -195,6 +203,12 @@ def of_kind(commands: Sequence[Command], kind: type[_C]) -> list[_C]:
 def written(commands: Sequence[Command]) -> list[Written]:
     """All that ``commands`` write, in order."""
     return [write for record in of_kind(commands, Record) for write in record.writes]
+
+
+def attempts(commands: Sequence[Command]) -> list[AttemptRecord]:
+    """The attempts that ``commands`` write, in order: those with rows of their own, and those kept with tasks."""
+    rows = [row.lone_attempt if isinstance(row, TaskRecord) else row for row in written(commands)]
+    return [row for row in rows if isinstance(row, AttemptRecord)]
 
 
 def resolved(commands: Sequence[Command]) -> list[Task]:

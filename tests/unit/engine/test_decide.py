@@ -13,7 +13,7 @@ from headrace.model import states
 from headrace.model.calls import PendingInput, PendingSource
 from headrace.model.messages import Output
 from headrace.model.policy import Resources
-from headrace.model.records import ArtifactRecord, AttemptRecord, Edge, Input, Source, TaskId, TaskRecord
+from headrace.model.records import ArtifactRecord, Edge, Input, Source, TaskId, TaskRecord
 from headrace.model.states import AttemptState, IllegalTransitionError, RunState, TaskState, advance
 from headrace.model.values import Preview
 from headrace.stores.metadata.protocol import CacheEntry
@@ -164,7 +164,7 @@ def test_success_is_recorded_whole_and_before_it_is_told() -> None:
     assert isinstance(record, Record)
     assert record.urgent
     assert isinstance(resolve, Resolve)
-    row, attempt, model, score, edge = record.writes
+    row, model, score, edge = record.writes
     assert isinstance(row, TaskRecord)
     assert (row.id, row.key, row.state, row.attempts) == (TaskId("fit", 1), task.key, TaskState.SUCCEEDED, 1)
     assert (row.code, row.tags, row.finished, row.started) == (b"v1", ("t",), 1005.0, 1000.0)
@@ -172,7 +172,8 @@ def test_success_is_recorded_whole_and_before_it_is_told() -> None:
         Input("a0", packed("one"), (Source("work", 1, "result", packed("one").digest),)),
         Input("a1", packed("x")),
     )
-    assert isinstance(attempt, AttemptRecord)
+    attempt = row.lone_attempt  # it has no row of its own
+    assert attempt is not None
     assert (attempt.attempt, attempt.state, attempt.started) == (1, AttemptState.SUCCEEDED, 1003.0)
     assert isinstance(model, ArtifactRecord)
     assert isinstance(score, ArtifactRecord)
@@ -277,9 +278,8 @@ def test_a_result_that_is_not_reusable_is_no_entry() -> None:
     task = bench.submit(bench.step(cache=True), "x")
     bench.start()
     bench.feed(Succeeded(task.token, (output("fallback"),), usage(1.0, 2.0), 2.0, reusable=False))
-    row, attempt, artifact = written(bench.commands)
+    row, artifact = written(bench.commands)
     assert isinstance(row, TaskRecord) and row.cache_key
-    assert isinstance(attempt, AttemptRecord)
     assert isinstance(artifact, ArtifactRecord)
     assert resolved(bench.commands) == [task]
 

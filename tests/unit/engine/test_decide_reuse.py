@@ -5,12 +5,13 @@ from __future__ import annotations
 import msgspec
 import pytest
 
+from headrace.engine.events import Record
 from headrace.engine.state import Recorded
 from headrace.model.calls import StepInfo
 from headrace.model.policy import Retry
-from headrace.model.records import TaskId, TaskRecord, task_number
+from headrace.model.records import AttemptRecord, TaskId, TaskRecord, task_number
 from headrace.model.states import TaskState
-from headrace.testing.engine import Bench, output, resolved, written
+from headrace.testing.engine import Bench, attempts, of_kind, output, resolved, written
 
 
 def first_session() -> dict[bytes, Recorded]:
@@ -86,6 +87,21 @@ def test_what_was_under_way_runs_again(state: TaskState) -> None:
     task = bench.submit(bench.step("load"), "x")
     assert bench.start() == [task]
     assert task.id == TaskId("load", 1)
+
+
+def test_attempt_that_was_kept_with_its_task_is_recorded_before_that_row_is_replaced() -> None:
+    bench = Bench(first_session(), session=2)
+    task = bench.submit(bench.step("load", b"v2"), "x")
+    assert written(bench.log) == []
+    bench.start()
+    bench.succeed(task, output("data"))
+    [record] = [one for one in of_kind(bench.commands, Record) if one.writes]
+    assert [(one.attempt, one.session) for one in attempts(bench.log)] == [(1, 1), (2, 2)]
+    before, row = record.writes[:2]  # in one commit
+    assert isinstance(before, AttemptRecord)
+    assert isinstance(row, TaskRecord)
+    assert (before.attempt, row.attempts, row.success is not None) == (1, 2, True)
+    assert task.earlier is None
 
 
 def test_outputs_that_are_gone_are_made_again() -> None:

@@ -27,6 +27,7 @@ from headrace.engine.reactions import IGNORED, IMPOSSIBLE, STATES, IllegalEventE
 from headrace.engine.tasks import Task
 from headrace.model.outcomes import Raised
 from headrace.model.policy import Retry
+from headrace.model.records import TaskRecord
 from headrace.model.states import TaskState
 from headrace.testing.engine import Bench, output, usage
 
@@ -62,9 +63,11 @@ def _producer(bench: Bench) -> Task:
 
 
 def _record(bench: Bench, task: Task) -> Recall:
-    from headrace.engine.rows import task_record
+    from headrace.engine.rows import task_records
 
-    return Recall(task, task_record(bench.state, task, TaskState.SUCCEEDED, NOW), NOW)
+    [record] = task_records(bench.state, task, TaskState.SUCCEEDED, NOW)
+    assert isinstance(record, TaskRecord)
+    return Recall(task, record, NOW)
 
 
 EVENTS: dict[type, Callable[[Bench, Task], Event]] = {

@@ -488,7 +488,7 @@ def test_threads_that_cancel_and_submit_do_not_wait_for_a_slow_store() -> None:
         gate = threading.Event()
         running = rig.submit(rig.step(lambda: gate.wait(60), name="slow"))
         waiting = [rig.submit(rig.step(double), n) for n in range(5)]
-        rig.loop._slow = True  # as after a commit that took long
+        rig.loop._turns.slow = True  # as after a commit that took long
         store.go.clear()
         with within(5):
             for task in waiting:
@@ -706,11 +706,11 @@ def test_interrupt_gives_the_turn_back(monkeypatch: pytest.MonkeyPatch) -> None:
     with Rig() as rig, within(20):
         poll, heard = rig.loop._poll_once, []
 
-        def interrupted(longest: float) -> None:
+        def interrupted(longest: float, **how: bool) -> None:
             if not heard and threading.current_thread() is threading.main_thread():
                 rig.loop.section.interrupt(KeyboardInterrupt())
                 heard.append(rig.loop._turns.lock.locked())
-            poll(longest)
+            poll(longest, **how)
 
         gate = threading.Event()
         task = rig.submit(rig.step(lambda: gate.wait(20), name="slow"))

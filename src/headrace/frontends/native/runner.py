@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -11,7 +12,7 @@ from headrace.frontends.native.named_secrets import NamedSecrets
 from headrace.frontends.native.signature import item_call
 from headrace.frontends.native.steps import Step
 from headrace.model.calls import Call, PendingInput, PendingSource, StepInfo, TaskHandle
-from headrace.model.errors import NotStorableError
+from headrace.model.errors import BlobError, NotStorableError
 from headrace.model.values import Packed
 from headrace.runtime import secrets
 from headrace.services.session import Session
@@ -51,7 +52,11 @@ class Running:
 
     def run(self, step: Step[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Make a task of a call and wait for its result; raises as ``submit``, and what the step raises."""
-        return Future(self, self.session.call(self._call(step, args, kwargs))).result()
+        task = self.session.call(self._call(step, args, kwargs))
+        if task.done and task.problem is None:
+            with contextlib.suppress(BlobError):
+                return self.read(task)
+        return Future(self, task).result()
 
     def _submit(
         self, step: Step[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], *, unheld: bool = False

@@ -17,7 +17,10 @@ _INT_MIN, _INT_MAX = -(2**63), 2**63 - 1
 
 def encode_json(value: object) -> bytes | None:
     """``value`` as JSON when that gives back an equal value of the same types and sharing; else ``None``."""
-    if type(value) is dict and len(value) < 8:
+    kind = type(value)
+    if kind is not dict and kind is not list:
+        return _encode_checked(value) if _is_plain_scalar(value) else None
+    if isinstance(value, dict) and len(value) < 8:
         # most results of steps are like this: a handful of names and numbers
         for key, item in value.items():
             if type(key) is not str or not _is_plain_scalar(item):

@@ -30,6 +30,7 @@ from headrace.model.records import (
     QueueCount,
     RunRecord,
     Signal,
+    Success,
     Tag,
     TaskId,
     TaskRecord,
@@ -49,6 +50,7 @@ _decode_shared = msgspec.msgpack.Decoder(tuple[tuple[Input, bytes], ...]).decode
 decode_packed = msgspec.msgpack.Decoder(Packed).decode
 decode_preview = msgspec.msgpack.Decoder(Preview).decode
 decode_segment = msgspec.msgpack.Decoder(tuple[Blob, tuple[LogPiece, ...]]).decode
+decode_success = msgspec.msgpack.Decoder(Success).decode
 decode_tags = msgspec.msgpack.Decoder(tuple[str, ...]).decode
 
 #: Begins the inputs of a row that names shared values (see ``_shared``). MessagePack does not use this byte.
@@ -103,8 +105,10 @@ _RUN = (
 _OF_TASK = ("run_id", "step", "number")
 _TASK = (
     *(*_OF_TASK, "state", "attempts", "session", "occurrence", "created", "started", "finished", "key", "code"),
-    *("environment", "cache_key", "reused_from", "error", "tags", "inputs"),
+    *("environment", "cache_key", "reused_from", "error", "tags", "inputs", "success"),
 )
+#: Where the inputs stand in a row of a task.
+INPUTS_AT = _TASK.index("inputs")
 _ATTEMPT = (
     *(*_OF_TASK, "attempt", "state", "started", "finished", "host", "pid", "cpu_seconds", "peak_memory", "failure"),
     *("exit_code", "error", "traceback", "exception", "session", "place", "token"),
@@ -157,6 +161,7 @@ def task_row(task: TaskRecord) -> Row:
         task.error,
         encode(tags) if tags else b"",
         encode(inputs) if inputs else b"",
+        None if task.success is None else encode(task.success),
     )
 
 
@@ -184,8 +189,16 @@ def task_of(row: Row, shared: Mapping[bytes, bytes] = MappingProxyType({})) -> T
     values = _named(_TASK, row)
     values["state"] = _TASK_STATES[values["state"]]
     values["tags"] = decode_tags(values["tags"]) if values["tags"] else ()
+    values["success"] = None if values["success"] is None else decode_success(values["success"])
     values["inputs"] = inputs_of(values["inputs"], shared)
     return TaskRecord(**values)
+
+
+@_checked
+def lone_attempt_of(row: Row) -> AttemptRecord:
+    """A row of ``lone_attempt_columns``."""
+    run_id, step, number, attempt, success = row
+    return decode_success(success).of(run_id, TaskId(step, number), attempt)
 
 
 def attempt_row(attempt: AttemptRecord) -> Row:

@@ -49,7 +49,8 @@ class SharedValues:
         if not any(digest for _, digest in parts):
             return row
         stored = [(_without(one) if digest else one, digest) for one, digest in parts]
-        return (*row[:-1], _rows.SHARED + _rows.encode(stored))
+        at = _rows.INPUTS_AT
+        return (*row[:at], _rows.SHARED + _rows.encode(stored), *row[at + 1 :])
 
     def _digest(self, run_id: int, data: bytes, fresh: dict[tuple[int, bytes], Row]) -> bytes:
         """What to write instead of ``data``; nothing if the row keeps it."""

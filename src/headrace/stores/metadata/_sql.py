@@ -62,6 +62,17 @@ class Statement(NamedTuple):
         return tuple([values[name] for name in self.names])
 
 
+class _Texts(dict[str, str]):
+    """The texts of single statements by their names, each put together when it is first asked for."""
+
+    def __init__(self, statements: Statements) -> None:
+        self._statements = statements
+
+    def __missing__(self, name: str) -> str:
+        text = self[name] = self._statements(name).text
+        return text
+
+
 class Statements:
     """The named statements of a database. Calling it with several names joins them with spaces: a ``SELECT`` and
     the condition that goes with it. Results are kept, so a statement is put together once per process."""
@@ -71,6 +82,8 @@ class Statements:
         self._sources = dict(zip(pieces[1::2], pieces[2::2], strict=True))
         self._made: dict[tuple[str, ...], Statement] = {}
         self._dialect = dialect
+        #: Where a statement's values are known to stand in the right order.
+        self.texts = _Texts(self)
 
     def __call__(self, *names: str) -> Statement:
         """The statement of that name, or of those names joined.

@@ -32,7 +32,7 @@ BELONGINGS: dict[str, tuple[tuple[str, ...], str]] = {
     "tasks": (
         (
             *("step", "number", "state", "attempts", "session", "occurrence", "created", "started", "finished"),
-            *("task_key", "code", "environment", "cache_key", "reused_from", "error", "tags", "inputs"),
+            *("task_key", "code", "environment", "cache_key", "reused_from", "error", "tags", "inputs", "success"),
         ),
         "step, number",
     ),
@@ -58,8 +58,9 @@ BELONGINGS: dict[str, tuple[tuple[str, ...], str]] = {
     "waits": (("wait_key", "kind", "name", "prompt", "created", "ends", "done", "answer"), "wait_key"),
 }
 
-#: Columns that exports of schemas before version 3 lack, with what they hold then.
+#: Columns that exports of older schemas lack, with what they hold then.
 _ADDED: dict[str, dict[str, Any]] = {
+    "tasks": {"success": None},
     "attempts": {"session": 0, "place": "local", "token": 0},
     "logs": {"segment": None},
 }

@@ -85,8 +85,9 @@ def grouped(writes: Sequence[Write]) -> list[tuple[type, list[Any]]]:
         if members is None:
             members = current[kind] = []
             groups.append((kind, members))
-            for rival in _RIVALS.get(kind, ()):
-                current.pop(rival, None)
+            if kind in _RIVALS:
+                for rival in _RIVALS[kind]:
+                    current.pop(rival, None)
         members.append(write)
     return groups
 
@@ -110,6 +111,7 @@ def apply(
 
     Returns what ``shared`` is to be told of when the transaction has succeeded.
     """
+    texts = statements.texts
     fresh: list[Row] = []
     for kind, members in grouped(writes):
         if kind is RunChange:
@@ -123,21 +125,21 @@ def apply(
         if kind is TaskRecord:
             rows, values = shared.task_rows(members)
             if values:
-                transaction.many(statements("put_shared_value").text, values)
+                transaction.many(texts["put_shared_value"], values)
                 fresh += values
         else:
-            rows = [row(member) for member in members]
+            rows = list(map(row, members))
         if fit:
             rows = [_fit(values) for values in rows]
         if kind is LogSegment:
-            transaction.many(statements("drop_pieces").text, [_rows.segment_range(member) for member in members])
-        transaction.many(statements(name).text, rows)
+            transaction.many(texts["drop_pieces"], [_rows.segment_range(member) for member in members])
+        transaction.many(texts[name], rows)
         if kind is DropOutputs:
-            transaction.many(statements("drop_cached").text, rows)
+            transaction.many(texts["drop_cached"], rows)
         if kind is MetricChunk:
             summaries = _rows.summary_rows(members)
             if summaries:
-                transaction.many(statements("put_summary").text, [_fit(row) for row in summaries] if fit else summaries)
+                transaction.many(texts["put_summary"], [_fit(row) for row in summaries] if fit else summaries)
     return fresh
 
 

@@ -6,6 +6,7 @@ run, writing to it raises ``NotFoundError``. Ids of runs are never used twice, s
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import msgspec
@@ -43,6 +44,7 @@ from headrace.stores.metadata.protocol import (
     Write,
 )
 
+_run_of = operator.attrgetter("run_id")
 #: Ids of runs that are remembered as the project's.
 _REMEMBERED = 100_000
 
@@ -109,9 +111,8 @@ class ProjectStore:
 
     def commit(self, writes: Sequence[Write], lease: Lease | None = None, seconds: float = 0.0) -> None:
         """See ``MetadataStore``; raises NotFoundError when one of ``writes`` is for a run of another project."""
-        known = self._known
-        for write in writes:
-            if write.run_id not in known:
+        if not self._known.issuperset(map(_run_of, writes)):
+            for write in writes:
                 self._check(write.run_id)
         self._whole.commit(writes, lease, seconds)
 

@@ -55,15 +55,15 @@ INSERT INTO run_details (run_id, inputs, details) VALUES (:run_id, :inputs, :det
 
 -- name: put_task
 INSERT INTO tasks (run_id, step, number, state, attempts, session, occurrence, created, started, finished,
-    task_key, code, environment, cache_key, reused_from, error, tags, inputs)
+    task_key, code, environment, cache_key, reused_from, error, tags, inputs, success)
 VALUES (:run_id, :step, :number, :state, :attempts, :session, :occurrence, :created, :started, :finished,
-    :task_key, :code, :environment, :cache_key, :reused_from, :error, :tags, :inputs)
+    :task_key, :code, :environment, :cache_key, :reused_from, :error, :tags, :inputs, :success)
 ON CONFLICT (run_id, step, number) DO UPDATE SET
     state = CASE WHEN tasks.session <= excluded.session THEN excluded.state END, attempts = excluded.attempts,
     session = excluded.session, occurrence = excluded.occurrence, created = excluded.created,
     started = excluded.started, finished = excluded.finished, task_key = excluded.task_key, code = excluded.code,
     environment = excluded.environment, cache_key = excluded.cache_key, reused_from = excluded.reused_from,
-    error = excluded.error, tags = excluded.tags, inputs = excluded.inputs
+    error = excluded.error, tags = excluded.tags, inputs = excluded.inputs, success = excluded.success
 
 -- name: put_shared_value
 INSERT INTO shared_values (run_id, digest, data) VALUES (:run_id, :digest, :data)
@@ -202,7 +202,7 @@ SELECT id FROM runs WHERE id > :after ORDER BY id
 
 -- name: task_columns
 SELECT run_id, step, number, state, attempts, session, occurrence, created, started, finished, task_key, code,
-    environment, cache_key, reused_from, error, tags, inputs FROM tasks
+    environment, cache_key, reused_from, error, tags, inputs, success FROM tasks
 
 -- name: shared_columns
 SELECT digest, data FROM shared_values
@@ -219,6 +219,9 @@ JOIN tasks t ON t.run_id = :run_id AND t.step = c.step AND t.number = c.first
 -- name: attempt_columns
 SELECT run_id, step, number, attempt, state, started, finished, host, pid, cpu_seconds, peak_memory, failure,
     exit_code, error, traceback, exception, session, place, token FROM attempts
+
+-- name: lone_attempt_columns
+SELECT run_id, step, number, attempts, success FROM tasks
 
 -- name: artifact_columns
 SELECT run_id, step, number, name, kind, created, preview, value FROM artifacts

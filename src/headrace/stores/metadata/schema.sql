@@ -1,4 +1,4 @@
--- The metadata schema, version 3, in the portable dialect of _sql.py (SQLite's words; PostgreSQL's are put in there).
+-- The metadata schema, version 4, in the portable dialect of _sql.py (SQLite's words; PostgreSQL's are put in there).
 -- A change here needs a migration in migrations that leads to the same schema; a test compares the two.
 -- Times are seconds since the epoch, truth values 0 or 1. The large columns of a table come last, so that reading
 -- the others does not touch them. There are no foreign keys: they would cost a lookup per inserted row.
@@ -83,11 +83,13 @@ CREATE TABLE tasks (
     error TEXT NOT NULL,
     tags BLOB NOT NULL,
     inputs BLOB NOT NULL,
+    success BLOB,
     PRIMARY KEY (run_id, step, number)
 ) WITHOUT ROWID;
 CREATE INDEX tasks_by_state ON tasks (run_id, step, state);
 
--- An attempt has its row from its start. Defaults are for processes of an older version that had the store open when it
+-- An attempt has its row from its start, but for one that succeeds within a moment: that is kept with its task
+-- (tasks.success, see TaskRecord). Defaults are for processes of an older version that had the store open when it
 -- was migrated.
 CREATE TABLE attempts (
     run_id INTEGER NOT NULL,
@@ -258,7 +260,7 @@ CREATE TABLE signals (
 CREATE INDEX signals_by_run ON signals (run_id, id);
 
 INSERT INTO counters (name, value) VALUES ('lease', 0);
-INSERT INTO headrace_schema (version_num) VALUES ('0003');
+INSERT INTO headrace_schema (version_num) VALUES ('0004');
 
 -- Who changed what of a run on request. It outlives the run.
 CREATE TABLE requests (

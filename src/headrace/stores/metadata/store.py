@@ -219,15 +219,16 @@ class SqlMetadata:
     def _hold(self, transaction: Transaction, hold: _Hold) -> None:
         """See to it that the lease is held, and long enough; a row is only written when it changes."""
         lease = hold.lease
-        held: dict[str, object] = {"name": lease.name, "token": lease.token, "owner": lease.owner}
-        if not (hold.seconds or hold.mark) and self._within(transaction, "check_lease", **held):
-            return
+        if not (hold.seconds or hold.mark):  # every commit but one a second
+            held = transaction.rows(self._statements.texts["check_lease"], (lease.name, lease.token, lease.owner))
+            if held:
+                return
         lost = LeaseLostError(
             f"{lease.owner} no longer holds {lease.name}: another process has taken it over. Nothing was written."
         )
         keep = self._statements("keep_lease")
-        held |= {"seconds": hold.seconds, "mark": hold.mark, "note": lease.note}
-        transaction.must_change(keep.text, keep.bind(held), lost)
+        values = {"name": lease.name, "token": lease.token, "owner": lease.owner, "note": lease.note}
+        transaction.must_change(keep.text, keep.bind({**values, "seconds": hold.seconds, "mark": hold.mark}), lost)
 
     # --- runs ---
 
@@ -333,7 +334,7 @@ class SqlMetadata:
 
     def _tasks_of(self, rows: list[Row]) -> list[TaskRecord]:
         """Tasks of one run, made whole with the values that they share."""
-        named = {digest for row in rows for digest in _rows.shared_digests(row[-1])}
+        named = {digest for row in rows for digest in _rows.shared_digests(row[_rows.INPUTS_AT])}
         shared: dict[bytes, bytes] = {}
         if named:
             text = self._statements.source("shared_columns") + " WHERE run_id = :run_id AND digest IN "
@@ -360,11 +361,17 @@ class SqlMetadata:
         return [QueueCount(*row) for row in self._of_runs("queue_columns", run_ids, order="step")]
 
     def _page(
-        self, columns: str, of: Mapping[str, object], key: Sequence[str], after: Sequence[object] | None, limit: int
+        self,
+        columns: str,
+        of: Mapping[str, object],
+        key: Sequence[str],
+        after: Sequence[object] | None,
+        limit: int,
+        *more: str,
     ) -> list[Row]:
-        """Rows whose columns are as ``of`` says, by ``key``: those beyond ``after``, at most ``limit`` (0: all)."""
+        """Rows that ``of`` (by column) and ``more`` allow, by ``key``: beyond ``after``, at most ``limit`` (0: all)."""
         values = dict(of)
-        conditions = [f"{column} = :{column}" for column in of]
+        conditions = [*[f"{column} = :{column}" for column in of], *more]
         if after is not None:
             marks = [f"after_{column}" for column in key]
             values |= zip(marks, after, strict=True)
@@ -379,8 +386,13 @@ class SqlMetadata:
         self, run_id: int, task: TaskId | None = None, *, after: AttemptKey | None = None, limit: int = 0
     ) -> list[AttemptRecord]:
         """See ``MetadataStore``."""
-        rows = self._page("attempt_columns", _of_task(run_id, task), ("step", "number", "attempt"), after, limit)
-        return [_rows.attempt_of(row) for row in rows]
+        of, key = _of_task(run_id, task), ("step", "number")
+        rows = self._page("attempt_columns", of, (*key, "attempt"), after, limit)
+        alone = self._page("lone_attempt_columns", of, (*key, "attempts"), after, limit, "success IS NOT NULL")
+        found = [*map(_rows.attempt_of, rows), *map(_rows.lone_attempt_of, alone)]
+        if rows and alone:
+            found.sort(key=lambda one: (one.step, one.number, one.attempt))
+        return found[:limit] if limit else found
 
     def artifacts(
         self, run_id: int, task: TaskId | None = None, *, after: ArtifactKey | None = None, limit: int = 0
