@@ -20,13 +20,14 @@ from headrace._version import __version__
 from headrace.executors.remote import executor as remote
 from headrace.executors.remote.executor import RemoteExecutor, RemoteOptions
 from headrace.model import handshake
+from headrace.model.attempts import LOG_LIMIT
 from headrace.model.code import CodePackage
 from headrace.model.handshake import PROTOCOL, Hello, Refused, Welcome
 from headrace.model.messages import Done, Failed, Heartbeat, Stop, frame, framed, raw_frames
 from headrace.model.values import Blob
 from headrace.model.workers import ServedRun
 from headrace.stores.artifacts.local import LocalStore
-from headrace.testing.executors import Talk, double, ends, gone, hire, nap, pid, say_after
+from headrace.testing.executors import Talk, double, ends, flood, gone, hire, nap, pid, say_after
 from headrace.testing.proxy import Proxy
 from headrace.worker.channel import Channel
 from headrace.worker.joining import JoinToken, identity_of, worker_context
@@ -55,12 +56,13 @@ def driver(tmp_path: Path) -> Iterator[RemoteExecutor]:
     driver.close()
 
 
-def make_driver(folder: Path, key: str = "1@0", adopt: float = 1.0) -> RemoteExecutor:
+def make_driver(folder: Path, key: str = "1@0", adopt: float = 1.0, log_limit: int = LOG_LIMIT) -> RemoteExecutor:
     store = LocalStore(str(folder / "artifacts"))
     options = RemoteOptions(heartbeat=SILENCE / 5, silence=SILENCE, adopt=adopt)
     driver = RemoteExecutor("far", ("127.0.0.1", 0), IDENTITY, options)
     driver.start()
-    driver.introduce(ServedRun("flow/1", key, 1, store.put([CodePackage(()).encode()]), store.url))
+    code = store.put([CodePackage(()).encode()])
+    driver.introduce(ServedRun("flow/1", key, 1, code, store.url, log_limit=log_limit))
     return driver
 
 
@@ -293,6 +295,37 @@ def test_worker_that_serves_once_says_that_its_run_is_over(driver, tmp_path) -> 
         _, said = worker.communicate(timeout=60)
         assert said.splitlines()[-1] == "headrace worker: flow/1 is over", said
         assert "is gone" not in said
+
+
+# --- output -----------------------------------------------------------------------------------------------------
+
+
+def test_output_over_the_limit_of_a_log_does_not_cross_the_network(tmp_path) -> None:
+    limit = 100_000
+    driver = make_driver(tmp_path, log_limit=limit)
+    with ended(start_worker(driver.address, tmp_path)):
+        talk = talk_to(driver)
+        assert talk.call(double, 4) == 8
+        peer = talk.link.peer
+        for n in range(2):  # the limit is that of an attempt
+            before = peer.channel.taken
+            talk.begin(flood, 20, "")
+            done = talk.answer(60)
+            assert isinstance(done, Done)
+            end = done.usage.log_ends[0]
+            assert end == (n + 1) * (20 << 20)
+            assert talk.link.log_end(0) > end - (20 << 20) + limit, "the driver knows that there is more"
+            assert talk.link.read_log(0, end - (20 << 20), end) == b"flood..\n" * (limit // 8)
+            assert limit < peer.channel.taken - before < 2 * limit
+        before = peer.channel.taken
+        talk.begin(flood, 20, "why it died")
+        (died,) = ends(driver)
+        assert died.code == -signal.SIGSEGV
+        assert peer.channel.taken - before < 2 * limit
+        end = talk.link.log_end(0)
+        assert end == (60 << 20) + len("why it died")
+        assert talk.link.read_log(0, end - 100, end).endswith(b"flood..\nwhy it died")
+    driver.close()
 
 
 # --- broken connections -----------------------------------------------------------------------------------------

@@ -150,6 +150,35 @@ def test_run_on_two_places_gives_the_same_artifacts_as_on_one(project: Project) 
     assert "fitting 3" in project.run("logs", "train/2")
 
 
+TALKATIVE = """
+from headrace import flow, step
+
+@step(place={place!r})
+def talk() -> int:
+    for n in range(1_200_000):
+        print("line", n)
+    return 1
+
+@flow
+def main() -> int:
+    return talk()
+"""
+
+
+def test_long_log_is_cut_at_the_same_place_as_here(project: Project) -> None:
+    project.write("main.py", TALKATIVE.format(place="local"))
+    project.run("run", "main.py")
+    project.write("main.py", TALKATIVE.format(place="far"))
+    driver = project.start("run", "main.py")
+    worker = project.join("--once")
+    said, _ = driver.communicate(timeout=120)
+    assert driver.returncode == 0, said
+    worker.wait(60)
+    here, there = (project.run("logs", f"main/{n}/talk/1") for n in (1, 2))
+    assert "past 10 MiB was dropped" in here[-200:]
+    assert here == there
+
+
 LONG = """
 import os, time
 from headrace import flow, step

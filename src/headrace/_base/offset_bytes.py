@@ -15,13 +15,13 @@ class OffsetBytes:
         self.end = 0
 
     def add(self, offset: int, data: bytes) -> None:
-        """Keep ``data``, which is at ``offset``; what is known already is dropped."""
+        """Keep ``data``, which is at ``offset``; what is known already is dropped, what lies between left out."""
         if offset < self.end:  # told again after a connection broke
             data = data[self.end - offset :]
             offset = self.end
         if data:
             self.chunks.append((offset, data))
-            self.end = offset + len(data)
+        self.end = max(self.end, offset + len(data))
 
     def read(self, start: int, end: int) -> bytes:
         """The bytes from ``start`` to ``end`` that are here."""

@@ -40,7 +40,7 @@ AttemptEvent = AttemptStarted | AttemptPrinted | AttemptFailure
 
 
 class LogRules(NamedTuple):
-    """How logs of attempts are kept.
+    """How logs of attempts are kept: ``limit`` bytes of each stream, or as many as the session says.
 
     ``cut`` stands where the rest was dropped (empty: a line of Headrace's); ``killed`` ends the standard error of an
     attempt that was cancelled (empty: nothing does), and what ``failed`` says that of one that failed. ``failed`` is

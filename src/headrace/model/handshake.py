@@ -12,6 +12,8 @@ from typing import Annotated, NamedTuple
 
 import msgspec
 
+from headrace.model.attempts import LOG_LIMIT
+
 #: The version of the messages between driver and worker. A change of any of them makes another one.
 PROTOCOL = 1
 #: Bytes of the first message; more is not read of a peer that has not shown the secret.
@@ -81,6 +83,7 @@ class Welcome(msgspec.Struct, frozen=True, kw_only=True, tag="welcome"):
     its seeded generators. ``keep`` is for how many seconds a worker goes on without its driver; in
     ``database``, a metadata store, the record of the run then has the address of its next session, for ``place``.
 
+    Of what an attempt prints, ``log_limit`` bytes per stream are kept, and no more than that needs to be sent.
     ``received``: the driver goes on where a connection broke, and so many messages of the worker had arrived; -1: it
     does not. Then it takes those in ``adopted`` (tokens) of the attempts in hand, which an earlier session began.
     """
@@ -95,7 +98,7 @@ class Welcome(msgspec.Struct, frozen=True, kw_only=True, tag="welcome"):
     heartbeat: float = HEARTBEAT_SECONDS
     silence: float = SILENCE_SECONDS
     keep: float = 600.0
-    log_limit: int = 0
+    log_limit: int = LOG_LIMIT
     adopted: tuple[int, ...] = ()
     received: int = -1
     place: str = ""

@@ -284,7 +284,8 @@ class Imported(msgspec.Struct, frozen=True, array_like=True, tag=21):
 class Log(msgspec.Struct, frozen=True, array_like=True, tag=22):
     """What a worker elsewhere printed on ``stream`` (0: stdout, 1: stderr) from byte ``offset`` on.
 
-    Bytes between two messages are missing where a step prints more than is kept.
+    Bytes between two messages are missing where an attempt prints more than is kept of it. ``data`` is empty where such
+    bytes are not followed by others yet.
     """
 
     stream: int

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from headrace.model.attempts import LOG_LIMIT
 from headrace.model.policy import Resources
 from headrace.model.values import Blob
 
@@ -32,7 +33,7 @@ class ServedRun(msgspec.Struct, frozen=True):
     ``key`` is the same in all sessions of the run, and no other run of any workspace has it. ``code`` is the manifest
     of its code package, and ``artifacts`` the URL of the store that has it. ``adopted`` are tokens of attempts of
     earlier sessions whose workers this session waits for. ``database`` is the URL of the metadata store, without a
-    password.
+    password. Of what an attempt prints, ``log_limit`` bytes per stream are kept.
     """
 
     name: str
@@ -42,6 +43,7 @@ class ServedRun(msgspec.Struct, frozen=True):
     artifacts: str
     adopted: tuple[int, ...] = ()
     database: str = ""
+    log_limit: int = LOG_LIMIT
 
 
 class Capacity(msgspec.Struct, frozen=True):

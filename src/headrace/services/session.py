@@ -15,7 +15,7 @@ from headrace._base.logs import Log
 from headrace._base.texts import ERROR_LINE, shorten
 from headrace.engine.loop import Loop
 from headrace.engine.ports import Executor
-from headrace.model.attempts import AttemptEvent, LogRules
+from headrace.model.attempts import LOG_LIMIT, AttemptEvent, LogRules
 from headrace.model.calls import StepInfo, TaskHandle
 from headrace.model.environments import Environment
 from headrace.model.errors import HeadraceError, UsageError
@@ -93,6 +93,7 @@ class NewSession(msgspec.Struct, frozen=True, kw_only=True):
     params: tuple[tuple[str, str], ...] = ()  # name and text, for showing
     tags: tuple[tuple[str, str], ...] = ()
     max_parallel: int = 0
+    log_limit: int = LOG_LIMIT  # bytes of each stream that are kept of what an attempt prints
     cleanup: float = 0.0  # seconds that a run which is stopped has for steps that clean up
     store_wait: float = 0.0  # seconds that the start waits for stores that are away
     use_cache: bool = True
@@ -172,6 +173,7 @@ class Session:
         self._locked: set[tuple[str, bytes]] = set()  # steps and environments that are recorded
         #: Where relative paths of environments start.
         self._folder = os.path.dirname(new.file) or os.getcwd()  # noqa: PTH109, PTH120
+        self._log_limit = new.log_limit
         self._opening = threading.Lock()
         self._lease = lease
         self._step_ids = 0
@@ -251,7 +253,7 @@ class Session:
         ``told`` is called under the engine's lock: it must be quick and must not call the session.
         """
         self._loop.workers.watch = told
-        self._loop.workers.log_rules = rules
+        self._loop.workers.log_rules = rules._replace(limit=self._log_limit)
 
     def interruptible(self) -> Interruptible:
         """A context in which Ctrl-C, SIGTERM and SIGHUP stop the run cleanly, in the main thread alone."""
@@ -299,11 +301,19 @@ class Session:
         return opened[name]
 
     def _served(self, place: str) -> ServedRun:
-        run, database = self.run, self.stores.metadata.url.replace(":***@", "@")
-        key = f"{run.id}@{run.created!r}"
+        run = self.run
         unfinished = [one.unfinished for one in self._loop.state.recorded.values() if one.unfinished is not None]
         tokens = tuple([one.attempt.token for one in unfinished if one.attempt.place == place])
-        return ServedRun(run.name, key, run.session, self._code, self.stores.artifacts.url, tokens, database)
+        return ServedRun(
+            name=run.name,
+            key=f"{run.id}@{run.created!r}",
+            session=run.session,
+            code=self._code,
+            artifacts=self.stores.artifacts.url,
+            adopted=tokens,
+            database=self.stores.metadata.url.replace(":***@", "@"),
+            log_limit=self._log_limit,
+        )
 
     # --- steps --------------------------------------------------------------------------------------------------
 

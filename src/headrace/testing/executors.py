@@ -86,6 +86,16 @@ def say_after(seconds: float, text: str) -> None:
     os.write(1, text.encode())
 
 
+def flood(mebibytes: int, last: str) -> None:
+    """Write that much, then ``last``, and die where that is not empty."""
+    faulthandler.disable()
+    for _ in range(mebibytes):
+        os.write(1, b"flood..\n" * (1 << 17))
+    if last:
+        os.write(1, last.encode())
+        os.kill(os.getpid(), signal.SIGSEGV)
+
+
 def say_and_die(text: str) -> None:
     """Write, and die before anything could be flushed by anybody."""
     faulthandler.disable()
@@ -136,6 +146,7 @@ def variable(name: str) -> str:
 FUNCTIONS: tuple[Callable[..., object], ...] = (
     double, fail, nap, pid, leave, die, say, say_and_die, deaf, with_child, hold,
     keep_to_itself, with_daemon, variable, say_after,
+    flood,
 )  # fmt: skip
 
 

@@ -35,6 +35,10 @@ from headrace.worker.message_stream import MessageStream
 
 #: Bytes of output in one message; and bytes on the way to the driver beyond which output waits where it is.
 _PIECE, _ENOUGH = 1 << 16, 1 << 18
+#: Bytes of the end of what a process printed that are told when it ends, in any case.
+_TAIL = 2000
+#: Bytes of output that nobody needs any more whose memory is given back.
+_FORGOTTEN = 1 << 20
 #: Bytes of memory whose change is told at once.
 _NOTICED = 1 << 20
 #: Bytes of an answer to ``Hello``.
@@ -56,10 +60,10 @@ class _Attempt:
 
     __slots__ = ("answer", "began", "session", "token", "told")
 
-    def __init__(self, session: str, token: int) -> None:
+    def __init__(self, session: str, token: int, began: tuple[int, int]) -> None:
         self.session = session
         self.token = token
-        self.began = (0, 0)  # where its output begins
+        self.began = began  # where its output begins
         self.answer: Done | Failed | None = None
         self.told = False
 
@@ -83,9 +87,12 @@ class Lane:
         self._session = ""  # of the driver that it joined
         self._stream: MessageStream | None = None  # with that session
         self._memory = 0  # as it was told
+        self._log_limit = 0
         self._watch = watch
         self._attempts: list[_Attempt] = []
-        self._sent = [0, 0]  # where the output ends that was sent
+        self._sent = [0, 0]  # where the output ends that was sent, or left out
+        self._cut = [False, False]  # whether the attempt in hand printed more than is kept of it
+        self._forgotten = [0, 0]  # where the output begins that is here
         self._ends = (0, 0)  # where that of the last attempt ended
         self._ended: WorkerExit | None = None
 
@@ -181,7 +188,8 @@ class Lane:
         self.link = service.executor.provide(WorkerSpec())
         self.used = self._begun = False
         self._attempts.clear()
-        self._sent, self._ends, self._ended = [0, 0], (0, 0), None
+        self._sent, self._forgotten, self._ends, self._ended = [0, 0], [0, 0], (0, 0), None
+        self._cut, self._log_limit = [False, False], service.welcome.log_limit
 
     def hand_over(self, adopted: tuple[int, ...]) -> int:
         """Tell the driver that was connected to last what came of those that it takes; returns how many it does not.
@@ -194,7 +202,7 @@ class Lane:
             self.dismiss()
             return dropped
         self._attempts = taken
-        self._sent = list(taken[0].began)
+        self._sent, self._cut = list(taken[0].began), [False, False]
         for one in taken:
             if one.answer is not None:
                 self._tell(one, one.answer)
@@ -216,7 +224,7 @@ class Lane:
             return
         if isinstance(message, Execute):
             self._attempts = [one for one in self._attempts if not one.told]
-            self._attempts.append(_Attempt(service.welcome.session, message.token))
+            self._attempts.append(_Attempt(service.welcome.session, message.token, self._ends))
         self.blocked = not link.send(message)
 
     def abandon(self) -> None:
@@ -285,7 +293,8 @@ class Lane:
         """Send an answer, behind the output that belongs to it."""
         attempt.told = True
         for stream, end in enumerate(answer.usage.log_ends):
-            self._send_log(stream, end)
+            self._send_log(stream, end, attempt.began[stream])
+        self._cut = [False, False]
         self._say(frame(answer))
 
     def end(self, ended: WorkerExit) -> bool:
@@ -298,7 +307,11 @@ class Lane:
 
     def _tell_end(self, ended: WorkerExit) -> None:
         for stream in (0, 1):
-            self._send_log(stream, ended.link.log_end(stream))
+            end, began = ended.link.log_end(stream), self._began(stream)
+            self._send_log(stream, end, began)
+            if self._cut[stream]:  # the last lines may tell why it ended
+                start = max(end - _TAIL, began + self._log_limit + 1)
+                self._say(frame(Log(stream, start, ended.link.read_log(stream, start, end))))
         self._say(frame(Exited(ended.code, ended.out_of_memory)))
 
     # --- output -----------------------------------------------------------------------------------------------
@@ -310,20 +323,42 @@ class Lane:
         if abs(self.link.memory() - self._memory) > _NOTICED:
             self.beat()
         for stream in (0, 1):
-            end = self.link.log_end(stream)
+            end, began = self.link.log_end(stream), self._began(stream)
             self._sent[stream] = min(self._sent[stream], end)  # a step truncated it
             while self._sent[stream] < end and len(self.channel.out) < _ENOUGH:
-                self._send_log(stream, min(end, self._sent[stream] + _PIECE))
+                self._send_log(stream, min(end, self._sent[stream] + _PIECE), began)
+                if self._cut[stream]:
+                    self._sent[stream] = end
+            self._forget(stream, end - _TAIL if self._cut[stream] else began)
 
-    def _send_log(self, stream: int, end: int) -> None:
+    def _began(self, stream: int) -> int:
+        """Where the output of the attempt in hand begins."""
+        return next((one.began for one in self._attempts if one.answer is None), self._ends)[stream]
+
+    def _send_log(self, stream: int, end: int, began: int) -> None:
+        """Send the output up to ``end`` of the attempt whose output began at ``began``, as far as it is kept."""
         assert self.link is not None
-        while self._sent[stream] < end:
-            at = self._sent[stream]
-            data = self.link.read_log(stream, at, min(end, at + _PIECE))
+        limit = began + self._log_limit
+        at = max(self._sent[stream], self._forgotten[stream])
+        while at < min(end, limit):
+            data = self.link.read_log(stream, at, min(end, limit, at + _PIECE))
             if not data:
                 break
             self._say(frame(Log(stream, at, data)))
-            self._sent[stream] = at + len(data)
+            at += len(data)
+        if end > limit and at >= limit:
+            if not self._cut[stream]:
+                self._say(frame(Log(stream, limit + 1, b"")))  # there is more
+            self._cut[stream] = True
+            at = end
+        self._sent[stream] = at
+
+    def _forget(self, stream: int, upto: int) -> None:
+        """Give the memory back of output that nobody will ask for."""
+        assert self.link is not None
+        if upto - self._forgotten[stream] > _FORGOTTEN:
+            self.link.trim_log(stream, upto)
+            self._forgotten[stream] = upto
 
     def beat(self) -> None:
         """Say that this worker is alive, and what has arrived."""

@@ -152,6 +152,7 @@ class RemoteExecutor:
             keep=self._options.keep,
             place=self.place,
             database=run.database,
+            log_limit=run.log_limit,
         )
         self._wanted = {(f"{run.key}#{token >> 32}", token) for token in run.adopted}
         early, self._early = self._early, []

@@ -149,6 +149,7 @@ def launch(cls: Any, values: dict[str, Any], options: RunOptions, scope: Scope) 
         params=tuple((name, _shown(value)) for name, value in {**values, **_configs(cls)}.items()),
         tags=(*system_tags(user_name(), options.project), *_origin_tag(options), *((tag, "") for tag in tags)),
         max_parallel=workers,
+        log_limit=options.max_log_size << 20,
         store_wait=parse_duration(scope.settings.store_wait),
         seed=options.seed,
         files=_files(cls, options.suffixes),
@@ -163,7 +164,7 @@ def launch(cls: Any, values: dict[str, Any], options: RunOptions, scope: Scope) 
     runtime = Runtime(session, graph, plans, base, console, options.max_num_splits)
     some = options.reproduces is not None and bool(options.reproduces.part)
     runtime.only_known = options.clone_only or some
-    session.observe(runtime.tasks.happened, LogRules(options.max_log_size << 20, _CUT, KILLED, last_words))
+    session.observe(runtime.tasks.happened, LogRules(cut=_CUT, killed=KILLED, failed=last_words))
     try:
         with session.interruptible():
             record = _drive(session, runtime, console, [*unsupported_notes(cls)], options)
