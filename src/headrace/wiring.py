@@ -242,7 +242,9 @@ class _Places:
         with CollectionPaused():
             from headrace.executors.environments import EnvironmentsExecutor
 
-        return EnvironmentsExecutor(self._forking(place), lambda lock, run: self._in_environment(place, lock, run))
+        # Not this object, which keeps the executor: a run's objects are to go with its last user.
+        maker = _Places(self._workspace, self._workers, self.default)
+        return EnvironmentsExecutor(self._forking(place), lambda lock, run: maker._in_environment(place, lock, run))
 
     def _forking(self, place: LocalPlace, fresh: FreshStart | None = None) -> Executor:
         with CollectionPaused():

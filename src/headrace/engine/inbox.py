@@ -50,6 +50,10 @@ class Inbox:
         with self._changed:
             self._changed.wait(seconds)
 
+    def close(self) -> None:
+        """Hear nothing more; this drops the reference back to the loop."""
+        self._wake = lambda: None
+
     def stir(self) -> None:
         """Let those look again that wait."""
         with self._changed:

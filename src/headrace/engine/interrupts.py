@@ -27,6 +27,10 @@ class InterruptSafeLock:
         #: Called in the signal handler when an interrupt has to wait: whoever polls in the section is to come out.
         self.on_pending: Callable[[], None] = lambda: None
 
+    def forget_callbacks(self) -> None:
+        """Drop the references to the loop that this lock belonged to; an interrupt that comes now is just raised."""
+        self.instead, self.on_raise, self.on_pending = None, lambda error: None, lambda: None
+
     def __enter__(self) -> None:
         if threading.get_ident() == self._main:  # as ``hold_off``; this is called at every step
             self._depth += 1

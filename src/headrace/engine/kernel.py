@@ -13,7 +13,7 @@ import math
 import os
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import msgspec
@@ -40,6 +40,7 @@ from headrace.engine.events import (
     Schedule,
     Start,
 )
+from headrace.engine.inbox import Inbox
 from headrace.engine.interrupts import InterruptSafeLock
 from headrace.engine.journal import Journal
 from headrace.engine.lookup import look_up
@@ -56,7 +57,7 @@ from headrace.model.outcomes import NOT_ITS_OWN, InputUnreadable
 from headrace.model.records import TaskId
 from headrace.model.states import TaskState
 from headrace.stores.artifacts.protocol import ArtifactStore
-from headrace.stores.metadata.protocol import MetadataStore, Write
+from headrace.stores.metadata.protocol import MetadataStore, Subscription, Write
 
 _log = Log("runs")
 
@@ -108,6 +109,14 @@ class Kernel:
         self._lost: list[tuple[TaskId, int, str]] = []
         self._hurried: float | None = None  # when the workers' time to stop cleanly was over
         self.section: InterruptSafeLock
+        self.inbox: Inbox
+        self._subscription: Subscription | None = None
+        #: Asked now and then for rows that may be written with the next commit.
+        self.sources: list[Callable[[float], list[Write]]]
+        #: Called under the lock with rows that a source gave, before they are committed.
+        self.on_output: Callable[[list[Write]], None] = lambda writes: None
+        #: Called when the run is to end, from one of the loop's threads or from one that waits.
+        self.on_cancel: Callable[[], None] | None = None
         self._idle_waiters: list[Any] = []
         self._store_waiters: list[Any] = []
         #: Of who waits until what it asked to write is written.
@@ -364,6 +373,15 @@ class Kernel:
         for task, record in made:
             self._feed(Recall(task, record, time.time()))
         return next(task for task, _ in made if task.id == lost)
+
+    def _drop_references(self) -> None:
+        """Drop what leads back to this loop, so that it and its stores go with their last user."""
+        self._journal.note = bytes
+        self.inbox.close()
+        self.section.forget_callbacks()
+        self.sources.clear()
+        self.on_output = lambda writes: None
+        self._subscription = self.on_cancel = None
 
 
 def _release(waiters: list[Any]) -> None:

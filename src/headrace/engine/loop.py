@@ -43,7 +43,7 @@ from headrace.model.errors import StoreAwayError, TaskCancelledError
 from headrace.model.outcomes import Cancelled
 from headrace.model.records import Lease, Signal, TaskId
 from headrace.stores.artifacts.protocol import ArtifactStore
-from headrace.stores.metadata.protocol import DropQueue, MetadataStore, Subscription, Write
+from headrace.stores.metadata.protocol import DropQueue, MetadataStore, Write
 
 #: Seconds between two looks at what nobody reports (output and memory of workers), while tasks are live and while none
 #: is. Nothing else waits for them.
@@ -75,8 +75,6 @@ class Loop(Kernel):
         super().__init__(state, metadata, artifacts, Journal(metadata, lease))
         self.run_name = run_name
         self.cancel_requested = ""
-        #: Called when somebody asked for the run's end, from our thread or a waiting one.
-        self.on_cancel: Callable[[], None] | None = None
         #: Called with what the user should know of the run, from any thread.
         self.on_notice: Callable[[str], None] = lambda text: None
         self.stopping = Stopping()
@@ -89,16 +87,12 @@ class Loop(Kernel):
         self._heard = math.inf  # when the round began that is not settled yet; infinite: there is none
         self._busy = False  # whether a task was submitted since the last look
         self.inbox = Inbox(self._wake)
-        self._subscription: Subscription | None = None
         self._closed = False
         self._epoll = select.epoll()
         self._epoll.register(self._wake_fd, select.EPOLLIN)
         self._turns = Turns(self.section, self._epoll, self._deadline, self._wake, self._settle_round)
         self.workers = WorkerPool(self._epoll, run_name, state.options)
-        #: Called under the lock with rows that a source gave, before they are committed.
-        self.on_output: Callable[[list[Write]], None] = lambda writes: None
-        #: Asked now and then for rows that may be written with the next commit.
-        self.sources: list[Callable[[float], list[Write]]] = [self.workers.take_writes]
+        self.sources = [self.workers.take_writes]
 
     # --- for the flow's threads -------------------------------------------------------------------------------
 
@@ -425,6 +419,7 @@ class Loop(Kernel):
         self.workers.close()
         self._epoll.close()
         os.close(self._wake_fd)
+        self._drop_references()
         if problem is not None:
             raise problem
 

@@ -29,6 +29,10 @@ _THREADS = 2
 _MOMENT = 0.005
 
 
+def _nothing() -> None:
+    pass
+
+
 class Turns:
     """The turn of one loop.
 
@@ -185,3 +189,6 @@ class Turns:
         with self.lock:  # a thread that outlives the flow may have the turn
             self._bell.close()
             os.close(self._ring)
+        # The loop has this object: without references back, it goes with its last user.
+        self._deadline, self._wake, self._settle = lambda: math.inf, _nothing, _nothing
+        self.is_slow = bool

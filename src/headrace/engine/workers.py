@@ -584,3 +584,5 @@ class WorkerPool:
         for worker in self._workers.values():
             worker.link.close()
         self._workers.clear()
+        for idle in self._idle.values():  # which their workers have too
+            idle.clear()

@@ -81,20 +81,28 @@ class Future(ValueGuard, Generic[T]):
         if self._value is not _UNREAD:
             value: T = self._value
             return value
-        if self._error is not None:
-            raise self._error
+        try:
+            if self._error is None:
+                self._read(timeout)
+            if self._error is not None:
+                raise self._error
+            return self._value  # type: ignore[no-any-return]
+        finally:  # else the error, its traceback, this frame and the future are a cycle, which keeps the run's store
+            del self
+
+    def _read(self, timeout: float | None) -> None:
+        """Wait for the task, and keep its result or its error."""
         assert self._run is not None and self._task is not None
         if not self._run.session.wait(self._task, timeout):
             raise TimeoutError(f"step {self._task.step.name!r} has not finished after {timeout:g} s")
         if self._task.problem is not None:
             self._run.session.seen(self._task)
             self._error = self._run.session.exception(self._task)
-            raise self._error
+            return
         try:
             self._value = self._run.read(self._task)
         except BlobError:
             self._value = self._make_again()
-        return self._value  # type: ignore[no-any-return]
 
     def _make_again(self) -> Any:
         """The result of a task whose stored bytes cannot be read: run the task again, up to three times."""

@@ -118,7 +118,24 @@ def run_flow(
     if ended.error is not None and (reraise or isinstance(ended.error, (KeyboardInterrupt, SystemExit))):
         advise(ended.error, ended.run)
         raise ended.error
+    if ended.error is not None:
+        _forget_frames(ended.error)
     return ended
+
+
+def _forget_frames(error: BaseException) -> None:
+    """Drop the tracebacks of an error that is handed out as a value.
+
+    Their frames refer to the error, to the run and to its store, which would be kept until a garbage collection.
+    """
+    stack, seen = [error], set[int]()
+    while stack:
+        one = stack.pop()
+        if id(one) not in seen:
+            seen.add(id(one))
+            one.__traceback__ = None
+            stack += [other for other in (one.__cause__, one.__context__) if other is not None]
+            stack += getattr(one, "exceptions", ())
 
 
 async def run_flow_async(flow: Runnable, values: dict[str, Any], how: Launch) -> Any:

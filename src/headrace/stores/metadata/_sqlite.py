@@ -102,7 +102,7 @@ class _Writer:
     """The writing connection with its lock; both the transaction and what opens and closes it."""
 
     def __init__(self, database: SqliteDatabase, connection: sqlite3.Connection, lock: threading.Lock) -> None:
-        self._database = database
+        self._database: SqliteDatabase = weakref.proxy(database)  # which has this writer, and goes with its last user
         self._connection = connection
         self._lock = lock
         self._file = Path(database.path).stat().st_ino
