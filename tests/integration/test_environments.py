@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,7 +14,7 @@ from headrace.services.environments.records import locks_of_run
 from headrace.stores.artifacts.local import LocalStore
 
 if TYPE_CHECKING:
-    from tests.integration.conftest import Project
+    from tests.integration.conftest import Finished, Project
 
 needs_other = pytest.mark.skipif(not OTHER, reason="there is one Python on this machine")
 
@@ -181,3 +182,71 @@ def test_locks_are_kept_with_the_run(project: Project) -> None:
     lock = locks["there"][task.environment]
     assert lock.packages == (("six", "1.16.0"),) and lock.minor == sys.version_info[:2]
     assert "--hash=sha256:" in lock.requirements
+
+
+def headrace(project: Project, *argv: str) -> Finished:
+    return project.finish(project.start("-m", "headrace", *argv))
+
+
+def test_show_explain_and_diff_tell_of_environments(project: Project) -> None:
+    run(project, "1.16.0", OURS)
+    run(project, "1.17.0", OURS)
+    label = f"Python {OURS} with six==1.17.0"
+    assert f"there runs in {label}" in headrace(project, "show", "main/2").out
+    assert label in headrace(project, "show", "main/2/there/1").out
+    explained = headrace(project, "explain", "main/2/there").out
+    assert label in explained and "six 1.16.0 -> 1.17.0" in explained
+    assert "environment of there: six 1.16.0 -> 1.17.0" in headrace(project, "diff", "main/1", "main/2").out
+    between = headrace(project, "env", "diff", "main/1/here", "main/2/there").out
+    assert "pytest" in between and "absent" in between, "a step of the run itself has what this process has"
+    assert headrace(project, "env", "diff", "main/1/there", "main/2/there").out.strip() == "six 1.16.0 -> 1.17.0"
+
+
+def test_env_commands_lock_build_list_show_and_remove(project: Project) -> None:
+    (project.path / "pyproject.toml").write_text(NAMED)
+    assert "six16" in headrace(project, "env", "list").out
+    assert "1 package" in headrace(project, "env", "lock", "six16").out
+    folder = Path(headrace(project, "env", "build", "six16").out.split(": ")[1].strip())
+    assert (folder / "bin" / "python").exists()
+    shown = json.loads(headrace(project, "env", "show", "six16", "--json").out)
+    assert shown["packages"] == {"six": "1.16.0"} and shown["folder"] == str(folder)
+    (row,) = json.loads(headrace(project, "env", "list", "--json").out)
+    assert row["name"] == "six16" and row["digest"] == shown["digest"] and row["size"] > 10_000
+    assert "Removed six16" in headrace(project, "env", "rm", "six16").out
+    assert not folder.exists()
+    assert headrace(project, "env", "show", "nothing").code == 2
+
+
+def test_env_lock_reads_the_environments_of_a_file_of_steps(project: Project) -> None:
+    project.write(FLOW.format(version="1.16.0", python=OURS))
+    assert "1 package" in headrace(project, "env", "lock", "train.py").out
+
+
+def test_environment_in_use_is_not_removed(project: Project) -> None:
+    project.write(
+        """
+        from headrace import Environment
+
+        @step(environment=Environment(packages=["six==1.16.0"]))
+        def waits():
+            open("began", "w").close()
+            while not os.path.exists("go"):
+                time.sleep(0.02)
+
+        @flow
+        def main():
+            waits()
+
+        if __name__ == "__main__":
+            main()
+        """
+    )
+    process = project.start("train.py")
+    project.eventually((project.path / "began").exists, 60)
+    refused = headrace(project, "env", "rm", "--unused", "0s")
+    (project.path / "go").touch()
+    assert project.finish(process).code == 0
+    assert refused.code == 2 and "used by a running flow" in refused.err
+    assert "1 environment" in headrace(project, "gc", "--older-than", "0s").out
+    assert headrace(project, "gc", "--older-than", "0s", "--delete").code == 0
+    assert json.loads(headrace(project, "env", "list", "--json").out) == []

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+
 import msgspec
 
 from headrace._base.texts import ERROR_LINE, shorten
 from headrace.model.errors import StoreDamagedError
 from headrace.model.records import FLOW_TASK, UNLISTED, ArtifactRecord, RunDetails, RunRecord, TaskId, TaskRecord
 from headrace.model.states import TaskState
+from headrace.services.environments.records import labels_of
 from headrace.services.live_counts import RunningView, StepTotals, running_attempts, totals_of
 from headrace.services.names import read_task, task_name
 from headrace.services.run_rows import RunRow, driver_of, rows_of
 from headrace.services.tracebacks import users_frames
-from headrace.stores.metadata.protocol import MetadataStore
+from headrace.stores.metadata.protocol import MetadataStore, StepCount
 
 _OPEN = (TaskState.WAITING, TaskState.READY, TaskState.RUNNING, TaskState.DELAYED)
 #: Of a larger run, steps come without times and artifacts without sizes: those need every row.
@@ -113,7 +116,10 @@ class SurroundingsView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RunView(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything of a run at a glance. ``artifacts``: the result and what was logged, and the outputs of tasks."""
+    """Everything of a run at a glance. ``artifacts``: the result and what was logged, and the outputs of tasks.
+
+    ``environments``: those that steps have of their own, by step.
+    """
 
     run: RunRow
     steps: list[StepView]
@@ -123,6 +129,7 @@ class RunView(msgspec.Struct, frozen=True, kw_only=True):
     artifacts_size: int | None
     failure: FailureView | None
     questions: list[QuestionView]
+    environments: dict[str, list[str]]
     surroundings: SurroundingsView
 
 
@@ -144,8 +151,14 @@ def describe_run(metadata: MetadataStore, run: RunRecord, now: float) -> RunView
         artifacts_size=sum(one.size for one in shown) if small else None,
         failure=failure_of(metadata, run),
         questions=open_questions(metadata, run.id, now),
+        environments=labels_of(records if small else _facts(metadata, run.id, counts)),
         surroundings=surroundings_of(run),
     )
+
+
+def _facts(metadata: MetadataStore, run_id: int, counts: Iterable[StepCount]) -> Iterator[ArtifactRecord]:
+    for step in dict.fromkeys(one.step for one in counts):
+        yield from metadata.artifacts(run_id, TaskId(step, 0))
 
 
 def steps_of(metadata: MetadataStore, run: RunRecord, now: float) -> list[StepView]:

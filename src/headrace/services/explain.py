@@ -8,7 +8,8 @@ from headrace.identity.keys import input_digest
 from headrace.model.records import AttemptRecord, RunRecord, TaskRecord
 from headrace.model.states import AttemptState, TaskState
 from headrace.services.codeparts import CodeParts, code_of_step
-from headrace.services.describe import details_of, was_reused
+from headrace.services.describe import was_reused
+from headrace.services.environment_changes import contents_of_tasks, differences
 from headrace.services.names import task_name
 from headrace.services.tasks import InputView, view_inputs
 from headrace.stores.artifacts.protocol import ArtifactStore
@@ -55,6 +56,7 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     code_parts: dict[str, str]
     code_changed: list[str]
     environment: str
+    environment_label: str
     key: str
     cache_key: str
     compared: Comparison | None
@@ -97,6 +99,7 @@ def explain_task(
         code_parts=parts,
         code_changed=changed or [],
         environment=task.environment.hex(),
+        environment_label=contents_of_tasks(metadata, artifacts, run, task.step, task.environment).label,
         key=task.key.hex(),
         cache_key=task.cache_key.hex(),
         compared=None if other is None else _compare(where, *other, run, task),
@@ -216,8 +219,7 @@ def _compare(where: _Sources, run: RunRecord, other: TaskRecord, own_run: RunRec
     parts.append(
         _part("code", other.code.hex()[:12], task.code.hex()[:12], _code_details(where, run, other, own_run, task))
     )
-    details = _package_details(run, own_run) if other.environment != task.environment else []
-    parts.append(_part("environment", other.environment.hex()[:12], task.environment.hex()[:12], details))
+    parts.append(_environment_part(where, run, other, own_run, task))
     if task.cache_key:
         parts.append(_part("cache", "on" if other.cache_key else "off", "on"))
     return Comparison(task=task_name(run, other.id), parts=parts)
@@ -246,11 +248,14 @@ def _code_details(
     return differing_parts(left, right) if left is not None and right is not None else []
 
 
-def _package_details(left: RunRecord, right: RunRecord) -> list[str]:
-    before, after = details_of(left), details_of(right)
-    found = [f"python {before.python} -> {after.python}"] if before.python != after.python else []
-    for name in dict.fromkeys([*before.packages, *after.packages]):
-        a, b = before.packages.get(name), after.packages.get(name)
-        if a != b and name != "headrace":
-            found.append(f"{name} {a or 'absent'} -> {b or 'absent'}")
-    return found
+def _environment_part(
+    where: _Sources, run: RunRecord, other: TaskRecord, own_run: RunRecord, task: TaskRecord
+) -> PartChange:
+    found: list[str] = []
+    if other.environment != task.environment:
+        sides = [
+            contents_of_tasks(where.metadata, where.artifacts, owner, one.step, one.environment)
+            for owner, one in ((run, other), (own_run, task))
+        ]
+        found = differences(*sides)
+    return _part("environment", other.environment.hex()[:12], task.environment.hex()[:12], found)

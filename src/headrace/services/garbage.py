@@ -63,7 +63,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """What goes, or went: ``bytes`` that blobs free (not counting the database).
 
     ``young``: blobs that nothing names and that stay, because they are within the grace, or were stored since the first
-    of the ``live`` runs began.
+    of the ``live`` runs began. ``environments`` of steps that nobody has used for long go too.
     """
 
     runs: list[str]
@@ -72,6 +72,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     young: int
     live: list[str]
     deleted: bool
+    environments: int = 0
+    environment_bytes: int = 0
 
 
 def choose_runs(metadata: MetadataStore, project: str, policy: Policy, now: float) -> list[RunRecord]:

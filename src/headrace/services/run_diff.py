@@ -11,6 +11,7 @@ from headrace.model.states import TaskState
 from headrace.model.values import Blob
 from headrace.services.code.package import sources_of
 from headrace.services.describe import details_of
+from headrace.services.environment_changes import contents_of_tasks, differences
 from headrace.services.names import task_name
 from headrace.stores.artifacts.protocol import ArtifactStore
 from headrace.stores.metadata.protocol import MetadataStore
@@ -36,7 +37,8 @@ class MetricChange(msgspec.Struct, frozen=True, kw_only=True):
 class StepChange(msgspec.Struct, frozen=True, kw_only=True):
     """A step: tasks on both sides, those called with equal inputs, and which of these made different outputs.
 
-    ``code_changed`` is None where the code of a side is not known, as that of imported runs is not.
+    ``code_changed`` is None where the code of a side is not known, as that of imported runs is not. ``environment``:
+    what differs between the environments of the first tasks, where the step has one of its own.
     """
 
     step: str
@@ -46,6 +48,7 @@ class StepChange(msgspec.Struct, frozen=True, kw_only=True):
     equal_outputs: int
     different: list[str]
     code_changed: bool | None
+    environment: list[str]
 
 
 class RunDiff(msgspec.Struct, frozen=True, kw_only=True):
@@ -86,6 +89,7 @@ def compare_runs(metadata: MetadataStore, artifacts: ArtifactStore, left: RunRec
             if param.run_id == run.id:
                 params[side][param.name] = param.text
     sides = [_by_step(metadata.tasks(run.id)) for run in (left, right)]
+    environments = _environments(metadata, artifacts, (left, right), sides)
     made = [[one for one in metadata.artifacts(run.id) if one.kind == "output"] for run in (left, right)]
     return RunDiff(
         left=left.name,
@@ -95,7 +99,7 @@ def compare_runs(metadata: MetadataStore, artifacts: ArtifactStore, left: RunRec
         files=_files(artifacts, before, after),
         packages=_known(before.packages, after.packages),
         metrics=_metrics(metadata, left.id, right.id),
-        steps=_steps(sides, [_digests(one) for one in made], right),
+        steps=_steps(sides, [_digests(one) for one in made], right, environments),
         outputs=_outputs(sides, made),
         result=_result(metadata, left.id, right.id),
     )
@@ -152,7 +156,9 @@ def _metrics(metadata: MetadataStore, left: int, right: int) -> list[MetricChang
     return found
 
 
-def _steps(sides: list[_Tasks], digests: list[_Digests], right: RunRecord) -> list[StepChange]:
+def _steps(
+    sides: list[_Tasks], digests: list[_Digests], right: RunRecord, environments: Mapping[str, list[str]]
+) -> list[StepChange]:
     found = []
     for step in dict.fromkeys([*sides[0], *sides[1]]):
         a, b = sides[0].get(step, {}), sides[1].get(step, {})
@@ -169,8 +175,27 @@ def _steps(sides: list[_Tasks], digests: list[_Digests], right: RunRecord) -> li
                 equal_outputs=len(common) - len(different),
                 different=different,
                 code_changed=_code_changed({one.code for one in a.values()}, {one.code for one in b.values()}),
+                environment=environments.get(step, []),
             )
         )
+    return found
+
+
+def _environments(
+    metadata: MetadataStore, artifacts: ArtifactStore, runs: tuple[RunRecord, RunRecord], sides: list[_Tasks]
+) -> dict[str, list[str]]:
+    """What differs between the environments of steps that are in both runs and have one of their own in one of them."""
+    found = {}
+    for step in sides[0]:
+        if step in sides[1]:
+            tasks = [next(iter(side[step].values())) for side in sides]
+            if tasks[0].environment != tasks[1].environment:
+                contents = [
+                    contents_of_tasks(metadata, artifacts, run, step, task.environment)
+                    for run, task in zip(runs, tasks, strict=True)
+                ]
+                if contents[0].label or contents[1].label:
+                    found[step] = differences(*contents)
     return found
 
 

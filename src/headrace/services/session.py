@@ -362,9 +362,9 @@ class Session:
         elif environment is None:
             return policy
         else:
-            lock = environments.lock(environment, step, self._folder, recorded)
+            lock = environments.lock(environment, f"step {step!r}", self._folder, recorded)
         if (step, lock.digest) not in self._locked:
-            environments.build(lock, step)
+            environments.build(lock, f"step {step!r}")
             self._locked.add((step, lock.digest))
             self._loop.write_soon(lock_record(self.run.id, step, lock, self.stores.artifacts))
         return msgspec.structs.replace(policy, lock=lock)

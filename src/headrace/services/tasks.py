@@ -9,6 +9,7 @@ from headrace.model.records import ArtifactRecord, AttemptRecord, Input, RunReco
 from headrace.model.states import AttemptState, TaskState
 from headrace.model.values import Packed
 from headrace.services.describe import ArtifactView, MetricView, view_artifact, was_reused
+from headrace.services.environments.records import labels_of
 from headrace.services.live_counts import LOST
 from headrace.services.names import task_name
 from headrace.services.tracebacks import users_frames
@@ -80,6 +81,7 @@ class TaskView(msgspec.Struct, frozen=True, kw_only=True):
     cache_key: str
     code: str
     environment: str
+    environment_label: str
     error: str
 
 
@@ -115,8 +117,15 @@ def describe_task(
         cache_key=task.cache_key.hex(),
         code=task.code.hex(),
         environment=task.environment.hex(),
+        environment_label=_label(metadata, run, task),
         error=task.error,
     )
+
+
+def _label(metadata: MetadataStore, run: RunRecord, task: TaskRecord) -> str:
+    """The environment that the task's step has of its own, in a few words; empty where it has none."""
+    own = [one for one in metadata.artifacts(run.id, TaskId(task.step, 0)) if one.name == task.environment.hex()]
+    return next(iter(labels_of(own).get(task.step, ())), "")
 
 
 def _shown_state(state: TaskState | AttemptState, *, gone: bool) -> str:

@@ -23,7 +23,17 @@ SHAPES: dict[str, tuple[tuple[str, ...], set[str]]] = {
     "show-run": (
         ("show", "numbers/1", "--json"),
         {
-            *("run", "steps", "running", "metrics", "artifacts", "artifacts_size", "failure", "questions"),
+            *(
+                "run",
+                "steps",
+                "running",
+                "metrics",
+                "artifacts",
+                "artifacts_size",
+                "failure",
+                "environments",
+                "questions",
+            ),
             "surroundings",
         },
     ),
@@ -39,7 +49,8 @@ SHAPES: dict[str, tuple[tuple[str, ...], set[str]]] = {
         {
             *("name", "run", "step", "number", "state", "reused", "reused_from", "session", "created", "started"),
             *("finished", "duration", "cpu_seconds", "peak_memory", "tags", "inputs", "outputs", "attempts"),
-            *("metrics", "parents", "children", "key", "cache_key", "code", "environment", "error"),
+            *("metrics", "parents", "children", "key", "cache_key", "code", "environment", "environment_label"),
+            "error",
         },
     ),
     "artifacts": (("artifacts", "numbers/1", "--json"), ARTIFACT_KEYS),
@@ -64,10 +75,13 @@ SHAPES: dict[str, tuple[tuple[str, ...], set[str]]] = {
                 "code",
                 "code_parts",
             ),
-            *("code_changed", "environment", "key", "cache_key", "compared"),
+            *("code_changed", "environment", "environment_label", "key", "cache_key", "compared"),
         },
     ),
-    "gc": (("gc", "--json"), {"runs", "blobs", "bytes", "young", "live", "deleted"}),
+    "gc": (
+        ("gc", "--json"),
+        {"runs", "blobs", "bytes", "young", "live", "deleted", "environments", "environment_bytes"},
+    ),
     "rm": (("rm", "numbers/1", "--yes", "--json"), {"removed"}),
     "export": (("export", "numbers/1", "out.run", "--json"), {"run", "file", "blobs", "bytes"}),
     "doctor": (("doctor", "--json"), {"name", "ok", "text", "advice"}),
@@ -256,7 +270,7 @@ def test_every_command_has_help(runner: CliRunner) -> None:
         done = runner.invoke(headrace_command, [name, "--help"])
         assert done.exit_code == 0, (name, done.output)
         assert "Usage:" in done.output
-        if name not in ("completion", "dialect", "worker"):  # these report nothing
+        if name not in ("completion", "dialect", "worker", "env"):  # these report nothing, or their commands do
             assert "--json" in done.output
 
 

@@ -102,6 +102,10 @@ def _print_steps(view: RunDiff) -> None:
         if one.different:
             more = f" and {len(one.different) - 5} more" if len(one.different) > 5 else ""
             click.echo(f"  same inputs, other outputs: {', '.join(one.different[:5])}{more}")
+    for one in view.steps:
+        if one.environment:
+            more = f" and {len(one.environment) - _FEW} more" if len(one.environment) > _FEW else ""
+            click.echo(f"  environment of {one.step}: {', '.join(one.environment[:_FEW])}{more}")
     click.echo()
 
 

@@ -26,7 +26,7 @@ def explain_command(name: str, other: str | None, json: bool) -> None:
     same task of the run before.
 
     With --json: an object with the keys task, state, verdict, reason, place, host, step, occurrence, inputs, code,
-    code_parts, code_changed, environment, key, cache_key, compared.
+    code_parts, code_changed, environment, environment_label, key, cache_key, compared.
     """
     from headrace.services.explain import explain_task
     from headrace.services.names import find_run, find_task, parse_name
@@ -63,7 +63,8 @@ def _print(view: Explanation, hint: str) -> None:
     changed = set(view.code_changed)
     code = [("code", _parts(len(view.code_parts)), view.code[:_HEX])]
     code += [("", name + (" (changed)" if name in changed else ""), d[:_HEX]) for name, d in view.code_parts.items()]
-    code.append(("environment", "interpreter and packages", view.environment[:_HEX]))
+    environment = view.environment_label or "interpreter and packages of the run"
+    code.append(("environment", environment, view.environment[:_HEX]))
     code.append(("cache", "off for this step" if not view.cache_key else "on", view.cache_key[:_HEX]))
     print_table((Column("PART"), Column("VALUE", flex=True), Column("DIGEST")), code, "  ")
     if view.compared is not None:

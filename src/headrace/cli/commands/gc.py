@@ -48,7 +48,10 @@ def gc_command(
     so do bytes that were stored since the first of them began, because they may need them, and bytes stored within the
     last hour; when nothing runs or is being imported, --grace 0 takes these too.
 
-    With --json: an object with the keys runs, blobs, bytes, young, live, deleted.
+    Environments of steps that no run has used for 30 days, or for --older-than, go as well; a run that needs one again
+    builds it from its lock.
+
+    With --json: an object with the keys runs, blobs, bytes, young, live, deleted, environments, environment_bytes.
     """
     from headrace.services import garbage
     from headrace.services.run_rows import parse_states
@@ -69,10 +72,23 @@ def gc_command(
         remove_folders(scope.workspace.code_cache, {blob.hex for blob in whole.code_packages()}, now - spare)
     else:
         done = garbage.plan(whole, scope.artifacts, runs, now, spare)
+    done = _with_environments(done, scope.workspace.environments.cache, now, age, delete=delete)
     if json:
         print_json(done)
     else:
         _print_outcome(done, spare, delete=delete)
+
+
+def _with_environments(done: Plan, cache: str, now: float, age: float | None, *, delete: bool) -> Plan:
+    import msgspec
+
+    from headrace.services.environments.kept import UNUSED, remove_environment, unused
+
+    going = unused(cache, now, UNUSED if age is None else age)
+    if delete:
+        going = [one for one in going if remove_environment(one)]
+    size = sum(one.size for one in going)
+    return msgspec.structs.replace(done, environments=len(going), environment_bytes=size)
 
 
 def _seconds(option: str, text: str) -> float:
@@ -96,6 +112,9 @@ def _print_outcome(done: Plan, spare: float, *, delete: bool) -> None:
     runs_ = f"{len(done.runs)} run{'s' * (len(done.runs) != 1)}"
     blobs = f"{done.blobs} blob{'s' * (done.blobs != 1)}"
     click.echo(f"{verb} {runs_} and {blobs}, {format_size(done.bytes)}.")
+    if done.environments:
+        environments = f"{done.environments} environment{'s' * (done.environments != 1)}"
+        click.echo(f"{verb} {environments} of steps, {format_size(done.environment_bytes)}.")
     if done.runs:
         more = f" and {len(done.runs) - 20} more" if len(done.runs) > 20 else ""
         click.echo(f"Runs: {', '.join(done.runs[:20])}{more}")
@@ -105,5 +124,5 @@ def _print_outcome(done: Plan, spare: float, *, delete: bool) -> None:
         click.echo(f"{young} left alone: stored within the last {format_duration(spare)}{since}; see --grace.")
     if done.live and delete and done.runs:
         click.echo("The database file was not made smaller, because runs are live.")
-    if not delete and (done.runs or done.blobs):
+    if not delete and (done.runs or done.blobs or done.environments):
         click.echo("Nothing was changed; add --delete to do it.")

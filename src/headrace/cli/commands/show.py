@@ -55,8 +55,8 @@ def show_command(name: str, states: tuple[str, ...], after: int, limit: int | No
     that ran when the run's process was killed are `lost`.
 
     With --json, a run is an object with the keys run, steps, running, metrics, artifacts, artifacts_size, failure,
-    questions, surroundings; a step is a list of tasks; a task an object with name, run, step, number, state, reused,
-    inputs, outputs, attempts, parents, children, key and more.
+    questions, environments, surroundings; a step is a list of tasks; a task an object with name, run, step, number,
+    state, reused, inputs, outputs, attempts, parents, children, key and more.
     """
     from headrace.model.errors import UsageError
     from headrace.services.describe import describe_run
@@ -122,6 +122,8 @@ def _print_run(view: RunView) -> None:
     if view.steps:
         heading("\nSteps")
         _print_steps(view.steps)
+    for step, labels in view.environments.items():
+        click.echo(f"  {step} runs in {'; '.join(labels)}")
     if view.running:
         heading(f"\nRunning ({len(view.running)})")
         _print_running(view.running, run.name)
@@ -356,6 +358,7 @@ def _print_task(task: TaskView, entry: str) -> None:
             ("took", "" if task.duration is None else format_duration(task.duration)),
             ("cpu", format_duration(task.cpu_seconds) if task.attempts else ""),
             ("memory", format_size(task.peak_memory) if task.peak_memory else ""),
+            ("environment", task.environment_label),
             ("tags", " ".join(task.tags)),
             ("needs", ", ".join(task.parents)),
             ("used by", ", ".join(task.children)),

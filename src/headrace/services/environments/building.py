@@ -27,7 +27,7 @@ from headrace.services.environments.interpreters import Interpreter, find_interp
 from headrace.services.environments.locking import NEEDED
 from headrace.services.environments.uv import UvError, run_uv
 
-_MARK = "headrace-environment"
+MARK = "headrace-environment"
 #: The folder of Headrace itself.
 _CODE = Path(__file__).resolve().parents[2]
 
@@ -40,21 +40,27 @@ class Built(NamedTuple):
     beside: tuple[str, ...]
 
 
-class _Mark(msgspec.Struct):
-    """What an environment was made of; ``interpreter`` is the executable that it stands on, with its time and size."""
+class Mark(msgspec.Struct):
+    """What an environment was made of; ``interpreter`` is the executable that it stands on, with its time and size.
+
+    ``size`` is what its files hold, in bytes, whether or not other environments share them.
+    """
 
     lock: EnvironmentLock
     interpreter: str
     stamp: tuple[int, int]
+    size: int = 0
 
 
 def find_built(lock: EnvironmentLock, cache: str) -> Built | None:
     """The environment of a lock, if it has been built and stands on the interpreter that it was built for."""
     folder = _folder(lock, cache)
-    mark = _mark_of(folder)
+    mark = mark_of(folder)
     if mark is None or mark.stamp != _stamp(mark.interpreter):
         return None
     beside = _beside(lock, cache)
+    with contextlib.suppress(OSError):  # removed, or read only
+        os.utime(folder / MARK)  # one that is used is not one to remove
     return Built(str(folder), str(folder / "bin" / "python"), beside) if _is_runtime(Path(beside[0])) else None
 
 
@@ -99,8 +105,8 @@ def _build(lock: EnvironmentLock, interpreter: Interpreter, folder: Path, tell: 
         python = str(draft / "bin" / "python")
         run_uv(["pip", "install", "--quiet", "--no-deps", "--python", python, "--requirements", str(requirements)])
     base = os.path.realpath(draft / "bin" / "python")
-    mark = _Mark(lock, base, _stamp(base))
-    (draft / _MARK).write_bytes(msgspec.msgpack.encode(mark))
+    mark = Mark(lock, base, _stamp(base), _size_of(draft))
+    (draft / MARK).write_bytes(msgspec.msgpack.encode(mark))
     _replace(draft, folder)
     tell(f"built environment {lock.label} in {time.monotonic() - began:.1f} s")
 
@@ -138,9 +144,25 @@ def _folder(lock: EnvironmentLock, cache: str) -> Path:
     return Path(cache, "built", lock.digest.hex()[:32])
 
 
-def _mark_of(folder: Path) -> _Mark | None:
+def _size_of(folder: Path) -> int:
+    return sum(
+        os.lstat(os.path.join(place, name)).st_size  # noqa: PTH118
+        for place, _, names in os.walk(folder)
+        for name in names
+    )
+
+
+def hold(built: Built) -> int:
+    """Keep others from removing an environment while the returned descriptor is open."""
+    descriptor = os.open(f"{built.folder}.used", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    fcntl.flock(descriptor, fcntl.LOCK_SH)  # nobody has it for long
+    return descriptor
+
+
+def mark_of(folder: Path) -> Mark | None:
+    """What says that a folder is a whole environment; None where it is not."""
     try:
-        return msgspec.msgpack.decode((folder / _MARK).read_bytes(), type=_Mark)
+        return msgspec.msgpack.decode((folder / MARK).read_bytes(), type=Mark)
     except (OSError, msgspec.DecodeError):
         return None
 
@@ -163,7 +185,7 @@ def _beside(lock: EnvironmentLock, cache: str) -> tuple[str, ...]:
 
 
 def _is_runtime(folder: Path) -> bool:
-    return (folder / _MARK).exists() and (folder / "headrace").exists()
+    return (folder / MARK).exists() and (folder / "headrace").exists()
 
 
 def _provide_runtime(lock: EnvironmentLock, interpreter: Interpreter, cache: str) -> None:
@@ -178,5 +200,5 @@ def _provide_runtime(lock: EnvironmentLock, interpreter: Interpreter, cache: str
         needed = [*NEEDED, *(["exceptiongroup>=1.2"] if lock.minor < (3, 11) else [])]
         run_uv(["pip", "install", "--quiet", "--python", interpreter.path, "--target", str(draft), *needed])
         (draft / "headrace").symlink_to(_CODE)
-        (draft / _MARK).write_text(f"{sys.version}\n")
+        (draft / MARK).write_text(f"{sys.version}\n")
         _replace(draft, folder)

@@ -19,7 +19,6 @@ from headrace.stores.artifacts.protocol import ArtifactStore
 from headrace.stores.metadata.protocol import MetadataStore
 
 KIND = "environment"
-_PREVIEW = Preview(type="environment")
 
 
 def lock_record(run_id: int, step: str, lock: EnvironmentLock, store: ArtifactStore) -> ArtifactRecord:
@@ -30,7 +29,7 @@ def lock_record(run_id: int, step: str, lock: EnvironmentLock, store: ArtifactSt
         number=0,
         name=lock.digest.hex(),
         value=codecs.pack(msgspec.msgpack.encode(lock), store),
-        preview=_PREVIEW,
+        preview=Preview(type="environment", text=f"{lock.label} (Python {lock.python}, {len(lock.packages)} packages)"),
         created=time.time(),
         kind=KIND,
     )
@@ -51,6 +50,15 @@ def locks_of_step(
             assert isinstance(data, bytes)
             lock = msgspec.msgpack.decode(data, type=EnvironmentLock)
             found[lock.digest] = lock
+    return found
+
+
+def labels_of(records: Iterable[ArtifactRecord]) -> dict[str, list[str]]:
+    """What ``records`` say of environments, in a few words, by step."""
+    found: dict[str, list[str]] = {}
+    for one in records:
+        if one.kind == KIND:
+            found.setdefault(one.step, []).append(one.preview.text)
     return found
 
 

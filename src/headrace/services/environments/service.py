@@ -24,6 +24,7 @@ class Environments:
         self.cache = cache
         self.named = named or {}
         self._tell = tell
+        self._held: dict[str, int] = {}  # descriptors by folder, for as long as the process lives
         self._locks: dict[tuple[Environment, str], EnvironmentLock] = {}
 
     def named_as(self, environment: Environment) -> Environment:
@@ -41,13 +42,35 @@ class Environments:
             )
         return self.named[environment.name]
 
+    def known(self, environment: Environment, folder: str) -> EnvironmentLock | None:
+        """The lock that was made for ``environment`` before.
+
+        Raises:
+            EnvironmentSetupError: there is no such environment, or its file cannot be read.
+        """
+        from headrace.services.environments import locking
+
+        return locking.known_lock(locking.request_of(self.named_as(environment), folder), self.cache)
+
+    def resolve(self, environment: Environment, folder: str, *, upgrade: bool = False) -> EnvironmentLock:
+        """Ask uv for a new lock, and keep it for later runs.
+
+        Raises:
+            EnvironmentSetupError: it cannot be resolved.
+        """
+        from headrace.services.environments import locking
+
+        found = locking.resolve(self.named_as(environment), folder, upgrade=upgrade)
+        locking.keep_lock(found, self.cache)
+        return found
+
     def lock(
-        self, environment: Environment, step: str, folder: str, recorded: Iterable[EnvironmentLock] = ()
+        self, environment: Environment, asker: str, folder: str, recorded: Iterable[EnvironmentLock] = ()
     ) -> EnvironmentLock:
         """What ``environment`` is resolved to: as in one of ``recorded``, or as before, if the same was asked for.
 
         Raises:
-            EnvironmentSetupError: it cannot be resolved; the message names the ``step`` and has what uv says.
+            EnvironmentSetupError: it cannot be resolved; the message names the ``asker`` and has what uv says.
         """
         found = self._locks.get((environment, folder))
         if found is None:
@@ -59,11 +82,11 @@ class Environments:
                 here = [one for one in recorded if one.request == request and locking.is_of_this_platform(one)]
                 found = here[-1] if here else locking.known_lock(request, self.cache)
                 if found is None:
-                    self._tell(f"resolving environment {asked.label} of step {step}")
+                    self._tell(f"resolving environment {asked.label} for {asker}")
                     found = locking.resolve(asked, folder)
                     locking.keep_lock(found, self.cache)
             except EnvironmentSetupError as error:
-                raise EnvironmentSetupError(f"step {step!r}: environment {environment.label}: {error}") from None
+                raise EnvironmentSetupError(f"{asker}: environment {environment.label}: {error}") from None
             found = msgspec.structs.replace(found, label=asked.label)
             self._locks[(environment, folder)] = found
         return found
@@ -75,15 +98,18 @@ class Environments:
 
         return is_of_this_platform(lock)
 
-    def build(self, lock: EnvironmentLock, step: str) -> Built:
+    def build(self, lock: EnvironmentLock, asker: str) -> Built:
         """The environment of ``lock`` on this machine, built unless it is there.
 
         Raises:
-            EnvironmentSetupError: it cannot be built; the message names the ``step`` and has what uv says.
+            EnvironmentSetupError: it cannot be built; the message names the ``asker`` and has what uv says.
         """
-        from headrace.services.environments.building import build
+        from headrace.services.environments.building import build, hold
 
         try:
-            return build(lock, self.cache, self._tell)
+            built = build(lock, self.cache, self._tell)
         except EnvironmentSetupError as error:
-            raise EnvironmentSetupError(f"step {step!r}: {error}") from None
+            raise EnvironmentSetupError(f"{asker}: {error}") from None
+        if built.folder not in self._held:
+            self._held[built.folder] = hold(built)
+        return built
