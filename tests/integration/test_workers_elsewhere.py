@@ -150,6 +150,47 @@ def test_run_on_two_places_gives_the_same_artifacts_as_on_one(project: Project) 
     assert "fitting 3" in project.run("logs", "train/2")
 
 
+UNEQUAL = """
+import os
+import time
+from headrace import flow, step
+
+@step(place="far", cpu=2)
+def half(n: int) -> int:
+    time.sleep(2.0)
+    return os.getppid()
+
+@step(place="far", cpu=4)
+def whole() -> int:
+    return os.getppid()
+
+@flow
+def main() -> list[int]:
+    large = whole.submit()
+    halves = [one.result() for one in half.map([1, 2])]
+    open("halves-done", "w").close()
+    return [*halves, large.result()]
+"""
+
+
+def test_task_waits_for_a_machine_that_has_room_for_all_of_it(project: Project) -> None:
+    """Two worker hosts with two cores each are not one with four."""
+    project.write("main.py", UNEQUAL)
+    driver = project.start("run", "main.py")
+    hosts = [project.join("--once", "--root", f"/root/w{n}") for n in range(2)]
+    wait_for((project.folder / "halves-done").exists, "the small tasks do not run")
+    time.sleep(1.0)
+    assert driver.poll() is None, "the large task ran on machines that are too small for it"
+    hosts.append(project.join("--once", "--root", "/root/w2", "--workers", "4"))
+    said, _ = driver.communicate(timeout=120)
+    assert driver.returncode == 0, said
+    first, second, large = project.result("main/1")
+    assert len({first, second, large}) == 3, "each on a machine of its own"
+    assert said.count("step 'whole' asks for 4 cpus, and no machine that joined place 'far' has that") == 1, said
+    for host in hosts:
+        assert host.wait(60) == 0
+
+
 TALKATIVE = """
 from headrace import flow, step
 

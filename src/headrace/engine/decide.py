@@ -188,7 +188,7 @@ def _rejoin(state: EngineState, task: Task, unfinished: Unfinished, now: float, 
     _move(state, task, TaskState.RUNNING)
     task.attempt, task.attempts_before = attempt.attempt, attempt.attempt - 1
     task.started, task.token = attempt.started, attempt.token
-    slot = state.placement.lease(attempt.token, task, attempt.started, ahead=False)
+    slot = state.placement.lease(attempt.token, task, attempt.started, ahead=False, begun=True)
     slot.recorded, slot.where = True, (attempt.host, attempt.pid)
     state.placement.unrecorded.pop(attempt.token, None)
     out.append(Rejoin(task, attempt.token, unfinished.logged, unfinished.seq))
@@ -243,13 +243,13 @@ def _start(state: EngineState, task: Task, now: float, ahead: bool, out: list[Co
     task.token = state.next_token
     state.next_token += 1
     slot = state.placement.lease(task.token, task, now, ahead=ahead)
-    out.append(Start(task, task.token, ahead, slot.gpus))
+    out.append(Start(task, task.token, ahead, slot.gpus, slot.machine))
     if task.step.policy.timeout:
         out.append(Later(now + task.step.policy.timeout, TimeOver(task.token, now)))
 
 
 def _promote(state: EngineState, event: Promote, task: Task, out: list[Command]) -> None:
-    slot = state.placement.promote(event.token, event.now)
+    slot = state.placement.promote(event.token, event.now, event.machine)
     assert slot is not None
     state.moved.add(task.step.name)
     if slot.reason is not None:  # cancelled while it waited behind another one

@@ -84,10 +84,11 @@ class Handback(msgspec.Struct):
 
 
 class Promote(msgspec.Struct):
-    """A worker went on to an attempt that had been sent ahead."""
+    """A worker went on to an attempt that had been sent ahead, or came back with one; it is on ``machine``."""
 
     token: int
     now: float
+    machine: str = ""
 
 
 class Due(msgspec.Struct):
@@ -164,12 +165,13 @@ Event = (
 
 
 class Start(msgspec.Struct):
-    """Run an attempt; ``ahead``: queue it behind one that is about to finish."""
+    """Run an attempt; ``ahead``: queue it behind one that is about to finish. ``machine``: where there are several."""
 
     task: Task
     token: int
     ahead: bool
     gpus: tuple[int, ...]
+    machine: str = ""
 
 
 class Rejoin(msgspec.Struct):

@@ -171,7 +171,7 @@ class Kernel:
             case Kill():
                 events += self.workers.kill(command.token, command.grace if self._hurried is None else 0.0, time.time())
             case Rejoin():
-                self.workers.rejoin(command)
+                events += self.workers.rejoin(command, time.time())
             case Forget():
                 events += self.workers.forget(command.token, time.time())
 

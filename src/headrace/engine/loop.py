@@ -561,6 +561,7 @@ class Loop(Kernel):
         if clock >= self._next_review:
             self._next_review = clock + _REVIEW
             self.workers.retire_idle(clock)
+            self._journal.notices += self.state.placement.too_large()
         self._journal.flush()
 
     def _take_sources(self, now: float) -> None:

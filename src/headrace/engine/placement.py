@@ -1,6 +1,6 @@
 """Placement: which ready tasks start next, given what running attempts hold. Pure, and owned by ``decide``.
 
-Ready tasks wait in lanes of equal needs, first come first served. Each place has a room with a capacity and running
+Ready tasks wait in lanes of equal needs, first come first served. Each place has a room (``engine.rooms``) with running
 totals of what attempts hold there; they change as attempts start and end, so that the cost of an event does not grow
 with the number of running attempts. A task that does not fit lets tasks of other lanes pass for ``PATIENCE`` seconds;
 then those that need the same room wait behind it. Short tasks may be *sent ahead*: a busy worker holds them in hand
@@ -9,12 +9,12 @@ until it is free. The tasks of a gang are in a lane as one, and start together o
 
 from __future__ import annotations
 
-import heapq
 from collections import deque
 from collections.abc import Iterator, Mapping
 
 import msgspec
 
+from headrace.engine.rooms import Room
 from headrace.engine.tasks import Gang, Task
 from headrace.model.outcomes import Problem
 from headrace.model.policy import Resources
@@ -42,6 +42,7 @@ class Slot(msgspec.Struct):
     recorded: bool = False  # as running
     where: tuple[str, int] = ("", 0)  # host and process, once it is recorded
     place: str = LOCAL
+    machine: str = ""  # of the place, where it has several
 
 
 class LaneShape(msgspec.Struct, frozen=True, cache_hash=True):
@@ -58,52 +59,6 @@ class Lane(msgspec.Struct):
     """Ready tasks of equal shape: when the head does not fit, none does. Never empty."""
 
     tasks: deque[Task] = msgspec.field(default_factory=deque)
-
-
-class Room:
-    """The capacity of a place, and totals of what attempts hold there."""
-
-    __slots__ = ("_free_gpus", "ahead", "capacity", "cores", "cpu", "gpu", "hosts", "memory", "running")
-
-    def __init__(self, capacity: Capacity) -> None:
-        self.capacity = capacity
-        #: Cores, bytes and devices that attempts hold; those sent ahead wait their turn and hold nothing.
-        self.cpu, self.memory, self.gpu = 0.0, 0, 0
-        self.running = self.ahead = 0
-        #: Attempts that others may wait behind: running, not being killed, not isolated.
-        self.hosts = 0
-        self.cores: dict[float, int] = {}  # how many slots ask for so many cores
-        self._free_gpus = list(range(capacity.resources.gpu))  # a heap
-
-    def fits(self, need: Resources, count: int) -> bool:
-        """Whether ``count`` more attempts have room that need so much together."""
-        capacity = self.capacity
-        have = capacity.resources
-        return (
-            self.cpu + need.cpu <= have.cpu + 1e-9
-            and self.memory + need.memory <= have.memory
-            and self.gpu + need.gpu <= have.gpu
-            and not (capacity.workers and self.running + count > capacity.workers)
-        )
-
-    def take_gpus(self, count: int) -> tuple[int, ...]:
-        """Numbers of devices for an attempt."""
-        if self.capacity.own_gpus:
-            return tuple(range(count))
-        return tuple([heapq.heappop(self._free_gpus) for _ in range(count)])
-
-    def return_gpus(self, gpus: tuple[int, ...]) -> None:
-        """Take the devices of an attempt back."""
-        if self.capacity.own_gpus:
-            return
-        for gpu in gpus:
-            if gpu < self.capacity.resources.gpu:
-                heapq.heappush(self._free_gpus, gpu)
-
-    def resize(self, capacity: Capacity, taken: set[int]) -> None:
-        """Have another capacity from now on, while attempts hold the devices ``taken``."""
-        self.capacity = capacity
-        self._free_gpus = [gpu for gpu in range(capacity.resources.gpu) if gpu not in taken]
 
 
 #: What a waiting task may lack room in: the limit of the run, of a step, or a place.
@@ -126,6 +81,7 @@ class Placement:
         #: Slots of attempts that have begun and are not recorded as running, by token.
         self.unrecorded: dict[int, Slot] = {}
         self._running = 0
+        self._told: set[LaneShape] = set()  # needs that are told to be too large
         #: Of steps, by ``StepInfo.id``, for tasks of no gang that ask for what their policy says.
         self._shapes: dict[int, LaneShape] = {}
 
@@ -139,7 +95,8 @@ class Placement:
         if room is None:
             self.rooms[place] = Room(capacity)
         else:
-            room.resize(capacity, {gpu for slot in self.slots.values() if slot.place == place for gpu in slot.gpus})
+            held = [one for one in self.slots.values() if one.place == place and not one.ahead]
+            room.resize(capacity, [(one.machine, one.resources, one.gpus) for one in held])
 
     # --- ready tasks ------------------------------------------------------------------------------------------
 
@@ -186,6 +143,22 @@ class Placement:
             )
         return ""
 
+    def too_large(self) -> list[str]:
+        """What to say of ready tasks for which no machine of their place is large enough; each need is told once."""
+        found = []
+        for shape, lane in self.lanes.items():
+            machines = self.rooms[shape.place].machines.values()
+            if machines and shape not in self._told:
+                task = lane.tasks[0]
+                if not any(one.is_enough(task.resources) for one in machines):
+                    self._told.add(shape)
+                    largest = max(one.capacity.resources.cpu for one in machines)
+                    found.append(
+                        f"step {task.step.name!r} asks for {described(task.resources)}, and no machine that joined "
+                        f"place {shape.place!r} has that (the largest has {largest:g} cpus); its tasks wait for one"
+                    )
+        return found
+
     def startable(self, now: float) -> Iterator[tuple[Task, bool]]:
         """The tasks to start now, each with whether it is sent ahead; lease each before asking for the next one."""
         blocked: set[Scope] = set()
@@ -218,7 +191,10 @@ class Placement:
             return _RUN
         if shape.limit and task.step.load.running + shape.count > shape.limit:
             return "step", shape.step
-        if not self.rooms[shape.place].fits(shape.need, shape.count):
+        room = self.rooms[shape.place]
+        if not room.fits(shape.need, shape.count):
+            return "place", shape.place
+        if room.machines and not room.find_machines([task] if task.gang is None else task.gang.tasks):
             return "place", shape.place
         return None
 
@@ -237,12 +213,13 @@ class Placement:
 
     # --- running attempts -------------------------------------------------------------------------------------
 
-    def lease(self, token: int, task: Task, now: float, *, ahead: bool) -> Slot:
-        """Give attempt ``token`` of ``task`` what it needs."""
+    def lease(self, token: int, task: Task, now: float, *, ahead: bool, begun: bool = False) -> Slot:
+        """Give attempt ``token`` of ``task`` what it needs. ``begun``: it runs already, ``promote`` will say where."""
         need, place = task.resources, task.step.policy.place or self.default
         room = self.rooms[place]
-        gpus = room.take_gpus(need.gpu) if need.gpu else ()
-        slot = self.slots[token] = Slot(task, need, gpus, ahead, now, place=place)
+        machine = room.find_machines([task])[0] if room.machines and not (ahead or begun) else ""
+        gpus = room.take_gpus(need.gpu, machine) if need.gpu and not begun else ()
+        slot = self.slots[token] = Slot(task, need, gpus, ahead, now, place=place, machine=machine)
         task.step.load.running += 1
         room.cores[need.cpu] = room.cores.get(need.cpu, 0) + 1
         if ahead:
@@ -252,11 +229,14 @@ class Placement:
             self.unrecorded[token] = slot
         return slot
 
-    def promote(self, token: int, now: float) -> Slot | None:
-        """An attempt that was sent ahead begins to run; None if its lease has ended."""
+    def promote(self, token: int, now: float, machine: str = "") -> Slot | None:
+        """An attempt that was sent ahead begins to run, or one that has begun is found; None if its lease has ended."""
         slot = self.slots.get(token)
-        if slot is not None and slot.ahead:
-            slot.ahead = False
+        if slot is not None and not slot.ahead and machine:
+            slot.machine = machine
+            self.rooms[slot.place].occupy(slot.resources, machine)
+        elif slot is not None and slot.ahead:
+            slot.ahead, slot.machine = False, machine
             slot.started = now
             room = self.rooms[slot.place]
             room.ahead -= 1
@@ -287,7 +267,7 @@ class Placement:
         else:
             del room.cores[need.cpu]
         if slot.gpus:
-            room.return_gpus(slot.gpus)
+            room.return_gpus(slot.gpus, slot.machine)
         if slot.ahead:
             room.ahead -= 1
         else:
@@ -297,6 +277,8 @@ class Placement:
             room.memory -= need.memory
             room.gpu -= need.gpu
             room.cpu = room.cpu - need.cpu if room.running else 0.0  # rounding errors end here
+            if slot.machine:
+                room.vacate(need, slot.machine)
         return slot
 
     def _occupy(self, slot: Slot, room: Room) -> None:
@@ -307,6 +289,16 @@ class Placement:
         room.cpu += need.cpu
         room.memory += need.memory
         room.gpu += need.gpu
+        if slot.machine:
+            room.occupy(need, slot.machine)
+
+
+def described(need: Resources) -> str:
+    """What a task asks for, for people."""
+    parts = [f"{need.cpu:g} cpus"]
+    parts += [f"{need.memory / 2**30:g} GiB of memory"] if need.memory else []
+    parts += [f"{need.gpu} gpus"] if need.gpu else []
+    return " and ".join(parts)
 
 
 def _needs(gang: Gang) -> tuple[Resources, int]:

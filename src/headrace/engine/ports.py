@@ -63,20 +63,26 @@ class WorkerLink(Protocol):
 class WorkerExit(NamedTuple):
     """How a worker ended. ``code`` >= 0: its exit code; negative: the signal. ``out_of_memory``: the system says so.
 
-    ``lost`` says why the worker cannot be reached, where nothing else is known of its end.
+    ``lost`` says why the worker cannot be reached, where nothing else is known of its end. A worker that was never
+    there has not ``begun``, and its attempts are given to others.
     """
 
     link: WorkerLink
     code: int
     out_of_memory: bool
     lost: str = ""
+    begun: bool = True
 
 
 class Returned(NamedTuple):
-    """A worker that came back with an attempt of an earlier session. ``began``: where the attempt's output begins."""
+    """A worker that came back with an attempt of an earlier session. ``began``: where the attempt's output begins.
+
+    ``machine`` as in ``WorkerSpec``.
+    """
 
     link: WorkerLink
     began: tuple[int, int]
+    machine: str = ""
 
 
 class Executor(Protocol):

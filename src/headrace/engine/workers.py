@@ -41,7 +41,7 @@ from headrace.model.messages import (
 from headrace.model.messages import Handback as HandbackMessage
 from headrace.model.outcomes import Cancelled, Crashed, outcome
 from headrace.model.records import TaskId
-from headrace.model.workers import Capacity, WorkerSpec
+from headrace.model.workers import Capacity, WorkerSpec, on_machine
 from headrace.runtime.secrets import names_for, of_steps
 from headrace.stores.metadata.protocol import Write
 
@@ -84,6 +84,7 @@ class _Worker:
         "killed_for",
         "known",
         "link",
+        "machine",
         "offsets",
         "once",
         "protocol_error",
@@ -97,6 +98,7 @@ class _Worker:
         self.executor = executor
         self.fd = link.fileno()
         self.idle = idle  # the idle workers of its spec
+        self.machine = ""  # of its place, where there are several
         self.idle_since = 0.0  # when it was first seen to be idle; 0: it was not
         self.queue: deque[_Attempt] = deque()
         self.known: dict[int, None] = {}
@@ -163,7 +165,7 @@ class WorkerPool:
             events += self._on_exit(ended, slots, now)
         for token, (attempt, _) in list(self._awaited.items()):
             if (attempt.task.step.policy.place or self._place) == executor.place:
-                self._claim(executor, token)
+                events += self._claim(executor, token, now)
         if executor.capacity is not capacity:
             self.news[fd] = executor, executor.capacity
             events.append(Resized(executor.place, executor.capacity, now))
@@ -171,8 +173,9 @@ class WorkerPool:
 
     def _hire(self, executor: Executor, spec: WorkerSpec, idle: list[_Worker], step: str) -> _Worker:
         if executor.capacity.workers:
-            self._make_room(executor)
+            self._make_room(executor, spec.machine)
         worker = _Worker(executor.provide(spec, step), executor, idle, once=spec.isolated)
+        worker.machine = spec.machine
         self._workers[worker.fd] = worker
         self._epoll.register(worker.fd, select.EPOLLIN)
         _log.debug("worker.asked", "a worker is wanted", run=self._run_name, step=step, place=spec.place)
@@ -190,11 +193,13 @@ class WorkerPool:
                     self._send(one, Stop())
                     self._retire(one)
 
-    def _make_room(self, executor: Executor) -> None:
+    def _make_room(self, executor: Executor, machine: str) -> None:
         """Where workers are counted, let one go that is idle for want of attempts that it could run."""
         there = [one for one in self._workers.values() if one.executor is executor and not one.dying]
-        staying = [one for one in there if one.queue or not one.once]
-        if len(staying) >= executor.capacity.workers:
+        staying = [one for one in there if (one.queue or not one.once) and one.machine == machine]
+        capacity = executor.capacity
+        most = next((one.workers for one in capacity.machines if one.name == machine), capacity.workers)
+        if len(staying) >= most:
             idle = next((one for one in staying if not one.queue), None)
             if idle is not None:
                 self._send(idle, Stop())
@@ -273,6 +278,8 @@ class WorkerPool:
             # All gone since it was decided: there is no room for one more worker.
             return min(busy, key=lambda w: len(w.queue)) if busy else None
         spec = executor.spec(step.policy)
+        if start.machine:
+            spec = on_machine(spec, start.machine)
         idle = self._idle.get(spec)
         if idle is None:
             idle = self._idle[spec] = []
@@ -290,17 +297,17 @@ class WorkerPool:
 
     # --- attempts of earlier sessions ---------------------------------------------------------------------------
 
-    def rejoin(self, command: Rejoin) -> None:
+    def rejoin(self, command: Rejoin, now: float) -> list[Event]:
         """Take the attempt over from the worker that has it, now or when that comes back."""
         attempt = _Attempt(self._run_id, command.task, command.token)
         attempt.log.go_on(command.seq, command.logged)
         self._awaited[command.token] = attempt, command.logged
-        self._claim(self._places[command.task.step.policy.place or self._place], command.token)
+        return self._claim(self._places[command.task.step.policy.place or self._place], command.token, now)
 
-    def _claim(self, executor: Executor, token: int) -> None:
+    def _claim(self, executor: Executor, token: int, now: float) -> list[Event]:
         returned = executor.claim(token)
         if returned is None:
-            return
+            return []
         attempt, logged = self._awaited.pop(token)
         worker = _Worker(returned.link, executor, [], once=True)  # what it knows of steps is of another session
         worker.offsets = [at + kept for at, kept in zip(returned.began, logged, strict=True)]
@@ -310,8 +317,10 @@ class WorkerPool:
         self._workers[worker.fd] = worker
         self._at[token] = worker
         self._epoll.register(worker.fd, select.EPOLLIN)
+        worker.machine = returned.machine
         self._send(worker, Stop())
         self._tell_begin(worker)
+        return [Promote(token, now, returned.machine)]
 
     def forget(self, token: int, now: float) -> list[Event]:
         """Wait no longer for the worker that had this attempt."""
@@ -422,7 +431,7 @@ class WorkerPool:
                 events.append(self._take_back(worker, now))
         elif worker.queue:
             self._tell_begin(worker)
-            events.append(Promote(worker.queue[0].token, now))
+            events.append(Promote(worker.queue[0].token, now, worker.machine))
         elif not worker.once and not worker.dying:
             worker.idle.append(worker)
 
@@ -442,7 +451,7 @@ class WorkerPool:
         not_at_fault = (
             ended.code < 0 and worker.killed_for and worker.queue and worker.queue[0].token != worker.killed_for
         )
-        if worker.queue and not not_at_fault:
+        if worker.queue and ended.begun and not not_at_fault:
             current = worker.queue.popleft()
             self._at.pop(current.token, None)
             slot = slots.get(current.token)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import msgspec
 
 from headrace.model.attempts import LOG_LIMIT
@@ -17,7 +19,8 @@ class WorkerSpec(msgspec.Struct, frozen=True, cache_hash=True):
 
     ``environment`` and ``image`` name what the worker has installed (empty: what the executor's workers have anyway).
     ``resources`` are those of the worker itself, where the place gives each worker resources of its own. An
-    ``isolated`` worker runs one attempt and leaves.
+    ``isolated`` worker runs one attempt and leaves. ``machine`` names the machine that has room for the attempt, in a
+    place of several.
     """
 
     place: str = LOCAL
@@ -25,6 +28,13 @@ class WorkerSpec(msgspec.Struct, frozen=True, cache_hash=True):
     image: str = ""
     resources: Resources | None = None
     isolated: bool = False
+    machine: str = ""
+
+
+@functools.lru_cache(maxsize=1024)
+def on_machine(spec: WorkerSpec, machine: str) -> WorkerSpec:
+    """``spec`` for workers of one machine of its place."""
+    return msgspec.structs.replace(spec, machine=machine)
 
 
 class ServedRun(msgspec.Struct, frozen=True):
@@ -46,15 +56,23 @@ class ServedRun(msgspec.Struct, frozen=True):
     log_limit: int = LOG_LIMIT
 
 
+class MachineCapacity(msgspec.Struct, frozen=True):
+    """What one machine of a place offers to attempts, and how many workers there may be at once."""
+
+    name: str
+    resources: Resources
+    workers: int
+
+
 class Capacity(msgspec.Struct, frozen=True):
     """What a place offers to attempts.
 
     ``resources`` is what they may occupy together, and ``workers`` how many workers there may be at once (0: any
-    number). ``largest`` is the most that an attempt, or a gang, can ever get there, None when nobody knows. Where
-    workers have ``own_gpus``, each counts them from 0; else the place hands its devices out by number.
+    number). ``largest`` is the most that an attempt, or a gang, can ever get there, None when nobody knows. A place of
+    several ``machines`` has what these have together, and each attempt has to fit on one of them.
     """
 
     resources: Resources
     workers: int = 0
     largest: Resources | None = None
-    own_gpus: bool = False
+    machines: tuple[MachineCapacity, ...] = ()

@@ -15,7 +15,7 @@ import signal
 import socket
 import sys
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -42,7 +42,7 @@ from headrace.model.handshake import (
 )
 from headrace.model.messages import MAX_FRAME, Bye, Cancel, frame, framed
 from headrace.model.policy import Resources, StepPolicy
-from headrace.model.workers import Capacity, ServedRun, WorkerSpec
+from headrace.model.workers import Capacity, MachineCapacity, ServedRun, WorkerSpec
 from headrace.runtime import randomness
 from headrace.worker.channel import Channel, ChannelError
 from headrace.worker.joining import Identity, driver_context
@@ -95,7 +95,7 @@ class RemoteExecutor:
         self._timer = -1
         self._peers: dict[int, Peer] = {}  # by descriptor
         self._free: deque[Peer] = deque()
-        self._waiting: deque[RemoteLink] = deque()
+        self._waiting: list[RemoteLink] = []
         self._links: dict[str, RemoteLink] = {}  # that are not over, by the worker's name
         self._parted: list[RemoteLink] = []
         self._ended: list[WorkerExit] = []
@@ -170,27 +170,31 @@ class RemoteExecutor:
         return WorkerSpec(place=self.place, isolated=policy.isolated)
 
     def provide(self, spec: WorkerSpec, step: str = "") -> RemoteLink:
-        """A worker that joined, or the next one that does."""
-        link = RemoteLink(self)
+        """A worker that joined, or the next one that does, of the worker host that the spec names."""
+        link = RemoteLink(self, spec.machine)
         self._waiting.append(link)
         self.serve()  # a worker that has left meanwhile is not to be had
         self._match()
         return link
 
     def _match(self) -> None:
-        while self._waiting and self._free:
-            peer = self._free.popleft()
-            self._epoll.unregister(peer.channel.fileno())
-            self._waiting.popleft().attach(peer)
+        for link in self._waiting[:] if self._free else ():
+            peer = next((one for one in self._free if link.machine in ("", _machine_of(one))), None)
+            if peer is not None:
+                self._free.remove(peer)
+                self._epoll.unregister(peer.channel.fileno())
+                self._waiting.remove(link)
+                link.attach(peer)
 
     def surplus(self, spec: WorkerSpec, idle: Sequence[float]) -> int:
         """See ``Executor``; who lends a worker decides how long it stays."""
         return 0
 
     def address_of(self, link: WorkerLink) -> str:
-        """See ``Executor``: the address from which the worker joined."""
+        """See ``Executor``: the address from which the worker's host joined."""
         assert isinstance(link, RemoteLink)
-        return link.peer.address.rpartition(":")[0] if link.peer is not None else ""
+        joined = [one for one in self._peers.values() if one.hello is not None and _machine_of(one) == link.machine]
+        return joined[0].address.rpartition(":")[0] if joined else ""
 
     def heard(self, step: str, installed: tuple[str, ...], own: tuple[str, ...]) -> None:
         """See ``Executor``; each worker host looks after the imports of its workers."""
@@ -359,7 +363,7 @@ class RemoteExecutor:
         self._unregister(peer)
         link = RemoteLink(self)
         link.adopt(peer, attempt.token)
-        self._returned[attempt.token] = Returned(link, attempt.began)
+        self._returned[attempt.token] = Returned(link, attempt.began, link.machine)
         os.eventfd_write(self._news, 1)
 
     def _close(self, peer: Peer, why: str) -> None:
@@ -380,15 +384,22 @@ class RemoteExecutor:
         self._count()
 
     def _count(self) -> None:
-        """Add up what the hosts bring."""
+        """Add up what the worker hosts bring."""
         joined = [peer.hello for peer in self._peers.values() if peer.hello is not None]
-        brought = {hello.owner: hello for hello in joined}.values()
+        workers = Counter(hello.owner for hello in joined)
+        brought = {hello.owner: Resources(cpu=hello.cpu, memory=hello.memory, gpu=hello.gpu) for hello in joined}
         resources = Resources(
-            cpu=sum(one.cpu for one in brought),
-            memory=sum(one.memory for one in brought),
-            gpu=sum(one.gpu for one in brought),
+            cpu=sum(one.cpu for one in brought.values()),
+            memory=sum(one.memory for one in brought.values()),
+            gpu=sum(one.gpu for one in brought.values()),
         )
-        self.capacity = Capacity(resources, workers=len(joined), own_gpus=True)
+        machines = tuple([MachineCapacity(name, has, workers[name]) for name, has in brought.items()])
+        capacity = Capacity(resources, workers=len(joined), machines=machines)
+        if capacity != self.capacity:
+            self.capacity = capacity
+        for link in [one for one in self._waiting if one.machine and one.machine not in brought]:
+            self._waiting.remove(link)
+            link.end(WorkerExit(link, -signal.SIGKILL, False, "its machine left", begun=False))
         if self._timer >= 0:
             os.eventfd_write(self._news, 1)
 
@@ -458,6 +469,11 @@ class RemoteExecutor:
                         continue
                 poll.unregister(fd)
                 del left[fd]
+
+
+def _machine_of(peer: Peer) -> str:
+    """The worker host that a worker belongs to."""
+    return peer.hello.owner if peer.hello is not None else ""
 
 
 def _family(host: str) -> socket.AddressFamily:

@@ -134,8 +134,9 @@ class RemoteLink:
     breaks while an attempt is in hand, the link is ``parted`` (when, and ``why``) until the worker comes back.
     """
 
-    def __init__(self, owner: LinkOwner) -> None:
+    def __init__(self, owner: LinkOwner, machine: str = "") -> None:
         self.where = ("", 0)
+        self.machine = machine  # the worker host that is to provide it; empty: any
         self.worker = ""  # its name, once it has joined
         self.peer: Peer | None = None
         self.over = False  # whether its exit was told
@@ -179,7 +180,7 @@ class RemoteLink:
 
     def _watch(self, peer: Peer) -> None:
         assert peer.hello is not None
-        self.worker = peer.hello.worker
+        self.worker, self.machine = peer.hello.worker, peer.hello.owner
         peer.link, self.peer = self, peer
         self._armed = select.EPOLLIN
         self._epoll.register(peer.channel.fileno(), self._armed)
