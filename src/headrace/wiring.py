@@ -15,7 +15,7 @@ from blake3 import blake3
 from headrace._base import logs
 from headrace._base.collection import CollectionPaused
 from headrace._base.ownership import SHARED_MODE, make_folder
-from headrace._base.process import host_name, user_name
+from headrace._base.process import host_name, process_owner, user_name
 from headrace._base.sizes import parse_duration, parse_size
 from headrace.engine.ports import Executor
 from headrace.model.actors import Actor
@@ -50,6 +50,22 @@ if TYPE_CHECKING:
     from headrace.model.workers import ServedRun
     from headrace.services.code.collect import CodeRules
     from headrace.services.environments.service import Environments
+
+#: Beginnings of the names of variables that say where things are on this machine: a container does not get them.
+_OF_MACHINE = (
+    "PATH",
+    "HOME",
+    "SHELL",
+    "TMPDIR",
+    "PWD",
+    "OLDPWD",
+    "LD_",
+    "PYTHON",
+    "XDG_",
+    "VIRTUAL_ENV",
+    "CONDA_",
+    "UV_",
+)
 
 
 class HostSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -230,6 +246,10 @@ class _Places:
         )
         return RemoteExecutor(place.name, place.address, identity, options)
 
+    def runs_images(self, place: str) -> bool:
+        """See ``Places``."""
+        return isinstance(self._settings_of(place), LocalPlace)
+
     def _settings_of(self, place: str) -> PlaceSettings:
         if place not in self._known:
             raise UsageError(
@@ -274,14 +294,32 @@ class _Places:
         from headrace.services.code.package import read_package
         from headrace.services.environments.building import build
 
-        built = build(lock, self.environments.cache, _tell)
         store = self._workspace.artifacts
         package = read_package(store, run.code)
         folder = code_folder(store, run.code, package, self._workspace.code_cache)
-        fresh = FreshStart(folder, package, tuple(sys.argv), b"", built.python, built.beside, lock.variables)
+        if lock.image:
+            fresh = self._in_image(lock, FreshStart(folder, package, tuple(sys.argv), b"", lock.program))
+        else:
+            built = build(lock, self.environments.cache, _tell)
+            fresh = FreshStart(folder, package, tuple(sys.argv), b"", built.python, built.beside, lock.variables)
         executor = self._forking(place, fresh)
         executor.start()
         return executor
+
+    def _in_image(self, lock: EnvironmentLock, fresh: FreshStart) -> FreshStart:
+        """``fresh`` for workers in a container, which sees the code, what workers need, and artifacts in a folder."""
+        from headrace.runtime.containers import OWNER_LABEL, Mount, find_engine, run_arguments
+        from headrace.services.environments.building import CODE, runtime_of_image
+
+        beside = runtime_of_image(lock, self.environments.cache)
+        artifacts = self._workspace.artifacts.url
+        mounts = [Mount(path, path) for path in (fresh.folder, *beside, str(CODE))]
+        if "://" not in artifacts:
+            mounts.append(Mount(artifacts, artifacts, True))
+        variables = [name for name in os.environ if not name.startswith(_OF_MACHINE)]
+        options = [f"--label={OWNER_LABEL}={process_owner()}", "--preserve-fds=2", "--pid=host"]
+        command = run_arguments(find_engine(), lock.image, options=options, mounts=mounts, variables=variables)
+        return fresh._replace(beside=beside, container=tuple(command))
 
 
 def _tell(text: str) -> None:

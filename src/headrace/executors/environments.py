@@ -52,14 +52,15 @@ class EnvironmentsExecutor:
     def spec(self, policy: StepPolicy) -> WorkerSpec:
         """See ``Executor``."""
         lock = policy.lock
-        if lock is None:
+        if lock is None or not lock.python:  # a command in an image: its worker is a process of this machine
             return self._base.spec(policy)
         key = (lock.digest, policy.isolated)
         found = self._specs.get(key)
         if found is None:
             name = lock.digest.hex()
             self._locks[name] = lock
-            found = self._specs[key] = WorkerSpec(self.place, environment=name, isolated=policy.isolated)
+            found = WorkerSpec(self.place, environment=name, image=lock.image, isolated=policy.isolated)
+            self._specs[key] = found
         return found
 
     def provide(self, spec: WorkerSpec, step: str = "") -> WorkerLink:

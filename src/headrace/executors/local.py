@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import pickle
 import select
@@ -137,7 +138,8 @@ class FreshStart(NamedTuple):
     generators.
 
     ``interpreter`` is the one of their environment (empty: that of this process), ``beside`` the folders that have
-    Headrace there, and ``variables`` are set in addition.
+    Headrace there, and ``variables`` are set in addition. With a ``container``, the command line that makes one, the
+    interpreter is the program of its image, and descriptors 3 and 4 are passed on into it.
     """
 
     folder: str
@@ -147,6 +149,7 @@ class FreshStart(NamedTuple):
     interpreter: str = ""
     beside: tuple[str, ...] = ()
     variables: tuple[tuple[str, str], ...] = ()
+    container: tuple[str, ...] = ()
 
     def prelude(self) -> dict[str, object]:
         """As the server is told."""
@@ -239,6 +242,10 @@ class LocalExecutor:
                 del prelude["path"]  # it has its own
         loading = os.memfd_create("headrace-prelude")
         os.write(loading, pickle.dumps(prelude))
+        if self._fresh is not None and self._fresh.container:
+            self._server_pid = _start_container(self._fresh, theirs.fileno(), loading)
+            os.close(loading)
+            return
         for fd in (theirs.fileno(), loading):
             os.set_inheritable(fd, True)
         program, start, variables = sys.executable, ["-m", "headrace.worker.server"], dict(os.environ)
@@ -495,6 +502,21 @@ class LocalExecutor:
             time.sleep(0.0005)
 
 
+def _start_container(fresh: FreshStart, control: int, loading: int) -> int:
+    """Start a server in a container; returns the process of the engine's command line."""
+    command = [*fresh.container, fresh.interpreter, "-c", _BOOT, os.pathsep.join(fresh.beside), "3", "4"]
+    null = os.open(os.devnull, os.O_RDWR)
+    high = [os.dup(control), os.dup(loading)]  # so that neither is where the other goes
+    high = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 10) for fd in high] + high
+    actions = [(os.POSIX_SPAWN_DUP2, null, fd) for fd in (0, 1)]
+    actions += [(os.POSIX_SPAWN_DUP2, high[0], 3), (os.POSIX_SPAWN_DUP2, high[1], 4)]
+    try:  # in a group of its own: an interrupt at the terminal is for the driver, which ends the server
+        return os.posix_spawn(command[0], command, os.environ, file_actions=actions, setpgroup=0)
+    finally:
+        for fd in (null, *high):
+            os.close(fd)
+
+
 def _inside(interpreter: str, variables: dict[str, str], more: Iterable[tuple[str, str]]) -> dict[str, str]:
     """``variables`` as they are where an environment is in use, without those that concern this process's Python."""
     folder = os.path.dirname(interpreter)  # noqa: PTH120
@@ -505,8 +527,6 @@ def _inside(interpreter: str, variables: dict[str, str], more: Iterable[tuple[st
 
 
 def _memory_file(name: str) -> int:
-    import fcntl
-
     fd = os.memfd_create(name)
     fcntl.fcntl(fd, fcntl.F_SETFL, os.O_APPEND | os.O_RDWR)
     return fd

@@ -31,11 +31,26 @@ class CommandFile(msgspec.Struct, frozen=True, array_like=True):
     executable: bool = False
 
 
+class Container(msgspec.Struct, frozen=True, array_like=True):
+    """What runs a command in a container: ``engine`` is its kind and path, ``image`` the digest, ``label`` its name.
+
+    ``cpu`` and ``memory`` (bytes; 0: no limit) are limits; ``variables`` are names of variables of the step.
+    """
+
+    engine: tuple[str, str]
+    image: str
+    label: str
+    cpu: float = 0
+    memory: int = 0
+    variables: tuple[str, ...] = ()
+
+
 class CommandSpec(msgspec.Struct, frozen=True, array_like=True):
     """A command. ``arguments`` and ``env`` are templates, see ``runtime.commands.templates``.
 
     With ``script`` a shell runs that text instead of ``arguments``. ``stdin`` names the input that goes to standard
-    input, ``stdout`` the output that is what the command prints. ``exit_codes`` maps codes to ``OUTCOMES``.
+    input, ``stdout`` the output that is what the command prints. ``exit_codes`` maps codes to ``OUTCOMES``. With a
+    ``container`` it runs there instead of on the machine.
     """
 
     name: str
@@ -48,6 +63,7 @@ class CommandSpec(msgspec.Struct, frozen=True, array_like=True):
     stdout: str = ""
     exit_codes: tuple[tuple[int, str], ...] = ()
     files: tuple[CommandFile, ...] = ()
+    container: Container | None = None
 
     @property
     def program(self) -> str:

@@ -75,7 +75,8 @@ class EnvironmentLock(msgspec.Struct, frozen=True, kw_only=True, cache_hash=True
     ``digest`` names it: it is what tasks record and what their cache keys have in them. It depends on the interpreter's
     version, the platform, the packages with their hashes, and the variables. ``requirements`` is the text that uv
     installs: one requirement per line, each with one version or URL, and the hashes of its files. ``request`` is the
-    digest of what was asked for; ``label`` is that in a few words.
+    digest of what was asked for; ``label`` is that in a few words. Of a step in a container, ``image`` is the digest of
+    its image; ``python`` is the version in it and ``program`` its executable, or both are empty, of a command.
     """
 
     digest: bytes
@@ -86,6 +87,8 @@ class EnvironmentLock(msgspec.Struct, frozen=True, kw_only=True, cache_hash=True
     requirements: str
     packages: tuple[tuple[str, str], ...]  # names and versions, by name
     variables: tuple[tuple[str, str], ...] = ()
+    image: str = ""
+    program: str = ""
 
     @property
     def minor(self) -> tuple[int, int]:

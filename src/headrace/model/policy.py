@@ -81,6 +81,7 @@ class StepPolicy(msgspec.Struct, frozen=True, array_like=True):
 
     ``timeout`` in seconds (0: none) is per attempt. ``place`` says where attempts run (empty: where the run's do),
     ``environment`` with which interpreter and packages (None: those of the run). A session puts the ``lock`` there.
+    ``image`` is the container image that attempts run in (empty: none).
     """
 
     resources: Resources = Resources()
@@ -95,6 +96,7 @@ class StepPolicy(msgspec.Struct, frozen=True, array_like=True):
     secrets: tuple[str, ...] = ()  # names; values are environment variables of its tasks
     environment: Environment | None = None
     lock: EnvironmentLock | None = None
+    image: str = ""
 
     @property
     def env_vars(self) -> Mapping[str, str]:

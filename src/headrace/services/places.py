@@ -31,6 +31,9 @@ class Places(Protocol):
     def patience(self, place: str) -> float:
         """For how many seconds a resumed run waits for workers that come back with its attempts; 0: they cannot."""
 
+    def runs_images(self, place: str) -> bool:
+        """Whether steps can run in containers there."""
+
     def open(self, place: str) -> Executor:
         """The executor of a place, not started yet.
 
@@ -51,6 +54,10 @@ class FixedPlaces:
     def patience(self, place: str) -> float:
         """See ``Places``."""
         return 0.0
+
+    def runs_images(self, place: str) -> bool:
+        """See ``Places``."""
+        return True
 
     def open(self, place: str) -> Executor:
         """See ``Places``."""
@@ -167,7 +174,7 @@ def check_travels(step: str, define: Define, policy: StepPolicy) -> None:
         NotStorableError: it is such a step; the message says what to do.
     """
     lock = policy.lock
-    if lock is None or lock.minor == sys.version_info[:2]:
+    if lock is None or define.command or lock.minor == sys.version_info[:2]:
         return
     ours = f"{sys.version_info[0]}.{sys.version_info[1]}"
     if define.body:
@@ -181,6 +188,19 @@ def check_travels(step: str, define: Define, policy: StepPolicy) -> None:
             f"step {step!r} is to run on Python {lock.python}, and its code reaches a function or class that was made "
             f"while the flow ran, which would have to travel as bytecode of Python {ours}; define it at the top of a "
             f".py file, or give the step an environment with python={ours!r}"
+        )
+
+
+def check_runs_images(step: str, policy: StepPolicy, possible: bool) -> None:
+    """Refuse a step with an image in a place where none can run.
+
+    Raises:
+        UsageError: it is such a step.
+    """
+    if not possible:
+        raise UsageError(
+            f"step {step!r}: image={policy.image!r}: containers run on this machine alone, not in place "
+            f"{policy.place or 'of the run'!r}; give the step place='local'"
         )
 
 

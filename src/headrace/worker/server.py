@@ -30,6 +30,8 @@ from headrace.worker.serve import run_worker
 from headrace.worker.template import prepare
 from headrace.worker.threads import limit_threads
 
+#: The name of keepers of containers (``runtime.container_keeper.NAME``, which need not be loaded for it).
+KEEPER = b"headrace-keeper"
 #: Milliseconds between looks whether the driver is still there.
 _LOOK = 1000
 #: Seconds to wait at the end for processes that were killed to be gone, and between two looks.
@@ -206,7 +208,7 @@ class _Server:
                 continue
             late = time.monotonic() >= deadline
             if late or not ending:  # to look for others takes milliseconds, and most runs have none
-                for child in _children():
+                for child in _to_kill(_children(), late):
                     _signal_group(child, signal.SIGKILL)
             time.sleep(_BETWEEN)
 
@@ -218,15 +220,24 @@ def adopt_orphans() -> None:
     ctypes.CDLL(None).prctl(_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
-def _children() -> list[int]:
-    """The processes whose parent this one is."""
+def _to_kill(children: dict[int, bytes], late: bool) -> list[int]:
+    """The children that are left to be killed: keepers of containers remove these first, with the engine's help."""
+    spared: tuple[bytes, ...] = ()
+    if KEEPER in children.values():
+        spared = (KEEPER,) if late else (KEEPER, b"conmon", b"podman", b"runc", b"crun")
+    return [pid for pid, name in children.items() if name not in spared]
+
+
+def _children() -> dict[int, bytes]:
+    """The processes whose parent this one is, with their names."""
     me = str(os.getpid()).encode()
-    found = []
+    found = {}
     for name in os.listdir("/proc"):  # noqa: PTH208
         if name.isdigit():
             with contextlib.suppress(OSError), open(f"/proc/{name}/stat", "rb") as file:  # noqa: PTH123
-                if file.read().rpartition(b")")[2].split()[1] == me:
-                    found.append(int(name))
+                before, _, after = file.read().rpartition(b")")
+                if after.split()[1] == me:
+                    found[int(name)] = before.partition(b"(")[2]
     return found
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,9 +37,7 @@ class Command(Step[..., Any]):
 
     def __init__(self, spec: CommandSpec, policy: StepPolicy, home: tuple[str, str], files: tuple[str, ...]) -> None:
         def run(*args: Any, **kwargs: Any) -> Any:
-            from headrace.runtime.commands.run import run_plainly
-
-            return run_plainly(self.spec, self.local_files(), dict(self.signature.bind(args, kwargs)))
+            return self._run_here(args, kwargs)
 
         run.__name__ = run.__qualname__ = spec.name or Path(spec.program).stem
         super().__init__(run, run.__name__, policy)
@@ -102,6 +100,24 @@ class Command(Step[..., Any]):
             except (OSError, ValueError):  # too long for a path, say
                 continue
         return found
+
+    def _plain_function(self) -> Callable[..., Any]:
+        return lambda *args, **kwargs: self._run_here(args, kwargs)
+
+    def _run_here(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        from headrace.runtime.commands.run import run_plainly
+
+        return run_plainly(self._contained(), self.local_files(), dict(self.signature.bind(args, kwargs)))
+
+    def _contained(self) -> CommandSpec:
+        """The command with its container, for a call outside of a run."""
+        if not self.policy.image:
+            return self.spec
+        from headrace.services.environments.images import Images
+
+        images = Images()
+        lock = images.lock(self.policy.image, self.name, (), command=True)
+        return msgspec.structs.replace(self.spec, container=images.container(self.policy, lock))
 
     def with_files(self, store: ArtifactStore) -> CommandSpec:
         """What a worker is told: with the files of the working folder, which go into ``store``.

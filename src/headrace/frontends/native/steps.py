@@ -39,6 +39,7 @@ if TYPE_CHECKING:
         place: str
         secrets: str | Sequence[str]
         environment: Environment | str | None
+        image: str
 
 
 #: Policies of one step that are remembered, so that ``options`` in a loop makes each once.
@@ -103,12 +104,16 @@ class Step(Generic[P, R]):
         return future
 
     def _call_plainly(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        function: Callable[..., Any] = self.__wrapped__
+        function = self._plain_function()
         if Future.outside:
             args, kwargs = _resolved(args), _resolved(kwargs)
         if self.is_async:
             return await_plainly(function, args, kwargs)
         return call_plainly(function, args, kwargs)
+
+    def _plain_function(self) -> Callable[..., Any]:
+        """What runs when the step is called outside of a run."""
+        return self.__wrapped__
 
     def _at_once(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Future[R]:
         self.signature.bind(args, kwargs)
@@ -245,6 +250,7 @@ def step(
     place: str = "",
     secrets: str | Sequence[str] = (),
     environment: Environment | str | None = None,
+    image: str = "",
 ) -> Callable[[Callable[P, R]], Step[P, R]]: ...
 
 
@@ -262,7 +268,7 @@ def step(function: Any = None, /, **options: Any) -> Any:
             of a place of the project where attempts run (default: where those of the run do); ``secrets``,
             names of variables whose values come from the environment, files or the keyring, and are stored nowhere;
             ``environment``, an ``Environment`` with the interpreter and packages of the step, or the name of one of
-            ``[tool.headrace.environments]``.
+            ``[tool.headrace.environments]``; ``image``, the container image that attempts run in, by podman or docker.
 
     Raises:
         DefinitionError: an option is unknown or impossible, or the function cannot be a step.
@@ -311,6 +317,8 @@ def policy_of(base: StepPolicy, options: Mapping[str, Any]) -> StepPolicy:
             resources[name] = checked
         elif name != "name":
             changes["retry" if name == "retries" else name] = checked
+    if changes.get("image") and changes.get("environment"):
+        raise wrong("a step has either environment= or image=: an image brings its own interpreter and packages")
     if resources:
         changes["resources"] = msgspec.structs.replace(base.resources, **resources)
         Resources(*msgspec.structs.astuple(changes["resources"]))
@@ -387,6 +395,12 @@ def _environment(value: Any) -> Environment | None:
     raise ValueError("it must be a headrace.Environment, or the name of one of [tool.headrace.environments]")
 
 
+def _image(value: Any) -> str:
+    if not isinstance(value, str) or value.startswith("-") or value != value.strip() or any(map(str.isspace, value)):
+        raise ValueError("it must be the name of an image, such as 'docker.io/library/r-base:4.4'")
+    return value
+
+
 _CHECKS: dict[str, Callable[[Any], Any]] = {
     "name": _text,
     "cpu": _number,
@@ -402,6 +416,7 @@ _CHECKS: dict[str, Callable[[Any], Any]] = {
     "place": _text,
     "secrets": _secrets,
     "environment": _environment,
+    "image": _image,
 }
 
 

@@ -32,6 +32,8 @@ class Launch(NamedTuple):
     folder: Path
     stdin: Path | None = None
     stdout: Path | None = None
+    #: Whether this is the client of a container, whose processes are not descendants of it.
+    container: bool = False
 
 
 class Ended(NamedTuple):
@@ -49,17 +51,18 @@ def run(launch: Launch, look: Callable[[], None]) -> Ended:
         CommandError: the program cannot be started.
     """
     in_worker = context.current() is not None
-    before = _children() if in_worker else set()
+    adopts = in_worker and not launch.container
+    before = _children() if adopts else set()
     with contextlib.ExitStack() as stack:
-        if in_worker:  # a process of its own for each worker: what becomes an orphan meanwhile is the command's
+        if adopts:  # a process of its own for each worker: what becomes an orphan meanwhile is the command's
             _adopt_orphans(True)
             stack.callback(_adopt_orphans, False)
         process = _start(launch, own_group=not in_worker)
-        stack.callback(_end_all, launch.name, process, before, in_worker)
+        stack.callback(_end_all, launch, process, before, adopts)
         terminated = stack.enter_context(_Terminated()) if in_worker else None
         ended = _wait(process, look)
         if terminated is not None and terminated.asked:
-            _leave(launch.name, process, before)
+            _leave(launch, process, before, adopts)
     return ended
 
 
@@ -152,9 +155,9 @@ class _Terminated:
         self.asked = True
 
 
-def _leave(name: str, process: subprocess.Popen[bytes], before: set[int]) -> None:
+def _leave(launch: Launch, process: subprocess.Popen[bytes], before: set[int], adopts: bool) -> None:
     """End this worker as it was asked to, now that the command has ended."""
-    _end_all(name, process, before, True)
+    _end_all(launch, process, before, adopts)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     os.kill(os.getpid(), signal.SIGTERM)
 
@@ -162,12 +165,14 @@ def _leave(name: str, process: subprocess.Popen[bytes], before: set[int]) -> Non
 # --- what a command leaves --------------------------------------------------------------------------------------
 
 
-def _end_all(name: str, process: subprocess.Popen[bytes], before: set[int], in_worker: bool) -> None:
+def _end_all(launch: Launch, process: subprocess.Popen[bytes], before: set[int], adopts: bool) -> None:
     """End the command, where it still runs, and what it has left running."""
     if process.returncode is None:
         process.kill()
         process.wait()
-    if not in_worker:
+    if launch.container:
+        return
+    if not adopts:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, signal.SIGKILL)
         return
@@ -189,7 +194,9 @@ def _end_all(name: str, process: subprocess.Popen[bytes], before: set[int], in_w
                 os.waitpid(pid, 0)
     if left:
         more = f" and {count - len(left)} more" if count > len(left) else ""
-        print(f"headrace: command {name!r} ended and left {', '.join(left)}{more} running: killed", file=sys.stderr)
+        print(
+            f"headrace: command {launch.name!r} ended and left {', '.join(left)}{more} running: killed", file=sys.stderr
+        )
 
 
 def _children() -> set[int]:

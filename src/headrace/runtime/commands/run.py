@@ -12,7 +12,7 @@ from headrace.model.commands import SCALARS, CommandSpec, Port
 from headrace.model.errors import CommandError, CommandRefusedError, HeadraceError
 from headrace.model.messages import Output
 from headrace.runtime import context
-from headrace.runtime.commands import process, templates, values
+from headrace.runtime.commands import container, process, templates, values
 from headrace.runtime.commands.folders import OWNER, TRACK, new_folder, remove, work_folder
 from headrace.runtime.commands.track_file import TrackFile
 from headrace.runtime.raw import RawCall
@@ -100,32 +100,37 @@ def _run(
     for place in places.values():
         place.parent.mkdir(parents=True, exist_ok=True)
     texts |= {name: str(place) for name, place in places.items()}
-    launch = process.Launch(
-        spec.name,
-        ["sh", "-ec", templates.shell_script(spec.script)]
-        if spec.script
-        else [templates.fill(one, texts) for one in spec.arguments],
-        _environment(spec, texts, folder),
-        folder,
-        stdin=sources.get(spec.stdin),
-        stdout=places.get(spec.stdout),
-    )
+    arguments = [templates.fill(one, texts) for one in spec.arguments]
+    if spec.script:
+        arguments = ["sh", "-ec", templates.shell_script(spec.script)]
+    env = _variables(spec, texts, folder)
+    files = (sources.get(spec.stdin), places.get(spec.stdout))
     track = TrackFile(folder / TRACK, folder, target or context.Unrecorded(0, lambda _: None), pack)
-    ended = process.run(launch, track.read)
+    if spec.container is None:
+        ended = process.run(process.Launch(spec.name, arguments, _around() | env, folder, *files), track.read)
+    else:
+        ended = container.run(
+            spec, container.Inside(arguments, env, folder, tuple(sources.values())), files, track.read
+        )
     track.read(last=True)
     _judge(spec, ended)
     return {port.name: _output(spec, port, places[port.name], folder) for port in spec.outputs}
 
 
-def _environment(spec: CommandSpec, texts: Mapping[str, str], folder: Path) -> dict[str, str]:
+def _around() -> dict[str, str]:
+    """The environment variables of this process, as a command on the machine gets them."""
     env = dict(os.environ)
     if sys.prefix != sys.base_prefix:  # as if this Python's environment were activated: "python" is this one
         env["PATH"] = f"{sys.prefix}/bin{os.pathsep}{env.get('PATH', os.defpath)}"
-    env |= {name: templates.fill(template, texts) for name, template in spec.env}
+    return env
+
+
+def _variables(spec: CommandSpec, texts: Mapping[str, str], folder: Path) -> dict[str, str]:
+    """The environment variables that are the command's own."""
+    env = {name: templates.fill(template, texts) for name, template in spec.env}
     if spec.script:
         env |= templates.shell_variables(spec.script, texts)
-    env["HEADRACE_TRACK"] = str(folder / TRACK)
-    env["PWD"] = str(folder)
+    env |= {"HEADRACE_TRACK": str(folder / TRACK), "PWD": str(folder)}
     current = context.current()
     if current is not None:
         env |= {"HEADRACE_TASK": current.task, "HEADRACE_ATTEMPT": str(current.attempt)}

@@ -13,7 +13,7 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -29,7 +29,7 @@ from headrace.services.environments.uv import UvError, run_uv
 
 MARK = "headrace-environment"
 #: The folder of Headrace itself.
-_CODE = Path(__file__).resolve().parents[2]
+CODE = Path(__file__).resolve().parents[2]
 
 
 class Built(NamedTuple):
@@ -76,7 +76,7 @@ def build(lock: EnvironmentLock, cache: str, tell: Callable[[str], None]) -> Bui
     try:
         Path(cache).mkdir(0o700, parents=True, exist_ok=True)
         interpreter = find_interpreter(lock.python)
-        _provide_runtime(lock, interpreter, cache)
+        _provide_runtime(lock, ["--python", interpreter.path], cache)
         with _alone(_folder(lock, cache)) as folder:
             found = find_built(lock, cache)
             if found is None:
@@ -180,7 +180,7 @@ def _stamp(path: str) -> tuple[int, int]:
 
 def _beside(lock: EnvironmentLock, cache: str) -> tuple[str, ...]:
     """The folder with what Headrace needs on this interpreter, itself included. It comes last on ``sys.path``."""
-    key = blake3(repr((lock.minor, lock.platform, __version__, str(_CODE), NEEDED)).encode()).hexdigest()[:16]
+    key = blake3(repr((lock.minor, lock.platform, __version__, str(CODE), NEEDED)).encode()).hexdigest()[:16]
     return (str(Path(cache, "runtime", f"{lock.minor[0]}.{lock.minor[1]}-{key}")),)
 
 
@@ -188,7 +188,29 @@ def _is_runtime(folder: Path) -> bool:
     return (folder / MARK).exists() and (folder / "headrace").exists()
 
 
-def _provide_runtime(lock: EnvironmentLock, interpreter: Interpreter, cache: str) -> None:
+def runtime_of_image(lock: EnvironmentLock, cache: str) -> tuple[str, ...]:
+    """The folder with what workers need beside the packages of an image, for its Python.
+
+    Raises:
+        EnvironmentSetupError: it cannot be made; the message has what uv says.
+    """
+    system = "unknown-linux-musl" if lock.platform.endswith("-musl") else "unknown-linux-gnu"
+    machine = lock.platform.removesuffix("-musl").partition("-")[2]
+    version = f"{lock.minor[0]}.{lock.minor[1]}"
+    told = ["--python-version", version, "--python-platform", f"{machine}-{system}", "--only-binary", ":all:"]
+    try:
+        Path(cache).mkdir(0o700, parents=True, exist_ok=True)
+        _provide_runtime(lock, told, cache)
+    except UvError as error:
+        raise EnvironmentSetupError(
+            f"{lock.label}: what workers need for its Python {lock.python} cannot be installed. uv says:\n{error}"
+        ) from None
+    except OSError as error:
+        raise EnvironmentSetupError(f"{lock.label}: {cache} cannot be written: {error.strerror or error}") from None
+    return _beside(lock, cache)
+
+
+def _provide_runtime(lock: EnvironmentLock, told: Sequence[str], cache: str) -> None:
     """Install what workers need into a folder of its own, once for all environments of a version of Python."""
     target = Path(_beside(lock, cache)[0])
     if _is_runtime(target):
@@ -198,7 +220,7 @@ def _provide_runtime(lock: EnvironmentLock, interpreter: Interpreter, cache: str
             return
         draft = _draft_of(folder)
         needed = [*NEEDED, *(["exceptiongroup>=1.2"] if lock.minor < (3, 11) else [])]
-        run_uv(["pip", "install", "--quiet", "--python", interpreter.path, "--target", str(draft), *needed])
-        (draft / "headrace").symlink_to(_CODE)
+        run_uv(["pip", "install", "--quiet", *told, "--target", str(draft), *needed])
+        (draft / "headrace").symlink_to(CODE)
         (draft / MARK).write_text(f"{sys.version}\n")
         _replace(draft, folder)

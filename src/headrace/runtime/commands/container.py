@@ -1,0 +1,90 @@
+"""A command in a container: the working folder is mounted where it is, inputs read-only, and limits are the step's."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from headrace._base.process import process_owner
+from headrace.model.commands import CommandSpec, Container
+from headrace.model.errors import CommandError, TaskOutOfMemoryError
+from headrace.runtime import containers
+from headrace.runtime.commands import process
+from headrace.runtime.commands.folders import OWNER
+from headrace.runtime.container_keeper import kept
+from headrace.runtime.containers import Engine, Limits, Mount
+
+#: Exit codes of the engines themselves: the container could not be made, its program not executed, not found.
+_NOT_RUN = {
+    125: "the container could not be started",
+    126: "the program could not be executed in the container",
+    127: "the program is not in the image",
+}
+_KILLED = 137  # 128 + SIGKILL
+
+
+class Inside(NamedTuple):
+    """What runs in the container: its arguments, variables, working folder, and the files that it may only read."""
+
+    arguments: Sequence[str]
+    env: Mapping[str, str]
+    folder: Path
+    inputs: tuple[Path, ...]
+
+
+def run(
+    spec: CommandSpec, inside: Inside, files: tuple[Path | None, Path | None], look: Callable[[], None]
+) -> process.Ended:
+    """Run a command in its container to its end; ``files`` are its standard input and output.
+
+    Raises:
+        CommandError: the container cannot be started, or has not the program.
+        TaskOutOfMemoryError: it was killed and had a memory limit.
+    """
+    where = spec.container
+    assert where is not None
+    engine = Engine(*where.engine)
+    name = f"headrace-{os.getpid()}-{os.urandom(4).hex()}"
+    arguments = _arguments(where, engine, name, inside)
+    if files[0] is not None:
+        arguments.insert(2, "--interactive")
+    env = {**os.environ, **inside.env}
+    ended = None
+    with kept(engine, name):
+        try:
+            ended = process.run(process.Launch(spec.name, arguments, env, inside.folder, *files, container=True), look)
+        finally:
+            if ended is None or ended.code < 0:  # the engine's client has died, the container has not
+                containers.remove(engine, name)
+    if ended.code == _KILLED and where.memory:
+        raise TaskOutOfMemoryError(
+            f"command {spec.name!r} was killed in its container, whose memory is limited to {where.memory:,} bytes; "
+            "give the step more with memory="
+        )
+    if ended.code in _NOT_RUN and ended.code not in dict(spec.exit_codes):
+        raise CommandError(
+            f"command {spec.name!r} ended with exit code {ended.code}; in image {where.label} that mostly means: "
+            f"{_NOT_RUN[ended.code]} ({inside.arguments[0]!r}). The log has what {engine.kind} says",
+            ended.code,
+        )
+    return ended
+
+
+def _arguments(where: Container, engine: Engine, name: str, inside: Inside) -> list[str]:
+    folder = str(inside.folder)
+    gpus = os.environ.get("CUDA_VISIBLE_DEVICES", "") if "CUDA_VISIBLE_DEVICES" in where.variables else ""
+    mounts = [Mount(folder, folder, True), Mount(f"{folder}/{OWNER}", f"{folder}/{OWNER}")]
+    mounts += [Mount(source, source) for source in dict.fromkeys(map(str, inside.inputs))]
+    return [
+        *containers.run_arguments(
+            engine,
+            where.image,
+            options=[f"--name={name}", f"--label={containers.OWNER_LABEL}={process_owner()}", f"--workdir={folder}"],
+            mounts=mounts,
+            variables=[*where.variables, *inside.env],
+            limits=Limits(where.cpu, where.memory, tuple(filter(None, gpus.split(",")))),
+        ),
+        *inside.arguments,
+    ]
