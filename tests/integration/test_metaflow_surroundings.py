@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from headrace.frontends.metaflow.programs.script import SHIM
+from headrace.frontends.metaflow.standin import SHIM
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -194,7 +194,7 @@ def _metaflow() -> Check:
     """What ``python flow.py run`` of a Metaflow file would meet; ``headrace run flow.py`` works in any case."""
     from importlib.machinery import PathFinder
 
-    from headrace.frontends.metaflow.programs.script import SHIM
+    from headrace.frontends.metaflow.standin import SHIM
 
     found = PathFinder.find_spec("metaflow", [one for one in sys.path if one])
     place = "" if found is None or found.origin is None else str(Path(found.origin).parent)

@@ -177,7 +177,7 @@ def check_travels(step: str, define: Define, policy: StepPolicy) -> None:
     if lock is None or define.command or lock.minor == sys.version_info[:2]:
         return
     ours = f"{sys.version_info[0]}.{sys.version_info[1]}"
-    if define.body:
+    if define.body and not define.raw:  # a raw step is an object of its dialect
         raise NotStorableError(
             f"step {step!r} is to run on Python {lock.python}, and its function is no name of a module, so it would "
             f"have to travel as bytecode of Python {ours}; define it at the top of a .py file, or give it an "

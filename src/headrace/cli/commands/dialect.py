@@ -23,7 +23,7 @@ def dialect_command(name: str, install: bool, uninstall: bool) -> int:
     With --install, `python flow.py run`, notebooks and editors of this environment need no PYTHONPATH. It is refused
     where the metaflow package itself is installed, because that would be found first.
     """
-    from headrace.frontends.metaflow.programs.script import SHIM
+    from headrace.frontends.metaflow.standin import SHIM
     from headrace.model.errors import UsageError
 
     if install and uninstall:

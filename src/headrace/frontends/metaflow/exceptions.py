@@ -261,6 +261,12 @@ class InvalidEnvironmentException(MetaflowException):
     headline = "Incompatible environment"
 
 
+class PackagesException(MetaflowException):
+    """The packages or the Python that a step asks for cannot be had."""
+
+    headline = "Ran into an error while setting up environment"
+
+
 class TimeoutException(MetaflowException):
     """A step ran longer than its ``@timeout`` allows."""
 

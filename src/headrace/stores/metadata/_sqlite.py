@@ -24,6 +24,7 @@ from headrace.model.errors import (
     StoreFullError,
     StoreReadOnlyError,
 )
+from headrace.stores.metadata import _sqlite_codes as codes
 from headrace.stores.metadata._database import LOCK_SECONDS, InOneProcess, RefusedStateError, UnfitTextError
 from headrace.stores.metadata._forking import guard
 from headrace.stores.metadata._schema import check
@@ -35,39 +36,37 @@ _OF_THE_DRIVER = (sqlite3.Error, OverflowError, UnicodeEncodeError)
 #: How often the file is looked for.
 _LOOK_SECONDS = 1.0
 
-_BUSY = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
-_READ_ONLY = {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_AUTH}
-_DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT}
+_BUSY = {codes.BUSY, codes.LOCKED}
+_READ_ONLY = {codes.READONLY, codes.PERM, codes.AUTH}
+_DAMAGED = {codes.CORRUPT, codes.NOTADB, codes.FORMAT}
 
 
 def _explained(error: Exception, path: str) -> StoreError:
     """The error of ours that says what ``error`` of the driver means for the user."""
     if isinstance(error, UnicodeEncodeError):
         return UnfitTextError(f"{path}: {error}")
-    extended = getattr(error, "sqlite_errorcode", None)
+    extended = codes.code_of(error)
     code = None if extended is None else extended & 0xFF
-    if extended == sqlite3.SQLITE_CONSTRAINT_NOTNULL and str(error).endswith(".state"):
+    if extended == codes.CONSTRAINT_NOTNULL and str(error).endswith(".state"):
         return RefusedStateError(f"{path}: {error}")
     if code in _DAMAGED or "Could not decode" in str(error):
         return StoreDamagedError(
             f"{path} is not readable as a Headrace database ({error}). Restore it from a backup, or move it away: "
             "a new one is made when it is gone. The blobs of the artifact store are not touched by that."
         )
-    if code == sqlite3.SQLITE_FULL:
+    if code == codes.FULL:
         return StoreFullError(f"no space left for {path} ({error}). Free some; nothing half-written is left.")
-    if extended == sqlite3.SQLITE_IOERR_WRITE and (limit := _file_size_limit()) is not None:
+    if extended == codes.IOERR_WRITE and (limit := _file_size_limit()) is not None:
         return StoreFullError(
             f"no space left for {path}: files of this process may have {limit} bytes at most (`ulimit -f`). "
             "Raise the limit; nothing half-written is left."
         )
-    unwritable = (
-        code == sqlite3.SQLITE_CANTOPEN and Path(path).parent.is_dir() and not os.access(Path(path).parent, os.W_OK)
-    )
+    unwritable = code == codes.CANTOPEN and Path(path).parent.is_dir() and not os.access(Path(path).parent, os.W_OK)
     if unwritable or code in _READ_ONLY:
         return StoreReadOnlyError(
             f"{path} cannot be written to ({error}). The file and its folder must be writable for this user."
         )
-    if code == sqlite3.SQLITE_CANTOPEN:
+    if code == codes.CANTOPEN:
         return StoreError(f"{path} cannot be opened ({error}). Check that its folder exists and may be entered.")
     if code in _BUSY:
         return StoreAwayError(
@@ -93,7 +92,7 @@ def _use_wal(connection: sqlite3.Connection) -> None:
             connection.execute("PRAGMA journal_mode=WAL").fetchall()
             return
         except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode & 0xFF not in _BUSY or time.monotonic() > until:
+            if (codes.code_of(error) or 0) & 0xFF not in _BUSY or time.monotonic() > until:
                 raise
             time.sleep(0.005)
 
@@ -270,7 +269,7 @@ class SqliteDatabase(InOneProcess):
         try:
             found = connection.execute("SELECT version_num FROM headrace_schema").fetchall()
         except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode != sqlite3.SQLITE_ERROR:  # which it is when there is no such table
+            if codes.code_of(error) != codes.ERROR:  # which it is when there is no such table
                 raise
             self._make(connection)
             found = connection.execute("SELECT version_num FROM headrace_schema").fetchall()
@@ -319,10 +318,10 @@ class SqliteDatabase(InOneProcess):
         try:
             return self._connect(self.path)
         except sqlite3.OperationalError as error:
-            code = error.sqlite_errorcode & 0xFF
+            code = (codes.code_of(error) or 0) & 0xFF
             path, log = Path(self.path), Path(self.path + "-wal")
             readable = path.is_file() and os.access(path, os.R_OK) and path.stat().st_size > 0
-            if code not in (*_READ_ONLY, sqlite3.SQLITE_CANTOPEN) or not readable or log.exists():
+            if code not in (*_READ_ONLY, codes.CANTOPEN) or not readable or log.exists():
                 raise
             # Write-ahead logging needs files beside the database, which cannot be made here. Nobody else can be
             # writing then either, so that the file may be read as it is.

@@ -39,7 +39,7 @@ def _several(names: list[str]) -> str:
 
 
 def _decorator(one: Decorator) -> str:
-    how = "static" if one.statically_defined else "cli"
+    how = "static" if one.statically_defined else "dynamic"
     return f"{one.name}<{' '.join([how, *(f'{key}={value}' for key, value in one.attributes.items())])}>"
 
 

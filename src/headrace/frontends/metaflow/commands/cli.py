@@ -16,6 +16,7 @@ from headrace._base.process import claim_standard_streams, output_failed
 from headrace.client.default import default_scope
 from headrace.frontends.metaflow.authoring.decorators import flow_decorators
 from headrace.frontends.metaflow.authoring.graph import graph_of, lint
+from headrace.frontends.metaflow.authoring.packages import attach_packages
 from headrace.frontends.metaflow.authoring.parameters import IncludeFile, Parameter
 from headrace.frontends.metaflow.authoring.prepare import begin, finish, split_configs
 from headrace.frontends.metaflow.authoring.projects import naming_of, project_facts
@@ -195,7 +196,7 @@ def make_group(cls: Any) -> click.Group:
         "--environment",
         type=_ENVIRONMENT,
         default=_default_environment,
-        help="Accepted; tasks run in this environment.",
+        help="conda or pypi: steps get the packages of their @conda or @pypi, from PyPI.",
     )
     @click.option("--datastore", type=_DATASTORE, default="local", help="Accepted; Headrace has its own store.")
     @click.option("--datastore-root", default=None, help="Folder whose .headrace keeps the runs.")
@@ -212,6 +213,8 @@ def make_group(cls: Any) -> click.Group:
         if context.invoked_subcommand not in ("run", "resume", None):  # those check the flow first
             finish(cls)
         _check_flow_decorators(cls, options)
+        if context.invoked_subcommand not in ("run", "resume"):  # which put other decorators on steps first
+            attach_packages(cls, options["environment"])
         if context.invoked_subcommand is None:
             context.invoke(_check_command)
         return 0
@@ -374,6 +377,7 @@ def _options(cls: Any, obj: dict[str, Any], given: dict[str, Any], **more: Any) 
         quiet=obj["quiet"],
         suffixes=obj["package_suffixes"],
         project=project_facts(cls, obj.get("branch"), bool(obj.get("production")), user_name()),
+        environment=obj["environment"],
         words=_lasting_words(obj, given, added),
         triggers=_triggers(obj.get("triggers") or ()),
         **more,

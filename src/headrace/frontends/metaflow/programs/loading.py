@@ -15,7 +15,7 @@ from typing import Any
 from headrace._base.usercode import module_file
 from headrace.frontends.metaflow.authoring.flowspec import FlowBase
 from headrace.frontends.metaflow.exceptions import MetaflowException
-from headrace.frontends.metaflow.programs.script import SHIM, find_first
+from headrace.frontends.metaflow.standin import SHIM, find_first
 
 
 def load_flow(target: str, *, lasting: bool) -> Any:

@@ -7,13 +7,13 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-SHIM = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "shim")  # noqa: PTH100, PTH118, PTH120
+from headrace.frontends.metaflow.standin import SHIM, find_first
 
 
 def environment(environ: dict[str, str]) -> dict[str, str]:
-    """``environ`` with a package ``metaflow`` of ours before all others, and flows that want packages allowed.
+    """``environ`` with a package ``metaflow`` of ours before all others, and steps that want packages given them.
 
-    ``headrace run`` has no ``--environment``; what @conda and @pypi ask for is recorded, and the run says so.
+    ``headrace run`` gives them what @conda and @pypi ask for without ``--environment``.
     """
     path = os.pathsep.join(one for one in (SHIM, environ.get("PYTHONPATH", "")) if one)
     return {"METAFLOW_ENVIRONMENT": "conda", **environ, "PYTHONPATH": path}
@@ -30,10 +30,3 @@ def stand_in() -> None:
     """Put ours in place of the metaflow package in this process and what it starts, unless that is imported already."""
     find_first(SHIM)
     os.environ.update(environment(dict(os.environ)))
-
-
-def find_first(*folders: str) -> list[str]:
-    """Let imports look in these folders first; those of them where they did not look before."""
-    added = [one for one in folders if one not in sys.path]
-    sys.path[:0] = added
-    return added

@@ -16,6 +16,7 @@ from headrace.frontends.metaflow.authoring.configs import ConfigValue, unwrap
 from headrace.frontends.metaflow.authoring.decorators import flow_decorators
 from headrace.frontends.metaflow.authoring.gangs import is_gang
 from headrace.frontends.metaflow.authoring.graph import FlowGraph, graph_of
+from headrace.frontends.metaflow.authoring.packages import attach_packages
 from headrace.frontends.metaflow.authoring.parameters import Parameter, ParameterContext
 from headrace.frontends.metaflow.authoring.userdecorators import attach_dynamic
 from headrace.frontends.metaflow.client.providers import get_metadata
@@ -32,7 +33,7 @@ from headrace.frontends.metaflow.exceptions import (
 from headrace.frontends.metaflow.identity import user_name
 from headrace.frontends.metaflow.running.console import Console
 from headrace.frontends.metaflow.running.imports import imports_of
-from headrace.frontends.metaflow.running.plan import Ground, make_plans, unsupported_notes
+from headrace.frontends.metaflow.running.plan import Ground, make_plans, set_up, unsupported_notes
 from headrace.frontends.metaflow.running.runtime import KILLED, Runtime, last_words
 from headrace.frontends.metaflow.settings import setting
 from headrace.model.attempts import LogRules
@@ -73,6 +74,7 @@ class RunOptions(msgspec.Struct, frozen=True, kw_only=True):
     clone_only: bool = False  # run nothing, only take over what ``origin`` finished
     same_run: bool = False  # go on with ``origin`` itself, instead of taking over what it finished
     reproduces: Reproduces | None = None  # an earlier run that is run again as it is recorded
+    environment: str = "local"
     words: tuple[str, ...] = ()  # options that bear on what tasks make, for a run that reproduces this one
 
 
@@ -124,6 +126,7 @@ def launch(cls: Any, values: dict[str, Any], options: RunOptions, scope: Scope) 
     check_count(len(tags))
     canonical_main()
     attach_dynamic(cls, options.decorators)
+    attach_packages(cls, options.environment)
     graph = graph_of(cls)
     stores = scope.opened_stores()
     base = pack_base(cls, values, stores)
@@ -133,7 +136,8 @@ def launch(cls: Any, values: dict[str, Any], options: RunOptions, scope: Scope) 
     workers = 1 if options.debug else max(1, options.max_workers)
     facts = run_facts(cls, options, tags)
     room = places.open(places.default).capacity.resources
-    ground = Ground(room, workers, options.cache, called=pack_call(cls, stores), warm=options.warm)
+    called, environment = pack_call(cls, stores), options.environment
+    ground = Ground(room, workers, options.cache, called=called, warm=options.warm, environment=environment)
     added = [name for name in cls._parameters() if name not in base]  # since the run that this one goes on from
     plans = make_plans(cls, (*base, *added), facts, options.decorators, ground)
     inputs = (
@@ -155,6 +159,8 @@ def launch(cls: Any, values: dict[str, Any], options: RunOptions, scope: Scope) 
         files=_files(cls, options.suffixes),
         reproduces=options.reproduces,
     )
+    if not (options.reproduces or options.same_run):  # those have their locks
+        set_up(plans, places, os.path.dirname(entry.rpartition(":")[0]), quiet=options.quiet)  # noqa: PTH120
     seed = _seed(options, graph, stores)
     if seed is not None and options.same_run:
         session = reopen_session(stores, places, new, seed)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pickle
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from blake3 import blake3
@@ -13,12 +13,16 @@ from headrace._base.usercode import main_name
 from headrace.frontends.metaflow.authoring.decorators import find, flow_decorators
 from headrace.frontends.metaflow.authoring.gangs import is_gang
 from headrace.frontends.metaflow.authoring.graph import graph_of
+from headrace.frontends.metaflow.authoring.packages import PACKAGED, environment_of
 from headrace.frontends.metaflow.exceptions import (
     InvalidEnvironmentException,
     MetaflowException,
     NotSupportedException,
+    PackagesException,
 )
+from headrace.frontends.metaflow.running.console import Console
 from headrace.frontends.metaflow.running.task import StepSpec, timeout_seconds
+from headrace.model.errors import EnvironmentSetupError
 from headrace.model.messages import Define
 from headrace.model.policy import Resources, Retry, StepPolicy
 from headrace.model.values import Packed
@@ -26,24 +30,22 @@ from headrace.runtime import registry
 
 if TYPE_CHECKING:
     from headrace.model.calls import StepInfo
+    from headrace.services.places import Places
     from headrace.services.session import Session
 
 #: Attempts after the real ones, in case the process of a step with ``@catch`` dies.
 _FALLBACKS = 3
 #: Seconds that a step with ``@timeout`` has to react before its worker is killed.
 _TIMEOUT_GRACE = 30
-#: Decorators that have no say in what a step makes of its inputs.
-_WITHOUT_EFFECT = frozenset({"retry", "timeout", "resources", "batch", "kubernetes"})
-_REMOTE = ("batch", "kubernetes", "conda", "pypi")
-_REMOTE_BASE = ("conda_base", "pypi_base")
-#: Values of ``--environment`` with which steps may ask for packages.
-_PACKAGED = frozenset(["conda", "pypi", "uv"])
+#: Decorators that have no say in what a step makes of its inputs, or whose say is in its environment.
+_WITHOUT_EFFECT = frozenset({"retry", "timeout", "resources", "batch", "kubernetes", *PACKAGED})
+_REMOTE = ("batch", "kubernetes")
 
 
 class Ground(NamedTuple):
     """What a flow runs on: what the machine has, how many tasks may run at once, whether results are taken from the
     cache; ``within`` stands before the names of its steps when it is part of another run; ``called`` is what its
-    file calls the class with; ``warm``: whether tasks share processes."""
+    file calls the class with; ``warm``: whether tasks share processes; ``environment``: what ``--environment`` says."""
 
     room: Resources
     workers: int
@@ -51,6 +53,7 @@ class Ground(NamedTuple):
     within: str = ""
     called: Packed | None = None
     warm: bool = False
+    environment: str = "local"
 
 
 class StepPlan:
@@ -116,6 +119,7 @@ def make_plans(
             decorators=decorators,
             configs=vars(cls).get("_config_values", {}),
             main=main,
+            environment=ground.environment,
             called=ground.called,
             alone=not ground.warm,
         )
@@ -163,6 +167,7 @@ def _policy(step: str, function: Any, retries: int, ground: Ground) -> StepPolic
         timeout=float(seconds + _TIMEOUT_GRACE) if seconds else 0.0,
         env=tuple(variables.items()),
         cache=ground.cache,
+        environment=environment_of(function),
         isolated=not ground.warm,
     )
 
@@ -246,7 +251,7 @@ def check_environment(cls: Any, environment: str, added: Sequence[str] = ()) -> 
     Raises:
         InvalidEnvironmentException: ``--environment`` names no such environment.
     """
-    if environment in _PACKAGED:
+    if environment in PACKAGED:
         return
     for name in ("conda", "pypi"):
         where = [f"step *{step}*" for step, function in cls._steps.items() if find(function, name) is not None]
@@ -256,9 +261,27 @@ def check_environment(cls: Any, environment: str, added: Sequence[str] = ()) -> 
             full = f"{name}_base" if where == ["the flow"] else name
             raise InvalidEnvironmentException(
                 f"@{full} of {where[0]} requires --environment=conda or --environment=pypi before the command, or "
-                f"METAFLOW_ENVIRONMENT={name}. Headrace then records the packages and runs the steps in the "
-                "environment it runs in itself."
+                f"METAFLOW_ENVIRONMENT={name}; `headrace run` asks for it by itself."
             )
+
+
+def set_up(plans: Mapping[str, StepPlan], places: Places, folder: str, *, quiet: bool) -> None:
+    """Lock and build the environments that steps ask for, before the run begins.
+
+    Raises:
+        PackagesException: one cannot be had; the message names the step and has what uv says.
+    """
+    wanted = {plan.name: plan.policy.environment for plan in plans.values() if plan.policy.environment is not None}
+    if not wanted:
+        return
+    console = Console("", quiet=quiet)
+    console.say("Bootstrapping virtual environment(s) ...")
+    for step, environment in wanted.items():
+        try:
+            places.environments.build(places.environments.lock(environment, step, folder), step)
+        except EnvironmentSetupError as error:
+            raise PackagesException(str(error)) from None
+    console.say("Virtual environment(s) bootstrapped!")
 
 
 def unsupported_notes(cls: Any) -> list[str]:
@@ -268,5 +291,4 @@ def unsupported_notes(cls: Any) -> list[str]:
         steps = [step for step, function in cls._steps.items() if find(function, name) is not None]
         if steps:
             notes.append(f"@{name} of {', '.join(steps)} is recorded; the steps run on this machine as it is")
-    bases = [name for name in _REMOTE_BASE if flow_decorators(cls, name)]
-    return notes + [f"@{name} is recorded; all steps run on this machine as it is" for name in bases]
+    return notes

@@ -24,6 +24,7 @@ from headrace.frontends.metaflow.authoring.flowspec import STATE, Artifacts, Flo
 from headrace.frontends.metaflow.authoring.gangs import ALONE, place_of, set_environment
 from headrace.frontends.metaflow.authoring.graph import graph_of
 from headrace.frontends.metaflow.authoring.graphinfo import graph_info
+from headrace.frontends.metaflow.authoring.packages import attach_packages
 from headrace.frontends.metaflow.authoring.parameters import IncludeFile, Parameter
 from headrace.frontends.metaflow.authoring.prepare import prepare
 from headrace.frontends.metaflow.authoring.projects import Naming
@@ -40,6 +41,7 @@ from headrace.frontends.metaflow.exceptions import (
 )
 from headrace.frontends.metaflow.names import ATTEMPT, FOREACH, INPUTS, SUCCESS, TRANSITION, is_artifact
 from headrace.frontends.metaflow.running import process_exit
+from headrace.frontends.metaflow.standin import SHIM, find_first
 from headrace.model.errors import BlobError, NotStorableError
 from headrace.model.messages import Output
 from headrace.model.values import Packed
@@ -70,6 +72,7 @@ class StepSpec(msgspec.Struct, frozen=True, kw_only=True):
     facts: dict[str, Any] = {}
     only: tuple[str, ...] | None = None  # decorators that count; None: all
     persist: bool = True
+    environment: str = "local"  # ``--environment``
     called: Packed | None = None  # what the file calls the class with; None: the class was not called
     alone: bool = True  # whether the attempt has its process for itself
     main: str = ""  # the module that is the running script: users know it as ``__main__``
@@ -157,11 +160,13 @@ def _flow_class(spec: StepSpec) -> Any:
         if cls is None:
             import importlib
 
+            find_first(SHIM)  # a worker of an environment begins with its packages alone
             cls = sys.modules.get(spec.module) or importlib.import_module(spec.module)
             for part in spec.qualname.split("."):
                 cls = getattr(cls, part)
             prepare(cls, {}, {}, spec.facts["username"], spec.configs, _naming(spec))
             attach_dynamic(cls, spec.decorators)
+            attach_packages(cls, spec.environment)
             if spec.only is not None:
                 keep_only(cls, spec.only)
         graph_info(cls)
