@@ -19,7 +19,7 @@ from headrace._base.process import host_name, process_owner, user_name
 from headrace._base.sizes import parse_duration, parse_size
 from headrace.engine.ports import Executor
 from headrace.model.actors import Actor
-from headrace.model.errors import MissingSecretError, NotFoundError, StoreError, UsageError
+from headrace.model.errors import EnvironmentSetupError, MissingSecretError, NotFoundError, StoreError, UsageError
 from headrace.model.policy import Resources
 from headrace.model.values import Blob
 from headrace.model.workers import LOCAL
@@ -223,6 +223,10 @@ class _Places:
         settings = self._known.get(place)
         return float(settings.adopt) if isinstance(settings, WorkersPlace) else 0.0
 
+    def has_environments(self, place: str) -> bool:
+        """See ``Places``."""
+        return isinstance(self._known.get(place), LocalPlace)
+
     def open(self, place: str) -> Executor:
         """See ``Places``."""
         if place not in self._opened:
@@ -292,7 +296,7 @@ class _Places:
         from headrace.executors.local import FreshStart
         from headrace.runtime.code_folder import code_folder
         from headrace.services.code.package import read_package
-        from headrace.services.environments.building import build
+        from headrace.services.environments.building import find_built
 
         store = self._workspace.artifacts
         package = read_package(store, run.code)
@@ -300,8 +304,14 @@ class _Places:
         if lock.image:
             fresh = self._in_image(lock, FreshStart(folder, package, tuple(sys.argv), b"", lock.program))
         else:
-            built = build(lock, self.environments.cache, _tell)
+            built = find_built(lock, self.environments.cache)  # which the session saw to; to build it takes long
+            if built is None:
+                raise EnvironmentSetupError(
+                    f"the environment {lock.label} was removed from {self.environments.cache} after the run had found "
+                    "it there; the next run, or `headrace resume`, builds it again"
+                )
             fresh = FreshStart(folder, package, tuple(sys.argv), b"", built.python, built.beside, lock.variables)
+        fresh = fresh._replace(environment=lock.label)
         executor = self._forking(place, fresh)
         executor.start()
         return executor

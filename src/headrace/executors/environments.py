@@ -8,15 +8,65 @@ environment, started.
 
 from __future__ import annotations
 
+import os
 import select
+import signal
 from collections.abc import Callable, Sequence
 
 from headrace.engine.ports import Executor, Returned, WorkerExit, WorkerLink
 from headrace.model.environments import EnvironmentLock
+from headrace.model.errors import HeadraceError
+from headrace.model.messages import ToDriver, ToWorker
 from headrace.model.policy import StepPolicy
 from headrace.model.workers import ServedRun, WorkerSpec
 
 Make = Callable[[EnvironmentLock, ServedRun], Executor]
+
+
+class _Stillborn:
+    """The link of a worker that could not be made; its exit says why."""
+
+    where = ("", 0)
+
+    def __init__(self) -> None:
+        self._fd = os.eventfd(0, os.EFD_CLOEXEC)
+
+    def fileno(self) -> int:
+        """See ``WorkerLink``; never readable."""
+        return self._fd
+
+    def send(self, *messages: ToWorker) -> bool:
+        """See ``WorkerLink``."""
+        return True
+
+    def flush(self) -> bool:
+        """See ``WorkerLink``."""
+        return True
+
+    def receive(self) -> list[ToDriver] | None:
+        """See ``WorkerLink``."""
+        return None
+
+    def close(self) -> None:
+        """See ``WorkerLink``."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+    def log_end(self, stream: int) -> int:
+        """See ``WorkerLink``."""
+        return 0
+
+    def read_log(self, stream: int, start: int, end: int) -> bytes:
+        """See ``WorkerLink``."""
+        return b""
+
+    def trim_log(self, stream: int, upto: int) -> None:
+        """See ``WorkerLink``."""
+
+    def memory(self) -> int:
+        """See ``WorkerLink``."""
+        return 0
 
 
 class EnvironmentsExecutor:
@@ -34,7 +84,10 @@ class EnvironmentsExecutor:
         self._children: dict[str, Executor] = {}
         self._owners: dict[WorkerLink, Executor] = {}
         self._steps: dict[str, str] = {}  # the environment of a step by its name
+        self._refused: list[WorkerExit] = []
+        self._news = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._poll = select.epoll()
+        self._poll.register(self._news, select.EPOLLIN)
 
     def start(self) -> None:
         """See ``Executor``."""
@@ -65,8 +118,11 @@ class EnvironmentsExecutor:
 
     def provide(self, spec: WorkerSpec, step: str = "") -> WorkerLink:
         """See ``Executor``."""
-        child = self._of(spec.environment)
         self._steps[step] = spec.environment
+        try:
+            child = self._of(spec.environment)
+        except HeadraceError as error:
+            return self._refuse(str(error))
         link = child.provide(spec, step)
         if child is not self._base:
             self._owners[link] = child
@@ -81,6 +137,13 @@ class EnvironmentsExecutor:
             child = self._children[environment] = self._make(self._locks[environment], self._run)
             self._poll.register(child.fileno(), select.EPOLLIN)
         return child
+
+    def _refuse(self, why: str) -> WorkerLink:
+        """A worker that ends before it began."""
+        link = _Stillborn()
+        self._refused.append(WorkerExit(link, -signal.SIGKILL, False, why))
+        os.eventfd_write(self._news, 1)
+        return link
 
     def surplus(self, spec: WorkerSpec, idle: Sequence[float]) -> int:
         """See ``Executor``."""
@@ -109,6 +172,10 @@ class EnvironmentsExecutor:
     def exits(self) -> list[WorkerExit]:
         """See ``Executor``."""
         ended = self._base.exits()
+        if self._refused:
+            ended = [*ended, *self._refused]
+            self._refused.clear()
+            os.eventfd_read(self._news)
         self.capacity, self.forked = self._base.capacity, self._base.forked
         for child in self._children.values():
             ended += child.exits()
@@ -122,6 +189,7 @@ class EnvironmentsExecutor:
             one.close()
         self._owners.clear()
         self._poll.close()
+        os.close(self._news)
 
 
 _: type[Executor] = EnvironmentsExecutor

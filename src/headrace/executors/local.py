@@ -150,10 +150,13 @@ class FreshStart(NamedTuple):
     beside: tuple[str, ...] = ()
     variables: tuple[tuple[str, str], ...] = ()
     container: tuple[str, ...] = ()
+    environment: str = ""  # in a few words, for messages
 
     def prelude(self) -> dict[str, object]:
         """As the server is told."""
         found: dict[str, object] = {"code": (self.folder, self.package), "argv": list(self.argv)}
+        if self.environment:
+            found["environment"] = self.environment
         if self.seeded:
             found["seeded"] = pickle.loads(self.seeded)  # a worker believes its driver
         return found

@@ -34,6 +34,9 @@ class Places(Protocol):
     def runs_images(self, place: str) -> bool:
         """Whether steps can run in containers there."""
 
+    def has_environments(self, place: str) -> bool:
+        """Whether steps can have an environment of their own in a place."""
+
     def open(self, place: str) -> Executor:
         """The executor of a place, not started yet.
 
@@ -58,6 +61,10 @@ class FixedPlaces:
     def runs_images(self, place: str) -> bool:
         """See ``Places``."""
         return True
+
+    def has_environments(self, place: str) -> bool:
+        """See ``Places``."""
+        return False
 
     def open(self, place: str) -> Executor:
         """See ``Places``."""

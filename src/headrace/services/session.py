@@ -374,6 +374,7 @@ class Session:
             lock = environments.lock(environment, f"step {step!r}", self._folder, recorded)
         if (step, lock.digest) not in self._locked:
             if not lock.image:
+                self._check_place(step, policy.place or self._places.default)
                 environments.build(lock, f"step {step!r}")
             self._locked.add((step, lock.digest))
             self._loop.write_soon(lock_record(self.run.id, step, lock, self.stores.artifacts))
@@ -386,6 +387,14 @@ class Session:
 
             self._images_found = Images()
         return self._images_found
+
+    def _check_place(self, step: str, place: str) -> None:
+        if not self._places.has_environments(place):
+            raise UsageError(
+                f"step {step!r} has an environment of its own, and place {place!r} cannot make environments: workers "
+                "there have what is installed on their machine. Run the step on this machine (place='local'), or "
+                "install its packages where the workers are"
+            )
 
     def _runs_in(self, define: Define, policy: StepPolicy) -> bytes:
         """The digest of what a step runs in."""

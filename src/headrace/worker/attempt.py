@@ -24,6 +24,7 @@ from headrace.runtime import secrets
 from headrace.stores import codecs
 from headrace.stores.artifacts.protocol import ArtifactStore
 from headrace.stores.codecs.exceptions import pack_exception
+from headrace.worker.functions import tell_removed
 
 #: (stdout, stderr) ends of the log files.
 LogEnds = Callable[[], tuple[int, int]]
@@ -206,6 +207,7 @@ def _failed(
     bad_blob: bytes = b"",
 ) -> Failed:
     _name_the_debugger(error)
+    tell_removed(error)
     prune(error, _is_deliberate)
     text = _traceback(error)
     if isinstance(error, SystemExit):

@@ -24,6 +24,7 @@ import time
 from headrace.runtime import context, randomness
 from headrace.stores import codecs
 from headrace.stores.artifacts.protocol import ArtifactStore
+from headrace.worker import functions
 from headrace.worker.forking import may_fork
 from headrace.worker.output import Capture
 from headrace.worker.serve import run_worker
@@ -264,6 +265,7 @@ def main(descriptors: list[str]) -> None:
 
         enter_code(*prelude["code"])
     adopt_orphans()  # before an import starts something
+    functions.environment = prelude.get("environment", "")
     sys.argv[:] = prelude["argv"]  # a file may look at them when it is imported
     context.Reading.active = True  # in all threads: a script that calls its flow when imported would run it here
     store = pickle.loads(prelude["store"])
