@@ -234,10 +234,10 @@ def test_an_exception_is_not_hidden_by_one_of_the_store(monkeypatch: pytest.Monk
 def test_a_hundred_thousand_points_all_arrive_in_order() -> None:
     count = 100_000
     with headrace.track("study") as run:
-        began = time.perf_counter()
+        began = time.thread_time()  # of this thread alone, however busy the machine is
         for number in range(count):
             headrace.log_metric("m", number)
-        seconds = time.perf_counter() - began
+        seconds = time.thread_time() - began
     metric = run.metrics["m"]
     assert metric.values == [float(number) for number in range(count)]
     assert metric.steps == list(range(count))

@@ -339,7 +339,7 @@ def test_both_sides_notice_a_half_open_connection(driver, tmp_path) -> None:
         proxy.silent = True
         began = time.monotonic()
         (lost,) = ends(driver)
-        assert time.monotonic() - began < SILENCE + 5
+        assert time.monotonic() - began < SILENCE + 20  # not as long as its nap
         assert f"has not been heard of for {SILENCE:g} s" in lost.lost
         assert worker.stderr is not None
         line = read_until(worker, "the driver has not been heard of")
@@ -435,7 +435,7 @@ def test_attempt_whose_worker_is_away_is_stopped_at_once(patient, tmp_path) -> N
         began = time.monotonic()
         patient.stop(talk.link, 5.0)
         ends(patient)
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 60  # not as long as its nap
         proxy.refusing = False
         assert talk_to(patient).call(double, 21) == 42
         assert gone(process)
