@@ -525,9 +525,8 @@ def _where_run_goes_on(welcome: Welcome) -> tuple[str, int] | None:
     from headrace.services.describe import details_of
     from headrace.stores.metadata.open import open_metadata
 
-    database = os.environ.get("HEADRACE_DATABASE") or welcome.database
-    file = database_file(Settings(home="", database=database))
-    if file is not None and not file.exists():  # it is on another machine
+    database = _database_of(welcome)
+    if not database:
         return None
     with contextlib.closing(open_metadata(database)) as metadata:
         number, _, created = welcome.session.partition("#")[0].partition("@")
@@ -536,6 +535,13 @@ def _where_run_goes_on(welcome: Welcome) -> tuple[str, int] | None:
             return None
         host, _, port = details_of(run).addresses.get(welcome.place, "").rpartition(":")
     return (host.strip("[]"), int(port)) if port.isdigit() else None
+
+
+def _database_of(welcome: Welcome) -> str:
+    """The metadata store of a run as it is reached from here; empty for a file of another machine."""
+    database = os.environ.get("HEADRACE_DATABASE") or welcome.database
+    file = database_file(Settings(home="", database=database))
+    return "" if file is not None and not file.exists() else database
 
 
 def _serve_elsewhere(welcome: Welcome, root: Path, capacity: Resources) -> Executor:
@@ -563,7 +569,12 @@ def _serve_elsewhere(welcome: Welcome, root: Path, capacity: Resources) -> Execu
             "Workers elsewhere need a store that they reach too (HEADRACE_ARTIFACTS=s3://BUCKET/PREFIX for the run), "
             "and its credentials and endpoint in their own environment (AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID, ...)"
         ) from None
-    fresh = FreshStart(folder, package, welcome.argv, welcome.seeded)
+    ours = Path(__file__).parent
+    paths = tuple([str(ours / one) for one in welcome.paths])
+    database = _database_of(welcome)
+    found = {"home": str(root), "database": database, "artifacts": welcome.artifacts, "project": welcome.project}
+    variables = tuple(place_variables(found).items()) if database else ()  # steps may look at runs
+    fresh = FreshStart(folder, package, welcome.argv, welcome.seeded, variables=variables, paths=paths)
     return LocalExecutor(capacity, open_artifacts(settings), welcome.modules, fresh=fresh)
 
 

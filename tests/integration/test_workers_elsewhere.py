@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -148,6 +149,148 @@ def test_run_on_two_places_gives_the_same_artifacts_as_on_one(project: Project) 
     assert {name: there[name] for name in same} == {name: here[name] for name in same}
     assert (project.result("train/1")[-1], project.result("train/2")[-1]) == (2, 0), "the project's folder is not there"
     assert "fitting 3" in project.run("logs", "train/2")
+
+
+METAFLOW = """
+import os
+from metaflow import FlowSpec, Parameter, card, current, resources, retry, step
+from helpers import FACTOR, Model
+
+class Train(FlowSpec):
+    depth = Parameter("depth", default=2)
+
+    @step
+    def start(self):
+        self.sizes = [1, 2, 3]
+        self.next(self.fit, foreach="sizes")
+
+    @resources(cpu=1)
+    @retry(times=1)
+    @step
+    def fit(self):
+        if current.retry_count == 0 and self.input == 2:
+            raise ValueError("once")
+        self.model = Model(bytes([self.input]) * 50_000 * FACTOR)
+        print("fitted", self.input)
+        self.next(self.join)
+
+    @card
+    @step
+    def join(self, inputs):
+        self.weights = [len(one.model.weight) * self.depth for one in inputs]
+        if not os.path.exists("fixed") and self.depth == 7:
+            raise RuntimeError("not yet")
+        self.next(self.end)
+
+    @step
+    def end(self):
+        print("project is here:", os.path.exists(PROJECT))
+
+PROJECT = {project!r}
+
+if __name__ == "__main__":
+    Train()
+"""
+
+
+def test_metaflow_file_on_another_machine_makes_the_same_artifacts(project: Project) -> None:
+    with restartable_postgres() as server, Proxy(server.socket, project.machine.here) as relay:
+        project.environ["HEADRACE_DATABASE"] = "postgresql://postgres@{}:{}/postgres".format(*relay.address)
+        compare_places(project)
+
+
+def compare_places(project: Project) -> None:
+    project.write("helpers.py", HELPERS)
+    project.write("train.py", METAFLOW.format(project=str(project.folder)))
+    project.run("run", "train.py")
+    driver = project.start("run", "train.py", "--on", "far")
+    worker = project.join("--once")
+    said, _ = driver.communicate(timeout=120)
+    assert driver.returncode == 0, said
+    assert worker.wait(60) == 0
+    here, there = (
+        {re.sub(r"-[0-9a-f]{32}", "", name): digest for name, digest in project.artifacts(f"Train/{n}").items()}
+        for n in (1, 2)
+    )
+    assert set(here) >= {"/fit/3/model", "/join/5/weights", "/join/5/_card_default.html"}
+    assert set(here) == set(there), project.run("logs", "Train/2")
+    differing = {name.rpartition("/")[2] for name in here if here[name] != there[name]}
+    assert differing <= {"_card_default.html", "_attempt_0__exception"}, "cards name their run, and tracebacks the file"
+    assert "project is here: True" in project.run("logs", "Train/1")
+    assert "project is here: False" in project.run("logs", "Train/2")
+    shown = json.loads(project.run("show", "Train/2/fit/3", "--json"))
+    assert {one["place"] for one in shown["attempts"]} == {"far"}
+
+
+GANG = """
+import socket
+from metaflow import FlowSpec, current, parallel, step
+
+class Gang(FlowSpec):
+    @step
+    def start(self):
+        self.next(self.work, num_parallel=2)
+
+    @parallel
+    @step
+    def work(self):
+        self.node = current.parallel.node_index
+        address = current.parallel.main_ip
+        if self.node == 0:
+            with socket.create_server(("", 7999)) as listener:
+                listener.settimeout(60)
+                peer, _ = listener.accept()
+                self.heard = peer.recv(100).decode()
+        else:
+            self.heard = address
+            for _ in range(600):
+                try:
+                    with socket.create_connection((address, 7999)) as peer:
+                        peer.sendall(b"hello from 1")
+                    break
+                except OSError:
+                    import time
+                    time.sleep(0.1)
+        self.next(self.join)
+
+    @step
+    def join(self, inputs):
+        self.heard = [one.heard for one in inputs]
+        self.next(self.end)
+
+    @step
+    def end(self):
+        print("heard:", *self.heard)
+
+if __name__ == "__main__":
+    Gang()
+"""
+
+
+def test_every_node_of_a_gang_elsewhere_knows_where_the_first_one_is(project: Project) -> None:
+    project.write("gang.py", GANG)
+    driver = project.start("run", "gang.py", "--on", "far")
+    hosts = [project.join("--once", "--root", f"/root/g{n}", "--workers", "1") for n in range(2)]
+    said, _ = driver.communicate(timeout=120)
+    assert driver.returncode == 0, said
+    assert f"heard: hello from 1 {project.machine.there}" in project.run("logs", "Gang/1")
+    for host in hosts:
+        assert host.wait(60) == 0
+
+
+def test_metaflow_run_is_resumed_where_it_ran(project: Project) -> None:
+    project.write("helpers.py", HELPERS)
+    project.write("train.py", METAFLOW.format(project=str(project.folder)))
+    driver = project.start("run", "train.py", "--on", "far", "--depth", "7")
+    worker = project.join("--root", "/root/resumed")
+    said, _ = driver.communicate(timeout=120)
+    assert driver.returncode == 1, said
+    (Path(f"/proc/{worker.pid}/root/root/resumed") / "fixed").touch()
+    said = project.run("resume", "Train/1", seconds=120)
+    shown = json.loads(project.run("show", "Train/1/end/6", "--json"))
+    assert [one["place"] for one in shown["attempts"]] == ["far"], said
+    worker.terminate()
+    assert worker.wait(30) == 0
 
 
 UNEQUAL = """

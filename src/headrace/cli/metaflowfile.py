@@ -35,8 +35,6 @@ def run_file(path: str, command: Sequence[str], options: Options, rest: Sequence
         raise UsageError(
             "--keep-going is not for Metaflow files: when a task fails, those that run have five seconds to end"
         )
-    if options.on not in ("", "local"):
-        raise UsageError(f"--on {options.on} is not for Metaflow files: their tasks run on this machine")
     words = [ANY_ORDER, *(["--quiet"] if "quiet" in options.flags else [])]
     words += command
     words += [f"--tag={name}:{value}" if value else f"--tag={name}" for name, value in options.tags]
@@ -46,6 +44,8 @@ def run_file(path: str, command: Sequence[str], options: Options, rest: Sequence
         words.append(f"--environment={options.environment}")
     if options.seed is not None:
         words.append(f"--run-seed={options.seed}")
+    if options.on:
+        words.append(f"--run-on={options.on}")
     words += [f"--{name}" for name in ("debug", "no-cache", "warm") if name in options.flags]
     if not options.json:
         from headrace.frontends.metaflow.programs.script import become

@@ -140,6 +140,7 @@ class FreshStart(NamedTuple):
     ``interpreter`` is the one of their environment (empty: that of this process), ``beside`` the folders that have
     Headrace there, and ``variables`` are set in addition. With a ``container``, the command line that makes one, the
     interpreter is the program of its image, and descriptors 3 and 4 are passed on into it.
+    ``paths`` are folders for imports before those of this process.
     """
 
     folder: str
@@ -151,12 +152,15 @@ class FreshStart(NamedTuple):
     variables: tuple[tuple[str, str], ...] = ()
     container: tuple[str, ...] = ()
     environment: str = ""  # in a few words, for messages
+    paths: tuple[str, ...] = ()
 
     def prelude(self) -> dict[str, object]:
         """As the server is told."""
         found: dict[str, object] = {"code": (self.folder, self.package), "argv": list(self.argv)}
         if self.environment:
             found["environment"] = self.environment
+        if self.paths:
+            found["path"] = [*self.paths, *sys.path]
         if self.seeded:
             found["seeded"] = pickle.loads(self.seeded)  # a worker believes its driver
         return found
@@ -254,7 +258,9 @@ class LocalExecutor:
         program, start, variables = sys.executable, ["-m", "headrace.worker.server"], dict(os.environ)
         if self._fresh is not None and self._fresh.interpreter:
             program, start = self._fresh.interpreter, ["-c", _BOOT, os.pathsep.join(self._fresh.beside)]
-            variables = _inside(program, variables, self._fresh.variables)
+            variables = _inside(program, variables)
+        if self._fresh is not None:
+            variables.update(self._fresh.variables)
         argv = [program, *start, str(theirs.fileno()), str(loading)]
         self._server_pid = os.posix_spawn(program, argv, variables)
         os.close(loading)
@@ -520,13 +526,13 @@ def _start_container(fresh: FreshStart, control: int, loading: int) -> int:
             os.close(fd)
 
 
-def _inside(interpreter: str, variables: dict[str, str], more: Iterable[tuple[str, str]]) -> dict[str, str]:
+def _inside(interpreter: str, variables: dict[str, str]) -> dict[str, str]:
     """``variables`` as they are where an environment is in use, without those that concern this process's Python."""
     folder = os.path.dirname(interpreter)  # noqa: PTH120
     kept = {name: text for name, text in variables.items() if name not in _PYTHONS}
     kept["VIRTUAL_ENV"] = os.path.dirname(folder)  # noqa: PTH120
     kept["PATH"] = os.pathsep.join([folder, *filter(None, [kept.get("PATH", "")])])
-    return {**kept, **dict(more)}
+    return kept
 
 
 def _memory_file(name: str) -> int:

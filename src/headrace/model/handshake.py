@@ -79,9 +79,10 @@ class Welcome(msgspec.Struct, frozen=True, kw_only=True, tag="welcome"):
 
     ``session`` names the driver's session of the run and ``run`` the run, for people. ``artifacts`` is the URL of the
     artifact store, ``code`` the hexadecimal digest and the size of the manifest of the flow's code package, which is in
-    it, and ``modules`` what to import of that ahead. ``argv`` and ``seeded`` are the flow's arguments and the states of
-    its seeded generators. ``keep`` is for how many seconds a worker goes on without its driver; in
-    ``database``, a metadata store, the record of the run then has the address of its next session, for ``place``.
+    it, and ``modules`` what to import of that ahead; ``paths`` are folders within Headrace's own for imports. ``argv``
+    and ``seeded`` are the flow's arguments and the states of its seeded generators. ``keep`` is for how many seconds a
+    worker goes on without its driver; in ``database``, a metadata store, the record of the run, in ``project``, then
+    has the address of its next session, for ``place``.
 
     Of what an attempt prints, ``log_limit`` bytes per stream are kept, and no more than that needs to be sent.
     ``received``: the driver goes on where a connection broke, and so many messages of the worker had arrived; -1: it
@@ -103,6 +104,8 @@ class Welcome(msgspec.Struct, frozen=True, kw_only=True, tag="welcome"):
     received: int = -1
     place: str = ""
     database: str = ""
+    paths: tuple[str, ...] = ()
+    project: str = ""
 
 
 class Refused(msgspec.Struct, frozen=True, kw_only=True, tag="refused"):

@@ -53,6 +53,7 @@ class ServedRun(msgspec.Struct, frozen=True):
     artifacts: str
     adopted: tuple[int, ...] = ()
     database: str = ""
+    project: str = ""
     log_limit: int = LOG_LIMIT
 
 

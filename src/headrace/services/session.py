@@ -316,6 +316,7 @@ class Session:
             artifacts=self.stores.artifacts.url,
             adopted=tokens,
             database=self.stores.metadata.url.replace(":***@", "@"),
+            project=run.project,
             log_limit=self._log_limit,
         )
 

@@ -153,6 +153,8 @@ class RemoteExecutor:
             place=self.place,
             database=run.database,
             log_limit=run.log_limit,
+            paths=_own_folders(),
+            project=run.project,
         )
         self._wanted = {(f"{run.key}#{token >> 32}", token) for token in run.adopted}
         early, self._early = self._early, []
@@ -469,6 +471,12 @@ class RemoteExecutor:
                         continue
                 poll.unregister(fd)
                 del left[fd]
+
+
+def _own_folders() -> tuple[str, ...]:
+    """Folders within Headrace's own on the path for imports: a dialect has packages of other names there."""
+    root = os.path.dirname(os.path.dirname(handshake.__file__))  # noqa: PTH120
+    return tuple([os.path.relpath(one, root) for one in sys.path if one.startswith(f"{root}{os.sep}")])
 
 
 def _machine_of(peer: Peer) -> str:

@@ -309,6 +309,8 @@ _RUN_OPTIONS: list[Callable[[Any], Any]] = [
     click.option("--cache/--no-cache", default=False, help="Take what steps made of the same inputs before."),
     click.option("--seed", "own_seed", type=SEED, help="Seed of the random numbers of tasks; default: by chance."),
     click.option("--run-seed", type=SEED, hidden=True),  # the same, where the flow has a parameter called seed
+    click.option("--on", "own_place", metavar="PLACE", default="", help="Where tasks run; default: this machine."),
+    click.option("--run-on", default="", hidden=True),  # the same, where the flow has a parameter called on
     click.option("--debug/--no-debug", default=False, help="One task at a time, with the terminal: for breakpoint()."),
     click.option("--warm/--no-warm", default=False, help="Let tasks share processes, with what others left."),
 ]
@@ -316,7 +318,17 @@ _RUN_OPTIONS: list[Callable[[Any], Any]] = [
 
 #: Options that Metaflow does not have, or not beside those of parameters: flows may have parameters of these names.
 _GIVE_WAY = frozenset(
-    {"--cache", "--debug", "--warm", "--seed", "--same-run", "--clone-only", "--reentrant", "--resume-identifier"}
+    {
+        "--cache",
+        "--debug",
+        "--warm",
+        "--seed",
+        "--on",
+        "--same-run",
+        "--clone-only",
+        "--reentrant",
+        "--resume-identifier",
+    }
 )
 
 
@@ -373,6 +385,7 @@ def _options(cls: Any, obj: dict[str, Any], given: dict[str, Any], **more: Any) 
         debug=bool(given.get("debug")),
         warm=bool(given.get("warm")),
         seed=given["run_seed"] if given.get("run_seed") is not None else given.get("own_seed"),
+        place=given["run_on"] or given.get("own_place") or "",
         namespace=given.get("namespace"),
         quiet=obj["quiet"],
         suffixes=obj["package_suffixes"],

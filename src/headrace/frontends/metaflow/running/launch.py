@@ -41,7 +41,7 @@ from headrace.model.records import Input, RunRecord, task_text
 from headrace.model.states import RunState
 from headrace.model.values import Packed
 from headrace.services.mainmodule import canonical_main
-from headrace.services.session import NewSession, Reproduces, Resume, Session
+from headrace.services.session import NewSession, Reproduces, Resume, Session, recorded_details
 from headrace.services.start import open_session, reopen_session
 from headrace.services.stores import Stores
 from headrace.stores import codecs
@@ -68,6 +68,7 @@ class RunOptions(msgspec.Struct, frozen=True, kw_only=True):
     cache: bool = False
     debug: bool = False  # one task at a time, which keeps the terminal
     warm: bool = False  # tasks share processes
+    place: str = ""  # where tasks run; empty: where those of ``origin`` did, else on this machine
     seed: int | None = None  # of random numbers; None: each task draws by chance
     triggers: list[dict[str, Any]] = []
     suffixes: str = ""  # of files that the run is to keep
@@ -131,11 +132,11 @@ def launch(cls: Any, values: dict[str, Any], options: RunOptions, scope: Scope) 
     stores = scope.opened_stores()
     base = pack_base(cls, values, stores)
     how = WorkerOptions(preload=module_of(cls), debug=options.debug, entry=entry_of(cls), imports=imports_of(cls))
-    places = scope.workspace.places(how)
+    places = scope.workspace.places(how, options.place or _place_of_origin(options, stores))
     entry = how.entry
     workers = 1 if options.debug else max(1, options.max_workers)
     facts = run_facts(cls, options, tags)
-    room = places.open(places.default).capacity.resources
+    room = places.open(places.default).capacity.largest
     called, environment = pack_call(cls, stores), options.environment
     ground = Ground(room, workers, options.cache, called=called, warm=options.warm, environment=environment)
     added = [name for name in cls._parameters() if name not in base]  # since the run that this one goes on from
@@ -181,6 +182,11 @@ def launch(cls: Any, values: dict[str, Any], options: RunOptions, scope: Scope) 
     if not (options.clone_only or options.reproduces):
         _call_hooks(cls, session, console, "on_success")
     return record
+
+
+def _place_of_origin(options: RunOptions, stores: Stores) -> str:
+    origin = options.origin
+    return "" if origin is None else recorded_details(stores.metadata.run_by_id(origin.id) or origin).place
 
 
 def _files(cls: Any, suffixes: str) -> tuple[tuple[str, str], ...]:

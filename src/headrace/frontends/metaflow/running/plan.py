@@ -43,11 +43,12 @@ _REMOTE = ("batch", "kubernetes")
 
 
 class Ground(NamedTuple):
-    """What a flow runs on: what the machine has, how many tasks may run at once, whether results are taken from the
-    cache; ``within`` stands before the names of its steps when it is part of another run; ``called`` is what its
-    file calls the class with; ``warm``: whether tasks share processes; ``environment``: what ``--environment`` says."""
+    """What a flow runs on: what the machine has (None: nobody knows yet which machines there will be), how many tasks
+    may run at once, whether results are taken from the cache; ``within`` stands before the names of its steps when it
+    is part of another run; ``called`` is what its file calls the class with; ``warm``: whether tasks share processes;
+    ``environment``: what ``--environment`` says."""
 
-    room: Resources
+    room: Resources | None
     workers: int
     cache: bool = False
     within: str = ""
@@ -188,21 +189,25 @@ def _variables(step: str, given: Any) -> dict[str, str]:
     return {name: value for name, value in given.items() if value is not None}
 
 
-def _resources(step: str, function: Any, room: Resources, workers: int) -> Resources:
-    """What a step occupies: what it asks for, as far as the machine has it; else its share among ``workers``.
+def _resources(step: str, function: Any, room: Resources | None, workers: int) -> Resources:
+    """What a step occupies: what it asks for, as far as this machine has it; else its share among ``workers``.
 
     Flows write what a machine in a cloud is to have: memory decides what runs at once, and no step is ended for it.
+    Where tasks run on other machines (``room`` is None), they wait for one that has what they ask for.
     """
     asked = find(function, "resources")
     given = asked.given if asked is not None else {}
-    if is_gang(function):  # what one node asks for of a machine of its own; here all of them run at once
+    if is_gang(function) and room is not None:  # what a node asks for of a machine of its own; here all run at once
         given = {name: value for name, value in given.items() if name == "gpu"}
     try:
-        cpu = float(given["cpu"]) if given.get("cpu") else min(1.0, room.cpu / max(1, workers))
+        share = 1.0 if room is None else min(1.0, room.cpu / max(1, workers))
+        cpu = float(given["cpu"]) if given.get("cpu") else share
         memory = int(float(given["memory"]) * 2**20) if given.get("memory") else 0
         gpu = int(given["gpu"]) if given.get("gpu") else 0
     except (TypeError, ValueError):
         raise MetaflowException(f"@resources of step *{step}*: {given} are not all numbers") from None
+    if room is None:
+        return Resources(cpu, memory, gpu, enforced=False)
     if gpu > room.gpu:
         raise NotSupportedException(
             f"Step *{step}* asks for {gpu} GPUs with @resources, but this machine has {room.gpu}."

@@ -249,7 +249,7 @@ def spin(cls: Any, step: str, origin: Any, options: SpinOptions, scope: Scope) -
         **run_facts(cls, RunOptions(project={} if options.skip_decorators else options.project), ()),
         SPUN_FACT: True,
     }
-    ground = Ground(places.open(places.default).capacity.resources, 1, called=pack_call(cls, stores))
+    ground = Ground(places.open(places.default).capacity.largest, 1, called=pack_call(cls, stores))
     plan = make_plans(cls, tuple(base), facts, (), ground)[step]
     plan.spec = msgspec.structs.replace(plan.spec, only=only, persist=options.persist)
     new = NewSession(
