@@ -38,7 +38,9 @@ class Leftovers:
     def __init__(self, *own: int) -> None:
         self._known = {threading.get_ident(), *own}
         self._children: set[int] = set()
-        self._count = _kernel_threads()  # at the last look, those of C libraries among them
+        self._inode = 0
+        self._tasks = -1  # the folder of this process's threads, kept open: to look it up each time takes longer
+        self._count = self._kernel_threads()  # at the last look, those of C libraries among them
         self._found = ""
 
     def are_there(self) -> bool:
@@ -62,13 +64,29 @@ class Leftovers:
                 thread.join(max(0.0, deadline - time.monotonic()))
 
     def _has_more_threads(self) -> bool:
-        count, before = _kernel_threads(), self._count
+        count, before = self._kernel_threads(), self._count
         self._count = count
         if count > before:
             _let_threads_begin()
             return True
         known = len(self._known)  # this one among them, which the interpreter does not count
         return _thread._count() >= known or (known > _OWN and not threading._active.keys() <= self._known)  # type: ignore[attr-defined]
+
+    def _kernel_threads(self) -> int:
+        """How many threads this process has, more by a constant: the kernel counts one from the moment it is made."""
+        try:
+            found = os.stat(self._tasks)  # noqa: PTH116 - a descriptor
+            if found.st_ino == self._inode:
+                return found.st_nlink
+        except OSError:  # at first, and where a step closed it
+            pass
+        try:
+            self._tasks = os.open("/proc/self/task", os.O_RDONLY | os.O_CLOEXEC)
+            found = os.fstat(self._tasks)
+        except OSError:
+            return 0
+        self._inode = found.st_ino
+        return found.st_nlink
 
     def _has_threads(self) -> bool:
         for thread in threading.enumerate():
@@ -101,14 +119,6 @@ class Leftovers:
                 return True
             self._children.add(pid)
         return False
-
-
-def _kernel_threads() -> int:
-    """How many threads this process has, more by a constant: the kernel counts one from the moment it is made."""
-    try:
-        return os.stat("/proc/self/task").st_nlink  # noqa: PTH116 - hot path
-    except OSError:
-        return 0
 
 
 def _let_threads_begin() -> None:

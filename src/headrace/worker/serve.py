@@ -170,7 +170,6 @@ class _Worker:
         self._since = None
         self._tell_imports()
         if not is_only:
-            self._surroundings.restore()
             if self._switches.restore_loggers():  # which may have printed what handlers kept
                 answer = _ending(answer, self._capture.ends())
             self._last = self._leftovers.are_there()
@@ -179,13 +178,15 @@ class _Worker:
                 answer = _ending(answer, self._capture.ends())
         context.enter(None)
         current.flush()
-        self._capture.repair()
         if not current.reusable and isinstance(answer, Done):
             answer = msgspec.structs.replace(answer, reusable=False)
         if self._last:
             answer = msgspec.structs.replace(answer, last=True)
         self._send(answer)
         # The driver records the answer meanwhile.
+        self._capture.repair()
+        if not is_only:
+            self._surroundings.restore()
         self._bindings.leave()
         defined.renew()
         if not is_only:

@@ -17,6 +17,7 @@ _VARIABLES = (
 _NUMERIC = ("numpy", "scipy", "torch", "sklearn", "xgboost", "lightgbm")
 _user_set = frozenset(name for name in _VARIABLES if name in os.environ)
 _current: tuple[int, frozenset[str]] = (0, frozenset())
+_modules = 0
 
 
 def limit_threads(threads: int) -> None:
@@ -24,7 +25,10 @@ def limit_threads(threads: int) -> None:
 
     A variable that the user set before is left alone, and so is what is loaded.
     """
-    global _current
+    global _current, _modules
+    if _current[0] == threads and len(sys.modules) == _modules:
+        return
+    _modules = len(sys.modules)
     loaded = frozenset(name for name in _NUMERIC if name in sys.modules)
     if _current == (threads, loaded):
         return

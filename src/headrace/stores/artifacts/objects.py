@@ -51,7 +51,7 @@ _HASTY_SECONDS = 1.0
 #: What is said of troubles that pass: of the network, of a server that is restarted, or has too much to do.
 _PASSING = re.compile(
     r"(?i)\b(5\d\d|429)\b|time[d ]*out|slow ?down|throttl|connect|reset|refused|broken pipe|sending request|"
-    r"error decoding response|incomplete|unexpected e(of|nd)|body error|end of file|closed before"
+    r"error decoding response|incomplete|unexpected e(of|nd)|body error|end of file|closed before|content-range header"
 )
 
 A = TypeVar("A")
