@@ -66,7 +66,7 @@ MAKERS: dict[str, Any] = {
     "bytes": lambda: bytes(bytearray(b"some bytes")),
     "tuple": lambda: (fresh("a"), 1, (fresh("b"),)),
     "date": lambda: datetime.date(2024, 1, 2),
-    "time": lambda: datetime.datetime(2024, 1, 2, 3, tzinfo=datetime.UTC),
+    "time": lambda: datetime.datetime(2024, 1, 2, 3, tzinfo=datetime.timezone.utc),  # noqa: UP017 - runs on 3.10 too
     "duration": lambda: datetime.timedelta(3),
     "path": lambda: pathlib.Path("/some") / fresh("where"),
     "decimal": lambda: decimal.Decimal("1.5"),

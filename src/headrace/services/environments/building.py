@@ -24,7 +24,7 @@ from headrace._version import __version__
 from headrace.model.environments import EnvironmentLock
 from headrace.model.errors import EnvironmentSetupError
 from headrace.services.environments.interpreters import Interpreter, find_interpreter
-from headrace.services.environments.locking import NEEDED
+from headrace.services.environments.locking import BESIDE, NEEDED
 from headrace.services.environments.uv import UvError, run_uv
 
 MARK = "headrace-environment"
@@ -180,7 +180,7 @@ def _stamp(path: str) -> tuple[int, int]:
 
 def _beside(lock: EnvironmentLock, cache: str) -> tuple[str, ...]:
     """The folder with what Headrace needs on this interpreter, itself included. It comes last on ``sys.path``."""
-    key = blake3(repr((lock.minor, lock.platform, __version__, str(CODE), NEEDED)).encode()).hexdigest()[:16]
+    key = blake3(repr((lock.minor, lock.platform, __version__, str(CODE), NEEDED, BESIDE)).encode()).hexdigest()[:16]
     return (str(Path(cache, "runtime", f"{lock.minor[0]}.{lock.minor[1]}-{key}")),)
 
 
@@ -219,7 +219,7 @@ def _provide_runtime(lock: EnvironmentLock, told: Sequence[str], cache: str) -> 
         if _is_runtime(folder):
             return
         draft = _draft_of(folder)
-        needed = [*NEEDED, *(["exceptiongroup>=1.2"] if lock.minor < (3, 11) else [])]
+        needed = [*NEEDED, *BESIDE, *(["exceptiongroup>=1.2"] if lock.minor < (3, 11) else [])]
         run_uv(["pip", "install", "--quiet", *told, "--target", str(draft), *needed])
         (draft / "headrace").symlink_to(CODE)
         (draft / MARK).write_text(f"{sys.version}\n")

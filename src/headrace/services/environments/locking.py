@@ -21,6 +21,8 @@ from headrace.services.environments.uv import UvError, run_uv
 
 #: What Headrace's own code needs beside the packages of an environment, where these are among them.
 NEEDED = ("msgspec>=0.19", "blake3>=1.0", "cloudpickle>=3.1", "threadpoolctl>=3.5")
+#: What dialects need while a task runs: cards of Metaflow, its ``Runner``. Other versions in an environment may do too.
+BESIDE = ("click>=8.1", "rich>=13.9", "markdown-it-py>=3.0", "pygments>=2.13")
 _PINNED = re.compile(r"^([A-Za-z0-9][\w.-]*)(?:\[[^\]]*\])?\s*(?:==\s*([^\s;\\]+)|@\s*(\S+))")
 
 

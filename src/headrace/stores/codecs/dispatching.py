@@ -123,7 +123,7 @@ class Replay(dict[type, _Reducer]):
 
 
 def _by_its_name(dtype: Any) -> Any:
-    if dtype.names is None and dtype.subdtype is None and dtype.metadata is None:
+    if dtype.names is None and dtype.subdtype is None and not dtype.metadata:
         return type(dtype).__mro__[-2], (dtype.str,)
     return dtype.__reduce_ex__(5)
 
