@@ -43,7 +43,7 @@ from headrace.engine.placement import Slot
 from headrace.engine.reactions import IGNORED, Reaction, row
 from headrace.engine.retries import is_retried, prepare_next
 from headrace.engine.state import EngineState, Unfinished
-from headrace.engine.tasks import Broken, Gang, Task, described
+from headrace.engine.tasks import Broken, Gang, Task, described, upstream
 from headrace.model.calls import PendingInput, PendingSource, TaskHandle
 from headrace.model.outcomes import (
     Cancelled,
@@ -52,7 +52,6 @@ from headrace.model.outcomes import (
     OutOfMemory,
     Problem,
     TimedOut,
-    UpstreamFailed,
 )
 from headrace.model.records import AttemptRecord
 from headrace.model.states import TASK_TRANSITIONS, AttemptState, IllegalTransitionError, TaskState
@@ -113,10 +112,10 @@ def _submit(state: EngineState, event: Submit, task: Task, out: list[Command]) -
         for source in one.sources:
             _depend(task, source.task)
             if source.task.problem is not None:
-                _finish(state, task, *_upstream(source.task, source.task.problem), event.now, out)
+                _finish(state, task, *upstream(source.task, source.task.problem), event.now, out)
                 return
     if task.gang is not None and task.gang.over:
-        _finish(state, task, *_fate(task.gang), event.now, out)
+        _finish(state, task, *gangs.fate(task.gang), event.now, out)
     elif not task.waiting_on:
         for known in _identify(state, task, event.now, out):
             _succeed(state, known, event.now, out)
@@ -133,7 +132,7 @@ def _identify(state: EngineState, task: Task, now: float, out: list[Command]) ->
     """All inputs are known: find out who the task is, and whether an earlier session of the run finished it.
 
     Returns those that have their outputs thereby. The tasks of a gang are identified together, and reused together or
-    not at all. They take nothing from the cache.
+    not at all, also from the cache.
     """
     gang = task.gang
     if gang is None:
@@ -162,13 +161,10 @@ def _identify(state: EngineState, task: Task, now: float, out: list[Command]) ->
         return gang.tasks
     if _refuse(state, gang.tasks, now, out):
         return ()
-    lacking = state.placement.never_fits(gang)
-    if lacking:
-        problem = NeverStarts(lacking, classes=("headrace.ResourceError", "headrace.UsageError"))
-        _finish(state, gang.tasks[0], TaskState.FAILED, problem, now, out)
-        return ()
-    for one in gang.tasks:
-        _ready(state, one, now)
+    if state.options.use_cache and all(one.step.policy.cache for one in gang.tasks):
+        out += [Lookup(one) for one in gang.tasks]
+    else:
+        _ready_gang(state, gang, now, out)
     return ()
 
 
@@ -202,14 +198,29 @@ def _unclaimed(state: EngineState, event: Unclaimed, task: Task, out: list[Comma
 
 
 def _cache_answer(state: EngineState, event: CacheAnswer, task: Task, out: list[Command]) -> None:
-    if event.outputs is None:
+    answers: list[CacheAnswer] | None = [event] if event.outputs is not None else []
+    if task.gang is not None:
+        answers = gangs.answered(task.gang, event)
+        if answers == []:
+            _ready_gang(state, task.gang, event.now, out)
+    elif not answers:
         _ready(state, task, event.now)
+    for one in answers or ():
+        one.task.outputs, one.task.origin = one.outputs or (), one.origin
+        state.reused += 1
+        reuse.adopt(state, one.task, one.entry, event.now, out)
+    for one in answers or ():
+        _succeed(state, one.task, event.now, out)
+
+
+def _ready_gang(state: EngineState, gang: Gang, now: float, out: list[Command]) -> None:
+    lacking = state.placement.never_fits(gang)
+    if lacking:
+        problem = NeverStarts(lacking, classes=("headrace.ResourceError", "headrace.UsageError"))
+        _finish(state, gang.tasks[0], TaskState.FAILED, problem, now, out)
         return
-    task.outputs = event.outputs
-    task.origin = event.origin
-    state.reused += 1
-    reuse.adopt(state, task, event.entry, event.now, out)
-    _succeed(state, task, event.now, out)
+    for one in gang.tasks:
+        _ready(state, one, now)
 
 
 def _ready(state: EngineState, task: Task, now: float, *, front: bool = False) -> None:
@@ -431,13 +442,6 @@ def _settle(state: EngineState, gang: Gang, now: float, out: list[Command]) -> N
             _wait_again(state, task, event, out)
 
 
-def _fate(gang: Gang) -> tuple[TaskState, Problem]:
-    """How the other tasks of a gang end when one has ended without a result."""
-    first = next(one for one in gang.tasks if one.problem is not None)
-    name = str(first.id) if first.id.number >= 0 else first.step.name
-    return TaskState.CANCELLED, Cancelled(f"{name} of its gang did not succeed")
-
-
 def _finish(state: EngineState, task: Task, final: TaskState, problem: Problem, now: float, out: list[Command]) -> None:
     """End a task without a result, and with it all that needed it. A loop, because chains of them may be long."""
     ended = [(task, final, problem)]
@@ -451,24 +455,13 @@ def _finish(state: EngineState, task: Task, final: TaskState, problem: Problem, 
             records = rows.task_records(state, one, state_after, now, error=why.error)
             out.append(Record(records, urgent=True))
         out.append(Resolve(one))
-        ended += [(dependent, *_upstream(one, why)) for dependent in one.dependents]
+        ended += [(dependent, *upstream(one, why)) for dependent in one.dependents]
         if one.gang is not None and not one.gang.over:
             one.gang.over = True
-            ended += [(other, *_fate(one.gang)) for other in one.gang.tasks if other in state.live]
+            ended += [(other, *gangs.fate(one.gang)) for other in one.gang.tasks if other in state.live]
         one.dependents = []
         one.pending = ()
         one.inputs = ()
-
-
-def _upstream(cause: TaskHandle, problem: Problem) -> tuple[TaskState, Problem]:
-    """How a task ends that needed ``cause``."""
-    root = problem.upstream or problem
-    origin = problem.task if problem.upstream else cause.id
-    name = str(cause.id) if cause.id.number >= 0 else cause.step.name
-    text = problem.error if problem.upstream else f"{name} failed: {problem.error}"
-    if isinstance(root, Cancelled):
-        return TaskState.CANCELLED, Cancelled(text, upstream=root, task=origin)
-    return TaskState.FAILED, UpstreamFailed(text, upstream=root, task=origin)
 
 
 # --- trouble ----------------------------------------------------------------------------------------------------
@@ -533,7 +526,7 @@ def _wait_again(state: EngineState, task: Task, event: InputLost, out: list[Comm
         for one in task.pending
     )
     if event.producer.problem is not None:
-        _finish(state, task, *_upstream(event.producer, event.producer.problem), event.now, out)
+        _finish(state, task, *upstream(event.producer, event.producer.problem), event.now, out)
         return
     _move(state, task, TaskState.WAITING)
     _depend(task, event.producer)

@@ -10,7 +10,7 @@ import msgspec
 from headrace.identity.keys import input_digest
 from headrace.model.calls import Call, PendingInput, StepInfo, TaskHandle
 from headrace.model.messages import Output
-from headrace.model.outcomes import NO_ID, Problem
+from headrace.model.outcomes import NO_ID, Cancelled, Problem, UpstreamFailed
 from headrace.model.policy import Resources
 from headrace.model.records import AttemptRecord, Input, Source
 from headrace.model.states import TaskState
@@ -106,11 +106,12 @@ class Gang:
     cause decides what becomes of all of them once none is ``running`` any more.
     """
 
-    __slots__ = ("broken", "known", "lost", "over", "running", "tasks", "won")
+    __slots__ = ("answers", "broken", "known", "lost", "over", "running", "tasks", "won")
 
     def __init__(self, tasks: Sequence[Task]) -> None:
         self.tasks = tuple(tasks)
         self.known = 0  # tasks of which all inputs are known
+        self.answers: list[Any] = []  # of the cache, until there is one for each task
         self.over = False  # whether one has ended without a result, and so will all
         self.running: set[Task] = set()
         self.won: list[tuple[Any, Any]] = []  # of the tasks that have succeeded in this round: event and slot
@@ -183,3 +184,14 @@ def tasks_of(calls: Sequence[Call]) -> list[Task]:
     for gang in gangs.values():
         Gang(gang)
     return tasks
+
+
+def upstream(cause: TaskHandle, problem: Problem) -> tuple[TaskState, Problem]:
+    """How a task ends that needed ``cause``."""
+    root = problem.upstream or problem
+    origin = problem.task if problem.upstream else cause.id
+    name = str(cause.id) if cause.id.number >= 0 else cause.step.name
+    text = problem.error if problem.upstream else f"{name} failed: {problem.error}"
+    if isinstance(root, Cancelled):
+        return TaskState.CANCELLED, Cancelled(text, upstream=root, task=origin)
+    return TaskState.FAILED, UpstreamFailed(text, upstream=root, task=origin)

@@ -10,16 +10,28 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from headrace.engine.events import Cancel, Due, Handback, InputLost, Kill, Later, Resized, Start
+from headrace.engine.events import (
+    CacheAnswer,
+    Cancel,
+    Due,
+    Handback,
+    InputLost,
+    Kill,
+    Later,
+    Lookup,
+    Resized,
+    Start,
+)
 from headrace.engine.placement import PATIENCE
 from headrace.engine.tasks import Task
 from headrace.model.calls import Call
 from headrace.model.messages import Done, Execute, Failed
 from headrace.model.policy import Resources, Retry
-from headrace.model.records import AttemptRecord
+from headrace.model.records import AttemptRecord, node_number
 from headrace.model.states import AttemptState, TaskState
 from headrace.model.workers import Capacity
-from headrace.testing.engine import Bench, Rig, of_kind, resolved, written
+from headrace.stores.metadata.protocol import CacheEntry
+from headrace.testing.engine import Bench, Rig, of_kind, output, resolved, written
 
 RUNNING, READY, FAILED, CANCELLED = TaskState.RUNNING, TaskState.READY, TaskState.FAILED, TaskState.CANCELLED
 
@@ -67,6 +79,52 @@ def test_two_gangs_that_do_not_fit_together_run_one_after_the_other() -> None:
     for one in first:
         bench.succeed(one)
     assert bench.start() == second
+
+
+def answer(task: Task, run_id: int, number: int) -> CacheAnswer:
+    """The cache has a result for ``task``, of that task of that run."""
+    entry = CacheEntry(b"k" * 32, run_id, "gang", number, 1.0)
+    return CacheAnswer(task, (output("made before"),), f"train/{run_id}/gang/{number}", 2.0, entry)
+
+
+def test_a_gang_is_taken_from_the_cache_once_all_its_tasks_are_there() -> None:
+    bench = Bench(capacity=Resources(cpu=1))  # also where it could not run
+    gang = bench.gang(bench.step("gang", cache=True), "a", "b", "c")
+    after = bench.submit(bench.step("after"), gang[2])
+    assert [one.task for one in of_kind(bench.log, Lookup)] == gang
+    for rank, task in enumerate(gang):
+        assert states(gang) == [TaskState.WAITING] * 3
+        bench.feed(answer(task, 7, node_number(4, rank)))
+    assert states(gang) == [TaskState.SUCCEEDED] * 3
+    assert [task.origin for task in gang] == [f"train/7/gang/{node_number(4, rank)}" for rank in range(3)]
+    assert bench.start() == [after]
+
+
+def test_a_gang_of_which_the_cache_has_some_tasks_runs_whole() -> None:
+    bench = Bench()
+    gang = bench.gang(bench.step("gang", cache=True), "a", "b")
+    bench.feed(answer(gang[0], 7, 4))
+    bench.feed(CacheAnswer(gang[1], None, "", 2.0))
+    assert bench.start() == gang
+
+
+def test_a_gang_takes_nothing_from_two_gangs() -> None:
+    for entries in (((7, 4), (8, node_number(4, 1))), ((7, 4), (7, node_number(5, 1)))):
+        bench = Bench()
+        gang = bench.gang(bench.step("gang", cache=True), "a", "b")
+        for task, (run_id, number) in zip(gang, entries, strict=True):
+            bench.feed(answer(task, run_id, number))
+        assert bench.start() == gang
+
+
+def test_a_gang_that_is_cancelled_between_answers_of_the_cache_stays_cancelled() -> None:
+    bench = Bench()
+    gang = bench.gang(bench.step("gang", cache=True), "a", "b")
+    bench.feed(answer(gang[0], 7, 4))
+    bench.feed(Cancel(gang[0], 2.0))
+    assert states(gang) == [CANCELLED, CANCELLED]
+    bench.feed(answer(gang[1], 7, node_number(4, 1)))
+    assert states(gang) == [CANCELLED, CANCELLED]
 
 
 def test_results_count_once_all_have_succeeded() -> None:
