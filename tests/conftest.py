@@ -1,10 +1,16 @@
-"""Options of suites further down: pytest knows those of this file alone when it is called without a path."""
+"""Options of suites (pytest takes them from this file alone when it is called without a path), and shared fixtures."""
 
 from __future__ import annotations
 
 import contextlib
+import os
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from headrace.testing.namespaces import OtherMachine
 
 with contextlib.suppress(ImportError):  # the environment of `make test-torch` is without it
     from hypothesis import HealthCheck, settings
@@ -23,3 +29,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--record", action="store_true", help="write down what the real metaflow answers where that is not known"
     )
+
+
+@pytest.fixture(scope="module")
+def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OtherMachine]:
+    """Another machine, as far as networks and folders go; skipped where the kernel does not allow it."""
+    from headrace.testing.namespaces import other_machine, why_not
+
+    problem = why_not()
+    if problem and os.environ.get("CI") != "true":
+        pytest.skip(problem)
+    with other_machine(tmp_path_factory.mktemp("root")) as machine:
+        yield machine

@@ -18,7 +18,7 @@ from headrace.stores.artifacts.local import LocalStore
 from headrace.stores.artifacts.objects import ObjectStore
 from headrace.stores.artifacts.protocol import ArtifactStore
 from headrace.testing.executors import ProcessExecutorSuite, Talk, pid
-from headrace.testing.namespaces import OtherMachine, other_machine, why_not
+from headrace.testing.namespaces import OtherMachine
 from headrace.testing.servers import rclone_s3
 from headrace.worker.joining import identity_of
 
@@ -83,15 +83,6 @@ class JoinedFromElsewhere(Joined):
         return self._machine.start(
             [*arguments, "--root", "/root/work", "--connect", address], {**environ, "HEADRACE_WORKER_SECRET": TOKEN}
         )
-
-
-@pytest.fixture(scope="module")
-def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OtherMachine]:
-    problem = why_not()
-    if problem and os.environ.get("CI") != "true":
-        pytest.skip(problem)
-    with other_machine(tmp_path_factory.mktemp("root")) as machine:
-        yield machine
 
 
 @pytest.fixture(scope="module")

@@ -12,17 +12,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.integration.walls import fill_two_projects
 
 from headrace import wiring
 from headrace.model.errors import HeadraceError
-from headrace.model.records import LogPiece, LogSegment, Param, QueueCount, Request, RunRecord, Tag, TaskId
+from headrace.model.records import Param, Request, RunRecord, Tag, TaskId
 from headrace.model.states import RunState
-from headrace.model.values import Blob
 from headrace.settings import Settings
 from headrace.stores.metadata.project import ProjectStore
 from headrace.stores.metadata.protocol import CacheEntry, MetadataStore, NewRun, RunChange, RunFilter
-from headrace.testing._metadata_runs import RunRowsSuite
-from headrace.testing._metadata_samples import digest, new_run
+from headrace.testing._metadata_samples import digest
 from headrace.testing.metadata import MemoryMetadata
 
 GHOST = 10**9
@@ -35,20 +34,7 @@ def whole(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[MetadataSt
     """A database of two projects; ``ours`` has one run with one of everything, ``theirs`` has one run."""
     workspace = wiring.Workspace(Settings(home=str(tmp_path)))
     store = MemoryMetadata() if request.param == "memory" else workspace.metadata
-    made = new_run(store, "train", project="ours")
-    RunRowsSuite().fill(store, made.id)
-    segment = LogSegment(
-        run_id=made.id,
-        step="fit",
-        number=2,
-        attempt=1,
-        stream="out",
-        blob=Blob(digest(9), 6),
-        pieces=(LogPiece(0, 1.0, 6),),
-    )
-    store.commit([QueueCount(made.id, "fit", 1, 0, 0, 0, 2, NOW), segment])
-    store.acquire(f"run:{made.id}", "nobody:1:1", 0.0)
-    new_run(store, "train", project="theirs")
+    fill_two_projects(store, "nobody:1:1", 0.0)
     yield store
     workspace.close()
 

@@ -15,12 +15,12 @@ from typing import Any
 
 import msgspec
 import pytest
+from tests.integration.walls import fill_two_projects
 
 from headrace import services, wiring
 from headrace.model.actors import Actor
 from headrace.model.errors import HeadraceError
-from headrace.model.records import LogPiece, LogSegment, QueueCount, RunRecord, TaskId
-from headrace.model.values import Blob
+from headrace.model.records import RunRecord, TaskId
 from headrace.services import (
     archive,
     codeparts,
@@ -46,8 +46,7 @@ from headrace.services.session import NewSession, Resume
 from headrace.services.stores import Stores
 from headrace.settings import Settings
 from headrace.stores.metadata.protocol import RunFilter
-from headrace.testing._metadata_runs import RunRowsSuite
-from headrace.testing._metadata_samples import digest, new_run, task
+from headrace.testing._metadata_samples import task
 
 GHOST = 10**9
 NOW = 1_000.0
@@ -154,20 +153,8 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[wirin
     monkeypatch.chdir(tmp_path)
     with wiring.Workspace(Settings(home=str(tmp_path))) as opened:
         store = opened.metadata
-        made = new_run(store, "train", project="ours")
-        RunRowsSuite().fill(store, made.id)
-        segment = LogSegment(
-            run_id=made.id,
-            step="fit",
-            number=2,
-            attempt=1,
-            stream="out",
-            blob=Blob(digest(9), 6),
-            pieces=(LogPiece(0, 1.0, 6),),
-        )
-        store.commit([task(made.id), QueueCount(made.id, "fit", 1, 0, 0, 0, 2, NOW), segment])
-        store.acquire(f"run:{made.id}", "elsewhere:1:1", 3600.0)
-        new_run(store, "train", project="theirs")
+        made = fill_two_projects(store, "elsewhere:1:1", 3600.0)
+        store.commit([task(made.id)])
         yield opened
 
 

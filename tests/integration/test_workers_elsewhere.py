@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from headrace.model.handshake import SILENCE_SECONDS
-from headrace.testing.namespaces import OtherMachine, other_machine, why_not
+from headrace.testing.namespaces import OtherMachine
 from headrace.testing.postgres import restartable_postgres
 from headrace.testing.proxy import Proxy
 from headrace.testing.servers import rclone_s3
@@ -58,15 +58,6 @@ def train() -> list[int]:
     models = fit.map([1, 2, 3, 4])
     return [size(one) for one in models] + [sum(one.result() for one in where.map([1, 2]))]
 """
-
-
-@pytest.fixture(scope="module")
-def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OtherMachine]:
-    problem = why_not()
-    if problem and os.environ.get("CI") != "true":
-        pytest.skip(problem)
-    with other_machine(tmp_path_factory.mktemp("root")) as machine:
-        yield machine
 
 
 @pytest.fixture(scope="module")

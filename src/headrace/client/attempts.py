@@ -8,14 +8,14 @@ from typing import Any
 from headrace._base.sizes import format_duration, format_size
 from headrace.client.html import html_facts, html_text
 from headrace.client.loading import load
-from headrace.client.logs import task_log
+from headrace.client.logs import Printed, task_log
 from headrace.client.source import RunReader, moment
 from headrace.client.views import LogText
 from headrace.model.records import AttemptRecord, TaskId
 from headrace.stores.codecs.exceptions import make_exception
 
 
-class Attempt:
+class Attempt(Printed):
     """One try of a task, as it stood when it was asked for."""
 
     def __init__(self, run: RunReader, record: AttemptRecord) -> None:
@@ -60,21 +60,6 @@ class Attempt:
             return make_exception(load(packed, self._run))
         except Exception:  # its class is gone, another one now, or has ideas of its own on how it is made
             return None
-
-    @property
-    def logs(self) -> LogText:
-        """What it printed, to both streams."""
-        return self._log("")
-
-    @property
-    def stdout(self) -> LogText:
-        """What it printed to standard output."""
-        return self._log("out")
-
-    @property
-    def stderr(self) -> LogText:
-        """What it printed to standard error."""
-        return self._log("err")
 
     def _log(self, stream: str) -> LogText:
         record = self._record

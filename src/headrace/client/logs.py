@@ -10,6 +10,28 @@ from headrace.model.records import LogChunk, TaskId
 from headrace.services.logs import LogFilter, read_logs
 
 
+class Printed:
+    """What printed something has its output under three names."""
+
+    def _log(self, stream: str) -> LogText:
+        raise NotImplementedError
+
+    @property
+    def logs(self) -> LogText:
+        """What it printed, to both streams; of a task, what its last attempt printed: ``attempts`` have the others."""
+        return self._log("")
+
+    @property
+    def stdout(self) -> LogText:
+        """What it printed to standard output."""
+        return self._log("out")
+
+    @property
+    def stderr(self) -> LogText:
+        """What it printed to standard error."""
+        return self._log("err")
+
+
 def task_log(run: RunReader, task: TaskId, attempt: int | None, stream: str = "") -> LogText:
     """What an attempt (None: all of them) wrote; ``stream`` is ``out``, ``err`` or both."""
     chunks = read_logs(run.metadata, run.artifacts, run.id, LogFilter(task=task, attempt=attempt, stream=stream))

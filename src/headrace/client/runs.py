@@ -18,7 +18,7 @@ from headrace.client.attempts import Attempt
 from headrace.client.facts import RunFacts
 from headrace.client.html import html_facts, html_preview, html_table, html_text, text_table
 from headrace.client.loading import load
-from headrace.client.logs import task_log
+from headrace.client.logs import Printed, task_log
 from headrace.client.metrics import Metrics
 from headrace.client.source import RunReader, moment, open_run, shown
 from headrace.client.stored_value import StoredValue
@@ -169,7 +169,7 @@ def _place(reader: RunReader) -> tuple[str, int]:
 # --- tasks ------------------------------------------------------------------------------------------------------
 
 
-class Task:
+class Task(Printed):
     """One execution of a step: ``Task("train/42/fit/3")``, or ``Task("train/fit/3")`` in the newest run.
 
     Raises:
@@ -351,21 +351,6 @@ class Task:
     def metrics(self) -> Metrics:
         """What it logged, by name."""
         return Metrics(self._reader, self.id)
-
-    @property
-    def logs(self) -> LogText:
-        """What its last attempt printed; for earlier ones see ``attempts``."""
-        return self._log("")
-
-    @property
-    def stdout(self) -> LogText:
-        """What its last attempt printed to standard output."""
-        return self._log("out")
-
-    @property
-    def stderr(self) -> LogText:
-        """What its last attempt printed to standard error."""
-        return self._log("err")
 
     def _log(self, stream: str) -> LogText:
         return task_log(self._reader, self.id, self._now().attempts or None, stream)

@@ -15,6 +15,8 @@ from headrace.model.states import Failure
 from headrace.model.values import Packed
 
 NO_ID = TaskId("", -1)
+#: The kinds by what they are called; of two with one name, the first.
+OUTCOMES: dict[str, type[Problem]] = {}
 
 
 class Problem(msgspec.Struct, frozen=True):
@@ -33,6 +35,9 @@ class Problem(msgspec.Struct, frozen=True):
     exit_code: int | None = None
     upstream: Problem | None = None
     task: TaskId = NO_ID
+
+    def __init_subclass__(cls) -> None:
+        OUTCOMES.setdefault(str(cls.failure), cls)
 
 
 class Raised(Problem, frozen=True):
@@ -100,22 +105,6 @@ class UpstreamFailed(Problem, frozen=True):
 
     failure = "upstream"
 
-
-OUTCOMES: dict[str, type[Problem]] = {
-    str(kind.failure): kind
-    for kind in (
-        Raised,
-        TimedOut,
-        OutOfMemory,
-        Crashed,
-        Exited,
-        Killed,
-        InputUnreadable,
-        NotStored,
-        Cancelled,
-        UpstreamFailed,
-    )
-}
 
 #: The kinds that are not of the task's own making.
 NOT_ITS_OWN = (Cancelled, UpstreamFailed)

@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable
 from types import TracebackType
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 #: A TCP address, or the path of a Unix socket.
 Address = tuple[str, int] | str
@@ -16,7 +16,46 @@ Address = tuple[str, int] | str
 _CHUNK = 1 << 16
 
 
-class Proxy:
+_L = TypeVar("_L", bound="_Listener")
+
+
+class _Listener:
+    """Listens on a free port of ``host`` while it is entered; ``_serve`` gets each connection."""
+
+    def __init__(self, host: str) -> None:
+        self._listener = socket.create_server((host, 0))
+        self.address: tuple[str, int] = self._listener.getsockname()
+        self._lock = threading.Lock()
+        self._thread = threading.Thread(target=self._accept, name="proxy", daemon=True)
+
+    def __enter__(self: _L) -> _L:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
+    ) -> None:
+        self.close()
+        self._thread.join()
+
+    def close(self) -> None:
+        """Accept nothing more."""
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                client, _ = self._listener.accept()
+            except OSError:
+                return
+            self._serve(client)
+
+    def _serve(self, client: socket.socket) -> None:
+        raise NotImplementedError
+
+
+class Proxy(_Listener):
     """Relays connections to ``target`` from ``address``, a TCP port of ``host``, while the ``with`` block lasts.
 
     Faults are set as attributes at any time and hold for what passes from then on. ``silent``: nothing passes any more,
@@ -32,24 +71,14 @@ class Proxy:
         self.cut_after_request: int | None = None
         self.cut_after_answer: int | None = None
         self.accepted = 0
+        super().__init__(host)
         self._target = target
-        self._listener = socket.create_server((host, 0))
-        self.address: tuple[str, int] = self._listener.getsockname()
-        self._lock = threading.Lock()
         self._pairs: list[tuple[socket.socket, socket.socket]] = []
-        self._thread = threading.Thread(target=self._accept, name="proxy", daemon=True)
 
-    def __enter__(self) -> Proxy:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
-    ) -> None:
-        self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
+    def close(self) -> None:
+        """See ``_Listener``; all connections are cut."""
+        super().close()
         self.cut()
-        self._thread.join()
 
     def cut(self) -> int:
         """Cut all connections; how many there were."""
@@ -59,26 +88,21 @@ class Proxy:
             _cut(pair)
         return len(pairs)
 
-    def _accept(self) -> None:
-        while True:
-            try:
-                client, _ = self._listener.accept()
-            except OSError:
-                return
-            self.accepted += 1
-            if self.refusing:
-                client.close()
-                continue
-            try:
-                server = self._connect()
-            except OSError:
-                client.close()
-                continue
-            pair = (client, server)
-            with self._lock:
-                self._pairs.append(pair)
-            for source, sink, direction in ((client, server, "request"), (server, client, "answer")):
-                threading.Thread(target=self._relay, args=(source, sink, direction, pair), daemon=True).start()
+    def _serve(self, client: socket.socket) -> None:
+        self.accepted += 1
+        if self.refusing:
+            client.close()
+            return
+        try:
+            server = self._connect()
+        except OSError:
+            client.close()
+            return
+        pair = (client, server)
+        with self._lock:
+            self._pairs.append(pair)
+        for source, sink, direction in ((client, server, "request"), (server, client, "answer")):
+            threading.Thread(target=self._relay, args=(source, sink, direction, pair), daemon=True).start()
 
     def _connect(self) -> socket.socket:
         if isinstance(self._target, str):
@@ -138,7 +162,7 @@ class Fault(NamedTuple):
     truncate: int | None = None  # bytes of the answer's body that pass, in an answer that says it is whole
 
 
-class HttpProxy:
+class HttpProxy(_Listener):
     """Relays HTTP requests to ``target``, except where ``fault`` says otherwise; one request per connection.
 
     ``fault`` gets method and path, from several threads. ``asked`` counts all requests, ``failed`` those with a fault.
@@ -147,32 +171,13 @@ class HttpProxy:
     def __init__(self, target: tuple[str, int], fault: Callable[[str, str], Fault | None]) -> None:
         self.fault = fault
         self.asked = self.failed = 0
+        super().__init__("127.0.0.1")
         self._target = target
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.address: tuple[str, int] = self._listener.getsockname()
-        self._lock = threading.Lock()
-        self._thread = threading.Thread(target=self._accept, name="http-proxy", daemon=True)
-
-    def __enter__(self) -> HttpProxy:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
-    ) -> None:
-        self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-        self._thread.join()
-
-    def _accept(self) -> None:
-        while True:
-            try:
-                client, _ = self._listener.accept()
-            except OSError:
-                return
-            threading.Thread(target=self._serve, args=(client,), daemon=True).start()
 
     def _serve(self, client: socket.socket) -> None:
+        threading.Thread(target=self._answer, args=(client,), daemon=True).start()
+
+    def _answer(self, client: socket.socket) -> None:
         with client, contextlib.suppress(OSError, ValueError):
             head, rest = _head(client)
             method, path = head.split(b" ", 2)[:2]
