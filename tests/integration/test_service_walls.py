@@ -27,6 +27,7 @@ from headrace.services import (
     control,
     describe,
     drivers,
+    environment_changes,
     explain,
     garbage,
     live_counts,
@@ -34,6 +35,7 @@ from headrace.services import (
     names,
     objects,
     paging,
+    reproduction,
     resumable,
     run_diff,
     run_rows,
@@ -41,8 +43,9 @@ from headrace.services import (
     summary,
     tasks,
 )
+from headrace.services.environments import records
 from headrace.services.names import Name
-from headrace.services.session import NewSession, Resume
+from headrace.services.session import NewSession, Reproduces, Resume
 from headrace.services.stores import Stores
 from headrace.settings import Settings
 from headrace.stores.metadata.protocol import RunFilter
@@ -72,6 +75,11 @@ ABOUT_A_RUN: dict[str, Ask] = {
     ),
     "describe.open_questions": lambda s, run: describe.open_questions(s.metadata, run.id, 2.0),
     "drivers.driver_view": lambda s, run: bool(drivers.driver_view(s.metadata, run)),
+    "environment_changes.contents_of_tasks": lambda s, run: environment_changes.contents_of_tasks(
+        s.metadata, s.artifacts, run, "fit", b"e"
+    ),
+    "environments.records.locks_of_run": lambda s, run: records.locks_of_run(s.metadata, s.artifacts, run.id, ["fit"]),
+    "environments.records.locks_of_step": lambda s, run: records.locks_of_step(s.metadata, s.artifacts, run.id, "fit"),
     "explain.explain_task": lambda s, run: explain.explain_task(s.metadata, s.artifacts, run, task(run.id)),
     "garbage.named_blobs": lambda s, run: list(garbage.named_blobs(s.metadata, s.artifacts, run.id)),
     "live_counts.totals_of": lambda s, run: live_counts.totals_of(s.metadata, run, gone=False),
@@ -90,6 +98,11 @@ ABOUT_A_RUN: dict[str, Ask] = {
     "paging.each_edge": lambda s, run: list(paging.each_edge(s.metadata, run.id)),
     "paging.each_metric_chunk": lambda s, run: list(paging.each_metric_chunk(s.metadata, run.id)),
     "paging.each_segment": lambda s, run: list(paging.each_segment(s.metadata, run.id)),
+    "reproduction.what_to_run": lambda s, run: (
+        reproduction.what_to_run(s.metadata, run, Name("train", 1, "fit", 1)).part
+    ),
+    "reproduction.gaps": lambda s, run: reproduction.gaps(s.metadata, s.artifacts, run),
+    "reproduction.compare": lambda s, run: reproduction.compare(s.metadata, Reproduces(run=run), run),
     "run_diff.compare_runs": lambda s, run: run_diff.compare_runs(s.metadata, s.artifacts, run, run),
     "run_rows.rows_of": lambda s, run: run_rows.rows_of(s.metadata, [run], NOW),
     "run_rows.state_of": lambda s, run: run_rows.state_of(s.metadata, run),
@@ -111,6 +124,10 @@ SAME_FOR_ANY = {
     "control.wait_until_over",
     "codeparts.code_of_step",
     "live_counts.running_attempts",
+    "environment_changes.contents_of_tasks",
+    "environments.records.locks_of_run",
+    "environments.records.locks_of_step",
+    "reproduction.gaps",
     "run_diff.compare_runs",
     "tasks.view_inputs",
 }
@@ -119,10 +136,11 @@ OF_A_PROJECT = {"names.find_run", "resumable.newest_resumable", "garbage.choose_
 #: Those that concern the whole database, by design; those that write a run which they, or a door above, have opened in
 #: their own project.
 OTHERS = {
+    "reproduction.mark",  # adds a tag, as control.add_tag does
     *("garbage.plan", "garbage.collect", "garbage.live_runs", "garbage.referenced_blobs"),
     *("archive.import_run", "run_import.Adoption", "start.open_session", "tracking.open_tracked", "stores.Stores"),
     *("session.Session", "tracking.RunLog", "tracking.TrackedRun", "log_segments.LogSegments", "flowlog.FlowOutput"),
-    *("driverstore.driver_store", "log_segments.chunks_of"),
+    *("retrying_store.driver_store", "retrying_store.waiting", "log_segments.chunks_of"),
 }
 
 
