@@ -437,3 +437,62 @@ def test_recorded_environments_are_used_whatever_settings_say_now(project: Proje
     text = {task.step: outputs["result"].preview.text for task, outputs in made.items()}
     assert "1.16.0" in text["there"] and "1.15.0" in text["named"] and "1.14.0" in text["given"]
     assert reproduced(project, "train/1/named")["equal"]
+
+
+def test_values_of_secrets_are_those_that_are_here(project: Project) -> None:
+    flow = """
+    @step
+    def use(token):
+        return len(token.reveal())
+
+    @flow
+    def train(token: headrace.Secret):
+        return use(token)
+    """
+    project.write(flow)
+    assert call(project, "run", "train.py", "--token", "env:TOKEN", TOKEN="secret-one").code == 0
+    found = reproduced(project, "train/1", TOKEN="secret-two")
+    assert found["equal"]
+    assert [(one["kind"], one["text"][-5:]) for one in found["gaps"]] == [("secrets", "token")]
+    assert not reproduced(project, "train/1", code=1, TOKEN="another-length")["equal"]
+    refused = call(project, "reproduce", "train/1")
+    assert refused.code == 2 and "TOKEN" in refused.err
+    assert project.last().number == 3
+
+
+def test_reproduction_is_begun_anew_and_not_resumed(recorded: Project) -> None:
+    reproduced(recorded, "train/2/stamp", code=1)
+    refused = call(recorded, "resume", "train/3", "--code", "recorded")
+    assert refused.code == 2
+    assert "train/3 runs train/2/stamp again" in refused.err and "headrace reproduce train/2/stamp" in refused.err
+    assert "there is no run to go on with" in call(recorded, "resume").err
+
+
+def test_tasks_run_where_on_says(project: Project) -> None:
+    (project.path / "pyproject.toml").write_text('[tool.headrace.places.small]\nkind = "local"\ncpu = 1\n')
+    project.write("@step\ndef made():\n    return 1\n\n@flow\ndef train():\n    return made()\n")
+    assert call(project, "run", "train.py").code == 0
+    assert reproduced(project, "train/1", "--on", "small")["equal"]
+    assert {one.place for one in project.metadata.attempts(project.last().id)} == {"small"}
+
+
+def test_commands_are_run_again(project: Project) -> None:
+    flow = """
+    made = headrace.command(
+        shell="cat {text} > {kept}; date +%s%N > {when}",
+        inputs={"text": "text"}, outputs={"kept": "text", "when": "text"},
+    )
+
+    @flow
+    def train():
+        return made(text="hello")
+    """
+    project.write(flow)
+    assert call(project, "run", "train.py").code == 0
+    found = reproduced(project, "train/1", code=1)
+    assert found["first"] == "train/1/made/1"
+    assert {one["name"]: one["equal"] for one in found["artifacts"] if one["step"]} == {
+        "kept": True,
+        "when": False,
+        "result": False,
+    }

@@ -38,7 +38,7 @@ How = Callable[[ArtifactRecord, ArtifactRecord], list[str]]
 class Gap(msgspec.Struct, frozen=True, kw_only=True):
     """Something that the record lacks to reproduce the run, or that is another here.
 
-    ``kind``: code, data, randomness, secrets, environment, python, platform, folder, sessions or answers.
+    ``kind``: code, randomness, secrets, environment, python, platform, folder, sessions or answers.
     """
 
     kind: str
@@ -145,6 +145,7 @@ def gaps(metadata: MetadataStore, artifacts: ArtifactStore, run: RunRecord) -> l
     if details.seed is None:
         text = "the run had no seed, so what its tasks drew by chance is another now"
         found.append(Gap(kind="randomness", text=text))
+    found += _secret_gaps(metadata, run)
     found += _machine_gaps(details, _locks(metadata, artifacts, run))
     found += _history_gaps(metadata, run)
     return found
@@ -177,6 +178,13 @@ def _check_inputs(artifacts: ArtifactStore, run: RunRecord) -> None:
             raise UsageError(
                 f"{run.name} cannot be run again: the value of its parameter {name!r} is gone from the store"
             )
+
+
+def _secret_gaps(metadata: MetadataStore, run: RunRecord) -> Iterable[Gap]:
+    names = [one.name for one in metadata.params([run.id]) if not one.logged and one.text.startswith("Secret(")]
+    if names:
+        text = f"values of secrets are not recorded, so those that are here are used: {', '.join(names)}"
+        yield Gap(kind="secrets", text=text)
 
 
 #: Locks by step; None where tasks of the step had no environment of their own.

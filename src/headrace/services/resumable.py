@@ -5,6 +5,7 @@ from __future__ import annotations
 from headrace.model.errors import NotFoundError
 from headrace.model.records import RunRecord
 from headrace.model.states import RunState
+from headrace.services.describe import details_of
 from headrace.services.run_rows import driver_of
 from headrace.stores.metadata.protocol import MetadataStore, RunFilter
 
@@ -19,5 +20,7 @@ def newest_resumable(metadata: MetadataStore, project: str) -> RunRecord:
     """
     for run in metadata.runs(RunFilter(project=project, states=_ENDED, limit=100)):
         if run.state is not RunState.RUNNING or driver_of(metadata, run) == "gone":
-            return metadata.run_by_id(run.id) or run
+            found = metadata.run_by_id(run.id) or run
+            if not details_of(found).reproduces:
+                return found
     raise NotFoundError("there is no run to go on with: all succeeded or are running; name one to resume it anyway")

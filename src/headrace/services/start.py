@@ -14,7 +14,7 @@ from headrace._base.logs import Log
 from headrace._base.process import host_name, owner_alive, process_owner
 from headrace.engine.loop import Loop
 from headrace.engine.state import EngineState, Recorded, RunOptions, Unfinished
-from headrace.model.errors import HeadraceError, NotFoundError, RunBusyError
+from headrace.model.errors import HeadraceError, NotFoundError, RunBusyError, UsageError
 from headrace.model.messages import Output
 from headrace.model.records import (
     LEASE_SECONDS,
@@ -125,8 +125,14 @@ def reopen_session(stores: Stores, places: Places, new: NewSession, resume: Resu
         RunBusyError: another process drives it.
         NotFoundError: a step to run again has no task in it.
         StoreAwayError: a store did not answer in time.
+        UsageError: the run reproduces another one, as far as it went.
     """
     code = CodeOfRun(new.entry, new.code, new.files)
+    if origin := recorded_details(resume.run).reproduces:
+        raise UsageError(
+            f"{resume.run.name} runs {origin} again, with the code that was recorded of it, and cannot be resumed; "
+            f"begin anew: headrace reproduce {origin}"
+        )
     patient = waiting(stores, StoreWait(new.store_wait))
     lease = take_lease(patient.metadata, resume.run)
     try:

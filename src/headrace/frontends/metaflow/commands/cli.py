@@ -112,6 +112,8 @@ def _say_next(error: BaseException, ours: bool, home: str) -> None:
 
     ``home`` is where its runs are, if a setting or option of Metaflow's chose that.
     """
+    if any(one.startswith("--reproduce-recorded") for one in sys.argv):  # who asked for it says what follows
+        return
     if isinstance(error, (StepFailed, Interrupted)) and error.run and (ours or sys.stderr.isatty()):
         debug = [f"headrace debug {error.run}/{error.task}"] if isinstance(error, StepFailed) and error.task else []
         for label, line in zip(("next", "    "), [*debug, f"headrace resume {error.run}"], strict=False):
