@@ -37,7 +37,7 @@ _NAMES = (
     *("log", "log_level"),
 )
 _LISTS = ("include", "exclude")
-#: The table of secrets in ``[tool.headrace]``, which holds references, and is no setting.
+#: The table of secrets in ``[tool.headrace]``, which holds references, and is not a setting.
 _SECRETS = "secrets"
 #: Folders that may be believed although another user owns them, as ``PATH`` lists folders; ``*`` for all.
 SAFE_HOMES = "HEADRACE_SAFE_HOMES"
@@ -152,7 +152,7 @@ def names_place(environ: Mapping[str, str] | None = None, start: Path | None = N
 
 
 def _given(environ: Mapping[str, str] | None, start: Path) -> dict[str, object]:
-    """The settings that somebody made."""
+    """The settings that were given."""
     environ = os.environ if environ is None else environ
     file = _find(start, "pyproject.toml")
     values = _from_pyproject(file, environ) if file is not None else {}

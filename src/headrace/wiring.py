@@ -356,7 +356,7 @@ def _place_secret(place: WorkersPlace, folder: Path) -> str:
 
 
 def _write_private(file: Path, text: str) -> None:
-    """Write a file that nobody else may read, whole or not at all."""
+    """Write a file that no other user may read, whole or not at all."""
     file.parent.mkdir(0o700, parents=True, exist_ok=True)
     draft = f"{file}.{os.urandom(6).hex()}"
     with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as out:  # noqa: PTH123
@@ -365,10 +365,10 @@ def _write_private(file: Path, text: str) -> None:
 
 
 class Scope:
-    """Where somebody works: a workspace, a project in it, and the actor who asks."""
+    """A workspace, a project in it, and the actor who asks."""
 
     def __init__(self, workspace: Workspace, project: str, actor: Actor, *, named: bool = False) -> None:
-        #: Whether somebody said which one, instead of the surroundings of the process.
+        #: Whether a caller named it, instead of the surroundings of the process.
         self.named = named
         self.workspace = workspace
         self.project = project
@@ -428,7 +428,8 @@ class Scope:
 
 
 def _make_home(settings: Settings) -> None:
-    """Make the home: for this user alone unless ``shared``, and so that git leaves it alone where nobody named it."""
+    """Make the home: for this user alone unless ``shared``, and so that git leaves it alone where its place was not
+    chosen."""
     home = Path(settings.home)
     try:
         home.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Whether an object is a generator of random numbers that nobody seeded.
+"""Whether an object is a generator of random numbers without a seed.
 
 Fingerprints ask: the state of such a generator is a matter of chance, and not a part of the code.
 ``runtime.randomness`` answers, because it looked at the generators before anything was drawn from them.
@@ -11,11 +11,11 @@ from collections.abc import Callable
 _MODULES = ("random", "_random", "numpy.random", "torch")
 
 
-def _nobody_knows(_: object) -> bool:
+def _unknown(_: object) -> bool:
     return False
 
 
-_answer: Callable[[object], bool] = _nobody_knows
+_answer: Callable[[object], bool] = _unknown
 
 
 def answer_with(answer: Callable[[object], bool]) -> None:

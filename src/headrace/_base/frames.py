@@ -27,7 +27,7 @@ def is_asyncio(path: str) -> bool:
 def prune(error: BaseException, deliberate: Callable[[BaseException], bool]) -> None:
     """Take our frames out of the tracebacks of ``error`` and all that it is chained to.
 
-    An error that is neither ``deliberate`` nor came from code outside this package is a defect of ours, and
+    An error that is neither ``deliberate`` nor came from code outside this package is a defect of Headrace, and
     keeps its frames. What caused a deliberate error goes with them, when it happened in our code alone: the error
     says it in its own words.
     """
@@ -74,7 +74,7 @@ def _without_ours(trace: TracebackType | None) -> TracebackType | None:
     kept: list[TracebackType] = []
     while trace is not None:
         path = trace.tb_frame.f_code.co_filename
-        # Frames of asyncio above the first one of the user's: an event loop of ours was driving the coroutine.
+        # Frames of asyncio above the first one of the user's: an event loop of Headrace drove the coroutine.
         if not is_ours(path) and (kept or not is_asyncio(path)):
             kept.append(trace)
         trace = trace.tb_next

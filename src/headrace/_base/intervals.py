@@ -1,4 +1,4 @@
-"""Seconds between two looks of a driver at what nobody reports to it.
+"""Seconds between two looks of a driver at what is not reported to it.
 
 Tests stretch them by the environment variable ``HEADRACE_TEST_LOOK``, to show that nothing else waits for a look.
 """

@@ -31,9 +31,9 @@ _handler: logging.Handler | None = None
 
 
 class Log:
-    """The logger ``headrace.AREA``. Costs nothing to make, and little to call where nobody listens.
+    """The logger ``headrace.AREA``. Costs nothing to make, and little to call where no handler listens.
 
-    ``logging`` is not imported for it: as long as nothing else has done so, nobody can listen.
+    ``logging`` is not imported for it: as long as nothing else has done so, there are no handlers.
     """
 
     __slots__ = ("_name",)
@@ -110,7 +110,7 @@ def _made(stream: int, line: Callable[[logging.LogRecord], str]) -> logging.Hand
 
     class Lines(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
-            with contextlib.suppress(OSError):  # nobody reads it any more
+            with contextlib.suppress(OSError):  # its reader is gone
                 os.write(stream, (line(record) + "\n").encode("utf-8", "backslashreplace"))
 
         def close(self) -> None:

@@ -15,7 +15,7 @@ def trusted_users(environ: Mapping[str, str]) -> set[int]:
 
 
 def foreign_owner(path: str, environ: Mapping[str, str]) -> int | None:
-    """The user whom ``path`` belongs to, where that is nobody to be trusted; None also where there is no such file.
+    """The user whom ``path`` belongs to, where that user is not to be trusted; None also where there is no such file.
 
     A link is as foreign as its owner or what it leads to.
     """

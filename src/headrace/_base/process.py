@@ -104,7 +104,7 @@ def output_failed(error: BaseException) -> str:
 
 
 def user_name() -> str:
-    """Who runs this process; a number where nobody has a name."""
+    """Who runs this process; a number where the user has no name."""
     for variable in ("LOGNAME", "USER"):
         if os.environ.get(variable):
             return os.environ[variable]

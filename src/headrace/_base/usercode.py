@@ -69,7 +69,7 @@ def _judge(module: ModuleType) -> bool:
     if folders is not None:  # a namespace package
         return all(is_user_file(os.path.join(os.path.abspath(folder), "")) for folder in folders)
     spec = module.__dict__.get("__spec__")
-    # A module that somebody made by hand (types.ModuleType) has no spec: what is in it is not installed.
+    # A module that was made by hand (types.ModuleType) has no spec: what is in it is not installed.
     return spec is None
 
 
@@ -77,7 +77,7 @@ def main_name() -> str:
     """The name that ``__main__`` would have if it had been imported; ``"__main__"`` when it could not be.
 
     That is the name after ``python -m``, else the stem of its file. A notebook or a prompt has no such name, nor has
-    a script whose stem is no identifier or names a module of the standard library.
+    a script whose stem is not an identifier or names a module of the standard library.
     """
     main = sys.modules.get("__main__")
     if main is None:

@@ -210,7 +210,7 @@ class Record(msgspec.Struct):
 
 
 class Resolve(msgspec.Struct):
-    """The task is over: wake whoever waits for it. Only after all records before it are committed."""
+    """The task is over: wake what waits for it. Only after all records before it are committed."""
 
     task: Task
 

@@ -24,7 +24,8 @@ class InterruptSafeLock:
         self.instead: Callable[[], bool] | None = None
         #: Told of an interrupt when it is raised.
         self.on_raise: Callable[[BaseException], None] = lambda error: None
-        #: Called in the signal handler when an interrupt has to wait: whoever polls in the section is to come out.
+        #: Called in the signal handler when an interrupt has to wait: the thread that polls in the section is to come
+        #: out.
         self.on_pending: Callable[[], None] = lambda: None
 
     def forget_callbacks(self) -> None:

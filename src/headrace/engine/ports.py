@@ -100,7 +100,7 @@ class Executor(Protocol):
     forked: bool
 
     def start(self) -> None:
-        """Get ready. Called once, while the process has no threads of ours yet."""
+        """Get ready. Called once, while Headrace has no threads in the process yet."""
 
     def introduce(self, run: ServedRun) -> str:
         """Learn what the run is. Called once, after ``start`` and before the first attempt.

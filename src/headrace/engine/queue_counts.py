@@ -1,4 +1,4 @@
-"""How many tasks of each step wait and run, as rows for whoever looks at the run from another process.
+"""How many tasks of each step wait and run, as rows for readers in other processes.
 
 The rows are written with commits that are made anyway, and otherwise once a second at most, only where counts changed.
 A step whose tasks begin and end between two looks never gets a row: a chain of short tasks writes none.

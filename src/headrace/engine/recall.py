@@ -19,7 +19,7 @@ def rebuild(
     """A new task that will do what ``lost`` did. ``find`` knows steps by name and code.
 
     Raises:
-        BlobMissingError: the step is unknown to this session, so nobody can run it again.
+        BlobMissingError: this session does not know the step, so it cannot run it again.
     """
     record = metadata.task(run_id, lost)
     step = find(lost.step, record.code) if record is not None else None

@@ -79,7 +79,7 @@ class EngineState:
         self.next_token = (options.session << 32) + 1
         self.cancelling = False
         self.counts: dict[str, dict[TaskState, int]] = {}
-        #: Steps whose counts changed since somebody cleared this.
+        #: Steps whose counts changed since this was last cleared.
         self.moved: set[str] = set()
         #: By step, tasks of earlier sessions that this one has not come to.
         self.left: dict[str, int] = {}

@@ -122,7 +122,7 @@ class Gang:
 
 
 class Broken(msgspec.Struct):
-    """Why a round came to nothing: ``failed`` with ``event``, ``cancelled``, or ``back`` (nobody is to blame)."""
+    """Why a round came to nothing: ``failed`` with ``event``, ``cancelled``, or ``back`` (not a failure)."""
 
     kind: str
     task: Task
@@ -171,7 +171,7 @@ def described(task: Task, outputs: tuple[Output, ...]) -> tuple[Output, ...]:
 
 
 def tasks_of(calls: Sequence[Call]) -> list[Task]:
-    """A task for each call, with nobody waiting yet."""
+    """A task for each call, without waiters."""
     tasks: list[Task] = []
     gangs: dict[int, list[Task]] = {}  # by the place of their first call
     for call in calls:

@@ -7,10 +7,10 @@ from headrace.model.states import FINAL_TASK_STATES
 
 
 def unneeded(task: Task) -> list[Task]:
-    """What nobody needs any more once one waiter of ``task`` has given up.
+    """What is not needed any more once one waiter of ``task`` has given up.
 
     That is the task, unless others wait for it or a task that is not over takes its output; and those of its inputs
-    that are calls without a future, for which nobody else can ask.
+    that are calls without a future, for which no other code can ask.
     """
     found: list[Task] = []
     left = [task]

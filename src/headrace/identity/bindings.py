@@ -166,7 +166,7 @@ def _logging() -> tuple[int, list[object]] | None:
 def _directory() -> str:
     try:
         return os.getcwd()  # noqa: PTH109 - hot path
-    except OSError:  # somebody removed it
+    except OSError:  # it was removed
         return ""
 
 

@@ -116,7 +116,7 @@ class Binding(NamedTuple):
 
 
 def fingerprint_file(name: str, path: str) -> Fingerprint:
-    """The fingerprint of the user's module ``name``, which nobody needs to have imported, and of what it imports."""
+    """The fingerprint of the user's module ``name``, imported or not, and of what it imports."""
     walk = _Walk()
     walk.refer(path, name, _File(name, path))
     return walk.finish()

@@ -1,6 +1,6 @@
 """The code behind names in stored values (``Packed.code``), as it is in this process now.
 
-A value refers to the user's functions and classes by name, and whoever loads it runs what bears the name then. So its
+A value refers to the user's functions and classes by name, and code that loads it runs what bears the name then. So its
 code is looked up where tasks get their keys, in the process that drives the run; what this process has not imported
 counts by its file.
 """

@@ -105,8 +105,9 @@ class PendingInput(msgspec.Struct, array_like=True):
 class Call(msgspec.Struct, eq=False):
     """A call of a step, as a dialect makes it.
 
-    ``unheld``: the caller waits for it but keeps nothing of it, so that the task is stopped when nobody waits any more.
-    ``beside`` makes it a node of a gang: the gang's first call, with which it is submitted, in order of their ranks.
+    ``unheld``: the caller waits for it but keeps nothing of it, so that the task is stopped once no caller waits any
+    more. ``beside`` makes it a node of a gang: the gang's first call, with which it is submitted, in order of their
+    ranks.
     """
 
     step: StepInfo

@@ -53,7 +53,8 @@ class CodePackage(msgspec.Struct, frozen=True, array_like=True):
 
 
 def decode_package(data: bytes | memoryview) -> CodePackage:
-    """The package of a manifest, whoever wrote it: no path leads out of a folder in which it is written out.
+    """The package of a manifest, which may come from anywhere: no path leads out of a folder in which it is written
+    out.
 
     Raises:
         StoreDamagedError: it is not a manifest as ``encode`` writes it.

@@ -83,7 +83,7 @@ class StoreFullError(StoreError):
 
 
 class StoreDamagedError(StoreError):
-    """The database is not readable as one of ours."""
+    """The database cannot be read as one of Headrace."""
 
 
 class StoreVersionError(StoreError):

@@ -327,17 +327,17 @@ def framed(body: bytes) -> bytes:
 
 
 def from_worker(body: bytes) -> ToDriver:
-    """What the body of a frame from a worker means. Raises msgspec.DecodeError when it is no message."""
+    """What the body of a frame from a worker means. Raises msgspec.DecodeError if it is not a message."""
     return _to_driver.decode(body)
 
 
 def from_driver(body: bytes) -> ToWorker:
-    """What the body of a frame from a driver means. Raises msgspec.DecodeError when it is no message."""
+    """What the body of a frame from a driver means. Raises msgspec.DecodeError if it is not a message."""
     return _to_worker.decode(body)
 
 
 def tag_of(body: bytes) -> int:
-    """The number of the message's class, for who passes most messages on unread; -1 when it is no message."""
+    """The number of the message's class, for hosts, which pass most messages on unread; -1 if it is not a message."""
     return body[1] if len(body) > 1 and 0x90 <= body[0] <= 0x9F and body[1] < 0x80 else -1
 
 
@@ -372,7 +372,7 @@ class Frames(Generic[M]):
         """The messages that ``data`` completes.
 
         Raises:
-            ValueError: a frame is longer than the limit; msgspec.DecodeError when it is no message.
+            ValueError: a frame is longer than the limit; msgspec.DecodeError: it is not a message.
         """
         whole: bytes | bytearray = data
         if not self._rest and len(data) == _HEADER + int.from_bytes(data[:_HEADER], "little") <= self.limit:

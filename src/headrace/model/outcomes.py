@@ -95,7 +95,7 @@ class NotStored(Problem, frozen=True):
 
 
 class Cancelled(Problem, frozen=True):
-    """Somebody cancelled it, or a task that it needed."""
+    """It was cancelled, or a task that it needed."""
 
     failure = "cancelled"
 

@@ -32,7 +32,7 @@ class TaskState(StrEnum):
 
 
 class AttemptState(StrEnum):
-    """Where an attempt is. ``lost``: its worker or driver vanished, so nobody knows how far it came."""
+    """Where an attempt is. ``lost``: its worker or driver vanished, so how far it came is not known."""
 
     RUNNING = "running"
     SUCCEEDED = "succeeded"
@@ -90,7 +90,7 @@ _S = TypeVar("_S", RunState, TaskState, AttemptState)
 
 
 class IllegalTransitionError(HeadraceError):
-    """A state change that the tables do not allow: a defect of ours, never the user's."""
+    """A state change that the tables do not allow: a defect of Headrace, never of the user's code."""
 
 
 def advance(table: dict[_S, frozenset[_S]], current: _S, new: _S) -> _S:

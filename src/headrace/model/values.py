@@ -30,9 +30,9 @@ class Packed(msgspec.Struct, frozen=True, array_like=True):
     ``codec`` names the format; ``digest`` (32 bytes) identifies the content, equal for equal content under the same
     codec; ``size`` is the number of payload bytes, inline and in blobs together; ``inline`` the payload when it is
     small, else the part of it that the codec wants at hand; ``blobs`` the large parts in the codec's order. ``code``
-    names the user's classes and functions that it refers to (``module:qualified.name``): whoever gets the value runs
-    their code as it is then, which the digest says nothing of. ``made`` names the versions that a pickle may depend on
-    (``python 3.11.7``, ``numpy 2.4.6``), for messages alone; no part of the digest either.
+    names the user's classes and functions that it refers to (``module:qualified.name``): a process that loads the value
+    runs their code as it is then, which the digest says nothing of. ``made`` names the versions that a pickle may
+    depend on (``python 3.11.7``, ``numpy 2.4.6``), for messages alone; no part of the digest either.
     """
 
     codec: str

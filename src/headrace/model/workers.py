@@ -69,8 +69,8 @@ class Capacity(msgspec.Struct, frozen=True):
     """What a place offers to attempts.
 
     ``resources`` is what they may occupy together, and ``workers`` how many workers there may be at once (0: any
-    number). ``largest`` is the most that an attempt, or a gang, can ever get there, None when nobody knows. A place of
-    several ``machines`` has what these have together, and each attempt has to fit on one of them.
+    number). ``largest`` is the most that an attempt, or a gang, can ever get there, None when that is not known. A
+    place of several ``machines`` has what these have together, and each attempt has to fit on one of them.
     """
 
     resources: Resources

@@ -94,7 +94,7 @@ def is_stray() -> bool:
 def find(what: str, advice: str = "", *, steps: bool = False) -> Ambient | None:
     """As ``known``, for ``what`` is to become a part of the run; ``steps``: only runs that take calls of steps count.
 
-    In a notebook or at a prompt, a thread of which nobody knows who started it works for the only run there is.
+    In a notebook or at a prompt, a thread whose starter is not known works for the only live run.
 
     Raises:
         UsageError: a run is live here, and the calling thread belongs to none; or the process was forked from a run.
@@ -141,7 +141,7 @@ def copy_context() -> contextvars.Context:
 
 
 def is_interactive() -> bool:
-    """Whether somebody types into this process: a prompt, or a notebook."""
+    """Whether a person types into this process: a prompt, or a notebook."""
     import builtins
 
     return hasattr(sys, "ps1") or bool(sys.flags.interactive) or hasattr(builtins, "__IPYTHON__")
@@ -194,7 +194,7 @@ def _follow_pools() -> None:
 
 
 def _put_back() -> None:
-    """Undo it when no run is live, unless somebody else's replacement came later, and calls ours."""
+    """Undo it when no run is live, unless another library's replacement came later, and calls this one."""
     if _live:
         return
     if threading.Thread.start is _noting_start:

@@ -122,7 +122,7 @@ def code_folder(store: ArtifactStore, package: Blob, manifest: CodePackage, cach
 
 
 def _write_manifest(path: str, manifest: CodePackage) -> None:
-    if not os.path.exists(path):  # it is checked by whoever reads it
+    if not os.path.exists(path):  # it is checked when it is read
         draft = f"{path}.{os.getpid()}.{os.urandom(6).hex()}"
         with open(draft, "xb") as file:
             file.write(manifest.encode())

@@ -38,7 +38,7 @@ class Kind(Protocol):
         """Put the generator back."""
 
     def is_seeded(self, target: Any, is_written: Callable[[int], bool]) -> bool:
-        """Whether somebody gave it a seed. ``is_written(number)``: the number stands in the user's code."""
+        """Whether it was given a seed. ``is_written(number)``: the number stands in the user's code."""
 
 
 class _Python:

@@ -145,7 +145,7 @@ class Secret:
 
 
 class _Packing(threading.local):
-    """The secrets that this thread pickled since somebody last took them."""
+    """The secrets that this thread pickled since they were last taken."""
 
     def __init__(self) -> None:
         self.met: list[Secret] = []

@@ -100,7 +100,7 @@ _live: list[FlowOutput] = []
 
 
 class _Writing(threading.local):
-    """Whether this thread is in a write already: something else may have been put around a stream of ours."""
+    """Whether this thread is in a write already: another object may have been put around one of these streams."""
 
     active = False
 

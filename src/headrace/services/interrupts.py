@@ -40,7 +40,7 @@ class Interruptible:
             self._before.put_back()
 
     def _cancelled(self) -> None:
-        """Somebody cancelled the run: get the flow function out of whatever it is doing."""
+        """The run was cancelled: interrupt the flow function, whatever it does."""
         import _thread
         import signal
         import threading

@@ -105,7 +105,7 @@ def _no_artifact(metadata: MetadataStore, run: RunRecord, task: TaskId, wanted: 
 
 
 def load_artifact(record: ArtifactRecord, artifacts: ArtifactStore, run: RunRecord) -> object:
-    """The object itself. Runs code of whoever made it: for the user's own process only.
+    """The object itself. This may run code of the object's author: for the user's own process only.
 
     Raises:
         NotLoadableError: this process lacks the code or packages that it needs.

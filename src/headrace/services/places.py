@@ -110,7 +110,7 @@ class LocalPlace(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 class WorkersPlace(
     msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag="workers"
 ):
-    """Machines on which somebody started ``headrace worker``; the run listens for them at ``listen`` (``HOST:PORT``).
+    """Machines on which ``headrace worker`` was started; the run listens for them at ``listen`` (``HOST:PORT``).
 
     ``secret`` is ``env:VARIABLE`` or ``file:PATH`` (empty: one is made and kept in the home). Workers go on with an
     attempt for ``keep`` after they lost their driver. A resumed run waits ``adopt`` for workers with attempts of it.

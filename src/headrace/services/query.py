@@ -41,7 +41,7 @@ def parse_query(text: str) -> tuple[Where, ...]:
     Empty text asks for everything.
 
     Raises:
-        UsageError: it is no query; the message shows where it stops to be one.
+        UsageError: it is not a query; the message shows where.
     """
     return _Parser(text).everything()
 

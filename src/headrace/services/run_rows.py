@@ -95,7 +95,7 @@ def rows_of(metadata: MetadataStore, runs: Sequence[RunRecord], now: float) -> l
 
 
 def state_of(metadata: MetadataStore, run: RunRecord) -> str:
-    """The state of a run: ``crashed`` when nobody drives it although it is recorded as running."""
+    """The state of a run: ``crashed`` when no process drives it although it is recorded as running."""
     current, driver = _with_driver(metadata, run)
     return CRASHED if driver == "gone" else str(current.state)
 

@@ -108,7 +108,7 @@ class SecretSources:
 
 
 def _read_own(file: Path) -> Mapping[str, object]:
-    """The table of a file that nobody else may read."""
+    """The table of a file that no other user may read."""
     try:
         status = file.stat()
     except OSError:  # mostly there is none

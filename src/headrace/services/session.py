@@ -132,7 +132,7 @@ class Session:
         self.reuse_changed = loop.state.options.reuse_changed
         self.environment = provenance.environment_digest()
 
-        # Make tasks of calls; wait for their end, or be called at their end; stop them, or stop what nobody needs.
+        # Make tasks of calls; wait for their end, or be called at their end; stop them, or stop what is not needed.
         self.submit = loop.submit
         self.call = loop.call
         self.wait = loop.wait
@@ -193,7 +193,7 @@ class Session:
 
     @property
     def cancelled_by(self) -> str:
-        """Who cancelled the run; empty if nobody did."""
+        """Who cancelled the run; empty if it was not cancelled."""
         return self._loop.cancel_requested
 
     @property

@@ -256,7 +256,7 @@ def _summary(error: BaseException) -> str:
         at = next((n for n, part in enumerate(parts) if part.partition(":")[0].endswith(kind.__qualname__)), 0)
     lines = [line.strip() for line in parts[at].splitlines() if line.strip()] or [kind.__qualname__]
     first = " ".join(lines[:2]) if lines[0].endswith(":") else lines[0]
-    if kind.__module__.startswith("headrace."):  # where a class of ours is to be found does not help
+    if kind.__module__.startswith("headrace."):  # where a class of Headrace is found does not help
         first = first.replace(f"{kind.__module__}.{kind.__qualname__}", kind.__qualname__, 1)
     if isinstance(error, BaseExceptionGroup):
         from headrace._base.groups import members_line

@@ -1,7 +1,7 @@
 """What the steps of a flow import: found in their code, told by workers, and kept for the next run.
 
-A hint, never more: whatever it says wrongly costs an import that nobody needed, or one that each worker makes for
-itself. So a file that is missing, damaged or out of date is no error.
+A hint, never more: whatever it says wrongly costs an import that was not needed, or one that each worker makes for
+itself. So a file that is missing, damaged or out of date is not an error.
 """
 
 from __future__ import annotations

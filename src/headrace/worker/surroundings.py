@@ -76,7 +76,7 @@ class Surroundings:
         if self.directory and _directory() != self.directory:
             try:
                 os.chdir(self.directory)
-            except OSError:  # somebody removed it: there is no way back
+            except OSError:  # it was removed: there is no way back
                 self.directory = ""
         if sys.argv != self._argv:
             sys.argv = list(self._argv)
@@ -92,7 +92,7 @@ class Surroundings:
 def _directory() -> str:
     try:
         return os.getcwd()  # noqa: PTH109 - hot path
-    except OSError:  # somebody removed it
+    except OSError:  # it was removed
         return ""
 
 

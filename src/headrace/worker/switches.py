@@ -1,7 +1,7 @@
 """Switches of the interpreter and of libraries that a task may turn: put back before the next task of the process.
 
 What is put back is the state in which imports left a switch. Where the task itself imported the library, that is its
-state right after the import (``imported``). A comparison of two values is all that a switch costs which nobody turned.
+state right after the import (``imported``). A switch that was not turned costs a comparison of two values.
 """
 
 from __future__ import annotations

@@ -39,7 +39,7 @@ def prepare(control: socket.socket, output: int) -> bool:
             continue
         control.send(b"I" + name.encode())
         before = _state(output)
-        with contextlib.suppress(Exception):  # whoever needs it will see the same
+        with contextlib.suppress(Exception):  # the step that needs it will see the same
             importlib.import_module(name)
             imported.append(name)
         if _state(output).differs(before, own=bool(find_user_module(name))):
@@ -77,7 +77,7 @@ def _state(output: int) -> _State:
 
 
 def _root_handlers() -> tuple[Any, ...]:
-    logging: Any = sys.modules.get("logging")  # where nobody has imported it, there are none
+    logging: Any = sys.modules.get("logging")  # where it is not imported, there are none
     return tuple(logging.getLogger().handlers) if hasattr(logging, "getLogger") else ()
 
 

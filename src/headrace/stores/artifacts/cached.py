@@ -75,7 +75,7 @@ class CachedStore:
         try:
             self._cache.delete(wanted)
         except StoreError:
-            pass  # copies that cannot be removed harm nobody
+            pass  # copies that cannot be removed do no harm
         return self._store.delete(wanted, before)
 
     def list(self) -> Iterator[BlobInfo]:

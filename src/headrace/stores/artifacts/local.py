@@ -32,7 +32,7 @@ from headrace.stores.artifacts.protocol import REFRESH_AFTER, BlobInfo, Buffer
 
 #: From this size on a blob is mapped rather than read.
 MAP_FROM = 64 * 1024
-#: What a writer left behind is swept by ``delete`` once nobody can still be writing it.
+#: What a writer left behind is swept by ``delete`` once its writer must be dead.
 STALE_AFTER = 3600.0
 #: Blobs that were set aside as corrupt are kept this long for inspection.
 CORRUPT_KEPT = 7 * 86400.0
@@ -312,7 +312,7 @@ class LocalStore:
                 digest = bytes.fromhex(folder + name)
                 status = entry.stat()
             except (ValueError, FileNotFoundError):
-                continue  # not a blob of ours, or deleted by someone else meanwhile
+                continue  # not a blob, or deleted by another process meanwhile
             yield BlobInfo(digest, status.st_size, status.st_mtime)
 
     def _entries(self) -> Iterator[tuple[str, os.DirEntry[str]]]:

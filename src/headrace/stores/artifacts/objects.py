@@ -294,7 +294,7 @@ class ObjectStore:
                 try:
                     digest = bytes.fromhex(name)
                 except ValueError:
-                    continue  # not a blob of ours
+                    continue  # not a blob
                 yield BlobInfo(digest, item["size"], item["last_modified"].timestamp())
 
     # --- the client ---

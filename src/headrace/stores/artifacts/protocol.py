@@ -30,7 +30,7 @@ class ArtifactStore(Protocol):
     Threads and processes: any number may use the same store at once, also after ``fork``; only an object store that was
     used before the fork refuses, with an error, to be used in the child. ``put`` is atomic: a blob
     is there whole or not at all, whenever the process dies; putting what is there already changes nothing and costs no
-    second write. Nobody may change a buffer while ``put`` runs.
+    second write. A buffer must not change while ``put`` runs.
 
     Raises everywhere: ``StoreReadOnlyError``, ``StoreFullError`` or plain ``StoreError``, with the URL in the message.
     """
@@ -64,7 +64,7 @@ class ArtifactStore(Protocol):
 
     def delete(self, digests: Iterable[bytes], before: float = math.inf) -> int:
         """Remove blobs, and what writers that died long ago left; returns the bytes freed. Unknown ones are ignored,
-        and so are those that were put, or put again, ``before`` or later: whoever did that needs them."""
+        and so are those that were put, or put again, ``before`` or later, because a run needs them."""
 
     def list(self) -> Iterator[BlobInfo]:
         """Every blob there is, in no order."""

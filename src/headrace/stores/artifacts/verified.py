@@ -2,7 +2,7 @@
 
 Hashing a gigabyte takes as long as writing half of it, and on one machine the bytes that a worker wrote are read by
 its sibling a moment later. So the table lives in anonymous shared memory, made when this module is imported: a fork
-server that imports it before it forks lets its workers trust one another, and nobody else can write to it.
+server that imports it before it forks lets its workers trust one another, and no other process can write to it.
 
 An entry is good while inode, size, and the times of modification and of change are the same; the last cannot be set by
 a program, so a file that was altered in any way is hashed again. Entries carry all they are compared with, so a slot

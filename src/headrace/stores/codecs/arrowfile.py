@@ -32,7 +32,8 @@ class _Parts:
 
 
 def encode_table(value: Any) -> tuple[bytes, list[Buffer]] | None:
-    """A header of ours, and the parts of an Arrow stream; ``None`` if that would not give back exactly ``value``."""
+    """A header of Headrace, and the parts of an Arrow stream; ``None`` if that would not give back exactly
+    ``value``."""
     import pyarrow as pa
 
     kind = type(value)

@@ -40,7 +40,7 @@ _ATOMS = frozenset({str, int, float, bool, type(None), bytes})
 def canonical_digest(value: object, pickled: Pickled, buffers: Buffers, *, sets: bool) -> bytes | None:
     """The BLAKE3 of ``value`` as a stream that is the same in every process; None when only its pickle can tell.
 
-    It is no digest of bytes that are stored anywhere.
+    It is not the digest of stored bytes.
 
     ``pickled``: how it was written; ``buffers``: what is known of those in it; ``sets``: it may hold some.
     """

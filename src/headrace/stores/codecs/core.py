@@ -23,7 +23,7 @@ _CHECK = 32  # bytes of checksum in front of the inline part, where the digest i
 def pack(value: object, store: ArtifactStore, *, read_back: bool = True) -> Packed:
     """Write ``value`` down: large parts go to ``store``, the manifest comes back.
 
-    The same content gives the same digest in every process. Nobody may change ``value`` meanwhile. With ``read_back``
+    The same content gives the same digest in every process. ``value`` must not change meanwhile. With ``read_back``
     the first value of a class is also read again, to see that it can be.
 
     Raises:
@@ -70,7 +70,7 @@ def pack_whole(value: object, fields: dict[str, Packed], store: ArtifactStore) -
 
 
 def pack_stream(stream: bytes, store: ArtifactStore) -> Packed:
-    """A pickle that was made elsewhere, as it is; nothing of it is looked at before somebody asks for the object."""
+    """A pickle that was made elsewhere, as it is; nothing of it is looked at before the object is asked for."""
     return _finish("pickle", b"", stream, store)
 
 

@@ -303,7 +303,7 @@ def reduce_strings(array: Any) -> Any:
 
 @functools.cache
 def _usual_storage() -> str:
-    """Where pandas 3 keeps strings of which nobody says how: it depends on whether there is pyarrow."""
+    """Where pandas 3 keeps strings by default, which depends on whether there is pyarrow."""
     import pandas as pd
 
     return str(pd.StringDtype(na_value=float("nan")).storage) if _major() >= 3 else ""

@@ -1,4 +1,4 @@
-"""What a pickle says by name: classes and functions, which whoever loads it must import.
+"""What a pickle says by name: classes and functions, which a process that loads it must import.
 
 The pickler reports every object that is not a plain built-in one. From that follow the user's code that the value
 depends on, and which classes were met for the first time.

@@ -1,8 +1,8 @@
 """Whether what pickle wrote can be read again, tried once for each class.
 
 A class with a ``__new__``, ``__setstate__`` or ``__reduce__`` that does not fit is pickled without complaint, and fails
-whoever loads the value. So the first small value with a class of the user's, or of a library that is not well known, is
-loaded once right after it was pickled. Afterwards the class counts as proven in this process.
+the process that loads the value. So the first small value with a class of the user's, or of a library that is not well
+known, is loaded once right after it was pickled. Afterwards the class counts as proven in this process.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _proven: WeakSet[type] = WeakSet()
 
 
 def check_read_back(value: object, pickled: Pickled, store: ArtifactStore) -> None:
-    """Load ``value``, just pickled, where it has a class that nobody has loaded yet.
+    """Load ``value``, just pickled, where it has a class that was not loaded yet.
 
     Raises:
         NotStorableError: it cannot be loaded; the message names the part, its class and what to do.

@@ -54,7 +54,8 @@ class _Wrapping(msgspec.Struct, frozen=True, array_like=True):
 
 
 def encode_tensors(value: object) -> tuple[bytes, list[Buffer]] | None:
-    """A header of ours, and the parts of a safetensors file; ``None`` if the file would not be exactly ``value``."""
+    """A header of Headrace, and the parts of a safetensors file; ``None`` if the file would not be exactly
+    ``value``."""
     torch = sys.modules["torch"]
     kind = type(value)
     versions = None

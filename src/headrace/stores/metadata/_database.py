@@ -60,7 +60,8 @@ class Transaction(Protocol):
     def in_order(self, run_id: int) -> None:
         """From here to the end, others that call this for the run wait: their rows get greater ids and appear later.
 
-        Whoever follows a table by id would otherwise miss a row whose transaction ended after that of a greater id.
+        A reader that follows a table by id would otherwise miss a row whose transaction ended after that of a greater
+        id.
         """
 
     def announce(self) -> None:
@@ -170,7 +171,7 @@ class Database(Protocol):
         """Read much: lists of up to ``size`` rows, all of one moment, without holding up anybody."""
 
     def ear(self) -> Ear:
-        """A connection of its own that learns when somebody wrote."""
+        """A connection of its own that learns of writes."""
 
     def compact(self) -> int:
         """Give free space back; how many bytes the database shrank."""

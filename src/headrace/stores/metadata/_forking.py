@@ -13,7 +13,7 @@ _SECONDS = 2.0
 
 
 class Guarded(Protocol):
-    """Something whose ``locks`` are held by whoever calls SQLite for it."""
+    """An object whose ``locks`` are held during its calls of SQLite."""
 
     @property
     def locks(self) -> tuple[threading.Lock, ...]:

@@ -1,7 +1,7 @@
 """Many statements to PostgreSQL and back in one round trip.
 
 On libpq as psycopg wraps it: psycopg's own pipeline costs more time per statement than a server next door needs to
-run it. Only for statements whose rows nobody wants; values go as text, bytes as they are.
+run it. Only for statements whose rows are not needed; values go as text, bytes as they are.
 """
 
 from __future__ import annotations

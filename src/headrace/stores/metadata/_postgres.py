@@ -75,7 +75,7 @@ _REFUSED = frozenset({"28000", "28P01", "3D000"})
 
 
 def _explained(error: Exception, url: str) -> StoreError:
-    """The error of ours that says what ``error`` of the driver means for the user."""
+    """The Headrace error that says what ``error`` of psycopg means for the user."""
     code = getattr(error, "sqlstate", None)
     text = hidden(str(error).strip())
     if isinstance(error, UnicodeEncodeError) or "NUL (0x00)" in text:
@@ -163,7 +163,7 @@ class _Writer:
         self._refusal = None
 
     def _is_alive(self, connection: Connection) -> bool:
-        """Whether the connection can be relied on: later, nobody could tell whether the server got a commit.
+        """Whether the connection can be relied on: later, it could not be told whether the server got a commit.
 
         A server that closed it has said something by now. One that may have vanished without a word is asked.
         """

@@ -1,7 +1,7 @@
 """Bytes of arguments that several tasks of a run have in common, stored once.
 
 The first task with a value has it in its own row: most values belong to one task. From the second task on, rows hold
-the digest of the bytes, and the bytes lie in ``shared_values``. Whoever reads tasks gets whole values.
+the digest of the bytes, and the bytes lie in ``shared_values``. Readers of tasks get whole values.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """One thread per open database hears the signals of all runs that this process drives.
 
-SQLite tells nobody that something was written, so the thread asks ten times a second whether anything was; PostgreSQL
+SQLite does not report writes of other processes, so the thread asks ten times a second whether anything was; PostgreSQL
 says it (``NOTIFY``). Signals are read only then, those of all runs in one statement.
 """
 
@@ -156,7 +156,7 @@ class _Turn:
                 os.eventfd_read(self._wake_fd)
 
     def await_change(self, ear: Ear) -> bool:
-        """Wait until there may be new signals, or somebody wants to hear old ones; False at the end."""
+        """Wait until there may be new signals, or a subscriber wants old ones; False at the end."""
         poll = select.poll()
         poll.register(self._wake_fd, select.POLLIN)
         own = ear.fileno()

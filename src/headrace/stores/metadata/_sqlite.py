@@ -1,6 +1,6 @@
 """SQLite: one file, no set-up. The default store.
 
-Write-ahead logging lets readers go on while somebody writes. One connection of the process writes, guarded by a lock;
+Write-ahead logging lets readers go on while a process writes. One connection of the process writes, guarded by a lock;
 another reads, so that a long listing does not hold up the engine. ``synchronous=OFF`` hands every commit to the
 operating system before it returns: the death of the process loses nothing, a power loss may cost the last commits.
 """
@@ -30,7 +30,7 @@ from headrace.stores.metadata._forking import guard
 from headrace.stores.metadata._schema import check
 from headrace.stores.metadata._sql import SQLITE, Params, Row, Statements, schema_text
 
-#: What ``sqlite3`` raises: also where a value fits no column, a text is no Unicode.
+#: What ``sqlite3`` raises: also where a value fits no column or a text is not Unicode.
 _OF_THE_DRIVER = (sqlite3.Error, OverflowError, UnicodeEncodeError)
 
 #: How often the file is looked for.
@@ -42,7 +42,7 @@ _DAMAGED = {codes.CORRUPT, codes.NOTADB, codes.FORMAT}
 
 
 def _explained(error: Exception, path: str) -> StoreError:
-    """The error of ours that says what ``error`` of the driver means for the user."""
+    """The Headrace error that says what ``error`` of sqlite3 means for the user."""
     if isinstance(error, UnicodeEncodeError):
         return UnfitTextError(f"{path}: {error}")
     extended = codes.code_of(error)
@@ -109,7 +109,7 @@ class _Writer:
         self.execute = connection.execute
 
     def _look(self, now: float) -> None:
-        """Notice that the file is gone: SQLite would go on writing to what nobody can find any more."""
+        """Notice that the file is gone: SQLite would go on writing to a file without a name."""
         try:
             there = Path(self._database.path).stat().st_ino == self._file
         except FileNotFoundError:
@@ -224,14 +224,14 @@ class _Ear:
 
 
 def _close_all(connections: list[sqlite3.Connection], pid: int) -> None:
-    """What is left to do for a database that nobody has any more; in a forked child, nothing."""
+    """Close the connections of a database that is not used any more; in a forked child, do nothing."""
     if os.getpid() == pid:
         for connection in connections:
             connection.close()
 
 
 class SqliteDatabase(InOneProcess):
-    """A database file, closed at the latest when nobody has it any more.
+    """A database file, closed at the latest with its last user.
 
     ``synchronous`` is SQLite's word: ``OFF`` or ``FULL``.
     """

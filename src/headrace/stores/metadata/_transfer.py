@@ -172,7 +172,7 @@ def bring_in(transaction: Transaction, database: Database, read: Mapping[str, li
     taken = statements.compile("SELECT 1 FROM runs WHERE project = :project AND flow = :flow AND number = :number")
     reserve = statements("reserve_number")
     run["project"] = project
-    # Whoever drove it does not do so here: left as running, it would wait for ever.
+    # Its driver is elsewhere: a run that is left as running would wait for ever.
     if run["state"] == RunState.RUNNING.value:
         run["state"] = RunState.INTERRUPTED.value
     if run["number"] < FOREIGN_NUMBERS:

@@ -18,7 +18,7 @@ def open_metadata(url: str, *, durability: str = "process") -> SqlMetadata:
     Raises:
         UsageError: no such kind of store.
         StoreError: it cannot be opened; ``StoreVersionError`` when it is of a newer version, ``StoreDamagedError``
-            when it is no database of ours.
+            when it is not a database of Headrace.
     """
     if durability not in ("process", "fsync"):
         raise UsageError(f"durability is {durability!r}, it must be 'process' or 'fsync'")

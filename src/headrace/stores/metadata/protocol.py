@@ -99,7 +99,7 @@ class DropOutputs(msgspec.Struct, frozen=True, array_like=True):
 
 
 class DropLog(msgspec.Struct, frozen=True, array_like=True):
-    """Forget what an attempt wrote to ``stream`` so far, because somebody should not have printed it."""
+    """Forget what an attempt wrote to ``stream`` so far, because it should not have been printed."""
 
     run_id: int
     step: str
@@ -223,7 +223,7 @@ class MetadataStore(Protocol):
         """
 
     def lease(self, name: str) -> Lease | None:
-        """The lease as it stands, expired or not; None when nobody has it."""
+        """The lease as it stands, expired or not; None when no process has it."""
 
     def release(self, lease: Lease) -> None:
         """Give the lease up; nothing happens when it was lost already."""
@@ -366,12 +366,12 @@ class MetadataStore(Protocol):
 
     # --- signals ---
     def send(self, run_id: int, kind: str, name: str, value: bytes, sender: str, now: float) -> None:
-        """Leave a message for whoever drives the run."""
+        """Leave a message for the process that drives the run."""
 
     def subscribe(self, run_id: int, after: int, heard: Callable[[Signal], None]) -> Subscription:
         """Call ``heard``, soon and in another thread, for each message with an id greater than ``after``, in order.
 
-        Whoever sent it, in whatever process. While the store does not answer, nothing is heard, and afterwards what
+        Signals of all processes are heard. While the store does not answer, nothing is heard, and afterwards what
         came meanwhile. ``heard`` must return soon, and end no subscription. One thread of a process serves them all.
         """
 
@@ -392,7 +392,7 @@ class MetadataStore(Protocol):
         """Bring an exported run in under its own number, or the next free one of its flow when that is taken.
 
         A number from ``FOREIGN_NUMBERS`` on does not count for what follows.
-        A run that was running comes in as ``interrupted``, because nobody drives it here. Signals, leases and cache
+        A run that was running comes in as ``interrupted``, because no process drives it here. Signals, leases and cache
         entries do not travel.
 
         Raises:
