@@ -1,7 +1,8 @@
-"""Arguments of ``run`` and ``resume`` behind the file or run: the flow's parameters, and options of ours among them.
+"""Arguments of ``run`` and ``resume`` behind the file or run: the flow's parameters, and options of Headrace among
+them.
 
-An option of ours is recognised unless the flow has a parameter of that name: then it is the flow's. Everything after
-a ``--`` is the flow's too.
+An option of Headrace is recognised unless the flow has a parameter of that name: then it is the flow's. Everything
+after a ``--`` is the flow's too.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ _FLAGS = frozenset({"no-cache", "keep-going", "json", "quiet", "reuse-changed", 
 
 
 class Options:
-    """Options of ours, from before or after the name of the file."""
+    """Options of Headrace, from before or after the name of the file."""
 
     def __init__(self) -> None:
         self.max_parallel = 0

@@ -1,6 +1,6 @@
 """Watching a run that this process drives: a live display for who looks, plain lines for a file or a pipe.
 
-A thread of ours looks at the session about ten times a second. It only reads, and what it prints never holds up the
+A thread looks at the session about ten times a second. It only reads, and what it prints never holds up the
 run.
 """
 

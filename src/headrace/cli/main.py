@@ -115,7 +115,7 @@ def _call(argv: list[str] | None) -> int:
         return 2
     except KeyboardInterrupt:
         return 130
-    except BrokenPipeError:  # whoever read our output has seen enough
+    except BrokenPipeError:  # the reader of the output has seen enough
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123 - so that closing it says nothing
         return 0
     except SystemExit as error:
@@ -130,7 +130,7 @@ def _call(argv: list[str] | None) -> int:
 def _on_error(error: Exception) -> int:
     from headrace.model.errors import HeadraceError, UsageError
 
-    if type(error).__module__ == "msgspec":  # a row that is not as any version of ours writes it
+    if type(error).__module__ == "msgspec":  # a row that no version of Headrace writes
         _complain(f"the store holds something that cannot be read: {error}; `headrace doctor` looks closer")
         return 1
     if not isinstance(error, HeadraceError):

@@ -1,4 +1,4 @@
-"""``run`` and ``resume`` of Metaflow files: their own command line in a process, with options of ours translated."""
+"""``run`` and ``resume`` of Metaflow files: their own command line in a process, with Headrace's options translated."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def run_file(path: str, command: Sequence[str], options: Options, rest: Sequence
 
 
 def parameters_of_ours(path: str) -> tuple[str, ...]:
-    """Options of ours that are parameters of a flow in the file at ``path``, so far as its text says: ``--verbose``."""
+    """Options of Headrace that are parameters of a flow in the file, so far as its text says: ``--verbose``."""
     try:
         text = Path(path).read_text(errors="replace")
     except OSError:

@@ -1,4 +1,4 @@
-"""How commands print: aligned tables that fit the terminal, JSON, colours where somebody can see them.
+"""How commands print: aligned tables that fit the terminal, JSON, colours on a terminal.
 
 Piped output is aligned text at full width: nothing is cut off, no tabs, no colours.
 """
@@ -46,7 +46,7 @@ class Column(NamedTuple):
 
 
 def is_terminal() -> bool:
-    """Whether somebody looks at stdout."""
+    """Whether stdout is a terminal."""
     return sys.stdout.isatty()
 
 
@@ -141,7 +141,7 @@ def brief(value: object, most: int = 200) -> str:
 
 
 def paragraph(text: str) -> str:
-    """``text`` broken into lines where somebody looks, one line elsewhere."""
+    """``text`` broken into lines on a terminal, one line elsewhere."""
     width = terminal_width()
     if not width:
         return text
@@ -151,7 +151,7 @@ def paragraph(text: str) -> str:
 
 
 def terminal_width() -> int:
-    """Columns there are; 0: as many as needed, because nobody looks."""
+    """Columns there are; 0: as many as needed, because stdout is not a terminal."""
     return shutil.get_terminal_size((100, 30)).columns if is_terminal() else 0
 
 

@@ -46,7 +46,7 @@ class Lasting:
 
 @contextlib.contextmanager
 def lasting_output() -> Iterator[None]:
-    """While entered, ``sys.stdout`` and ``sys.stderr`` raise nothing when nobody can read them."""
+    """While entered, ``sys.stdout`` and ``sys.stderr`` raise nothing when they cannot be read."""
     before = sys.stdout, sys.stderr
     sys.stdout, sys.stderr = Lasting(before[0]), Lasting(before[1])
     try:

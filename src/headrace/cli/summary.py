@@ -80,7 +80,7 @@ def _conclude(watch: Watch, error: BaseException | None, options: Options, *, in
     summary = summarize(session.stores.metadata, run, session.counts(), session.reused)
     try:
         _print_ending(summary, options, interrupted=interrupted, raised=_raised_beside(error))
-    except OSError as problem:  # the exit code says how the run ended, also where nobody reads the rest
+    except OSError as problem:  # the exit code says how the run ended, also where the rest is not read
         if not (unwritable := output_failed(problem)):
             raise
         if not isinstance(problem, BrokenPipeError):

@@ -193,7 +193,7 @@ class RunFacts:
 
     @property
     def questions(self) -> dict[str, str]:
-        """What it waits for somebody to answer, name to prompt; see ``headrace.wait_for``."""
+        """The questions whose answers it waits for, name to prompt; see ``headrace.wait_for``."""
         found = open_questions(self._reader.metadata, self._reader.id, time.time())
         return {question.name: question.prompt for question in found}
 

@@ -43,7 +43,7 @@ def log_metric(name: str, value: Any, step: SupportsIndex | None = None, time: f
         time: when it was measured, in seconds since the epoch or as a datetime; default: now.
 
     Raises:
-        UsageError: the value is no number, or the code runs in no run.
+        UsageError: the value is not a number, or the code does not run in a run.
     """
     target = context._current or _target("log_metric")
     if type(value) is not float:
@@ -180,7 +180,7 @@ def log_figure(name: str, figure: Any) -> None:
     """Keep a figure (of matplotlib, plotly or alike, or a matplotlib Axes) with a picture of it where there can be one.
 
     Raises:
-        UsageError: it is no figure, or as ``log_artifact``.
+        UsageError: it is not a figure, or as ``log_artifact``.
     """
     target = _target("log_figure")
     if isinstance(figure, ModuleType) and hasattr(figure, "gcf"):  # pyplot: the figure that is open
@@ -197,7 +197,7 @@ def log_table(name: str, frame: Any) -> None:
     """Keep a table: a frame of pandas, polars or Arrow, a list of dictionaries, or a dictionary of columns.
 
     Raises:
-        UsageError: it is no table, or as ``log_artifact``.
+        UsageError: it is not a table, or as ``log_artifact``.
     """
     target = _target("log_table")
     preview = None
@@ -216,7 +216,7 @@ def log_text(name: str, text: str) -> None:
     """Keep a text.
 
     Raises:
-        UsageError: it is no text, or as ``log_artifact``.
+        UsageError: it is not a text, or as ``log_artifact``.
     """
     target = _target("log_text")
     if not isinstance(text, str):

@@ -231,7 +231,7 @@ class LocalExecutor:
             self._spawn(theirs)
         theirs.close()
         self._add_server(_Server(ours))
-        if self.place == LOCAL:  # elsewhere nobody knows yet whether there will be work
+        if self.place == LOCAL:  # in other places it is not known yet whether there will be work
             self._make_spares()
 
     def _spawn(self, theirs: socket.socket) -> None:
@@ -445,7 +445,7 @@ class LocalExecutor:
         if link in self._spares:
             self._spares.remove(link)
             link.spare = True
-        if link.spare:  # nobody has heard of it
+        if link.spare:  # it was not handed out
             link.close()
             return []
         timer = self._deadlines.pop(number, None)

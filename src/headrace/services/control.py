@@ -98,7 +98,7 @@ def requested(run: RunRecord, actor: Actor, action: str, detail: str, now: float
 
 
 def check_removable(metadata: MetadataStore, run: RunRecord) -> None:
-    """Refuse to remove a run that somebody drives.
+    """Refuse to remove a run that has a live driver.
 
     Raises:
         RunBusyError: it is running, or may be.

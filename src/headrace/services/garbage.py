@@ -63,7 +63,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """What goes, or went: ``bytes`` that blobs free (not counting the database).
 
     ``young``: blobs that nothing names and that stay, because they are within the grace, or were stored since the first
-    of the ``live`` runs began. ``environments`` of steps that nobody has used for long go too.
+    of the ``live`` runs began. ``environments`` of steps that were not used for long go too.
     """
 
     runs: list[str]

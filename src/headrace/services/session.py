@@ -560,7 +560,7 @@ class Session:
         ]
 
     def _unclaimed(self) -> list[Write]:
-        """Attempts of earlier sessions that nobody asked for: what came of them is not known."""
+        """Attempts of earlier sessions that the flow did not call again: what came of them is not known."""
         error = "the process that drove the run was gone before it ended"
         return [
             msgspec.structs.replace(left.unfinished.attempt, state=AttemptState.LOST, finished=time.time(), error=error)

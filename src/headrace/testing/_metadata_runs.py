@@ -277,7 +277,7 @@ class RunRowsSuite:
         assert other.import_rows(rows, "default").number == 2
 
     def test_import_of_a_run_that_was_running(self, store: MetadataStore, other: MetadataStore) -> None:
-        """Nobody drives it here: it waits to be resumed."""
+        """No process drives it here: it waits to be resumed."""
         assert other.import_rows(store.export(new_run(store).id), "default").state is RunState.INTERRUPTED
         assert store.export(99) == {}
 

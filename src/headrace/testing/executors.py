@@ -225,7 +225,7 @@ def ends(executor: Executor, count: int = 1, seconds: float = 20.0) -> list[Work
 
 
 def alive(process: int) -> bool:
-    """Whether a process runs, which one that nobody has waited for does not."""
+    """Whether a process runs; one that has ended and was not waited for does not."""
     try:
         with open(f"/proc/{process}/stat", "rb") as file:  # noqa: PTH123
             return b") Z " not in file.read()

@@ -440,7 +440,7 @@ class MetadataStoreSuite(LiveRunsSuite, RunRowsSuite):
         assert held.left > 200
 
     def test_run_is_opened_with_its_lease(self, store: MetadataStore) -> None:
-        """Nobody sees the run without it."""
+        """The run is never there without it."""
         run, lease = store.open_run(
             NewRun(project="default", flow="train", dialect="native", entry="a.py:f", created=5.0), "me:1:1", 60.0
         )

@@ -53,7 +53,7 @@ def debug_command(name: str, shell: bool, json: bool) -> int:
 
 
 def _commands_wait() -> bool:
-    """Whether commands are piped in. A pipe that is open and stays empty is none: nobody is there to type."""
+    """Whether commands are piped in. A pipe that is open and stays empty has none."""
     import select
 
     try:

@@ -31,7 +31,7 @@ _OURS = frozenset(
     "--environment", metavar="NAME", help="What steps run in that name no environment: one of pyproject.toml."
 )
 @click.option("--json", "json", is_flag=True, help="End with one JSON document on stdout; the flow prints to stderr.")
-@click.option("--quiet", is_flag=True, help="Print nothing of ours, except why the run failed.")
+@click.option("--quiet", is_flag=True, help="Print nothing beside what the flow prints, except why the run failed.")
 @click.option("--debug", is_flag=True, help="One task at a time, with the terminal: for breakpoint() in a step.")
 @click.option("--warm", is_flag=True, help="Let tasks of a Metaflow file share processes, as those of native flows do.")
 @click.argument("target", metavar="FILE[:FLOW]", type=click.Path())

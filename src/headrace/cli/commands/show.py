@@ -247,7 +247,7 @@ def _print_cards(artifacts: list[ArtifactView], entry: str) -> None:
 
 
 def is_for_people(one: ArtifactView) -> bool:
-    """Whether it is no note that a dialect made for itself."""
+    """Whether it is more than a note that a dialect made for itself."""
     return not one.name.startswith("_")
 
 

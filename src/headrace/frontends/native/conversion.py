@@ -39,7 +39,7 @@ _LISTS: dict[object, type] = {
 _DICTS = frozenset({dict, collections.abc.Mapping, collections.abc.MutableMapping})
 
 
-#: Whether a text may say where a secret comes from, ``env:NAME``: in data that somebody typed or wrote to a file.
+#: Whether a text may say where a secret comes from, ``env:NAME``: in data that a person typed or wrote to a file.
 _sources: ContextVar[bool] = ContextVar("headrace_secret_sources", default=False)
 
 

@@ -184,7 +184,7 @@ class Definitions:
         return code
 
     def _defaults(self, function: Any) -> dict[str, bytes]:
-        """The digests of the defaults of ``function``: of those that can be stored, else nobody can write them out."""
+        """The digests of the defaults of ``function``: of those that can be stored."""
         found = {}
         for name, value in defaults_of(function).items():
             with contextlib.suppress(NotStorableError):

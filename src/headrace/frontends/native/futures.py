@@ -164,7 +164,7 @@ class Future(ValueGuard, Generic[T]):
             session, task = self._run.session, self._task
 
             def tell() -> None:
-                with contextlib.suppress(RuntimeError):  # the event loop has ended, and nobody waits any more
+                with contextlib.suppress(RuntimeError):  # the event loop has ended, and with it the wait
                     loop.call_soon_threadsafe(_settle, over)
 
             session.notify(task, tell)
@@ -187,7 +187,7 @@ class Future(ValueGuard, Generic[T]):
         return self._drive(lambda driver: driver.throw(*error))
 
     def close(self) -> None:
-        """Give up an iteration that did not end, as closing a coroutine does. Nobody waits for the task any more."""
+        """Give up an iteration that did not end, as closing a coroutine does. The task has one waiter less."""
         drivers, self._drivers = self._drivers, None
         for driver in (drivers or {}).values():
             driver.close()
@@ -228,7 +228,7 @@ class Future(ValueGuard, Generic[T]):
 
 
 class AsyncCall(Future[T]):
-    """What calling an async step gives: a future that is a coroutine to whoever asks, as its function's would be.
+    """What calling an async step gives: a future that counts as a coroutine, as the call of its function would.
 
     ``inspect.iscoroutine`` looks at the class alone, so it is told the class of coroutines. The task has started; the
     call can be awaited, given to ``create_task`` and the like, passed on to a step, or left alone.
@@ -390,7 +390,7 @@ def _in_order_of_end(futures: list[Future[T]], deadline: float | None) -> Iterat
 
 
 def refuse_foreign(future: Future[Any], run: Owner) -> None:
-    """A future of another run is no dependency of this one.
+    """A future of another run cannot be a dependency in this one.
 
     Raises:
         UsageError: it is one.

@@ -319,7 +319,7 @@ def _fail(session: Session, run: Running, log: RunLog, error: BaseException) -> 
     try:
         if kill:
             session.ending()
-        if session.stopping:  # what was called to clean up, and nobody waits for, has its time
+        if session.stopping:  # what was called to clean up, without waiting, has its time
             session.wait_idle()
         run.settle(kill=kill)
     except KeyboardInterrupt:  # what was to go on has gone on long enough

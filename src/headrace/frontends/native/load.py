@@ -1,7 +1,7 @@
 """From ``train.py``, ``train.py:name`` or ``package.module:name`` to the flow object that is meant.
 
 The command line loads the user's file here, and the local executor loads it again in the process it forks workers
-from. Mistakes in the file end in a ``FlowLoadError`` that shows the user's lines and none of ours.
+from. Mistakes in the file end in a ``FlowLoadError`` that shows the user's lines and none of Headrace.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a flow says of itself, for whoever runs it."""
+"""What a flow says of itself, for the code that runs it."""
 
 from __future__ import annotations
 

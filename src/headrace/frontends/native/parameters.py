@@ -229,7 +229,7 @@ def _from_file(name: str, kind: Any) -> object:
         raise Mismatch(f"cannot read {name!r}: {error.strerror} (write @@ for a value that starts with @)") from None
     except UnicodeDecodeError:
         raise Mismatch(f"{name!r} is not a text file in UTF-8") from None
-    # A text is taken as it is; a number or a list in a file ends with a line break that is no part of it.
+    # A text is taken as it is; a number or a list in a file ends with a line break that does not belong to it.
     return conversion.from_text(text if str in conversion.members(kind) else text.strip(), kind)
 
 

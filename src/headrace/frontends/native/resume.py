@@ -97,7 +97,7 @@ def resume_run(
     Raises:
         FlowLoadError: the flow cannot be found any more.
         ParameterError: a changed parameter does not fit.
-        RunBusyError: somebody is driving the run.
+        RunBusyError: another process drives the run.
     """
     flow = recorded_flow_of(record, how.scope) if how.recorded else flow_of(record)
     specs = parameter_specs(flow.__wrapped__)

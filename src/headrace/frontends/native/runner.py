@@ -146,7 +146,7 @@ class Running:
     # --- the end ----------------------------------------------------------------------------------------------
 
     def drain(self) -> None:
-        """Wait for tasks that nobody waited for.
+        """Wait for tasks that the flow did not wait for.
 
         Raises:
             Exception: the first failure among them that the flow never saw.

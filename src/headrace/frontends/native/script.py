@@ -1,4 +1,4 @@
-"""What a script says when its flow did not end well: the user's frames, and how to go on; no frames of ours."""
+"""What a script says when its flow did not end well: the user's frames, and how to go on; no frames of Headrace."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from headrace.model.records import RunRecord
 
 
 def prune(error: BaseException) -> None:
-    """Take our frames out of the tracebacks of ``error`` and its causes, unless it is a defect of ours."""
+    """Take Headrace's frames out of the tracebacks of ``error`` and its causes, unless it is a defect of Headrace."""
     frames.prune(error, _is_deliberate)
 
 
@@ -23,7 +23,7 @@ def _is_deliberate(error: BaseException) -> bool:
 
 
 def advise(error: BaseException, run: RunRecord) -> None:
-    """Remember with ``error`` how to go on with the run that it ended, for when nobody catches it."""
+    """Remember with ``error`` how to go on with the run that it ended, for the case that it is not caught."""
     how = f"`headrace resume {run.name}`"
     if run.failed_task:
         how = f"`headrace debug {run.name}/{run.failed_task}`, or {how}"
@@ -39,7 +39,8 @@ def wrong(message: str) -> DefinitionError:
 
 
 def show_well() -> None:
-    """Let Python show an error that ends the process without our frames, unless somebody else shows errors already."""
+    """Let Python show an error that ends the process without Headrace's frames, unless another hook shows errors
+    already."""
     if sys.excepthook is sys.__excepthook__:
         sys.excepthook = _show
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from headrace.services.session import Session
 
 _LIMIT = 2**64
-#: Bytes of a seed that nobody chose. JSON keeps such numbers whole in every language.
+#: Bytes of a seed that is chosen by chance. JSON keeps such numbers whole in every language.
 _CHOSEN = 6
 
 

@@ -44,18 +44,18 @@ def sleep(duration: str | float | timedelta) -> None:
 
 
 def wait_for(name: str, *, timeout: str | float | timedelta | None = None, prompt: str = "") -> Any:
-    """Let the flow wait until somebody answers: ``headrace answer RUN NAME VALUE``, or ``run.answer(name, value)``.
+    """Let the flow wait for an answer: ``headrace answer RUN NAME VALUE``, or ``run.answer(name, value)``.
 
     Args:
         name: what the question is called; asked again in the same run, it wants another answer.
         timeout: how long to wait, counted from the first try; None waits for ever.
-        prompt: what is asked, for whoever answers.
+        prompt: the question, for the person who answers.
 
     Returns:
         The answer: what its JSON says, or the text itself.
 
     Raises:
-        TimeoutError: nobody answered in time.
+        TimeoutError: there was no answer in time.
         UsageError: called outside a flow function.
     """
     run = running()

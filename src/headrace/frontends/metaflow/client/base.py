@@ -89,7 +89,7 @@ _classes: dict[int, Any] = {}
 
 
 def object_at(pathspec: str) -> Any:
-    """The object at an address, in whatever namespace. Whoever calls it got here through ``runs``."""
+    """The object at an address, in any namespace. Callers come through ``runs``, which has looked at it."""
     return _classes[pathspec.count("/") + 1](pathspec, _namespace_check=False)
 
 

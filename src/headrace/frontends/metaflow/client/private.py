@@ -16,7 +16,7 @@ from headrace.frontends.metaflow.names import INPUTS, TRANSITION
 
 
 def private_artifacts(task: Any) -> dict[str, Callable[[], Any]]:
-    """The artifacts that nobody wrote, by name, and what makes them. A step's own of such a name come before them."""
+    """The artifacts that no task wrote, by name, and what makes them. A step's own of such a name come before them."""
     to = _transition(task)
     stack = task._stack()
     found: dict[str, Callable[[], Any]] = {

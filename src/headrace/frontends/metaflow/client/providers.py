@@ -55,7 +55,7 @@ def settings_here(environ: Mapping[str, str] | None = None, start: Path | None =
 def keep_runs_at(folder: str) -> str:
     """Have this process, and those that it starts, keep runs in ``folder``, else where Metaflow's settings say.
 
-    An address of object storage is no folder: it is left to Headrace's settings. Returns the home that was set.
+    An address of object storage is not a folder: it is left to Headrace's settings. Returns the home that was set.
     """
     home = home_in(folder) if folder and "://" not in folder else _named_place(os.environ, None)
     if home:

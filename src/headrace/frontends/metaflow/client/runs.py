@@ -219,7 +219,7 @@ class Run(InRun):
         """Add tags; one that is a system tag is left out in silence.
 
         Raises:
-            MetaflowTaggingError: one is no tag, or there would be too many.
+            MetaflowTaggingError: one is not a tag, or there would be too many.
         """
         self.replace_tags([], _several(tags))
 
@@ -311,7 +311,7 @@ class Step(InRun):
 
     @property
     def control_task(self) -> Task | None:
-        """The first task of a gang; None: it is no gang."""
+        """The first task of a gang; None if it is not a gang."""
         return next(self.control_tasks(), None)
 
     def control_tasks(self, *tags: str) -> Iterator[Task]:

@@ -88,7 +88,7 @@ def check_tags(tags: list[str]) -> list[str]:
     """The tags without repetitions.
 
     Raises:
-        MetaflowTaggingError: one is no text, is empty or too long.
+        MetaflowTaggingError: one is not a text, is empty or too long.
     """
     for tag in tags:
         if not isinstance(tag, str):

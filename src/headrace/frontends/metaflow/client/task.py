@@ -153,7 +153,7 @@ class Task(InRun):
         return {name: one for name, one in table.items() if is_artifact(name)}
 
     def _derived(self) -> dict[str, Callable[[], Any]]:
-        """Artifacts that nobody wrote, but that the real client has."""
+        """Artifacts that no task wrote, but that the real client has."""
         from headrace.frontends.metaflow.client.private import private_artifacts
 
         return private_artifacts(self)
