@@ -137,7 +137,8 @@ class Workspace:
             from headrace.services.environments.service import Environments
 
             named = {one.name: one for one in self.settings.environments}
-            self._environments = Environments(str(Path(self.settings.home, "environments")), _tell, named)
+            extra = ("obstore>=0.8",) if "://" in self.settings.artifacts else ()  # workers read and write objects
+            self._environments = Environments(str(Path(self.settings.home, "environments")), _tell, named, extra)
         return self._environments
 
     @property
@@ -304,7 +305,8 @@ class _Places:
         if lock.image:
             fresh = self._in_image(lock, FreshStart(folder, package, tuple(sys.argv), b"", lock.program))
         else:
-            built = find_built(lock, self.environments.cache)  # which the session saw to; to build it takes long
+            # The session saw to it: to build it here would hold up the run.
+            built = find_built(lock, self.environments.cache, self.environments.extra)
             if built is None:
                 raise EnvironmentSetupError(
                     f"the environment {lock.label} was removed from {self.environments.cache} after the run had found "
@@ -321,7 +323,7 @@ class _Places:
         from headrace.runtime.containers import OWNER_LABEL, Mount, find_engine, run_arguments
         from headrace.services.environments.building import CODE, runtime_of_image
 
-        beside = runtime_of_image(lock, self.environments.cache)
+        beside = runtime_of_image(lock, self.environments.cache, self.environments.extra)
         artifacts = self._workspace.artifacts.url
         mounts = [Mount(path, path) for path in (fresh.folder, *beside, str(CODE))]
         if "://" not in artifacts:

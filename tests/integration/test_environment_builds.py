@@ -143,7 +143,7 @@ REMOVED = """
     import shutil
     from headrace import Environment
 
-    @step(environment=Environment(packages=["six==1.16.0", "click==8.1.7"]))
+    @step(environment=Environment(packages=["six==1.16.0", "tabulate==0.9.0"]))
     def imports(module):
         __import__(module)
         return sys.prefix
@@ -151,7 +151,7 @@ REMOVED = """
     @flow
     def main():
         shutil.rmtree(imports("six"))
-        imports("click")
+        imports("tabulate")
 
     if __name__ == "__main__":
         main()

@@ -16,6 +16,8 @@ from headrace.stores.artifacts.local import LocalStore
 if TYPE_CHECKING:
     from tests.integration.conftest import Finished, Project
 
+    from headrace.testing.proxy import HttpProxy
+
 needs_other = pytest.mark.skipif(not OTHER, reason="there is one Python on this machine")
 
 FLOW = """
@@ -250,3 +252,27 @@ def test_environment_in_use_is_not_removed(project: Project) -> None:
     assert "1 environment" in headrace(project, "gc", "--older-than", "0s").out
     assert headrace(project, "gc", "--older-than", "0s", "--delete").code == 0
     assert json.loads(headrace(project, "env", "list", "--json").out) == []
+
+
+@needs_other
+def test_values_in_an_object_store_reach_steps_of_an_environment(
+    project: Project, s3: tuple[HttpProxy, dict[str, str]]
+) -> None:
+    out = project.succeed(
+        f"""
+        from headrace import Environment
+
+        @step(environment=Environment(python="{OTHER}"))
+        def double(data):
+            return data * 2
+
+        @flow
+        def main():
+            print(len(double(b"x" * 100_000)))
+
+        if __name__ == "__main__":
+            main()
+        """,
+        **s3[1],
+    )
+    assert out.strip() == "200000"

@@ -77,6 +77,7 @@ class EnvironmentLock(msgspec.Struct, frozen=True, kw_only=True, cache_hash=True
     installs: one requirement per line, each with one version or URL, and the hashes of its files. ``request`` is the
     digest of what was asked for; ``label`` is that in a few words. Of a step in a container, ``image`` is the digest of
     its image; ``python`` is the version in it and ``program`` its executable, or both are empty, of a command.
+    ``program`` is also that of an environment whose interpreter was asked for by its path.
     """
 
     digest: bytes

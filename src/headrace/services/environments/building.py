@@ -52,33 +52,43 @@ class Mark(msgspec.Struct):
     size: int = 0
 
 
-def find_built(lock: EnvironmentLock, cache: str) -> Built | None:
-    """The environment of a lock, if it has been built and stands on the interpreter that it was built for."""
+def find_built(lock: EnvironmentLock, cache: str, extra: tuple[str, ...] = ()) -> Built | None:
+    """The environment of a lock, if it has been built and stands on the interpreter that it was built for.
+
+    ``extra`` are requirements of workers beside those that all have, such as that of a store's client.
+    """
     folder = _folder(lock, cache)
     mark = mark_of(folder)
     if mark is None or mark.stamp != _stamp(mark.interpreter):
         return None
-    beside = _beside(lock, cache)
+    beside = _beside(lock, cache, extra)
     with contextlib.suppress(OSError):  # removed, or read only
         os.utime(folder / MARK)  # one that is used is not one to remove
     return Built(str(folder), str(folder / "bin" / "python"), beside) if _is_runtime(Path(beside[0])) else None
 
 
-def build(lock: EnvironmentLock, cache: str, tell: Callable[[str], None]) -> Built:
+def build(lock: EnvironmentLock, cache: str, tell: Callable[[str], None], extra: tuple[str, ...] = ()) -> Built:
     """The environment of a lock, which is built unless it is there. ``tell`` hears what is being done.
+
+    ``extra`` as for ``find_built``.
 
     Raises:
         EnvironmentSetupError: it cannot be built here; the message has what uv says.
     """
-    found = find_built(lock, cache)
+    found = find_built(lock, cache, extra)
     if found is not None:
         return found
     try:
         Path(cache).mkdir(0o700, parents=True, exist_ok=True)
-        interpreter = find_interpreter(lock.python)
-        _provide_runtime(lock, ["--python", interpreter.path], cache)
+        interpreter = find_interpreter(lock.program or lock.python)
+        if interpreter.version != lock.python:
+            raise EnvironmentSetupError(
+                f"the environment {lock.label} is locked for Python {lock.python}, and {interpreter.path} is "
+                f"{interpreter.version} now; lock it again: headrace env lock --upgrade"
+            )
+        _provide_runtime(lock, ["--python", interpreter.path], cache, extra)
         with _alone(_folder(lock, cache)) as folder:
-            found = find_built(lock, cache)
+            found = find_built(lock, cache, extra)
             if found is None:
                 _build(lock, interpreter, folder, tell)
     except UvError as error:
@@ -87,7 +97,7 @@ def build(lock: EnvironmentLock, cache: str, tell: Callable[[str], None]) -> Bui
         raise EnvironmentSetupError(
             f"the environment {lock.label} cannot be written to {cache}: {error.strerror or error}"
         ) from None
-    found = find_built(lock, cache)
+    found = find_built(lock, cache, extra)
     if found is None:
         raise EnvironmentSetupError(f"the environment {lock.label} was removed from {cache} while it was built")
     return found
@@ -103,7 +113,7 @@ def _build(lock: EnvironmentLock, interpreter: Interpreter, folder: Path, tell: 
         requirements = draft / "requirements.txt"
         requirements.write_text(lock.requirements)
         python = str(draft / "bin" / "python")
-        run_uv(["pip", "install", "--quiet", "--no-deps", "--python", python, "--requirements", str(requirements)])
+        run_uv(["pip", "install", "--no-deps", "--python", python, "--requirements", str(requirements)], tell=tell)
     base = os.path.realpath(draft / "bin" / "python")
     mark = Mark(lock, base, _stamp(base), _size_of(draft))
     (draft / MARK).write_bytes(msgspec.msgpack.encode(mark))
@@ -178,9 +188,10 @@ def _stamp(path: str) -> tuple[int, int]:
 # --- what workers need beside the packages -------------------------------------------------------------------------
 
 
-def _beside(lock: EnvironmentLock, cache: str) -> tuple[str, ...]:
+def _beside(lock: EnvironmentLock, cache: str, extra: tuple[str, ...]) -> tuple[str, ...]:
     """The folder with what Headrace needs on this interpreter, itself included. It comes last on ``sys.path``."""
-    key = blake3(repr((lock.minor, lock.platform, __version__, str(CODE), NEEDED, BESIDE)).encode()).hexdigest()[:16]
+    facts = (lock.minor, lock.platform, __version__, str(CODE), NEEDED, BESIDE, extra)
+    key = blake3(repr(facts).encode()).hexdigest()[:16]
     return (str(Path(cache, "runtime", f"{lock.minor[0]}.{lock.minor[1]}-{key}")),)
 
 
@@ -188,8 +199,8 @@ def _is_runtime(folder: Path) -> bool:
     return (folder / MARK).exists() and (folder / "headrace").exists()
 
 
-def runtime_of_image(lock: EnvironmentLock, cache: str) -> tuple[str, ...]:
-    """The folder with what workers need beside the packages of an image, for its Python.
+def runtime_of_image(lock: EnvironmentLock, cache: str, extra: tuple[str, ...] = ()) -> tuple[str, ...]:
+    """The folder with what workers need beside the packages of an image, for its Python; ``extra`` as elsewhere.
 
     Raises:
         EnvironmentSetupError: it cannot be made; the message has what uv says.
@@ -200,26 +211,26 @@ def runtime_of_image(lock: EnvironmentLock, cache: str) -> tuple[str, ...]:
     told = ["--python-version", version, "--python-platform", f"{machine}-{system}", "--only-binary", ":all:"]
     try:
         Path(cache).mkdir(0o700, parents=True, exist_ok=True)
-        _provide_runtime(lock, told, cache)
+        _provide_runtime(lock, told, cache, extra)
     except UvError as error:
         raise EnvironmentSetupError(
             f"{lock.label}: what workers need for its Python {lock.python} cannot be installed. uv says:\n{error}"
         ) from None
     except OSError as error:
         raise EnvironmentSetupError(f"{lock.label}: {cache} cannot be written: {error.strerror or error}") from None
-    return _beside(lock, cache)
+    return _beside(lock, cache, extra)
 
 
-def _provide_runtime(lock: EnvironmentLock, told: Sequence[str], cache: str) -> None:
+def _provide_runtime(lock: EnvironmentLock, told: Sequence[str], cache: str, extra: tuple[str, ...]) -> None:
     """Install what workers need into a folder of its own, once for all environments of a version of Python."""
-    target = Path(_beside(lock, cache)[0])
+    target = Path(_beside(lock, cache, extra)[0])
     if _is_runtime(target):
         return
     with _alone(target) as folder:
         if _is_runtime(folder):
             return
         draft = _draft_of(folder)
-        needed = [*NEEDED, *BESIDE, *(["exceptiongroup>=1.2"] if lock.minor < (3, 11) else [])]
+        needed = [*NEEDED, *BESIDE, *extra, *(["exceptiongroup>=1.2"] if lock.minor < (3, 11) else [])]
         run_uv(["pip", "install", "--quiet", *told, "--target", str(draft), *needed])
         (draft / "headrace").symlink_to(CODE)
         (draft / MARK).write_text(f"{sys.version}\n")

@@ -86,6 +86,7 @@ def resolve(environment: Environment, folder: str, *, upgrade: bool = False) -> 
         requirements=text,
         packages=packages,
         variables=variables,
+        program=environment.python if "/" in environment.python else "",
     )
 
 

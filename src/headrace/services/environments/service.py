@@ -17,15 +17,21 @@ if TYPE_CHECKING:
 class Environments:
     """Locks and builds environments in the folder ``cache``; ``tell`` hears, in lines for people, what takes long.
 
-    ``named`` are those of the settings, by name.
+    ``named`` are those of the settings, by name; ``extra`` are requirements of workers beside those that all have.
     """
 
-    def __init__(self, cache: str, tell: Callable[[str], None], named: dict[str, Environment] | None = None) -> None:
+    def __init__(
+        self,
+        cache: str,
+        tell: Callable[[str], None],
+        named: dict[str, Environment] | None = None,
+        extra: tuple[str, ...] = (),
+    ) -> None:
         self.cache = cache
+        self.extra = extra
         self.named = named or {}
         self._tell = tell
         self._held: dict[str, int] = {}  # descriptors by folder, for as long as the process lives
-        self._locks: dict[tuple[Environment, str], EnvironmentLock] = {}
 
     def named_as(self, environment: Environment) -> Environment:
         """``environment`` itself, or the one of the settings that it names.
@@ -72,24 +78,32 @@ class Environments:
         Raises:
             EnvironmentSetupError: it cannot be resolved; the message names the ``asker`` and has what uv says.
         """
-        found = self._locks.get((environment, folder))
-        if found is None:
-            from headrace.services.environments import locking
+        from headrace.services.environments import locking
 
-            try:
-                asked = self.named_as(environment)
-                request = locking.request_of(asked, folder)
-                here = [one for one in recorded if one.request == request and locking.is_of_this_platform(one)]
-                found = here[-1] if here else locking.known_lock(request, self.cache)
-                if found is None:
-                    self._tell(f"resolving environment {asked.label} for {asker}")
-                    found = locking.resolve(asked, folder)
-                    locking.keep_lock(found, self.cache)
-            except EnvironmentSetupError as error:
-                raise EnvironmentSetupError(f"{asker}: environment {environment.label}: {error}") from None
-            found = msgspec.structs.replace(found, label=asked.label)
-            self._locks[(environment, folder)] = found
-        return found
+        try:
+            asked = self.named_as(environment)
+            request = locking.request_of(asked, folder)
+            here = [one for one in recorded if one.request == request and locking.is_of_this_platform(one)]
+            found = here[-1] if here else locking.known_lock(request, self.cache)
+            if found is None or not (here or self._can_be_had(found)):
+                self._tell(f"resolving environment {asked.label} for {asker}")
+                found = locking.resolve(asked, folder)
+                locking.keep_lock(found, self.cache)
+        except EnvironmentSetupError as error:
+            raise EnvironmentSetupError(f"{asker}: environment {environment.label}: {error}") from None
+        return msgspec.structs.replace(found, label=asked.label)
+
+    def _can_be_had(self, lock: EnvironmentLock) -> bool:
+        """Whether the environment is built, or the version of Python that it is locked for is still on this machine."""
+        from headrace.services.environments.building import find_built
+        from headrace.services.environments.interpreters import find_interpreter
+
+        if find_built(lock, self.cache, self.extra) is not None:
+            return True
+        try:
+            return find_interpreter(lock.program or lock.python).version == lock.python
+        except EnvironmentSetupError:
+            return False
 
     @staticmethod
     def fits(lock: EnvironmentLock) -> bool:
@@ -107,7 +121,7 @@ class Environments:
         from headrace.services.environments.building import build, hold
 
         try:
-            built = build(lock, self.cache, self._tell)
+            built = build(lock, self.cache, self._tell, self.extra)
         except EnvironmentSetupError as error:
             raise EnvironmentSetupError(f"{asker}: {error}") from None
         if built.folder not in self._held:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Callable, Sequence
 
 from headrace.model.errors import EnvironmentSetupError
 
@@ -19,6 +20,9 @@ _CLEARED = (
     "UV_SYSTEM_PYTHON",
     "CONDA_PREFIX",
 )
+
+#: How lines begin in which uv says what takes long.
+_LONG = ("Downloading ", "Building ")
 
 
 class UvError(Exception):
@@ -45,8 +49,15 @@ def find_uv() -> str:
     return found
 
 
-def run_uv(arguments: Sequence[str], given: str | None = None, folder: str | None = None) -> str:
+def run_uv(
+    arguments: Sequence[str],
+    given: str | None = None,
+    folder: str | None = None,
+    tell: Callable[[str], None] | None = None,
+) -> str:
     """What ``uv ARGUMENTS`` prints to standard output. ``given`` is its standard input, ``folder`` where it runs.
+
+    ``tell`` hears what takes long: downloads, and packages that are built.
 
     Raises:
         UvError: it failed.
@@ -54,20 +65,44 @@ def run_uv(arguments: Sequence[str], given: str | None = None, folder: str | Non
     """
     variables = {name: text for name, text in os.environ.items() if name not in _CLEARED}
     variables |= {"NO_COLOR": "1", "UV_NO_PROGRESS": "1"}
-    done = subprocess.run(
-        [find_uv(), *arguments],
-        input=given,
-        stdin=subprocess.DEVNULL if given is None else None,
-        capture_output=True,
-        text=True,
-        errors="replace",
-        cwd=folder,
-        env=variables,
-        check=False,
-    )
-    if done.returncode:
-        raise UvError(_without_warnings(done.stderr) or f"uv ended with exit code {done.returncode}")
-    return done.stdout
+    with tempfile.TemporaryFile("w+", errors="replace") as asked, tempfile.TemporaryFile("w+", errors="replace") as out:
+        asked.write(given or "")
+        asked.seek(0)
+        process = subprocess.Popen(
+            [find_uv(), *arguments],
+            stdin=asked,
+            stdout=out,
+            stderr=subprocess.PIPE,
+            text=True,
+            errors="replace",
+            cwd=folder,
+            env=variables,
+        )
+        said = _heard(process, tell)
+        out.seek(0)
+        printed = out.read()
+    if process.returncode:
+        raise UvError(_without_warnings(said) or f"uv ended with exit code {process.returncode}")
+    return printed
+
+
+def _heard(process: subprocess.Popen[str], tell: Callable[[str], None] | None) -> str:
+    """All that a process wrote to standard error, once it has ended; it ends when the caller is interrupted."""
+    assert process.stderr is not None
+    lines: list[str] = []
+    try:
+        for line in process.stderr:
+            lines.append(line)
+            if tell is not None and line.lstrip().startswith(_LONG):
+                tell(f"  {line.strip()}")
+        process.wait()
+    except BaseException:
+        process.kill()
+        process.wait()
+        raise
+    finally:
+        process.stderr.close()
+    return "".join(lines)
 
 
 def _without_warnings(text: str) -> str:
