@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from tests.interpreters import OTHER
 
 import headrace
 from headrace import Command, CommandError, File, Folder, command, flow, step
@@ -482,3 +483,60 @@ def test_working_folder_of_a_killed_worker_is_removed_by_the_next_command(projec
     project.fail(text.replace("KILL", "kill -9 $PPID; sleep 5"), TMPDIR=str(temporary))
     project.succeed(text.replace("KILL", "true"), TMPDIR=str(temporary))
     assert [folder for folder in temporary.rglob("*") if folder.name == ".headrace-owner"] == []
+
+
+def test_error_has_the_last_words_of_the_command(here: Project) -> None:
+    made = command(shell="echo first >&2; echo 'no such column: x' >&2; exit 4")
+    assert "exit code 4: first | no such column: x" in failure(made)
+    assert "exit code 4: no such column: y" in failure(command(shell="echo 'no such column: y' >&2; exit 4"))
+
+
+def test_memory_of_a_command_counts_as_that_of_its_step(here: Project) -> None:
+    hungry = command(
+        [sys.executable, "-c", "import time; held = b'x' * 300_000_000; time.sleep(60)"], memory="100MiB", timeout=50
+    )
+    with pytest.raises(headrace.TaskOutOfMemoryError):
+        run(hungry)
+
+
+def test_time_and_memory_of_the_command_are_recorded(here: Project) -> None:
+    run(command([sys.executable, "-c", "held = b'x' * 200_000_000; sum(range(3_000_000))"], name="made"))
+    attempt = here.attempts("made")[0]
+    assert attempt.cpu_seconds > 0.05
+    assert attempt.peak_memory > 200_000_000
+
+
+def test_two_gib_on_standard_output_cost_little_memory(project: Project) -> None:
+    out = project.succeed("""
+        import resource
+        from headrace import command
+        loud = command("head -c 2147483648 /dev/zero")
+
+        @flow
+        def main():
+            loud()
+            print("peak MiB", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+
+        if __name__ == "__main__":
+            main()
+    """)
+    assert int(out.split()[-1]) < 300
+
+
+@pytest.mark.skipif(not OTHER, reason="needs another Python than that of the tests")
+def test_command_runs_in_a_worker_of_another_python(project: Project) -> None:
+    out = project.succeed(f"""
+        from headrace import Environment, command
+        made = command(
+            ["python", "-c", "import sys; print('%d.%d' % sys.version_info[:2])"],
+            outputs={{"out": "str"}}, stdout="out", environment=Environment(python={OTHER!r}),
+        )
+
+        @flow
+        def main():
+            print(made())
+
+        if __name__ == "__main__":
+            main()
+    """)
+    assert out.split()[-1] == OTHER

@@ -82,13 +82,8 @@ class LocalLink(SocketChannel):
         libc.fallocate(self.logs[stream], _PUNCH_HOLE_KEEP_SIZE, ctypes.c_long(0), ctypes.c_long(upto))
 
     def memory(self) -> int:
-        """Private memory in bytes: mapped artifacts are the page cache's and do not count."""
-        try:
-            with open(f"/proc/{self.where[1]}/statm", "rb") as file:  # noqa: PTH123
-                fields = file.read().split()
-        except OSError:
-            return 0
-        return (int(fields[1]) - int(fields[2])) * _PAGE
+        """Private memory in bytes, with that of its processes; mapped artifacts do not count."""
+        return _private_memory(self.where[1])
 
 
 class _Server:
@@ -533,6 +528,22 @@ def _inside(interpreter: str, variables: dict[str, str]) -> dict[str, str]:
     kept["VIRTUAL_ENV"] = os.path.dirname(folder)  # noqa: PTH120
     kept["PATH"] = os.pathsep.join([folder, *filter(None, [kept.get("PATH", "")])])
     return kept
+
+
+def _private_memory(pid: int) -> int:
+    """Private memory in bytes of a process and of those that it, and they, have started from their main threads."""
+    total, todo = 0, [pid]
+    while todo:
+        one = todo.pop()
+        try:
+            with open(f"/proc/{one}/statm", "rb") as file:  # noqa: PTH123
+                fields = file.read().split()
+            with open(f"/proc/{one}/task/{one}/children", "rb") as file:  # noqa: PTH123
+                todo += map(int, file.read().split())
+        except OSError:  # it has ended
+            continue
+        total += (int(fields[1]) - int(fields[2])) * _PAGE
+    return total
 
 
 def _memory_file(name: str) -> int:

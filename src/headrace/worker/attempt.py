@@ -10,7 +10,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from headrace._base.attributes import on_type
 from headrace._base.backports import BaseExceptionGroup
@@ -25,6 +25,9 @@ from headrace.stores import codecs
 from headrace.stores.artifacts.protocol import ArtifactStore
 from headrace.stores.codecs.exceptions import pack_exception
 from headrace.worker.functions import tell_removed
+
+if TYPE_CHECKING:
+    from headrace.runtime.raw import RawCall
 
 #: (stdout, stderr) ends of the log files.
 LogEnds = Callable[[], tuple[int, int]]
@@ -65,8 +68,9 @@ def run_attempt(
 def _run_raw(message: Execute, function: Callable[..., Any], store: ArtifactStore, meter: _Meter) -> Done | Failed:
     from headrace.runtime.raw import RawCall
 
+    call = meter.call = RawCall(message, store)
     try:
-        result = function(RawCall(message, store))
+        result = function(call)
     except BlobError as error:  # of an input that the function wanted to see
         return _failed(message, Failure.INPUT, error, store, meter, error.digest)
     except BaseException as error:
@@ -137,6 +141,7 @@ class _Meter:
         self._started = time.time()
         self._began = time.monotonic()  # the time of day may be set while the attempt runs
         self._cpu = time.process_time()
+        self.call: RawCall | None = None
 
     def read(self) -> Usage:
         for stream in (sys.stdout, sys.stderr):
@@ -145,7 +150,10 @@ class _Meter:
             except (ValueError, OSError, AttributeError):  # closed or replaced by the step
                 continue
         finished = self._started + time.monotonic() - self._began
-        return Usage(self._started, finished, time.process_time() - self._cpu, _peak_memory(), self._log_ends())
+        cpu, peak = time.process_time() - self._cpu, _peak_memory()
+        if self.call is not None:
+            cpu, peak = cpu + self.call.cpu_seconds, max(peak, self.call.peak_memory)
+        return Usage(self._started, finished, cpu, peak, self._log_ends())
 
 
 def _peak_memory() -> int:

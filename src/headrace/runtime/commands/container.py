@@ -66,7 +66,7 @@ def run(
     if ended.code in _NOT_RUN and ended.code not in dict(spec.exit_codes):
         raise CommandError(
             f"command {spec.name!r} ended with exit code {ended.code}; in image {where.label} that mostly means: "
-            f"{_NOT_RUN[ended.code]} ({inside.arguments[0]!r}). The log has what {engine.kind} says",
+            f"{_NOT_RUN[ended.code]} ({inside.arguments[0]!r}). {engine.kind} says: {ended.said or 'nothing'}",
             ended.code,
         )
     return ended

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -66,7 +67,10 @@ def remove(folder: Path) -> None:
             else:
                 Path(path).unlink()
 
-    shutil.rmtree(folder, onerror=make_writable)
+    if sys.version_info >= (3, 12):
+        shutil.rmtree(folder, onexc=make_writable)
+    else:
+        shutil.rmtree(folder, onerror=make_writable)
 
 
 def _sweep(base: Path) -> None:

@@ -6,6 +6,7 @@ import contextlib
 import os
 import select
 import signal
+import stat
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -21,6 +22,8 @@ _LOOK = 200
 _SET_CHILD_SUBREAPER = 36
 #: Processes that a message names.
 _NAMED = 3
+#: Bytes of what a command wrote to standard error that are looked at, and lines of them that an error shows.
+_SAID, _LINES = 600, 3
 
 
 class Launch(NamedTuple):
@@ -37,11 +40,15 @@ class Launch(NamedTuple):
 
 
 class Ended(NamedTuple):
-    """How a command ended: ``code`` >= 0 is its exit code, a negative one the signal; what it used."""
+    """How a command ended: ``code`` >= 0 is its exit code, a negative one the signal; what it used.
+
+    ``said`` is the last that it wrote to standard error, where that is a file.
+    """
 
     code: int
     cpu_seconds: float
     peak_memory: int
+    said: str = ""
 
 
 def run(launch: Launch, look: Callable[[], None]) -> Ended:
@@ -57,10 +64,13 @@ def run(launch: Launch, look: Callable[[], None]) -> Ended:
         if adopts:  # a process of its own for each worker: what becomes an orphan meanwhile is the command's
             _adopt_orphans(True)
             stack.callback(_adopt_orphans, False)
+        began = _size_of_log()
         process = _start(launch, own_group=not in_worker)
         stack.callback(_end_all, launch, process, before, adopts)
         terminated = stack.enter_context(_Terminated()) if in_worker else None
         ended = _wait(process, look)
+        if ended.code:
+            ended = ended._replace(said=_end_of_log(began))
         if terminated is not None and terminated.asked:
             _leave(launch, process, before, adopts)
     return ended
@@ -136,6 +146,28 @@ def _wait(process: subprocess.Popen[bytes], look: Callable[[], None]) -> Ended:
         os.close(fd)
     process.returncode = os.waitstatus_to_exitcode(status)
     return Ended(process.returncode, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024)
+
+
+def _size_of_log() -> int:
+    """How much has been written to standard error; -1 where that is not a file."""
+    with contextlib.suppress(OSError):
+        status = os.fstat(2)
+        if stat.S_ISREG(status.st_mode):
+            return status.st_size
+    return -1
+
+
+def _end_of_log(began: int) -> str:
+    """The last lines that were written to standard error since it had ``began`` bytes."""
+    end = _size_of_log()
+    if began < 0 or end <= began:
+        return ""
+    try:
+        data = os.pread(2, min(end - began, _SAID), max(began, end - _SAID))
+    except OSError:  # it can be written alone
+        return ""
+    lines = [line.strip() for line in data.decode(errors="replace").replace("\0", "").splitlines()]
+    return " | ".join([line for line in lines if line][-_LINES:])
 
 
 class _Terminated:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from headrace.model.commands import SCALARS, CommandSpec, Port
 from headrace.model.errors import CommandError, CommandRefusedError, HeadraceError
 from headrace.model.messages import Output
+from headrace.model.values import Packed, Preview
 from headrace.runtime import context
 from headrace.runtime.commands import container, process, templates, values
 from headrace.runtime.commands.folders import OWNER, TRACK, new_folder, remove, work_folder
@@ -33,7 +34,7 @@ def run_command(spec: CommandSpec, call: RawCall) -> Mapping[str, Output]:
     with work_folder() as folder:
         for one in spec.files:
             _put(folder / one.path, call.store.get(one.blob), executable=one.executable)
-        found = _run(spec, given, folder, context.current(), call.pack)
+        found = _run(spec, given, folder, call)
         outputs = {name: call.pack(name, value) for name, value in found.items()}
         return {"result": _result(found, outputs, call), **(outputs if len(outputs) > 1 else {})}
 
@@ -53,7 +54,7 @@ def run_plainly(spec: CommandSpec, files: Mapping[str, Path], given: Mapping[str
     try:
         for path, source in files.items():
             _put(folder / path, source.read_bytes(), executable=os.access(source, os.X_OK))
-        found = _run(spec, given, folder, context.plain_call(), lambda name, value: _dropped(name))
+        found = _run(spec, given, folder)
         on_disk = [value for value in found.values() if isinstance(value, (File, Folder))]
         kept = bool(on_disk)
         left = [len(on_disk)]
@@ -71,9 +72,15 @@ def run_plainly(spec: CommandSpec, files: Mapping[str, Path], given: Mapping[str
     return found if len(found) > 1 else next(iter(found.values()), None)
 
 
-def _dropped(name: str) -> Output:
-    from headrace.model.values import Packed, Preview
+def _track_file(folder: Path, call: RawCall | None) -> TrackFile:
+    target = context.current() if call is not None else None
+    if call is None or target is None:
+        return TrackFile(folder / TRACK, folder, context.Unrecorded(0, lambda _: None), _drop)
+    return TrackFile(folder / TRACK, folder, target, call.pack)
 
+
+def _drop(name: str, value: object) -> Output:
+    """In place of storing an artifact that is logged outside of a run."""
     return Output(name, Packed("", b"", 0), Preview(""))
 
 
@@ -87,14 +94,8 @@ def _result(found: Mapping[str, Any], outputs: Mapping[str, Output], call: RawCa
     return Output("result", whole, codecs.preview(dict(found), whole))
 
 
-def _run(
-    spec: CommandSpec,
-    given: Mapping[str, Any],
-    folder: Path,
-    target: context.TrackBuffer | None,
-    pack: Callable[[str, Any], Output],
-) -> dict[str, Any]:
-    """The outputs of the command, by name."""
+def _run(spec: CommandSpec, given: Mapping[str, Any], folder: Path, call: RawCall | None = None) -> dict[str, Any]:
+    """The outputs of the command, by name; ``call`` is the attempt, None outside of a run."""
     texts, sources = _inputs(spec, given, folder)
     places = {port.name: _place(port, folder) for port in spec.outputs}
     for place in places.values():
@@ -105,13 +106,15 @@ def _run(
         arguments = ["sh", "-ec", templates.shell_script(spec.script)]
     env = _variables(spec, texts, folder)
     files = (sources.get(spec.stdin), places.get(spec.stdout))
-    track = TrackFile(folder / TRACK, folder, target or context.Unrecorded(0, lambda _: None), pack)
+    track = _track_file(folder, call)
     if spec.container is None:
         ended = process.run(process.Launch(spec.name, arguments, _around() | env, folder, *files), track.read)
     else:
         ended = container.run(
             spec, container.Inside(arguments, env, folder, tuple(sources.values())), files, track.read
         )
+    if call is not None:
+        call.cpu_seconds, call.peak_memory = ended.cpu_seconds, ended.peak_memory
     track.read(last=True)
     _judge(spec, ended)
     return {port.name: _output(spec, port, places[port.name], folder) for port in spec.outputs}
@@ -146,12 +149,13 @@ def _judge(spec: CommandSpec, ended: process.Ended) -> None:
             name = signal.Signals(-ended.code).name
         except ValueError:  # a real-time one
             name = f"signal {-ended.code}"
-        raise CommandError(f"command {spec.name!r} was ended by {name}", ended.code)
+        said = f": {ended.said}" if ended.said else ""
+        raise CommandError(f"command {spec.name!r} was ended by {name}{said}", ended.code)
     mapped = dict(spec.exit_codes)
     outcome = mapped.get(ended.code, "ok" if ended.code == 0 else "")
     if outcome == "ok":
         return
-    text = f"command {spec.name!r} ended with exit code {ended.code}"
+    text = f"command {spec.name!r} ended with exit code {ended.code}" + (f": {ended.said}" if ended.said else "")
     if outcome == "fail" or (not outcome and "retry" in mapped.values()):
         raise CommandRefusedError(text, ended.code)
     raise CommandError(text, ended.code)
