@@ -201,8 +201,20 @@ LINES = """
 def test_command_is_named_like_its_variable_and_brings_files_beside_it(project: Project) -> None:
     (project.path / "fit.sh").write_text('echo $(($1 * 2)) > "$2"; echo fitting')
     assert "6" in project.succeed(LINES)
-    assert [task.id.step for task in project.tasks()] == ["fit"]
+    assert [task.step for task in project.tasks()] == ["fit"]
     assert project.log("fit") == b"fitting\n"
+
+
+def test_files_of_a_command_belong_to_the_code_of_the_run(project: Project) -> None:
+    """What is recorded can be run again without the folder that it came from."""
+    script = project.path / "fit.sh"
+    script.write_text('echo $(($1 * 2)) > "$2"')
+    project.succeed(LINES)
+    script.unlink()
+    (project.path / "train.py").unlink()
+    done = project.finish(project.start("-m", "headrace", "reproduce", project.last().name))
+    assert done.code == 0, done.out + done.err
+    assert [task.step for task in project.tasks()] == ["fit"]
 
 
 def test_cache_answers_until_the_command_or_its_files_change(project: Project) -> None:

@@ -6,6 +6,7 @@ import contextlib
 import os
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from types import CoroutineType
 from typing import Any, NamedTuple
 
@@ -18,7 +19,7 @@ from headrace._base.redaction import looks_secret, redact
 from headrace._base.sizes import parse_duration
 from headrace.frontends.native.futures import results_of
 from headrace.frontends.native.load import canonical_main
-from headrace.frontends.native.named_secrets import NamedSecrets
+from headrace.frontends.native.named_secrets import NamedSecrets, steps_of
 from headrace.frontends.native.options import Runnable
 from headrace.frontends.native.runner import Running
 from headrace.frontends.native.script import advise, prune, show_well
@@ -162,6 +163,20 @@ async def run_flow_async(flow: Runnable, values: dict[str, Any], how: Launch) ->
         raise
 
 
+def _files_of_commands(flow: Runnable, entry: str, limit: int) -> tuple[tuple[str, str], ...]:
+    """The files that commands of the flow take into their working folders, for its code; none over ``limit`` bytes."""
+    home = Path(entry.rpartition(":")[0]).parent
+    found: dict[str, str] = {}
+    for step in steps_of(flow):
+        if step.is_command:
+            command: Any = step
+            with contextlib.suppress(UsageError, OSError):  # a call of the command raises it
+                for path in command.local_files().values():
+                    if path.stat().st_size <= limit:
+                        found[os.path.relpath(path, home)] = str(path)
+    return tuple((place, path) for place, path in found.items() if not place.startswith(".."))
+
+
 def _open(flow: Runnable, values: dict[str, Any], how: Launch) -> Session:
     if reading.active:
         raise UsageError(
@@ -173,10 +188,12 @@ def _open(flow: Runnable, values: dict[str, Any], how: Launch) -> Session:
     with CollectionPaused():  # this imports what stores are made of
         stores, settings = scope.opened_stores(), scope.settings
     entry = entry_of(flow)
+    rules = scope.workspace.code_rules(entry.rpartition(":")[0])
     new = NewSession(
         flow=flow.name,
         entry=entry,
-        code=scope.workspace.code_rules(entry.rpartition(":")[0]),
+        code=rules,
+        files=_files_of_commands(flow, entry, rules.file_limit),
         inputs=scope.store_wait()(lambda: _inputs(values, stores.artifacts.hasty())),
         params=tuple((name, redact(to_text(value))) for name, value in values.items()),
         tags=(*(tag.partition("=")[::2] for tag in flow.settings.tags), *how.tags),
