@@ -240,7 +240,7 @@ class _Places:
 
     def _workers_elsewhere(self, place: WorkersPlace) -> Executor:
         from headrace.executors.remote.executor import RemoteExecutor, RemoteOptions
-        from headrace.worker.joining import identity_of
+        from headrace.worker.join_token import identity_of
 
         folder = Path(self._workspace.settings.home, "places")
         identity = identity_of(_place_secret(place, folder))
@@ -492,7 +492,7 @@ def lend_workers(settings: HostSettings, report: Callable[[str], None]) -> Worke
         UsageError: there is no joining token, or no such folder.
     """
     from headrace.executors.hosting.host import HostOptions, WorkerHost
-    from headrace.worker.joining import read_token
+    from headrace.worker.join_token import read_token
 
     if settings.secret_file is None:
         text = os.environ.pop(WORKER_SECRET, "")  # steps shall not see it

@@ -20,7 +20,7 @@ from headrace.stores.artifacts.protocol import ArtifactStore
 from headrace.testing.executors import ProcessExecutorSuite, Talk, pid
 from headrace.testing.namespaces import OtherMachine
 from headrace.testing.servers import rclone_s3
-from headrace.worker.joining import identity_of
+from headrace.worker.join_token import identity_of
 
 SECRET = "a secret of the tests"
 TOKEN = identity_of(SECRET).token.write()

@@ -275,9 +275,9 @@ def test_objects_of_classes_that_cannot_be_imported_here() -> None:
 
 
 def test_objects_of_classes_whose_file_is_gone(place: Place) -> None:
-    from headrace.client import loading
+    from headrace.client import object_loader
 
-    loading._made.clear()
+    object_loader._made.clear()
     for name in ("train.py", "helper.py"):
         (place.folder / name).rename(place.folder / f"{name}.away")
     try:
@@ -292,9 +292,9 @@ def test_another_module_of_the_same_name_is_not_mistaken(tmp_path: Path, monkeyp
     monkeypatch.syspath_prepend(tmp_path)
     other = __import__("helper")
     try:
-        from headrace.client import loading
+        from headrace.client import object_loader
 
-        loading._made.clear()
+        object_loader._made.clear()
         assert Run("train/1").result.scaler.by == 5
         assert sys.modules["helper"] is other
     finally:

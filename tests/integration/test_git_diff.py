@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from headrace.services import gitdiff
-from headrace.services.code.reading import code_of
+from headrace.services.code.recorded_code import code_of
 from headrace.services.describe import details_of
 from headrace.services.gitdiff import Diff, GitDiff
 from headrace.stores.artifacts.local import LocalStore

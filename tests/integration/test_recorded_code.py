@@ -16,7 +16,7 @@ from typing import NamedTuple
 import pytest
 
 from headrace import wiring
-from headrace.services.code.reading import code_of
+from headrace.services.code.recorded_code import code_of
 from headrace.stores.metadata.protocol import RunFilter
 
 FLOW = """

@@ -8,7 +8,7 @@ import pytest
 
 import headrace
 from headrace import flow, step
-from headrace.cli import debugging
+from headrace.cli import task_replay
 
 if TYPE_CHECKING:
     from tests.integration.conftest import Project
@@ -259,8 +259,8 @@ if __name__ == "__main__":
 
 @pytest.mark.parametrize("value", KINDS, ids=lambda value: type(value).__name__)
 def test_debug_does_not_await_a_greedy_value(value: Any, capsys: pytest.CaptureFixture[str]) -> None:
-    entered = debugging.Entered("make", {}, lambda: debugging._awaited(value))
-    assert debugging.call(entered, "train/1/make/1") == 0
+    entered = task_replay.Entered("make", {}, lambda: task_replay._awaited(value))
+    assert task_replay.call(entered, "train/1/make/1") == 0
     assert "It returned: " in capsys.readouterr().out
 
 

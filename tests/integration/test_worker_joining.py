@@ -30,7 +30,7 @@ from headrace.stores.artifacts.local import LocalStore
 from headrace.testing.executors import Talk, double, ends, flood, gone, hire, nap, pid, say_after
 from headrace.testing.proxy import Proxy
 from headrace.worker.channel import Channel
-from headrace.worker.joining import JoinToken, identity_of, worker_context
+from headrace.worker.join_token import JoinToken, identity_of, worker_context
 
 IDENTITY = identity_of("a secret of the tests")
 HELLO = Hello(

@@ -31,7 +31,7 @@ from headrace.model.messages import (
 from headrace.stores import codecs
 from headrace.stores.artifacts.memory import MemoryStore
 from headrace.worker.channel import Channel
-from headrace.worker.joining import JoinToken, read_token, worker_context
+from headrace.worker.join_token import JoinToken, read_token, worker_context
 
 FLOW = """
 from headrace import flow, step

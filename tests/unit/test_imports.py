@@ -64,7 +64,7 @@ UNUSED_BY_A_RUN = (
     "headrace.stores.artifacts.objects",
     "headrace.stores.metadata._migrate",
     "headrace.stores.metadata._postgres",
-    "headrace.worker.joining",
+    "headrace.worker.join_token",
     "http",
     "json",
     "keyring",

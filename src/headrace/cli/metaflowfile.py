@@ -79,7 +79,7 @@ def recorded_file(scope: Scope, run: RunRecord) -> str:
     """
     import os
 
-    from headrace.services.code.reading import install_recorded
+    from headrace.services.code.recorded_code import install_recorded
 
     before = list(sys.path)
     file = install_recorded(run, scope.artifacts, scope.workspace.code_cache).file

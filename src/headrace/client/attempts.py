@@ -7,8 +7,8 @@ from typing import Any
 
 from headrace._base.sizes import format_duration, format_size
 from headrace.client.html import html_facts, html_text
-from headrace.client.loading import load
 from headrace.client.logs import Printed, task_log
+from headrace.client.object_loader import load
 from headrace.client.source import RunReader, moment
 from headrace.client.views import LogText
 from headrace.model.records import AttemptRecord, TaskId

@@ -20,7 +20,7 @@ from headrace.model.errors import UsageError
 from headrace.model.params import from_text
 from headrace.model.records import Request
 from headrace.model.states import RunState
-from headrace.services.code.reading import code_of, extract_code
+from headrace.services.code.recorded_code import code_of, extract_code
 from headrace.services.control import add_tag, delete_run, remove_tag, request_cancel, send_answer, wait_until_over
 from headrace.services.describe import open_questions
 from headrace.services.live_counts import totals_of

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from headrace.client.default import existing_scope
-from headrace.client.loading import load
+from headrace.client.object_loader import load
 from headrace.client.source import RunReader
 from headrace.client.value_diff import summary
 from headrace.model.errors import HeadraceError, RunFailedError

@@ -17,9 +17,9 @@ from headrace._base.sizes import format_duration, format_size
 from headrace.client.attempts import Attempt
 from headrace.client.facts import RunFacts
 from headrace.client.html import html_facts, html_preview, html_table, html_text, text_table
-from headrace.client.loading import load
 from headrace.client.logs import Printed, task_log
 from headrace.client.metrics import Metrics
+from headrace.client.object_loader import load
 from headrace.client.source import RunReader, moment, open_run, shown
 from headrace.client.stored_value import StoredValue
 from headrace.client.views import Inputs, LogText, Named, missing

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from headrace.client.loading import load
+from headrace.client.object_loader import load
 from headrace.client.source import RunReader, moment
 from headrace.model.records import ArtifactRecord
 from headrace.model.values import Preview

@@ -7,7 +7,7 @@ from itertools import islice
 from typing import Any, Generic, TypeVar
 
 from headrace.client.html import html_table, html_text, text_table
-from headrace.client.loading import load_input
+from headrace.client.object_loader import load_input
 from headrace.client.source import RunReader
 from headrace.model.errors import NotFoundError
 from headrace.model.records import Input, TaskId

@@ -33,7 +33,7 @@ from headrace.engine.ports import Executor
 from headrace.engine.reuse import was_finished
 from headrace.engine.rows import running_records, tasks_in
 from headrace.engine.state import EngineState
-from headrace.engine.stopping import Stopping
+from headrace.engine.stop_requests import Stopping
 from headrace.engine.tasks import Task, tasks_of
 from headrace.engine.turns import Turns
 from headrace.engine.waiters import unneeded

@@ -24,7 +24,7 @@ from headrace.model.policy import Resources, StepPolicy
 from headrace.model.workers import LOCAL, Capacity, ServedRun, WorkerSpec
 from headrace.runtime import randomness
 from headrace.stores.artifacts.protocol import ArtifactStore
-from headrace.worker.forking import may_fork
+from headrace.worker.fork_safety import may_fork
 from headrace.worker.learned import Learned
 from headrace.worker.server import fork_request, kill_request, parse_exit, run_server, template_request
 from headrace.worker.template import MESSAGE

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 
 from headrace.engine.loop import Loop
-from headrace.engine.stopping import CANCELLED
+from headrace.engine.stop_requests import CANCELLED
 
 
 class Interruptible:

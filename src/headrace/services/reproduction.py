@@ -15,7 +15,7 @@ from headrace.model.errors import NotFoundError, UsageError
 from headrace.model.records import FLOW_TASK, UNLISTED, ArtifactRecord, RunDetails, RunRecord, TaskId, TaskRecord
 from headrace.model.states import TaskState
 from headrace.services import control, provenance
-from headrace.services.code.reading import code_of
+from headrace.services.code.recorded_code import code_of
 from headrace.services.describe import details_of
 from headrace.services.environments.locking import is_of_this_platform
 from headrace.services.environments.records import locks_of_run

@@ -25,7 +25,7 @@ from headrace.runtime import context, randomness
 from headrace.stores import codecs
 from headrace.stores.artifacts.protocol import ArtifactStore
 from headrace.worker import functions
-from headrace.worker.forking import may_fork
+from headrace.worker.fork_safety import may_fork
 from headrace.worker.output import Capture
 from headrace.worker.serve import run_worker
 from headrace.worker.template import prepare

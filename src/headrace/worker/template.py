@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 
 from headrace._base.usercode import find_user_module
 from headrace.runtime import context
-from headrace.worker.forking import may_fork
+from headrace.worker.fork_safety import may_fork
 
 #: Bytes of a message. Names that do not fit are left out.
 MESSAGE = 1 << 16

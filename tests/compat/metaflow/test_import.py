@@ -277,7 +277,7 @@ def dying(self, writes):
     left -= 1
     commit(self, writes)
 run_import.Adoption._commit = dying
-from headrace.frontends.metaflow.importing import runs
+from headrace.frontends.metaflow.store_import import runs
 runs._ROWS = 20  # pieces small enough to die between them
 from headrace.cli.main import main
 sys.exit(main(sys.argv[1:]))

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from headrace.frontends.metaflow.authoring.splits import Transition
-from headrace.frontends.metaflow.importing.folder import RunFolder, TaskFolder
-from headrace.frontends.metaflow.importing.walk import Expected, Found, Outcome, Walk
 from headrace.frontends.metaflow.names import INPUTS, TRANSITION
-from headrace.frontends.metaflow.running.joining import join_shape
+from headrace.frontends.metaflow.running.join_argument import join_shape
+from headrace.frontends.metaflow.store_import.folder import RunFolder, TaskFolder
+from headrace.frontends.metaflow.store_import.walk import Expected, Found, Outcome, Walk
 from headrace.frontends.metaflow.taskids import task_number, task_text
 from headrace.model.records import TaskId
 from headrace.stores import codecs

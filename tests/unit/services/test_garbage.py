@@ -19,7 +19,7 @@ from headrace.model.states import RunState
 from headrace.model.values import Blob
 from headrace.services import garbage
 from headrace.services.archive import export_run, import_run
-from headrace.services.code.reading import code_of
+from headrace.services.code.recorded_code import code_of
 from headrace.services.garbage import Policy
 from headrace.services.resumable import newest_resumable
 from headrace.services.run_rows import CRASHED

@@ -30,7 +30,7 @@ from headrace.model.messages import (
     tag_of,
 )
 from headrace.worker.channel import Channel, ChannelError
-from headrace.worker.joining import driver_context, identity_of, is_driver, read_token, worker_context
+from headrace.worker.join_token import driver_context, identity_of, is_driver, read_token, worker_context
 
 MINE = Versions("0.1.0", "3.11.7")
 SECRET = bytes(range(32))

@@ -25,7 +25,7 @@ def code_command(name: str, extract: str | None, json: bool) -> None:
     """
     from headrace._base.sizes import format_size
     from headrace.model.errors import NotFoundError
-    from headrace.services.code.reading import code_of, extract_code
+    from headrace.services.code.recorded_code import code_of, extract_code
     from headrace.services.names import find_run
 
     scope = open_existing()

@@ -24,7 +24,7 @@ def debug_command(name: str, shell: bool, json: bool) -> int:
 
     With --json: nothing is entered; an object with the keys task, step, entry, inputs, state, error.
     """
-    from headrace.cli import debugging
+    from headrace.cli import task_replay
     from headrace.model.errors import UsageError
     from headrace.services.names import find_run, find_task, parse_name
 
@@ -42,14 +42,14 @@ def debug_command(name: str, shell: bool, json: bool) -> int:
         print_json({**told, "state": str(task.state), "error": task.error})
         return 0
     if not (sys.stdin.isatty() and sys.stdout.isatty()) and not _commands_wait():
-        click.echo(debugging.describe(run, task, shell=shell))
+        click.echo(task_replay.describe(run, task, shell=shell))
         click.echo("headrace: debug needs a terminal", err=True)
         return 2
-    entered = debugging.enter(scope.metadata, scope.artifacts, run, task)
+    entered = task_replay.enter(scope.metadata, scope.artifacts, run, task)
     if shell:
-        debugging.open_prompt(entered, f"{run.name}/{task.id}")
+        task_replay.open_prompt(entered, f"{run.name}/{task.id}")
         return 0
-    return debugging.call(entered, f"{run.name}/{task.id}")
+    return task_replay.call(entered, f"{run.name}/{task.id}")
 
 
 def _commands_wait() -> bool:

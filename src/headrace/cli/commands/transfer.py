@@ -127,7 +127,7 @@ def metaflow_command(path: Path, flow: str | None, dry_run: bool, no_unpickle: b
     """
     from headrace import wiring
     from headrace.cli.progress_bar import progress_bar
-    from headrace.frontends.metaflow.importing.runs import Options, import_store
+    from headrace.frontends.metaflow.store_import.runs import Options, import_store
     from headrace.services.stores import Stores
 
     scope = wiring.scope_here()

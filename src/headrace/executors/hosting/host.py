@@ -34,7 +34,7 @@ from headrace.model.handshake import HELLO_SECONDS, PROTOCOL, HandshakeError, He
 from headrace.model.messages import Bye, Heartbeat, framed, from_driver
 from headrace.model.policy import Resources
 from headrace.worker.channel import Channel, ChannelError
-from headrace.worker.joining import JoinToken, is_driver, worker_context
+from headrace.worker.join_token import JoinToken, is_driver, worker_context
 
 #: Seconds between two looks at what was printed, and at who is silent.
 _LOOK = 0.1

@@ -45,7 +45,7 @@ from headrace.model.policy import Resources, StepPolicy
 from headrace.model.workers import Capacity, MachineCapacity, ServedRun, WorkerSpec
 from headrace.runtime import randomness
 from headrace.worker.channel import Channel, ChannelError
-from headrace.worker.joining import Identity, driver_context
+from headrace.worker.join_token import Identity, driver_context
 
 _log = logs.Log("workers")
 #: Seconds between two looks at who is silent.

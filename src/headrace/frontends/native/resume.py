@@ -15,7 +15,7 @@ from headrace.frontends.native.load import load_flow, load_installed
 from headrace.frontends.native.parameters import bind_values, parameter_specs
 from headrace.model.errors import FlowLoadError, UsageError
 from headrace.model.records import RunRecord
-from headrace.services.code.reading import install_recorded
+from headrace.services.code.recorded_code import install_recorded
 from headrace.services.session import Resume
 from headrace.stores import codecs
 from headrace.stores.artifacts.protocol import ArtifactStore

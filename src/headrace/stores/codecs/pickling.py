@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from headrace.model.errors import HeadraceError, NotStorableError
 from headrace.stores.codecs import arrays, frames, tables, tensors
-from headrace.stores.codecs.dispatching import DispatchTable
+from headrace.stores.codecs.dispatch_tables import DispatchTable
 from headrace.stores.codecs.named import Named
 
 if TYPE_CHECKING:

@@ -26,7 +26,7 @@ from headrace.model.errors import (
 )
 from headrace.stores.metadata import _sqlite_codes as codes
 from headrace.stores.metadata._database import LOCK_SECONDS, InOneProcess, RefusedStateError, UnfitTextError
-from headrace.stores.metadata._forking import guard
+from headrace.stores.metadata._fork_guard import guard
 from headrace.stores.metadata._schema import check
 from headrace.stores.metadata._sql import SQLITE, Params, Row, Statements, schema_text
 

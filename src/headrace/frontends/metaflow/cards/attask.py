@@ -11,8 +11,8 @@ from typing import Any
 import msgspec
 
 from headrace.frontends.metaflow.cards.current import CurrentCard, OneCard
-from headrace.frontends.metaflow.cards.making import Order, kept, render, stem_of
 from headrace.frontends.metaflow.cards.parts import LogComponent, SectionComponent
+from headrace.frontends.metaflow.cards.renderer import Order, kept, render, stem_of
 from headrace.frontends.metaflow.cards.types import BUILT_IN_PAGES, BlankCard, DefaultCard, find_type
 from headrace.frontends.metaflow.client import runs as _parents_of_tasks  # noqa: F401 - they are found by their place
 from headrace.frontends.metaflow.client.base import of_this_run

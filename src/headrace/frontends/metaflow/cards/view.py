@@ -8,14 +8,14 @@ from typing import Any
 
 import msgspec
 
-from headrace.client.loading import load
+from headrace.client.object_loader import load
 from headrace.client.source import RunReader
 from headrace.frontends.metaflow.cards.errors import (
     CardNotPresentException,
     IncorrectArgumentException,
     IncorrectPathspecException,
 )
-from headrace.frontends.metaflow.cards.making import MADE_HERE
+from headrace.frontends.metaflow.cards.renderer import MADE_HERE
 from headrace.frontends.metaflow.cards.types import BUILT_IN_PAGES
 from headrace.frontends.metaflow.client.base import namespace, object_at
 from headrace.frontends.metaflow.client.task import Task

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from headrace.client.loading import load
+from headrace.client.object_loader import load
 from headrace.frontends.metaflow.authoring.splits import GANG, ForeachFrame, Frame, ParallelUBF, Transition, shown_value
 from headrace.frontends.metaflow.client.metadata import target_of
 from headrace.frontends.metaflow.client.runfacts import facts_of

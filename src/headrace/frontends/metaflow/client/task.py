@@ -11,7 +11,7 @@ from typing import Any
 from blake3 import blake3
 
 from headrace._base.lazy import lazy
-from headrace.client.loading import load
+from headrace.client.object_loader import load
 from headrace.frontends.metaflow.authoring.splits import Frame
 from headrace.frontends.metaflow.client.base import InRun, when
 from headrace.frontends.metaflow.client.code import MetaflowCode, code_of, environment_of

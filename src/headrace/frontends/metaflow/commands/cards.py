@@ -237,7 +237,7 @@ def card_view_command(obj: dict[str, Any], /, pathspec: str, **how: Any) -> int:
 def card_create_command(obj: dict[str, Any], /, pathspec: str, options: str | None, **given: Any) -> int:
     """Render a card and keep it."""
     from headrace.frontends.metaflow.cards.current import CARD_WORD
-    from headrace.frontends.metaflow.cards.making import Order, render, stem_of
+    from headrace.frontends.metaflow.cards.renderer import Order, render, stem_of
 
     if len(pathspec.split("/")) != 3:
         raise CommandException("Expecting pathspec of form <runid>/<stepname>/<taskid>")
@@ -288,7 +288,7 @@ def _keep(task: Task, page: str, stem: str) -> None:
     """Put a card beside those that the task has."""
     import time
 
-    from headrace.frontends.metaflow.cards.making import kept
+    from headrace.frontends.metaflow.cards.renderer import kept
 
     run = task._run
     made = kept(page, stem, (task.current_attempt, 1000), run.artifacts)

@@ -121,7 +121,7 @@ def _say_next(error: BaseException, ours: bool, home: str) -> None:
 
 
 def _configs_of_origin(cls: Any, argv: list[str]) -> dict[str, Any]:
-    from headrace.frontends.metaflow.running.resuming import configs_of, origin_of
+    from headrace.frontends.metaflow.running.resume_origin import configs_of, origin_of
 
     if not cls._configs():
         return {}
@@ -419,7 +419,7 @@ def _lasting_words(obj: dict[str, Any], given: dict[str, Any], added: tuple[str,
 def _triggers(pathspecs: tuple[str, ...]) -> list[dict[str, Any]]:
     if not pathspecs:
         return []
-    from headrace.frontends.metaflow.commands.triggering import events_of_runs
+    from headrace.frontends.metaflow.commands.trigger_option import events_of_runs
 
     return events_of_runs(pathspecs)
 
@@ -438,7 +438,7 @@ def _resume_command(cls: Any) -> click.Command:
     def resume(
         obj: dict[str, Any], /, origin_run_id: str | None, same_run: bool, step_to_rerun: str | None, **given: Any
     ) -> int:
-        from headrace.frontends.metaflow.running.resuming import check_resume, origin_of, reproduced, values_of
+        from headrace.frontends.metaflow.running.resume_origin import check_resume, origin_of, reproduced, values_of
 
         _check(cls, obj["quiet"])
         finish(cls)

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from headrace.frontends.metaflow.client.runs import Task
-from headrace.frontends.metaflow.commands.inspecting import tasks_at, title_of
+from headrace.frontends.metaflow.commands.artifact_commands import tasks_at, title_of
 from headrace.frontends.metaflow.exceptions import CommandException
 from headrace.model.records import AttemptRecord, LogChunk
 from headrace.model.states import Failure

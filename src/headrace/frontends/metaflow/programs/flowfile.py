@@ -18,7 +18,7 @@ from headrace.frontends.metaflow.authoring.parameters import JSONType, Parameter
 from headrace.frontends.metaflow.authoring.prepare import prepare
 from headrace.frontends.metaflow.commands.cli import make_group
 from headrace.frontends.metaflow.identity import user_name
-from headrace.frontends.metaflow.programs.loading import load_flow
+from headrace.frontends.metaflow.programs.flow_loader import load_flow
 
 #: Keywords whose name is not that of the option's variable.
 _KEYWORDS = {"more_decospecs": "decospecs", "namespace": "user_namespace"}

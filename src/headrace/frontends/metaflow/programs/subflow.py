@@ -15,7 +15,7 @@ from headrace.frontends.metaflow.authoring.prepare import prepare
 from headrace.frontends.metaflow.exceptions import MetaflowException
 from headrace.frontends.metaflow.flow import FlowSpec
 from headrace.frontends.metaflow.identity import user_name
-from headrace.frontends.metaflow.programs.loading import load_flow
+from headrace.frontends.metaflow.programs.flow_loader import load_flow
 from headrace.frontends.metaflow.running.console import Console
 from headrace.frontends.metaflow.running.launch import RunOptions, default_values, pack_base, run_facts
 from headrace.frontends.metaflow.running.plan import Ground, StepPlan, make_plans, slot_of

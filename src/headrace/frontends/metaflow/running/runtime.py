@@ -17,7 +17,7 @@ from headrace.frontends.metaflow.authoring.splits import GANG, Transition
 from headrace.frontends.metaflow.exceptions import MetaflowException, StepFailed
 from headrace.frontends.metaflow.names import FOREACH, INPUTS, INTERNAL, SUCCESS, TRANSITION
 from headrace.frontends.metaflow.running.console import Console
-from headrace.frontends.metaflow.running.joining import join_shape
+from headrace.frontends.metaflow.running.join_argument import join_shape
 from headrace.frontends.metaflow.running.livetasks import LiveTasks
 from headrace.frontends.metaflow.running.plan import StepPlan
 from headrace.frontends.metaflow.taskids import shown

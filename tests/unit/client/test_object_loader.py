@@ -8,7 +8,7 @@ import threading
 import time
 from typing import Any
 
-from headrace.client import loading
+from headrace.client import object_loader
 
 
 def test_a_child_forked_meanwhile_has_nothing_that_was_lent() -> None:
@@ -17,7 +17,7 @@ def test_a_child_forked_meanwhile_has_nothing_that_was_lent() -> None:
     nobody: Any = None
 
     def lend() -> None:
-        with loading.lent(nobody):
+        with object_loader.lent(nobody):
             inside.set()
             time.sleep(0.2)
 
@@ -26,7 +26,7 @@ def test_a_child_forked_meanwhile_has_nothing_that_was_lent() -> None:
     assert inside.wait(30)
     child = os.fork()
     if child == 0:
-        with loading.lent(nobody):
+        with object_loader.lent(nobody):
             os._exit(0 if sys.meta_path[:-1] == before else 1)
     assert os.waitpid(child, 0)[1] == 0
     thread.join()

@@ -17,17 +17,17 @@ import msgspec
 from headrace.frontends.metaflow.authoring.graphforms import plain
 from headrace.frontends.metaflow.client.runfacts import keep_facts
 from headrace.frontends.metaflow.client.tags import IMPORTED, RESUMED, SYSTEM
-from headrace.frontends.metaflow.importing.folder import (
+from headrace.frontends.metaflow.store_import.folder import (
     RunFolder,
     TaskFolder,
     UnreadableError,
     find_store,
     run_folders,
 )
-from headrace.frontends.metaflow.importing.report import ImportReport, Report
-from headrace.frontends.metaflow.importing.tasks import OF_METAFLOW, TaskWriter
-from headrace.frontends.metaflow.importing.values import ForeachFrame, Stored, Values, shown
-from headrace.frontends.metaflow.importing.walk import Found, Walk
+from headrace.frontends.metaflow.store_import.report import ImportReport, Report
+from headrace.frontends.metaflow.store_import.tasks import OF_METAFLOW, TaskWriter
+from headrace.frontends.metaflow.store_import.values import ForeachFrame, Stored, Values, shown
+from headrace.frontends.metaflow.store_import.walk import Found, Walk
 from headrace.model.records import Input, Param, RunDetails, RunRecord, Tag
 from headrace.model.states import RunState
 from headrace.services.run_import import Adoption, is_partial

@@ -12,7 +12,7 @@ from headrace.frontends.metaflow.authoring.prepare import prepare
 from headrace.frontends.metaflow.identity import user_name
 from headrace.frontends.metaflow.running.launch import RunOptions, run_facts
 from headrace.frontends.metaflow.running.plan import Ground, make_plans
-from headrace.frontends.metaflow.running.resuming import configs_of
+from headrace.frontends.metaflow.running.resume_origin import configs_of
 from headrace.frontends.metaflow.running.task import call_plainly, open_flow, task_facts
 from headrace.model.errors import NotFoundError
 from headrace.model.messages import Execute

@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from headrace.frontends.metaflow.authoring.splits import Transition
-from headrace.frontends.metaflow.importing.folder import TaskFolder
 from headrace.frontends.metaflow.names import FOREACH, INPUTS, SUCCESS, TRANSITION
-from headrace.frontends.metaflow.running.joining import join_shape
+from headrace.frontends.metaflow.running.join_argument import join_shape
+from headrace.frontends.metaflow.store_import.folder import TaskFolder
 from headrace.model.records import Input, Source, TaskId
 from headrace.model.values import Packed
 from headrace.stores import codecs

@@ -18,7 +18,7 @@ from urllib.parse import unquote, urlsplit
 
 from headrace.frontends.metaflow import exceptions
 from headrace.frontends.metaflow.authoring.configs import ConfigValue
-from headrace.frontends.metaflow.importing.folder import UnreadableError
+from headrace.frontends.metaflow.store_import.folder import UnreadableError
 from headrace.model.errors import StoreError
 from headrace.model.values import Packed, Preview
 from headrace.stores import codecs

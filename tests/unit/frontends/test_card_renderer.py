@@ -26,7 +26,7 @@ from headrace.frontends.metaflow.cards.errors import (
     IncorrectCardArgsException,
     UnrenderableCardException,
 )
-from headrace.frontends.metaflow.cards.making import Order, render, stem_of
+from headrace.frontends.metaflow.cards.renderer import Order, render, stem_of
 from headrace.frontends.metaflow.cards.types import find_type
 from headrace.frontends.metaflow.flow import FlowSpec
 

@@ -8,11 +8,11 @@ from typing import Any
 
 from headrace.frontends.metaflow.authoring.splits import Transition
 from headrace.frontends.metaflow.exceptions import MetaflowExceptionWrapper
-from headrace.frontends.metaflow.importing.folder import Attempt, RunFolder, TaskFolder, UnreadableError
-from headrace.frontends.metaflow.importing.report import Report
-from headrace.frontends.metaflow.importing.values import Stored, Values
-from headrace.frontends.metaflow.importing.walk import Expected, Outcome
 from headrace.frontends.metaflow.names import ATTEMPT, CARD, SUCCESS, TRANSITION
+from headrace.frontends.metaflow.store_import.folder import Attempt, RunFolder, TaskFolder, UnreadableError
+from headrace.frontends.metaflow.store_import.report import Report
+from headrace.frontends.metaflow.store_import.values import Stored, Values
+from headrace.frontends.metaflow.store_import.walk import Expected, Outcome
 from headrace.frontends.metaflow.taskids import task_number
 from headrace.identity import keys
 from headrace.model.messages import Output

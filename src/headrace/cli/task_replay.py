@@ -54,7 +54,7 @@ def enter(metadata: MetadataStore, artifacts: ArtifactStore, run: RunRecord, tas
 
 
 def _load_metaflow(entry: str) -> Any:
-    from headrace.frontends.metaflow.programs.loading import load_flow
+    from headrace.frontends.metaflow.programs.flow_loader import load_flow
 
     try:
         return load_flow(entry, lasting=True)
@@ -65,7 +65,7 @@ def _load_metaflow(entry: str) -> Any:
 def _enter_metaflow(
     cls: Any, metadata: MetadataStore, artifacts: ArtifactStore, run: RunRecord, task: TaskRecord
 ) -> Entered:
-    from headrace.frontends.metaflow.running.debugging import enter as enter_task
+    from headrace.frontends.metaflow.running.task_replay import enter as enter_task
 
     names, call_step = enter_task(cls, run, task, _outputs_before(metadata, run, task), artifacts)
     return Entered(task.step.rpartition(".")[2], names, call_step)
