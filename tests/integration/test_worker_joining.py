@@ -22,7 +22,7 @@ from headrace.executors.remote.executor import RemoteExecutor, RemoteOptions
 from headrace.model import handshake
 from headrace.model.attempts import LOG_LIMIT
 from headrace.model.code import CodePackage
-from headrace.model.handshake import PROTOCOL, Hello, Refused, Welcome
+from headrace.model.handshake import PROTOCOL, Continued, Hello, Refused, Welcome
 from headrace.model.messages import Done, Failed, Heartbeat, Stop, frame, framed, raw_frames
 from headrace.model.values import Blob
 from headrace.model.workers import ServedRun
@@ -469,6 +469,31 @@ def test_worker_of_isolated_steps_keeps_its_connection(driver, tmp_path) -> None
             assert ends(driver)[0].code == 0
         assert len(seen) == 5
         assert len(addresses) <= 2, "one for the worker, and one that is kept beside it"
+
+
+@pytest.mark.parametrize("received", [0, 3])
+def test_worker_that_goes_on_with_another_session_or_with_nothing_is_welcomed_anew(driver, received) -> None:
+    for continued in (Continued("another", received), Continued("1@0#1", received)):
+        with Peer(driver) as peer:
+            peer.say(framed(handshake.write(msgspec.structs.replace(HELLO, worker="w", continued=continued))))
+            answer = peer.answer()
+            assert isinstance(answer, Welcome)
+            assert answer.received == -1
+
+
+def test_worker_that_goes_on_from_messages_that_were_never_sent_is_refused(driver, caplog) -> None:
+    hello = msgspec.structs.replace(HELLO, worker="w")
+    with Peer(driver) as peer, Peer(driver) as liar:
+        peer.say(framed(handshake.write(hello)))
+        assert isinstance(peer.answer(), Welcome)
+        talk = talk_to(driver)
+        talk.begin(nap, 60.0)
+        lie = Continued("1@0#1", 1 << 40)
+        liar.say(framed(handshake.write(msgspec.structs.replace(hello, continued=lie))))
+        while liar.hear(30) is not None:
+            pass
+        assert "acknowledges 1099511627776 messages" in caplog.text
+        assert not talk.link.over, "the connection that it had is not concerned"
 
 
 def test_worker_that_acknowledges_what_was_never_said_is_given_up(driver, caplog) -> None:

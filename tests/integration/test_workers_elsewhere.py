@@ -475,6 +475,84 @@ def test_attempt_goes_on_when_the_network_is_cut_for_a_while(project: Project) -
     assert (logs.count("begun"), logs.count("ended")) == (1, 1), logs
 
 
+def test_attempt_goes_on_when_the_driver_was_suspended_for_a_while(project: Project) -> None:
+    project.write("slow.py", LONG)
+    toml = project.folder / "pyproject.toml"
+    toml.write_text(toml.read_text() + 'adopt = "2m"\n')
+    driver = project.start("run", "slow.py")
+    worker = project.join("--root", "/root/suspended")
+    there = Path(f"/proc/{worker.pid}/root/root")
+    wait_for(lambda: (there / "executions").exists(), "the attempt does not begin")
+    driver.send_signal(signal.SIGSTOP)
+    time.sleep(SILENCE_SECONDS + 3.0)  # the worker gives the connection up
+    driver.send_signal(signal.SIGCONT)
+    (there / "go-on").touch()
+    said, _ = driver.communicate(timeout=120)
+    assert driver.returncode == 0, said
+    assert (there / "executions").read_text() == "one\n"
+    worker.terminate()
+    assert worker.wait(30) == 0
+    assert project.result("slow/1") == 21
+
+
+CANCELLED = """
+import os
+import time
+from headrace import TaskCancelledError, TaskTimeoutError, flow, step
+
+@step(place="far")
+def forever() -> None:
+    open("begun", "w").close()
+    time.sleep(600)
+
+@step(place="far")
+def has_begun(n: int) -> bool:
+    time.sleep(0.1)
+    return os.path.exists("begun")
+
+@step(place="far", timeout="1s")
+def late() -> None:
+    time.sleep(600)
+
+@step(place="far")
+def quick(n: int) -> int:
+    return n + 1
+
+@flow
+def train() -> list[int]:
+    lost = forever.submit()
+    n = 0
+    while not has_begun(n):
+        n += 1
+    lost.cancel()
+    try:
+        lost.result()
+    except TaskCancelledError:
+        pass
+    try:
+        late()
+    except TaskTimeoutError:
+        pass
+    began = time.monotonic()
+    made = [quick(n) for n in range(10, 14)]
+    print("SECONDS", time.monotonic() - began)
+    return made
+"""
+
+
+def test_worker_whose_task_was_cancelled_or_timed_out_takes_the_next_one(project: Project) -> None:
+    project.write("train.py", CANCELLED)
+    driver = project.start("run", "train.py")
+    worker = project.join("--once", "--root", "/root/cancelled")
+    said, _ = driver.communicate(timeout=120)
+    assert driver.returncode == 0, said
+    assert worker.wait(60) == 0
+    assert project.result("train/1") == [11, 12, 13, 14]
+    shown = json.loads(project.run("show", "train/1/forever/1", "--json"))
+    assert [one["state"] for one in shown["attempts"]] == ["cancelled"]
+    assert float(said.partition("SECONDS")[2].split()[0]) < 20
+
+
 def test_resumed_run_does_the_work_again_when_the_worker_does_not_come_back(project: Project) -> None:
     project.write("slow.py", LONG)
     toml = project.folder / "pyproject.toml"
