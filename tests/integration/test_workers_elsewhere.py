@@ -269,6 +269,51 @@ def test_every_node_of_a_gang_elsewhere_knows_where_the_first_one_is(project: Pr
         assert host.wait(60) == 0
 
 
+CROWD = """
+import os
+import time
+from metaflow import FlowSpec, current, parallel, resources, step
+
+class Crowd(FlowSpec):
+    @step
+    def start(self):
+        self.next(self.work, num_parallel=6)
+
+    @resources(cpu=0.3)
+    @parallel
+    @step
+    def work(self):
+        open(f"node-{current.parallel.node_index}", "w").close()
+        deadline = time.monotonic() + 60
+        while len([one for one in os.listdir(".") if one.startswith("node-")]) < 6 and time.monotonic() < deadline:
+            time.sleep(0.05)
+        self.seen = len([one for one in os.listdir(".") if one.startswith("node-")])
+        self.next(self.join)
+
+    @step
+    def join(self, inputs):
+        self.seen = [one.seen for one in inputs]
+        self.next(self.end)
+
+    @step
+    def end(self):
+        print("seen:", self.seen)
+
+if __name__ == "__main__":
+    Crowd()
+"""
+
+
+def test_gang_runs_at_once_on_a_machine_with_fewer_workers_than_nodes(project: Project) -> None:
+    project.write("crowd.py", CROWD)
+    driver = project.start("run", "crowd.py", "--on", "far")
+    host = project.join("--once", "--root", "/root/crowd")
+    said, _ = driver.communicate(timeout=120)
+    assert driver.returncode == 0, said
+    assert "seen: [6, 6, 6, 6, 6, 6]" in project.run("logs", "Crowd/1")
+    assert host.wait(60) == 0
+
+
 def test_metaflow_run_is_resumed_where_it_ran(project: Project) -> None:
     project.write("helpers.py", HELPERS)
     project.write("train.py", METAFLOW.format(project=str(project.folder)))

@@ -147,16 +147,23 @@ class Placement:
         """What to say of ready tasks for which no machine of their place is large enough; each need is told once."""
         found = []
         for shape, lane in self.lanes.items():
-            machines = self.rooms[shape.place].machines.values()
-            if machines and shape not in self._told:
-                task = lane.tasks[0]
-                if not any(one.is_enough(task.resources) for one in machines):
-                    self._told.add(shape)
-                    largest = max(one.capacity.resources.cpu for one in machines)
-                    found.append(
-                        f"step {task.step.name!r} asks for {described(task.resources)}, and no machine that joined "
-                        f"place {shape.place!r} has that (the largest has {largest:g} cpus); its tasks wait for one"
-                    )
+            room = self.rooms[shape.place]
+            if not room.machines or shape in self._told:
+                continue
+            task = lane.tasks[0]
+            if not room.can_ever_start([task]):
+                self._told.add(shape)
+                largest = max(one.capacity.resources.cpu for one in room.machines.values())
+                found.append(
+                    f"step {task.step.name!r} asks for {described(task.resources)}, and no machine that joined place "
+                    f"{shape.place!r} has that (the largest has {largest:g} cpus); its tasks wait for one"
+                )
+            elif task.gang is not None and not room.can_ever_start(task.gang.tasks):
+                self._told.add(shape)
+                found.append(
+                    f"the gang of {shape.count} of step {task.step.name!r} asks for {described(task.resources)} each, "
+                    f"and the machines that joined place {shape.place!r} have no room for all of it; it waits for more"
+                )
         return found
 
     def startable(self, now: float) -> Iterator[tuple[Task, bool]]:

@@ -30,10 +30,11 @@ class Machine:
             and self.running < self.capacity.workers
         )
 
-    def is_enough(self, need: Resources) -> bool:
-        """Whether an attempt that needs so much can ever run here."""
-        have = self.capacity.resources
-        return need.cpu <= have.cpu + 1e-9 and need.memory <= have.memory and need.gpu <= have.gpu
+    def copy(self) -> Machine:
+        """Another one that holds the same, for trying what fits."""
+        made = Machine(self.capacity)
+        made.cpu, made.memory, made.gpu, made.running = self.cpu, self.memory, self.gpu, self.running
+        return made
 
     def occupy(self, need: Resources, sign: int = 1) -> None:
         """Count an attempt that runs here; with ``sign`` -1 no more."""
@@ -72,18 +73,12 @@ class Room:
 
     def find_machines(self, tasks: Sequence[Task]) -> list[str]:
         """A machine for each of ``tasks``, which are to run at once: the one with most free cores. Empty: no room."""
-        found: list[tuple[Machine, Resources]] = []
-        for task in tasks:
-            need = task.resources
-            fitting = [one for one in self.machines.values() if one.fits(need)]
-            if not fitting:
-                break
-            chosen = max(fitting, key=lambda one: one.capacity.resources.cpu - one.cpu)
-            chosen.occupy(need)  # while the others are looked for
-            found.append((chosen, need))
-        for machine, need in found:
-            machine.occupy(need, -1)
-        return [machine.capacity.name for machine, _ in found] if len(found) == len(tasks) else []
+        machines = list(self.machines.values())
+        return _assign(tasks, machines if len(tasks) == 1 else [one.copy() for one in machines])
+
+    def can_ever_start(self, tasks: Sequence[Task]) -> bool:
+        """Whether the machines, as these are now, have room for ``tasks`` at once when nothing else runs."""
+        return bool(_assign(tasks, [Machine(one.capacity) for one in self.machines.values()]))
 
     def occupy(self, need: Resources, machine: str) -> None:
         """Count an attempt that runs on one of the machines."""
@@ -124,3 +119,18 @@ class Room:
             for gpu in gpus:
                 if gpu in free:
                     free.remove(gpu)
+
+
+def _assign(tasks: Sequence[Task], machines: list[Machine]) -> list[str]:
+    """A machine for each of ``tasks``; empty: there is none for one of them. Several tasks change ``machines``."""
+    found: list[str] = []
+    for task in tasks:
+        need = task.resources
+        fitting = [one for one in machines if one.fits(need)]
+        if not fitting:
+            return []
+        chosen = max(fitting, key=lambda one: one.capacity.resources.cpu - one.cpu)
+        found.append(chosen.capacity.name)
+        if len(tasks) > 1:
+            chosen.occupy(need)
+    return found

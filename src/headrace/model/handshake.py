@@ -22,6 +22,8 @@ MAX_HELLO = 4096
 HELLO_SECONDS = 10.0
 #: Seconds between two heartbeats, and of silence after which a peer counts as gone.
 HEARTBEAT_SECONDS, SILENCE_SECONDS = 2.0, 10.0
+#: Workers that a worker host provides beyond the number of cores that it lends, where attempts need them.
+SPARE_WORKERS = 64
 #: Attempts that one worker can name in its first message.
 MOST_IN_HAND = 16
 

@@ -102,6 +102,18 @@ def test_a_task_that_is_too_large_for_every_machine_is_told_of_once() -> None:
     assert bench.state.placement.too_large() == []
 
 
+def test_a_gang_for_which_the_machines_have_no_room_is_told_of_once() -> None:
+    bench = bench_of(far=machines(3, 3))
+    bench.gang(bench.step("gang", cpu=2.0, place="far"), "a", "b", "c")
+    bench.start()
+    (text,) = bench.state.placement.too_large()
+    assert text == (
+        "the gang of 3 of step 'gang' asks for 2 cpus each, and the machines that joined place 'far' have no room for "
+        "all of it; it waits for more"
+    )
+    assert bench.state.placement.too_large() == []
+
+
 def test_a_gang_starts_only_where_each_node_has_room_on_a_machine() -> None:
     bench = bench_of(far=machines(3, 3))
     step = bench.step("gang", cpu=2.0, place="far")

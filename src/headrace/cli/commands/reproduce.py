@@ -135,11 +135,9 @@ def _run_metaflow(scope: Scope, origin: Reproduces, options: Options) -> RunReco
     from headrace.client.source import RunReader
     from headrace.frontends.metaflow.client.runfacts import facts_of
     from headrace.frontends.metaflow.commands.word_order import ANY_ORDER
-    from headrace.model.errors import FlowLoadError, UsageError
+    from headrace.model.errors import FlowLoadError
     from headrace.services.session import recorded_details
 
-    if options.on not in ("", "local"):
-        raise UsageError(f"--on {options.on} is not for Metaflow files: their tasks run on this machine")
     run = origin.run
     seed = recorded_details(run).seed
     words = [ANY_ORDER, *(["--quiet"] if options.quiet else [])]
@@ -147,6 +145,7 @@ def _run_metaflow(scope: Scope, origin: Reproduces, options: Options) -> RunReco
     words += facts_of(RunReader(scope, run, complete=True)).words
     words += [] if seed is None else [f"--run-seed={seed}"]
     words += [f"--max-workers={options.max_parallel}"] if options.max_parallel else []
+    words += [f"--run-on={options.on}"] if options.on else []
     code, facts = run_beside(recorded_file(scope, run), words, stdout=2 if options.json else None)
     if code == _INTERRUPTED:
         return None

@@ -30,7 +30,7 @@ from headrace.engine.ports import Executor, WorkerExit
 from headrace.executors.hosting.lane import Lane, Service
 from headrace.model import handshake
 from headrace.model.errors import HeadraceError
-from headrace.model.handshake import HELLO_SECONDS, PROTOCOL, HandshakeError, Hello, Refused, Welcome
+from headrace.model.handshake import HELLO_SECONDS, PROTOCOL, SPARE_WORKERS, HandshakeError, Hello, Refused, Welcome
 from headrace.model.messages import Bye, Heartbeat, framed, from_driver
 from headrace.model.policy import Resources
 from headrace.worker.channel import Channel, ChannelError
@@ -42,8 +42,6 @@ _LOOK = 0.1
 _SOON, _LATE = 0.2, 2.0
 #: Seconds without a driver after which, and then between which, the metadata store is asked where it is.
 _LOOK_UP = 5.0
-#: Connections beyond the number of workers, for attempts of other kinds than those that idle workers are kept for.
-_MOST_SPARE = 64
 
 
 class RefusedError(HeadraceError):
@@ -254,7 +252,7 @@ class WorkerHost:
         joined = [lane for lane in self._lanes if lane.joined]
         if not joined:
             return
-        spare = all(lane.used for lane in joined) and len(self._lanes) < self._options.workers + _MOST_SPARE
+        spare = all(lane.used for lane in joined) and len(self._lanes) < self._options.workers + SPARE_WORKERS
         for _ in range(max(self._options.workers - len(self._lanes), int(spare and len(joined) == len(self._lanes)))):
             self._add_lane()
 

@@ -15,7 +15,7 @@ import signal
 import socket
 import sys
 import time
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -34,6 +34,7 @@ from headrace.model.handshake import (
     HELLO_SECONDS,
     MAX_HELLO,
     SILENCE_SECONDS,
+    SPARE_WORKERS,
     HandshakeError,
     InHand,
     Refused,
@@ -388,15 +389,16 @@ class RemoteExecutor:
     def _count(self) -> None:
         """Add up what the worker hosts bring."""
         joined = [peer.hello for peer in self._peers.values() if peer.hello is not None]
-        workers = Counter(hello.owner for hello in joined)
         brought = {hello.owner: Resources(cpu=hello.cpu, memory=hello.memory, gpu=hello.gpu) for hello in joined}
         resources = Resources(
             cpu=sum(one.cpu for one in brought.values()),
             memory=sum(one.memory for one in brought.values()),
             gpu=sum(one.gpu for one in brought.values()),
         )
-        machines = tuple([MachineCapacity(name, has, workers[name]) for name, has in brought.items()])
-        capacity = Capacity(resources, workers=len(joined), machines=machines)
+        machines = tuple(  # a worker host that has joined has as many workers as are asked for, up to that
+            [MachineCapacity(name, has, int(has.cpu) + SPARE_WORKERS) for name, has in brought.items()]
+        )
+        capacity = Capacity(resources, workers=sum(one.workers for one in machines), machines=machines)
         if capacity != self.capacity:
             self.capacity = capacity
         for link in [one for one in self._waiting if one.machine and one.machine not in brought]:
