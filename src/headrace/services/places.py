@@ -113,7 +113,8 @@ class WorkersPlace(
     """Machines on which ``headrace worker`` was started; the run listens for them at ``listen`` (``HOST:PORT``).
 
     ``secret`` is ``env:VARIABLE`` or ``file:PATH`` (empty: one is made and kept in the home). Workers go on with an
-    attempt for ``keep`` after they lost their driver. A resumed run waits ``adopt`` for workers with attempts of it.
+    attempt for ``keep`` after they lost their driver. A run, also a resumed one, waits ``adopt`` for workers that have
+    attempts of it and no connection.
     """
 
     name: str

@@ -150,7 +150,8 @@ class WorkerHost:
                 self._next_beat = now + (welcome.heartbeat if welcome is not None else 1.0)
 
     def _give_up_when_late(self, lane: Lane, now: float) -> None:
-        if lane.service is not None and now - lane.lost_at > lane.service.welcome.keep:
+        over = bool(self._services) and self._services[-1].over
+        if lane.service is not None and (over or now - lane.lost_at > lane.service.welcome.keep):
             if lane.is_owed():
                 self._report(f"nobody asked for what a worker had in hand of {lane.service.welcome.run}; it is dropped")
             self._dismiss(lane)
@@ -173,7 +174,8 @@ class WorkerHost:
         """Ask the metadata store where the run goes on, now and then while its driver is gone."""
         now = time.monotonic()
         service = self._services[-1] if self._services else None
-        if service is None or service.over or any(one.joined for one in self._lanes):
+        waits = any(one.link is not None for one in self._lanes)  # else for any run that may listen here
+        if service is None or service.over or not waits or any(one.joined for one in self._lanes):
             self._gone_since = 0.0
         elif not self._gone_since:
             self._gone_since = now
