@@ -779,3 +779,14 @@ def test_where_only_the_step_itself_can_tell_it_says_which_to_run_again(project:
     assert "headrace resume --from careful" in told.err
     assert again.code == 0, again.out + again.err
     assert ran(project).count("careful") == 2
+
+
+def test_unknown_place_is_one_message_and_nothing_runs(project: Project) -> None:
+    metaflow_file(project)
+
+    done = headrace(project, "run", "metatrain.py", "--on", "nowhere")
+
+    assert (done.code, ran(project)) == (2, [])
+    assert (done.out + done.err).count(
+        "there is no place 'nowhere'; there are: local. Choose one of them with --on"
+    ) == 1
