@@ -20,6 +20,7 @@ EDGES = {
     "client/default.py",
     "client/connection.py",
     "client/catalog.py",
+    "client/reproduction.py",
     "client/source.py",
     "client/tracking.py",
     "frontends/native/flows.py",
