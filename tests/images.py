@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 #: Programs that an image without Python has.
-_TOOLS = ("sh", "cat", "cp", "ls", "wc", "sleep", "head", "tr", "env", "mkdir", "touch", "id", "sort")
+_TOOLS = ("sh", "cat", "cp", "ls", "wc", "sleep", "head", "tr", "env", "mkdir", "touch", "id", "sort", "true")
 _NOT_NEEDED = {
     "site-packages",
     "test",
