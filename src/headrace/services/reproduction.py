@@ -6,6 +6,7 @@ Nothing is unpickled here: artifacts are compared by digest. Who may load values
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -14,6 +15,8 @@ from headrace.model.environments import EnvironmentLock
 from headrace.model.errors import NotFoundError, UsageError
 from headrace.model.records import FLOW_TASK, UNLISTED, ArtifactRecord, RunDetails, RunRecord, TaskId, TaskRecord
 from headrace.model.states import TaskState
+from headrace.model.workers import LOCAL
+from headrace.runtime import containers
 from headrace.services import control, provenance
 from headrace.services.code.recorded_code import code_of
 from headrace.services.describe import details_of
@@ -25,6 +28,9 @@ from headrace.services.run_rows import driver_of
 from headrace.services.session import Reproduces
 from headrace.stores.artifacts.protocol import ArtifactStore
 from headrace.stores.metadata.protocol import MetadataStore
+
+if TYPE_CHECKING:
+    from headrace.services.environments.service import Environments
 
 #: The tag of a run that was reproduced; its value is the name of the run that did.
 TAG = "reproduced"
@@ -38,7 +44,7 @@ How = Callable[[ArtifactRecord, ArtifactRecord], list[str]]
 class Gap(msgspec.Struct, frozen=True, kw_only=True):
     """Something that the record lacks to reproduce the run, or that is another here.
 
-    ``kind``: code, randomness, secrets, environment, python, platform, folder, sessions or answers.
+    ``kind``: code, randomness, secrets, environment, image, python, platform, place, folder, sessions or answers.
     """
 
     kind: str
@@ -201,7 +207,9 @@ def _machine_gaps(details: RunDetails, locks: _Locks) -> Iterable[Gap]:
     here = provenance.here()
     for step, locked in locks.items():
         for lock in locked or ():
-            if not is_of_this_platform(lock):
+            if lock.image:
+                yield from _image_gaps(step, lock)
+            elif not is_of_this_platform(lock):
                 text = f"the environment of step {step} was locked for {lock.platform}; it is resolved anew here"
                 yield Gap(kind="environment", text=text)
     open_ = [step for step, locked in locks.items() if locked is None]
@@ -219,6 +227,37 @@ def _machine_gaps(details: RunDetails, locks: _Locks) -> Iterable[Gap]:
         whose = "" if len(open_) == len(locks) else f" of steps {', '.join(open_)}"
         text = f"the environment{whose} was not locked, and packages differ: {listed}{more}"
         yield Gap(kind="environment", text=text)
+
+
+def _image_gaps(step: str, lock: EnvironmentLock) -> Iterable[Gap]:
+    """Raises EnvironmentSetupError where nothing runs containers."""
+    if not containers.known_image(containers.find_engine(), lock.image):
+        text = f"{lock.label} of step {step} was {lock.image[:19]}, which is not here: what its name means now is used"
+        yield Gap(kind="image", text=text)
+
+
+def build_environments(
+    metadata: MetadataStore, artifacts: ArtifactStore, origin: Reproduces, environments: Environments
+) -> None:
+    """Build the recorded environments of the steps that run again, those that are for machines of this kind.
+
+    Raises:
+        EnvironmentSetupError: one cannot be built here; the message names the step.
+    """
+    wanted = {task.step for task in origin.tasks}
+    for step, locked in _locks(metadata, artifacts, origin.run).items():
+        for lock in locked or ():
+            if not lock.image and environments.fits(lock) and (step in wanted or not origin.part):
+                environments.build(lock, f"step {step!r}")
+
+
+def place_of(run: RunRecord, known: Iterable[str]) -> tuple[str, list[Gap]]:
+    """The place where the run's tasks ran that named none, if it is among those ``known`` here; else a gap."""
+    place = details_of(run).place
+    if not place or place == LOCAL or place in known:
+        return place, []
+    text = f"tasks ran in place {place!r}, which the settings here do not describe: they run on this machine"
+    return "", [Gap(kind="place", text=text)]
 
 
 def _system(platform: str) -> str:

@@ -73,6 +73,10 @@ def reproduce_command(name: str, place: str, verify: bool, max_parallel: str | N
         options.take("max-parallel", max_parallel)
     options.flags |= {flag for flag, on in {"quiet": quiet, "json": json}.items() if on}
     known = reproduction.gaps(scope.metadata, scope.artifacts, record)
+    if not place:
+        options.on, lacking = reproduction.place_of(record, [one.name for one in scope.settings.places])
+        known += lacking
+    reproduction.build_environments(scope.metadata, scope.artifacts, origin, scope.workspace.environments)
     os.environ.update(client.variables_of(scope))  # the folder may change
     with _folder_of(record, known):
         _tell(origin, known)
@@ -143,6 +147,7 @@ def _run_metaflow(scope: Scope, origin: Reproduces, options: Options) -> RunReco
     words = [ANY_ORDER, *(["--quiet"] if options.quiet else [])]
     words += ["resume", f"--origin-run-id={run.number}", f"--reproduce-recorded={origin.part or 'all'}"]
     words += facts_of(RunReader(scope, run, complete=True)).words
+    words += [f"--run-on={options.on}"] if options.on else []
     words += [] if seed is None else [f"--run-seed={seed}"]
     words += [f"--max-workers={options.max_parallel}"] if options.max_parallel else []
     words += [f"--run-on={options.on}"] if options.on else []
