@@ -169,6 +169,27 @@ def test_command_line_names_the_environment_of_steps_that_have_none(project: Pro
     assert done.out.split() == ["1.16.0", "blue", "1.15.0", "None"], done.err
 
 
+def test_resume_keeps_the_environment_of_the_command_line(project: Project) -> None:
+    (project.path / "pyproject.toml").write_text(NAMED)
+    project.write(
+        """
+        @step
+        def version(mended):
+            import six
+            if not mended:
+                raise ValueError("not yet")
+            return six.__version__
+
+        @flow
+        def main():
+            print(version(os.path.exists("mended")))
+        """
+    )
+    assert headrace(project, "run", "--quiet", "--environment", "six16", "train.py").code == 1
+    (project.path / "mended").touch()
+    assert headrace(project, "resume", "main/1", "--quiet").out.strip() == "1.16.0"
+
+
 def test_unknown_name_of_an_environment_is_refused_with_the_known_ones(project: Project) -> None:
     (project.path / "pyproject.toml").write_text(NAMED)
     error = project.fail(DEFAULTS.format(flow='"seven"'))

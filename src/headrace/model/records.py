@@ -144,6 +144,7 @@ class RunDetails(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     seed: int | None = None  # what random numbers of tasks are made of; None: of chance
     reproduces: str = ""  # the run that this one runs again: ``train/42``, or a step or task of it
     place: str = ""  # where tasks run whose step names none
+    environment: str = ""  # the name of their environment, where the command line gave one
     addresses: dict[str, str] = {}  # by place: HOST:PORT at which the last session listens for workers
 
 

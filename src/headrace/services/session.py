@@ -103,6 +103,7 @@ class NewSession(msgspec.Struct, frozen=True, kw_only=True):
     keep_going: bool = False
     seed: int | None = None  # of random numbers; a run that is resumed keeps its own
     environment: Environment | None = None  # of steps that name none
+    given_environment: str = ""  # its name, where the command line gave it
     files: tuple[tuple[str, str], ...] = ()  # of the code package: a place from the entry's folder, the file's own path
     code: CodeRules = CodeRules()
     reproduces: Reproduces | None = None  # an earlier run that this one runs again
@@ -461,6 +462,7 @@ class Session:
             left_out=details.left_out if origin else code.left_out,
             reproduces=origin.name if origin else "",
             place=default,
+            environment=new.given_environment,
             addresses={default: address} if address else {},
         )
         writes: list[Write] = [RunChange(run_id=run_id, details=_encode(details))]  # before the first task

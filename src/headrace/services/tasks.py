@@ -117,12 +117,12 @@ def describe_task(
         cache_key=task.cache_key.hex(),
         code=task.code.hex(),
         environment=task.environment.hex(),
-        environment_label=_label(metadata, run, task),
+        environment_label=environment_label(metadata, run, task),
         error=task.error,
     )
 
 
-def _label(metadata: MetadataStore, run: RunRecord, task: TaskRecord) -> str:
+def environment_label(metadata: MetadataStore, run: RunRecord, task: TaskRecord) -> str:
     """The environment that the task's step has of its own, in a few words; empty where it has none."""
     own = [one for one in metadata.artifacts(run.id, TaskId(task.step, 0)) if one.name == task.environment.hex()]
     return next(iter(labels_of(own).get(task.step, ())), "")

@@ -27,6 +27,7 @@ def debug_command(name: str, shell: bool, json: bool) -> int:
     from headrace.cli import task_replay
     from headrace.model.errors import UsageError
     from headrace.services.names import find_run, find_task, parse_name
+    from headrace.services.tasks import environment_label
 
     parsed = parse_name(name)
     scope = open_existing()
@@ -45,6 +46,12 @@ def debug_command(name: str, shell: bool, json: bool) -> int:
         click.echo(task_replay.describe(run, task, shell=shell))
         click.echo("headrace: debug needs a terminal", err=True)
         return 2
+    label = environment_label(scope.metadata, run, task)
+    if label:
+        version = sys.version.split(maxsplit=1)[0]
+        click.echo(
+            f"headrace: {run.name}/{task.id} ran in {label}; here is Python {version} with other packages", err=True
+        )
     entered = task_replay.enter(scope.metadata, scope.artifacts, run, task)
     if shell:
         task_replay.open_prompt(entered, f"{run.name}/{task.id}")

@@ -39,7 +39,7 @@ from headrace.model.errors import (
     UsageError,
 )
 from headrace.model.params import to_text
-from headrace.model.records import Input, RunRecord
+from headrace.model.records import Input, RunDetails, RunRecord
 from headrace.model.states import RunState
 from headrace.runtime import ambient
 from headrace.runtime.context import reading
@@ -189,6 +189,8 @@ def _open(flow: Runnable, values: dict[str, Any], how: Launch) -> Session:
         stores, settings = scope.opened_stores(), scope.settings
     entry = entry_of(flow)
     rules = scope.workspace.code_rules(entry.rpartition(":")[0])
+    before = _details_before(stores, how)
+    given = how.environment or before.environment
     new = NewSession(
         flow=flow.name,
         entry=entry,
@@ -203,13 +205,14 @@ def _open(flow: Runnable, values: dict[str, Any], how: Launch) -> Session:
         use_cache=how.use_cache,
         keep_going=how.keep_going or flow.settings.keep_going,
         seed=chosen_seed(_given_seed(flow, how)),
-        environment=Environment(name=how.environment) if how.environment else flow.settings.environment,
+        environment=Environment(name=given) if given else flow.settings.environment,
+        given_environment=given,
         reproduces=how.reproduces,
     )
     module = sys.modules.get(flow.__module__)
     preload = (flow.__module__,) if getattr(module, "__file__", None) and flow.__module__ != "__main__" else ()
     workers = WorkerOptions(preload=preload, debug=how.debug, entry=new.entry)
-    places = scope.workspace.places(workers, how.place or _place_before(stores, how))
+    places = scope.workspace.places(workers, how.place or before.place)
     if how.resume is not None:
         session = reopen_session(stores, places, new, how.resume)
     else:
@@ -219,12 +222,12 @@ def _open(flow: Runnable, values: dict[str, Any], how: Launch) -> Session:
     return session
 
 
-def _place_before(stores: Stores, how: Launch) -> str:
-    """Where the run that is gone on with had its tasks; empty for a new one."""
+def _details_before(stores: Stores, how: Launch) -> RunDetails:
+    """What is recorded of the run that is gone on with; nothing for a new one."""
     if how.resume is None:
-        return ""
+        return RunDetails()
     before = how.resume.run
-    return recorded_details(how.scope.store_wait()(lambda: stores.metadata.run_by_id(before.id)) or before).place
+    return recorded_details(how.scope.store_wait()(lambda: stores.metadata.run_by_id(before.id)) or before)
 
 
 def _with_secrets(values: dict[str, Any]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ leave it out. It is never deleted before the run, and goes with it when the run 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sized
 
 import msgspec
 
@@ -29,7 +29,7 @@ def lock_record(run_id: int, step: str, lock: EnvironmentLock, store: ArtifactSt
         number=0,
         name=lock.digest.hex(),
         value=codecs.pack(msgspec.msgpack.encode(lock), store),
-        preview=Preview(type="environment", text=f"{lock.label} (Python {lock.python}, {len(lock.packages)} packages)"),
+        preview=Preview(type="environment", text=f"{lock.label} (Python {lock.python}, {_counted(lock.packages)})"),
         created=time.time(),
         kind=KIND,
     )
@@ -51,6 +51,10 @@ def locks_of_step(
             lock = msgspec.msgpack.decode(data, type=EnvironmentLock)
             found[lock.digest] = lock
     return found
+
+
+def _counted(packages: Sized) -> str:
+    return f"{len(packages)} package{'s' * (len(packages) != 1)}"
 
 
 def labels_of(records: Iterable[ArtifactRecord]) -> dict[str, list[str]]:
