@@ -37,7 +37,7 @@ from headrace.worker.message_stream import MessageStream
 _PIECE, _ENOUGH = 1 << 16, 1 << 18
 #: Bytes of the end of what a process printed that are told when it ends, in any case.
 _TAIL = 2000
-#: Bytes of output that nobody needs any more whose memory is given back.
+#: Bytes of output that is not needed any more whose memory is given back.
 _FORGOTTEN = 1 << 20
 #: Bytes of memory whose change is told at once.
 _NOTICED = 1 << 20
@@ -233,7 +233,7 @@ class Lane:
         self._stream = None
 
     def dismiss(self) -> None:
-        """End the process, whose results nobody wants."""
+        """End the process, whose results are not wanted."""
         link, service = self.link, self.service
         self.link = self.service = None
         self._attempts.clear()
@@ -354,7 +354,7 @@ class Lane:
         self._sent[stream] = at
 
     def _forget(self, stream: int, upto: int) -> None:
-        """Give the memory back of output that nobody will ask for."""
+        """Give the memory back of output that will not be asked for."""
         assert self.link is not None
         if upto - self._forgotten[stream] > _FORGOTTEN:
             self.link.trim_log(stream, upto)

@@ -245,7 +245,7 @@ class RemoteExecutor:
     # --- hearing ----------------------------------------------------------------------------------------------
 
     def fileno(self) -> int:
-        """Readable when somebody joins or leaves, and now and then."""
+        """Readable when a worker joins or leaves, and now and then."""
         return self._epoll.fileno()
 
     def exits(self) -> list[WorkerExit]:

@@ -120,7 +120,7 @@ class MetaflowInternalError(MetaflowException):
 
 
 class MetaflowUnknownUser(MetaflowException):
-    """Nobody knows who runs this."""
+    """The user who runs this is not known."""
 
     headline = "Unknown user"
 
@@ -154,7 +154,7 @@ class StepFailed(MetaflowException):
 
 
 class Interrupted(KeyboardInterrupt):
-    """Somebody stopped a run, whose name is ``run``."""
+    """A run was stopped, whose name is ``run``."""
 
     def __init__(self, run: str) -> None:
         super().__init__()
@@ -168,7 +168,7 @@ class CommandUsageException(CommandException):
 
 
 class BadStepDecoratorException(MetaflowException):
-    """A step decorator on something that is no step."""
+    """A step decorator on something that is not a step."""
 
     headline = "Syntax error"
 
@@ -182,7 +182,7 @@ class BadStepDecoratorException(MetaflowException):
 
 
 class BadFlowDecoratorException(MetaflowException):
-    """A flow decorator on something that is no flow."""
+    """A flow decorator on something that is not a flow."""
 
     headline = "Syntax error"
 
@@ -292,7 +292,7 @@ _PUBLIC = {
     "InvalidNextException": "metaflow.flowspec",
     "ArgoEventException": "metaflow.plugins.argo.argo_events",
 }
-#: The same for modules of ours that have errors of their own.
+#: The same for modules of Headrace that have errors of their own.
 _MODULES = {"headrace.frontends.metaflow.s3.objects": "metaflow.plugins.datatools.s3.s3"}
 
 

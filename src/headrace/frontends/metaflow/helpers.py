@@ -37,7 +37,7 @@ def to_fileobj(x: Any) -> Any:
 
 
 def url_quote(url: Any) -> bytes:
-    """An address with what is no plain ASCII escaped."""
+    """An address with all but plain ASCII escaped."""
     from urllib.parse import quote
 
     return quote(to_bytes(url), safe="/:").encode()

@@ -196,7 +196,7 @@ class Config(_Unread):
 
         Raises:
             CommandUsageException: it is missing, given twice, or cannot be read.
-            MetaflowException: the parser or the function behind the default raised, or it is no mapping.
+            MetaflowException: the parser or the function behind the default raised, or it is not a mapping.
         """
         if text is not None and file is not None:
             raise CommandUsageException(f"Config *{self.name}* is given as a file and as a value; give one of them.")

@@ -174,7 +174,7 @@ def attach(function: Any, decorator: Decorator) -> Any:
     """Put a decorator on a step.
 
     Raises:
-        BadStepDecoratorException: it is no step; DuplicateStepDecoratorException: it has the decorator already.
+        BadStepDecoratorException: it is not a step; DuplicateStepDecoratorException: it has the decorator already.
     """
     if not getattr(function, "is_step", False):
         raise BadStepDecoratorException(decorator.name, function)
@@ -240,7 +240,7 @@ def flow_decorator(name: str) -> Callable[..., Any]:
 
 
 def parse_spec(text: str) -> Decorator:
-    """What ``name:key=value,key=value`` means of a decorator that is no user's; values are JSON where they can be.
+    """What ``name:key=value,key=value`` means of a decorator of Headrace; values are JSON where they can be.
 
     Raises:
         UnknownStepDecoratorException: there is no such decorator; InvalidDecoratorAttribute: it has no such attribute.

@@ -1,6 +1,6 @@
 """Items of the lists that foreach goes over: each branch takes its own without decoding the whole list for itself.
 
-A worker keeps the list that it took an item from last. What is handed out is the item itself where nobody can change
+A worker keeps the list that it took an item from last. What is handed out is the item itself where it cannot change
 it, else a copy of it, so that branches do not see each other's changes.
 """
 

@@ -94,7 +94,7 @@ def _packages(one: Decorator, where: str) -> dict[Any, Any]:
     """What a decorator asks for, with what older flows call libraries.
 
     Raises:
-        PackagesException: it is no dictionary.
+        PackagesException: it is not a dictionary.
     """
     found: dict[Any, Any] = {}
     for name in ("libraries", "packages"):

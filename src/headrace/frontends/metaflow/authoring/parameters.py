@@ -232,7 +232,7 @@ class Parameter:
         """A value of the command line, the environment, or a default, as steps see it.
 
         Raises:
-            ValueError: it does not fit the type; ParameterFieldTypeMismatch: it is no text, and not of the type.
+            ValueError: it does not fit the type; ParameterFieldTypeMismatch: it is neither a text nor of the type.
         """
         value = self._converted(value, self._depth)
         return value.split(self.separator) if self.separator and value and isinstance(value, str) else value
@@ -272,7 +272,7 @@ _FIELDS = ("default", "type", "help", "required", "show_default", "separator")
 
 
 def _called(parameter: Parameter, context: ParameterContext) -> Any:
-    """What the function behind a default returns; one of two arguments is told that this is no deployment.
+    """What the function behind a default returns; one of two arguments is told that this is not a deployment.
 
     Raises:
         ParameterFieldFailed: it raised.

@@ -54,7 +54,7 @@ def pyproject_toml_parser(content: str) -> dict[str, Any]:
     """The dependencies of a ``pyproject.toml``, in the form of ``requirements_txt_parser``.
 
     Raises:
-        tomllib.TOMLDecodeError: it is no TOML; ParserValueError: a dependency has a marker.
+        tomllib.TOMLDecodeError: it is not TOML; ParserValueError: a dependency has a marker.
     """
     import tomllib
 

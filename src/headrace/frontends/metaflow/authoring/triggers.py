@@ -32,7 +32,7 @@ def _one_or_many(decorator: str, attributes: dict[str, Any], single: str) -> lis
     """The things that ``single`` or its plural name; a function stands for itself.
 
     Raises:
-        MetaflowException: there are none, both are given, or the plural is no list.
+        MetaflowException: there are none, both are given, or the plural is not a list.
     """
     one, many = attributes[single], attributes[f"{single}s"]
     if one and many:

@@ -196,7 +196,7 @@ def _warn(text: str) -> None:
 
 @contextlib.contextmanager
 def _never_fatal() -> Iterator[None]:
-    """A card is no reason for a task to fail: what goes wrong is said in the task's log."""
+    """An error in a card does not fail its task: it is told in the task's log."""
     try:
         yield
     except TimeoutException:  # the step's own time is up

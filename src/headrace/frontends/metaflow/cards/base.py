@@ -12,7 +12,7 @@ import uuid
 from collections.abc import Callable
 from typing import Any
 
-#: Tells somebody of a problem with a card; the task's stderr while it runs.
+#: Tells of a problem with a card; on the task's stderr while it runs.
 Warn = Callable[[str], None]
 
 

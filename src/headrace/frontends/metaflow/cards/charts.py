@@ -194,7 +194,7 @@ class EventsTimeline(UserComponent):
         """Add an event. ``payloads``: components to look into, by name.
 
         Raises:
-            ValueError: the theme can be no name of a style; TypeError: a payload is no component.
+            ValueError: the theme cannot be a name of a style; TypeError: a payload is not a component.
         """
         if style_theme is not None and not _CLASS_NAME.match(style_theme):
             raise ValueError(f"Invalid style_theme '{style_theme}'. Must be a valid CSS class name.")

@@ -95,7 +95,7 @@ class PythonCode(UserComponent):
 
 
 class Table(UserComponent):
-    """Rows of values or components. What is no list of lists is shown as an empty table."""
+    """Rows of values or components. What is not a list of lists is shown as an empty table."""
 
     REALTIME_UPDATABLE = True
 

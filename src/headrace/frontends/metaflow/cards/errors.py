@@ -66,7 +66,7 @@ class IncorrectArgumentException(MetaflowException):
 
 
 class IncorrectPathspecException(MetaflowException):
-    """``get_cards`` was given a text that is no pathspec of a task."""
+    """``get_cards`` was given a text that is not a pathspec of a task."""
 
     headline = "Pathspec is required of form `flowname/runid/stepname/taskid`"
 

@@ -205,7 +205,7 @@ class PythonCodeComponent(_DataComponent):
 
 
 class HTMLComponent(_DataComponent):
-    """HTML that somebody wrote; it is shown in a frame that may do nothing."""
+    """HTML of a user; it is shown in a frame that may do nothing."""
 
     type = "html"
 

@@ -1,7 +1,7 @@
 """``card server``: the cards of a run in a browser, on this machine only.
 
 Pages of cards are shown in a frame without an origin, or without scripts, so what a card holds cannot reach the server
-or its other cards. A request that names another host than this machine is refused: it comes from somebody else's page.
+or its other cards. A request that names another host than this machine is refused: it comes from another site's page.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from headrace.model.states import RunState
 
 _HERE = "127.0.0.1"
 _NAMES = (_HERE, "localhost", "[::1]")
-#: A card of a user's type is somebody's HTML: it has no origin, so it cannot read this server's other answers. An inert
-#: one may run no scripts at all.
+#: A card of a user's type is HTML of that user: it has no origin, so it cannot read this server's other answers. An
+#: inert #: one may run no scripts at all.
 _CARD_POLICY = {False: "sandbox allow-scripts allow-popups", True: "sandbox allow-same-origin allow-popups"}
 _VIEWER_POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; connect-src 'self'; " + (
     "frame-src 'self'; img-src data:"

@@ -281,7 +281,7 @@ def _extensions() -> Iterator[type[MetaflowCard]]:
     for name in sorted({folder.name for folder in folders if (folder / "plugins" / "cards").is_dir()}):
         try:
             package = importlib.import_module(f"metaflow_extensions.{name}.plugins.cards")
-        except Exception:  # somebody else's package must not break a step
+        except Exception:  # a package of others must not break a step
             continue
         for module in (package, *_inside(package)):
             listed = getattr(module, "CARDS", None)

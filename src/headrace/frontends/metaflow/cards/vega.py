@@ -43,7 +43,7 @@ def _drawn(text: str) -> str:
     """The chart as SVG.
 
     Raises:
-        ImportError: the library is not here; ValueError: it is no chart, or wants something from the network.
+        ImportError: the library is not here; ValueError: it is not a chart, or wants something from the network.
     """
     import vl_convert
 

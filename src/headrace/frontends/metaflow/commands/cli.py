@@ -108,7 +108,7 @@ def _arranged(cls: Any, group: click.Group, argv: list[str]) -> list[str]:
 
 
 def _say_next(error: BaseException, ours: bool, home: str) -> None:
-    """Which commands go on from a run that failed or was stopped, where somebody looks for them.
+    """Which commands go on from a run that failed or was stopped, where they are looked for.
 
     ``home`` is where its runs are, if a setting or option of Metaflow's chose that.
     """
@@ -356,7 +356,7 @@ def _run_command(cls: Any) -> click.Command:
 
 
 def _add_options(cls: Any, command: Any, default_of: Callable[[Parameter], Any] | None) -> None:
-    """Parameters of the flow and options of the command; a parameter named like an option of ours wins."""
+    """Parameters of the flow and options of the command; a parameter named like an option of Headrace wins."""
     for option in _RUN_OPTIONS:
         option(command)
     parameters = [ParameterOption(one, default_of) for one in cls._parameters().values()]

@@ -91,7 +91,7 @@ class ParameterOption(click.Option):
         return value, args
 
     def _found(self, raw: Any, ctx: click.Context) -> tuple[Any, bool]:
-        """The value, and whether somebody gave it."""
+        """The value, and whether it was given."""
         parameter = self.parameter
         if raw is not None and not (self.count and not raw):
             if parameter.is_flag:

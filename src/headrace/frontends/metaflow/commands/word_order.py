@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-#: The first word where somebody else than a person put the line together: its options may stand in any order.
+#: The first word of lines that a program put together: its options may stand in any order.
 ANY_ORDER = "--any-order"
 #: Options of the flow that are taken out of the line before there is a command line to ask.
 CONFIGS = {"--config": 2, "--config-value": 2}

@@ -11,7 +11,7 @@ from headrace.frontends.metaflow.standin import SHIM, find_first
 
 
 def environment(environ: dict[str, str]) -> dict[str, str]:
-    """``environ`` with a package ``metaflow`` of ours before all others, and steps that want packages given them.
+    """``environ`` with Headrace's package ``metaflow`` before all others, and steps that want packages given them.
 
     ``headrace run`` gives them what @conda and @pypi ask for without ``--environment``.
     """

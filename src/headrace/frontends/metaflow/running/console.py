@@ -12,7 +12,7 @@ _OURS, _BAD = "1", "1;31"
 
 
 def has_colours(stream: TextIO) -> bool:
-    """Whether somebody who wants colours looks at ``stream``."""
+    """Whether ``stream`` is a terminal that shows colours."""
     return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 

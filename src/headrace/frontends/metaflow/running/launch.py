@@ -102,7 +102,7 @@ def default_values(cls: Any, given: dict[str, Any]) -> dict[str, Any]:
 
 
 def default_value(cls: Any, parameter: Parameter) -> Any:
-    """The value of a parameter that nobody gives.
+    """The value of a parameter that is not given.
 
     Raises:
         MetaflowException: it cannot be had; ValueError: it does not fit the type.
@@ -190,7 +190,7 @@ def _place_of_origin(options: RunOptions, stores: Stores) -> str:
 
 
 def _files(cls: Any, suffixes: str) -> tuple[tuple[str, str], ...]:
-    """What the run keeps beside the files it imports; what cannot be had is no reason not to run."""
+    """What the run keeps beside the files it imports; sources that cannot be read are left out."""
     mutated = any("_flow_mutators" in vars(kind) for kind in cls.__mro__)
     mutated |= any(function.config_decorators for function in cls._steps.values())
     if not (mutated or suffixes or setting("DEFAULT_PACKAGE_SUFFIXES")):

@@ -43,10 +43,10 @@ _REMOTE = ("batch", "kubernetes")
 
 
 class Ground(NamedTuple):
-    """What a flow runs on: what the machine has (None: nobody knows yet which machines there will be), how many tasks
-    may run at once, whether results are taken from the cache; ``within`` stands before the names of its steps when it
-    is part of another run; ``called`` is what its file calls the class with; ``warm``: whether tasks share processes;
-    ``environment``: what ``--environment`` says."""
+    """What a flow runs on: what the machine has (None: it is not known yet which machines there will be), how many
+    tasks may run at once, whether results are taken from the cache; ``within`` stands before the names of its steps
+    when it is part of another run; ``called`` is what its file calls the class with; ``warm``: whether tasks share
+    processes; ``environment``: what ``--environment`` says."""
 
     room: Resources | None
     workers: int
@@ -177,7 +177,7 @@ def _variables(step: str, given: Any) -> dict[str, str]:
     """What ``@environment`` sets; None sets nothing.
 
     Raises:
-        MetaflowException: it is no dictionary of texts.
+        MetaflowException: it is not a dictionary of texts.
     """
     if not isinstance(given, dict):
         raise MetaflowException(f"@environment of step *{step}*: vars must be a dictionary, not {given!r}")
@@ -249,7 +249,7 @@ def codes_of(cls: Any, called: Packed | None = None) -> Any:
 
 
 def check_environment(cls: Any, environment: str, added: Sequence[str] = ()) -> None:
-    """Refuse decorators that want packages when nobody asked for an environment with packages.
+    """Refuse decorators that want packages when an environment with packages was not asked for.
 
     ``added`` are the names of decorators that ``--with`` puts on all steps.
 

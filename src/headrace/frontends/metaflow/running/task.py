@@ -381,7 +381,7 @@ def _shown(spec: StepSpec, flow: Any) -> str:
 
 
 def _printable(text: str) -> str:
-    """A text that every stream takes: what is no character, as half a surrogate pair is none, by its number."""
+    """A text that every stream takes: what is not a character, as half a surrogate pair, by its number."""
     return text.encode(errors="backslashreplace").decode()
 
 

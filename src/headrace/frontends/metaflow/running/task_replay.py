@@ -1,4 +1,4 @@
-"""A task of a Metaflow flow once more, in the process of somebody who looks at it."""
+"""A task of a Metaflow flow once more, in this process, for a debugger."""
 
 from __future__ import annotations
 

@@ -135,7 +135,7 @@ class RunFolder:
 
 
 class Attempt(NamedTuple):
-    """One attempt of a task: when it began and ended, and how. ``exit_code`` None: nobody waited for its process."""
+    """One attempt of a task: when it began and ended, and how. ``exit_code`` None: it is not known."""
 
     number: int
     started: float | None
@@ -172,7 +172,7 @@ class TaskFolder:
         return max((time for facts in self._all_facts().values() for time, _ in facts), default=0) / 1000
 
     def fact(self, name: str) -> Any:
-        """The newest value of a fact; None when nobody recorded it. Raises UnreadableError."""
+        """The newest value of a fact; None when it was not recorded. Raises UnreadableError."""
         known = self._all_facts().get(name)
         return read_object(self.path / "_meta" / max(known)[1]).get("value") if known else None
 

@@ -132,7 +132,7 @@ class _Importer:
         try:
             with Adoption(self._stores) as adoption:
                 for folder, _ in wanted:
-                    old = _standing(self._stores, folder)  # somebody may have been at it since
+                    old = _standing(self._stores, folder)  # it may have changed since
                     if old is not None and not _is_behind(old, folder):
                         continue
                     if self._bring(adoption, folder, old):

@@ -1,6 +1,6 @@
 """Artifacts of a Metaflow store: read, checked, unpickled where that can be done, and stored as Headrace does.
 
-What cannot be unpickled here, because its class is not to be had or nobody allowed it, is kept as the pickle it is.
+What cannot be unpickled here, because its class cannot be imported or it is not allowed, is kept as the pickle it is.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ class _Unpickler(pickle.Unpickler):
             if not isinstance(kind, type):
                 raise AttributeError(f"{module}.{name} has no counterpart here")
             return kind
-        if (module, name) == ("__main__", "ForeachFrame"):  # made with the name of whoever called
+        if (module, name) == ("__main__", "ForeachFrame"):  # made with the name of its caller's module
             return ForeachFrame
         if self._trusted or name in _SAFE.get(module, "").split():
             return super().find_class(module, name)
