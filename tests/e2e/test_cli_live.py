@@ -121,7 +121,7 @@ def test_a_live_view_with_the_flows_prints_above(folder: Path, columns: int) -> 
         assert "\x1b[?25h" in screen.output[-4000:]  # the cursor is back
     with terminal(folder, "logs", "train/1") as screen:
         screen.end()
-        assert "█" not in screen.text  # our display is no part of the flow's output
+        assert "█" not in screen.text  # the display does not belong to the flow's output
 
 
 def test_no_color_means_no_styles_at_all(folder: Path) -> None:
@@ -163,7 +163,7 @@ def test_ctrl_c_twice_kills_at_once(folder: Path, pause: float) -> None:
         screen.until("fitting")
         screen.type("\x03")
         time.sleep(pause)
-        screen.type("\x03\x03\x03")  # somebody leans on the key
+        screen.type("\x03\x03\x03")  # as when the key is held down
         assert screen.end() == 130
         assert "train/1 interrupted" in screen.text
         assert "Traceback" not in screen.text

@@ -1,4 +1,4 @@
-"""What the program prints where it would be too much, too little, or nobody reads it."""
+"""What the program prints where it would be too much, too little, or is not read."""
 
 from __future__ import annotations
 

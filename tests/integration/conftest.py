@@ -96,7 +96,7 @@ class Project:
         return done.out
 
     def fail(self, text: str, *argv: str, code: int = 1, name: str = "train.py", **env: str) -> str:
-        """Run it, see that it exits with ``code`` and shows no frame of ours, and return its stderr."""
+        """Run it, see that it exits with ``code`` and shows no frame of Headrace, and return its stderr."""
         done = self.run(text, *argv, name=name, **env)
         assert done.code == code, f"exit {done.code}\n{done.out}\n{done.err}"
         assert_no_frames_of_ours(done.err)

@@ -255,7 +255,7 @@ def test_a_declaration_that_cannot_work_shows_where_it_is(project: Project) -> N
     assert "generator" in err and "train.py" in err
 
 
-def test_somebody_elses_display_of_errors_is_left_alone(project: Project) -> None:
+def test_display_of_errors_of_another_library_is_left_alone(project: Project) -> None:
     done = project.run("sys.excepthook = lambda *a: print('mine', a[0].__name__)\n" + SCRIPT)
     assert "mine TooBad" in done.out and done.code == 1
 

@@ -155,7 +155,7 @@ def test_a_thread_of_the_flow_that_outlives_it(project: Project) -> None:
     assert "stopped by TaskCancelledError run train/1 has ended" in project.succeed(text)
 
 
-def test_thousands_of_futures_that_nobody_waits_for(here: Project) -> None:
+def test_thousands_of_futures_without_waiters(here: Project) -> None:
     @flow
     def train() -> int:
         give.map(range(2000))

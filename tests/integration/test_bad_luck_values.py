@@ -167,7 +167,7 @@ def test_wrong_parameters_on_the_command_line_exit_with_2(project: Project) -> N
 
 
 def test_a_cycle_of_futures_cannot_be_made(here: Project) -> None:
-    """A call takes its arguments as they are: what is put into a list later is no dependency."""
+    """A call takes its arguments as they are: what is put into a list later is not a dependency."""
 
     @flow
     def train() -> Any:

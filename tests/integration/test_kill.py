@@ -101,7 +101,7 @@ class Watched:
         return workers if kind == "workers" else [driver, *servers, *workers]
 
     def kill_until_missed(self, kind: str, process: subprocess.Popen[str], dice: random.Random) -> None:
-        """Kill a worker or the server until the flow fails; an idle one is missed by nobody."""
+        """Kill a worker or the server until the flow fails; an idle one is not missed."""
         while process.poll() is None:
             victims = self.victims(kind, process.pid)
             kill(dice.sample(victims, min(1, len(victims))))

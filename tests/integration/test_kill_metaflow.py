@@ -132,7 +132,7 @@ class Nested:
         ]
 
     def check_end(self) -> None:
-        """The run is as one that nobody killed."""
+        """The run is as one that was not killed."""
         assert self.project.last().state is RunState.SUCCEEDED
         counts = Counter(task.step for task in self.project.tasks() if task.state is TaskState.SUCCEEDED)
         assert counts == {"start": 1, "middle": OUTER, "leaf": LEAVES, "inner": OUTER, "outer": 1, "end": 1}

@@ -1,4 +1,4 @@
-"""Output that is long lies in segments in the artifact store; whoever reads logs sees no difference."""
+"""Output that is long lies in segments in the artifact store; readers of logs see no difference."""
 
 from __future__ import annotations
 

@@ -75,7 +75,7 @@ def test_headrace_run_takes_options_of_any_width_in_any_order(project: Project, 
     assert got(run(project, "run", file, *words)) == "True 2 (3, 4) ('b', 2.0) ('x', 'y') None V"
 
 
-def test_what_nobody_gives(project: Project, file: str) -> None:
+def test_values_that_are_not_given(project: Project, file: str) -> None:
     assert got(run(project, "run", file)) == "False 0 (1, 2) ('a', 1.5) () None LOW"
 
 

@@ -1,4 +1,4 @@
-"""A task of Metaflow is a process, and so is one of ours: nothing that one leaves is seen by the next."""
+"""A task of Metaflow is a process, and so it is here: nothing that one leaves is seen by the next."""
 
 from __future__ import annotations
 
@@ -155,7 +155,7 @@ def test_a_file_that_draws_without_a_seed_gives_its_tasks_different_numbers(proj
     assert (found["numpy"], found["python"]) == (6, 6)
 
 
-def test_threads_of_a_pool_that_nobody_shut_down_do_not_keep_a_task(project: Project) -> None:
+def test_threads_of_a_pool_that_was_not_shut_down_do_not_keep_a_task(project: Project) -> None:
     head = (
         "from concurrent.futures import ThreadPoolExecutor\nfrom joblib import Parallel, delayed\nfrom math import sqrt"
     )

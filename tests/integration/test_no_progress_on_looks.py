@@ -1,4 +1,4 @@
-"""A driver looks now and then at what nobody reports to it. With 60 s between two looks, runs take as long as ever.
+"""A driver looks now and then at what is not reported to it. With 60 s between two looks, runs take as long as ever.
 
 What a driver still looks at: the output files and the memory of local workers; the kernel reports neither.
 ``HEADRACE_TEST_LOOK=60`` stretches the looks of any test.

@@ -88,7 +88,7 @@ def plant_settings(folder: Path) -> None:
 
 
 def plant_named_home(folder: Path) -> None:
-    """Settings of a repository are often somebody else's words."""
+    """Settings of a repository are often the words of another user."""
     (folder / "store").mkdir()
     give(folder / "store")
     (folder / "pyproject.toml").write_text('[tool.headrace]\nhome = "store"\n')

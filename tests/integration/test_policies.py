@@ -520,7 +520,7 @@ def test_keep_going_lets_what_runs_finish(here: Project) -> None:
     assert {(t.step, t.state) for t in here.tasks()} == {("stamp", "succeeded"), ("bad", "failed")}
 
 
-def test_a_failure_that_nobody_looks_at_fails_the_run(here: Project) -> None:
+def test_failure_that_the_flow_does_not_look_at_fails_the_run(here: Project) -> None:
     @flow
     def train() -> int:
         bad.submit()

@@ -12,7 +12,7 @@ import pytest
 if TYPE_CHECKING:
     from tests.integration.conftest import Project
 
-#: Generators that nobody seeded, in many places, and a function that draws a number of each.
+#: Generators without a seed, in many places, and a function that draws a number of each.
 PLACES = """
 import functools, random, threading
 from collections import deque

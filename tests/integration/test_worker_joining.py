@@ -91,7 +91,7 @@ def serve(driver: RemoteExecutor, seconds: float = 0.05) -> None:
 
 
 class Peer:
-    """Somebody who connects to a driver and speaks its protocol by hand."""
+    """A peer that connects to a driver and speaks its protocol by hand."""
 
     def __init__(self, driver: RemoteExecutor) -> None:
         self.driver = driver
@@ -249,7 +249,7 @@ def test_worker_with_a_wrong_secret_says_what_to_do_and_ends(driver, tmp_path) -
     assert "refused this worker: wrong secret; give this worker the joining token" in said
 
 
-def test_worker_shows_its_secret_to_nobody_but_its_driver(driver, tmp_path) -> None:
+def test_worker_shows_its_secret_to_its_driver_only(driver, tmp_path) -> None:
     other = identity_of("another secret of the tests").token
     with ended(start_worker(driver.address, tmp_path, other)) as worker:
         code, said = end_of(worker, driver)

@@ -56,7 +56,7 @@ def main(*flows):
             assert Run(run.pathspec).id == run.id
             assert Flow(name)[run.id].id == run.id
             exact[run.pathspec] = [moment(run.created_at), origin(run), sorted(step.id for step in run)]
-            with contextlib.suppress(KeyError):  # the real client falls over runs whose end is no task
+            with contextlib.suppress(KeyError):  # the real client falls over runs whose end is not a task
                 exact[run.pathspec].append(moment(run.finished_at))
             for step in run:
                 for task in step:

@@ -68,7 +68,7 @@ def flow_name(scenario: Scenario) -> str:
 
 
 def environment(folder: Path, python: str, real: bool) -> dict[str, str]:
-    """A clean environment, so that nobody's settings and stores come in."""
+    """A clean environment, without settings and stores of the user."""
     kept = {
         name: value
         for name, value in os.environ.items()

@@ -1,4 +1,4 @@
-"""Flow files that nobody changed, under the real metaflow and under Headrace: the same codes, artifacts, prints, tags.
+"""Unchanged flow files, under the real metaflow and under Headrace: the same codes, artifacts, prints, tags.
 
 ``README.md`` says how to run, record and add scenarios; ``KNOWN.md`` lists where the answers differ, and why.
 """
@@ -45,7 +45,7 @@ KNOWN = dict(_KNOWN.findall((HERE / "KNOWN.md").read_text()))
 
 
 def _quick() -> set[str]:
-    """Three scenarios of each flow file: what runs when nobody asks for all."""
+    """Three scenarios of each flow file: what runs unless all are asked for."""
     seen: dict[str, int] = {}
     chosen = set()
     for one in SCENARIOS:

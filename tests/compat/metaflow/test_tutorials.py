@@ -216,4 +216,4 @@ def test_what_is_drawn_is_drawn_from_the_right_movies(played: dict[str, Played],
         assert [line for line in end["stdout"].splitlines() if line.startswith("Pick")] == shown
         assert f"Bonus Pick: '{bonus[0]}' from '{bonus[1]}'" in end["stdout"]
         assert "hint" in artifacts or artifacts["genre"] not in bonus[1]
-        assert playlist != sorted(playlist), "nobody shuffled it"
+        assert playlist != sorted(playlist), "it was not shuffled"

@@ -55,7 +55,7 @@ kept.append(kept)
 del kept
 assert gc.collect() > 0
 """
-    subprocess.run([sys.executable, "-c", script], check=True)  # a process in which nobody froze anything before
+    subprocess.run([sys.executable, "-c", script], check=True)  # a process in which nothing was frozen before
 
 
 def test_objects_that_the_user_froze_stay_frozen() -> None:

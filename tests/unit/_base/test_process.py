@@ -26,7 +26,7 @@ def test_another_process_lives_until_it_ends() -> None:
         deadline = time.monotonic() + 10
         while owner_alive(owner) and time.monotonic() < deadline:
             time.sleep(0.01)
-        assert owner_alive(owner) is False  # nobody has waited for it yet: a zombie owns nothing
+        assert owner_alive(owner) is False  # it was not waited for yet: a zombie owns nothing
     assert owner_alive(owner) is False
     assert start_ticks(child.pid) == ""
 
@@ -52,7 +52,7 @@ def test_a_process_id_that_is_used_again_is_another_owner() -> None:
     assert owner_alive(f"{host}:{pid}:{int(ticks) - 1}-{realm}") is False
 
 
-def test_elsewhere_nobody_knows() -> None:
+def test_owner_on_another_machine_is_not_known() -> None:
     host, pid, start = process_owner().split(":")
     ticks, _, realm = start.partition("-")
     for owner in (

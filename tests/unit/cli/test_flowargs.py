@@ -1,4 +1,4 @@
-"""Options of ours among a flow's parameters."""
+"""Options of Headrace among a flow's parameters."""
 
 from __future__ import annotations
 

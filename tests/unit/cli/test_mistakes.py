@@ -1,4 +1,4 @@
-"""Whatever a user does wrong: one message, exit code 2 (or 1), no traceback of ours."""
+"""Whatever a user does wrong: one message, exit code 2 (or 1), no traceback of Headrace."""
 
 from __future__ import annotations
 

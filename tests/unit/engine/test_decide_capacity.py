@@ -138,7 +138,7 @@ def test_small_tasks_pass_a_big_one_for_a_while_and_then_wait_behind_it() -> Non
     assert bench.clock.now - 1000 < PATIENCE + 1
 
 
-def test_a_step_at_its_own_limit_holds_nobody_else_back() -> None:
+def test_step_at_its_own_limit_holds_no_other_step_back() -> None:
     bench = Bench(capacity=Resources(cpu=2))
     limited, free = bench.step("limited", max_parallel=1), bench.step("free")
     first = bench.submit(limited, "1")

@@ -83,7 +83,7 @@ def test_retries_wait_longer_each_time_and_end() -> None:
         bench.fail(task)
         assert task.state is TaskState.DELAYED
         assert bench.start() == []
-        bench.fail(task)  # said twice: the second time nobody listens
+        bench.fail(task)  # said twice: the second time it is ignored
         assert bench.commands == []
         bench.commands = bench.log[-1:]
         delays.append(due(bench))
@@ -369,7 +369,7 @@ def test_a_cancelled_task_whose_input_is_lost_does_not_come_back() -> None:
 # --- voices from the past -----------------------------------------------------------------------------------------
 
 
-def test_nobody_speaks_for_a_lease_that_ended() -> None:
+def test_messages_for_a_lease_that_ended_are_ignored() -> None:
     bench = Bench()
     first = bench.submit(bench.step(retry=Retry(1)), "x")
     bench.start()

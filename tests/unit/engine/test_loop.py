@@ -208,7 +208,7 @@ def test_a_store_that_keeps_nothing_fails_the_task_and_does_not_go_on_for_ever()
         rig.loop.wait_idle()
 
 
-def test_a_lost_input_of_a_step_nobody_knows_fails_the_task_not_the_run() -> None:
+def test_lost_input_of_an_unknown_step_fails_the_task_not_the_run() -> None:
     with Rig() as rig:
         made = rig.submit(rig.step(big), 7)
         rig.result(made)
@@ -228,7 +228,7 @@ def test_a_lost_input_of_a_step_nobody_knows_fails_the_task_not_the_run() -> Non
 @pytest.mark.parametrize("written", [False, True], ids=["not-written", "written"])
 @pytest.mark.parametrize("error", [StoreFullError("full"), LeaseLostError("taken"), OSError("no more files")])
 @pytest.mark.parametrize("fail_at", [0, 1, 2, 3, 5, 8, 13])
-def test_nobody_hangs_and_nothing_unrecorded_is_seen_when_a_commit_fails(
+def test_failed_commit_hangs_no_thread_and_shows_nothing_unrecorded(
     fail_at: int, error: Exception, written: bool
 ) -> None:
     with within(20):
@@ -459,9 +459,9 @@ def test_commit_in_progress_keeps_no_worker_and_no_submit_waiting(waits: bool) -
         store.go.clear()
         begun = store.begun
         gates[0].set()
-        until(lambda: store.begun > begun)  # whoever heard of the first answer is in a commit now
+        until(lambda: store.begun > begun)  # the thread that heard of the first answer is in a commit now
         assert first.state is TaskState.SUCCEEDED
-        assert not first.done  # nobody learns of it before it is recorded
+        assert not first.done  # it is not told before it is recorded
         with within(5):
             third = rig.submit(rig.step(double), 21)
         until(lambda: len(rig.executor.executed) == 3)  # it runs meanwhile
@@ -697,7 +697,7 @@ def test_idle_run_hears_signals_soon_after_a_task_is_submitted(monkeypatch: pyte
         ended = threading.Event()
         rig.loop.notify(task, ended.set)
         rig.store.send(rig.run.id, "cancel", "", b"", "me", time.time())
-        assert ended.wait(15)  # nobody but the loop's own thread looks
+        assert ended.wait(15)  # only the loop's own thread looks
         assert task.state is TaskState.CANCELLED
         gate.set()
 
@@ -719,7 +719,7 @@ def test_interrupt_gives_the_turn_back(monkeypatch: pytest.MonkeyPatch) -> None:
             rig.loop.wait(task)
         assert heard == [True]  # it waited until the turn was over
         gate.set()
-        assert rig.result(task) is True  # nobody holds what is needed for that
+        assert rig.result(task) is True  # no thread holds what is needed for that
 
 
 def test_interrupts_do_not_break_into_a_run_that_ends(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -734,7 +734,7 @@ def test_interrupts_do_not_break_into_a_run_that_ends(monkeypatch: pytest.Monkey
         rig.result(task)
         assert task.problem is not None
         monkeypatch.setattr(loop_module, "_PATIENCE", 0.0)
-        with pytest.raises(KeyboardInterrupt):  # whoever waits for ever can get out
+        with pytest.raises(KeyboardInterrupt):  # a thread that waits for ever can get out
             rig.loop.section.interrupt(KeyboardInterrupt())
         gate.set()
 

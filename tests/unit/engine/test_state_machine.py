@@ -422,7 +422,7 @@ class Crashes(RuleBasedStateMachine):
 
     @rule(place=places)
     def lose_a_blob(self, place: int) -> None:
-        """Of an output that somebody is about to use, when there is one."""
+        """Of an output that a task is about to use, when there is one."""
         world = self.world
         sources = [s.task for task in world.tasks for one in task.pending for s in one.sources if s.task.outputs]
         wanted = {task.output("result").digest for task in sources}
@@ -457,7 +457,7 @@ class Crashes(RuleBasedStateMachine):
 
     @rule(committed=st.booleans(), edited=st.sets(st.sampled_from(NAMES), max_size=2))
     def crash_and_resume(self, committed: bool, edited: set[str]) -> None:
-        """The driver is gone at any moment; perhaps somebody edits a step before the run goes on."""
+        """The driver is gone at any moment; perhaps a step is edited before the run goes on."""
         if committed:
             self.world.commit()
         for name in edited:
@@ -484,7 +484,7 @@ class Crashes(RuleBasedStateMachine):
         assert len(single) <= 1
 
     @invariant()
-    def who_runs_has_a_slot_and_nobody_else(self) -> None:
+    def running_tasks_alone_have_slots(self) -> None:
         state = self.world.state
         running = {id(task): task for task in state.live if task.state is TaskState.RUNNING}
         assert {id(slot.task) for slot in state.placement.slots.values()} == set(running)

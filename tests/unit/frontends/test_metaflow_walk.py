@@ -116,7 +116,7 @@ def test_branches_in_a_foreach_are_joined_one_by_one() -> None:
     ]
 
 
-def test_what_nobody_led_to_comes_last_and_alone() -> None:
+def test_tasks_that_no_other_led_to_come_last_and_alone() -> None:
     way = Way(("join",), ("start/1", (), to("gone")), ("later/2", (), to("end")), ("end/3", (), None))
 
     assert way.seen == {"start/1": [], "later/2": [], "end/3": []}

@@ -171,7 +171,7 @@ def test_the_newest_resumable_run(workspace: wiring.Workspace) -> None:
     make_run(workspace, "a", RunState.FAILED, DAY)
     make_run(workspace, "a", RunState.SUCCEEDED, DAY)
     assert newest_resumable(workspace.metadata, "default").name == "a/1"
-    make_run(workspace, "a", RunState.RUNNING, DAY)  # nobody holds its lease
+    make_run(workspace, "a", RunState.RUNNING, DAY)  # no process holds its lease
     assert newest_resumable(workspace.metadata, "default").name == "a/3"
     make_run(workspace, "a", RunState.INTERRUPTED, DAY)
     assert newest_resumable(workspace.metadata, "default").name == "a/4"

@@ -23,7 +23,7 @@ from headrace.stores.artifacts.protocol import REFRESH_AFTER, BlobInfo
 from headrace.stores.metadata.protocol import NewRun, RunChange
 from headrace.testing.metadata import MemoryMetadata, artifact
 
-ELSEWHERE = "elsewhere:17:4711-x"  # a driver of another machine, of which nobody here knows whether it lives
+ELSEWHERE = "elsewhere:17:4711-x"  # a driver of another machine, of which is not known here whether it lives
 
 
 class InterruptedStore(MemoryStore):
