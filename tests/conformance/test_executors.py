@@ -16,8 +16,14 @@ from typing import Any
 
 import pytest
 
+from headrace.engine.ports import Executor
+from headrace.executors.environments import EnvironmentsExecutor
 from headrace.executors.local import LocalExecutor
-from headrace.model.policy import Resources
+from headrace.model.environments import EnvironmentLock
+from headrace.model.errors import EnvironmentSetupError
+from headrace.model.policy import Resources, StepPolicy
+from headrace.model.values import Blob
+from headrace.model.workers import ServedRun
 from headrace.stores.artifacts.memory import MemoryStore
 from headrace.testing.engine import FakeExecutor
 from headrace.testing.executors import ExecutorSuite, ProcessExecutorSuite, Talk, double, hire, pid
@@ -52,6 +58,38 @@ class TestStartedWorkers(ProcessExecutorSuite):
     def test_workers_come_from_a_fresh_interpreter(self, started: LocalExecutor, talk: Talk) -> None:
         worker = int(str(talk.call(pid)))
         assert "headrace.worker.server" in Path(f"/proc/{worker}/cmdline").read_text()
+
+
+class TestBehindEnvironments(ProcessExecutorSuite):
+    """The same through the executor that keeps one executor for each environment."""
+
+    @pytest.fixture
+    def executor(self):
+        return EnvironmentsExecutor(LocalExecutor(CAPACITY, MemoryStore()), no_environment)
+
+
+def no_environment(lock: EnvironmentLock, run: ServedRun) -> Executor:
+    raise EnvironmentSetupError(f"{lock.label} is gone")
+
+
+def test_worker_of_an_environment_that_cannot_be_had_ends_with_the_reason() -> None:
+    executor = EnvironmentsExecutor(LocalExecutor(CAPACITY, MemoryStore()), no_environment)
+    executor.start()
+    executor.introduce(ServedRun("train/1", "key", 1, Blob(b"", 0), "memory:"))
+    lock = EnvironmentLock(
+        digest=b"d", request=b"r", label="old", python="3.10.1", platform="any", requirements="", packages=()
+    )
+    spec = executor.spec(StepPolicy(lock=lock))
+    assert spec.environment == b"d".hex() and executor.spec(StepPolicy()).environment == ""
+    link = executor.provide(spec, "fit")
+    try:
+        assert select.select([executor.fileno()], [], [], 10)[0]
+        (ended,) = executor.exits()
+        assert ended.link is link and ended.lost == "old is gone"
+        assert executor.exits() == [] and not select.select([executor.fileno()], [], [], 0)[0]
+    finally:
+        link.close()
+        executor.close()
 
 
 def test_a_worker_that_serves_once_is_ready_before_it_is_asked_for() -> None:

@@ -189,7 +189,9 @@ class EnvironmentsExecutor:
             one.close()
         self._owners.clear()
         self._poll.close()
-        os.close(self._news)
+        if self._news >= 0:
+            os.close(self._news)
+            self._news = -1
 
 
 _: type[Executor] = EnvironmentsExecutor
