@@ -17,6 +17,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
+from weakref import WeakKeyDictionary
 
 import pytest
 
@@ -184,8 +185,8 @@ class Talk:
         """What it says next; None when it hung up."""
         deadline = time.monotonic() + seconds
         while not self.heard:
-            ready, _, _ = select.select([self.link], [], [], max(0.0, deadline - time.monotonic()))
-            assert ready, f"the worker says nothing for {seconds:g} s"
+            if not _wait_beside(self.executor, self.link, deadline):
+                raise AssertionError(f"the worker says nothing for {seconds:g} s")
             messages = self.link.receive()
             if messages is None:
                 return None
@@ -208,6 +209,24 @@ class Talk:
         return codecs.unpack(done.outputs[0].value, MemoryStore())
 
 
+#: Exits that were heard while a test waited for what a worker says.
+_heard: WeakKeyDictionary[Executor, list[WorkerExit]] = WeakKeyDictionary()
+
+
+def _wait_beside(executor: Executor, link: WorkerLink, deadline: float) -> bool:
+    """Wait until a worker says something, while the executor is heard too, as a driver does; whether it has."""
+    while (left := deadline - time.monotonic()) > 0:
+        try:
+            ready, _, _ = select.select([link.fileno(), executor.fileno()], [], [], left)
+        except (OSError, ValueError):  # the executor was closed
+            return bool(select.select([link], [], [], left)[0])
+        if link.fileno() in ready:
+            return True
+        if ready:
+            _heard.setdefault(executor, []).extend(executor.exits())
+    return False
+
+
 def hire(executor: Executor, *, isolated: bool = False) -> WorkerLink:
     """A worker for a step that asks for nothing else."""
     return executor.provide(executor.spec(StepPolicy(isolated=isolated)))
@@ -215,7 +234,7 @@ def hire(executor: Executor, *, isolated: bool = False) -> WorkerLink:
 
 def ends(executor: Executor, count: int = 1, seconds: float = 20.0) -> list[WorkerExit]:
     """The next ``count`` exits."""
-    found: list[WorkerExit] = []
+    found = _heard.pop(executor, [])
     deadline = time.monotonic() + seconds
     while len(found) < count:
         ready, _, _ = select.select([executor.fileno()], [], [], max(0.0, deadline - time.monotonic()))
