@@ -154,6 +154,9 @@ def test_image_is_recorded_and_part_of_the_cache_key(project: Project) -> None:
         return len(project.attempts("made"))
 
     assert [attempts(TOOLS), attempts(TOOLS), attempts(PYTHON)] == [1, 0, 1]
+    said = project.finish(project.start("-m", "headrace", "explain", f"{project.last().name}/made/1")).out
+    assert f"environment: image {TOOLS} sha256:" in said
+    assert f"-> {PYTHON} sha256:" in said
     subprocess.run(["podman", "tag", TOOLS, "localhost/headrace-test-again:1"], check=True)
     assert attempts("localhost/headrace-test-again:1") == 0  # the same image under another name
 
@@ -230,6 +233,7 @@ KILLED = f"""
 """
 
 
+@pytest.mark.timeout(600)
 def test_kill_leaves_no_container(project: Project) -> None:
     """Ten times: the driver, a worker or the engine's own client dies at some moment of two containers' lives."""
     script = str(project.write(KILLED))

@@ -27,6 +27,7 @@ def require(*programs: str) -> None:
         pytest.fail(f".ci/run installs what is missing: {said}") if os.environ.get("CI") else pytest.skip(said)
 
 
+@pytest.mark.timeout(600)  # the first time, go compiles its standard library
 def test_five_languages_work_on_one_flow(here: Project) -> None:
     require("Rscript", "java", "go", "node")
     for name in ("languages.py", "languages"):

@@ -72,7 +72,7 @@ class Images:
             python="",
             platform="",
             requirements="",
-            packages=((f"image {image}", digest),),
+            packages=(("image", f"{image} {digest}"),),
             image=digest,
         )
         return lock if command else self._with_python(lock, image)

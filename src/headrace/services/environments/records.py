@@ -29,7 +29,7 @@ def lock_record(run_id: int, step: str, lock: EnvironmentLock, store: ArtifactSt
         number=0,
         name=lock.digest.hex(),
         value=codecs.pack(msgspec.msgpack.encode(lock), store),
-        preview=Preview(type="environment", text=f"{lock.label} (Python {lock.python}, {_counted(lock.packages)})"),
+        preview=Preview(type="environment", text=_brief(lock)),
         created=time.time(),
         kind=KIND,
     )
@@ -51,6 +51,12 @@ def locks_of_step(
             lock = msgspec.msgpack.decode(data, type=EnvironmentLock)
             found[lock.digest] = lock
     return found
+
+
+def _brief(lock: EnvironmentLock) -> str:
+    python = [f"Python {lock.python}"] if lock.python else []
+    said = [*python, *([lock.image[:19]] if lock.image else [_counted(lock.packages)])]
+    return f"{lock.label} ({', '.join(said)})"
 
 
 def _counted(packages: Sized) -> str:
