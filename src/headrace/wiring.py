@@ -313,7 +313,7 @@ class _Places:
                     "it there; the next run, or `headrace resume`, builds it again"
                 )
             fresh = FreshStart(folder, package, tuple(sys.argv), b"", built.python, built.beside, lock.variables)
-        fresh = fresh._replace(environment=lock.label)
+        fresh = msgspec.structs.replace(fresh, environment=lock.label)
         executor = self._forking(place, fresh)
         executor.start()
         return executor
@@ -331,7 +331,7 @@ class _Places:
         variables = [name for name in os.environ if not name.startswith(_OF_MACHINE)]
         options = [f"--label={OWNER_LABEL}={process_owner()}", "--preserve-fds=2", "--pid=host"]
         command = run_arguments(find_engine(), lock.image, options=options, mounts=mounts, variables=variables)
-        return fresh._replace(beside=beside, container=tuple(command))
+        return msgspec.structs.replace(fresh, beside=beside, container=tuple(command))
 
 
 def _tell(text: str) -> None:

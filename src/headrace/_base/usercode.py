@@ -13,7 +13,9 @@ import functools
 import os
 import sys
 from types import ModuleType
-from typing import Any, NamedTuple
+from typing import Any
+
+import msgspec
 
 from headrace._base.attributes import own
 
@@ -123,7 +125,7 @@ def find_user_module(name: str) -> str:
     return os.path.abspath(path) if path and is_user_file(os.path.abspath(path)) else ""
 
 
-class Place(NamedTuple):
+class Place(msgspec.Struct, frozen=True):
     """Where a module keeps something: its name, the qualified name in it, how often ``__wrapped__`` leads on."""
 
     module: str

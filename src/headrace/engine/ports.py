@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from typing import Protocol
+
+import msgspec
 
 from headrace.model.messages import ToDriver, ToWorker
 from headrace.model.policy import StepPolicy
@@ -60,7 +62,7 @@ class WorkerLink(Protocol):
         """What the worker occupies now in bytes; 0 when unknown."""
 
 
-class WorkerExit(NamedTuple):
+class WorkerExit(msgspec.Struct, frozen=True):
     """How a worker ended. ``code`` >= 0: its exit code; negative: the signal. ``out_of_memory``: the system says so.
 
     ``lost`` says why the worker cannot be reached, where nothing else is known of its end. A worker that was never
@@ -74,7 +76,7 @@ class WorkerExit(NamedTuple):
     begun: bool = True
 
 
-class Returned(NamedTuple):
+class Returned(msgspec.Struct, frozen=True):
     """A worker that came back with an attempt of an earlier session. ``began``: where the attempt's output begins.
 
     ``machine`` as in ``WorkerSpec``.

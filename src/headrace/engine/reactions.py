@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any
+
+import msgspec
 
 from headrace.engine.events import Command
 from headrace.engine.state import EngineState
@@ -20,7 +22,7 @@ class IllegalEventError(HeadraceError):
 Handler = Callable[[EngineState, Any, Task, list[Command]], None]
 
 
-class Reaction(NamedTuple):
+class Reaction(msgspec.Struct, frozen=True):
     """``text`` says it in the generated documentation."""
 
     text: str

@@ -14,7 +14,8 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from typing import NamedTuple
+
+import msgspec
 
 from headrace._base.logs import Log
 from headrace.engine.channel import SocketChannel
@@ -128,7 +129,7 @@ class _Template(_Server):
         self.held: list[LocalLink] = []
 
 
-class FreshStart(NamedTuple):
+class FreshStart(msgspec.Struct, frozen=True):
     """What workers begin with that share no process with their driver: the flow's code, its arguments, its seeded
     generators.
 

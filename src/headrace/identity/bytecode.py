@@ -12,7 +12,8 @@ import opcode
 import sys
 from bisect import bisect_left
 from types import CodeType
-from typing import NamedTuple
+
+import msgspec
 
 _OPS = opcode.opmap
 _CONST_OPS = frozenset(opcode.hasconst)
@@ -43,7 +44,7 @@ _FLAGS = 0x4 | 0x8 | 0x20 | 0x80 | 0x100 | 0x200
 _PLAIN = 2  # the last marshal format without references, whose bytes depend on the value alone
 
 
-class Import(NamedTuple):
+class Import(msgspec.Struct, frozen=True):
     """An import statement inside a function: ``from {dots}{name} import {names}``, or ``import {name}``."""
 
     name: str
@@ -51,7 +52,7 @@ class Import(NamedTuple):
     names: tuple[str, ...]
 
 
-class Reading(NamedTuple):
+class Reading(msgspec.Struct, frozen=True):
     """A code object, read; functions nested in it included.
 
     ``content`` is the canonical form; ``chains`` the globals it loads, each with the attributes taken from it

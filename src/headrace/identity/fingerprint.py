@@ -19,9 +19,10 @@ import sys
 from collections.abc import Callable, Mapping
 from pickle import PickleBuffer
 from types import BuiltinFunctionType, CodeType, FunctionType, MappingProxyType, MethodType, ModuleType
-from typing import Any, NamedTuple
+from typing import Any
 from weakref import WeakKeyDictionary
 
+import msgspec
 from blake3 import blake3
 
 from headrace._base.attributes import instance_dict, own
@@ -71,7 +72,7 @@ ABSENT = object()
 _OWN_PLACE, _PART = -1, -2  # of ``Binding.within``
 
 
-class Fingerprint(NamedTuple):
+class Fingerprint(msgspec.Struct, frozen=True):
     """``digest`` is 32 bytes; ``parts`` says what it is made of, qualified name -> digest of that thing alone."""
 
     digest: bytes
@@ -98,7 +99,7 @@ def survey(func: Callable[..., object]) -> tuple[Fingerprint, list[Binding], fro
     return found, list(walk.reached.values()), frozenset(walk.stores)
 
 
-class Binding(NamedTuple):
+class Binding(msgspec.Struct, frozen=True):
     """A name that code reaches, and what it is bound to.
 
     ``kind`` says what ``holder`` is: ``global`` (the dictionary of a module), ``class``, ``cell``, ``defaults``,
@@ -122,7 +123,7 @@ def fingerprint_file(name: str, path: str) -> Fingerprint:
     return walk.finish()
 
 
-class _File(NamedTuple):
+class _File(msgspec.Struct, frozen=True):
     """A module as its file has it, whether or not it is loaded."""
 
     name: str

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+
+import msgspec
 
 from headrace.model.calls import TaskHandle
 from headrace.model.outcomes import Problem
@@ -12,7 +13,7 @@ from headrace.model.outcomes import Problem
 LOG_LIMIT = 10 * 1024 * 1024
 
 
-class AttemptStarted(NamedTuple):
+class AttemptStarted(msgspec.Struct, frozen=True):
     """Process ``pid`` of a worker began with an attempt of ``task``, the ``number``-th of this session."""
 
     task: TaskHandle
@@ -20,7 +21,7 @@ class AttemptStarted(NamedTuple):
     pid: int
 
 
-class AttemptPrinted(NamedTuple):
+class AttemptPrinted(msgspec.Struct, frozen=True):
     """An attempt of ``task`` wrote ``data`` to ``stream`` (0: standard output, 1: standard error)."""
 
     task: TaskHandle
@@ -28,7 +29,7 @@ class AttemptPrinted(NamedTuple):
     data: bytes
 
 
-class AttemptFailure(NamedTuple):
+class AttemptFailure(msgspec.Struct, frozen=True):
     """Attempt ``number`` of ``task`` failed; ``text`` is what ``LogRules.failed`` says of that."""
 
     task: TaskHandle
@@ -39,7 +40,7 @@ class AttemptFailure(NamedTuple):
 AttemptEvent = AttemptStarted | AttemptPrinted | AttemptFailure
 
 
-class LogRules(NamedTuple):
+class LogRules(msgspec.Struct, frozen=True):
     """How logs of attempts are kept: ``limit`` bytes of each stream, or as many as the session says.
 
     ``cut`` stands where the rest was dropped (empty: a line of Headrace's); ``killed`` ends the standard error of an

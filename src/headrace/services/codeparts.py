@@ -62,7 +62,7 @@ def with_variables(code: Fingerprint, env: tuple[tuple[str, str], ...]) -> Finge
 
     found = {f"environment variable {name}": blake3(text.encode(errors="surrogatepass")).digest() for name, text in env}
     parts = dict(sorted(found.items()))
-    return code._replace(digest=joined(code.digest, parts.items()), parts={**code.parts, **parts})
+    return msgspec.structs.replace(code, digest=joined(code.digest, parts.items()), parts={**code.parts, **parts})
 
 
 class CodeBook:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
-from typing import NamedTuple
 
 import msgspec
 from blake3 import blake3
@@ -27,7 +26,7 @@ from headrace.stores.artifacts.protocol import ArtifactStore
 _packages: dict[tuple[str, ...], dict[str, str]] = {}
 
 
-class Snapshot(NamedTuple):
+class Snapshot(msgspec.Struct, frozen=True):
     """The surroundings of a run at its start."""
 
     details: RunDetails

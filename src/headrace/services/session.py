@@ -258,7 +258,7 @@ class Session:
         ``told`` is called under the engine's lock: it must be quick and must not call the session.
         """
         self._loop.workers.watch = told
-        self._loop.workers.log_rules = rules._replace(limit=self._log_limit)
+        self._loop.workers.log_rules = msgspec.structs.replace(rules, limit=self._log_limit)
 
     def interruptible(self) -> Interruptible:
         """A context in which Ctrl-C, SIGTERM and SIGHUP stop the run cleanly, in the main thread alone."""

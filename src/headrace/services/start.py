@@ -6,7 +6,7 @@ import contextlib
 import os
 import time
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -150,7 +150,7 @@ def reopen_session(stores: Stores, places: Places, new: NewSession, resume: Resu
         raise
 
 
-class _Opened(NamedTuple):
+class _Opened(msgspec.Struct, frozen=True):
     """A run that this process owns, and what is known of it before it begins."""
 
     run: RunRecord
@@ -190,7 +190,7 @@ def _reopen(stores: Stores, places: Places, new: NewSession, resume: Resume, ope
         lost = [one for one in lost if (one.step, one.number) != recorded[key].record.id]
     stores.metadata.commit([change, DropQueue(run.id), *lost], opened.lease, LEASE_SECONDS)
     run = msgspec.structs.replace(run, session=session, state=RunState.RUNNING)
-    return opened._replace(run=run, recorded=recorded)
+    return msgspec.structs.replace(opened, run=run, recorded=recorded)
 
 
 def _unfinished(

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from typing import Any, NamedTuple
+from typing import Any
+
+import msgspec
 
 from headrace._base.usercode import is_user_module
 
 
-class _State(NamedTuple):
+class _State(msgspec.Struct, frozen=True):
     level: int
     propagate: bool
     disabled: bool

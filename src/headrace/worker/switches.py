@@ -17,7 +17,9 @@ import threading
 import time
 import warnings
 from collections.abc import Callable
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
+
+import msgspec
 
 from headrace.worker.log_handlers import Loggers
 
@@ -29,7 +31,7 @@ _SIGNALS = (
 )
 
 
-class _Switch(NamedTuple):
+class _Switch(msgspec.Struct, frozen=True):
     """``read`` gives what is compared by ``is_equal``, ``write`` puts back what ``keep`` (default: ``read``) made."""
 
     read: Callable[[], Any]

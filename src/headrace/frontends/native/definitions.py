@@ -10,7 +10,7 @@ import sys
 import threading
 from collections.abc import Mapping, Sequence
 from types import FunctionType, ModuleType
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from blake3 import blake3
@@ -51,7 +51,7 @@ _VERSIONS = 64
 Reached = fingerprint.Binding
 
 
-class Code(NamedTuple):
+class Code(msgspec.Struct, frozen=True):
     """The code of a step as it is now, and what it reaches."""
 
     fingerprint: Fingerprint

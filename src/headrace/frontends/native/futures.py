@@ -10,6 +10,8 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeVar
 
+import msgspec
+
 from headrace.frontends.native.value_guard import ValueGuard
 from headrace.model.errors import BlobError, CallError, UsageError
 from headrace.stores import codecs
@@ -301,7 +303,7 @@ if sys.version_info >= (3, 11):
 
 else:  # there it cannot be generic
 
-    class Waited(NamedTuple):
+    class Waited(msgspec.Struct, frozen=True):
         """What ``wait`` returns."""
 
         done: list[Future[Any]]

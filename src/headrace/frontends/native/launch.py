@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import CoroutineType
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
@@ -58,7 +58,7 @@ from headrace.wiring import Scope, WorkerOptions
 observers: list[Callable[[Session], None]] = []
 
 
-class Ended(NamedTuple):
+class Ended(msgspec.Struct, frozen=True):
     """A run that is over, and what the flow returned or raised."""
 
     run: RunRecord

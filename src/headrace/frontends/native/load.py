@@ -10,7 +10,9 @@ import os
 import sys
 from pathlib import Path
 from types import CodeType, FunctionType, ModuleType, TracebackType
-from typing import Any, NamedTuple
+from typing import Any
+
+import msgspec
 
 from headrace._base.usercode import is_user_file, module_file
 from headrace.frontends.native.script import prune
@@ -20,7 +22,7 @@ from headrace.services.mainmodule import canonical_main as canonical_main
 _loading: list[str] = []
 
 
-class LoadedFlow(NamedTuple):
+class LoadedFlow(msgspec.Struct, frozen=True):
     """A flow found: ``entry`` (``/path/file.py:name`` or ``package.module:name``) finds it again."""
 
     flow: Any

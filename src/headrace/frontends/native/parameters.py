@@ -35,7 +35,7 @@ class _Required:
 REQUIRED: Any = _Required()
 
 
-class ParameterSpec(NamedTuple):
+class ParameterSpec(msgspec.Struct, frozen=True):
     """One parameter of a flow: ``type`` is its resolved annotation (``Any`` without one), ``default`` may be
     ``REQUIRED``, ``help`` comes from the ``Args:`` section of the flow's docstring.
     """

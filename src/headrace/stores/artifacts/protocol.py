@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from typing import NamedTuple, Protocol
+from typing import Protocol
+
+import msgspec
 
 from headrace.model.values import Blob
 
@@ -16,7 +18,7 @@ Buffer = bytes | bytearray | memoryview
 REFRESH_AFTER = 600.0
 
 
-class BlobInfo(NamedTuple):
+class BlobInfo(msgspec.Struct, frozen=True):
     """A blob as the store lists it; ``modified`` in seconds since the epoch."""
 
     digest: bytes

@@ -10,7 +10,9 @@ import copyreg
 import sys
 from collections.abc import Callable
 from types import BuiltinFunctionType, FunctionType, ModuleType
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
+
+import msgspec
 
 from headrace._base.usercode import canonical_name, is_user_module
 
@@ -62,7 +64,7 @@ def _has_name(kind: type, value: object) -> bool:
         return False
 
 
-class WrittenName(NamedTuple):
+class WrittenName(msgspec.Struct, frozen=True):
     """How pickle names a class or function.
 
     ``label``: the name, where it writes one instead of the thing itself; ``code``: ``module:qualified.name`` of the

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
+
+import msgspec
 
 _HERE = Path(__file__).parent
 _VALUE = re.compile(r":([a-z_]+)")
@@ -18,7 +20,7 @@ Params = tuple[Any, ...]
 Row = tuple[Any, ...]
 
 
-class Dialect(NamedTuple):
+class Dialect(msgspec.Struct, frozen=True):
     """How one database spells what the portable dialect leaves open."""
 
     name: str
@@ -51,7 +53,7 @@ POSTGRES = Dialect(
 )
 
 
-class Statement(NamedTuple):
+class Statement(msgspec.Struct, frozen=True):
     """One statement with positional placeholders, and the names of the values they stand for, in order."""
 
     text: str

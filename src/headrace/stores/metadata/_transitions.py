@@ -12,7 +12,6 @@ session writes over a later one.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import NamedTuple
 
 import msgspec
 
@@ -30,7 +29,7 @@ AttemptKey = tuple[int, str, int, int]
 TaskKey = tuple[int, str, int]
 
 
-class Recorded(NamedTuple):
+class Recorded(msgspec.Struct, frozen=True):
     """How to look up what is recorded now; None where there is no row."""
 
     run_state: Callable[[int], RunState | None]

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
+import msgspec
 from msgspec.structs import asdict, astuple
 
 from headrace.model.errors import LeaseLostError, StoreAwayError, StoreDamagedError, StoreError, UsageError
@@ -61,14 +62,14 @@ _PART = 500
 _CHANCES = 5
 
 
-class _Doubt(NamedTuple):
+class _Doubt(msgspec.Struct, frozen=True):
     """A commit that the database did not confirm."""
 
     writes: Sequence[Written]
     mark: int  # what the lease's row says since it was made
 
 
-class _Hold(NamedTuple):
+class _Hold(msgspec.Struct, frozen=True):
     """How a commit holds its lease: extended to ``seconds`` from now, and marked."""
 
     lease: Lease
