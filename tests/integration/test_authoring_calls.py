@@ -461,7 +461,7 @@ def test_a_returned_generator_is_refused(here: Project) -> None:
         ({"retries": -1}, "negative"),
         ({"retries": "x"}, "retries"),
         ({"retries": {"times": 1}}, "retries"),
-        ({"environment": {}}, "did you mean 'env'"),
+        ({"environment": {}}, "must be a headrace.Environment, .*; variables are set by env="),
         ({"env": ["A"]}, "env"),
         ({"name": "a/b"}, "name"),
         ({"max_parallel": "x"}, "max_parallel"),

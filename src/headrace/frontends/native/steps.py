@@ -392,7 +392,8 @@ def _environment(value: Any) -> Environment | None:
         return value
     if isinstance(value, str) and value:
         return Environment(name=value)
-    raise ValueError("it must be a headrace.Environment, or the name of one of [tool.headrace.environments]")
+    hint = "; variables are set by env=" if isinstance(value, dict) else ""
+    raise ValueError(f"it must be a headrace.Environment, or the name of one of [tool.headrace.environments]{hint}")
 
 
 def _image(value: Any) -> str:
