@@ -40,8 +40,6 @@ from headrace.services import provenance
 from headrace.services.code.collect import CodeRules
 from headrace.services.code.package import CodeOfRun
 from headrace.services.codeparts import CodeBook
-from headrace.services.command_environment import command_environment
-from headrace.services.environments.records import lock_record, locks_of_run, locks_of_step
 from headrace.services.failures import exception_of
 from headrace.services.interrupts import Interruptible
 from headrace.services.log_segments import LogSegments
@@ -361,6 +359,8 @@ class Session:
         environment = None if policy.image else policy.environment or self._environment
         if environment is None and self._origin is None and not policy.image:
             return policy
+        from headrace.services.environments.records import lock_record, locks_of_step
+
         stores = self.stores
         owner = self._origin or (self.run.id if self.run.session > 1 else None)
         before = {} if owner is None else locks_of_step(stores.metadata, stores.artifacts, owner, step)
@@ -402,13 +402,19 @@ class Session:
         """The digest of what a step runs in."""
         if policy.lock is not None:
             return policy.lock.digest
-        return command_environment(define.command) if define.command else self.environment
+        if not define.command:
+            return self.environment
+        from headrace.services.command_environment import command_environment
+
+        return command_environment(define.command)
 
     def _with_locks(self, origin: Reproduces | None) -> int | None:
         if origin is None:
             return None
         metadata, run = self.stores.metadata, origin.run
         steps = [one.step for one in metadata.step_counts(run.id)]
+        from headrace.services.environments.records import locks_of_run
+
         return run.id if locks_of_run(metadata, self.stores.artifacts, run.id, steps) else None
 
     def begins_as_copy(self, policy: StepPolicy) -> bool:

@@ -31,7 +31,6 @@ from headrace.model.states import AttemptState, RunState, TaskState
 from headrace.runtime import randomness
 from headrace.services.code.package import CodeOfRun
 from headrace.services.notices import print_notice
-from headrace.services.paging import each_artifact, each_edge
 from headrace.services.places import Places
 from headrace.services.retrying_store import driver_store, waiting
 from headrace.services.session import NewSession, Resume, Session, recorded_details
@@ -314,6 +313,8 @@ def load_recorded(
     Raises:
         NotFoundError: ``again`` names a step of which the run has no task.
     """
+    from headrace.services.paging import each_artifact
+
     metadata = stores.metadata
     tasks = metadata.tasks(run_id)
     outputs: dict[TaskId, list[Output]] = {}
@@ -347,6 +348,8 @@ def _with_descendants(
         if step not in names:
             raise NotFoundError(f"the run has no task of step {step!r}; it has {', '.join(sorted(names)) or 'none'}")
     children: dict[TaskId, list[TaskId]] = {}
+    from headrace.services.paging import each_edge
+
     for edge in each_edge(metadata, run_id):
         children.setdefault(TaskId(edge.parent_step, edge.parent_number), []).append(
             TaskId(edge.child_step, edge.child_number)

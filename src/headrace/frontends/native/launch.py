@@ -48,7 +48,6 @@ from headrace.services.flowlog import FlowOutput
 from headrace.services.session import NewSession, Reproduces, Resume, Session, recorded_details
 from headrace.services.start import open_session, reopen_session
 from headrace.services.stores import Stores
-from headrace.services.tracebacks import describe
 from headrace.services.tracking import RunLog
 from headrace.stores import codecs
 from headrace.stores.artifacts.protocol import ArtifactStore
@@ -323,6 +322,8 @@ def _call_in(loop: Any, function: Callable[[], Any]) -> None:
 
 def _fail(session: Session, run: Running, log: RunLog, error: BaseException) -> Ended:
     """The flow raised: stop what runs or let it finish, and record how the run ended."""
+    from headrace.services.tracebacks import describe
+
     state, left = RunState.FAILED, None
     if session.cancelled_by:
         state = RunState.CANCELLED

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from types import CodeType, FunctionType, ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from headrace._base.attributes import own
 from headrace._base.usercode import is_user_module
 from headrace.frontends.native.signature import unwrapped
 from headrace.frontends.native.steps import Step
 from headrace.runtime import secrets
-from headrace.services.secret_sources import SecretSources
 from headrace.services.session import Session
+
+if TYPE_CHECKING:
+    from headrace.services.secret_sources import SecretSources
 
 #: Functions that are looked at for steps that a flow calls through them.
 _MOST = 1_000

@@ -64,6 +64,9 @@ _RIVALS: dict[type, tuple[type, ...]] = {
     DropQueue: (QueueCount,),
 }
 
+#: Kinds that need nothing but their own statement; those of every task are among them.
+_ALONE = frozenset({AttemptRecord, ArtifactRecord, Edge, Tag, Param, Wait, CacheEntry, QueueCount})
+
 #: Kinds whose rows are followed by id.
 _IN_ORDER = (LogChunk, LogSegment, MetricChunk)
 
@@ -119,6 +122,9 @@ def apply(
                 _change_run(change, transaction, statements, fit)
             continue
         name, row = _PLAIN[kind]
+        if kind in _ALONE and not fit:
+            transaction.many(texts[name], list(map(row, members)))
+            continue
         if kind in _IN_ORDER:
             for run_id in sorted({member.run_id for member in members}):
                 transaction.in_order(run_id)
