@@ -41,12 +41,12 @@ class Capture:
         """Undo what a step did to stdout and stderr: closed them, pointed them elsewhere, replaced them."""
         if not self._installed:
             return
-        for fd, source, inode in zip((1, 2), self._fds, self._inodes, strict=True):
-            try:
-                same = os.fstat(fd).st_ino == inode
-            except OSError:
-                same = False
-            if not same:
+        try:
+            same = (os.fstat(1).st_ino, os.fstat(2).st_ino) == self._inodes
+        except OSError:
+            same = False
+        if not same:
+            for fd, source in zip((1, 2), self._fds, strict=True):
                 os.dup2(source, fd)
         out, err = self._originals
         if getattr(out, "closed", False) or getattr(err, "closed", False):

@@ -23,7 +23,7 @@ class Surroundings:
 
     def __init__(self) -> None:
         self.directory = _directory()
-        self._handlers = [signal.getsignal(number) for number in _SIGNALS]
+        self._handlers = list(map(_signal.getsignal, _SIGNALS))
         self._mask = os.umask(0o077)
         os.umask(self._mask)
         self._variables = _table().copy()
@@ -69,9 +69,10 @@ class Surroundings:
     def restore(self) -> None:
         """Put back what differs from before."""
         signal.alarm(0)
-        for number, handler in zip(_SIGNALS, self._handlers, strict=True):
-            if _signal.getsignal(number) != handler and handler is not None:
-                signal.signal(number, handler)
+        if list(map(_signal.getsignal, _SIGNALS)) != self._handlers:
+            for number, handler in zip(_SIGNALS, self._handlers, strict=True):
+                if handler is not None:
+                    signal.signal(number, handler)
         os.umask(self._mask)
         if self.directory and _directory() != self.directory:
             try:
