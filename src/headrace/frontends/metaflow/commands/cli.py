@@ -163,7 +163,7 @@ def _default_environment() -> str:
 
 _WITH_HELP = "Add a decorator to all steps. May be repeated."
 #: Modules with commands that most runs of a flow file do not need.
-_MORE_COMMANDS = ("inspecting", "logs", "tags", "package", "cards", "other_systems")
+_MORE_COMMANDS = ("artifact_commands", "logs", "tags", "package", "cards", "other_systems")
 
 
 class _Commands(click.Group):
