@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -248,10 +249,16 @@ def test_a_reader_that_has_seen_enough_is_no_failure(folder: Path) -> None:
 @pytest.mark.slow
 def test_help_and_listings_are_quick(folder: Path) -> None:
     assert call(folder, "run", "train.py")[0] == 0
-    for argv, limit in ((("--help",), 0.12), (("runs",), 0.15)):
-        times = []
-        for _ in range(10):
-            began = time.perf_counter()
-            assert call(folder, *argv)[0] == 0
-            times.append(time.perf_counter() - began)
-        assert min(times) < limit, (argv, times)
+    bare = fastest(lambda: subprocess.run([sys.executable, "-c", "pass"], check=True))
+    for argv, limit in ((("--help",), 12), (("runs",), 20)):  # half of that on a quiet machine
+        assert fastest(lambda argv=argv: call(folder, *argv)) < limit * bare, argv
+
+
+def fastest(work: Callable[[], object]) -> float:
+    """Seconds of the fastest of ten calls."""
+    times = []
+    for _ in range(10):
+        began = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - began)
+    return min(times)
