@@ -101,6 +101,12 @@ ABOUT_A_RUN: dict[str, Ask] = {
     "reproduction.what_to_run": lambda s, run: (
         reproduction.what_to_run(s.metadata, run, Name("train", 1, "fit", 1)).part
     ),
+    "reproduction.build_environments": lambda s, run: reproduction.build_environments(
+        s.metadata,
+        s.artifacts,
+        Reproduces(run=run),
+        None,  # type: ignore[arg-type]  # not asked where no step has an environment
+    ),
     "reproduction.gaps": lambda s, run: reproduction.gaps(s.metadata, s.artifacts, run),
     "reproduction.compare": lambda s, run: reproduction.compare(s.metadata, Reproduces(run=run), run),
     "run_diff.compare_runs": lambda s, run: run_diff.compare_runs(s.metadata, s.artifacts, run, run),
@@ -117,6 +123,7 @@ ABOUT_A_RUN: dict[str, Ask] = {
     "start.load_recorded": lambda s, run: len(start.load_recorded(s, run.id)),
     "summary.summarize": lambda s, run: summary.summarize(s.metadata, run, {}, 0).artifacts_size,
     "tasks.describe_task": lambda s, run: tasks.describe_task(s.metadata, s.artifacts, run, task(run.id)),
+    "tasks.environment_label": lambda s, run: tasks.environment_label(s.metadata, run, task(run.id)),
     "tasks.view_inputs": lambda s, run: tasks.view_inputs(s.metadata, s.artifacts, run, task(run.id).inputs),
 }
 #: Answers that say nothing about the run, beyond the record that the caller holds, in its own project too.
@@ -127,8 +134,10 @@ SAME_FOR_ANY = {
     "environment_changes.contents_of_tasks",
     "environments.records.locks_of_run",
     "environments.records.locks_of_step",
+    "reproduction.build_environments",
     "reproduction.gaps",
     "run_diff.compare_runs",
+    "tasks.environment_label",
     "tasks.view_inputs",
 }
 #: Those that find runs by name or condition; the test of listings has them.

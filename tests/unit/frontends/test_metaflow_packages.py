@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headrace.frontends.metaflow.authoring.packages import attach_packages, environment_of
+from headrace.frontends.metaflow.authoring.packages import attach_packages, environment_of, is_too_old
 from headrace.frontends.metaflow.exceptions import PackagesException
 
 HERE = "{}.{}.{}".format(*sys.version_info[:3])
@@ -158,3 +158,19 @@ def test_python_may_be_a_number() -> None:
     assert environment("pypi", {"python": 3.12}).python == "3.12"
     with pytest.raises(PackagesException, match="@pypi of step"):
         environment("pypi", {"python": ">=3.8"})
+
+
+@pytest.mark.parametrize(
+    ("asked", "too_old"),
+    [
+        ("3.9.10", True),
+        ("2.7.15", True),
+        ("3.9", True),
+        ("3.10", False),
+        ("3.13.1", False),
+        (None, False),
+        ("3", False),
+    ],
+)
+def test_python_that_is_too_old_is_known(asked: str | None, too_old: bool) -> None:
+    assert is_too_old(asked) is too_old

@@ -16,6 +16,9 @@ from headrace.frontends.metaflow.exceptions import PackagesException
 from headrace.model.environments import Environment
 from headrace.model.errors import DefinitionError
 
+#: The oldest Python that steps run on, which older ones that are asked for become.
+OLDEST = "3.10"
+_OLDEST = (3, 10)
 #: Values of ``--environment`` with which steps get what they ask for.
 PACKAGED = ("conda", "pypi")
 #: What every environment has beside what the step asks for, as in Metaflow: steps may import it.
@@ -141,10 +144,26 @@ def environment_of(function: Any) -> Environment | None:
     wanted = {**_ALWAYS, **_checked(function.name, used)}
     convert = _of_pypi if used.name == "pypi" else _of_conda
     packages = tuple(convert(function.name, name, version) for name, version in wanted.items())
+    version = OLDEST if is_too_old(python) else str(python or "")
     try:
-        return Environment(packages=packages, python=str(python or ""), name=f"@{used.name}")
+        return Environment(packages=packages, python=version, name=f"@{used.name}")
     except DefinitionError as error:
         raise PackagesException(f"@{used.name} of step *{function.name}*: {error}") from None
+
+
+def is_too_old(python: Any) -> bool:
+    """Whether no worker runs on that version of Python; flows that ask for one get ``OLDEST``."""
+    parts = str(python or "").split(".")
+    return len(parts) > 1 and all(part.isdigit() for part in parts[:2]) and (int(parts[0]), int(parts[1])) < _OLDEST
+
+
+def asked_python(function: Any) -> str:
+    """The version of Python that a step asks for; empty: none, or that is disabled."""
+    for name in ("pypi", "conda"):
+        one = find(function, name)
+        if one is not None and str(one.attributes["disabled"]).lower() != "true" and one.attributes["python"]:
+            return str(one.attributes["python"])
+    return ""
 
 
 def _is_this(python: Any) -> bool:

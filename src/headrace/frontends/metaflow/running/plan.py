@@ -13,7 +13,7 @@ from headrace._base.usercode import main_name
 from headrace.frontends.metaflow.authoring.decorators import find, flow_decorators
 from headrace.frontends.metaflow.authoring.gangs import is_gang
 from headrace.frontends.metaflow.authoring.graph import graph_of
-from headrace.frontends.metaflow.authoring.packages import PACKAGED, environment_of
+from headrace.frontends.metaflow.authoring.packages import OLDEST, PACKAGED, asked_python, environment_of, is_too_old
 from headrace.frontends.metaflow.exceptions import (
     InvalidEnvironmentException,
     MetaflowException,
@@ -296,4 +296,8 @@ def unsupported_notes(cls: Any) -> list[str]:
         steps = [step for step, function in cls._steps.items() if find(function, name) is not None]
         if steps:
             notes.append(f"@{name} of {', '.join(steps)} is recorded; the steps run on this machine as it is")
+    old = {step: python for step, function in cls._steps.items() if is_too_old(python := asked_python(function))}
+    for python in dict.fromkeys(old.values()):
+        steps = [step for step, asked in old.items() if asked == python]
+        notes.append(f"Python {python} of {', '.join(steps)} is too old for Headrace; the steps run on {OLDEST}")
     return notes
