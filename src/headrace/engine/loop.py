@@ -19,12 +19,7 @@ import msgspec
 
 from headrace._base import intervals
 from headrace.engine.counters import LoopCounters
-from headrace.engine.events import (
-    Cancel,
-    Exceeded,
-    Resized,
-    Submit,
-)
+from headrace.engine.events import Cancel, Exceeded, Resized, Submit
 from headrace.engine.inbox import Inbox
 from headrace.engine.interrupts import InterruptSafeLock
 from headrace.engine.journal import Journal
@@ -118,7 +113,7 @@ class Loop(Kernel):
         tasks = tasks_of(calls)
         for at in range(0, len(tasks), _GROUP):
             if at:  # many at once keep this thread busy: it hears the workers itself in between
-                self._turns.take(self._hear_now)
+                self._turns.take(lambda: self._poll_once(0.0))
             with self.section:
                 self._feed_submits(tasks[at : at + _GROUP])
                 self._apply([])
@@ -460,9 +455,6 @@ class Loop(Kernel):
             at = self._journal.due_at
         ends = self.stopping.deadline
         return at if ends is None or ends > at else ends
-
-    def _hear_now(self) -> None:
-        self._poll_once(0.0)
 
     def _waits(self, task: Task, deadline: float) -> bool:
         return not (task.done or self.failure or self._closed or self.section.pending) and time.monotonic() < deadline

@@ -10,6 +10,8 @@ import msgspec
 
 from headrace.model.errors import DefinitionError
 
+#: The oldest Python that steps run on.
+OLDEST_PYTHON = (3, 10)
 _PYTHON = re.compile(r"\d+\.\d+(\.\d+)?")
 
 

@@ -9,11 +9,10 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
+from headrace.model.environments import OLDEST_PYTHON
 from headrace.model.errors import EnvironmentSetupError
 from headrace.services.environments.uv import UvError, run_uv
 
-#: What workers run on.
-OLDEST = (3, 10)
 _ASK = "import sys, sysconfig; print(sys.version.split()[0], sys.implementation.name, sysconfig.get_platform())"
 
 
@@ -36,7 +35,7 @@ def find_interpreter(wanted: str) -> Interpreter:
     ours = sys.version.split(maxsplit=1)[0]
     if not wanted or _fits(ours, wanted):
         return _asked(os.path.realpath(sys.executable))
-    if _numbers(wanted)[:2] < OLDEST:
+    if _numbers(wanted)[:2] < OLDEST_PYTHON:
         raise EnvironmentSetupError(f"Python {wanted} is too old: steps run on Python 3.10 or newer")
     known = _of_pyenv()
     fitting = [version for version in known if _fits(version, wanted)]
@@ -68,7 +67,7 @@ def _asked(path: str) -> Interpreter:
         version, name, platform = done.stdout.split()
     except (OSError, ValueError, subprocess.CalledProcessError) as error:
         raise EnvironmentSetupError(f"{path} is no Python that can be run: {error}") from None
-    if name != "cpython" or _numbers(version)[:2] < OLDEST:
+    if name != "cpython" or _numbers(version)[:2] < OLDEST_PYTHON:
         raise EnvironmentSetupError(f"{path} is {name} {version}; steps run on CPython 3.10 or newer")
     return Interpreter(path, version, platform)
 
@@ -81,7 +80,7 @@ def _of_pyenv() -> dict[str, str]:
     except OSError:
         return {}
     found = {name: str(folder / name / "bin" / "python") for name in names if re.fullmatch(r"3\.\d+\.\d+", name)}
-    return {name: path for name, path in found.items() if _numbers(name)[:2] >= OLDEST and Path(path).exists()}
+    return {name: path for name, path in found.items() if _numbers(name)[:2] >= OLDEST_PYTHON and Path(path).exists()}
 
 
 def _fits(version: str, wanted: str) -> bool:

@@ -7,14 +7,19 @@ types, ``WITHOUT ROWID``, ``clock()`` and the placeholder differ; everything els
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
 _HERE = Path(__file__).parent
 _VALUE = re.compile(r":([a-z_]+)")
 _HEADER = re.compile(r"^-- name: (\w+)\n", re.MULTILINE)
+
+_K = TypeVar("_K", int, bytes)
+#: How many keys one statement asks for; longer lists are asked in parts.
+_PART = 500
 
 Params = tuple[Any, ...]
 Row = tuple[Any, ...]
@@ -117,3 +122,16 @@ class Statements:
 def schema_text() -> str:
     """The schema as a fresh database gets it."""
     return (_HERE / "schema.sql").read_text("utf-8")
+
+
+def parts_of(values: Iterable[_K]) -> Iterator[tuple[list[_K], str]]:
+    """``values``, sorted and each once, in lists that one statement takes, with the marks that stand for them.
+
+    Lists are filled up with their last value to a power of two: a database keeps few statements prepared then.
+    """
+    ordered = sorted(set(values))
+    for start in range(0, len(ordered), _PART):
+        part = ordered[start : start + _PART]
+        size = 1 << (len(part) - 1).bit_length()
+        part += [part[-1]] * (size - len(part))
+        yield part, "(" + ", ".join([":value"] * size) + ")"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import TypeVar
 
 import msgspec
 from msgspec.structs import asdict, astuple
@@ -49,14 +48,9 @@ from headrace.stores.metadata._database import (
 )
 from headrace.stores.metadata._shared import SharedValues
 from headrace.stores.metadata._signals import SignalPoller, Subscription
-from headrace.stores.metadata._sql import Row, Statements
+from headrace.stores.metadata._sql import Row, Statements, parts_of
 from headrace.stores.metadata.protocol import ArtifactKey, AttemptKey, CacheEntry, NewRun, RunFilter, StepCount
 from headrace.stores.metadata.protocol import Write as Written
-
-_K = TypeVar("_K", int, bytes)
-
-#: How many keys one statement asks for; longer lists are asked in parts.
-_PART = 500
 
 #: How often a transaction that lost against another is tried.
 _CHANCES = 5
@@ -339,7 +333,7 @@ class SqlMetadata:
         shared: dict[bytes, bytes] = {}
         if named:
             text = self._statements.source("shared_columns") + " WHERE run_id = :run_id AND digest IN "
-            for part, marks in _parts(named):
+            for part, marks in parts_of(named):
                 shared.update(self._rows(self._statements.compile(text + marks).text, (rows[0][0], *part)))
         return [_rows.task_of(row, shared) for row in rows]
 
@@ -412,7 +406,7 @@ class SqlMetadata:
             " WHERE run_id = :run_id AND kind = 'output' AND step = :step AND number IN "
         )
         for step, numbers in by_step.items():
-            for part, marks in _parts(numbers):
+            for part, marks in parts_of(numbers):
                 statement = self._statements.compile(text + marks)
                 params = (run_id, step, *part)
                 for row in self._rows(statement.text, params):
@@ -475,7 +469,7 @@ class SqlMetadata:
         rows: list[Row] = []
         beyond = "" if after is None else f" AND (run_id, {order}) > (:value, :value)"
         most = f" LIMIT {limit:d}" if limit else ""
-        for part, marks in _parts(run_ids if after is None else [one for one in run_ids if one >= after[0]]):
+        for part, marks in parts_of(run_ids if after is None else [one for one in run_ids if one >= after[0]]):
             text = f"{self._statements.source(columns)} WHERE run_id IN {marks}{beyond} ORDER BY run_id, {order}{most}"
             rows += self._rows(self._statements.compile(text).text, (*part, *(after or ())))
             if limit and len(rows) >= limit:
@@ -589,16 +583,3 @@ class SqlMetadata:
 def _of_task(run_id: int, task: TaskId | None) -> dict[str, object]:
     """Columns that rows of one task have in common, or those of a whole run."""
     return {"run_id": run_id} if task is None else {"run_id": run_id, "step": task[0], "number": task[1]}
-
-
-def _parts(values: Iterable[_K]) -> Iterator[tuple[list[_K], str]]:
-    """``values``, sorted and each once, in lists that one statement takes, with the marks that stand for them.
-
-    Lists are filled up with their last value to a power of two: a database keeps few statements prepared then.
-    """
-    ordered = sorted(set(values))
-    for start in range(0, len(ordered), _PART):
-        part = ordered[start : start + _PART]
-        size = 1 << (len(part) - 1).bit_length()
-        part += [part[-1]] * (size - len(part))
-        yield part, "(" + ", ".join([":value"] * size) + ")"

@@ -13,12 +13,11 @@ from typing import Any
 
 from headrace.frontends.metaflow.authoring.decorators import STEP_DEFAULTS, Decorator, find, flow_decorators
 from headrace.frontends.metaflow.exceptions import PackagesException
-from headrace.model.environments import Environment
+from headrace.model.environments import OLDEST_PYTHON, Environment
 from headrace.model.errors import DefinitionError
 
-#: The oldest Python that steps run on, which older ones that are asked for become.
-OLDEST = "3.10"
-_OLDEST = (3, 10)
+#: What flows get that ask for an older Python.
+OLDEST = "{}.{}".format(*OLDEST_PYTHON)
 #: Values of ``--environment`` with which steps get what they ask for.
 PACKAGED = ("conda", "pypi")
 #: What every environment has beside what the step asks for, as in Metaflow: steps may import it.
@@ -153,8 +152,8 @@ def environment_of(function: Any) -> Environment | None:
 
 def is_too_old(python: Any) -> bool:
     """Whether no worker runs on that version of Python; flows that ask for one get ``OLDEST``."""
-    parts = str(python or "").split(".")
-    return len(parts) > 1 and all(part.isdigit() for part in parts[:2]) and (int(parts[0]), int(parts[1])) < _OLDEST
+    parts = str(python or "").split(".")[:2]
+    return len(parts) == 2 and all(part.isdigit() for part in parts) and tuple(map(int, parts)) < OLDEST_PYTHON
 
 
 def asked_python(function: Any) -> str:
