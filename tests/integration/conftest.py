@@ -45,6 +45,7 @@ class Project:
         self.home = path / ".headrace"
         self._mark = f"{path}-{os.getpid()}"
         self._opened: list[MetadataStore] = []
+        self._started: list[subprocess.Popen[str]] = []
         #: Called in every process that is started, before it is Python.
         self.limit: Callable[[], None] | None = None
 
@@ -62,7 +63,7 @@ class Project:
         """Start ``python *argv`` here, in a process group of its own."""
         kept = "HEADRACE_TEST_LOOK"
         clean = {key: value for key, value in os.environ.items() if not key.startswith("HEADRACE_") or key == kept}
-        return subprocess.Popen(
+        process = subprocess.Popen(
             [sys.executable, *argv],
             cwd=self.path,
             env={**clean, _MARK: self._mark, **env},
@@ -73,6 +74,8 @@ class Project:
             start_new_session=True,
             preexec_fn=self.limit,
         )
+        self._started.append(process)
+        return process
 
     def finish(self, process: subprocess.Popen[str], timeout: float = 40) -> Finished:
         """Wait for the end of what ``start`` began; a hang kills it and fails the test."""
@@ -142,6 +145,13 @@ class Project:
             store.close()
         self._opened.clear()
         self._kill()
+        for process in self._started:  # of a test that failed: its pipes must not be found open in a later one
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(20)
+            for pipe in (process.stdout, process.stderr):
+                if pipe:
+                    pipe.close()
+        self._started.clear()
 
     def _kill(self) -> None:
         while found := self.processes():
