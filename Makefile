@@ -76,7 +76,7 @@ demo: $(VENV)/.demo
 # ----------------------------------------------------------------------- tests
 test: lint
 	@echo "-- pytest"
-	@PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m pytest $(PYTEST_ARGS)
+	@PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadgroup $(PYTEST_ARGS)
 
 TORCH := -e '.[data]' torch jax safetensors pytest pytest-timeout
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -29,6 +30,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--record", action="store_true", help="write down what the real metaflow answers where that is not known"
     )
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep the tests of a file in one process where several share the work, and the differential suites whole.
+
+    Files share what costs time to make by fixtures of theirs; a differential suite starts all its scenarios at once.
+    """
+    for item in items:
+        suite = item.path.relative_to(Path(__file__).parent).parts[:2]
+        item.add_marker(pytest.mark.xdist_group("/".join(suite) if suite[0] == "compat" else str(item.path)))
 
 
 @pytest.fixture(scope="module")

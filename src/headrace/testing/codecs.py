@@ -172,7 +172,7 @@ class CodecSuite:
         """An empty store."""
         raise NotImplementedError
 
-    @pytest.mark.parametrize("value", SAMPLES, ids=lambda value: f"{type(value).__name__}-{str(value)[:20]!a}")
+    @pytest.mark.parametrize("value", SAMPLES, ids=lambda value: type(value).__name__)
     def test_round_trip(self, store: ArtifactStore, value: Any) -> None:
         packed = pack(value, store)
         assert same(unpack(packed, store), value)

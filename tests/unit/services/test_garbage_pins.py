@@ -157,6 +157,7 @@ TestCollections.settings = settings(
         (ELSEWHERE, 7200, False),
         (f"{process_owner().rpartition(':')[0]}:1-{process_owner().rpartition('-')[2]}", -5, False),  # killed here
     ],
+    ids=["here", "here-stopped", "elsewhere", "elsewhere-away", "elsewhere-gone", "here-killed"],
 )
 def test_live_runs(owner: str, expired: float, live: bool) -> None:
     metadata = MemoryMetadata()
