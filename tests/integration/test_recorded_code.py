@@ -17,6 +17,7 @@ import pytest
 
 from headrace import wiring
 from headrace.services.code.recorded_code import code_of
+from headrace.settings import Settings
 from headrace.stores.metadata.protocol import RunFilter
 
 FLOW = """
@@ -89,7 +90,7 @@ class Place(NamedTuple):
 
     @property
     def workspace(self) -> wiring.Workspace:
-        return wiring.Workspace(wiring.Settings(home=str(self.home)))
+        return wiring.Workspace(Settings(home=str(self.home)))
 
 
 def lay_out(project: Path) -> None:

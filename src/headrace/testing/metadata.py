@@ -11,13 +11,10 @@ from __future__ import annotations
 
 import math
 import threading
-import time
 from typing import Any
 
 import msgspec
-import pytest
 
-from headrace.model.errors import LeaseLostError
 from headrace.model.records import (
     Edge,
     Input,
@@ -25,7 +22,6 @@ from headrace.model.records import (
     Param,
     Request,
     RunDetails,
-    Signal,
     Source,
     Tag,
     TaskId,
@@ -45,34 +41,16 @@ from headrace.stores.metadata.protocol import (
     Untag,
 )
 from headrace.testing._memory_metadata import MemoryMetadata
+from headrace.testing._metadata_leases import LeasesSuite
 from headrace.testing._metadata_live import LiveRunsSuite
 from headrace.testing._metadata_runs import RunRowsSuite
 from headrace.testing._metadata_samples import arrived, artifact, attempt, digest, line, new_run, points, task
+from headrace.testing._metadata_signals import SignalsSuite
 
 __all__ = ["MemoryMetadata", "MetadataStoreSuite", "arrived", "artifact", "attempt", "new_run", "task"]
 
 
-class Heard:
-    """What a subscription heard."""
-
-    def __init__(self) -> None:
-        self.signals: list[Signal] = []
-        self._changed = threading.Condition()
-
-    def add(self, signal: Signal) -> None:
-        """Take one."""
-        with self._changed:
-            self.signals.append(signal)
-            self._changed.notify_all()
-
-    def expect(self, names: str) -> None:
-        """Wait until signals of these one-letter names were heard, and no others."""
-        with self._changed:
-            assert self._changed.wait_for(lambda: len(self.signals) >= len(names), 60)
-            assert "".join([signal.name for signal in self.signals]) == names
-
-
-class MetadataStoreSuite(LiveRunsSuite, RunRowsSuite):
+class MetadataStoreSuite(LeasesSuite, LiveRunsSuite, RunRowsSuite, SignalsSuite):
     """What every ``MetadataStore`` must do."""
 
     # --- runs ---
@@ -388,91 +366,7 @@ class MetadataStoreSuite(LiveRunsSuite, RunRowsSuite):
         assert store.attempts(run_id)[0].error.startswith("bad ")
         assert store.task(run_id, TaskId("fit", 1)) == task(run_id)
 
-    # --- leases ---
-
-    def test_lease_is_held_by_one(self, store: MetadataStore) -> None:
-        """Until it is released, expires, or its owner is known to be dead. Tokens grow."""
-        long = store.acquire("run/1", "a", 600.0)
-        assert long is not None
-        held = store.lease("run/1")
-        assert held is not None
-        assert held == msgspec.structs.replace(long, left=held.left)
-        assert held.left <= 600.0
-        assert store.acquire("run/1", "b", 60) is None
-        assert store.acquire("run/1", "a", 60) is None
-        store.release(long)
-        began = time.monotonic()
-        first = store.acquire("run/1", "a", 1.0)
-        assert first is not None
-        while store.acquire("run/1", "b", 60) is None:
-            assert time.monotonic() < began + 60
-            time.sleep(0.05)
-        assert time.monotonic() > began + 0.9  # it lasted that long, but for clocks that run at different speeds
-        assert store.acquire("run/1", "b", 60, dead="c") is None
-        other = store.acquire("run/2", "b", 60)
-        second = store.acquire("run/1", "b", -1.0, dead="b")
-        third = store.acquire("run/1", "c", 60)
-        assert other is not None
-        assert second is not None
-        assert third is not None
-        store.release(second)
-        held = store.lease("run/1")
-        assert held is not None
-        assert held.token == third.token
-        store.release(third)
-        assert store.lease("run/1") is None
-        fourth = store.acquire("run/1", "a", 60)
-        assert fourth is not None
-        assert long.token < first.token < second.token < third.token < fourth.token
-
-    def test_commit_extends_the_lease(self, store: MetadataStore) -> None:
-        """To so many seconds from now, never back; without seconds it stays as it is."""
-        lease = store.acquire("run/1", "a", 10)
-        assert lease is not None
-        for seconds in (0.0, 300.0, 200.0, 0.0):
-            store.commit([], lease, seconds)
-            held = store.lease("run/1")
-            assert held is not None
-            assert held.left <= 300.1
-            assert held.left > 200 or seconds == 0.0
-        held = store.lease("run/1")
-        assert held is not None
-        assert held.left > 200
-
-    def test_run_is_opened_with_its_lease(self, store: MetadataStore) -> None:
-        """The run is never there without it."""
-        run, lease = store.open_run(
-            NewRun(project="default", flow="train", dialect="native", entry="a.py:f", created=5.0), "me:1:1", 60.0
-        )
-        assert store.run("train", 1) == run
-        held = store.lease(f"run:{run.id}")
-        assert held is not None
-        assert (held.owner, held.token) == ("me:1:1", lease.token)
-        assert store.acquire(held.name, "you:1:1", 60.0) is None
-        store.commit([task(run.id)], lease, 60.0)
-        store.release(lease)
-        assert store.lease(held.name) is None
-
-    def test_lost_lease_writes_nothing(self, store: MetadataStore) -> None:
-        """Two owners: the first one's commits are refused whole from the moment the second has the lease."""
-        run_id = new_run(store).id
-        old = store.acquire("run/1", "a", -1.0)
-        assert old is not None
-        store.commit([task(run_id, number=1)], old)
-        new = store.acquire("run/1", "b", 60)
-        assert new is not None
-        with pytest.raises(LeaseLostError, match="run/1"):
-            store.commit([task(run_id, number=2), Tag(run_id, "x")], old)
-        store.commit([task(run_id, number=3)], new)
-        store.release(old)
-        store.commit([task(run_id, number=4)], new)
-        assert [row.number for row in store.tasks(run_id)] == [1, 3, 4]
-        assert store.tags([run_id]) == []
-        store.release(new)
-        with pytest.raises(LeaseLostError):
-            store.commit([task(run_id, number=5)], new)
-
-    # --- waits, cache, signals ---
+    # --- waits, cache ---
 
     def test_waits(self, store: MetadataStore) -> None:
         """Oldest first; the answer replaces the question."""
@@ -521,59 +415,6 @@ class MetadataStoreSuite(LiveRunsSuite, RunRowsSuite):
         assert [store.cached(digest(n), "other") for n in range(1, 5)] == [None, entries[1], both[1], None]
         store.forget_cached(both[0], "default", result=True)
         assert store.cached(digest(3), "other") == both[1]
-
-    def test_signals(self, store: MetadataStore) -> None:
-        """Oldest first, with growing ids, for one run."""
-        run_id, other_id = new_run(store).id, new_run(store).id
-        store.send(run_id, "cancel", "", b"", "me", 1.0)
-        store.send(other_id, "cancel", "", b"", "me", 2.0)
-        store.send(run_id, "answer", "ok", b"\xc3", "you", 3.0)
-        first, second = store.signals(run_id)
-        assert (first.kind, second.kind, second.name, second.value, second.sender) == (
-            "cancel",
-            "answer",
-            "ok",
-            b"\xc3",
-            "you",
-        )
-        assert store.signals(run_id, after=first.id) == [second]
-
-    def test_subscriber_hears_signals_of_its_run_in_order(self, store: MetadataStore) -> None:
-        """Also those that were sent before, when they come after what it names; each once."""
-        run_id, other_id = new_run(store).id, new_run(store).id
-        for name in "abc":
-            store.send(run_id, "answer", name, b"", "me", 1.0)
-        heard, others = Heard(), Heard()
-        ours = store.subscribe(run_id, store.signals(run_id)[0].id, heard.add)
-        theirs = store.subscribe(other_id, 0, others.add)
-        heard.expect("bc")
-        store.send(other_id, "cancel", "x", b"", "me", 2.0)
-        for name in "def":
-            store.send(run_id, "answer", name, b"", "me", 1.0)
-        heard.expect("bcdef")
-        others.expect("x")
-        assert heard.signals == store.signals(run_id)[1:]
-        ours.close()
-        store.send(run_id, "cancel", "g", b"", "me", 3.0)
-        store.send(other_id, "cancel", "y", b"", "me", 3.0)
-        others.expect("xy")
-        theirs.close()
-        theirs.close()
-        heard.expect("bcdef")
-
-    def test_subscriptions_may_come_and_go(self, store: MetadataStore) -> None:
-        """Many at once, and after all were closed."""
-        for _ in range(3):
-            runs = [new_run(store).id for _ in range(250)]
-            heard = [Heard() for _ in runs]
-            subscriptions = [store.subscribe(run, 0, one.add) for run, one in zip(runs, heard, strict=True)]
-            for run_id in runs[::50]:
-                store.send(run_id, "cancel", "a", b"", "me", 1.0)
-            for one in heard[::50]:
-                one.expect("a")
-            for subscription in subscriptions:
-                subscription.close()
-            assert [len(one.signals) for one in heard] == [1 if at % 50 == 0 else 0 for at in range(250)]
 
     def test_threads_share_a_store(self, store: MetadataStore) -> None:
         """Commits and reads from several threads at once all succeed, and each thread reads what it wrote."""

@@ -32,7 +32,7 @@ def worker_command(
     Steps of the run are executed here as this user: join only drivers that you trust. The artifact store of the run
     must be reachable from here, with credentials of this machine's own environment.
     """
-    from headrace.wiring import HostSettings, lend_workers
+    from headrace.wiring.lending import HostSettings, lend_workers
 
     def report(line: str) -> None:
         print(f"headrace worker: {line}", file=sys.stderr, flush=True)

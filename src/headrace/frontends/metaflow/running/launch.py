@@ -145,21 +145,8 @@ def launch(cls: Any, values: dict[str, Any], options: RunOptions, scope: Scope) 
         *(Input(name, packed) for name, packed in base.items()),
         fact_input(cls, options.triggers, stores.artifacts, options.words),
     )
-    new = NewSession(
-        flow=cls.__name__,
-        entry=entry,
-        code=scope.workspace.code_rules(entry.rpartition(":")[0]),
-        dialect="metaflow",
-        inputs=inputs,
-        params=tuple((name, _shown(value)) for name, value in {**values, **_configs(cls)}.items()),
-        tags=(*system_tags(user_name(), options.project), *_origin_tag(options), *((tag, "") for tag in tags)),
-        max_parallel=workers,
-        log_limit=options.max_log_size << 20,
-        store_wait=parse_duration(scope.settings.store_wait),
-        seed=options.seed,
-        files=_files(cls, options.suffixes),
-        reproduces=options.reproduces,
-    )
+    params = tuple((name, _shown(value)) for name, value in {**values, **_configs(cls)}.items())
+    new = _new_session(cls, options, inputs, params, workers, scope)
     if not (options.reproduces or options.same_run):  # those have their locks
         set_up(plans, places, os.path.dirname(entry.rpartition(":")[0]), quiet=options.quiet)  # noqa: PTH120
     seed = _seed(options, graph, stores)
@@ -182,6 +169,37 @@ def launch(cls: Any, values: dict[str, Any], options: RunOptions, scope: Scope) 
     if not (options.clone_only or options.reproduces):
         _call_hooks(cls, session, console, "on_success")
     return record
+
+
+def _new_session(
+    cls: Any,
+    options: RunOptions,
+    inputs: tuple[Input, ...],
+    params: tuple[tuple[str, str], ...],
+    workers: int,
+    scope: Scope,
+) -> NewSession:
+    """What the run records of itself; it has at most ``workers`` tasks at once."""
+    entry = entry_of(cls)
+    return NewSession(
+        flow=cls.__name__,
+        entry=entry,
+        code=scope.workspace.code_rules(entry.rpartition(":")[0]),
+        dialect="metaflow",
+        inputs=inputs,
+        params=params,
+        tags=(
+            *system_tags(user_name(), options.project),
+            *_origin_tag(options),
+            *((tag, "") for tag in check_tags(list(options.tags))),
+        ),
+        max_parallel=workers,
+        log_limit=options.max_log_size << 20,
+        store_wait=parse_duration(scope.settings.store_wait),
+        seed=options.seed,
+        files=_files(cls, options.suffixes),
+        reproduces=options.reproduces,
+    )
 
 
 def _place_of_origin(options: RunOptions, stores: Stores) -> str:

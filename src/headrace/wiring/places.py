@@ -1,0 +1,178 @@
+"""The executors of a run's places."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+from blake3 import blake3
+
+from headrace._base.collection import CollectionPaused
+from headrace.engine.ports import Executor
+from headrace.model.errors import MissingSecretError, UsageError
+from headrace.model.workers import LOCAL
+from headrace.runtime.secrets import Secret
+from headrace.services.places import LocalPlace, PlaceSettings, WorkersPlace
+from headrace.settings import Settings
+from headrace.stores.artifacts.protocol import ArtifactStore
+from headrace.wiring.machine import machine
+from headrace.wiring.stores import code_cache
+
+if TYPE_CHECKING:
+    from headrace.executors.local import FreshStart
+    from headrace.model.environments import EnvironmentLock
+    from headrace.model.workers import ServedRun
+    from headrace.services.environments.service import Environments
+
+
+class WorkerOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """What the workers of a run are to be like.
+
+    They import the modules ``preload`` where they cannot be copies of this process; with ``debug`` they keep the
+    terminal. ``imports`` are modules by the step that imports them, installed ones and the user's own; more is learned,
+    and kept for the flow that ``entry`` is.
+    """
+
+    preload: tuple[str, ...] = ()
+    debug: bool = False
+    entry: str = ""
+    imports: Mapping[str, tuple[list[str], list[str]]] | None = None
+
+
+class ConfiguredPlaces:
+    """See ``Places``: makes the executors of a run as its settings describe their places."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        artifacts: ArtifactStore,
+        environments: Environments,
+        workers: WorkerOptions,
+        default: str,
+    ) -> None:
+        self._settings = settings
+        self._artifacts = artifacts
+        self._workers = workers
+        self._known: dict[str, PlaceSettings] = {LOCAL: LocalPlace(name=LOCAL)}
+        self._known.update((one.name, one) for one in settings.places)
+        self._opened: dict[str, Executor] = {}
+        self.environments = environments
+        self.default = default
+        self._settings_of(default)
+
+    def patience(self, place: str) -> float:
+        """See ``Places``."""
+        settings = self._known.get(place)
+        return float(settings.adopt) if isinstance(settings, WorkersPlace) else 0.0
+
+    def has_environments(self, place: str) -> bool:
+        """See ``Places``."""
+        return isinstance(self._known.get(place), LocalPlace)
+
+    def open(self, place: str) -> Executor:
+        """See ``Places``."""
+        if place not in self._opened:
+            settings = self._settings_of(place)
+            if isinstance(settings, LocalPlace):
+                self._opened[place] = self._local(settings)
+            else:
+                self._opened[place] = self._workers_elsewhere(settings)
+        return self._opened[place]
+
+    def _workers_elsewhere(self, place: WorkersPlace) -> Executor:
+        from headrace.executors.remote.executor import RemoteExecutor, RemoteOptions
+        from headrace.worker.join_token import identity_of
+
+        folder = Path(self._settings.home, "places")
+        identity = identity_of(_place_secret(place, folder))
+        join = folder / f"{place.name}.join"
+        _write_private(join, identity.token.write())
+        options = RemoteOptions(
+            modules=self._workers.preload, keep=float(place.keep), adopt=float(place.adopt), join=str(join)
+        )
+        return RemoteExecutor(place.name, place.address, identity, options)
+
+    def runs_images(self, place: str) -> bool:
+        """See ``Places``."""
+        return isinstance(self._settings_of(place), LocalPlace)
+
+    def _settings_of(self, place: str) -> PlaceSettings:
+        if place not in self._known:
+            raise UsageError(
+                f"there is no place {place!r}; there are: {', '.join(sorted(self._known))}. Choose one of them with "
+                "--on PLACE, or describe the other in [tool.headrace.places.NAME] of pyproject.toml"
+            )
+        return self._known[place]
+
+    def _local(self, place: LocalPlace) -> Executor:
+        with CollectionPaused():
+            from headrace.executors.environments import EnvironmentsExecutor
+
+        # Not this object, which keeps the executor: a run's objects are to go with its last user.
+        maker = ConfiguredPlaces(self._settings, self._artifacts, self.environments, self._workers, self.default)
+        return EnvironmentsExecutor(self._forking(place), lambda lock, run: maker._in_environment(place, lock, run))
+
+    def _forking(self, place: LocalPlace, fresh: FreshStart | None = None) -> Executor:
+        with CollectionPaused():
+            from headrace.executors.local import LocalExecutor
+            from headrace.worker.learned import Learned
+
+        workers, file = self._workers, None
+        if workers.entry:
+            key = blake3(f"{workers.entry}{fresh.interpreter if fresh else ''}".encode()).hexdigest()[:16]
+            file = Path(self._settings.home, "imports", f"{key}.json")
+        return LocalExecutor(
+            place.share_of(machine()),
+            self._artifacts,
+            workers.preload,
+            place=place.name,
+            debug=workers.debug,
+            learned=Learned(file, workers.imports),
+            warm=place.warm,
+            idle=place.idle if isinstance(place.idle, float) else None,
+            fresh=fresh,
+        )
+
+    def _in_environment(self, place: LocalPlace, lock: EnvironmentLock, run: ServedRun) -> Executor:
+        """Workers of an environment, which load the flow from the run's code package."""
+        from headrace.executors.local import FreshStart
+        from headrace.runtime.code_folder import code_folder
+        from headrace.services.code.package import read_package
+        from headrace.wiring.starts import start_in
+
+        package = read_package(self._artifacts, run.code)
+        folder = code_folder(self._artifacts, run.code, package, code_cache(self._settings))
+        base = FreshStart(folder, package, tuple(sys.argv), b"")
+        executor = self._forking(place, start_in(lock, base, self._artifacts.url, self.environments))
+        executor.start()
+        return executor
+
+
+def _place_secret(place: WorkersPlace, folder: Path) -> str:
+    """The secret of a place, which is made once where the settings have none.
+
+    Raises:
+        UsageError: it cannot be had.
+    """
+    if place.secret:
+        try:
+            return Secret.parse(place.secret).reveal().strip()
+        except MissingSecretError as error:
+            raise UsageError(f"[tool.headrace.places.{place.name}]: secret: {error}") from None
+    file = folder / f"{place.name}.secret"
+    if not file.exists():
+        _write_private(file, os.urandom(32).hex())
+    return file.read_text().strip()
+
+
+def _write_private(file: Path, text: str) -> None:
+    """Write a file that no other user may read, whole or not at all."""
+    file.parent.mkdir(0o700, parents=True, exist_ok=True)
+    draft = f"{file}.{os.urandom(6).hex()}"
+    with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as out:  # noqa: PTH123
+        out.write(f"{text}\n")
+    os.rename(draft, file)  # noqa: PTH104

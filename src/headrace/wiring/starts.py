@@ -1,0 +1,69 @@
+"""How workers of an environment or image start."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from headrace._base.process import process_owner
+from headrace.executors.local import FreshStart
+from headrace.model.errors import EnvironmentSetupError
+from headrace.runtime.containers import OWNER_LABEL, Mount, find_engine, run_arguments
+from headrace.services.environments.building import CODE, find_built, runtime_of_image
+
+if TYPE_CHECKING:
+    from headrace.model.environments import EnvironmentLock
+    from headrace.services.environments.service import Environments
+
+#: Beginnings of the names of variables that say where things are on this machine: a container does not get them.
+_OF_MACHINE = (
+    "PATH",
+    "HOME",
+    "SHELL",
+    "TMPDIR",
+    "PWD",
+    "OLDPWD",
+    "LD_",
+    "PYTHON",
+    "XDG_",
+    "VIRTUAL_ENV",
+    "CONDA_",
+    "UV_",
+)
+
+
+def start_in(lock: EnvironmentLock, base: FreshStart, artifacts: str, environments: Environments) -> FreshStart:
+    """``base``, which says the code and its arguments, for workers of the environment or image of ``lock``.
+
+    ``artifacts`` is the URL of the artifact store. Nothing of an environment is built here: that would hold up the run.
+
+    Raises:
+        EnvironmentSetupError: the environment is gone, or an image lacks what workers need.
+    """
+    if lock.image:
+        fresh = _in_image(lock, base, artifacts, environments)
+    else:
+        built = find_built(lock, environments.cache, environments.extra)
+        if built is None:
+            raise EnvironmentSetupError(
+                f"the environment {lock.label} was removed from {environments.cache} after the run had found "
+                "it there; the next run, or `headrace resume`, builds it again"
+            )
+        fresh = msgspec.structs.replace(
+            base, interpreter=built.python, beside=built.beside, variables=(*base.variables, *lock.variables)
+        )
+    return msgspec.structs.replace(fresh, environment=lock.label)
+
+
+def _in_image(lock: EnvironmentLock, base: FreshStart, artifacts: str, environments: Environments) -> FreshStart:
+    """``base`` for workers in a container, which sees the code, what workers need, and artifacts in a folder."""
+    beside = runtime_of_image(lock, environments.cache, environments.extra)
+    mounts = [Mount(path, path) for path in (base.folder, *beside, str(CODE))]
+    if "://" not in artifacts:
+        mounts.append(Mount(artifacts, artifacts, True))
+    variables = [name for name in os.environ if not name.startswith(_OF_MACHINE)]
+    options = [f"--label={OWNER_LABEL}={process_owner()}", "--preserve-fds=2", "--pid=host"]
+    command = run_arguments(find_engine(), lock.image, options=options, mounts=mounts, variables=variables)
+    return msgspec.structs.replace(base, interpreter=lock.program, beside=beside, container=tuple(command))
