@@ -403,6 +403,18 @@ class Tag(msgspec.Struct, frozen=True, array_like=True):
     value: str = ""
 
 
+class RunFlags(msgspec.Struct, frozen=True, array_like=True):
+    """How users marked a run: ``pinned`` (kept by garbage collection), ``archived`` (not listed unless asked for).
+
+    ``deleted``: when the run is to be deleted for good, in seconds since the epoch; until then it can be restored.
+    """
+
+    run_id: int
+    pinned: bool = False
+    archived: bool = False
+    deleted: float | None = None
+
+
 class Param(msgspec.Struct, frozen=True, array_like=True):
     """A parameter of a run for showing and filtering: ``text`` is JSON where the value is plain, else a repr."""
 

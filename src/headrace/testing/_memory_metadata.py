@@ -28,6 +28,7 @@ from headrace.model.records import (
     QueueCount,
     Request,
     RunDetails,
+    RunFlags,
     RunRecord,
     Signal,
     Tag,
@@ -57,24 +58,8 @@ from headrace.stores.metadata.protocol import (
     Where,
     Write,
 )
-from headrace.testing._memory_rows import MAKERS, OPERATORS, check_where, edge_key, log_row, of_task, page
-from headrace.testing._memory_tables import Tables
-
-
-class _Subscription:
-    def __init__(self, store: MemoryMetadata, run_id: int, heard: Callable[[Signal], None]) -> None:
-        self._store = store
-        self._run_id = run_id
-        self._heard = heard
-
-    def hear(self, signal: Signal) -> None:
-        if signal.run_id == self._run_id:
-            self._heard(signal)
-
-    def close(self) -> None:
-        with self._store._lock:
-            if self in self._store._subscriptions:
-                self._store._subscriptions.remove(self)
+from headrace.testing._memory_rows import MAKERS, OPERATORS, check_where, edge_key, is_marked, log_row, of_task, page
+from headrace.testing._memory_tables import Subscription, Tables
 
 
 class MemoryMetadata:
@@ -88,7 +73,7 @@ class MemoryMetadata:
         self._token = 0
         self._last_run = 0
         self._arrived = 0
-        self._subscriptions: list[_Subscription] = []
+        self._subscriptions: list[Subscription] = []
 
     def hasty(self) -> MemoryMetadata:
         """See ``MetadataStore``."""
@@ -191,6 +176,8 @@ class MemoryMetadata:
                 tables.params[write.run_id, write.name] = write
             case Wait():
                 tables.waits[write.run_id, write.key] = write
+            case RunFlags():
+                tables.flags[write.run_id] = write
             case QueueCount():
                 tables.queue[write.run_id, write.step] = write
             case Request():
@@ -270,6 +257,8 @@ class MemoryMetadata:
         return [msgspec.structs.replace(run, inputs=(), details=b"") for run in found]
 
     def _wanted(self, run: RunRecord, want: RunFilter) -> bool:
+        if not all(is_marked(self._all.flags.get(run.id, RunFlags(run.id)), mark) for mark in want.marks):
+            return False
         tags = {tag.name: tag.value for tag in self.tags([run.id])}
         for tag in want.tags:
             name, valued, value = tag.partition("=")
@@ -346,6 +335,7 @@ class MemoryMetadata:
             tables.logs = {key: chunk for key, chunk in tables.logs.items() if key[0] != run_id}
             tables.tags = {key: tag for key, tag in tables.tags.items() if key[0] != run_id}
             tables.params = {key: param for key, param in tables.params.items() if key[0] != run_id}
+            tables.flags.pop(run_id, None)
             tables.waits = {key: wait for key, wait in tables.waits.items() if key[0] != run_id}
             tables.edges = {edge: None for edge in tables.edges if edge.run_id != run_id}
             tables.metrics = [chunk for chunk in tables.metrics if chunk.run_id != run_id]
@@ -475,6 +465,10 @@ class MemoryMetadata:
         found = [param for key, param in sorted(self._all.params.items()) if key[0] in run_ids]
         return page(found, lambda one: (one.run_id, one.name), after, limit)
 
+    def flags(self, run_ids: Sequence[int]) -> list[RunFlags]:
+        """See ``MetadataStore``."""
+        return [flags for run_id, flags in sorted(self._all.flags.items()) if run_id in run_ids]
+
     def waits(self, run_id: int) -> list[Wait]:
         """See ``MetadataStore``."""
         found = [wait for wait in self._all.waits.values() if wait.run_id == run_id]
@@ -511,10 +505,10 @@ class MemoryMetadata:
             for one in list(self._subscriptions):
                 one.hear(signal)
 
-    def subscribe(self, run_id: int, after: int, heard: Callable[[Signal], None]) -> _Subscription:
+    def subscribe(self, run_id: int, after: int, heard: Callable[[Signal], None]) -> Subscription:
         """See ``MetadataStore``; it is the sender's thread that ``heard`` is called in."""
         with self._lock:
-            made = _Subscription(self, run_id, heard)
+            made = Subscription(self._subscriptions, self._lock, run_id, heard)
             self._subscriptions.append(made)
             for signal in self.signals(run_id, after):
                 made.hear(signal)

@@ -7,7 +7,17 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
 from headrace.model.errors import UsageError
-from headrace.model.records import ArtifactRecord, AttemptRecord, Edge, LogChunk, LogSegment, Param, Tag, TaskId
+from headrace.model.records import (
+    ArtifactRecord,
+    AttemptRecord,
+    Edge,
+    LogChunk,
+    LogSegment,
+    Param,
+    RunFlags,
+    Tag,
+    TaskId,
+)
 from headrace.stores.metadata import _rows
 from headrace.stores.metadata._sql import Row
 from headrace.stores.metadata.protocol import AnyOf, Where, Write
@@ -60,6 +70,15 @@ def of_task(items: Iterable[tuple[tuple[Any, ...], _R]], run_id: int, task: Task
     """Records of one task, or of a whole run, by key."""
     chosen: tuple[Any, ...] = (run_id,) if task is None else (run_id, task.step, task.number)
     return [record for key, record in sorted(items, key=lambda item: item[0]) if key[: len(chosen)] == chosen]
+
+
+def is_marked(flags: RunFlags, mark: str) -> bool:
+    """Whether a run with ``flags`` has a mark of ``RunFilter.marks``."""
+    name = mark.removeprefix("!")
+    if name not in ("pinned", "archived", "deleted"):
+        raise UsageError(f"{mark!r} is not a mark of runs")
+    value = getattr(flags, name)
+    return (value is not None and value is not False) is (mark == name)
 
 
 def check_where(where: Sequence[Where]) -> None:

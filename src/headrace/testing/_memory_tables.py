@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable
+
 from headrace.model.records import (
     ArtifactRecord,
     AttemptRecord,
@@ -13,6 +16,7 @@ from headrace.model.records import (
     Param,
     QueueCount,
     Request,
+    RunFlags,
     RunRecord,
     Signal,
     Tag,
@@ -37,8 +41,31 @@ class Tables:
         self.tags: dict[tuple[int, str], Tag] = {}
         self.params: dict[tuple[int, str], Param] = {}
         self.waits: dict[tuple[int, bytes], Wait] = {}
+        self.flags: dict[int, RunFlags] = {}
         self.cache: dict[tuple[str, CacheEntry], None] = {}  # by project
         self.queue: dict[tuple[int, str], QueueCount] = {}
         self.signals: list[Signal] = []
         self.requests: list[Request] = []
         self.leases: dict[str, tuple[Lease, float]] = {}  # with its expiry, in the store's clock
+
+
+class Subscription:
+    """One of the ``subscriptions`` of a store, which ``lock`` guards."""
+
+    def __init__(
+        self, subscriptions: list[Subscription], lock: threading.RLock, run_id: int, heard: Callable[[Signal], None]
+    ) -> None:
+        self._subscriptions, self._lock = subscriptions, lock
+        self._run_id = run_id
+        self._heard = heard
+
+    def hear(self, signal: Signal) -> None:
+        """Pass ``signal`` on if it is for the run."""
+        if signal.run_id == self._run_id:
+            self._heard(signal)
+
+    def close(self) -> None:
+        """Hear nothing more."""
+        with self._lock:
+            if self in self._subscriptions:
+                self._subscriptions.remove(self)

@@ -17,6 +17,7 @@ from headrace.model.records import (
     Input,
     Param,
     RunDetails,
+    RunFlags,
     Tag,
     Wait,
 )
@@ -122,6 +123,30 @@ class RunRowsSuite:
     def test_filters(self, filled: MetadataStore, want: RunFilter, numbers: list[int]) -> None:
         """Newest first; numbers compare as numbers when both sides are."""
         assert [run.number for run in filled.runs(want)] == numbers
+
+    def test_flags_mark_runs_and_filter_listings(self, store: MetadataStore) -> None:
+        """The newest flags of a run hold; a listing may ask for any mark or its absence; they go with the run."""
+        runs = [new_run(store) for _ in range(4)]
+        ids = [run.id for run in runs]
+        assert store.flags(ids) == []
+        store.commit([RunFlags(ids[0], pinned=True), RunFlags(ids[1], archived=True), RunFlags(ids[2], deleted=9.5)])
+        store.commit([RunFlags(ids[0], pinned=True, archived=True)])
+        assert store.flags([ids[2], ids[0], ids[3]]) == [
+            RunFlags(ids[0], pinned=True, archived=True),
+            RunFlags(ids[2], deleted=9.5),
+        ]
+
+        def marked(*marks: str) -> list[int]:
+            return sorted(ids.index(run.id) for run in store.runs(RunFilter(marks=marks)))
+
+        assert marked("pinned") == [0]
+        assert marked("archived") == [0, 1]
+        assert marked("!deleted") == [0, 1, 3]
+        assert marked("!archived", "!deleted") == [3]
+        with pytest.raises(UsageError, match="mark"):
+            store.runs(RunFilter(marks=("shiny",)))
+        store.delete_run(ids[0])
+        assert store.flags(ids[:1]) == []
 
     @pytest.mark.parametrize(
         "condition",

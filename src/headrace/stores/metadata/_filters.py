@@ -51,6 +51,7 @@ def conditions(want: RunFilter) -> tuple[str, list[object]]:
         name, valued, value = tag.partition("=")
         parts.append(f"r.id IN (SELECT run_id FROM tags WHERE name = :value{' AND value = :value' if valued else ''})")
         values += [name, value] if valued else [name]
+    parts += [_marked(mark) for mark in want.marks]
     if want.where:
         part, used = _all(want.where)
         parts.append(part)
@@ -61,6 +62,17 @@ def conditions(want: RunFilter) -> tuple[str, list[object]]:
         text += " LIMIT :value"
         values.append(max(0, want.limit))
     return text, values
+
+
+#: How a mark of a run is recognised.
+_MARKS = {"pinned": "pinned = 1", "archived": "archived = 1", "deleted": "deleted IS NOT NULL"}
+
+
+def _marked(mark: str) -> str:
+    name = mark.removeprefix("!")
+    if name not in _MARKS:
+        raise UsageError(f"{mark!r} is not a mark of runs; there are: {', '.join(_MARKS)}")
+    return f"r.id {'NOT IN' if mark != name else 'IN'} (SELECT run_id FROM run_flags WHERE {_MARKS[name]})"
 
 
 def _all(where: Sequence[Where]) -> tuple[str, list[object]]:

@@ -28,6 +28,7 @@ from headrace.model.records import (
     MetricSummary,
     Param,
     QueueCount,
+    RunFlags,
     RunRecord,
     Signal,
     Success,
@@ -274,6 +275,16 @@ def lease_of(row: Row) -> Lease:
 
 
 queue_row: Callable[[QueueCount], Row] = astuple
+
+
+def flags_row(flags: RunFlags) -> Row:
+    """Values for ``put_flags``."""
+    return (flags.run_id, int(flags.pinned), int(flags.archived), flags.deleted)
+
+
+def flags_of(row: Row) -> RunFlags:
+    """A row of the statement ``flags_columns``."""
+    return RunFlags(row[0], bool(row[1]), bool(row[2]), row[3])
 
 
 # --- logs and metrics -------------------------------------------------------------------------------------------

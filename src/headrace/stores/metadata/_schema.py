@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 #: The version of ``schema.sql``; equals the newest file in ``migrations``.
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 
 
 def check(found: str, name: str) -> bool:

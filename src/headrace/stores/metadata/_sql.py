@@ -81,14 +81,14 @@ class _Texts(dict[str, str]):
 
 
 class Statements:
-    """The named statements of a database. Calling it with several names joins them with spaces: a ``SELECT`` and
-    the condition that goes with it. Results are kept, so a statement is put together once per process."""
+    """The named statements of a file, for one kind of database. Calling it with several names joins them with spaces:
+    a ``SELECT`` and the condition that goes with it. Results are kept: a statement is put together once per process."""
 
-    def __init__(self, dialect: Dialect) -> None:
-        pieces = _HEADER.split((_HERE / "queries.sql").read_text("utf-8"))
+    def __init__(self, dialect: Dialect, file: str = "queries.sql") -> None:
+        pieces = _HEADER.split((_HERE / file).read_text("utf-8"))
         self._sources = dict(zip(pieces[1::2], pieces[2::2], strict=True))
         self._made: dict[tuple[str, ...], Statement] = {}
-        self._dialect = dialect
+        self.dialect = dialect
         #: Where a statement's values are known to stand in the right order.
         self.texts = _Texts(self)
 
@@ -107,7 +107,7 @@ class Statements:
     def compile(self, text: str) -> Statement:
         """A statement that is put together by the program: ``text`` holds ``:name`` where values go, never values."""
         names = tuple(_VALUE.findall(text))
-        own = _VALUE.sub(self._dialect.placeholder, text).replace("clock()", self._dialect.clock)
+        own = _VALUE.sub(self.dialect.placeholder, text).replace("clock()", self.dialect.clock)
         return Statement(own, names)
 
     def source(self, name: str) -> str:

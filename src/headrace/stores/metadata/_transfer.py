@@ -26,7 +26,7 @@ RUN_COLUMNS = (
 )
 
 #: What an export holds beside the run itself: table -> (its columns after ``run_id``, the order rows go out in).
-#: Leases and signals are about a live process, cache entries about this store: they stay.
+#: Leases and signals are about a live process, cache entries and flags about this store: they stay.
 BELONGINGS: dict[str, tuple[tuple[str, ...], str]] = {
     "run_details": (("inputs", "details"), "run_id"),
     "tasks": (
@@ -66,7 +66,7 @@ _ADDED: dict[str, dict[str, Any]] = {
 }
 
 #: All tables whose rows belong to a run.
-OF_RUN = (*BELONGINGS, "cache", "signals", "queue")
+OF_RUN = (*BELONGINGS, "cache", "signals", "queue", "run_flags")
 
 #: Reading a row back is how an import knows that it is whole; the row starts with ``run_id``.
 _READABLE: dict[str, Callable[[Row], object]] = {

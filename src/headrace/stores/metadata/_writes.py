@@ -18,6 +18,7 @@ from headrace.model.records import (
     Param,
     QueueCount,
     Request,
+    RunFlags,
     Tag,
     TaskRecord,
     Wait,
@@ -48,6 +49,7 @@ _PLAIN: dict[type, tuple[str, Callable[[Any], Row]]] = {
     QueueCount: ("put_queue", _rows.queue_row),
     DropQueue: ("drop_queue", astuple),
     Request: ("put_request", astuple),
+    RunFlags: ("put_flags", _rows.flags_row),
 }
 
 #: Kinds that touch the rows of others: the order between these must be kept.

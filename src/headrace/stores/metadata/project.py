@@ -24,6 +24,7 @@ from headrace.model.records import (
     Param,
     QueueCount,
     Request,
+    RunFlags,
     RunRecord,
     Signal,
     Tag,
@@ -252,6 +253,10 @@ class ProjectStore:
     def params(self, run_ids: Sequence[int], *, after: tuple[int, str] | None = None, limit: int = 0) -> list[Param]:
         """See ``MetadataStore``."""
         return self._whole.params(self._mine(run_ids), after=after, limit=limit)
+
+    def flags(self, run_ids: Sequence[int]) -> list[RunFlags]:
+        """See ``MetadataStore``."""
+        return self._whole.flags(self._mine(run_ids))
 
     def waits(self, run_id: int) -> list[Wait]:
         """See ``MetadataStore``."""

@@ -19,6 +19,7 @@ from headrace.model.records import (
     Param,
     QueueCount,
     Request,
+    RunFlags,
     RunRecord,
     Signal,
     Tag,
@@ -115,8 +116,8 @@ class DropQueue(msgspec.Struct, frozen=True, array_like=True):
 
 
 #: All that a transaction may hold. Records with the key of an existing row replace it
-#: (tasks, attempts, artifacts, params, tags, waits, queue counts); chunks, edges and cache entries are only ever added,
-#: and adding the same edge, cache entry or log chunk (by its key) twice is the same as once.
+#: (tasks, attempts, artifacts, params, tags, waits, flags, queue counts); chunks, edges and cache entries are only ever
+#: added, and adding the same edge, cache entry or log chunk (by its key) twice is the same as once.
 Write = (
     RunChange
     | TaskRecord
@@ -136,6 +137,7 @@ Write = (
     | QueueCount
     | Request
     | DropQueue
+    | RunFlags
 )
 
 
@@ -154,7 +156,8 @@ Where = Comparison | AnyOf
 class RunFilter(msgspec.Struct, frozen=True, kw_only=True):
     """Which runs a listing wants, newest first. All given conditions must hold.
 
-    ``tags``: each a name or ``name=value``. ``where``: comparisons ``(subject, operator, value)`` with subject
+    ``tags``: each a name or ``name=value``. ``marks``: each ``pinned``, ``archived`` or ``deleted`` (see ``RunFlags``),
+    with ``!`` in front: runs that are not marked so. ``where``: comparisons ``(subject, operator, value)`` with subject
     ``metrics.NAME`` (the last value), ``params.NAME``, ``tags.NAME``, ``state``, ``flow``, ``number``, ``created``,
     ``duration`` or ``id``, operator one of ``= != < <= > >=``. Both sides are compared as numbers when both are
     numbers, else as texts. A run that lacks the subject, or whose metric is not a number, does not match, whatever the
@@ -165,6 +168,7 @@ class RunFilter(msgspec.Struct, frozen=True, kw_only=True):
     flow: str | None = None
     states: tuple[RunState, ...] = ()
     tags: tuple[str, ...] = ()
+    marks: tuple[str, ...] = ()
     where: tuple[Where, ...] = ()
     before_id: int | None = None
     limit: int | None = None
@@ -350,6 +354,9 @@ class MetadataStore(Protocol):
 
     def params(self, run_ids: Sequence[int], *, after: tuple[int, str] | None = None, limit: int = 0) -> list[Param]:
         """Parameters of many runs at once, by run and name."""
+
+    def flags(self, run_ids: Sequence[int]) -> list[RunFlags]:
+        """The marks of many runs at once, by run; runs that were never marked have none."""
 
     def waits(self, run_id: int) -> list[Wait]:
         """Durable waits of a run, oldest first."""

@@ -116,6 +116,13 @@ VALUES (:run_id, :step, :waiting, :ready, :delayed, :running, :total, :changed)
 ON CONFLICT (run_id, step) DO UPDATE SET waiting = excluded.waiting, ready = excluded.ready,
     delayed = excluded.delayed, running = excluded.running, total = excluded.total, changed = excluded.changed
 
+-- name: put_flags
+INSERT INTO run_flags (run_id, pinned, archived, deleted) VALUES (:run_id, :pinned, :archived, :deleted)
+ON CONFLICT (run_id) DO UPDATE SET pinned = excluded.pinned, archived = excluded.archived, deleted = excluded.deleted
+
+-- name: flags_columns
+SELECT run_id, pinned, archived, deleted FROM run_flags
+
 -- name: put_request
 INSERT INTO requests (run_id, project, run, action, detail, actor, created)
 VALUES (:run_id, :project, :run, :action, :detail, :actor, :created)

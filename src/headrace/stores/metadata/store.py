@@ -23,6 +23,7 @@ from headrace.model.records import (
     Param,
     QueueCount,
     Request,
+    RunFlags,
     RunRecord,
     Signal,
     Tag,
@@ -82,6 +83,11 @@ class SqlMetadata:
         self._in_doubt: _Doubt | None = None
         self._signals = SignalPoller(database)
         self._shared = SharedValues()
+
+    @property
+    def database(self) -> Database:
+        """The open database, for what else is in it."""
+        return self._database
 
     def hasty(self) -> SqlMetadata:
         """See ``MetadataStore``."""
@@ -487,6 +493,10 @@ class SqlMetadata:
     def params(self, run_ids: Sequence[int], *, after: tuple[int, str] | None = None, limit: int = 0) -> list[Param]:
         """See ``MetadataStore``."""
         return [_rows.param_of(row) for row in self._of_runs("param_columns", run_ids, "name", after, limit)]
+
+    def flags(self, run_ids: Sequence[int]) -> list[RunFlags]:
+        """See ``MetadataStore``."""
+        return [_rows.flags_of(row) for row in self._of_runs("flags_columns", run_ids, order="run_id")]
 
     def waits(self, run_id: int) -> list[Wait]:
         """See ``MetadataStore``."""
