@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from headrace._base import logs
+from headrace._base import interpreter_end, logs
 from headrace._base.process import host_name, user_name
 from headrace._base.sizes import parse_duration
 from headrace.model.actors import Actor
@@ -117,10 +117,17 @@ def workspace_at(settings: Settings) -> Workspace:
     key = os.getpid(), settings
     found = _workspaces.get(key)
     if found is None:
+        if not any(pid == key[0] for pid, _ in _workspaces):
+            interpreter_end.quicken(_close_workspaces)
         found = _workspaces.setdefault(key, Workspace(settings))
         for oldest in list(_workspaces)[:-_KEPT]:
             _workspaces.pop(oldest, None)
     return found
+
+
+def _close_workspaces() -> None:
+    for workspace in list(_workspaces.values()):
+        workspace.close()
 
 
 def user_here() -> Actor:
