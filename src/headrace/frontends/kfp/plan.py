@@ -1,0 +1,158 @@
+"""From tasks of a pipeline to what the engine understands: steps, policies, fingerprints, calls."""
+
+from __future__ import annotations
+
+import pickle
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from blake3 import blake3
+
+from headrace._base.sizes import parse_duration
+from headrace.frontends.kfp.component_task import TASK_UUID, ComponentTask
+from headrace.frontends.kfp.contract import ComponentStep, JobFacts
+from headrace.frontends.kfp.graph import Node
+from headrace.frontends.kfp.ir import Component, Executor, Pipeline
+from headrace.frontends.kfp.placeholders import find
+from headrace.frontends.kfp.resources import resources_of
+from headrace.model.calls import Call, PendingInput, StepInfo
+from headrace.model.messages import Define
+from headrace.model.policy import Resources, Retry, StepPolicy
+
+if TYPE_CHECKING:
+    from headrace.services.session import Session
+
+
+class Conditions(msgspec.Struct, frozen=True, kw_only=True):
+    """What the run's surroundings say of all its steps.
+
+    ``room`` is what the machine has, None where tasks run elsewhere; ``containers`` as in ``ComponentStep``.
+    """
+
+    room: Resources | None
+    use_cache: bool = True
+    containers: str = "auto"
+    secrets: dict[str, tuple[str, ...]] = {}  # by label of the executor: names of environment variables
+
+
+class Planner:
+    """Makes calls of tasks. A step is made known to the session when it is first called."""
+
+    def __init__(self, pipeline: Pipeline, session: Session, job: JobFacts, conditions: Conditions) -> None:
+        self._session = session
+        self._pipeline = pipeline
+        self._job = job
+        self._conditions = conditions
+        self._steps: dict[tuple[str, int, str], StepInfo] = {}
+
+    def call(self, path: str, node: Node, inputs: tuple[PendingInput, ...], values: dict[str, Any]) -> Call:
+        """The call of a task whose component has an executor.
+
+        ``values`` are what placeholders in the resources of the task stand for.
+        """
+        info = self._step(path, node, values)
+        key = node.task.caching_options.cache_key
+        if key and info.policy.cache:  # the key stands for the inputs: they are left out, as defaults are
+            left_out = {one.name: _digest(one) for one in inputs}
+            info = msgspec.structs.replace(info, defaults=left_out)
+        return Call(info, inputs)
+
+    def _step(self, path: str, node: Node, values: dict[str, Any]) -> StepInfo:
+        executor = self._pipeline.spec.deployment_spec.executors[node.component.executor_label]
+        asked = resources_of(executor.container, values, self._conditions.room)
+        known = (path, id(node.task), repr(asked))
+        info = self._steps.get(known)
+        if info is None:
+            info = self._steps[known] = self._make(path, node, executor, asked)
+        return info
+
+    def _make(self, path: str, node: Node, executor: Executor, asked: Resources) -> StepInfo:
+        label = node.component.executor_label
+        platform = self._pipeline.kubernetes.deployment_spec.executors.get(label, {})
+        policy = self._policy(node, platform, asked)
+        step = ComponentStep(
+            task=node.key,
+            path=path,
+            component=node.component,
+            executor=executor,
+            job=self._job,
+            platform=platform,
+            containers=self._conditions.containers,
+        )
+        body = pickle.dumps(ComponentTask(step))
+
+        def define(number: int) -> Define:
+            return Define(
+                step=number,
+                name=path,
+                body=body,
+                env=policy.env,
+                threads=max(1, int(policy.resources.cpu)),
+                raw=True,
+                secrets=policy.secrets,
+            )
+
+        return self._session.step(path, policy, code_of(node, executor), define)
+
+    def _policy(self, node: Node, platform: dict[str, Any], asked: Resources) -> StepPolicy:
+        retry, task = node.task.retry_policy, node.task
+        return StepPolicy(
+            resources=asked,
+            retry=Retry(
+                count=max(0, retry.max_retry_count),
+                delay=seconds(retry.backoff_duration),
+                backoff=max(1.0, retry.backoff_factor),
+                max_delay=seconds(retry.backoff_max_duration) or 3600.0,
+            ),
+            timeout=float(platform.get("activeDeadlineSeconds", 0)),
+            cache=task.caching_options.enable_cache and self._conditions.use_cache,
+            secrets=self._conditions.secrets.get(node.component.executor_label, ()),
+        )
+
+
+def seconds(text: str) -> float:
+    """The seconds of a duration such as ``"1.5s"``; 0 for an empty text.
+
+    Raises:
+        ValueError: it is not a duration.
+    """
+    return float(parse_duration(text)) if text else 0.0
+
+
+def code_of(node: Node, executor: Executor) -> bytes:
+    """The fingerprint of what a task runs: its component and executor, without what it asks for of the machine.
+
+    Where the task has a cache key, that key within the component instead.
+    """
+    if node.task.caching_options.cache_key:
+        told: Any = [node.task.component_ref.name, node.task.caching_options.cache_key]
+    else:
+        container = executor.container
+        if container is not None:
+            container = Container(
+                image=container.image, command=container.command, args=container.args, env=container.env
+            )
+        told = [_definitions(node.component), msgspec.structs.replace(executor, container=container)]
+    return blake3(b"kfp" + msgspec.json.encode(told, order="sorted")).digest()
+
+
+def _definitions(component: Component) -> list[Any]:
+    return [component.input_definitions, component.output_definitions]
+
+
+def _digest(one: PendingInput) -> bytes:
+    if one.sources and one.value is None:
+        return one.sources[0].task.output(one.sources[0].output).digest
+    assert one.value is not None
+    if one.sources:
+        from headrace.identity.keys import template_digest
+
+        return template_digest(one.value.digest, (at.task.output(at.output).digest for at in one.sources))
+    return one.value.digest
+
+
+def wants_task_uuid(executor: Executor) -> bool:
+    """Whether a component asks for the id of its task by a placeholder."""
+    container = executor.container
+    texts = [] if container is None else [*container.command, *container.args, *[one.value for one in container.env]]
+    return any(path == (TASK_UUID,) for path in find(texts))
