@@ -12,7 +12,7 @@ from headrace._base.sizes import parse_duration
 from headrace.frontends.kfp.component_task import TASK_UUID, ComponentTask
 from headrace.frontends.kfp.contract import ComponentStep, JobFacts
 from headrace.frontends.kfp.graph import Node
-from headrace.frontends.kfp.ir import Component, Executor, Pipeline
+from headrace.frontends.kfp.ir import Component, ContainerResources, Executor, Pipeline
 from headrace.frontends.kfp.placeholders import find
 from headrace.frontends.kfp.resources import resources_of
 from headrace.model.calls import Call, PendingInput, StepInfo
@@ -129,9 +129,7 @@ def code_of(node: Node, executor: Executor) -> bytes:
     else:
         container = executor.container
         if container is not None:
-            container = Container(
-                image=container.image, command=container.command, args=container.args, env=container.env
-            )
+            container = msgspec.structs.replace(container, resources=ContainerResources(), lifecycle={})
         told = [_definitions(node.component), msgspec.structs.replace(executor, container=container)]
     return blake3(b"kfp" + msgspec.json.encode(told, order="sorted")).digest()
 
