@@ -37,7 +37,9 @@ class ComponentTask(msgspec.Struct, frozen=True):
         folder = tempfile.mkdtemp(prefix="headrace-kfp-")
         try:
             call = call_of(self.step, raw, folder)
-            return outputs_of(self.step, executors.execute(call))
+            outputs = outputs_of(self.step, executors.execute(call))
+            # Stored here: files of artifacts are in the folder.
+            return {name: raw.pack(name, value) for name, value in outputs.items()}
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
