@@ -38,6 +38,7 @@ COMMANDS = {
     "import": ("transfer", "Bring an exported run, or runs of Metaflow, into this store."),
     "dialect": ("dialect", "Print the folder that lets Metaflow files run here as they are."),
     "worker": ("worker", "Lend this machine to a run elsewhere."),
+    "server": ("server", "Serve the runs of this folder to browsers and programs."),
     "doctor": ("doctor", "Check settings, stores and versions."),
     "completion": ("completion", "Print the shell's completion script."),
     "version": ("version", "Print versions."),

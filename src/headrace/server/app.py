@@ -1,0 +1,155 @@
+"""The application: request ids and access log -> the door (host, origin) -> the routes of the table."""
+
+from __future__ import annotations
+
+import os
+import time
+
+from starlette.applications import Starlette
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route as Served
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from headrace._base.logs import Log
+from headrace.server.call import Server
+from headrace.server.config import ServerConfig, is_loopback
+from headrace.server.dispatch import PathEndpoint, answer_error
+from headrace.server.principals import Authenticator, EverybodyIsUser
+from headrace.server.problems import Problem
+from headrace.server.routes import Route
+from headrace.server.table import routes
+from headrace.wiring import Workspace, user_here
+
+_log = Log("server")
+#: Headers of every answer that says nothing else: nothing in it is a page, and no other page may frame it.
+_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'; sandbox",
+}
+
+
+def build_app(
+    config: ServerConfig, workspace: Workspace, project: str, authenticator: Authenticator | None = None
+) -> Starlette:
+    """The application that serves ``workspace``.
+
+    Args:
+        config: how it is reached, and its limits.
+        workspace: opened by the first request that needs it.
+        project: what pages begin with.
+        authenticator: finds out who asks; without one everybody is the user of this process (loopback alone).
+    """
+    server = Server(config, workspace, project, authenticator or EverybodyIsUser(user_here()))
+    by_path: dict[str, list[Route]] = {}
+    for route in routes():
+        by_path.setdefault(route.path, []).append(route)
+    served = [Served(path, PathEndpoint(server, some)) for path, some in by_path.items()]
+    app = Starlette(
+        routes=served,
+        middleware=[Middleware(RequestLog), Middleware(Door, config=config)],
+        exception_handlers={HTTPException: _on_error, Exception: _on_error},
+    )
+    app.router.redirect_slashes = False
+    app.state.server = server
+    return app
+
+
+async def _on_error(request: Request, error: Exception) -> Response:
+    return answer_error(request, error)
+
+
+class RequestLog:
+    """Gives each request an id, answers with it, and writes one line of the log for it when it is over."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request_id = _given_id(Headers(scope=scope)) or os.urandom(8).hex()
+        scope["request_id"] = request_id
+        began = time.perf_counter()
+        status, size = 499, 0
+
+        async def answer(message: Message) -> None:
+            nonlocal status, size
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                headers = MutableHeaders(scope=message)
+                headers["X-Request-ID"] = request_id
+                for name, text in _HEADERS.items():
+                    headers.setdefault(name, text)
+            elif message["type"] == "http.response.body":
+                size += len(message.get("body", b""))
+            await send(message)
+
+        try:
+            await self._app(scope, receive, answer)
+        finally:
+            _log.info(
+                "request",
+                f"{scope['method']} {scope['path']}",
+                status=status,
+                bytes=size,
+                seconds=time.perf_counter() - began,
+                request_id=request_id,
+                address=(scope.get("client") or ("",))[0],
+                user=scope.get("user_name", ""),
+            )
+
+
+def _given_id(headers: Headers) -> str:
+    """The id that a proxy gave the request, where it is one."""
+    text = headers.get("x-request-id", "")
+    return text if 8 <= len(text) <= 64 and text.isascii() and text.replace("-", "").isalnum() else ""
+
+
+class Door:
+    """Turns away what a browser was tricked to send: to another host's name, or a change from another site's page.
+
+    Without accounts the host must be one of this machine: else a page whose name is made to lead here (DNS rebinding)
+    would read everything.
+    """
+
+    def __init__(self, app: ASGIApp, config: ServerConfig) -> None:
+        self._app = app
+        self._config = config
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection."""
+        if scope["type"] == "http":
+            problem = self._problem(scope)
+            if problem is not None:
+                await problem.response(scope.get("request_id", ""))(scope, receive, send)
+                return
+        await self._app(scope, receive, send)
+
+    def _problem(self, scope: Scope) -> Problem | None:
+        headers = Headers(scope=scope)
+        host = headers.get("host", "")
+        if self._config.auth == "none" and not self._is_ours(host):
+            return Problem(
+                421,
+                "host",
+                f"this server is not {host[:100]!r}; it is {self._config.url}, and --base-url says otherwise",
+            )
+        if scope["method"] in ("GET", "HEAD", "OPTIONS"):
+            return None
+        origin = headers.get("origin")
+        if origin is not None and origin.partition("://")[2] != host and origin != self._config.url:
+            return Problem(403, "origin", "a page of another site may change nothing here")
+        return None
+
+    def _is_ours(self, host: str) -> bool:
+        name = host.rpartition(":")[0] if host.rpartition(":")[2].isdigit() else host
+        ours = self._config.url.partition("://")[2]
+        return is_loopback(name.strip("[]")) or host == ours or name == ours

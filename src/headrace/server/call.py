@@ -1,0 +1,115 @@
+"""One request, as its handler sees it."""
+
+from __future__ import annotations
+
+import concurrent.futures
+from typing import Generic, TypeVar
+
+import msgspec
+from starlette.requests import Request
+
+from headrace.client.names import check_project
+from headrace.model.errors import UsageError
+from headrace.server.config import ServerConfig
+from headrace.server.principals import Authenticator, Principal, Role
+from headrace.server.problems import Problem, not_found
+from headrace.wiring import Scope, Workspace
+
+P = TypeVar("P")
+B = TypeVar("B")
+
+
+class Params(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What the path and the query of a request say: fields that the path names come from there.
+
+    A field of a tuple type may be given several times.
+    """
+
+
+class Server:
+    """What requests of one server process share: nothing that another process would miss.
+
+    Args:
+        config: how it was started.
+        workspace: what it shows.
+        project: the project that pages begin with.
+        authenticator: finds out who asks.
+    """
+
+    def __init__(self, config: ServerConfig, workspace: Workspace, project: str, authenticator: Authenticator) -> None:
+        self.config = config
+        self.workspace = workspace
+        self.project = project
+        self.authenticator = authenticator
+        self.threads = concurrent.futures.ThreadPoolExecutor(config.limits.threads, "headrace-request")
+
+
+class Call(Generic[P, B]):
+    """A request that was let in: its parameters and body are decoded, its role is checked.
+
+    Args:
+        server: what all requests share.
+        request: as it came; for handlers that stream.
+        principal: who asks.
+        params: what path and query say.
+        body: the decoded body; None where the route has none.
+        needs: the role that the route asks for.
+    """
+
+    def __init__(
+        self, server: Server, request: Request, principal: Principal | None, params: P, body: B, needs: Role | None
+    ) -> None:
+        self.server = server
+        self.request = request
+        self._principal = principal
+        self.params = params
+        self.body = body
+        self._needs = needs
+
+    @property
+    def request_id(self) -> str:
+        """Finds the request in the log."""
+        return str(self.request.scope["request_id"])
+
+    @property
+    def workspace(self) -> Workspace:
+        """The stores, of all projects."""
+        return self.server.workspace
+
+    @property
+    def principal(self) -> Principal:
+        """Who asks; raises Problem (401) where nobody says so, which open routes alone meet."""
+        if self._principal is None:
+            raise Problem(401, "unauthenticated", "say who you are: log in, or send a token", headers=CHALLENGE)
+        return self._principal
+
+    def scope(self, project: str, role: Role | None = None) -> Scope:
+        """The project, for its principal.
+
+        Args:
+            project: its name.
+            role: what is needed there; without it what the route says, or to see it.
+
+        Raises:
+            Problem: 404 where they may not see it, 403 where they may see it and no more.
+        """
+        try:
+            check_project(project)
+        except UsageError as error:
+            raise not_found(str(error)) from None
+        role = role or self._needs or Role.VIEWER
+        principal = self.principal
+        has = principal.role_in(project)
+        if has is None:
+            raise not_found(f"there is no project {project!r} for {principal.name}")
+        if has < role:
+            raise Problem(
+                403,
+                "forbidden",
+                f"{principal.name} is {has.label} of project {project!r}; this needs the role {role.label}. "
+                "An admin of the project gives it",
+            )
+        return Scope(self.workspace, project, principal.actor, named=True)
+
+
+CHALLENGE = {"WWW-Authenticate": 'Bearer realm="headrace"'}

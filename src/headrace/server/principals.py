@@ -1,0 +1,76 @@
+"""Who asks, and what they may."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from typing import Protocol
+
+import msgspec
+from starlette.requests import HTTPConnection
+
+from headrace.model.actors import Actor
+
+
+class Role(enum.IntEnum):
+    """What one may do in a project; each includes those before it."""
+
+    VIEWER = 1
+    EDITOR = 2
+    ADMIN = 3
+
+    @property
+    def label(self) -> str:
+        """Its name as people write it."""
+        return self.name.lower()
+
+
+class Principal(msgspec.Struct, frozen=True, kw_only=True):
+    """The user, or the token of a user, that a request comes from.
+
+    Args:
+        name: of the user, as recorded in the audit.
+        actor: as recorded where runs are changed.
+        admin: whether an admin of all projects and of the server.
+        roles: the role in each project; without an entry the project is not there for them.
+        most: the role that the token leaves of them, in every project; None for all.
+        project: the one project that the token is for; empty for all.
+        run: id of the one run that a driver's token may write to; None for any.
+    """
+
+    name: str
+    actor: Actor
+    admin: bool = False
+    roles: Mapping[str, Role] = {}
+    most: Role | None = None
+    project: str = ""
+    run: int | None = None
+
+    def role_in(self, project: str) -> Role | None:
+        """What they may in ``project``; None when they may not know of it."""
+        if self.project not in ("", project):
+            return None
+        role = Role.ADMIN if self.admin else self.roles.get(project)
+        return role if role is None or self.most is None else min(role, self.most)
+
+    def may_administer(self) -> bool:
+        """Whether they may change users and look at what concerns the whole server."""
+        return self.admin and not self.project and self.most in (None, Role.ADMIN)
+
+
+class Authenticator(Protocol):
+    """Finds out who asks; the modes of ``--auth`` implement it."""
+
+    async def authenticate(self, request: HTTPConnection) -> Principal | None:
+        """Who sends ``request``; None when it does not say. Raises Problem (401) where what it says is not true."""
+
+
+class EverybodyIsUser:
+    """Mode ``none``, for loopback alone: whoever reaches the server is the user who started it."""
+
+    def __init__(self, actor: Actor) -> None:
+        self._principal = Principal(name=actor.user, actor=actor, admin=True)
+
+    async def authenticate(self, request: HTTPConnection) -> Principal | None:
+        """See ``Authenticator``."""
+        return self._principal

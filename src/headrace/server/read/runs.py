@@ -1,0 +1,59 @@
+"""Lists of runs, and one run at a glance."""
+
+from __future__ import annotations
+
+import time
+from typing import Annotated
+
+import msgspec
+
+from headrace.server.call import Call
+from headrace.server.cursors import read_cursor, write_cursor
+from headrace.server.read.paths import PROJECT, RUN, Cursor, Fields, Limit, ProjectPath, RunPath, run_of
+from headrace.server.routes import Page, get
+from headrace.services.describe import RunView, describe_run
+from headrace.services.query import parse_query
+from headrace.services.run_rows import RunRow, as_recorded, parse_states, rows_of
+from headrace.stores.metadata.protocol import RunFilter
+
+
+class RunsQuery(ProjectPath, frozen=True, kw_only=True):
+    """Which runs, as ``headrace runs`` takes it."""
+
+    where: Annotated[tuple[str, ...], msgspec.Meta(description="Such as `metrics.accuracy > 0.9`; all must hold")] = ()
+    flow: str | None = None
+    state: Annotated[tuple[str, ...], msgspec.Meta(description="Runs in one of these states")] = ()
+    tag: Annotated[tuple[str, ...], msgspec.Meta(description="A name, or name=value; all must be there")] = ()
+    fields: Fields | None = None
+    cursor: Cursor | None = None
+    limit: Limit = 50
+
+
+def _runs(call: Call[RunsQuery, None]) -> Page[RunRow]:
+    want = call.params
+    scope = call.scope(want.project)
+    where = tuple(condition for text in want.where for condition in parse_query(text))
+    query = (want.project, want.flow, want.tag, want.where, want.state)
+    condition = RunFilter(
+        project=scope.project,
+        flow=want.flow,
+        tags=want.tag,
+        where=where,
+        before_id=read_cursor(want.cursor, int, query),
+        limit=want.limit + 1,
+    )
+    found = scope.metadata.runs(as_recorded(scope.metadata, condition, parse_states(want.state)))
+    page = found[: want.limit]
+    following = write_cursor(page[-1].id, query) if len(found) > want.limit else None
+    return Page(items=rows_of(scope.metadata, page, time.time()), next=following)
+
+
+def _run(call: Call[RunPath, None]) -> RunView:
+    scope, run = run_of(call)
+    return describe_run(scope.metadata, run, time.time())
+
+
+ROUTES = (
+    get(PROJECT + "/runs", _runs, "Runs, newest first", params=RunsQuery, result=Page[RunRow], fields=True),
+    get(RUN, _run, "A run at a glance", params=RunPath, result=RunView),
+)

@@ -1,0 +1,37 @@
+"""The table of all routes: each part of the server adds its own list."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from starlette.responses import Response
+
+from headrace.server import health, openapi
+from headrace.server.call import Call
+from headrace.server.read import about, projects, runs, tasks
+from headrace.server.routes import Media, Route, get
+
+
+def _document(call: Call[Any, None]) -> Response:
+    content = msgspec.json.encode(openapi.build(routes(), call.server.config))
+    return Response(content, media_type="application/json")
+
+
+def routes() -> tuple[Route, ...]:
+    """Every route of the server, in the order of the OpenAPI document."""
+    return (
+        *health.ROUTES,
+        get(
+            "/openapi.json",
+            _document,
+            "This document",
+            open=True,
+            result=Media(types=("application/json",)),
+            tag="server",
+        ),
+        *about.ROUTES,
+        *projects.ROUTES,
+        *runs.ROUTES,
+        *tasks.ROUTES,
+    )
