@@ -39,6 +39,8 @@ COMMANDS = {
     "dialect": ("dialect", "Print the folder that lets Metaflow files run here as they are."),
     "worker": ("worker", "Lend this machine to a run elsewhere."),
     "server": ("server", "Serve the runs of this folder to browsers and programs."),
+    "user": ("user", "Users of a server: add them, give roles and passwords."),
+    "token": ("token", "Tokens of a server's users: make, list and revoke them."),
     "doctor": ("doctor", "Check settings, stores and versions."),
     "completion": ("completion", "Print the shell's completion script."),
     "version": ("version", "Print versions."),

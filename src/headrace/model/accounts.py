@@ -6,25 +6,36 @@ import enum
 
 import msgspec
 
+from headrace.model.errors import UsageError
+
 #: Stands for all projects where a role or a token names a project.
 ALL_PROJECTS = "*"
 
 
-class Role(enum.Enum):
-    """What a user may do in a project. Roles are ordered: each includes those before it."""
+class Role(enum.IntEnum):
+    """What a user may do in a project. Each role includes those before it: a viewer reads, an editor also starts and
+    changes runs, an admin also gives roles in the project and reads its audit log."""
 
-    VIEWER = "viewer"
-    EDITOR = "editor"
-    ADMIN = "admin"
+    VIEWER = 1
+    EDITOR = 2
+    ADMIN = 3
 
     @property
-    def rank(self) -> int:
-        """The place in the order, from 0."""
-        return list(Role).index(self)
+    def label(self) -> str:
+        """The name as people write it."""
+        return self.name.lower()
 
-    def includes(self, other: Role) -> bool:
-        """Whether who has this role may do all that ``other`` allows."""
-        return self.rank >= other.rank
+    @staticmethod
+    def of(label: str) -> Role:
+        """The role of that name.
+
+        Raises:
+            UsageError: there is no such role.
+        """
+        for role in Role:
+            if role.label == label:
+                return role
+        raise UsageError(f"{label!r} is not a role; there are viewer, editor and admin")
 
 
 class User(msgspec.Struct, frozen=True, kw_only=True):

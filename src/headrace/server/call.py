@@ -9,9 +9,10 @@ import msgspec
 from starlette.requests import Request
 
 from headrace.client.names import check_project
+from headrace.model.accounts import Role
 from headrace.model.errors import UsageError
 from headrace.server.config import ServerConfig
-from headrace.server.principals import Authenticator, Principal, Role
+from headrace.server.principals import Authenticator, Principal
 from headrace.server.problems import Problem, not_found
 from headrace.wiring import Scope, Workspace
 

@@ -2,27 +2,14 @@
 
 from __future__ import annotations
 
-import enum
 from collections.abc import Mapping
 from typing import Protocol
 
 import msgspec
 from starlette.requests import HTTPConnection
 
+from headrace.model.accounts import Role
 from headrace.model.actors import Actor
-
-
-class Role(enum.IntEnum):
-    """What one may do in a project; each includes those before it."""
-
-    VIEWER = 1
-    EDITOR = 2
-    ADMIN = 3
-
-    @property
-    def label(self) -> str:
-        """Its name as people write it."""
-        return self.name.lower()
 
 
 class Principal(msgspec.Struct, frozen=True, kw_only=True):

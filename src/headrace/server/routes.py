@@ -8,8 +8,8 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
+from headrace.model.accounts import Role
 from headrace.server.call import Params
-from headrace.server.principals import Role
 
 API = "/api/v1"
 T = TypeVar("T")

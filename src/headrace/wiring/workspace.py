@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from headrace.services.code.collect import CodeRules
     from headrace.services.environments.service import Environments
     from headrace.services.places import Places
+    from headrace.stores.accounts.protocol import AccountStore
+    from headrace.stores.metadata.accounts import SqlAccounts
 
 
 class Workspace:
@@ -33,6 +35,7 @@ class Workspace:
         self.settings = settings
         self._metadata: MetadataStore | None = None
         self._artifacts: ArtifactStore | None = None
+        self._accounts: SqlAccounts | None = None
         self._environments: Environments | None = None
         self._pid = os.getpid()
         self._closed = False
@@ -56,6 +59,23 @@ class Workspace:
         from headrace.stores.metadata.project import ProjectStore
 
         return ProjectStore(self.metadata, project)
+
+    @property
+    def accounts(self) -> AccountStore:
+        """Users, tokens, sessions and the audit log, which are in the database of the runs.
+
+        Raises:
+            UsageError: the database is behind a server, which keeps the accounts to itself.
+        """
+        from headrace.stores.metadata.accounts import SqlAccounts
+        from headrace.stores.metadata.store import SqlMetadata
+
+        metadata = self.metadata
+        if not isinstance(metadata, SqlMetadata):
+            raise UsageError(f"accounts of {metadata.url} are changed on its pages, or where its database is reached")
+        if self._accounts is None or self._accounts.metadata is not metadata:
+            self._accounts = SqlAccounts(metadata)
+        return self._accounts
 
     @property
     def artifacts(self) -> ArtifactStore:

@@ -19,6 +19,7 @@ class SqlAccounts:
     """An ``AccountStore`` in the database of ``metadata``, which stays open as long as that."""
 
     def __init__(self, metadata: SqlMetadata) -> None:
+        self.metadata = metadata
         self._database = metadata.database
         self._statements = Statements(self._database.statements.dialect, "accounts.sql")
 
@@ -72,18 +73,18 @@ class SqlAccounts:
         if role is None:
             self._change("drop_role", user=user, project=project)
         else:
-            self._change("set_role", user=user, project=project, role=role.value)
+            self._change("set_role", user=user, project=project, role=role.label)
 
     def roles(self, user: str | None = None) -> list[Grant]:
         """See ``AccountStore``."""
         rows = self._select("roles", user=user or "", every=int(user is None))
-        return [Grant(name, project, Role(role)) for name, project, role in rows]
+        return [Grant(name, project, Role.of(role)) for name, project, role in rows]
 
     # --- tokens ---
 
     def add_token(self, token: Token, hashed: bytes) -> Token:
         """See ``AccountStore``."""
-        values = {**asdict(token), "scope": token.scope.value, "hash": hashed}
+        values = {**asdict(token), "scope": token.scope.label, "hash": hashed}
         return replace(token, id=self._returning("add_token", **values)[0][0])
 
     def token_of(self, hashed: bytes) -> Token | None:
@@ -194,7 +195,7 @@ def _token_of(row: Row) -> Token:
         id=token_id,
         user=user,
         name=name,
-        scope=Role(scope),
+        scope=Role.of(scope),
         project=project,
         run=run,
         created=created,

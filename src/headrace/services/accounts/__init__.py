@@ -1,0 +1,1 @@
+"""Users of a server: adding them, their roles and tokens, logging in, and the audit log."""
