@@ -196,6 +196,15 @@ def test_unknown_name_of_an_environment_is_refused_with_the_known_ones(project: 
     assert "there is no environment 'seven'" in error and "six16" in error
 
 
+def test_unknown_environment_on_the_command_line_is_refused_before_the_run_begins(project: Project) -> None:
+    """Also if no step would come to ask for it."""
+    (project.path / "pyproject.toml").write_text(NAMED)
+    project.write("@flow\ndef main():\n    pass\n")
+    done = headrace(project, "run", "--environment", "seven", "train.py")
+    assert done.code != 0 and "there is no environment 'seven'; there are: six16" in done.err
+    assert not (project.home / "runs.db").exists()
+
+
 def test_locks_are_kept_with_the_run(project: Project) -> None:
     run(project, "1.16.0", OURS)
     task = next(task for task in project.tasks() if task.step == "there")

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from tests import images
 
-from headrace import Command, File, TaskOutOfMemoryError, command, flow, step
+from headrace import Command, File, Retry, TaskOutOfMemoryError, command, flow, step
 from headrace.model.errors import CommandError, DefinitionError, EnvironmentSetupError
 
 if TYPE_CHECKING:
@@ -86,6 +86,17 @@ def test_memory_of_a_step_is_the_limit_of_its_container(here: Project) -> None:
     made = command(shell="head -c 200000000 /dev/zero | sort > /dev/null", image=TOOLS, memory="64MiB")
     with pytest.raises(TaskOutOfMemoryError, match="memory is limited to 67,108,864 bytes"):
         run(made)
+
+
+def test_retry_that_asks_for_more_memory_has_a_container_with_a_higher_limit(here: Project) -> None:
+    made = command(
+        shell="head -c 30000000 /dev/zero | sort > /dev/null",
+        image=TOOLS,
+        memory="16MiB",
+        retries=Retry(1, memory_factor=16),
+    )
+    run(made)
+    assert [one.state for one in here.metadata.attempts(here.last().id)] == ["failed", "succeeded"]
 
 
 @pytest.mark.parametrize(

@@ -441,7 +441,7 @@ def test_recorded_environments_are_used_whatever_settings_say_now(project: Proje
 
 def test_values_of_secrets_are_those_that_are_here(project: Project) -> None:
     flow = """
-    @step
+    @step(secrets=["USER_KEY"])
     def use(token):
         return len(token.reveal())
 
@@ -450,12 +450,13 @@ def test_values_of_secrets_are_those_that_are_here(project: Project) -> None:
         return use(token)
     """
     project.write(flow)
-    assert call(project, "run", "train.py", "--token", "env:TOKEN", TOKEN="secret-one").code == 0
-    found = reproduced(project, "train/1", TOKEN="secret-two")
+    first, second = {"TOKEN": "secret-one", "USER_KEY": "key-1"}, {"TOKEN": "secret-two", "USER_KEY": "key-2"}
+    assert call(project, "run", "train.py", "--token", "env:TOKEN", **first).code == 0
+    found = reproduced(project, "train/1", **second)
     assert found["equal"]
-    assert [(one["kind"], one["text"][-5:]) for one in found["gaps"]] == [("secrets", "token")]
-    assert not reproduced(project, "train/1", code=1, TOKEN="another-length")["equal"]
-    refused = call(project, "reproduce", "train/1")
+    assert [(one["kind"], one["text"].rpartition(": ")[2]) for one in found["gaps"]] == [("secrets", "USER_KEY, token")]
+    assert not reproduced(project, "train/1", code=1, TOKEN="another-length", USER_KEY="key-1")["equal"]
+    refused = call(project, "reproduce", "train/1", USER_KEY="key-1")
     assert refused.code == 2 and "TOKEN" in refused.err
     assert project.last().number == 3
 
@@ -468,12 +469,13 @@ def test_reproduction_is_begun_anew_and_not_resumed(recorded: Project) -> None:
     assert "there is no run to go on with" in call(recorded, "resume").err
 
 
-def test_tasks_run_where_on_says(project: Project) -> None:
+def test_tasks_run_where_on_says_else_where_they_ran_before(project: Project) -> None:
     (project.path / "pyproject.toml").write_text('[tool.headrace.places.small]\nkind = "local"\ncpu = 1\n')
     project.write("@step\ndef made():\n    return 1\n\n@flow\ndef train():\n    return made()\n")
     assert call(project, "run", "train.py").code == 0
-    assert reproduced(project, "train/1", "--on", "small")["equal"]
-    assert {one.place for one in project.metadata.attempts(project.last().id)} == {"small"}
+    for name, words in (("train/1", ["--on", "small"]), ("train/2", [])):  # or where they ran before
+        assert reproduced(project, name, *words)["equal"]
+        assert {one.place for one in project.metadata.attempts(project.last().id)} == {"small"}
 
 
 def test_commands_are_run_again(project: Project) -> None:

@@ -236,6 +236,7 @@ class WorkerPool:
             task.attempts_before,
             b"" if self._seed is None else task_seed(self._seed, task.key),
             None if task.gang is None else self._node(task, task.gang),
+            0 if task.resources is task.step.policy.resources else task.resources.memory,
         )
         messages.append(execute)
         if worker.once:
@@ -572,10 +573,10 @@ class WorkerPool:
         return lost
 
     def over_memory(self, slots: Mapping[int, Slot]) -> Iterable[tuple[int, int]]:
-        """Running attempts that use more memory than they asked for, with the bytes they use."""
+        """Running attempts that use more memory than they asked for, with the bytes; containers limit themselves."""
         over = []
         for worker in self._workers.values():
-            if worker.queue:
+            if worker.queue and not worker.queue[0].task.step.has_container:
                 token = worker.queue[0].token
                 slot = slots.get(token)
                 asked = slot.resources if slot is not None and not slot.reason else None

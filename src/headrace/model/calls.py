@@ -41,6 +41,11 @@ class StepInfo(msgspec.Struct, eq=False):
     counter: str = ""
     defaults: dict[str, bytes] = {}
 
+    @property
+    def has_container(self) -> bool:
+        """Whether each attempt has a container of its own."""
+        return bool(self.policy.image and self.define.command)
+
 
 class TaskHandle:
     """A task as its caller holds it, readable at any time. The engine alone changes it.

@@ -111,7 +111,7 @@ class Execute(msgspec.Struct, frozen=True, array_like=True, tag=2):
     """Run one attempt. ``task`` is its name for people (``train/42/fit/3``); ``gpus`` the devices it may see.
 
     Of its attempts, ``before`` were made by earlier sessions of the run. ``seed`` is that of the task: 16 bytes, or
-    none.
+    none. ``memory`` is what the attempt may use, in bytes, where a retry asks for more than the step (else 0).
     """
 
     token: int
@@ -123,6 +123,7 @@ class Execute(msgspec.Struct, frozen=True, array_like=True, tag=2):
     before: int = 0
     seed: bytes = b""
     gang: GangNode | None = None
+    memory: int = 0
 
 
 class Stop(msgspec.Struct, frozen=True, array_like=True, tag=3):

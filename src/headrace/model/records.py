@@ -145,6 +145,7 @@ class RunDetails(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     reproduces: str = ""  # the run that this one runs again: ``train/42``, or a step or task of it
     place: str = ""  # where tasks run whose step names none
     environment: str = ""  # the name of their environment, where the command line gave one
+    secrets: tuple[str, ...] = ()  # names of those that steps asked for when it began
     addresses: dict[str, str] = {}  # by place: HOST:PORT at which the last session listens for workers
 
 

@@ -19,10 +19,11 @@ from headrace.stores.artifacts.protocol import ArtifactStore
 class RawCall:
     """The argument of a raw function: one attempt, the ``tries``-th of this session, with its place in its gang.
 
-    ``cpu_seconds`` and ``peak_memory`` (bytes) are those of processes that the function has run.
+    ``memory`` is as in ``Execute``. ``cpu_seconds`` and ``peak_memory`` (bytes) are those of processes that the
+    function has run.
     """
 
-    __slots__ = ("arguments", "attempt", "cpu_seconds", "gang", "peak_memory", "store", "task", "tries")
+    __slots__ = ("arguments", "attempt", "cpu_seconds", "gang", "memory", "peak_memory", "store", "task", "tries")
 
     def __init__(self, message: Execute, store: ArtifactStore) -> None:
         self.arguments: dict[str, Argument] = {one.name: one for one in message.arguments}
@@ -30,6 +31,7 @@ class RawCall:
         self.attempt = message.attempt
         self.tries = message.attempt - message.before
         self.gang = message.gang
+        self.memory = message.memory
         self.cpu_seconds = 0.0
         self.peak_memory = 0
         self.store = store

@@ -151,7 +151,7 @@ def gaps(metadata: MetadataStore, artifacts: ArtifactStore, run: RunRecord) -> l
     if details.seed is None:
         text = "the run had no seed, so what its tasks drew by chance is another now"
         found.append(Gap(kind="randomness", text=text))
-    found += _secret_gaps(metadata, run)
+    found += _secret_gaps(metadata, run, details)
     found += _machine_gaps(details, _locks(metadata, artifacts, run))
     found += _history_gaps(metadata, run)
     return found
@@ -186,8 +186,9 @@ def _check_inputs(artifacts: ArtifactStore, run: RunRecord) -> None:
             )
 
 
-def _secret_gaps(metadata: MetadataStore, run: RunRecord) -> Iterable[Gap]:
-    names = [one.name for one in metadata.params([run.id]) if not one.logged and one.text.startswith("Secret(")]
+def _secret_gaps(metadata: MetadataStore, run: RunRecord, details: RunDetails) -> Iterable[Gap]:
+    names = [*details.secrets]
+    names += [one.name for one in metadata.params([run.id]) if not one.logged and one.text.startswith("Secret(")]
     if names:
         text = f"values of secrets are not recorded, so those that are here are used: {', '.join(names)}"
         yield Gap(kind="secrets", text=text)

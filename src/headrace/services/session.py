@@ -103,6 +103,7 @@ class NewSession(msgspec.Struct, frozen=True, kw_only=True):
     environment: Environment | None = None  # of steps that name none
     given_environment: str = ""  # its name, where the command line gave it
     files: tuple[tuple[str, str], ...] = ()  # of the code package: a place from the entry's folder, the file's own path
+    secrets: tuple[str, ...] = ()  # names of those that steps ask for
     code: CodeRules = CodeRules()
     reproduces: Reproduces | None = None  # an earlier run that this one runs again
 
@@ -469,6 +470,7 @@ class Session:
             reproduces=origin.name if origin else "",
             place=default,
             environment=new.given_environment,
+            secrets=new.secrets,
             addresses={default: address} if address else {},
         )
         writes: list[Write] = [RunChange(run_id=run_id, details=_encode(details))]  # before the first task

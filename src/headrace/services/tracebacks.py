@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from headrace._base.backports import BaseExceptionGroup
+from headrace._base.error_lines import error_line
 from headrace._base.frames import OWN, is_asyncio, is_ours
 from headrace.model.errors import RemoteTraceback
 
@@ -35,7 +36,7 @@ def _without_empty(lines: list[str]) -> list[str]:
 
 
 def describe(error: BaseException, depth: int = 0) -> tuple[str, str]:
-    """The traceback of an exception without our own frames, and its last line; ``depth`` counts groups around it."""
+    """The traceback of an exception without our own frames, and the error on one line; ``depth`` of it in groups."""
     import traceback
 
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not is_ours(frame.filename)]
@@ -49,11 +50,9 @@ def describe(error: BaseException, depth: int = 0) -> tuple[str, str]:
         cause += "\nThe above exception was the direct cause of the following exception:\n\n"
     text = "Traceback (most recent call last):\n" + "".join(traceback.format_list(frames)) if frames else ""
     last = "".join(traceback.format_exception_only(type(error), error))
-    summary = last.strip().splitlines()[-1] if last.strip() else type(error).__name__
     if isinstance(error, BaseExceptionGroup):
-        from headrace._base.groups import members_line, members_text
+        from headrace._base.groups import members_text
 
         if not isinstance(error.__cause__, RemoteTraceback):  # which shows them already
             last += members_text(error, lambda one: describe(one, depth + 1)[0], depth)
-        summary = f"{summary}: {members_line(error)}"
-    return cause + text + last, summary
+    return cause + text + last, error_line(error)

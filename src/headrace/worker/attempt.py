@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from headrace._base.attributes import on_type
 from headrace._base.backports import BaseExceptionGroup
+from headrace._base.error_lines import error_line
 from headrace._base.frames import prune
 from headrace._base.texts import ERROR_LINE, shorten
 from headrace.model.errors import BlobError, HeadraceError, NotStorableError, StoreError
@@ -222,7 +223,7 @@ def _failed(
         code = shorten(repr(error.code), ERROR_LINE)
         summary = f"the step called sys.exit({code}); a step ends by returning, or by raising an exception"
     else:
-        summary = _summary(error)
+        summary = error_line(error)
     shown = secrets.hide(text)
     summary = secrets.hide(summary)
     classes = tuple(f"{c.__module__}.{c.__qualname__}" for c in type(error).__mro__ if c is not object)
@@ -251,26 +252,6 @@ def _name_the_debugger(error: BaseException) -> None:
         return
     if os.path.samestat(os.fstat(0), os.stat(os.devnull)):  # noqa: PTH116 - not under --debug
         error.args = (f"{''.join(error.args) or 'breakpoint()'}: a step has no terminal; {_DEBUG}",)
-
-
-def _summary(error: BaseException) -> str:
-    """The error on one line: what it is and how its message begins, without its notes."""
-    import traceback
-
-    parts = traceback.format_exception_only(type(error), error)
-    kind = type(error)
-    at = 0
-    if isinstance(error, SyntaxError):  # what is wrong stands below the line that is
-        at = next((n for n, part in enumerate(parts) if part.partition(":")[0].endswith(kind.__qualname__)), 0)
-    lines = [line.strip() for line in parts[at].splitlines() if line.strip()] or [kind.__qualname__]
-    first = " ".join(lines[:2]) if lines[0].endswith(":") else lines[0]
-    if kind.__module__.startswith("headrace."):  # where a class of Headrace is found does not help
-        first = first.replace(f"{kind.__module__}.{kind.__qualname__}", kind.__qualname__, 1)
-    if isinstance(error, BaseExceptionGroup):
-        from headrace._base.groups import members_line
-
-        first = f"{first}: {members_line(error)}"
-    return shorten(first, ERROR_LINE)
 
 
 def _is_deliberate(error: BaseException) -> bool:

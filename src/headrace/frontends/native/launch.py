@@ -101,7 +101,7 @@ def run_flow(
     values = _with_secrets(values)
     named = NamedSecrets(how.scope.secret_sources)
     named.look_for(flow)
-    session = _open(flow, values, how)
+    session = _open(flow, values, how, named.names)
     if began is not None:
         began(session)
     run = Running(session, named, how.scope.variables)
@@ -176,7 +176,7 @@ def _files_of_commands(flow: Runnable, entry: str, limit: int) -> tuple[tuple[st
     return tuple((place, path) for place, path in found.items() if not place.startswith(".."))
 
 
-def _open(flow: Runnable, values: dict[str, Any], how: Launch) -> Session:
+def _open(flow: Runnable, values: dict[str, Any], how: Launch, secrets: tuple[str, ...]) -> Session:
     if reading.active:
         raise UsageError(
             f"flow {flow.name!r} was called while its file was imported, by a worker or to read a stored object whose "
@@ -190,6 +190,8 @@ def _open(flow: Runnable, values: dict[str, Any], how: Launch) -> Session:
     rules = scope.workspace.code_rules(entry.rpartition(":")[0])
     before = _details_before(stores, how)
     given = how.environment or before.environment
+    if how.environment:  # which no step may come to ask for
+        scope.workspace.environments.named_as(Environment(name=how.environment))
     new = NewSession(
         flow=flow.name,
         entry=entry,
@@ -207,6 +209,7 @@ def _open(flow: Runnable, values: dict[str, Any], how: Launch) -> Session:
         environment=Environment(name=given) if given else flow.settings.environment,
         given_environment=given,
         reproduces=how.reproduces,
+        secrets=secrets,
     )
     module = sys.modules.get(flow.__module__)
     preload = (flow.__module__,) if getattr(module, "__file__", None) and flow.__module__ != "__main__" else ()

@@ -37,6 +37,11 @@ class NamedSecrets:
         wanted = {step.name: step.policy.secrets for step in steps_of(flow) if step.policy.secrets}
         self._take(wanted)
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Those that were found so far."""
+        return tuple(sorted(self._found))
+
     def share(self, step: Step[..., Any], session: Session) -> None:
         """Let the workers of ``session`` have the secrets of ``step``, before its next task.
 

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from headrace.model.commands import SCALARS, CommandSpec, Port
 from headrace.model.errors import CommandError, CommandRefusedError, HeadraceError
 from headrace.model.messages import Output
@@ -31,6 +33,8 @@ def run_command(spec: CommandSpec, call: RawCall) -> Mapping[str, Output]:
         CommandError: the command failed, or does not do what its step says; BlobError: an input is gone.
     """
     given = {name: call.value(name) for name in call.arguments}
+    if spec.container is not None and spec.container.memory and call.memory:
+        spec = msgspec.structs.replace(spec, container=msgspec.structs.replace(spec.container, memory=call.memory))
     with work_folder() as folder:
         for one in spec.files:
             _put(folder / one.path, call.store.get(one.blob), executable=one.executable)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from headrace.model.errors import UsageError
-from headrace.worker.attempt import _summary
+from headrace._base.error_lines import error_line
+from headrace.model.errors import EnvironmentSetupError, UsageError
+from headrace.services.tracebacks import describe
 
 
 def _noted() -> Exception:
@@ -36,9 +37,14 @@ def _syntax() -> Exception:
             ExceptionGroup("two", [ValueError("a"), TypeError("b")]),
             "ExceptionGroup: two (2 sub-exceptions): ValueError: a; TypeError: b",
         ),
+        (
+            EnvironmentSetupError("step 'fit': uv says:\n  x No solution\n  cause: no network"),
+            "headrace.EnvironmentSetupError: step 'fit': uv says: x No solution",
+        ),
         (UsageError("of ours"), "headrace.UsageError: of ours"),
     ],
     ids=lambda one: repr(one)[:30],
 )
 def test_it_is_how_the_error_begins(error: Exception, line: str) -> None:
-    assert _summary(error) == line
+    assert error_line(error) == line
+    assert describe(error)[1] == line, "runs and attempts say the same"
