@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -25,6 +25,9 @@ from headrace.model.errors import UsageError
 from headrace.runtime import context
 from headrace.services.places import PlaceSettings, read_places
 from headrace.services.secret_sources import SecretSources
+
+if TYPE_CHECKING:
+    from headrace.services.credentials import Credentials
 
 HOME = ".headrace"
 _PLACES = "HEADRACE_* or [tool.headrace] in pyproject.toml"
@@ -279,6 +282,26 @@ def secret_sources(environ: Mapping[str, str] | None = None, start: Path | None 
         references = _table_of(file, text).get(_SECRETS, {})
     folder = environ.get("XDG_CONFIG_HOME") or str(Path(environ.get("HOME") or "~", ".config").expanduser())
     return SecretSources(dict(environ), references, file, Path(folder, "headrace", "secrets.toml"))
+
+
+def credentials(environ: Mapping[str, str] | None = None) -> Credentials:
+    """The tokens that this user keeps for servers."""
+    from headrace.services.credentials import Credentials
+
+    environ = os.environ if environ is None else environ
+    folder = environ.get("XDG_CONFIG_HOME") or str(Path(environ.get("HOME") or "~", ".config").expanduser())
+    return Credentials(Path(folder, "headrace", "credentials.json"))
+
+
+def server_token(url: str, environ: Mapping[str, str] | None = None) -> str:
+    """The token to show the server at ``url``: of the variable ``HEADRACE_TOKEN``, else of the last login there; empty
+    where there is none.
+
+    Raises:
+        UsageError: ``url`` cannot be that of a server, or the file of tokens may be read by others.
+    """
+    environ = os.environ if environ is None else environ
+    return environ.get("HEADRACE_TOKEN") or credentials(environ).token(url)
 
 
 def _believe(places: list[str], environ: Mapping[str, str] | None) -> None:
