@@ -17,7 +17,7 @@ _BUCKET = "artifacts"
 
 
 @contextlib.contextmanager
-def rclone_s3(*, host: str = "127.0.0.1", seconds: float = 20.0) -> Iterator[tuple[str, dict[str, str]]]:
+def rclone_s3(*, host: str = "127.0.0.1", seconds: float = 60.0) -> Iterator[tuple[str, dict[str, str]]]:
     """An S3 server over a temporary folder; gives a bucket's URL and the settings an object store needs for it.
 
     ``host`` is an address of this machine.
