@@ -62,6 +62,21 @@ def find_engine() -> Engine:
     )
 
 
+def named_engine(kind: str) -> Engine:
+    """The engine of that kind, ``podman`` or ``docker``.
+
+    Raises:
+        EnvironmentSetupError: it is not here, or its daemon does not answer.
+    """
+    path = shutil.which(kind)
+    why = "is not on this machine" if path is None else ""
+    if path is not None and kind == "docker" and (failed := _why_docker_fails(path)):
+        why = f"does not work: {failed}"
+    if path is None or why:
+        raise EnvironmentSetupError(f"{kind} {why}; install it (apt install {kind}), or run without containers")
+    return Engine(kind, path)
+
+
 @functools.cache
 def _why_docker_fails(path: str) -> str:
     """Why docker cannot be used; empty if it can."""
@@ -139,6 +154,18 @@ def run_arguments(
     for name in variables:
         arguments += ["--env", name]
     return [*arguments, *options, "--entrypoint=", image]
+
+
+def ask(engine: Engine, arguments: Sequence[str]) -> str:
+    """What the engine prints when it is given ``arguments``.
+
+    Raises:
+        EnvironmentSetupError: it refuses; the message has what it says.
+    """
+    done = _ask([engine.path, *arguments], _PULL)
+    if done.returncode:
+        raise EnvironmentSetupError(f"{engine.kind} {arguments[0]}: {last_line(done.stderr)}")
+    return done.stdout.strip()
 
 
 def remove_arguments(engine: Engine, names: Sequence[str]) -> list[str]:

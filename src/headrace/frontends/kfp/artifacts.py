@@ -22,6 +22,7 @@ def to_stored(artifact: ArtifactValue) -> File | Folder | dict[str, Any]:
         "schemaVersion": artifact.schema_version,
         "uri": artifact.uri,
         "metadata": artifact.metadata,
+        **({"stamp": artifact.stamp} if artifact.stamp else {}),
     }
     if artifact.content is None:
         return {_KEY: told}

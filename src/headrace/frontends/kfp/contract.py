@@ -37,8 +37,9 @@ class ArtifactValue(msgspec.Struct, kw_only=True):
     """An artifact as KFP sees it, with its content.
 
     ``content`` is the file or folder that Headrace keeps; None where nothing was written, and where ``uri`` names
-    something outside (``gs://``, ``s3://``...) that is read from there. What is stored of an artifact, and how it is
-    given back to a later task, is ``artifacts`` alone.
+    something outside (``gs://``, ``s3://``...) that is read from there. Where it is a path of this machine, ``stamp``
+    has the sizes and times of the files there, so that later tasks notice a change. What is stored of an artifact, and
+    how it is given back to a later task, is ``artifacts`` alone.
     """
 
     name: str
@@ -47,6 +48,7 @@ class ArtifactValue(msgspec.Struct, kw_only=True):
     uri: str = ""
     metadata: dict[str, Any] = {}
     content: File | Folder | None = None
+    stamp: dict[str, Any] = {}
 
 
 class ComponentStep(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,7 +56,8 @@ class ComponentStep(msgspec.Struct, frozen=True, kw_only=True):
 
     ``task`` is the key of the task in its DAG, ``path`` the name of the step: keys from the root on, joined by dots.
     ``platform`` are the executor's settings for Kubernetes. ``containers`` is where containers run: ``auto``,
-    ``podman``, ``docker`` or ``host``.
+    ``podman``, ``docker`` or ``host``. ``as_command``: a Python component runs as the command that it is, in its image,
+    instead of in the worker (see ``executors.needs``).
     """
 
     task: str
@@ -64,6 +67,7 @@ class ComponentStep(msgspec.Struct, frozen=True, kw_only=True):
     job: JobFacts
     platform: dict[str, Any] = {}
     containers: str = "auto"
+    as_command: bool = False
 
 
 class ComponentCall(msgspec.Struct, kw_only=True):

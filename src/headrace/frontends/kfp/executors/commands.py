@@ -1,0 +1,271 @@
+"""A component that is a command: its words and variables filled in, run in a container or on this machine."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from headrace._base.process import process_owner
+from headrace.frontends.kfp import placeholders
+from headrace.frontends.kfp.contract import ComponentCall
+from headrace.frontends.kfp.executors.errors import ComponentFailedError
+from headrace.frontends.kfp.executors.places import Places
+from headrace.frontends.kfp.ir import Container
+from headrace.model.errors import CommandError, EnvironmentSetupError
+from headrace.runtime import containers
+from headrace.runtime.commands import process
+from headrace.runtime.container_keeper import kept
+from headrace.runtime.containers import Engine, Limits, Mount
+
+#: Bytes of one argument that Linux takes.
+_LONGEST = 128 << 10
+#: Exit codes of the engines themselves.
+_NOT_RUN = {
+    125: "the container could not be started",
+    126: "the program could not be executed in the container",
+    127: "the program is not in the image",
+}
+#: Exit code of a process that was killed: 128 + SIGKILL.
+_KILLED = 137
+
+
+def run_command(call: ComponentCall, container: Container, places: Places) -> None:
+    """Run the command of a component to its end.
+
+    Raises:
+        ComponentFailedError: it cannot be run, or ended with another exit code than 0.
+    """
+    words = Words(call, places)
+    command, args = words.fill(container.command), words.fill(container.args)
+    env = {one.name: words.text(one.value) for one in container.env}
+    work = Path(call.folder, "work")
+    work.mkdir()
+    task = call.step.path
+    long = [one for one in (*command, *args) if len(one) >= _LONGEST // 4 and len(one.encode()) >= _LONGEST]
+    if long:
+        raise ComponentFailedError(
+            f"{task}: an argument of the command has {len(long[0].encode()):,} bytes, and Linux takes at most "
+            f"{_LONGEST:,} in one; hand the value over as an artifact, whose path is the argument"
+        )
+    try:
+        if call.step.containers == "host":
+            ended = _run_here(call, [*command, *args], env, work)
+        else:
+            image = words.text(container.image)
+            ended = _run_in_container(call, image, (command, args), env, words.mounts())
+    except (CommandError, EnvironmentSetupError) as error:
+        raise ComponentFailedError(f"{task}: {error}") from error
+    call.raw.cpu_seconds, call.raw.peak_memory = ended.cpu_seconds, ended.peak_memory
+    if ended.code:
+        how = f"exit code {ended.code}" if ended.code > 0 else f"signal {-ended.code}"
+        said = f": {ended.said}" if ended.said else ""
+        raise ComponentFailedError(f"{task}: the command ended with {how}{said}")
+
+
+def _run_here(call: ComponentCall, words: list[str], env: Mapping[str, str], work: Path) -> process.Ended:
+    if not words:
+        raise ComponentFailedError(
+            f"{call.step.path}: the component has no command, its image would say it; it cannot run with "
+            "--containers host"
+        )
+    around = dict(os.environ)
+    if sys.prefix != sys.base_prefix:  # "python3" is this one
+        around["PATH"] = f"{sys.prefix}/bin{os.pathsep}{around.get('PATH', os.defpath)}"
+    around |= {**env, "PWD": str(work)}
+    return process.run(process.Launch(call.step.path, words, around, work), lambda: None)
+
+
+def _run_in_container(
+    call: ComponentCall, image: str, words: tuple[list[str], list[str]], env: Mapping[str, str], inputs: Sequence[Mount]
+) -> process.Ended:
+    engine = engine_of(call.step.containers, call.step.path)
+    digest = containers.image_id(engine, image)
+    name = f"headrace-{os.getpid()}-{os.urandom(4).hex()}"
+    command, args = words
+    arguments = containers.run_arguments(
+        engine,
+        digest,
+        options=[f"--name={name}", f"--label={containers.OWNER_LABEL}={process_owner()}"],
+        mounts=[Mount(call.folder, call.folder, True), *inputs],
+        variables=list(env),
+        limits=Limits(),
+    )
+    if not command:  # the image says what is run
+        arguments.remove("--entrypoint=")
+    arguments += [*command, *args]
+    work = Path(call.folder, "work")
+    ended = None
+    with kept(engine, name):
+        try:
+            launch = process.Launch(call.step.path, arguments, {**os.environ, **env}, work, container=True)
+            ended = process.run(launch, lambda: None)
+        finally:
+            if ended is None or ended.code < 0:  # the engine's client has died, the container has not
+                containers.remove(engine, name)
+    if ended.code in _NOT_RUN and command:
+        raise ComponentFailedError(
+            f"{call.step.path}: exit code {ended.code} of image {image}: mostly that means: {_NOT_RUN[ended.code]} "
+            f"({command[0]!r}). {engine.kind} says: {ended.said or 'nothing'}"
+        )
+    if ended.code == _KILLED:
+        return ended._replace(said=ended.said or "it was killed, or ran out of memory")
+    return ended
+
+
+def engine_of(containers_mode: str, task: str) -> Engine:
+    """The program that runs containers: the one that was asked for, else podman or docker.
+
+    Raises:
+        ComponentFailedError: there is none.
+    """
+    try:
+        if containers_mode in ("podman", "docker"):
+            return containers.named_engine(containers_mode)
+        return containers.find_engine()
+    except EnvironmentSetupError as error:
+        raise ComponentFailedError(
+            f"{task}: its component runs in a container: {error}, or with --containers host if its command is on this "
+            "machine"
+        ) from error
+
+
+class Words:
+    """Placeholders of one attempt, and the words of commands that are made of them."""
+
+    def __init__(self, call: ComponentCall, places: Places) -> None:
+        self._call = call
+        self._places = places
+        self._inputs: dict[str, None] = {}
+        self._told: str | None = None
+
+    def mounts(self) -> list[Mount]:
+        """The files and folders of input artifacts that a command may read, and the workspace that it may write."""
+        names = [name for name, artifacts in self._call.artifacts.items() for _ in artifacts]
+        numbers = [number for artifacts in self._call.artifacts.values() for number, _ in enumerate(artifacts)]
+        found = dict.fromkeys(
+            os.path.realpath(self._places.input_path(name, number)) for name, number in zip(names, numbers, strict=True)
+        )
+        inside = os.path.join(os.path.realpath(self._call.folder), "")  # noqa: PTH118
+        mounts = [Mount(one, one) for one in found if os.path.isabs(one) and os.path.exists(one)]  # noqa: PTH110, PTH117
+        mounts = [one for one in mounts if not one.source.startswith(inside)]
+        workspace = self._call.step.job.workspace
+        return [*mounts, Mount(workspace, workspace, True)] if workspace else mounts
+
+    def fill(self, words: Sequence[str]) -> list[str]:
+        """The words of a command, with placeholders and the structures ``Concat`` and ``IfPresent`` replaced."""
+        found: list[str] = []
+        for word in words:
+            structure = _structure(word)
+            if structure is None:
+                found.append(self.text(word))
+            else:
+                found += self._expand(structure)
+        return found
+
+    def text(self, text: str) -> str:
+        """A text with its placeholders replaced, once."""
+        return placeholders.replace(text, self.lookup)
+
+    def _expand(self, part: Any) -> list[str]:
+        if isinstance(part, dict) and "Concat" in part:
+            return ["".join(one for item in part["Concat"] for one in self._expand(item))]
+        if isinstance(part, dict) and "IfPresent" in part:
+            told = part["IfPresent"]
+            chosen = told.get("Then" if self._is_present(told["InputName"]) else "Else")
+            if chosen is None:
+                return []
+            return [word for item in (chosen if isinstance(chosen, list) else [chosen]) for word in self._expand(item)]
+        if isinstance(part, str):
+            structure = _structure(part)
+            return [self.text(part)] if structure is None else self._expand(structure)
+        return [placeholders.as_text(part)]
+
+    def _is_present(self, name: str) -> bool:
+        return self._call.parameters.get(name) is not None or bool(self._call.artifacts.get(name))
+
+    def lookup(self, path: placeholders.Path) -> str:
+        """What a placeholder stands for, by its parts.
+
+        Raises:
+            ComponentFailedError: this task has no such thing.
+        """
+        if not path:
+            if self._told is None:
+                self._told = json.dumps(self._places.executor_input())
+            return self._told
+        try:
+            return self._value(path)
+        except (KeyError, IndexError):
+            shown = ".".join(path)
+            raise ComponentFailedError(
+                f"{self._call.step.path}: placeholder {{{{$.{shown}}}}} of its command is not an input or output that "
+                "this task has"
+            ) from None
+
+    def _value(self, path: placeholders.Path) -> str:
+        match path:
+            case ("inputs", "parameters", name):
+                return placeholders.as_text(self._call.parameters[name])
+            case ("inputs", "artifacts", name):
+                told = self._places.executor_input()["inputs"]["artifacts"][name]["artifacts"]
+                return json.dumps(told)
+            case ("inputs", "artifacts", name, "path"):
+                return self._places.input_path(name)
+            case ("inputs", "artifacts", name, "uri"):
+                return self._places.input_uri(name)
+            case ("inputs", "artifacts", name, "metadata", *keys):
+                return _inside(self._call.artifacts[name][0].metadata, keys)
+            case ("outputs", "parameters", name, "output_file"):
+                self._call.step.component.output_definitions.parameters[name]
+                return self._places.output_path(name)
+            case ("outputs", "artifacts", name, "path"):
+                self._call.step.component.output_definitions.artifacts[name]
+                return self._places.output_path(name)
+            case ("outputs", "artifacts", name, "uri"):
+                self._call.step.component.output_definitions.artifacts[name]
+                return self._places.output_uri(name)
+            case ("outputs", "artifacts", name, "metadata", *keys):
+                return _inside(self._call.step.component.output_definitions.artifacts[name].metadata, keys)
+            case ("outputs", "output_file") | ("outputMetadataUri",):
+                return self._places.output_file
+            case (fact,):
+                return facts_of(self._call)[fact]
+        raise KeyError(path)
+
+
+def facts_of(call: ComponentCall) -> dict[str, str]:
+    """What placeholders say of the run and the task, by their names."""
+    job = call.step.job
+    return {
+        "pipeline_job_name": job.name,
+        "pipeline_job_resource_name": job.resource_name,
+        "pipeline_job_uuid": job.uuid,
+        "pipeline_task_name": call.step.task,
+        "pipeline_task_uuid": call.task_uuid,
+        "pipeline_root": job.root,
+        "workspace_path": job.workspace,
+        "pipeline_job_create_time_utc": job.create_time,
+        "pipeline_job_schedule_time_utc": job.schedule_time,
+    }
+
+
+def _structure(word: str) -> Any:
+    """The structure that a word is the JSON of; None for plain words."""
+    text = word.lstrip()
+    if not text.startswith(('{"Concat":', '{"IfPresent":', '{"Concat" :', '{"IfPresent" :')):
+        return None
+    try:
+        return json.loads(text)
+    except ValueError:
+        return None
+
+
+def _inside(metadata: dict[str, Any], keys: Sequence[str]) -> str:
+    value: Any = metadata
+    for key in keys:
+        value = value[key]
+    return placeholders.as_text(value)

@@ -1,0 +1,76 @@
+"""``execute``: one attempt of a component, in a worker. See ``contract``."""
+
+from __future__ import annotations
+
+import functools
+import os
+import sys
+from pathlib import Path
+
+from headrace.frontends.kfp.contract import ComponentCall, ComponentResult
+from headrace.frontends.kfp.executors import source
+from headrace.frontends.kfp.executors.commands import Words, run_command
+from headrace.frontends.kfp.executors.errors import ComponentFailedError
+from headrace.frontends.kfp.executors.frame import PythonFunction, python_function
+from headrace.frontends.kfp.executors.function import call_function
+from headrace.frontends.kfp.executors.importer import run_importer
+from headrace.frontends.kfp.executors.outputs import Written, collect, executor_output
+from headrace.frontends.kfp.executors.places import Places
+from headrace.frontends.kfp.ir import Container
+
+#: The format in which KFP prints what components log.
+_FORMAT = "[KFP Executor %(asctime)s %(levelname)s]: %(message)s"
+
+
+def execute(call: ComponentCall) -> ComponentResult:
+    """Run one attempt of a component.
+
+    Raises:
+        ComponentFailedError: it failed, or did not write what it promises; what the function of a component raised.
+    """
+    places = Places(call)
+    executor = call.step.executor
+    if executor.importer is not None:
+        return run_importer(call, executor.importer, places)
+    container = executor.container
+    if container is None:
+        raise ComponentFailedError(
+            f"{call.step.path}: its executor is neither a container nor an importer, which KFP itself does not run"
+        )
+    found = function_of(container)
+    if found is None or call.step.as_command:
+        run_command(call, container, places)
+        return collect(call, places, executor_output(places, call))
+    return collect(call, places, _run_function(call, container, found, places))
+
+
+@functools.lru_cache(maxsize=512)
+def function_of(container: Container) -> PythonFunction | None:
+    """The Python function that a container runs; None if it runs another command."""
+    return python_function(container.command, container.args)
+
+
+def _run_function(call: ComponentCall, container: Container, told: PythonFunction, places: Places) -> Written:
+    """Call the function of a Python component in this process, in a folder of its own."""
+    words = Words(call, places)
+    for one in container.env:
+        os.environ[one.name] = words.text(one.value)
+    work = Path(call.folder, "work")
+    work.mkdir()
+    os.chdir(work)
+    sys.argv[:] = ["ephemeral_component.py"]
+    _log_to_stdout()
+    with source.loaded(told.source, told.function, call.step.path) as function:
+        try:
+            return call_function(function, call, places)
+        except SystemExit as error:
+            if error.code in (None, 0):  # as a process that ends well before anything is returned
+                return executor_output(places, call)
+            raise ComponentFailedError(f"{call.step.path}: the component called sys.exit({error.code!r})") from None
+
+
+def _log_to_stdout() -> None:
+    """Print what a component logs from level INFO on, as under KFP. The worker undoes it after the attempt."""
+    import logging
+
+    logging.basicConfig(stream=sys.stdout, format=_FORMAT, level=logging.INFO)

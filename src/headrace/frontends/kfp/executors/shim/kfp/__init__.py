@@ -1,0 +1,15 @@
+"""The package ``kfp`` for code of components where the SDK is not installed: the names that it uses at run time."""
+
+import importlib
+
+__version__ = "0+headrace"
+TYPE_CHECK = True
+
+
+def __getattr__(name: str) -> object:
+    if name == "dsl":
+        return importlib.import_module("kfp.dsl")
+    raise AttributeError(
+        f"module 'kfp' has no attribute {name!r}: the SDK is not installed where this component runs, and Headrace "
+        "stands in for kfp.dsl alone; add 'kfp' to packages_to_install"
+    )

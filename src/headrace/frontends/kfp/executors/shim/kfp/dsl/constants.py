@@ -1,0 +1,3 @@
+"""Constants of ``kfp.dsl``."""
+
+WORKSPACE_MOUNT_PATH = "/kfp-workspace"

@@ -1,0 +1,1 @@
+"""Types of ``kfp.dsl``."""
