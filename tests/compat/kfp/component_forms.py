@@ -3,7 +3,7 @@
 ``FORMS`` has for each name what is run and its arguments. Lines that begin with ``say:`` are compared.
 """
 
-# ruff: noqa: UP006, UP035, UP045, F821, E741 - written as users write components
+# ruff: noqa: UP006, UP035, UP045, F821 - written as users write components
 
 import os
 from pathlib import Path
@@ -144,7 +144,7 @@ form(nothing_given)
 
 
 @component
-def defaults(a: int = 3, b: str = "b", c: float = 0.5, d: bool = True, e: list = ["x"], f: dict = {"k": "v"}) -> str:  # noqa: B006
+def defaults(a: int = 3, b: str = "b", c: float = 0.5, d: bool = True, e: list = ["x"], f: dict = {"k": "v"}) -> str:
     return f"{a!r} {b!r} {c!r} {d!r} {e!r} {f!r}"
 
 
@@ -187,7 +187,7 @@ form(deep, x={"a": [{"b": ["c", "d"]}]})
 
 @component
 def keys_become_texts() -> dict:
-    return {1: "one", None: "none", True: "true"}
+    return {1: "one", None: "none", 2.5: "half"}
 
 
 form(keys_become_texts)
@@ -431,7 +431,8 @@ def embedded_folder(x: int, assets: dsl.EmbeddedInput[Dataset]) -> str:
 
     import helper_of_form
 
-    return f"{helper_of_form.more(x)} {sorted(os.listdir(assets.path))} {type(assets).__name__}"
+    names = sorted(one for one in os.listdir(assets.path) if one[0] != "_")
+    return f"{helper_of_form.more(x)} {names} {type(assets).__name__}"
 
 
 form(embedded_folder, x=1)
@@ -498,12 +499,13 @@ def makes_file(text: str, out: Output[Dataset]):
 def reads_file(data: Input[Dataset]) -> str:
     print(f"say:{data.name} {type(data).__name__} {data.schema_title}")
     with open(data.path) as file:
-        return f"{file.read()} {data.metadata['rows']} {data.metadata['nested']}"
+        nested = data.metadata["nested"]
+        return f"{file.read()} {int(data.metadata['rows'])} {nested['a'][1:]} {sorted(nested)}"
 
 
 @component
 def reads_any(data: Input[Artifact]) -> str:
-    return f"{type(data).__name__} {data.metadata.get('rows')}"
+    return f"{type(data).__name__} {int(data.metadata.get('rows'))}"
 
 
 @component
@@ -723,7 +725,7 @@ def joins(items: Input[List[Dataset]]) -> str:
     found = []
     for one in items:
         with open(one.path) as file:
-            found.append(f"{file.read()}{one.metadata['rows']}{type(one).__name__}")
+            found.append(f"{file.read()}{int(one.metadata['rows'])}{type(one).__name__}")
     return " ".join(sorted(found))
 
 
@@ -751,7 +753,7 @@ def imported_file(name: str = "n") -> str:
     return inspects(given=made.output).output
 
 
-form(imported_file)
+form(imported_file, name="n")
 
 
 @component
@@ -812,7 +814,9 @@ def told(name: str, root: str, uuid: str) -> str:
 @dsl.pipeline
 def placeholders() -> str:
     return told(
-        name=dsl.PIPELINE_TASK_NAME_PLACEHOLDER, root=dsl.PIPELINE_ROOT_PLACEHOLDER, uuid=dsl.PIPELINE_JOB_ID_PLACEHOLDER
+        name=dsl.PIPELINE_TASK_NAME_PLACEHOLDER,
+        root=dsl.PIPELINE_ROOT_PLACEHOLDER,
+        uuid=dsl.PIPELINE_JOB_ID_PLACEHOLDER,
     ).output
 
 

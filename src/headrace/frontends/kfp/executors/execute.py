@@ -44,10 +44,12 @@ def execute(call: ComponentCall) -> ComponentResult:
     return collect(call, places, _run_function(call, container, found, places))
 
 
-@functools.lru_cache(maxsize=512)
 def function_of(container: Container) -> PythonFunction | None:
     """The Python function that a container runs; None if it runs another command."""
-    return python_function(container.command, container.args)
+    return _function_of(container.command, container.args)
+
+
+_function_of = functools.lru_cache(maxsize=512)(python_function)
 
 
 def _run_function(call: ComponentCall, container: Container, told: PythonFunction, places: Places) -> Written:

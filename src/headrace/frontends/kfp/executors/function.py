@@ -53,7 +53,7 @@ class _Attempt:
         self._parameters: dict[str, Any] = {}
         self._files: set[str] = set()
         self._outputs: dict[str, Any] = {
-            name: self._output(name, declared.artifact_type.schema_title, declared.metadata)
+            name: self._made_output(name, declared.artifact_type.schema_title, declared.metadata)
             for name, declared in call.step.component.output_definitions.artifacts.items()
         }
 
@@ -90,7 +90,7 @@ class _Attempt:
             return made
         return made[0] if made else None
 
-    _artifacts = _input
+    _artifacts = _output = _input
 
     def _embedded(self, name: str, annotation: Any) -> Any:
         names = self._function.__globals__
@@ -119,7 +119,7 @@ class _Attempt:
             made.set_path(self._places.input_path(name, number))
         return made
 
-    def _output(self, name: str, title: str, metadata: dict[str, Any]) -> Any:
+    def _made_output(self, name: str, title: str, metadata: dict[str, Any]) -> Any:
         cls = self._types._SCHEMA_TITLE_TO_TYPE.get(title) or argument_kinds.artifact_class(self._promised(name))
         made = _make(cls or self._types.Artifact, name, self._places.output_uri(name), dict(metadata))
         if self._places.remote:
@@ -167,7 +167,7 @@ class _Attempt:
                 raise ValueError(
                     f"Function `{self._function.__name__}` returned value of type {type(value)}; want type {kind}"
                 )
-            self._parameters[name] = as_json(value)
+            self._parameters[name] = kind(value) if type(value) is bool else as_json(value)
         elif argument_kinds.is_artifact(promised):
             if isinstance(value, self._types.Artifact):
                 self._outputs[name] = value
