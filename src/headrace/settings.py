@@ -64,6 +64,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     code_limit: str | float = "256MiB"
     places: tuple[PlaceSettings, ...] = ()
     environments: tuple[Environment, ...] = ()
+    kfp: tuple[tuple[str, str], ...] = ()  # names and values, which the dialect checks
     log: str = ""
     log_level: str = ""
 
@@ -235,11 +236,13 @@ def _from_pyproject(file: Path, environ: Mapping[str, str]) -> dict[str, object]
         from headrace.services.environments.named import read_environments
 
         table["environments"] = read_environments(table["environments"], file.parent)
-    unknown = set(table) - set(_NAMES) - {"places", "environments"}
+    if isinstance(table.get("kfp"), dict):
+        table["kfp"] = tuple(sorted(table["kfp"].items()))
+    unknown = set(table) - set(_NAMES) - {"places", "environments", "kfp"}
     if unknown:
         raise UsageError(
             f"{file}: [tool.headrace] has no setting {', '.join(sorted(unknown))}; there are {', '.join(_NAMES)} and "
-            "the tables places.NAME, environments.NAME and secrets"
+            "the tables places.NAME, environments.NAME, kfp and secrets"
         )
     for name in _PLACED:
         place = table.get(name)

@@ -9,14 +9,18 @@ from typing import NamedTuple
 from headrace.model.errors import UsageError
 
 _OURS = re.compile(rb"^\s*(from\s+headrace\b|import\s+headrace\b)", re.MULTILINE)
-_KFP = re.compile(rb"^(pipelineInfo|deploymentSpec|schemaVersion|components)\s*:", re.MULTILINE)
+_KFP = re.compile(
+    rb"^(pipelineInfo|pipelineSpec|deploymentSpec|schemaVersion|components|implementation)\s*:", re.MULTILINE
+)
+_JOB = re.compile(rb'"(pipelineInfo|pipelineSpec)"\s*:')
+_KFP_CODE = re.compile(rb"^\s*(from\s+kfp\b|import\s+kfp\b)", re.MULTILINE)
 _ARGO = re.compile(rb"^kind:\s*Workflow", re.MULTILINE)
 _READ = 1 << 20
 _ENDING = '  if __name__ == "__main__":\n      {}()'
 
 
 class Target(NamedTuple):
-    """What is to be run: the file of a Metaflow flow, or a native flow as it was named."""
+    """What is to be run: the file of a Metaflow flow, or a native flow or Kubeflow pipeline as it was named."""
 
     dialect: str
     name: str
@@ -28,7 +32,7 @@ def target_of(target: str) -> Target:
     """What ``target``, a file or module with or without ``:flow``, means.
 
     Raises:
-        UsageError: it is a compiled Kubeflow pipeline, which cannot be run yet, or no flow at all, or not one flow.
+        UsageError: it is no flow at all, or not one flow.
     """
     path, name = Path(target), ""
     if not path.is_file():
@@ -44,9 +48,11 @@ def target_of(target: str) -> Target:
     if path.suffix == ".py":
         if _OURS.search(text) and b"metaflow" not in text:  # as nearly all are: read no further
             return Target("native", target)
+        if _KFP_CODE.search(text) and b"pipeline" in text:
+            return Target("kfp", target)
         return _of_python(path, name, text)
-    if _KFP.search(text) or _ARGO.search(text) or (path.suffix == ".json" and b'"pipelineInfo"' in text):
-        raise UsageError(f"{path} is a Kubeflow pipeline (dialect: kfp), which Headrace cannot run yet")
+    if _KFP.search(text) or _ARGO.search(text) or _JOB.search(text):
+        return Target("kfp", str(path))
     raise UsageError(f"{path} is not a flow: headrace runs Python files (FILE.py or FILE.py:FLOW)")
 
 

@@ -19,7 +19,11 @@ if TYPE_CHECKING:
     from headrace.wiring import Scope
 
 #: Our options that take a value, and our flags.
-_VALUED = frozenset({"max-parallel", "tag", "from", "seed", "code", "on", "environment", *PLACES})
+_VALUED = frozenset(
+    {"max-parallel", "tag", "from", "seed", "code", "on", "environment", "ignore", "containers", *PLACES}
+)
+#: Where containers of pipelines run; ``auto``: by podman or docker, where one of them is installed.
+CONTAINERS = ("auto", "podman", "docker", "host")
 _FLAGS = frozenset({"no-cache", "keep-going", "json", "quiet", "reuse-changed", "debug", "warm", "verbose", "help"})
 
 
@@ -33,6 +37,8 @@ class Options:
         self.seed: int | None = None
         self.on = ""
         self.environment = ""
+        self.ignore: set[str] = set()
+        self.containers = ""
         self.places: dict[str, str] = {}
         self.recorded = False
         self.summary = True  # of the run at its end, also as the JSON document
@@ -63,6 +69,14 @@ class Options:
             self.on = value
         elif name == "environment":
             self.environment = value
+        elif name == "ignore":
+            if value != "kubernetes":
+                raise UsageError(f"--ignore wants kubernetes, not {value!r}")
+            self.ignore.add(value)
+        elif name == "containers":
+            if value not in CONTAINERS:
+                raise UsageError(f"--containers wants {', '.join(CONTAINERS[:-1])} or {CONTAINERS[-1]}, not {value!r}")
+            self.containers = value
         elif name == "tag":
             tag, _, text = value.partition("=")
             if not tag:

@@ -153,11 +153,18 @@ def test_a_flow_that_a_function_of_the_script_runs(here: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "text"), [("p.yaml", "pipelineInfo: x\n"), ("w.yml", "kind: Workflow\n"), ("x.json", "{}")]
+    ("name", "text"),
+    [("p.yaml", "pipelineInfo: x\n"), ("w.yml", "kind: Workflow\n"), ("x.json", '{"pipelineInfo": 1}')],
 )
+def test_files_with_keys_of_a_pipeline_are_kubeflow_pipelines(here: Path, name: str, text: str) -> None:
+    (here / name).write_text(text)
+    assert target_of(name).dialect == "kfp"
+
+
+@pytest.mark.parametrize(("name", "text"), [("x.json", "{}"), ("x.yaml", "a: 1\n")])
 def test_other_files_are_no_flows(here: Path, name: str, text: str) -> None:
     (here / name).write_text(text)
-    with pytest.raises(UsageError, match=r"is a Kubeflow pipeline|is not a flow"):
+    with pytest.raises(UsageError, match="is not a flow"):
         target_of(name)
 
 

@@ -61,7 +61,7 @@ MISTAKES: dict[str, tuple[tuple[str, ...], int, str]] = {
     "export-onto": (("export", "numbers/1", "squares.py"), 2, "exists"),
     "export-nowhere": (("export", "numbers/1", "no/such/file"), 2, "cannot write"),
     "debug-a-success": (("debug", "numbers/1"), 2, "no task failed"),
-    "kubeflow": (("run", "pipeline.yaml"), 2, "Kubeflow"),
+    "kubeflow": (("run", "pipeline.yaml"), 2, "is not a compiled pipeline of KFP v2"),
     "other-yaml": (("run", "other.yaml"), 2, "is not a flow"),
     "broken-file": (("run", "broken.py"), 2, "broken.py:1: SyntaxError"),
     "raising-file": (("run", "raising.py"), 2, "ZeroDivisionError"),

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 _OURS = frozenset(
     {
         *("from", "reuse-changed", "code", "max-parallel", "no-cache", "keep-going", "tag", "on", "environment"),
+        *("ignore", "containers"),
         *("json", "quiet", "debug", "warm", "verbose", "help"),
     }
 )
@@ -44,7 +45,7 @@ def resume_command(context: click.Context, arguments: tuple[str, ...]) -> int:
       --reuse-changed   Reuse results of steps whose code changed, too.
       --code recorded   Load the flow from the code that the run kept, wherever its file is. Default: --code file.
       --max-parallel N, --no-cache, --keep-going, --tag T, --on PLACE, --environment NAME,
-      --json, --quiet, --debug, --warm: as in `headrace run`.
+      --ignore kubernetes, --containers HOW, --json, --quiet, --debug, --warm: as in `headrace run`.
 
     Before RUN, which is looked for there:
 
@@ -68,6 +69,10 @@ def resume_command(context: click.Context, arguments: tuple[str, ...]) -> int:
 def _resume(scope: Scope, run: RunRecord, arguments: list[str]) -> int:
     if run.dialect == "metaflow":
         return _resume_metaflow(scope, run, arguments)
+    if run.dialect == "kfp":
+        from headrace.cli.kfpfile import resume_file
+
+        return resume_file(scope, run, arguments, _OURS)
     from headrace.cli.dialects import make_loadable
     from headrace.frontends.native.parameters import parameter_specs, parse_arguments, usage
     from headrace.frontends.native.resume import flow_of, recorded_flow_of, resume_run

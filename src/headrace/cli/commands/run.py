@@ -10,7 +10,7 @@ from headrace.cli.places import PLACES
 
 _OURS = frozenset(
     {
-        *("max-parallel", "no-cache", "keep-going", "tag", "seed", "on", "environment"),
+        *("max-parallel", "no-cache", "keep-going", "tag", "seed", "on", "environment", "ignore", "containers"),
         *("json", "quiet", "debug", "warm", "verbose", "help", *PLACES),
     }
 )
@@ -34,6 +34,8 @@ _OURS = frozenset(
 @click.option("--quiet", is_flag=True, help="Print nothing beside what the flow prints, except why the run failed.")
 @click.option("--debug", is_flag=True, help="One task at a time, with the terminal: for breakpoint() in a step.")
 @click.option("--warm", is_flag=True, help="Let tasks of a Metaflow file share processes, as those of native flows do.")
+@click.option("--ignore", metavar="kubernetes", help="Run a pipeline without settings that only a cluster can honour.")
+@click.option("--containers", metavar="HOW", help="Where containers of a pipeline run: auto, podman, docker or host.")
 @click.argument("target", metavar="FILE[:FLOW]", type=click.Path())
 @click.argument("arguments", metavar="[PARAMETERS]...", nargs=-1, type=click.UNPROCESSED)
 def run_command(
@@ -48,6 +50,8 @@ def run_command(
     quiet: bool,
     debug: bool,
     warm: bool,
+    ignore: str | None,
+    containers: str | None,
     target: str,
     arguments: tuple[str, ...],
 ) -> int:
@@ -56,6 +60,8 @@ def run_command(
     FILE is a Python file or a dotted module; name the FLOW when it holds several. Parameters of the flow follow as
     --name value, --name=value or name=value; --name @FILE reads a value from a file, --params-file FILE many at once
     from JSON or TOML. `headrace run FILE --help` lists them.
+
+    FILE may be a compiled Kubeflow pipeline (YAML or JSON) or a Python file with @dsl.pipeline.
 
     FILE may be written for Metaflow; it takes options of `python FILE run` and of the flow, such as --production.
 
@@ -77,6 +83,10 @@ def run_command(
         options.take("on", place)
     if environment is not None:
         options.take("environment", environment)
+    if ignore is not None:
+        options.take("ignore", ignore)
+    if containers is not None:
+        options.take("containers", containers)
     given = {"no-cache": no_cache, "keep-going": keep_going, "json": json, "quiet": quiet, "debug": debug, "warm": warm}
     options.flags |= {name for name, on in given.items() if on}
     return _run(target, arguments, options)
@@ -90,6 +100,10 @@ def _run(target: str, arguments: tuple[str, ...], options: Options) -> int:
     found = target_of(target)
     if found.dialect == "metaflow":
         return _run_metaflow(found.name, arguments, options)
+    if found.dialect == "kfp":
+        from headrace.cli.kfpfile import run_file
+
+        return run_file(found.name, arguments, options, _OURS)
     make_loadable(target)
     flow = load_flow(target).flow
     specs = parameter_specs(flow.__wrapped__)

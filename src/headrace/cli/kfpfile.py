@@ -1,0 +1,177 @@
+"""``run``, ``resume`` and ``check`` of Kubeflow pipelines."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import click
+
+from headrace.cli.flowargs import CONTAINERS, Options, print_parameters, split
+from headrace.cli.options import open_here
+from headrace.frontends.kfp import arguments as pipeline_arguments
+from headrace.frontends.kfp import kubernetes, validation
+from headrace.frontends.kfp.ir import Pipeline
+from headrace.frontends.kfp.pipeline_file import read_pipeline
+from headrace.model.errors import UsageError
+
+if TYPE_CHECKING:
+    from headrace.frontends.kfp.launch import Launch
+    from headrace.model.records import RunRecord
+    from headrace.services.session import Session
+    from headrace.wiring import Scope
+
+_FINAL_STATES = ("documented", "backend")
+
+
+class Loaded(NamedTuple):
+    """A pipeline, and from where it can be loaded again: ``FILE:NAME``."""
+
+    pipeline: Pipeline
+    entry: str
+
+
+def load(target: str) -> Loaded:
+    """The pipeline in a file, checked: compiled, or Python with ``@dsl.pipeline``, which is compiled.
+
+    Raises:
+        PipelineError: it cannot be read or cannot run.
+    """
+    path, name = target, ""
+    if not os.path.isfile(path):  # noqa: PTH113
+        path, _, name = target.rpartition(":")
+    path = os.path.abspath(path)  # noqa: PTH100
+    if path.endswith(".py"):
+        from headrace.frontends.kfp.compilation import compile_file
+
+        pipeline, name = compile_file(path, name)
+    else:
+        pipeline = read_pipeline(path)
+        name = pipeline.name
+    validation.check(pipeline, target)
+    return Loaded(pipeline, f"{path}:{name}")
+
+
+def run_file(target: str, words: Sequence[str], options: Options, ours: Collection[str]) -> int:
+    """``headrace run`` of a pipeline; returns the exit code."""
+    loaded = load(target)
+    pipeline = loaded.pipeline
+    parameters = list(pipeline.spec.root.input_definitions.parameters)
+    rest = split(words, ours, parameters, options)
+    if "help" in options.flags:
+        usage = pipeline_arguments.usage(pipeline)
+        print_parameters(f"headrace run {target}", _Described(pipeline.spec.pipeline_info.description), usage)
+        return 0
+    values = pipeline_arguments.bind(pipeline, pipeline_arguments.parse(pipeline, rest))
+    return _drive(loaded, values, options, _launch(loaded, open_here(), options))
+
+
+class _Described:
+    """What the help of a flow shows of a pipeline."""
+
+    def __init__(self, text: str) -> None:
+        self.__doc__ = text
+
+
+def resume_file(scope: Scope, run: RunRecord, words: Sequence[str], ours: Collection[str]) -> int:
+    """``headrace resume`` of a run of a pipeline, with the file as it is now; returns the exit code."""
+    import msgspec
+
+    from headrace.services.session import Resume
+    from headrace.stores import codecs
+
+    options = Options()
+    file, _, name = run.entry.rpartition(":")
+    if any(word in ("--code=recorded", "recorded") for word in words):
+        from headrace.services.code.recorded_code import install_recorded
+
+        file = install_recorded(run, scope.artifacts, scope.workspace.code_cache).file
+    elif not Path(file).exists():
+        raise UsageError(
+            f"{file}, the file of run {run.name}, is not here; go on with the code that the run kept: "
+            f"headrace resume {run.name} --code recorded"
+        )
+    loaded = load(f"{file}:{name}" if file.endswith(".py") else file)
+    if loaded.pipeline.name != run.flow:
+        raise UsageError(
+            f"{file} now holds the pipeline {loaded.pipeline.name!r}, and {run.name} is one of {run.flow!r}"
+        )
+    rest = split(words, ours, list(loaded.pipeline.spec.root.input_definitions.parameters), options)
+    before = {one.name: codecs.unpack(one.value, scope.artifacts) for one in run.inputs}
+    declared = loaded.pipeline.spec.root.input_definitions.parameters
+    kept = {name: value for name, value in before.items() if name in declared}
+    values = pipeline_arguments.bind(loaded.pipeline, {**kept, **pipeline_arguments.parse(loaded.pipeline, rest)})
+    resume = Resume(run=run, again=tuple(options.again), reuse_changed="reuse-changed" in options.flags)
+    how = msgspec.structs.replace(_launch(loaded, scope, options), resume=resume)
+    return _drive(loaded, values, options, how)
+
+
+def _launch(loaded: Loaded, scope: Scope, options: Options) -> Launch:
+    from headrace.frontends.kfp.launch import Launch
+
+    if options.environment:
+        raise UsageError("--environment is not for Kubeflow pipelines: each component names its packages itself")
+    settings = _settings(dict(scope.settings.kfp))
+    _check_platform(loaded.pipeline, ignored="kubernetes" in options.ignore)
+    secrets = kubernetes.secrets_of(loaded.pipeline)
+    users = kubernetes.users_of_executors(loaded.pipeline)
+    wanted = {users[label][0]: names for label, names in secrets.items() if label in users}
+    return Launch(
+        scope=scope,
+        entry=loaded.entry,
+        max_parallel=options.max_parallel,
+        use_cache="no-cache" not in options.flags,
+        tags=tuple(options.tags),
+        seed=options.seed,
+        place=options.on,
+        debug="debug" in options.flags,
+        containers=options.containers or settings.get("containers", "auto"),
+        final_state=settings.get("final_state", "documented"),
+        secrets=secrets,
+        secret_values=scope.secret_sources.values(wanted) if wanted else {},
+    )
+
+
+def _settings(table: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The table ``[tool.headrace.kfp]``, checked."""
+    known = {"final_state": _FINAL_STATES, "containers": CONTAINERS}
+    for name, value in table.items():
+        if name not in known:
+            raise UsageError(f"[tool.headrace.kfp] has no setting {name!r}; there are {', '.join(known)}")
+        if value not in known[name]:
+            raise UsageError(f"[tool.headrace.kfp] {name} is {value!r}; it can be {', '.join(known[name])}")
+    return table
+
+
+def _check_platform(pipeline: Pipeline, *, ignored: bool) -> None:
+    """Refuse settings for Kubernetes without which results may be others; note the rest in one line."""
+    notes = kubernetes.notes_of(pipeline)
+    needed = [one for one in notes if one.needed]
+    if needed and not ignored:
+        lines = "\n".join(f"  task {', '.join(one.tasks)}: {one.setting}: {one.text}" for one in needed)
+        raise UsageError(
+            f"{pipeline.name} has settings that only a cluster can honour and its results may depend on:\n{lines}\n"
+            "To run it without them: --ignore kubernetes"
+        )
+    shown = notes if ignored else [one for one in notes if not one.needed]
+    if shown:
+        names = ", ".join(dict.fromkeys(one.setting for one in shown))
+        click.echo(f"headrace: settings for Kubernetes without effect here: {names}", err=True)
+
+
+def _drive(loaded: Loaded, values: dict[str, Any], options: Options, how: Launch) -> int:
+    from headrace.cli.summary import drive
+    from headrace.frontends.kfp.launch import run_pipeline
+    from headrace.frontends.native.launch import Ended, observers
+
+    def began(session: Session) -> None:
+        for observer in observers:
+            observer(session)
+
+    def start() -> Ended:
+        ended = run_pipeline(loaded.pipeline, values, how, began)
+        return Ended(ended.run, ended.value, ended.error)
+
+    return drive(start, options)

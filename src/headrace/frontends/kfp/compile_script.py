@@ -1,0 +1,39 @@
+"""Run by the Python that has kfp: compile a pipeline of a file. ``python compile_script.py FILE NAME OUTPUT``.
+
+Prints one line of JSON: ``pipelines`` are the names of the pipelines in the file, ``compiled`` the one that was
+compiled, if it is clear which one is meant.
+"""
+
+import importlib.util
+import json
+import os
+import sys
+
+
+def main(file: str, name: str, output: str) -> None:
+    """See the module."""
+    sys.path[0] = os.path.dirname(os.path.abspath(file))  # noqa: PTH100, PTH120 - as if the file were run
+    spec = importlib.util.spec_from_file_location(os.path.splitext(os.path.basename(file))[0], file)  # noqa: PTH119, PTH122
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    from kfp import compiler  # type: ignore[import-not-found]
+    from kfp.dsl import base_component, graph_component  # type: ignore[import-not-found]
+
+    members = vars(module)
+    every = {key: one for key, one in members.items() if isinstance(one, base_component.BaseComponent)}
+    # What other pipelines of the file use is part of them, unless it is named.
+    pipelines = {key: one for key, one in every.items() if isinstance(one, graph_component.GraphComponent)}
+    own = {key: one for key, one in pipelines.items() if getattr(one.pipeline_func, "__module__", "") == spec.name}
+    pipelines = own or pipelines
+    wanted = name or (next(iter(pipelines)) if len(pipelines) == 1 else "")
+    chosen = every.get(wanted) or next((one for one in pipelines.values() if one.name == wanted), None)
+    if chosen is not None:
+        compiler.Compiler().compile(chosen, output)
+    print(json.dumps({"pipelines": list(pipelines), "compiled": wanted if chosen is not None else ""}))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
