@@ -110,7 +110,9 @@ class MemoryMetadata:
             if self._held(lease) is not None:
                 del self._all.leases[lease.name]
 
-    def commit(self, writes: Sequence[Write], lease: Lease | None = None, seconds: float = 0.0) -> None:
+    def commit(
+        self, writes: Sequence[Write], lease: Lease | None = None, seconds: float = 0.0, number: int = 0
+    ) -> None:
         """See ``MetadataStore``."""
         with self._lock:
             held: Lease | None = None
@@ -118,8 +120,11 @@ class MemoryMetadata:
                 held = self._held(lease)
                 if held is None:
                     raise LeaseLostError(f"{lease.owner} no longer holds {lease.name}. Nothing was written.")
+                if number and number <= self._all.last_commits.get(lease.token, 0):
+                    return
             _transitions.check(writes, self._recorded())
             if lease is not None and held is not None:
+                self._all.last_commits[lease.token] = max(number, self._all.last_commits.get(lease.token, 0))
                 expires = max(self._all.leases[lease.name][1], self._clock() + seconds)
                 self._all.leases[lease.name] = msgspec.structs.replace(held, note=lease.note), expires
             for write in writes:

@@ -47,6 +47,7 @@ class Tables:
         self.signals: list[Signal] = []
         self.requests: list[Request] = []
         self.leases: dict[str, tuple[Lease, float]] = {}  # with its expiry, in the store's clock
+        self.last_commits: dict[int, int] = {}  # number of the last commit, by the token of the lease
 
 
 class Subscription:

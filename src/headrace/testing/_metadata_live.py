@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from headrace.model.errors import LeaseLostError
 from headrace.model.records import Edge, Input, LogPiece, LogSegment, Param, QueueCount, Success, Tag, TaskId
 from headrace.model.states import AttemptState, IllegalTransitionError, RunState, TaskState
 from headrace.model.values import Blob, Packed
@@ -109,6 +110,31 @@ class LiveRunsSuite:
             store.commit([task(run_id, session=1)])
         assert store.tasks(run_id) == [newer]
         store.commit([task(run_id, session=2)])
+
+    def test_numbered_commit_is_made_once_and_never_after_a_later_one(self, store: MetadataStore) -> None:
+        """A repeated or delayed commit is passed over in silence; the next owner counts for itself."""
+        run_id = new_run(store).id
+        lease = store.acquire("run/1", "a", 600)
+        assert lease is not None
+        first: list[Write] = [points(run_id, "m", 1.0), attempt(run_id, state=AttemptState.LOST)]
+        store.commit(first, lease, 0.0, 7)
+        store.commit(first, lease, 300.0, 7)
+        store.commit([points(run_id, "m", 2.0, first=1)], lease, 0.0, 9)
+        store.commit([points(run_id, "m", 3.0, first=1), Tag(run_id, "late")], lease, 0.0, 8)
+        assert [chunk.values for chunk in store.metrics(run_id)] == [(1.0,), (2.0,)]
+        assert store.tags([run_id]) == []
+        with pytest.raises(IllegalTransitionError):
+            store.commit(first, lease, 0.0, 10)
+        store.release(lease)
+        with pytest.raises(LeaseLostError, match="run/1"):
+            store.commit(first, lease, 0.0, 9)
+        expired = store.acquire("run/1", "b", -1.0)
+        assert expired is not None
+        store.commit([points(run_id, "m", 4.0)], expired, 0.0, 2**62)
+        after = store.acquire("run/1", "c", 60)
+        assert after is not None
+        store.commit([points(run_id, "m", 5.0)], after, 0.0, 1)
+        assert store.metric_summaries([run_id])[0].count == 4
 
     # --- pages ---
 

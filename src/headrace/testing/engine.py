@@ -417,12 +417,14 @@ class FailingCommits:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._store, name)
 
-    def commit(self, writes: Sequence[Write], lease: Lease | None = None, seconds: float = 0.0) -> None:
+    def commit(
+        self, writes: Sequence[Write], lease: Lease | None = None, seconds: float = 0.0, number: int = 0
+    ) -> None:
         """See ``MetadataStore``."""
         at, self.commits = self.commits, self.commits + 1
         fails = at == self._fail_at or (self.always and at > self._fail_at)
         if not fails or (self._written and at == self._fail_at):
-            self._store.commit(writes, lease, seconds)
+            self._store.commit(writes, lease, seconds, number)
         if fails:
             raise self._error
 

@@ -65,16 +65,18 @@ class FaultyMetadata:
         """See ``MetadataStore``."""
         return self
 
-    def commit(self, writes: Sequence[Write], lease: Lease | None = None, seconds: float = 0.0) -> None:
+    def commit(
+        self, writes: Sequence[Write], lease: Lease | None = None, seconds: float = 0.0, number: int = 0
+    ) -> None:
         """See ``MetadataStore``."""
         outcome = self._faults.next("commit")
         if outcome == "away":
             raise StoreAwayError("the commit was refused")
         if self._unconfirmed is not None and lease is not None:
             assert writes is self._unconfirmed, "another commit came before the one that may have been made"
-            self._store.commit([], lease, seconds)
+            self._store.commit([], lease, seconds, number)
         else:
-            self._store.commit(writes, lease, seconds)
+            self._store.commit(writes, lease, seconds, number)
         self._unconfirmed = writes if outcome == "lost" and lease is not None else None
         if outcome == "slow":
             time.sleep(_SLOW_SECONDS)

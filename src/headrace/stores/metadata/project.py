@@ -110,12 +110,14 @@ class ProjectStore:
         """See ``MetadataStore``."""
         self._whole.release(lease)  # only its owner has the token
 
-    def commit(self, writes: Sequence[Write], lease: Lease | None = None, seconds: float = 0.0) -> None:
+    def commit(
+        self, writes: Sequence[Write], lease: Lease | None = None, seconds: float = 0.0, number: int = 0
+    ) -> None:
         """See ``MetadataStore``; raises NotFoundError when one of ``writes`` is for a run of another project."""
         if not self._known.issuperset(map(_run_of, writes)):
             for write in writes:
                 self._check(write.run_id)
-        self._whole.commit(writes, lease, seconds)
+        self._whole.commit(writes, lease, seconds, number)
 
     # --- runs -------------------------------------------------------------------------------------------------
 

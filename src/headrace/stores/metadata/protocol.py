@@ -11,6 +11,7 @@ from headrace.model.records import (
     ArtifactRecord,
     AttemptRecord,
     Edge,
+    Input,
     Lease,
     LogChunk,
     LogSegment,
@@ -54,7 +55,7 @@ class RunChange(msgspec.Struct, frozen=True, kw_only=True):
     started: float | msgspec.UnsetType = msgspec.UNSET
     finished: float | msgspec.UnsetType | None = msgspec.UNSET
     session: int | msgspec.UnsetType = msgspec.UNSET
-    inputs: tuple | msgspec.UnsetType = msgspec.UNSET  # type: ignore[type-arg]
+    inputs: tuple[Input, ...] | msgspec.UnsetType = msgspec.UNSET
     entry: str | msgspec.UnsetType = msgspec.UNSET
     user: str | msgspec.UnsetType = msgspec.UNSET
     host: str | msgspec.UnsetType = msgspec.UNSET
@@ -232,7 +233,9 @@ class MetadataStore(Protocol):
     def release(self, lease: Lease) -> None:
         """Give the lease up; nothing happens when it was lost already."""
 
-    def commit(self, writes: Sequence[Write], lease: Lease | None = None, seconds: float = 0.0) -> None:
+    def commit(
+        self, writes: Sequence[Write], lease: Lease | None = None, seconds: float = 0.0, number: int = 0
+    ) -> None:
         """Write all of ``writes``, in order, in one transaction.
 
         With a ``lease``, extends it to ``seconds`` from now (never back) in the same transaction and refuses everything
@@ -241,6 +244,10 @@ class MetadataStore(Protocol):
 
         After a ``StoreAwayError`` it may be unknown whether the writes were made: call again with the same list, under
         the same lease, before any other commit; what was made is then not made twice.
+
+        ``number``, for commits that reach the store over a network, which may repeat, delay or reorder them: with a
+        ``lease``, a commit whose number is not greater than that of the last commit of this owner writes nothing and
+        raises nothing. 0: no number.
 
         Raises:
             LeaseLostError: nothing was written.

@@ -12,7 +12,7 @@ UPDATE counters SET value = value + 1 WHERE name = 'lease' RETURNING value
 -- name: take_lease
 INSERT INTO leases (name, owner, token, expires) VALUES (:name, :owner, :token, clock() + :seconds)
 ON CONFLICT (name) DO UPDATE SET owner = excluded.owner, token = excluded.token, expires = excluded.expires,
-    note = NULL
+    note = NULL, last_commit = 0
 WHERE leases.expires <= clock() OR leases.owner = :dead
 RETURNING token
 
@@ -27,8 +27,16 @@ UPDATE leases SET last_commit = :mark, note = :note,
     expires = CASE WHEN expires < clock() + :seconds THEN clock() + :seconds ELSE expires END
 WHERE name = :name AND token = :token AND owner = :owner
 
+-- name: keep_lease_in_order
+UPDATE leases SET last_commit = :mark, note = :note,
+    expires = CASE WHEN expires < clock() + :seconds THEN clock() + :seconds ELSE expires END
+WHERE name = :name AND token = :token AND owner = :owner AND last_commit < :mark
+
 -- name: lock_lease
 UPDATE leases SET owner = owner WHERE name = :name AND token = :token AND owner = :owner RETURNING last_commit
+
+-- name: last_commit
+SELECT last_commit FROM leases WHERE name = :name AND token = :token AND owner = :owner
 
 -- name: release
 DELETE FROM leases WHERE name = :name AND token = :token AND owner = :owner

@@ -70,6 +70,7 @@ class _Hold(msgspec.Struct, frozen=True):
     lease: Lease
     seconds: float
     mark: int
+    in_order: bool = False  # the mark must be greater than that of the commit before
 
 
 class SqlMetadata:
@@ -148,9 +149,16 @@ class SqlMetadata:
         with self._writing() as transaction:
             self._change(transaction, "release", name=lease.name, token=lease.token, owner=lease.owner)
 
-    def commit(self, writes: Sequence[Written], lease: Lease | None = None, seconds: float = 0.0) -> None:
+    def commit(
+        self, writes: Sequence[Written], lease: Lease | None = None, seconds: float = 0.0, number: int = 0
+    ) -> None:
         """See ``MetadataStore``."""
-        hold = None if lease is None else _Hold(lease, seconds, self._mark(writes))
+        if lease is None:
+            hold = None
+        elif number:
+            hold = _Hold(lease, seconds, number, in_order=True)
+        else:
+            hold = _Hold(lease, seconds, self._mark(writes))
         for chance in range(_CHANCES):
             try:
                 self._commit(writes, hold, fit=False)
@@ -158,7 +166,11 @@ class SqlMetadata:
             except UnfitTextError:
                 self._commit(writes, hold, fit=True)
                 break
-            except RefusedStateError as error:
+            except (LeaseLostError, RefusedStateError) as error:
+                if hold is not None and hold.in_order and self._is_past(hold):
+                    return
+                if isinstance(error, LeaseLostError):
+                    raise
                 _transitions.check(writes, self._recorded())
                 raise IllegalTransitionError(str(error)) from error
             except ConflictError:
@@ -166,7 +178,7 @@ class SqlMetadata:
                     raise
                 time.sleep(0.01 * (chance + 1))
             except StoreAwayError:
-                if hold is not None and hold.mark:
+                if hold is not None and hold.mark and not hold.in_order:
                     self._in_doubt = _Doubt(writes, hold.mark)
                 raise
             except StoreError:
@@ -211,6 +223,12 @@ class SqlMetadata:
         if fresh:
             self._shared.confirm(fresh)
 
+    def _is_past(self, hold: _Hold) -> bool:
+        """Whether the owner of the lease made this commit, or a later one."""
+        lease = hold.lease
+        rows = self._select("last_commit", name=lease.name, token=lease.token, owner=lease.owner)
+        return bool(rows) and rows[0][0] >= hold.mark
+
     def _was_made(self, transaction: Transaction, hold: _Hold) -> bool:
         """Whether the server made a commit that it did not confirm; waits for it where it is still at work."""
         lease = hold.lease
@@ -227,7 +245,7 @@ class SqlMetadata:
         lost = LeaseLostError(
             f"{lease.owner} no longer holds {lease.name}: another process has taken it over. Nothing was written."
         )
-        keep = self._statements("keep_lease")
+        keep = self._statements("keep_lease_in_order" if hold.in_order else "keep_lease")
         values = {"name": lease.name, "token": lease.token, "owner": lease.owner, "note": lease.note}
         transaction.must_change(keep.text, keep.bind({**values, "seconds": hold.seconds, "mark": hold.mark}), lost)
 
