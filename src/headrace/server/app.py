@@ -21,6 +21,7 @@ from headrace.server.dispatch import PathEndpoint, answer_error
 from headrace.server.principals import Authenticator, EverybodyIsUser
 from headrace.server.problems import Problem
 from headrace.server.routes import Route
+from headrace.server.stores.mount import store_routes
 from headrace.server.table import routes
 from headrace.wiring import Workspace, user_here
 
@@ -51,7 +52,7 @@ def build_app(
         by_path.setdefault(route.path, []).append(route)
     served = [Served(path, PathEndpoint(server, some)) for path, some in by_path.items()]
     app = Starlette(
-        routes=served,
+        routes=[*served, *store_routes(server)],
         middleware=[Middleware(RequestLog), Middleware(Door, config=config)],
         exception_handlers={HTTPException: _on_error, Exception: _on_error},
     )

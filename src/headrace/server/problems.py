@@ -89,7 +89,8 @@ def problem_of(error: Exception) -> Problem | None:
     for kind, status, name in _STATUS:
         if isinstance(error, kind):
             headers = {"Retry-After": "2"} if status == 503 else None
-            return Problem(status, name, str(error), headers=headers, error=type(error).__name__)
+            more = {"digest": error.digest.hex()} if isinstance(error, errors.BlobError) else {}
+            return Problem(status, name, str(error), headers=headers, error=type(error).__name__, **more)
     return None
 
 

@@ -4,15 +4,26 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from headrace.model.errors import BlobCorruptError, BlobMissingError, StoreError
 from headrace.model.values import Blob
-from headrace.stores.artifacts.protocol import BlobInfo, Buffer
+from headrace.stores.artifacts.protocol import ArtifactStore, BlobInfo, Buffer, GivesLinks, Upload
+from headrace.stores.artifacts.uploads import ForwardedUpload
 
 if TYPE_CHECKING:
     from headrace.stores.artifacts.local import LocalStore
-    from headrace.stores.artifacts.objects import ObjectStore
+
+
+class FarStore(ArtifactStore, Protocol):
+    """A store that takes bytes whose name is known already."""
+
+    def hasty(self) -> FarStore:
+        """See ``ArtifactStore``."""
+
+    def put_named(self, blob: Blob, parts: Sequence[Buffer]) -> None:
+        """Like ``put`` for bytes whose name is already known to be ``blob``."""
+
 
 _PRUNE_AT = 8  # look at the whole cache each time an eighth of its limit was added
 
@@ -24,7 +35,7 @@ class CachedStore:
     without.
     """
 
-    def __init__(self, store: ObjectStore, cache: LocalStore, *, limit: int = 20 << 30) -> None:
+    def __init__(self, store: FarStore, cache: LocalStore, *, limit: int = 20 << 30) -> None:
         self.url = store.url
         self._store = store
         self._cache = cache
@@ -60,6 +71,18 @@ class CachedStore:
             return self._cache.get(blob)
         except StoreError:  # no room for a copy here
             return content
+
+    def upload(self, blob: Blob) -> Upload:
+        """See ``TakesUploads``: it comes here first."""
+        return ForwardedUpload(blob, self._cache.upload(blob), self._forward)
+
+    def _forward(self, blob: Blob) -> None:
+        self._store.put_named(blob, (self._cache.get(blob),))
+        self._count(blob.size)
+
+    def link(self, blob: Blob, seconds: float) -> str:
+        """See ``GivesLinks``."""
+        return self._store.link(blob, seconds) if isinstance(self._store, GivesLinks) else ""
 
     def missing(self, blobs: Iterable[Blob]) -> list[Blob]:
         """Those of ``blobs`` that ``store`` does not hold."""

@@ -29,6 +29,7 @@ from headrace.model.values import Blob
 from headrace.stores.artifacts import verified
 from headrace.stores.artifacts.hashing import PARALLEL_FROM, as_bytes_view, digest_of, hash_threads
 from headrace.stores.artifacts.protocol import REFRESH_AFTER, BlobInfo, Buffer
+from headrace.stores.artifacts.uploads import FileUpload
 
 #: From this size on a blob is mapped rather than read.
 MAP_FROM = 64 * 1024
@@ -151,20 +152,10 @@ class LocalStore:
     def _write(self, views: list[memoryview], stop: Callable[[], bool] | None = None) -> str:
         """Write a temporary file and return its path; ``""`` when ``stop()`` said the work is not needed."""
         temporary = f"{self._root}/{_TMP}/{os.urandom(12).hex()}"
-        flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC
         complete = False
         try:
-            for_folders, for_files = self._modes or self._find_modes()
+            descriptor = self._create(temporary)
             try:
-                descriptor = os.open(temporary, flags, for_files)
-            except FileNotFoundError:
-                self._make_root()
-                for_folders, for_files = self._find_modes()
-                self._make_folder(f"{self._root}/{_TMP}", for_folders)
-                descriptor = os.open(temporary, flags, for_files)
-            try:
-                if for_files & 0o077:  # whatever the umask is
-                    os.fchmod(descriptor, for_files)
                 complete = _write_all(descriptor, views, stop)
                 if complete and self._durable:
                     os.fsync(descriptor)
@@ -176,6 +167,38 @@ class LocalStore:
             if not complete:
                 _unlink(temporary)
         return temporary if complete else ""
+
+    def upload(self, blob: Blob) -> FileUpload:
+        """See ``TakesUploads``."""
+        temporary = f"{self._root}/{_TMP}/{os.urandom(12).hex()}"
+        try:
+            descriptor = self._create(temporary)
+        except OSError as exc:
+            raise self._error(exc, "write to", blob) from exc
+        return FileUpload(blob, temporary, descriptor, self._publish_upload, self._error)
+
+    def _publish_upload(self, temporary: str, descriptor: int, blob: Blob) -> None:
+        if self._durable:
+            os.fsync(descriptor)
+        if self._present(blob):
+            _unlink(temporary)
+        else:
+            self._publish(temporary, blob)
+
+    def _create(self, temporary: str) -> int:
+        """Open a new file of the right mode for writing."""
+        flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC
+        for_folders, for_files = self._modes or self._find_modes()
+        try:
+            descriptor = os.open(temporary, flags, for_files)
+        except FileNotFoundError:
+            self._make_root()
+            for_folders, for_files = self._find_modes()
+            self._make_folder(f"{self._root}/{_TMP}", for_folders)
+            descriptor = os.open(temporary, flags, for_files)
+        if for_files & 0o077:  # whatever the umask is
+            os.fchmod(descriptor, for_files)
+        return descriptor
 
     def _make_root(self) -> None:
         os.makedirs(os.path.dirname(self._root), exist_ok=True)  # noqa: PTH103, PTH120

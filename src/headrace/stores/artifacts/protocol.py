@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import msgspec
 
@@ -24,6 +24,39 @@ class BlobInfo(msgspec.Struct, frozen=True):
     digest: bytes
     size: int
     modified: float
+
+
+class Upload(Protocol):
+    """A blob that comes in pieces, and is in the store once ``finish`` has returned; use it in a ``with`` statement,
+    which drops what was not finished."""
+
+    def write(self, pieces: Sequence[Buffer]) -> None:
+        """Take the next pieces."""
+
+    def finish(self) -> bool:
+        """Store what came; False, and nothing is stored, when it is not what its name promises."""
+
+    def __enter__(self) -> Upload:
+        """Itself."""
+
+    def __exit__(self, *_: object) -> None:
+        """Drop what was not finished."""
+
+
+@runtime_checkable
+class TakesUploads(Protocol):
+    """A store that takes large blobs piece by piece, without holding them."""
+
+    def upload(self, blob: Blob) -> Upload:
+        """Begin to take the bytes of ``blob``."""
+
+
+@runtime_checkable
+class GivesLinks(Protocol):
+    """A store whose blobs others can fetch where they are."""
+
+    def link(self, blob: Blob, seconds: float) -> str:
+        """A URL from which the blob can be had for so many seconds without credentials; empty where there is none."""
 
 
 class ArtifactStore(Protocol):

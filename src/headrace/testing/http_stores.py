@@ -1,0 +1,62 @@
+"""Stores behind a real HTTP server on a socket of this machine, for tests of the stores over HTTP."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import socket
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import uvicorn
+from starlette.applications import Starlette
+
+from headrace.model.actors import Actor
+from headrace.server.call import Server
+from headrace.server.config import ServerConfig
+from headrace.server.principals import Authenticator, EverybodyIsUser
+from headrace.server.stores.mount import store_routes
+from headrace.wiring import Workspace
+
+
+class StoreServer:
+    """One server process' worth of stores: each workspace that is added is reached by a URL of its own."""
+
+    def __init__(self, port: int) -> None:
+        self._apps: dict[str, Starlette] = {}
+        self._numbers = itertools.count(1)
+        self.url = f"http://127.0.0.1:{port}"
+
+    def add(self, workspace: Workspace, authenticator: Authenticator | None = None) -> str:
+        """Serve the stores of ``workspace``, to everybody or to whom ``authenticator`` knows; returns the URL."""
+        config = ServerConfig(auth="none" if authenticator is None else "users")
+        everybody = EverybodyIsUser(Actor("tester", "here"))
+        server = Server(config, workspace, "default", authenticator or everybody)
+        name = f"s{next(self._numbers)}"
+        self._apps[name] = Starlette(routes=store_routes(server))
+        return f"{self.url}/{name}"
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Serve one request: the first part of its path says which workspace it is for."""
+        if scope["type"] != "http":
+            return
+        name, _, rest = scope["path"].removeprefix("/").partition("/")
+        await self._apps[name]({**scope, "path": f"/{rest}", "raw_path": f"/{rest}".encode()}, receive, send)
+
+
+@contextlib.contextmanager
+def store_server() -> Iterator[StoreServer]:
+    """A running server, gone with the ``with`` block."""
+    listening = socket.create_server(("127.0.0.1", 0))
+    stores = StoreServer(listening.getsockname()[1])
+    config = uvicorn.Config(stores, log_config=None, access_log=False, lifespan="off", timeout_keep_alive=30)
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, name="store-server", daemon=True)
+    thread.start()
+    try:
+        yield stores
+    finally:
+        server.should_exit = True
+        thread.join(30)
+        listening.close()
