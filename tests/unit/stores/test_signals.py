@@ -13,8 +13,9 @@ import pytest
 
 from headrace.stores.metadata import _sqlite
 from headrace.stores.metadata.open import open_metadata
+from headrace.testing._metadata_signals import Heard
 from headrace.testing.engine import Rig
-from headrace.testing.metadata import Heard, new_run
+from headrace.testing.metadata import new_run
 from headrace.testing.postgres import PostgresServer, restartable_postgres
 from headrace.testing.proxy import Proxy
 
