@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import base64
 import binascii
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 from blake3 import blake3
 
 from headrace.server.problems import Problem
 
-K = TypeVar("K")
 _LONGEST = 1_000
 
 
@@ -26,8 +25,8 @@ def write_cursor(key: Any, of: object) -> str:
     return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
 
 
-def read_cursor(text: str | None, kind: type[K], of: object) -> K | None:
-    """The key in a cursor; None without one.
+def read_cursor(text: str | None, kind: Any, of: object) -> Any:
+    """The key in a cursor, which is a ``kind``; None without one.
 
     Args:
         text: as it came.

@@ -41,7 +41,7 @@ def build(table: tuple[Route, ...], config: ServerConfig) -> dict[str, Any]:
     by_type = dict(zip(types, schemas, strict=True))
     paths: dict[str, Any] = {}
     for route in table:
-        paths.setdefault(route.path, {})[route.method.lower()] = _operation(route, by_type, components)
+        paths.setdefault(route.template, {})[route.method.lower()] = _operation(route, by_type, components)
     return {
         "openapi": "3.1.0",
         "info": {
@@ -91,13 +91,13 @@ def _operation(route: Route, by_type: dict[Any, Any], components: dict[str, Any]
 
 
 def _operation_id(route: Route) -> str:
-    parts = [part for part in re.split(r"[/{}.]+", route.path.removeprefix("/api/v1")) if part]
+    parts = [part for part in re.split(r"[/{}.]+", route.template.removeprefix("/api/v1")) if part]
     return "_".join([route.method.lower(), *parts])
 
 
 def _parameters(route: Route, by_type: dict[Any, Any]) -> Iterator[dict[str, Any]]:
     for one in msgspec.structs.fields(route.params):
-        in_path = f"{{{one.encode_name}}}" in route.path
+        in_path = f"{{{one.encode_name}}}" in route.template
         schema = dict(by_type[one.type])
         if "anyOf" in schema:  # a query parameter that is null is one that is not there
             kinds = [kind for kind in schema.pop("anyOf") if kind != {"type": "null"}]
@@ -127,7 +127,7 @@ def _responses(route: Route, by_type: dict[Any, Any], components: dict[str, Any]
         statuses |= {401}
     if route.needs is not None or route.admin:
         statuses |= {403}
-    if "{" in route.path:
+    if "{" in route.template:
         statuses |= {404}
     if route.body is not None:
         statuses |= {408, 413, 415}

@@ -39,7 +39,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
 
     Args:
         method: of HTTP.
-        path: with the names of fields of ``params`` in braces.
+        path: with the names of fields of ``params`` in braces; ``{name:path}`` takes slashes too.
         handler: ``handler(call)``; a plain function runs in a thread and may use the stores, ``async def`` runs on the
             loop and may not. It returns a ``result``, or a response of starlette.
         summary: what it does, in a line.
@@ -72,6 +72,11 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     problems: tuple[int, ...] = ()
     tag: str = "runs"
     fields: bool = False
+
+    @property
+    def template(self) -> str:
+        """The path as the OpenAPI document has it."""
+        return self.path.replace(":path}", "}")
 
     @property
     def success(self) -> int:

@@ -9,7 +9,20 @@ from starlette.responses import Response
 
 from headrace.server import health, openapi
 from headrace.server.call import Call
-from headrace.server.read import about, projects, runs, tasks
+from headrace.server.read import (
+    about,
+    artifacts,
+    attempts,
+    code,
+    comparing,
+    details,
+    lineage,
+    logs,
+    metrics,
+    projects,
+    runs,
+    tasks,
+)
 from headrace.server.routes import Media, Route, get
 
 
@@ -34,4 +47,12 @@ def routes() -> tuple[Route, ...]:
         *projects.ROUTES,
         *runs.ROUTES,
         *tasks.ROUTES,
+        *attempts.ROUTES,
+        *artifacts.ROUTES,
+        *logs.ROUTES,
+        *metrics.ROUTES,
+        *details.ROUTES,
+        *lineage.ROUTES,
+        *code.ROUTES,
+        *comparing.ROUTES,
     )

@@ -48,6 +48,51 @@ def train(rows: int = 3, depth: int = 2, fail: bool = False) -> dict[str, float]
 if __name__ == "__main__":
     train.run()
 """
+KINDS = """
+import math
+from typing import Any, NamedTuple
+import matplotlib
+matplotlib.use("agg")
+import matplotlib.pyplot as plt
+import numpy as np
+import pyarrow as pa
+from pathlib import Path
+from headrace import File, Folder, flow, step, log_figure, log_metric
+
+class Mine:
+    pass
+
+class Made(NamedTuple):
+    array: Any
+    turned: Any
+    table: Any
+    text: str
+    blob: bytes
+    plain: Any
+    file: File
+    folder: Folder
+    object: Any
+
+@step
+def make() -> Made:
+    Path("d").mkdir(exist_ok=True)
+    Path("d/x.txt").write_text("x")
+    Path("f.bin").write_text("in a file")
+    array = np.arange(4).reshape(2, 2)
+    table = pa.table({"n": [1, 2], "s": ["a", "<b>"]})
+    text = "<script>alert('\u00e4')</script>"
+    blob = bytes(range(256)) * 400
+    return Made(array, array.T, table, text, blob, {"a": [1, None]}, File("f.bin"), Folder("d"), Mine())
+
+@flow
+def kinds() -> None:
+    make()
+    figure, axes = plt.subplots()
+    axes.plot([1, 2])
+    log_figure("curve", figure)
+    for step, value in enumerate([1.0, math.nan, math.inf, 3.0]):
+        log_metric("val/loss", value, step=step)
+"""
 #: Arguments of the runs of the workspace, in order: train/1 to train/4.
 RUNS = (("--depth", "2"), ("--depth", "3"), ("--fail", "true"), ("--rows", "5"))
 
@@ -77,6 +122,9 @@ def runs_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for arguments in RUNS:
         done = headrace(folder, "run", "train.py", *arguments)
         assert done.returncode == (1 if "--fail" in arguments else 0), done.stderr
+    (folder / "kinds.py").write_text(KINDS)
+    done = headrace(folder, "run", "kinds.py")
+    assert done.returncode == 0, done.stderr
     return folder
 
 

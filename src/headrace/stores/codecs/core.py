@@ -254,7 +254,7 @@ _LIBRARIES: dict[tuple[str, str], _Packer] = {
 # --- reading ----------------------------------------------------------------------------------------------------
 
 
-def _payload(packed: Packed, store: ArtifactStore) -> bytes | memoryview:
+def payload(packed: Packed, store: ArtifactStore) -> bytes | memoryview:
     """The payload of a codec without a header, checked against the digest."""
     _verify(packed)
     return store.get(packed.blobs[0]) if packed.blobs else packed.inline
@@ -266,38 +266,39 @@ def _verify(packed: Packed) -> None:
 
 
 def _load_json(packed: Packed, store: ArtifactStore) -> object:
-    return plain.decode_json(_payload(packed, store))
+    return plain.decode_json(payload(packed, store))
 
 
 def _load_str(packed: Packed, store: ArtifactStore) -> object:
-    return str(_payload(packed, store), "utf-8")
+    return str(payload(packed, store), "utf-8")
 
 
 def _load_bytes(packed: Packed, store: ArtifactStore) -> object:
-    return bytes(_payload(packed, store))
+    return bytes(payload(packed, store))
 
 
 def _load_bytearray(packed: Packed, store: ArtifactStore) -> object:
-    return bytearray(_payload(packed, store))
+    return bytearray(payload(packed, store))
 
 
 def _load_array(packed: Packed, store: ArtifactStore) -> object:
-    return arrays.decode_array(*_header_and_data(packed, store))
+    return arrays.decode_array(*header_and_data(packed, store))
 
 
 def _load_tensors(packed: Packed, store: ArtifactStore) -> object:
-    return tensorfile.decode_tensors(*_header_and_data(packed, store))
+    return tensorfile.decode_tensors(*header_and_data(packed, store))
 
 
 def _load_table(packed: Packed, store: ArtifactStore) -> object:
-    return arrowfile.decode_table(*_header_and_data(packed, store))
+    return arrowfile.decode_table(*header_and_data(packed, store))
 
 
 def _load_files(packed: Packed, store: ArtifactStore) -> object:
-    return files.decode_files(packed.codec, _record_of_files(packed, store), store)
+    return files.decode_files(packed.codec, record_of_files(packed, store), store)
 
 
-def _record_of_files(packed: Packed, store: ArtifactStore) -> bytes | memoryview:
+def record_of_files(packed: Packed, store: ArtifactStore) -> bytes | memoryview:
+    """What is said of a stored file or folder; raises BlobError."""
     _verify(packed)
     return packed.inline or store.get(packed.blobs[0])
 
@@ -310,10 +311,10 @@ def metadata_of(packed: Packed, store: ArtifactStore) -> dict[str, object]:
     """
     if packed.codec not in ("file", "folder"):
         return {}
-    return dict(files.decode_record(_record_of_files(packed, store)).metadata)
+    return dict(files.decode_record(record_of_files(packed, store)).metadata)
 
 
-def _header_and_data(packed: Packed, store: ArtifactStore) -> tuple[bytes, memoryview]:
+def header_and_data(packed: Packed, store: ArtifactStore) -> tuple[bytes, memoryview]:
     """The line in front and the payload, writable and checked, of a codec whose header is a line."""
     _verify(packed)
     end = packed.inline.index(b"\n") + 1
