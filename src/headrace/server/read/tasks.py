@@ -12,6 +12,7 @@ from headrace.model.records import RunRecord, TaskRecord
 from headrace.model.states import TaskState
 from headrace.server.call import Call
 from headrace.server.cursors import read_cursor, write_cursor
+from headrace.server.problems import Problem
 from headrace.server.read.paths import RUN, Cursor, Fields, Limit, RunPath, run_of
 from headrace.server.routes import Page, get
 from headrace.services.describe import StepView, steps_of
@@ -27,6 +28,7 @@ class TasksQuery(RunPath, frozen=True, kw_only=True):
     step: str | None = None
     state: Annotated[tuple[TaskState, ...], msgspec.Meta(description="Tasks recorded in one of these states")] = ()
     fields: Fields | None = None
+    start: Annotated[int, msgspec.Meta(ge=0, le=2**53, description="With `step`: its tasks from this number on")] = 0
     cursor: Cursor | None = None
     limit: Limit = 100
 
@@ -59,8 +61,12 @@ def _steps(call: Call[RunPath, None]) -> Page[StepView]:
 def _tasks(call: Call[TasksQuery, None]) -> Page[TaskRow]:
     scope, run = run_of(call)
     want = call.params
+    if want.start and want.step is None:
+        raise Problem(400, "bad-query", "start is the number of a task of a step; name the step too")
     query = ("tasks", run.id, want.step, want.state)
     after = read_cursor(want.cursor, tuple[str, int], query)
+    if after is None and want.start and want.step is not None:
+        after = (want.step, want.start - 1)
     steps = [one for one in dict.fromkeys(count.step for count in scope.metadata.step_counts(run.id)) if one]
     if want.step is not None:
         steps = [one for one in steps if one == want.step]

@@ -49,7 +49,7 @@ export function useAllTasks(at: RunAddress, steps: readonly StepView[], only: st
     queries: seen.map((part) => ({
       queryKey: [PATH, { ...at }, part.step, part.start],
       queryFn: ({ signal }: { signal: AbortSignal }) =>
-        get(PATH, { ...at, step: part.step, start: part.start, limit: part.size } as never, signal),
+        get(PATH, { ...at, step: part.step, start: part.start, limit: part.size }, signal),
       enabled,
       staleTime: live ? 1000 : 60_000,
     })),

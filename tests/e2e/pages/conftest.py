@@ -1,0 +1,146 @@
+"""A workspace with runs of every kind, a real ``headrace server`` over it, and Chromium to look at its pages."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+from tests.e2e.pages.flows import FLOWS, PAYLOADS_FLOW, STARTS
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+def environment() -> dict[str, str]:
+    """The variables of this process without settings of Headrace."""
+    return {name: text for name, text in os.environ.items() if not name.startswith("HEADRACE_")}
+
+
+def headrace(folder: Path, *argv: str) -> subprocess.Popen[str]:
+    """Start the command line in ``folder``."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "headrace", *argv],
+        cwd=folder,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def ui_build() -> ModuleType:
+    """``ui/build.py``."""
+    spec = importlib.util.spec_from_file_location("ui_build", ROOT / "ui" / "build.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="session")
+def built() -> None:
+    """The pages, built of the files as they are."""
+    ui_build().build()
+
+
+@pytest.fixture(scope="session")
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which the flows of ``flows.py`` ran as ``STARTS`` say."""
+    folder = tmp_path_factory.mktemp("pages")
+    (folder / "flows.py").write_text(FLOWS)
+    (folder / "payloads.py").write_text(PAYLOADS_FLOW)
+    for argv, code in STARTS:
+        started = headrace(folder, "run", *argv)
+        out, _ = started.communicate(timeout=100)
+        assert started.returncode == code, out
+    return folder
+
+
+@pytest.fixture(scope="session")
+def server(workspace: Path, built: None) -> Iterator[str]:
+    """The address of a server over ``workspace``."""
+    process = headrace(workspace, "server", "--port", "0")
+    assert process.stdout is not None
+    line = process.stdout.readline()
+    found = re.search(r" at (http://\S+)", line)
+    try:
+        assert found is not None, line + process.stdout.read()
+        yield found[1]
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.communicate(timeout=30)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """Chromium without a window."""
+    path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    assert path is not None, "the pages are tested in Chromium: apt-get install chromium"
+    with sync_playwright() as playwright:
+        found = playwright.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-dev-shm-usage"])
+        yield found
+        found.close()
+
+
+class Watched:
+    """A page, with what it must never do: report errors, ask another origin, run a script of a payload."""
+
+    def __init__(self, browser: Browser, server: str, *, width: int = 1280, theme: str = "light") -> None:
+        self.server = server
+        self.context = browser.new_context(
+            base_url=server,
+            viewport={"width": width, "height": 800},
+            color_scheme="dark" if theme == "dark" else "light",
+            timezone_id="Europe/Berlin",
+            permissions=["clipboard-read", "clipboard-write"],
+            reduced_motion="reduce",
+        )
+        self.context.set_default_timeout(20_000)
+        self.page: Page = self.context.new_page()
+        self.errors: list[str] = []
+        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
+        self.page.on("console", lambda said: self.errors.append(said.text) if said.type == "error" else None)
+        self.page.on("request", lambda request: self._asked(request.url))
+        self.page.on("dialog", lambda dialog: (self.errors.append(f"dialog: {dialog.message}"), dialog.dismiss()))
+
+    def _asked(self, url: str) -> None:
+        if not url.startswith((self.server, "data:", "blob:")):
+            self.errors.append(f"asked another origin: {url}")
+
+    def open(self, path: str) -> Page:
+        """Go to ``path``, a part of an address."""
+        self.page.goto(path)
+        return self.page
+
+    def close(self) -> None:
+        """Close it; fails if it did something that it must not."""
+        self.context.close()
+        # events are answered with 404 until a run has them; Chromium reports each such answer as an error
+        assert [one for one in self.errors if "status of 404" not in one and "status of 400" not in one] == []
+
+
+@pytest.fixture
+def watched(browser: Browser, server: str) -> Iterator[Watched]:
+    """A new page for each test."""
+    found = Watched(browser, server)
+    yield found
+    found.close()
+
+
+@pytest.fixture
+def page(watched: Watched) -> Page:
+    """The page of ``watched``; addresses begin with ``/``."""
+    return watched.page

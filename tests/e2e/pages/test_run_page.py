@@ -1,0 +1,50 @@
+"""The page of a run and of a task."""
+
+from __future__ import annotations
+
+import re
+
+from playwright.sync_api import Page, expect
+
+
+def test_failed_run_says_first_what_went_wrong_and_where(page: Page) -> None:
+    page.goto("/p/default/runs/train/3")
+    header = page.locator("header.run-head")
+    expect(header).to_contain_text("failed")
+    expect(header).to_contain_text("ValueError: no good: 1.00")
+    expect(header).to_contain_text(re.compile(r"flows\.py:\d+\s+raise ValueError"))
+    box = header.bounding_box()
+    assert box is not None
+    assert box["y"] + box["height"] <= 260
+    header.get_by_role("link", name="train/3/judge/1").click()
+    expect(page).to_have_url(re.compile("/runs/train/3/tasks/judge/1$"))
+    expect(page.get_by_role("row").filter(has_text="failed")).to_have_count(2)  # two attempts: it was retried once
+
+
+def test_overview_shows_steps_metrics_and_result(page: Page) -> None:
+    page.goto("/p/default/runs/train/1")
+    expect(page.get_by_role("row").filter(has_text="fit")).to_contain_text("3/3")
+    expect(page.get_by_role("row").filter(has_text="loss")).to_contain_text("900")
+    expect(page.get_by_role("figure").filter(has_text="scores")).to_contain_text("depth")
+
+
+def test_tasks_are_listed_filtered_and_linked(page: Page) -> None:
+    page.goto("/p/default/runs/train/1/tasks")
+    expect(page.get_by_role("link", name="fit/3", exact=True)).to_be_visible()
+    page.get_by_role("button", name="Filter by step").click()
+    page.get_by_role("menuitem", name=re.compile("load")).click()
+    expect(page).to_have_url(re.compile(r"\?step=load$"))
+    expect(page.get_by_role("link", name="fit/3", exact=True)).to_have_count(0)
+    page.get_by_role("link", name="load/1", exact=True).click()
+    expect(page.get_by_role("rowheader", name="rows")).to_be_visible()
+
+
+def test_reused_task_says_from_where(page: Page) -> None:
+    page.goto("/p/default/runs/train/2/tasks/fit/1")
+    expect(page.locator("header.run-head")).to_contain_text("cached")
+    expect(page.locator("header.run-head")).to_contain_text("train/1/fit/1")
+
+
+def test_run_that_is_not_there_is_a_plain_answer(page: Page) -> None:
+    page.goto("/p/default/runs/train/999")
+    expect(page.get_by_role("alert")).to_contain_text("Not found")
