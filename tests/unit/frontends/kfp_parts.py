@@ -60,7 +60,8 @@ class Bench:
         """An attempt. ``outputs`` maps names to types of parameters, or to titles of artifacts (``system.Model``)."""
         self._count += 1
         folder = self.folder / f"attempt-{self._count}"
-        folder.mkdir()
+        (folder / "outputs").mkdir(parents=True)
+        (folder / "work").mkdir()
         outputs = outputs or {}
         component = {
             "executorLabel": "exec-a",

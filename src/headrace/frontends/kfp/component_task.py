@@ -5,8 +5,6 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 import uuid
 from typing import Any
 
@@ -34,14 +32,11 @@ class ComponentTask(msgspec.Struct, frozen=True):
 
     def __call__(self, raw: RawCall) -> dict[str, Any]:
         """Run one attempt; the outputs by name."""
-        folder = tempfile.mkdtemp(prefix="headrace-kfp-")
-        try:
+        with executors.attempt_folder() as folder:
             call = call_of(self.step, raw, folder)
             outputs = outputs_of(self.step, executors.execute(call))
             # Stored here: files of artifacts are in the folder.
             return {name: raw.pack(name, value) for name, value in outputs.items()}
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
 
 
 def call_of(step: ComponentStep, raw: RawCall, folder: str) -> ComponentCall:

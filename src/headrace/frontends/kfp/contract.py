@@ -75,9 +75,9 @@ class ComponentCall(msgspec.Struct, kw_only=True):
 
     ``parameters`` are those that the component gets: defaults filled in, numbers that are whole are ``int`` at any
     depth, values as the component declares them (a STRING is a text). What is absent has no key. Artifacts are lists
-    always; a component that does not declare a list uses the first. ``folder`` is a new, empty folder of this attempt
-    alone, for its outputs and its working folder; it is removed after the attempt. ``raw`` is the attempt: its store,
-    ``task`` (``flow/42/step/3``), number of tries.
+    always; a component that does not declare a list uses the first. ``folder`` is that of this attempt alone
+    (``executors.attempt_folder``): for its outputs, and to work in; it is emptied after the attempt. ``raw`` is the
+    attempt: its store, ``task`` (``flow/42/step/3``), number of tries.
     """
 
     step: ComponentStep

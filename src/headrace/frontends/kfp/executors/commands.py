@@ -13,6 +13,7 @@ from headrace._base.process import process_owner
 from headrace.frontends.kfp import placeholders
 from headrace.frontends.kfp.contract import ComponentCall
 from headrace.frontends.kfp.executors.errors import ComponentFailedError
+from headrace.frontends.kfp.executors.folders import WORK
 from headrace.frontends.kfp.executors.places import Places
 from headrace.frontends.kfp.ir import Container
 from headrace.model.errors import CommandError, EnvironmentSetupError
@@ -42,8 +43,7 @@ def run_command(call: ComponentCall, container: Container, places: Places) -> No
     words = Words(call, places)
     command, args = words.fill(container.command), words.fill(container.args)
     env = {one.name: words.text(one.value) for one in container.env}
-    work = Path(call.folder, "work")
-    work.mkdir()
+    work = Path(call.folder, WORK)
     task = call.step.path
     long = [one for one in (*command, *args) if len(one) >= _LONGEST // 4 and len(one.encode()) >= _LONGEST]
     if long:
@@ -97,7 +97,7 @@ def _run_in_container(
     if not command:  # the image says what is run
         arguments.remove("--entrypoint=")
     arguments += [*command, *args]
-    work = Path(call.folder, "work")
+    work = Path(call.folder, WORK)
     ended = None
     with kept(engine, name):
         try:

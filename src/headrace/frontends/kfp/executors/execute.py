@@ -5,12 +5,12 @@ from __future__ import annotations
 import functools
 import os
 import sys
-from pathlib import Path
 
 from headrace.frontends.kfp.contract import ComponentCall, ComponentResult
 from headrace.frontends.kfp.executors import source
 from headrace.frontends.kfp.executors.commands import Words, run_command
 from headrace.frontends.kfp.executors.errors import ComponentFailedError
+from headrace.frontends.kfp.executors.folders import WORK
 from headrace.frontends.kfp.executors.frame import PythonFunction, python_function
 from headrace.frontends.kfp.executors.function import call_function
 from headrace.frontends.kfp.executors.importer import run_importer
@@ -57,9 +57,7 @@ def _run_function(call: ComponentCall, container: Container, told: PythonFunctio
     words = Words(call, places)
     for one in container.env:
         os.environ[one.name] = words.text(one.value)
-    work = Path(call.folder, "work")
-    work.mkdir()
-    os.chdir(work)
+    os.chdir(f"{call.folder}/{WORK}")
     sys.argv[:] = ["ephemeral_component.py"]
     _log_to_stdout()
     with source.loaded(told.source, told.function, call.step.path) as function:

@@ -15,12 +15,14 @@ _TYPES = "kfp.dsl.types.artifact_types"
 def make_importable() -> None:
     """Let ``import kfp`` work in this process. An installed ``kfp`` is imported without its compiler."""
     os.environ["_KFP_RUNTIME"] = "true"
-    if "kfp" in sys.modules or SHIM in sys.path:
+    known = sys.modules.get("kfp")
+    if getattr(known, "__file__", None) is not None:
         return
+    if known is not None:  # a folder of that name, without the SDK
+        for name in [one for one in sys.modules if one == "kfp" or one.startswith("kfp.")]:
+            del sys.modules[name]
     found = importlib.util.find_spec("kfp")
-    if found is None:
-        sys.path.append(SHIM)
-    elif found.origin is None:  # a folder without the SDK: kfp-pipeline-spec and the like
+    if found is None or found.origin is None:
         sys.path.insert(0, SHIM)
 
 

@@ -6,13 +6,13 @@ are only a URI are fetched when their path is asked for.
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
 from headrace.frontends.kfp.contract import ArtifactValue, ComponentCall
 from headrace.frontends.kfp.executors import objects
 from headrace.frontends.kfp.executors.errors import ComponentFailedError
+from headrace.frontends.kfp.executors.folders import OUTPUTS
 from headrace.frontends.kfp.ir import ArtifactType
 
 #: The folder that code of components knows as the workspace.
@@ -25,8 +25,7 @@ class Places:
 
     def __init__(self, call: ComponentCall) -> None:
         self._call = call
-        self.folder = os.path.join(call.folder, "outputs")  # noqa: PTH118 - hot path
-        os.mkdir(self.folder)  # noqa: PTH102
+        self.folder = f"{call.folder}/{OUTPUTS}"
         root = call.step.job.root
         #: Below which URI the outputs go; empty: they are kept by Headrace alone.
         self.remote = f"{root}/{call.step.path}/{call.task_uuid}" if objects.is_remote(root) else ""

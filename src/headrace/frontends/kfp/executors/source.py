@@ -14,6 +14,7 @@ from typing import Any
 
 from headrace.frontends.kfp.executors import kfp_module
 from headrace.frontends.kfp.executors.errors import ComponentFailedError
+from headrace.frontends.kfp.executors.folders import own_folder
 
 #: What the module is called, as under KFP.
 NAME = "ephemeral_component"
@@ -57,18 +58,11 @@ def _compiled(source: str, _process: int) -> CodeType:
     """The source compiled, and as a file of this process: for tracebacks, and for processes that it starts."""
     global _count
     _count += 1
-    folder = Path(_folder(_process), str(_count))
+    folder = Path(own_folder(_process), f"source-{_count}")
     folder.mkdir()
     file = folder / f"{NAME}.py"
     file.write_text(source, encoding="utf-8")
     return compile(source, str(file), "exec", dont_inherit=True)
-
-
-@functools.cache
-def _folder(_process: int) -> str:
-    from headrace.runtime.commands.folders import new_folder
-
-    return str(new_folder())
 
 
 def _forget(before: set[str], folders: list[str]) -> None:
