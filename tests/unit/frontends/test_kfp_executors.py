@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import sys
 from pathlib import Path
@@ -24,6 +25,9 @@ def bench(tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "argv", list(sys.argv))
     before = dict(os.environ)
     modules = set(sys.modules)
+    root = logging.getLogger()
+    monkeypatch.setattr(root, "handlers", list(root.handlers))
+    monkeypatch.setattr(root, "level", root.level)
     yield Bench(tmp_path)
     for name in set(os.environ) - set(before):
         del os.environ[name]

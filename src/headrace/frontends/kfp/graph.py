@@ -61,6 +61,24 @@ class Graphs:
         return found
 
 
+def components_of(spec: PipelineSpec) -> Iterator[tuple[str, Node]]:
+    """The first task of each component that has an executor, with the name of its step."""
+    graphs, seen = Graphs(spec), set[str]()
+    waiting = [(spec.root, "")]
+    while waiting:
+        component, before = waiting.pop()
+        assert component.dag is not None
+        for key, node in graphs.of(component.dag).nodes.items():
+            name = node.task.component_ref.name
+            if name in seen:
+                continue
+            seen.add(name)
+            if node.component.dag is not None:
+                waiting.append((node.component, f"{before}{key}."))
+            else:
+                yield f"{before}{key}", node
+
+
 def producers_of(task: Task) -> Iterator[str]:
     """The tasks that a task needs: those it names, and those whose outputs or states are its inputs."""
     yield from task.dependent_tasks

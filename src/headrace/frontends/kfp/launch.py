@@ -14,6 +14,7 @@ import msgspec
 from headrace._base.process import claim_standard_descriptors
 from headrace._base.sizes import parse_duration
 from headrace.frontends.kfp.contract import JobFacts
+from headrace.frontends.kfp.graph import components_of
 from headrace.frontends.kfp.interpreter import Interpreter
 from headrace.frontends.kfp.interrupts import InterruptGate
 from headrace.frontends.kfp.ir import Pipeline
@@ -115,8 +116,15 @@ def _drive(pipeline: Pipeline, arguments: dict[str, Any], session: Session, how:
     try:
         job = _job(pipeline, session, how.scope)
         room = session.place("").capacity.largest
-        conditions = Conditions(room=room, use_cache=how.use_cache, containers=how.containers, secrets=how.secrets)
+        conditions = Conditions(
+            room=room,
+            home=how.scope.settings.home,
+            use_cache=how.use_cache,
+            containers=how.containers,
+            secrets=how.secrets,
+        )
         planner = Planner(pipeline, session, job, conditions)
+        planner.prepare(components_of(pipeline.spec))
         states = _BACKEND_STATES if how.final_state == "backend" else {}
         interpreter = Interpreter(pipeline, session, planner, job, states)
         try:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import pickle
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -11,6 +13,8 @@ from blake3 import blake3
 from headrace._base.sizes import parse_duration
 from headrace.frontends.kfp.component_task import TASK_UUID, ComponentTask
 from headrace.frontends.kfp.contract import ComponentStep, JobFacts
+from headrace.frontends.kfp.errors import TaskInputError
+from headrace.frontends.kfp.executors.needs import Needs, check_container, needs_of
 from headrace.frontends.kfp.graph import Node
 from headrace.frontends.kfp.ir import Component, ContainerResources, Executor, Pipeline
 from headrace.frontends.kfp.placeholders import find
@@ -18,6 +22,7 @@ from headrace.frontends.kfp.resources import resources_of
 from headrace.model.calls import Call, PendingInput, StepInfo
 from headrace.model.messages import Define
 from headrace.model.policy import Resources, Retry, StepPolicy
+from headrace.services.notices import print_notice
 
 if TYPE_CHECKING:
     from headrace.services.session import Session
@@ -26,12 +31,14 @@ if TYPE_CHECKING:
 class Conditions(msgspec.Struct, frozen=True, kw_only=True):
     """What the run's surroundings say of all its steps.
 
-    ``room`` is what the machine has, None where tasks run elsewhere; ``containers`` as in ``ComponentStep``.
+    ``room`` is what the machine has, None where tasks run elsewhere; ``containers`` as in ``ComponentStep``; ``home``
+    is a folder for lists of requirements.
     """
 
     room: Resources | None
     use_cache: bool = True
     containers: str = "auto"
+    home: str
     secrets: dict[str, tuple[str, ...]] = {}  # by label of the executor: names of environment variables
 
 
@@ -69,7 +76,9 @@ class Planner:
     def _make(self, path: str, node: Node, executor: Executor, asked: Resources) -> StepInfo:
         label = node.component.executor_label
         platform = self._pipeline.kubernetes.deployment_spec.executors.get(label, {})
+        needs = self._needs(path, executor)
         policy = self._policy(node, platform, asked)
+        policy = msgspec.structs.replace(policy, environment=needs.environment, image=needs.image)
         step = ComponentStep(
             task=node.key,
             path=path,
@@ -78,6 +87,7 @@ class Planner:
             job=self._job,
             platform=platform,
             containers=self._conditions.containers,
+            as_command=needs.as_command,
         )
         body = pickle.dumps(ComponentTask(step))
 
@@ -93,6 +103,25 @@ class Planner:
             )
 
         return self._session.step(path, policy, code_of(node, executor), define)
+
+    def prepare(self, nodes: Iterable[tuple[str, Node]]) -> None:
+        """Find what would keep components from running, before anything runs: build environments, look for images.
+
+        Raises:
+            EnvironmentSetupError: a package, a Python, an image or a command is missing; the message names the task.
+        """
+        for path, node in nodes:
+            executor = self._pipeline.spec.deployment_spec.executors[node.component.executor_label]
+            check_container(executor, self._conditions.containers, path)
+            needs = self._needs(path, executor)
+            if needs.note:
+                print_notice(needs.note)
+            if needs.environment is not None or needs.image:
+                with contextlib.suppress(TaskInputError):  # what it asks for of the machine is not known yet
+                    self._step(path, node, {})  # builds the environment
+
+    def _needs(self, path: str, executor: Executor) -> Needs:
+        return needs_of(executor, self._conditions.containers, self._conditions.home, path)
 
     def _policy(self, node: Node, platform: dict[str, Any], asked: Resources) -> StepPolicy:
         retry, task = node.task.retry_policy, node.task

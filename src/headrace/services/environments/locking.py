@@ -23,6 +23,7 @@ from headrace.services.environments.uv import UvError, run_uv
 NEEDED = ("msgspec>=0.19", "blake3>=1.0", "cloudpickle>=3.1", "threadpoolctl>=3.5")
 #: What dialects need while a task runs: cards of Metaflow, its ``Runner``. Other versions in an environment may do too.
 BESIDE = ("click>=8.1", "rich>=13.9", "markdown-it-py>=3.0", "pygments>=2.13")
+_INDEX = re.compile(r"(?m)^\s*(-i|--index-url|--extra-index-url)[ =]")
 _PINNED = re.compile(r"^([A-Za-z0-9][\w.-]*)(?:\[[^\]]*\])?\s*(?:==\s*([^\s;\\]+)|@\s*(\S+))")
 
 
@@ -97,6 +98,7 @@ def _compiled(source: Source, python: str, *, upgrade: bool) -> str:
     options += ["--no-deps"] if source.whole else []
     options += [] if source.hashed else ["--generate-hashes"]
     options += ["--upgrade"] if upgrade else []
+    options += ["--emit-index-url"] if _INDEX.search(source.requirements) else []  # where it is installed from, too
     with tempfile.NamedTemporaryFile("w", suffix=".txt") as constraints:
         constraints.write("\n".join(NEEDED))
         constraints.flush()

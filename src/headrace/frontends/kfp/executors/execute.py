@@ -73,4 +73,8 @@ def _log_to_stdout() -> None:
     """Print what a component logs from level INFO on, as under KFP. The worker undoes it after the attempt."""
     import logging
 
-    logging.basicConfig(stream=sys.stdout, format=_FORMAT, level=logging.INFO)
+    handler = logging.StreamHandler(sys.stdout)
+    handler.setFormatter(logging.Formatter(_FORMAT))
+    root = logging.getLogger()
+    root.handlers[:] = [handler]  # instead of those of the driver, from which the worker was forked
+    root.setLevel(logging.INFO)

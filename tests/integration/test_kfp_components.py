@@ -1,0 +1,292 @@
+"""Components of pipelines in runs: packages, Pythons, notebooks, metrics, artifacts, objects elsewhere."""
+
+from __future__ import annotations
+
+import base64
+import functools
+import http.server
+import io
+import json
+import os
+import tarfile
+import threading
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests import interpreters
+from tests.integration.kfp_pipelines import Made, logs_of, parts
+
+import headrace
+from headrace.model.errors import EnvironmentSetupError
+from headrace.testing.servers import rclone_s3
+
+
+def returning(source: str, **told: Any) -> Any:
+    return parts.lightweight(source, "f", **told)
+
+
+# --- packages and interpreters ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def index(tmp_path: Path) -> Iterator[str]:
+    """A package index with the one package ``only-here``; its URL."""
+    folder = tmp_path / "index" / "only-here"
+    folder.mkdir(parents=True)
+    name = "only_here-1.5-py3-none-any.whl"
+    with zipfile.ZipFile(folder / name, "w") as wheel:
+        wheel.writestr("only_here.py", "VALUE = 'from the index'\n")
+        wheel.writestr("only_here-1.5.dist-info/METADATA", "Metadata-Version: 2.1\nName: only-here\nVersion: 1.5\n")
+        wheel.writestr(
+            "only_here-1.5.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+        )
+        wheel.writestr("only_here-1.5.dist-info/RECORD", "")
+    (folder / "index.html").write_text(f'<a href="{name}">{name}</a>')
+
+    class Quiet(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    handler = functools.partial(Quiet, directory=str(tmp_path / "index"))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+def test_component_gets_its_packages_from_its_index_and_its_python_from_its_image(here: Any, index: str) -> None:
+    source = "def f() -> str:\n    import only_here\n    return only_here.VALUE\n"
+    install = f"{parts.PIP}--index-url {index} 'only-here>=1'  &&  {parts.PIP}--index-url {index} {parts.OWN}"
+    made = Made().add("packages", returning(source, install=install), gives={"Output": "STRING"})
+    made.give("packages", "packages")
+    if interpreters.OTHER:
+        source = "def f() -> str:\n    import sys\n    return '.'.join(map(str, sys.version_info[:2]))\n"
+        image = f"python:{interpreters.OTHER}-slim"
+        made.add("python", returning(source, image=image), gives={"Output": "STRING"}).give("python", "python")
+    ended = made.run()
+    assert ended.error is None
+    assert ended.value["packages"] == "from the index"
+    assert ended.value.get("python", interpreters.OTHER) == interpreters.OTHER
+
+
+def test_packages_that_are_here_need_no_environment(here: Any) -> None:
+    source = "def f() -> str:\n    import sys\n    return sys.prefix\n"
+    install = f"{parts.PIP}'msgspec>=0.1' 'packaging'  &&  {parts.PIP}{parts.OWN}"
+    made = Made().add("a", returning(source, install=install), gives={"Output": "STRING"}).give("a", "a")
+    import sys
+
+    assert made.run().value == {"a": sys.prefix}
+
+
+def test_package_that_cannot_be_installed_is_told_before_anything_runs(here: Any, index: str) -> None:
+    source = "def f():\n    pass\n"
+    install = f"{parts.PIP}--index-url {index} 'not-there==1'  &&  {parts.PIP}{parts.OWN}"
+    made = Made().add("first", returning(source)).add("second", returning(source, install=install))
+    with pytest.raises(EnvironmentSetupError, match=r"'second'(.|\n)*not-there"):
+        made.run()
+    assert headrace.Run("made/1").steps == {}
+
+
+# --- notebooks --------------------------------------------------------------------------------------------------
+
+NOTEBOOK = """
+    def _run(**kwargs):
+        import os, json, nbformat
+        from nbclient import NotebookClient
+        nb = nbformat.read(os.path.join(__KFP_EMBEDDED_ASSET_DIR, "nb.ipynb"), as_version=4)
+        lines = [k + " = json.loads(" + repr(json.dumps(v)) + ")" for k, v in kwargs.items()]
+        nb.cells.insert(1, nbformat.v4.new_code_cell("import json\\n" + "\\n".join(lines)))
+        NotebookClient(nb, kernel_name="python3").execute(cwd=__KFP_EMBEDDED_ASSET_DIR)
+        for cell in nb.cells:
+            for output in cell.get("outputs", []):
+                print(output.get("text", ""), end="")
+
+    dsl.run_notebook = _run
+
+    def f(depth: int):
+        dsl.run_notebook(depth=depth)
+"""
+UNPACK = """
+    import base64, io, tarfile, tempfile
+    _folder = tempfile.TemporaryDirectory()
+    __KFP_EMBEDDED_ASSET_DIR = _folder.name
+    with tarfile.open(fileobj=io.BytesIO(base64.b64decode("{archive}")), mode="r:gz") as _tar:
+        _tar.extractall(__KFP_EMBEDDED_ASSET_DIR)
+"""
+
+
+def test_notebook_runs_in_a_kernel_with_the_parameters_of_its_component(here: Any) -> None:
+    cell = {"cell_type": "code", "metadata": {}, "outputs": [], "execution_count": None}
+    cells = [
+        {**cell, "id": "a", "source": "depth = 1", "metadata": {"tags": ["parameters"]}},
+        {**cell, "id": "b", "source": "import os\nprint('depth', depth * 2, os.listdir())"},
+    ]
+    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+    text = json.dumps({"cells": cells, "metadata": kernel, "nbformat": 4, "nbformat_minor": 5}).encode()
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w:gz") as tar:
+        entry = tarfile.TarInfo("nb.ipynb")
+        entry.size = len(text)
+        tar.addfile(entry, io.BytesIO(text))
+    archive = base64.b64encode(packed.getvalue()).decode()
+    container = returning(UNPACK.replace("{archive}", archive) + NOTEBOOK)
+    ended = Made().add("notebook", container, takes={"depth": ("NUMBER_INTEGER", 21)}).run()
+    assert ended.error is None
+    assert "depth 42 ['nb.ipynb']" in logs_of(ended)
+
+
+# --- artifacts and metrics --------------------------------------------------------------------------------------
+
+WRITE = """
+    def f(text: str, model: Output[Model], metrics: Output[Metrics]):
+        with open(model.path, "w") as file:
+            file.write(text)
+        model.framework = "sklearn"
+        metrics.log_metric("accuracy", 0.75)
+        metrics.log_metric("rows", 12)
+        metrics.metadata["note"] = "not a number"
+"""
+READ = """
+    def f(model: Input[Model]) -> str:
+        with open(model.path) as file:
+            return f"{len(file.read())} {model.framework}"
+"""
+
+
+def test_metrics_are_those_of_the_run_and_artifacts_are_files(here: Any) -> None:
+    made = Made()
+    made.add(
+        "train",
+        returning(WRITE),
+        takes={"text": ("STRING", "x" * (4 << 20))},
+        gives={"model": "system.Model", "metrics": "system.Metrics"},
+    )
+    made.add("read", returning(READ), takes={"model": ("system.Model", ("train", "model"))}, gives={"Output": "STRING"})
+    ended = made.give("read", "read").run()
+    assert ended.value == {"read": f"{4 << 20} sklearn"}
+    run = headrace.Run(ended.run.name)
+    assert {name: metric.last for name, metric in run.metrics.items()} == {"accuracy": 0.75, "rows": 12.0}
+
+
+def test_component_that_ends_its_process_fails_its_task_alone(here: Any) -> None:
+    source = "def f():\n    import os\n    os._exit(3)\n"
+    made = Made().add("dies", returning(source)).add("lives", returning("def f() -> int:\n    return 1\n"))
+    ended = made.run()
+    assert "dies" in str(ended.error)
+    assert headrace.Run(ended.run.name).steps["lives"] == {"succeeded": 1}
+
+
+def test_what_a_component_changes_in_its_process_is_not_there_for_the_next(here: Any) -> None:
+    change = """
+        def f(n: int) -> int:
+            import logging, os, sys
+            found = [os.environ.get("LEFT"), sys.path.count("/left"), os.path.exists("left"), "left" in sys.argv]
+            found += [logging.getLogger().level, "left_module" in sys.modules]
+            os.environ["LEFT"] = "1"
+            sys.path.append("/left")
+            sys.argv.append("left")
+            open("left", "w").close()
+            logging.getLogger().setLevel(50)
+            assert found[:4] == [None, 0, False, False], found
+            assert found[4] == 20, found
+            return n
+        """
+    made = Made()
+    before: Any = 0
+    for number in range(4):
+        made.add(
+            f"t{number}", returning(change), takes={"n": ("NUMBER_INTEGER", before)}, gives={"Output": "NUMBER_INTEGER"}
+        )
+        before = (f"t{number}", "Output")
+    assert made.run().error is None
+
+
+# --- objects elsewhere ------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def bucket() -> Iterator[tuple[str, dict[str, str]]]:
+    """A bucket of a real S3 server, and the variables with which it is reached."""
+    with rclone_s3() as (url, settings):
+        yield url, {name.upper(): value for name, value in settings.items()}
+
+
+def test_artifacts_come_from_and_go_to_object_stores(here: Any, bucket: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    import obstore
+    from obstore.store import from_url
+
+    url, variables = bucket
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    store = from_url(url, client_options={"allow_http": True})
+    obstore.put(store, "data/a.csv", b"rows")
+    obstore.put(store, "data/sub/b.csv", b"more")
+    source = """
+        def f(one: Input[Dataset], all: Input[Dataset], unread: Input[Dataset], out: Output[Model]) -> str:
+            import os
+            with open(one.path) as file:
+                text = file.read()
+            names = sorted(os.path.relpath(os.path.join(p, n), all.path) for p, _, ns in os.walk(all.path) for n in ns)
+            with open(out.path, "w") as file:
+                file.write("weights")
+            return f"{text} {names} {one.uri.partition('://')[2]} {unread.uri}"
+        """
+    made = Made(root=f"{url}/root")
+    uris = {"one": f"{url}/data/a.csv", "all": f"{url}/data", "unread": "gs://no-such-bucket/x"}
+    for name, uri in uris.items():
+        told = {"artifactUri": {"constant": uri}, "typeSchema": {"schemaTitle": "system.Dataset"}}
+        made.add(name, {"importer": told}, gives={"artifact": "system.Dataset"})
+    takes = {name: ("system.Dataset", (name, "artifact")) for name in uris}
+    made.add("use", returning(source), takes=takes, gives={"Output": "STRING", "out": "system.Model"})
+    after = "def f(m: Input[Model]) -> str:\n    with open(m.path) as file:\n        return f'{m.uri} {file.read()}'\n"
+    made.add("after", returning(after), takes={"m": ("system.Model", ("use", "out"))}, gives={"Output": "STRING"})
+    ended = made.give("use", "use").give("after", "after").run()
+    assert ended.error is None
+    assert ended.value["use"] == "rows ['a.csv', 'sub/b.csv'] artifacts/data/a.csv gs://no-such-bucket/x"
+    uri, text = ended.value["after"].split()
+    assert (uri.startswith(f"{url}/root/use/"), uri.endswith("/out"), text) == (True, True, "weights")
+    assert bytes(obstore.get(store, uri.removeprefix(f"{url}/")).bytes()) == b"weights"
+
+
+def test_object_that_cannot_be_fetched_is_named_with_its_task(here: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    told = {"artifactUri": {"constant": "s3://bucket/x"}, "typeSchema": {"schemaTitle": "system.Dataset"}}
+    made = Made().add("get", {"importer": told}, gives={"artifact": "system.Dataset"})
+    made.add(
+        "read", returning(READ), takes={"model": ("system.Dataset", ("get", "artifact"))}, gives={"Output": "STRING"}
+    )
+    ended = made.run()
+    assert "read" in str(ended.error)
+    assert "s3://bucket/x cannot be fetched" in str(ended.error)
+
+
+# --- commands on this machine -----------------------------------------------------------------------------------
+
+
+def test_command_that_is_not_here_is_told_before_anything_runs(here: Any) -> None:
+    container = {"image": "alpine", "command": ["no-such-command-here"]}
+    made = Made().add("first", returning("def f():\n    pass\n")).add("second", container)
+    with pytest.raises(EnvironmentSetupError, match=r"second: command 'no-such-command-here' .* not on this machine"):
+        made.run(containers="host")
+    assert headrace.Run("made/1").steps == {}
+
+
+def test_command_runs_on_this_machine_where_that_is_allowed(here: Any) -> None:
+    container = {
+        "image": "alpine",
+        "command": ["sh", "-c", 'cat "$0" > "$1"; echo said; echo "$PWD"'],
+        "args": ["{{$.inputs.artifacts['m'].path}}", "{{$.outputs.parameters['o'].output_file}}"],
+    }
+    write = {"text": ("STRING", "weights")}
+    made = Made().add(
+        "train", returning(WRITE), takes=write, gives={"model": "system.Model", "metrics": "system.Metrics"}
+    )
+    made.add("show", container, takes={"m": ("system.Model", ("train", "model"))}, gives={"o": "STRING"})
+    ended = made.give("o", "show", "o").run(containers="host")
+    assert ended.value == {"o": "weights"}
+    assert "said" in logs_of(ended)
+    assert str(here.path) not in logs_of(ended).split("said")[1]
+    assert os.listdir(here.path) == [".headrace"]
