@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -91,6 +92,7 @@ class Made:
 
     def run(self, **how: Any) -> Ended:
         """Run it here."""
+        Path("made.yaml").write_text(json.dumps(self.document))
         pipeline = pipeline_of([self.document], "made.yaml")
         return run_pipeline(pipeline, {}, Launch(scope=default_scope(), entry="made.yaml:made", **how))
 

@@ -289,4 +289,4 @@ def test_command_runs_on_this_machine_where_that_is_allowed(here: Any) -> None:
     assert ended.value == {"o": "weights"}
     assert "said" in logs_of(ended)
     assert str(here.path) not in logs_of(ended).split("said")[1]
-    assert os.listdir(here.path) == [".headrace"]
+    assert sorted(os.listdir(here.path)) == [".headrace", "made.yaml"]
