@@ -15,15 +15,19 @@ from starlette.routing import Route as Served
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from headrace._base.logs import Log
+from headrace.server.accounts.authenticator import AccountsAuthenticator
+from headrace.server.accounts.login_pages import login_routes
 from headrace.server.call import Server
 from headrace.server.config import ServerConfig, is_loopback
 from headrace.server.dispatch import PathEndpoint, answer_error
+from headrace.server.forwarded import Forwarded
 from headrace.server.pages import Pages
 from headrace.server.principals import Authenticator, EverybodyIsUser
 from headrace.server.problems import Problem
 from headrace.server.routes import Route
 from headrace.server.stores.mount import store_routes
 from headrace.server.table import routes
+from headrace.services.accounts.users import Accounts
 from headrace.wiring import Workspace, user_here
 
 _log = Log("server")
@@ -45,22 +49,32 @@ def build_app(
         config: how it is reached, and its limits.
         workspace: opened by the first request that needs it.
         project: what pages begin with.
-        authenticator: finds out who asks; without one everybody is the user of this process (loopback alone).
+        authenticator: finds out who asks; without one what ``config.auth`` says.
     """
-    server = Server(config, workspace, project, authenticator or EverybodyIsUser(user_here()))
+    server = Server(config, workspace, project, authenticator or _authenticator(config, workspace))
     by_path: dict[str, list[Route]] = {}
     for route in routes():
         by_path.setdefault(route.path, []).append(route)
     served = [Served(path, PathEndpoint(server, some)) for path, some in by_path.items()]
-    served.append(Served("/{path:path}", Pages()))
+    pages = Served("/{path:path}", Pages())
     app = Starlette(
-        routes=[*served, *store_routes(server)],
-        middleware=[Middleware(RequestLog), Middleware(Door, config=config)],
+        routes=[*login_routes(server), *served, *store_routes(server), pages],
+        middleware=[
+            Middleware(Forwarded, proxies=config.trusted_proxies),
+            Middleware(RequestLog),
+            Middleware(Door, config=config),
+        ],
         exception_handlers={HTTPException: _on_error, Exception: _on_error},
     )
     app.router.redirect_slashes = False
     app.state.server = server
     return app
+
+
+def _authenticator(config: ServerConfig, workspace: Workspace) -> Authenticator:
+    if config.auth == "none":
+        return EverybodyIsUser(user_here())
+    return AccountsAuthenticator(config, lambda: Accounts(workspace.accounts))
 
 
 async def _on_error(request: Request, error: Exception) -> Response:

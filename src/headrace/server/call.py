@@ -11,9 +11,11 @@ from starlette.requests import Request
 from headrace.client.names import check_project
 from headrace.model.accounts import Role
 from headrace.model.errors import UsageError
+from headrace.server.audit_log import AuditLog, source_of
 from headrace.server.config import ServerConfig
 from headrace.server.principals import Authenticator, Principal
 from headrace.server.problems import Problem, not_found
+from headrace.services.accounts.users import Accounts, Source
 from headrace.wiring import Scope, Workspace
 
 P = TypeVar("P")
@@ -42,7 +44,13 @@ class Server:
         self.workspace = workspace
         self.project = project
         self.authenticator = authenticator
+        self.audit = AuditLog(lambda: self.accounts)
         self.threads = concurrent.futures.ThreadPoolExecutor(config.limits.threads, "headrace-request")
+
+    @property
+    def accounts(self) -> Accounts:
+        """The users, of all projects."""
+        return Accounts(self.workspace.accounts)
 
 
 class Call(Generic[P, B]):
@@ -52,25 +60,30 @@ class Call(Generic[P, B]):
         server: what all requests share.
         request: as it came; for handlers that stream.
         principal: who asks.
-        params: what path and query say.
-        body: the decoded body; None where the route has none.
         needs: the role that the route asks for.
+
+    ``params`` is what path and query say, ``body`` the decoded body; None where the route has none.
     """
 
-    def __init__(
-        self, server: Server, request: Request, principal: Principal | None, params: P, body: B, needs: Role | None
-    ) -> None:
+    #: Set once the principal was let in.
+    params: P
+    body: B
+
+    def __init__(self, server: Server, request: Request, principal: Principal | None, needs: Role | None) -> None:
         self.server = server
         self.request = request
         self._principal = principal
-        self.params = params
-        self.body = body
         self._needs = needs
 
     @property
     def request_id(self) -> str:
         """Finds the request in the log."""
         return str(self.request.scope["request_id"])
+
+    @property
+    def source(self) -> Source:
+        """Where the request comes from, for the audit log."""
+        return source_of(self.request, self._principal)
 
     @property
     def workspace(self) -> Workspace:
@@ -103,6 +116,8 @@ class Call(Generic[P, B]):
         has = principal.role_in(project)
         if has is None:
             raise not_found(f"there is no project {project!r} for {principal.name}")
+        if principal.run is not None and role > Role.VIEWER:
+            raise Problem(403, "forbidden", "the token of a driver writes its run through the store alone")
         if has < role:
             raise Problem(
                 403,

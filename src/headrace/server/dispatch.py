@@ -15,6 +15,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from headrace._base.logs import Log
+from headrace.server.audit_log import source_of
 from headrace.server.call import CHALLENGE, Call, Params, Server
 from headrace.server.problems import Problem, problem_of
 from headrace.server.routes import Route
@@ -24,6 +25,8 @@ JSON = "application/json"
 MSGPACK = "application/x-msgpack"
 #: Characters of a query that are looked at.
 LONGEST_QUERY = 8_192
+#: Characters of a path that the audit log keeps.
+_LONGEST_ABOUT = 300
 
 
 class PathEndpoint:
@@ -63,30 +66,59 @@ class Endpoint:
         self._msgpack = None if route.body is None else msgspec.msgpack.Decoder(route.body)
 
     async def answer(self, request: Request) -> Response:
-        """What ``request`` is answered; raises what went wrong."""
+        """What ``request`` is answered; raises what went wrong. Changes, and those refused, are in the audit log."""
+        if not self._route.audited_as:
+            return await self._answer(request)
+        try:
+            response = await self._answer(request)
+        except Exception as error:
+            await self._audit(request, error)
+            raise
+        if not self._route.audits_itself:
+            await self._audit(request, None)
+        return response
+
+    async def _audit(self, request: Request, error: Exception | None) -> None:
+        source = source_of(request, request.scope.get("principal"))
+        names = dict(request.path_params)
+        project = str(names.pop("project", ""))
+        about = "/".join(str(one) for one in names.values())
+        what = (source, self._route.audited_as, about[:_LONGEST_ABOUT], project[:_LONGEST_ABOUT])
+        audit, threads = self._server.audit, self._server.threads
+        if error is None:
+            await asyncio.get_running_loop().run_in_executor(threads, audit.done, *what)
+            return
+        problem = problem_of(error)
+        status, detail = (500, "defect") if problem is None else (problem.status, problem.kind)
+        await asyncio.get_running_loop().run_in_executor(threads, audit.ended, *what, status, detail)
+
+    async def _answer(self, request: Request) -> Response:
         route = self._route
         principal = await self._server.authenticator.authenticate(request)
         if principal is None and not route.open:
             raise Problem(401, "unauthenticated", "say who you are: log in, or send a token", headers=CHALLENGE)
+        request.scope["principal"] = principal
         request.scope["user_name"] = "" if principal is None else principal.name
-        params = self._params(request)
-        body = None if self._json is None else await self._body(request)
-        call: Call[Any, Any] = Call(self._server, request, principal, params, body, route.needs)
-        if route.admin and not call.principal.may_administer():
-            raise Problem(
-                403, "forbidden", f"{call.principal.name} is no admin of the server; this is for admins alone"
-            )
+        call: Call[Any, Any] = Call(self._server, request, principal, route.needs)
+        self._check(call)
+        call.params = self._params(request)
+        call.body = None if self._json is None else await self._body(request)
         if self._async:
-            if self._of_project and route.needs is not None:
-                call.scope(params.project)  # type: ignore[attr-defined]
             result = await route.handler(call)
         else:
             result = await asyncio.get_running_loop().run_in_executor(self._server.threads, self._handled, call)
         return result if isinstance(result, Response) else self._encoded(request, call, result)
 
+    def _check(self, call: Call[Any, Any]) -> None:
+        """Refuse who may not do this, before anything else of the request is looked at."""
+        route = self._route
+        if route.admin and not call.principal.may_administer():
+            detail = f"{call.principal.name} is not an admin of the server; this is for admins alone"
+            raise Problem(403, "forbidden", detail)
+        if self._of_project and route.needs is not None:
+            call.scope(_printable(dict(call.request.path_params))["project"])
+
     def _handled(self, call: Call[Any, Any]) -> Any:
-        if self._of_project and self._route.needs is not None:
-            call.scope(call.params.project)
         result = self._route.handler(call)
         if isinstance(result, Response):
             return result

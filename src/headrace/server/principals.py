@@ -8,7 +8,7 @@ from typing import Protocol
 import msgspec
 from starlette.requests import HTTPConnection
 
-from headrace.model.accounts import Role
+from headrace.model.accounts import ALL_PROJECTS, Role
 from headrace.model.actors import Actor
 
 
@@ -19,10 +19,12 @@ class Principal(msgspec.Struct, frozen=True, kw_only=True):
         name: of the user, as recorded in the audit.
         actor: as recorded where runs are changed.
         admin: whether an admin of all projects and of the server.
-        roles: the role in each project; without an entry the project is not there for them.
+        roles: the role in each project, under ``*`` in all; without an entry the project is not there for them.
         most: the role that the token leaves of them, in every project; None for all.
         project: the one project that the token is for; empty for all.
-        run: id of the one run that a driver's token may write to; None for any.
+        run: id of the one run that a driver's token may write to; 0: the first one that it opens; None for any.
+        token: id of the token that was sent; None without one.
+        csrf: what changes that a browser's session asks for must show; empty without a session.
     """
 
     name: str
@@ -32,17 +34,23 @@ class Principal(msgspec.Struct, frozen=True, kw_only=True):
     most: Role | None = None
     project: str = ""
     run: int | None = None
+    token: int | None = None
+    csrf: str = ""
 
     def role_in(self, project: str) -> Role | None:
         """What they may in ``project``; None when they may not know of it."""
         if self.project not in ("", project):
             return None
-        role = Role.ADMIN if self.admin else self.roles.get(project)
+        role = Role.ADMIN if self.admin else self._given(project)
         return role if role is None or self.most is None else min(role, self.most)
+
+    def _given(self, project: str) -> Role | None:
+        found = [self.roles[name] for name in (project, ALL_PROJECTS) if name in self.roles]
+        return max(found, default=None)
 
     def may_administer(self) -> bool:
         """Whether they may change users and look at what concerns the whole server."""
-        return self.admin and not self.project and self.most in (None, Role.ADMIN)
+        return self.admin and not self.project and self.run is None and self.most in (None, Role.ADMIN)
 
 
 class Authenticator(Protocol):
@@ -50,6 +58,9 @@ class Authenticator(Protocol):
 
     async def authenticate(self, request: HTTPConnection) -> Principal | None:
         """Who sends ``request``; None when it does not say. Raises Problem (401) where what it says is not true."""
+
+    def forget(self) -> None:
+        """Look principals up again, because users, roles or tokens have changed."""
 
 
 class EverybodyIsUser:
@@ -61,3 +72,6 @@ class EverybodyIsUser:
     async def authenticate(self, request: HTTPConnection) -> Principal | None:
         """See ``Authenticator``."""
         return self._principal
+
+    def forget(self) -> None:
+        """See ``Authenticator``; there is but one."""

@@ -54,6 +54,8 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
         status: of the answer when it went well; 0: 200, or 204 without a result.
         problems: statuses of problems beyond those that any such route may answer with.
         tag: the part of the document it is in.
+        action: what the audit log calls a change; empty: its method and path.
+        audits_itself: whether the handler writes to the audit log that it succeeded.
         fields: whether items may be asked for in part (``fields=name,state``).
     """
 
@@ -72,6 +74,15 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     problems: tuple[int, ...] = ()
     tag: str = "runs"
     fields: bool = False
+    action: str = ""
+    audits_itself: bool = False
+
+    @property
+    def audited_as(self) -> str:
+        """What the audit log calls it; empty for what changes nothing."""
+        if self.method in ("GET", "HEAD"):
+            return ""
+        return self.action or f"{self.method} {self.path.removeprefix(API)}"
 
     @property
     def template(self) -> str:

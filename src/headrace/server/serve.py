@@ -40,8 +40,7 @@ def serve(config: ServerConfig, workspace: Workspace, project: str, ready: Calla
         log_config=None,
         access_log=False,
         server_header=False,
-        proxy_headers=bool(config.trusted_proxies),
-        forwarded_allow_ips=list(config.trusted_proxies) or "",
+        proxy_headers=False,  # the application knows whom it believes: see ``forwarded``
         ssl_certfile=config.tls_cert or None,
         ssl_keyfile=config.tls_key or None,
         timeout_keep_alive=int(config.limits.head_seconds),

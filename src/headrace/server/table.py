@@ -8,6 +8,7 @@ import msgspec
 from starlette.responses import Response
 
 from headrace.server import health, openapi
+from headrace.server.accounts import session, users
 from headrace.server.call import Call
 from headrace.server.read import (
     about,
@@ -44,6 +45,8 @@ def routes() -> tuple[Route, ...]:
             tag="server",
         ),
         *about.ROUTES,
+        *session.ROUTES,
+        *users.ROUTES,
         *projects.ROUTES,
         *runs.ROUTES,
         *tasks.ROUTES,

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import os
+from typing import Any
+
 import click
+
+#: What proves to the provider of identities that it is this server; some providers give none.
+OIDC_SECRET = "HEADRACE_OIDC_CLIENT_SECRET"
 
 
 @click.command(name="server")
@@ -18,27 +24,45 @@ import click
     metavar="ADDRESS",
     help="The proxy that ends TLS; what it says of clients is believed. May be repeated.",
 )
+@click.option(
+    "--auth",
+    type=click.Choice(["none", "users", "oidc", "proxy"]),
+    default="none",
+    show_default=True,
+    help="How users prove who they are: accounts with passwords, a provider of identities, or a header of the proxy.",
+)
+@click.option("--oidc-issuer", default="", metavar="URL", help="The provider of identities, for --auth oidc.")
+@click.option("--oidc-client-id", default="", metavar="ID", help="What the provider calls this server.")
+@click.option(
+    "--oidc-claim", default="email", metavar="NAME", show_default=True, help="The claim that users are named by."
+)
+@click.option(
+    "--user-header", default="", metavar="NAME", help="The proxy's header that names the user, for --auth proxy."
+)
 @click.option("--open", "open_", is_flag=True, help="Open it in the browser.")
 def server_command(
-    host: str, port: int, base_url: str, tls_cert: str, tls_key: str, proxies: tuple[str, ...], open_: bool
+    proxies: tuple[str, ...], open_: bool, oidc_issuer: str, oidc_client_id: str, oidc_claim: str, **more: Any
 ) -> None:
     """Serve the runs of this folder to browsers and programs: pages, and an API under /api/v1.
 
-    Without accounts it listens on this machine alone, and whoever uses it is you. It stops at Ctrl-C.
+    Without accounts it listens on this machine alone, and whoever uses it is you. With --auth oidc the
+    variable HEADRACE_OIDC_CLIENT_SECRET has the secret that the provider gave. It stops at Ctrl-C.
     """
     from headrace import wiring
     from headrace.model.errors import UsageError
     from headrace.settings import read_settings
 
     try:
-        from headrace.server.config import ServerConfig
+        from headrace.server.config import OidcConfig, ServerConfig
         from headrace.server.serve import serve
     except ImportError as error:
         raise UsageError(f"the server needs more packages: pip install 'headrace[server]' ({error})") from None
     settings = read_settings()
-    config = ServerConfig(
-        host=host, port=port, base_url=base_url, tls_cert=tls_cert, tls_key=tls_key, trusted_proxies=proxies
-    )
+    oidc = None
+    if oidc_issuer or oidc_client_id:
+        secret = os.environ.pop(OIDC_SECRET, "")
+        oidc = OidcConfig(issuer=oidc_issuer, client_id=oidc_client_id, client_secret=secret, claim=oidc_claim)
+    config = ServerConfig(trusted_proxies=proxies, oidc=oidc, **more)
     config.check()
     scope = wiring.scope_at(settings)
 

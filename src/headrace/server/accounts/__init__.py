@@ -1,0 +1,1 @@
+"""Who asks, and what they may: authentication, login, users, roles, tokens, and the audit log."""
