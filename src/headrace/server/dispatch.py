@@ -116,7 +116,7 @@ class Endpoint:
             detail = f"{call.principal.name} is not an admin of the server; this is for admins alone"
             raise Problem(403, "forbidden", detail)
         if self._of_project and route.needs is not None:
-            call.scope(_printable(dict(call.request.path_params))["project"])
+            call.scope(str(call.request.path_params["project"]))
 
     def _handled(self, call: Call[Any, Any]) -> Any:
         result = self._route.handler(call)
