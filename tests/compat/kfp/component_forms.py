@@ -742,18 +742,17 @@ form(list_of_artifacts)
 @component
 def inspects(given: Input[Dataset]) -> str:
     with open(given.path) as file:
-        return f"{file.read()}|{given.metadata}|{type(given).__name__}|{given.uri == given.path}"
+        metadata = sorted(given.metadata.items(), key=str)
+        return f"{file.read()}|{metadata}|{type(given).__name__}|{given.uri == given.path}"
 
 
 @dsl.pipeline
-def imported_file(name: str = "n") -> str:
-    made = dsl.importer(
-        artifact_uri=str(HERE / "rows.csv"), artifact_class=Dataset, metadata={"a": name, "list": ["x", {"y": name}]}
-    )
+def imported_file(uri: str, name: str = "n") -> str:
+    made = dsl.importer(artifact_uri=uri, artifact_class=Dataset, metadata={"a": name, "list": ["x", {"y": name}]})
     return inspects(given=made.output).output
 
 
-form(imported_file, name="n")
+form(imported_file, uri="<rows>", name="n")
 
 
 @component
