@@ -21,6 +21,7 @@ from headrace.server.call import Server
 from headrace.server.config import ServerConfig, is_loopback
 from headrace.server.dispatch import PathEndpoint, answer_error
 from headrace.server.forwarded import Forwarded
+from headrace.server.observing import Counts
 from headrace.server.pages import Pages
 from headrace.server.principals import Authenticator, EverybodyIsUser
 from headrace.server.problems import Problem
@@ -31,6 +32,7 @@ from headrace.services.accounts.users import Accounts
 from headrace.wiring import Workspace, user_here
 
 _log = Log("server")
+_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 #: Headers of every answer that says nothing else: nothing in it is a page, and no other page may frame it.
 _HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -61,7 +63,7 @@ def build_app(
         routes=[*login_routes(server), *served, *store_routes(server), pages],
         middleware=[
             Middleware(Forwarded, proxies=config.trusted_proxies),
-            Middleware(RequestLog),
+            Middleware(RequestLog, counts=server.counts),
             Middleware(Door, config=config),
         ],
         exception_handlers={HTTPException: _on_error, Exception: _on_error},
@@ -84,8 +86,9 @@ async def _on_error(request: Request, error: Exception) -> Response:
 class RequestLog:
     """Gives each request an id, answers with it, and writes one line of the log for it when it is over."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, counts: Counts) -> None:
         self._app = app
+        self._counts = counts
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection."""
@@ -111,17 +114,29 @@ class RequestLog:
 
         try:
             await self._app(scope, receive, answer)
+        except TimeoutError:
+            _log.warning("request.cut", "a reader took nothing for too long", request_id=request_id)
+            raise
         finally:
+            seconds, method = time.perf_counter() - began, scope["method"]
+            self._counts.request(
+                method if method in _METHODS else "other", scope.get("template", ""), status, seconds, size
+            )
             _log.info(
                 "request",
-                f"{scope['method']} {scope['path']}",
+                _in_a_line(f"{method} {scope['path']}"),
                 status=status,
                 bytes=size,
-                seconds=time.perf_counter() - began,
+                seconds=seconds,
                 request_id=request_id,
                 address=(scope.get("client") or ("",))[0],
                 user=scope.get("user_name", ""),
             )
+
+
+def _in_a_line(text: str) -> str:
+    """``text`` with what could forge a line of a log, or steer a terminal, written out."""
+    return text if text.isprintable() else "".join(one if one.isprintable() else ascii(one)[1:-1] for one in text)
 
 
 def _given_id(headers: Headers) -> str:

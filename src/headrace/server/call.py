@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import concurrent.futures
+from collections.abc import Callable
 from typing import Generic, TypeVar
 
 import msgspec
@@ -13,6 +15,8 @@ from headrace.model.accounts import Role
 from headrace.model.errors import UsageError
 from headrace.server.audit_log import AuditLog, source_of
 from headrace.server.config import ServerConfig
+from headrace.server.events import EventHub
+from headrace.server.observing import Counts
 from headrace.server.principals import Authenticator, Principal
 from headrace.server.problems import Problem, not_found
 from headrace.services.accounts.users import Accounts, Source
@@ -20,6 +24,7 @@ from headrace.wiring import Scope, Workspace
 
 P = TypeVar("P")
 B = TypeVar("B")
+R = TypeVar("R")
 
 
 class Params(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -46,6 +51,8 @@ class Server:
         self.authenticator = authenticator
         self.audit = AuditLog(lambda: self.accounts)
         self.threads = concurrent.futures.ThreadPoolExecutor(config.limits.threads, "headrace-request")
+        self.counts = Counts()
+        self.events = EventHub(self.threads, config.limits.listeners)
 
     @property
     def accounts(self) -> Accounts:
@@ -96,6 +103,17 @@ class Call(Generic[P, B]):
         if self._principal is None:
             raise Problem(401, "unauthenticated", "say who you are: log in, or send a token", headers=CHALLENGE)
         return self._principal
+
+    async def in_thread(self, function: Callable[[], R]) -> R:
+        """What ``function`` returns, which may use the stores."""
+        return await asyncio.get_running_loop().run_in_executor(self.server.threads, function)
+
+    async def still_allowed(self) -> None:
+        """Look again who asks and what they may, for streams that last; raises Problem where they may not go on."""
+        self._principal = await self.server.authenticator.authenticate(self.request)
+        project = getattr(self.params, "project", None)
+        if project is not None:
+            self.scope(project)
 
     def scope(self, project: str, role: Role | None = None) -> Scope:
         """The project, for its principal.

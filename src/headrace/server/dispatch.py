@@ -33,12 +33,15 @@ class PathEndpoint:
     """Serves the routes of one path, by method."""
 
     def __init__(self, server: Server, routes: Iterable[Route]) -> None:
+        routes = tuple(routes)
+        self._template = routes[0].template
         self._by_method = {route.method: Endpoint(server, route) for route in routes}
         if "GET" in self._by_method:
             self._by_method.setdefault("HEAD", self._by_method["GET"])
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request; with a problem document where it could not be done."""
+        scope["template"] = self._template
         request = Request(scope, receive, send)
         try:
             endpoint = self._by_method.get(request.method)

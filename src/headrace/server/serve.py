@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import socket
 from collections.abc import Callable
@@ -9,6 +10,8 @@ from types import FrameType
 
 import msgspec
 import uvicorn
+from starlette.applications import Starlette
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from headrace.model.errors import UsageError
 from headrace.server.app import build_app
@@ -34,7 +37,7 @@ def serve(config: ServerConfig, workspace: Workspace, project: str, ready: Calla
     options = uvicorn.Config(
         app,
         loop="uvloop",
-        http="httptools",
+        http=patient_protocol(config.limits.head_seconds),
         ws="none",
         lifespan="off",
         log_config=None,
@@ -50,7 +53,58 @@ def serve(config: ServerConfig, workspace: Workspace, project: str, ready: Calla
     for number in (signal.SIGINT, signal.SIGTERM):  # uvicorn raises them again once it has stopped, as it was asked to
         signal.signal(number, _already_stopped)
     ready(config)
-    uvicorn.Server(options).run(sockets=[listener])
+    _Stoppable(options, app).run(sockets=[listener])
+
+
+def patient_protocol(seconds: float) -> type[HttpToolsProtocol]:
+    """The protocol of a connection, which is closed where the head of a request takes longer than ``seconds``.
+
+    uvicorn itself waits for ever for the first one: a reader that sends a byte now and then would hold its place.
+    """
+
+    class Patient(HttpToolsProtocol):
+        _waiting: asyncio.TimerHandle | None = None
+
+        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+            super().connection_made(transport)
+            self._wait()
+
+        def data_received(self, data: bytes) -> None:
+            super().data_received(data)
+            if self.cycle is None or self.cycle.response_complete:
+                self._wait()
+
+        def on_headers_complete(self) -> None:
+            self._stop_waiting()
+            super().on_headers_complete()
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            self._stop_waiting()
+            super().connection_lost(exc)
+
+        def _wait(self) -> None:
+            if self._waiting is None:
+                self._waiting = self.loop.call_later(seconds, self.transport.close)
+
+        def _stop_waiting(self) -> None:
+            if self._waiting is not None:
+                self._waiting.cancel()
+                self._waiting = None
+
+    return Patient
+
+
+class _Stoppable(uvicorn.Server):
+    """Ends the streams of events first, which would keep it from stopping."""
+
+    def __init__(self, options: uvicorn.Config, app: Starlette) -> None:
+        super().__init__(options)
+        self._app = app
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Stop listening, end what is under way, leave."""
+        self._app.state.server.events.stop()
+        await super().shutdown(sockets)
 
 
 def _already_stopped(number: int, frame: FrameType | None) -> None:

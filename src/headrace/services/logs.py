@@ -133,37 +133,66 @@ def _chunk(part: _Part, data: bytes) -> LogChunk:
     )
 
 
+class LogTail:
+    """Reads what was written since it was asked last; a piece comes once, also when it became part of a segment."""
+
+    def __init__(self, run_id: int, want: LogFilter = ALL, position: int = 0) -> None:
+        self._run_id = run_id
+        self._want = want
+        #: The position behind what was read.
+        self.position = position
+        self._seen: dict[tuple[str, int, int, str], int] = {}
+
+    def skip(self, metadata: MetadataStore) -> None:
+        """Count all that is there as read; no bytes of segments are looked at for it."""
+        while page := metadata.logs(self._run_id, self._want.task, self._want.attempt, self.position, _PAGE):
+            for one in page:
+                self._note(one, one.last_seq)
+            self.position = page[-1].id
+
+    def read(self, metadata: MetadataStore, artifacts: ArtifactStore, limit: int = 0) -> list[LogChunk]:
+        """What is new, in order; of at most ``limit`` rows (0: of all)."""
+        if limit:
+            page = metadata.logs(self._run_id, self._want.task, self._want.attempt, self.position, limit)
+            position, found = page[-1].id if page else self.position, [one for one in page if self._want.wants(one)]
+        else:
+            found = _wanted(metadata, self._run_id, self._want, self.position)
+            position = found[-1].id if found else self.position
+        fresh = []
+        for chunk in _expanded([one for one in found if one.last_seq > self._last(one)], artifacts):
+            if chunk.seq > self._last(chunk):  # of a segment, some chunks may have been read before it was made
+                self._note(chunk, chunk.seq)
+                fresh.append(chunk)
+        self.position = position
+        return fresh
+
+    def _last(self, one: LogChunk | LogSegment) -> int:
+        return self._seen.get((one.step, one.number, one.attempt, one.stream), -1)
+
+    def _note(self, one: LogChunk | LogSegment, seq: int) -> None:
+        key = (one.step, one.number, one.attempt, one.stream)
+        self._seen[key] = max(seq, self._seen.get(key, -1))
+
+
 def follow_logs(
     stores: tuple[MetadataStore, ArtifactStore],
     run: RunRecord,
     want: LogFilter,
     *,
     pause: Callable[[float], None] = time.sleep,
-    clock: Callable[[], float] = time.time,
 ) -> Iterator[list[LogChunk]]:
     """What was written so far, then what is being written, until the run is over or its driver is gone."""
     metadata, artifacts = stores
-    position = 0
-    seen: dict[tuple[str, int, int, str], int] = {}
+    tail = LogTail(run.id, want)
     while True:
         over = is_over(metadata, run)  # before reading, so that the last words are read
-        fresh = []
-        found = _wanted(metadata, run.id, want, position)
-        for chunk in _expanded([one for one in found if not _was_seen(one, seen)], artifacts):
-            key = (chunk.step, chunk.number, chunk.attempt, chunk.stream)
-            if chunk.seq > seen.get(key, -1):  # of a segment, some chunks may have been read before it was made
-                seen[key] = chunk.seq
-                fresh.append(chunk)
-        if found:
+        before = tail.position
+        fresh = tail.read(metadata, artifacts)
+        if tail.position != before:
             yield fresh
-            position = found[-1].id
         if over:
             return
         pause(0.2)
-
-
-def _was_seen(one: LogChunk | LogSegment, seen: dict[tuple[str, int, int, str], int]) -> bool:
-    return one.last_seq <= seen.get((one.step, one.number, one.attempt, one.stream), -1)
 
 
 def is_over(metadata: MetadataStore, run: RunRecord) -> bool:

@@ -1,0 +1,37 @@
+"""What the server counts of itself, for Prometheus (text format 0.0.4)."""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+
+_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
+
+
+class Counts:
+    """Requests by route and status, their time, and live streams; of this process."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        self._requests = Counter(
+            "headrace_requests", "Requests that were answered", ("method", "route", "status"), registry=self.registry
+        )
+        self._seconds = Histogram(
+            "headrace_request_seconds", "Time to answer", ("route",), buckets=_SECONDS, registry=self.registry
+        )
+        self._sent = Counter("headrace_sent_bytes", "Bytes of bodies that were sent", registry=self.registry)
+        self._listeners = Gauge("headrace_listeners", "Streams of live events that are open", registry=self.registry)
+        self._pollers = Gauge("headrace_pollers", "Runs and projects that are watched", registry=self.registry)
+
+    def request(self, method: str, route: str, status: int, seconds: float, size: int) -> None:
+        """Count one request; ``route`` is the path's template, which no request can make up."""
+        self._requests.labels(method, route, str(status)).inc()
+        self._seconds.labels(route).observe(seconds)
+        self._sent.inc(size)
+
+    def text(self, listeners: int, pollers: int) -> tuple[bytes, str]:
+        """All counts, and the media type they are in."""
+        self._listeners.set(listeners)
+        self._pollers.set(pollers)
+        return generate_latest(self.registry), CONTENT_TYPE_LATEST
