@@ -38,6 +38,7 @@ from headrace.services import (
     reproduction,
     resumable,
     run_diff,
+    run_graph,
     run_rows,
     start,
     summary,
@@ -110,6 +111,9 @@ ABOUT_A_RUN: dict[str, Ask] = {
     "reproduction.gaps": lambda s, run: reproduction.gaps(s.metadata, s.artifacts, run),
     "reproduction.compare": lambda s, run: reproduction.compare(s.metadata, Reproduces(run=run), run),
     "run_diff.compare_runs": lambda s, run: run_diff.compare_runs(s.metadata, s.artifacts, run, run),
+    "run_graph.step_edges": lambda s, run: run_graph.step_edges(s.metadata, run.id),
+    "run_graph.lineage_of": lambda s, run: run_graph.lineage_of(s.metadata, run, TaskId("fit", 1), 10),
+    "run_graph.origins_of": lambda s, run: run_graph.origins_of(s.metadata, run),
     "run_rows.rows_of": lambda s, run: run_rows.rows_of(s.metadata, [run], NOW),
     "run_rows.state_of": lambda s, run: run_rows.state_of(s.metadata, run),
     "run_rows.driver_of": lambda s, run: run_rows.driver_of(s.metadata, run),
@@ -137,6 +141,7 @@ SAME_FOR_ANY = {
     "reproduction.build_environments",
     "reproduction.gaps",
     "run_diff.compare_runs",
+    "run_graph.origins_of",
     "tasks.environment_label",
     "tasks.view_inputs",
 }
@@ -149,6 +154,7 @@ OTHERS = {
     *("garbage.plan", "garbage.collect", "garbage.live_runs", "garbage.referenced_blobs"),
     *("archive.import_run", "run_import.Adoption", "start.open_session", "tracking.open_tracked", "stores.Stores"),
     *("session.Session", "tracking.RunLog", "tracking.TrackedRun", "log_segments.LogSegments", "flowlog.FlowOutput"),
+    "accounts.login.Opened",  # of users, who are of no project
     *("retrying_store.driver_store", "retrying_store.waiting", "log_segments.chunks_of"),
 }
 
