@@ -23,6 +23,9 @@ from headrace.model.calls import PendingInput
 from headrace.stores import codecs
 from headrace.stores.artifacts.protocol import ArtifactStore
 
+#: What stands between the name of a loop's item and that of a part of it.
+SUBVAR = "-subvar-"
+
 
 class Ground(msgspec.Struct, frozen=True):
     """What inputs are resolved with: the store, facts of the run, and how exit tasks hear of states."""
@@ -72,7 +75,7 @@ def resolve(ground: Ground, owner: Around, node: Node, place: str) -> Environmen
             continue
         if parameter.default_value is not None and parameter.default_value is not msgspec.UNSET:
             found.parameters[name] = Fixed(parameter.default_value)
-        elif not parameter.is_optional and parameter.parameter_type != "TASK_CONFIG":
+        elif not parameter.is_optional and parameter.parameter_type != "TASK_CONFIG" and node.component.dag is None:
             raise TaskInputError(f"its input {name!r} has no value: {_where(node, name)}")
     for name, one_artifact in declared.artifacts.items():
         if name not in found.artifacts and not one_artifact.is_optional and not _is_item(node, name):
@@ -109,6 +112,8 @@ def _parameter(ground: Ground, owner: Around, told: TaskParameter) -> Ref | None
         ref = owner.environment.parameter(name) if name else Fixed(constant)
     elif told.component_input_parameter is not None:
         ref = owner.environment.parameter(told.component_input_parameter)
+        if ref is None and SUBVAR in told.component_input_parameter:
+            return _part_of_item(ground, owner, told.component_input_parameter)
     elif told.task_output_parameter is not None:
         one = told.task_output_parameter
         ref = owner.endings[one.producer_task].outputs.parameters.get(one.output_parameter_key)
@@ -122,6 +127,16 @@ def _parameter(ground: Ground, owner: Around, told: TaskParameter) -> Ref | None
         value = conditions.select(told.parameter_expression_selector, ref.load(ground.store))
         return None if value is None else Fixed(value)
     return ref
+
+
+def _part_of_item(ground: Ground, owner: Around, name: str) -> Ref | None:
+    """A part of a loop's item that the compiler names ``ITEM-subvar-PART`` and gives no selector for."""
+    base, _, part = name.rpartition(SUBVAR)
+    item = owner.environment.parameter(base)
+    value = item.load(ground.store) if item is not None else None
+    if not isinstance(value, dict) or value.get(part) is None:
+        return None
+    return Fixed(value[part])
 
 
 def _final_status(ground: Ground, owner: Around, producer: str) -> dict[str, Any]:

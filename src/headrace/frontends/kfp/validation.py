@@ -10,6 +10,7 @@ import msgspec
 from headrace.frontends.kfp import conditions
 from headrace.frontends.kfp.errors import PipelineError, TaskInputError
 from headrace.frontends.kfp.graph import producers_of
+from headrace.frontends.kfp.inputs import SUBVAR
 from headrace.frontends.kfp.ir import (
     ArtifactSelector,
     Component,
@@ -176,7 +177,7 @@ def _of_inputs(spec: PipelineSpec, dag: Dag, task: Task, component: Component, p
             found = _of_producer(spec, dag, output.producer_task, output.output_parameter_key, "parameter")
             yield from (f"its input {name!r}: {text}" for text in found)
         around = told.component_input_parameter
-        if around is not None and around not in place.parameters:
+        if around is not None and around not in place.parameters and not _is_generated(name, around, component):
             yield f"its input {name!r}: there is no input {around!r} around it"
         yield from (f"its input {name!r}: {text}" for text in _of_constant(task, told, component, name))
         yield from (f"its input {name!r}: {text}" for text in _of_selector_text(told.parameter_expression_selector))
@@ -193,12 +194,17 @@ def _of_inputs(spec: PipelineSpec, dag: Dag, task: Task, component: Component, p
     for name, one in declared.parameters.items():
         has_default = one.default_value is not msgspec.UNSET and one.default_value is not None
         needs = not has_default and not one.is_optional and one.parameter_type != "TASK_CONFIG"
-        if needs and name not in given and (component.dag is None or name not in place.parameters):
+        if needs and name not in given and component.dag is None:
             yield f"its input {name!r} is not given, and has no default"
     for name, needed in declared.artifacts.items():
         missing = name not in task.inputs.artifacts.keys() | items and not needed.is_optional
         if missing and (component.dag is None or name not in place.artifacts):
             yield f"its input artifact {name!r} is not given"
+
+
+def _is_generated(name: str, around: str, component: Component) -> bool:
+    """Whether the compiler wrote an input that need not be there: items of loops that are inside, parts of items."""
+    return name.startswith("pipelinechannel--") and (component.dag is not None or SUBVAR in around)
 
 
 def _of_selector_text(selector: str) -> Iterator[str]:
