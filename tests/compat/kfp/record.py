@@ -14,6 +14,7 @@ import re
 import sys
 import tempfile
 import warnings
+from pathlib import Path
 from typing import Any
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -21,14 +22,14 @@ MODULES = ("dags", "branches", "loops", "exits", "inputs")
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
 
 
-def cases() -> list[tuple[str, Any, dict[str, Any], str]]:
+def cases() -> list[tuple[str, Any, dict[str, Any]]]:
     sys.path.insert(0, HERE)
     parts = importlib.import_module("pipelines.parts")
     found = []
     for module in MODULES:
         parts.CASES.clear()
         importlib.import_module(f"pipelines.{module}")
-        found += [(f"{module}.{one.pipeline_func.__name__}", one, args, why) for one, args, why in parts.CASES]
+        found += [(f"{module}.{one.pipeline_func.__name__}", one, args) for one, args in parts.CASES]
     return found
 
 
@@ -37,7 +38,7 @@ def plain(value: Any) -> Any:
     if isinstance(value, list):
         return [plain(one) for one in value]
     if hasattr(value, "uri"):
-        content = open(value.path).read() if os.path.isfile(value.path) else None
+        content = Path(value.path).read_text() if os.path.isfile(value.path) else None
         return {"type": value.schema_title, "metadata": value.metadata, "content": content}
     return value
 
@@ -80,16 +81,18 @@ def main(command: str, folder: str) -> None:
 
     os.makedirs(folder, exist_ok=True)
     if command == "compile":
-        for name, pipeline, _, _ in cases():
+        for name, pipeline, _ in cases():
             compiler.Compiler().compile(pipeline, os.path.join(folder, f"{name}.yaml"))
         return
     os.environ["PATH"] = f"{os.path.dirname(sys.executable)}:{os.environ['PATH']}"
-    dsl.component = functools.partial(dsl.component, install_kfp_package=False)  # it is installed, and pip takes a second
+    dsl.component = functools.partial(
+        dsl.component, install_kfp_package=False
+    )  # it is installed, and pip takes a second
     told = {}
     with tempfile.TemporaryDirectory() as root:
         local.init(local.SubprocessRunner(use_venv=False), pipeline_root=root)
-        for name, pipeline, arguments, why in cases():
-            told[name] = {"arguments": arguments, "differs": why, **ask_beside(pipeline, arguments, root)}
+        for name, pipeline, arguments in cases():
+            told[name] = {"arguments": arguments, **ask_beside(pipeline, arguments, root)}
             print(name, told[name]["state"], flush=True)
     with open(os.path.join(folder, "recorded.json"), "w") as file:
         json.dump(told, file, indent=1, sort_keys=True, ensure_ascii=False)

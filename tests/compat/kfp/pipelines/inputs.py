@@ -25,7 +25,7 @@ def optional_inputs_given() -> str:
     return optional(x="x", n=1).output
 
 
-@case(differs="kfp.local fails where an optional input has no default and is not given")
+@case()
 @dsl.pipeline
 def optional_input_of_a_pipeline(x: Optional[str] = None) -> str:
     return optional(x=x).output
@@ -42,7 +42,7 @@ def takes_optional(y: Optional[str] = None, z: str = "zz") -> str:
     return text(x=f"{optional(x=y).output} {z}").output
 
 
-@case(differs="kfp.local fails where an optional input has no default and is not given")
+@case()
 @dsl.pipeline
 def optional_input_of_a_nested_pipeline() -> str:
     return takes_optional().output
@@ -56,7 +56,7 @@ def f_string_of_two_outputs() -> str:
     return text(x=f"<{a.output}> and <{b.output}>").output
 
 
-@case({"x": "{{$.inputs.parameters['y']}}"}, differs="kfp.local replaces placeholders that a value brings in")
+@case({"x": "{{$.inputs.parameters['y']}}"})
 @dsl.pipeline
 def a_value_that_looks_like_a_placeholder(x: str) -> str:
     return text(x=f"got {x}").output
@@ -68,21 +68,21 @@ def braces_and_dollars_stay() -> str:
     return text(x="{braces} {{double}} ${HOME} %s \\n").output
 
 
-@case(differs="kfp.local hands floats to components where the file has whole numbers in lists")
+@case()
 @dsl.pipeline
 def whole_numbers_in_constants() -> str:
     shown_dict(x={"a": 1, "b": [1, 2, 0.5], "c": {"d": 3}})
     return shown(x=[1, 2.5, [3, {"k": 4}]]).output
 
 
-@case(differs="kfp.local hands floats to components where the file has whole numbers in lists")
+@case()
 @dsl.pipeline
 def whole_numbers_in_defaults(xs: list = [1, 2], d: Dict[str, int] = {"a": 1}) -> str:  # noqa: B006
     shown_dict(x=d)
     return shown(x=xs).output
 
 
-@case(differs="kfp.local hands floats to components where the file has whole numbers in lists")
+@case()
 @dsl.pipeline
 def outputs_in_lists_and_mappings() -> str:
     a = number(n=1)
@@ -96,7 +96,7 @@ def knows_itself(job: str, task: str, uuid: str, pipeline: str) -> str:
     return task
 
 
-@case(differs="kfp.local names runs in its own way")
+@case()
 @dsl.pipeline
 def placeholders_of_the_run() -> str:
     return knows_itself(

@@ -40,7 +40,7 @@ def loop_over_an_output() -> int:
     return total(xs=dsl.Collected(a.output)).output
 
 
-@case({"xs": []}, differs="kfp.local fails on an empty list")
+@case({"xs": []})
 @dsl.pipeline
 def loop_over_nothing(xs: List[int]) -> int:
     with dsl.ParallelFor(xs) as n:
@@ -77,7 +77,7 @@ def whole_items_as_texts():
         text(x=one)
 
 
-@case(differs="kfp.local hands floats to components where the file has whole numbers in lists")
+@case()
 @dsl.pipeline
 def items_that_are_lists():
     with dsl.ParallelFor([[1, 2], [3]]) as one:
@@ -91,7 +91,7 @@ def loop_in_a_loop():
         add(a=a, b=b)
 
 
-@case(differs="kfp.local does not collect nested loops as lists of lists")
+@case()
 @dsl.pipeline
 def nested_loops_collected() -> str:
     with dsl.ParallelFor([1, 2]) as a:
@@ -162,7 +162,7 @@ def artifacts_of_a_loop_read_in_it() -> List[str]:
     return dsl.Collected(r.output)
 
 
-@case(differs="kfp.local cannot collect artifacts of nested loops")
+@case()
 @dsl.pipeline
 def artifacts_of_nested_loops() -> str:
     with dsl.ParallelFor(["a", "b"]) as x:
@@ -242,7 +242,7 @@ def loop_over_quoted_words() -> List[str]:
     return dsl.Collected(t.output)
 
 
-@case(differs="kfp.local hands floats to components where an output has whole numbers in lists")
+@case()
 @dsl.pipeline
 def loop_over_a_list_in_a_mapping():
     with dsl.ParallelFor(records().output) as one:

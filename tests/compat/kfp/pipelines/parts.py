@@ -7,14 +7,14 @@ from typing import Any, List, Optional
 
 from kfp import dsl
 
-CASES: list[tuple[Any, dict[str, Any], str]] = []
+CASES: list[tuple[Any, dict[str, Any]]] = []
 
 
-def case(arguments: Optional[dict[str, Any]] = None, differs: str = "") -> Any:
-    """Let a pipeline be a case. ``differs`` says why kfp.local is not what decides: see EXPECTED.json."""
+def case(arguments: Optional[dict[str, Any]] = None) -> Any:
+    """Let a pipeline be a case. An argument ``<file>`` is the path of a file that does not exist yet."""
 
     def add_case(pipeline: Any) -> Any:
-        CASES.append((pipeline, arguments or {}, differs))
+        CASES.append((pipeline, arguments or {}))
         return pipeline
 
     return add_case
