@@ -25,7 +25,7 @@ PLACES = {
     "artifacts": ("URL", "Where their objects are: a folder, or s3://, gs://, az:// with a bucket."),
 }
 #: Commands that have nothing to do with runs.
-WITHOUT = frozenset({"completion", "dialect", "version", "worker"})
+WITHOUT = frozenset({"completion", "dialect", "login", "logout", "version", "whoami", "worker"})
 VERBOSE = "Tell on standard error what Headrace does; HEADRACE_LOG_LEVEL says how much."
 _META = "headrace.places"
 
