@@ -268,7 +268,14 @@ def test_arguments_are_read_by_the_types_of_their_parameters(tmp_path: Path) -> 
     found = arguments_of(
         *("--n", "3", "--f=2", "s=3", "--b", "TRUE", "--xs", "[1, 2.0]", "--t", f"@{tmp_path}/long.txt"),
         *("--params-file", f"{tmp_path}/all.json"),
-        n=int, f=float, s=str, b=bool, xs=list, t=str, d=dict, o=(int, 7),
+        n=int,
+        f=float,
+        s=str,
+        b=bool,
+        xs=list,
+        t=str,
+        d=dict,
+        o=(int, 7),
     )
     assert found == {"n": 3, "f": 2, "s": "3", "b": True, "xs": [1, 2], "t": "from a file", "d": {"a": 1}, "o": 7}
 
