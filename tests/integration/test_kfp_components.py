@@ -168,6 +168,9 @@ def test_metrics_are_those_of_the_run_and_artifacts_are_files(here: Any) -> None
     ended = made.give("read", "read").run()
     assert ended.value == {"read": f"{4 << 20} sklearn"}
     run = headrace.Run(ended.run.name)
+    shown = {name: one.preview for name, one in run["train"][1].artifacts.items()}
+    assert (shown["model"].type, dict(shown["model"].facts)["framework"]) == ("system.Model", "sklearn")
+    assert (shown["metrics"].type, shown["metrics"].text.split(",")[0]) == ("system.Metrics", "accuracy 0.75")
     assert {name: metric.last for name, metric in run.metrics.items()} == {"accuracy": 0.75, "rows": 12.0}
 
 

@@ -112,6 +112,16 @@ def test_failing_commands_of_containers_are_told_with_their_task(here: Any) -> N
     assert "did not write output parameter 'n'" in errors["silent"]
 
 
+def test_memory_limit_of_a_task_is_that_of_its_container(here: Any) -> None:
+    container = {
+        "image": TOOLS,
+        "command": ["sh", "-c", "head -c 200000000 /dev/zero | sort > /dev/null"],
+        "resources": {"resourceMemoryLimit": "64Mi", "memoryLimit": 0.067108864},
+    }
+    ended = Made().add("hungry", container).run()
+    assert "memory is limited to 67,108,864 bytes" in str(ended.error)
+
+
 def test_image_that_is_not_to_be_had_is_told_before_anything_runs(here: Any) -> None:
     made = Made().add("first", parts.lightweight("def f():\n    pass\n", "f"))
     made.add("second", {"image": "localhost/no-such-image:1", "command": ["true"]})

@@ -11,10 +11,13 @@ from typing import Any
 import msgspec
 
 from headrace.frontends.kfp import executors
+from headrace.frontends.kfp.artifact_previews import preview_of
 from headrace.frontends.kfp.artifacts import from_stored, to_stored
 from headrace.frontends.kfp.contract import ArtifactValue, ComponentCall, ComponentResult, ComponentStep
 from headrace.frontends.kfp.values import WrongTypeError, coerced, fits, shown, whole, word
 from headrace.model.errors import HeadraceError
+from headrace.model.messages import Output
+from headrace.model.values import Preview
 from headrace.runtime.raw import RawCall
 
 #: The placeholder of the id of a task; the driver gives the id as an input of this name where it needs it.
@@ -34,9 +37,16 @@ class ComponentTask(msgspec.Struct, frozen=True):
         """Run one attempt; the outputs by name."""
         with executors.attempt_folder() as folder:
             call = call_of(self.step, raw, folder)
-            outputs = outputs_of(self.step, executors.execute(call))
+            result = executors.execute(call)
+            outputs = outputs_of(self.step, result)
+            previews = {name: preview_of(given[0]) for name, given in result.artifacts.items() if len(given) == 1}
             # Stored here: files of artifacts are in the folder.
-            return {name: raw.pack(name, value) for name, value in outputs.items()}
+            return {name: _stored(raw, name, value, previews.get(name)) for name, value in outputs.items()}
+
+
+def _stored(raw: RawCall, name: str, value: Any, preview: Preview | None) -> Output:
+    made = raw.pack(name, value)
+    return made if preview is None else msgspec.structs.replace(made, preview=preview)
 
 
 def call_of(step: ComponentStep, raw: RawCall, folder: str) -> ComponentCall:

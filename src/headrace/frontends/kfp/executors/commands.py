@@ -15,8 +15,9 @@ from headrace.frontends.kfp.contract import ComponentCall
 from headrace.frontends.kfp.executors.errors import ComponentFailedError
 from headrace.frontends.kfp.executors.folders import WORK
 from headrace.frontends.kfp.executors.places import Places
-from headrace.frontends.kfp.ir import Container
-from headrace.model.errors import CommandError, EnvironmentSetupError
+from headrace.frontends.kfp.ir import Container, ContainerResources
+from headrace.frontends.kfp.resources import quantity
+from headrace.model.errors import CommandError, EnvironmentSetupError, TaskOutOfMemoryError
 from headrace.runtime import containers
 from headrace.runtime.commands import process
 from headrace.runtime.container_keeper import kept
@@ -39,6 +40,7 @@ def run_command(call: ComponentCall, container: Container, places: Places) -> No
 
     Raises:
         ComponentFailedError: it cannot be run, or ended with another exit code than 0.
+        TaskOutOfMemoryError: it was killed in its container and has a memory limit.
     """
     words = Words(call, places)
     command, args = words.fill(container.command), words.fill(container.args)
@@ -56,8 +58,9 @@ def run_command(call: ComponentCall, container: Container, places: Places) -> No
             ended = _run_here(call, [*command, *args], env, work)
         else:
             image = words.text(container.image)
-            ended = _run_in_container(call, image, (command, args), env, words.mounts())
-    except (CommandError, EnvironmentSetupError) as error:
+            limits = _limits(container.resources, words)
+            ended = _run_in_container(call, image, (command, args), env, words.mounts(), limits)
+    except (CommandError, EnvironmentSetupError, ValueError) as error:
         raise ComponentFailedError(f"{task}: {error}") from error
     call.raw.cpu_seconds, call.raw.peak_memory = ended.cpu_seconds, ended.peak_memory
     if ended.code:
@@ -80,7 +83,12 @@ def _run_here(call: ComponentCall, words: list[str], env: Mapping[str, str], wor
 
 
 def _run_in_container(
-    call: ComponentCall, image: str, words: tuple[list[str], list[str]], env: Mapping[str, str], inputs: Sequence[Mount]
+    call: ComponentCall,
+    image: str,
+    words: tuple[list[str], list[str]],
+    env: Mapping[str, str],
+    inputs: Sequence[Mount],
+    limits: Limits,
 ) -> process.Ended:
     engine = engine_of(call.step.containers, call.step.path)
     digest = containers.image_id(engine, image)
@@ -92,7 +100,7 @@ def _run_in_container(
         options=[f"--name={name}", f"--label={containers.OWNER_LABEL}={process_owner()}"],
         mounts=[Mount(call.folder, call.folder, True), *inputs],
         variables=list(env),
-        limits=Limits(),
+        limits=limits,
     )
     if not command:  # the image says what is run
         arguments.remove("--entrypoint=")
@@ -111,9 +119,20 @@ def _run_in_container(
             f"{call.step.path}: exit code {ended.code} of image {image}: mostly that means: {_NOT_RUN[ended.code]} "
             f"({command[0]!r}). {engine.kind} says: {ended.said or 'nothing'}"
         )
-    if ended.code == _KILLED:
-        return ended._replace(said=ended.said or "it was killed, or ran out of memory")
+    if ended.code == _KILLED and limits.memory:
+        raise TaskOutOfMemoryError(
+            f"{call.step.path}: the command was killed in its container, whose memory is limited to {limits.memory:,} "
+            "bytes; give the task more with set_memory_limit"
+        )
     return ended
+
+
+def _limits(told: ContainerResources, words: Words) -> Limits:
+    """The limits that a container declares; the devices are those that the attempt was given."""
+    cpu = quantity(words.text(told.resource_cpu_limit)) if told.resource_cpu_limit else told.cpu_limit
+    memory = quantity(words.text(told.resource_memory_limit)) if told.resource_memory_limit else 0
+    gpus = os.environ.get("CUDA_VISIBLE_DEVICES", "") if told.accelerator is not None else ""
+    return Limits(min(cpu, os.cpu_count() or 1), int(memory), tuple(filter(None, gpus.split(","))))
 
 
 def engine_of(containers_mode: str, task: str) -> Engine:

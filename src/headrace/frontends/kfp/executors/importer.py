@@ -14,6 +14,7 @@ from headrace.frontends.kfp.executors.commands import Words
 from headrace.frontends.kfp.executors.errors import ComponentFailedError
 from headrace.frontends.kfp.executors.places import Places, workspace_path
 from headrace.frontends.kfp.ir import Importer
+from headrace.frontends.kfp.values import whole
 from headrace.runtime import context
 
 
@@ -30,7 +31,7 @@ def run_importer(call: ComponentCall, importer: Importer, places: Places) -> Com
     if not isinstance(uri, str) or not uri:
         raise ComponentFailedError(f"{call.step.path}: the importer has no URI: it got {uri!r}")
     uri = words.text(uri) if importer.artifact_uri.constant is not None else uri
-    metadata = placeholders.replace_deep({**importer.metadata}, words.lookup)
+    metadata = placeholders.replace_deep(whole(dict(importer.metadata)), words.lookup)
     made = ArtifactValue(
         name="artifact",
         schema_title=importer.type_schema.schema_title or "system.Artifact",

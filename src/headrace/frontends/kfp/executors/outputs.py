@@ -11,6 +11,7 @@ from headrace.frontends.kfp.contract import ArtifactValue, ComponentCall, Compon
 from headrace.frontends.kfp.executors import objects
 from headrace.frontends.kfp.executors.errors import ComponentFailedError
 from headrace.frontends.kfp.executors.places import Places
+from headrace.frontends.kfp.values import whole
 from headrace.runtime import context
 from headrace.stores.codecs.files import File, Folder
 
@@ -87,7 +88,7 @@ def collect(call: ComponentCall, places: Places, written: Written) -> ComponentR
             name=name,
             schema_title=kind.schema_title or "system.Artifact",
             schema_version=kind.schema_version or "0.0.1",
-            metadata={**output.metadata, **told.metadata},
+            metadata={**whole(dict(output.metadata)), **told.metadata},
         )
         _take_content(call, places, name, told, made)
         _log_metrics(made)
