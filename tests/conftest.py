@@ -36,10 +36,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep the tests of a file in one process where several share the work, and the differential suites whole.
 
     Files share what costs time to make by fixtures of theirs; a differential suite starts all its scenarios at once.
+    Files whose tests run containers look at all containers of this machine, and remove them.
     """
     for item in items:
         suite = item.path.relative_to(Path(__file__).parent).parts[:2]
-        item.add_marker(pytest.mark.xdist_group("/".join(suite) if suite[0] == "compat" else str(item.path)))
+        group = "/".join(suite) if suite[0] == "compat" else str(item.path)
+        if getattr(getattr(item, "module", None), "images", None) is not None:
+            group = "containers"
+        item.add_marker(pytest.mark.xdist_group(group))
 
 
 @pytest.fixture(scope="module")
