@@ -17,13 +17,15 @@ from typing import Any
 import pytest
 
 from headrace.engine.ports import Executor
-from headrace.executors.environments import EnvironmentsExecutor
+from headrace.executors.environments import EnvironmentsExecutor, Preparation
 from headrace.executors.local import LocalExecutor
 from headrace.model.environments import EnvironmentLock
 from headrace.model.errors import EnvironmentSetupError
+from headrace.model.messages import Ready
 from headrace.model.policy import Resources, StepPolicy
 from headrace.model.values import Blob
 from headrace.model.workers import ServedRun
+from headrace.services.environments.construction import Construction
 from headrace.stores.artifacts.memory import MemoryStore
 from headrace.testing.engine import FakeExecutor
 from headrace.testing.executors import ExecutorSuite, ProcessExecutorSuite, Talk, double, hire, pid
@@ -65,7 +67,11 @@ class TestBehindEnvironments(ProcessExecutorSuite):
 
     @pytest.fixture
     def executor(self):
-        return EnvironmentsExecutor(LocalExecutor(CAPACITY, MemoryStore()), no_environment)
+        return EnvironmentsExecutor(LocalExecutor(CAPACITY, MemoryStore()), there, no_environment)
+
+
+def there(lock: EnvironmentLock, step: str) -> None:
+    return None
 
 
 def no_environment(lock: EnvironmentLock, run: ServedRun) -> Executor:
@@ -73,7 +79,7 @@ def no_environment(lock: EnvironmentLock, run: ServedRun) -> Executor:
 
 
 def test_worker_of_an_environment_that_cannot_be_had_ends_with_the_reason() -> None:
-    executor = EnvironmentsExecutor(LocalExecutor(CAPACITY, MemoryStore()), no_environment)
+    executor = EnvironmentsExecutor(LocalExecutor(CAPACITY, MemoryStore()), there, no_environment)
     executor.start()
     executor.introduce(ServedRun("train/1", "key", 1, Blob(b"", 0), "memory:"))
     lock = EnvironmentLock(
@@ -85,11 +91,61 @@ def test_worker_of_an_environment_that_cannot_be_had_ends_with_the_reason() -> N
     try:
         assert select.select([executor.fileno()], [], [], 10)[0]
         (ended,) = executor.exits()
-        assert ended.link is link and ended.lost == "old is gone"
+        assert ended.link is link and ended.refused == "old is gone"
         assert executor.exits() == [] and not select.select([executor.fileno()], [], [], 0)[0]
     finally:
         link.close()
         executor.close()
+
+
+def test_environments_are_prepared_at_once_while_their_workers_are_waited_for() -> None:
+    begun, gate = threading.Semaphore(0), threading.Event()
+
+    def wait() -> None:
+        begun.release()
+        assert gate.wait(60)
+
+    def prepare(lock: EnvironmentLock, step: str) -> Preparation:
+        return Construction(wait)
+
+    def make(lock: EnvironmentLock, run: ServedRun | None) -> Executor:
+        made = LocalExecutor(CAPACITY, MemoryStore())
+        made.start()
+        return made
+
+    executor = EnvironmentsExecutor(LocalExecutor(CAPACITY, MemoryStore()), prepare, make)
+    executor.start()
+    locks = [
+        EnvironmentLock(digest=one, request=b"", label="", python="3.11.1", platform="", requirements="", packages=())
+        for one in (b"1", b"2")
+    ]
+    links = [executor.provide(executor.spec(StepPolicy(lock=lock)), "fit") for lock in (*locks, locks[0])]
+    try:
+        assert begun.acquire(timeout=60) and begun.acquire(timeout=60), "both are being prepared"
+        assert not begun.acquire(blocking=False), "once each"
+        executor.stop(links.pop(), 0.0)
+        (ended,) = executor.exits()
+        assert ended.code == -signal.SIGKILL
+        ended.link.close()
+        assert [link.receive() for link in links] == [[], []]
+        gate.set()
+        waiting = set(links)
+        while waiting:
+            assert select.select([executor, *waiting], [], [], 60)[0]
+            assert executor.exits() == []
+            waiting -= {link for link in waiting if any(isinstance(one, Ready) for one in link.receive() or ())}
+        for link in links:
+            executor.stop(link, 0.0)
+        gone: set[Any] = set()
+        while len(gone) < 2:
+            assert select.select([executor], [], [], 60)[0]
+            gone |= {ended.link for ended in executor.exits()}
+        assert gone == set(links)
+    finally:
+        gate.set()
+        executor.close()
+        for link in links:
+            link.close()
 
 
 def test_a_worker_that_serves_once_is_ready_before_it_is_asked_for() -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import random
+import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -187,25 +189,108 @@ def test_module_that_the_flows_file_imports_and_the_environment_lacks_is_told(pr
     assert "No module named 'pytest'" in error and "Import it inside the steps that need it" in error
 
 
-def test_environment_on_workers_elsewhere_is_refused(project: Project) -> None:
+CACHED = """
+    from headrace import Environment
+
+    @step(environment=Environment(packages=["six==1.16.0"]), cache=True)
+    def version(part):
+        import six
+        return six.__version__
+
+    @flow
+    def main():
+        print(*[one.result() for one in version.map([1, 2])])
+
+    if __name__ == "__main__":
+        main()
+"""
+
+
+def test_environment_is_not_built_where_the_cache_answers_all_calls(project: Project) -> None:
+    assert project.succeed(CACHED).split() == ["1.16.0", "1.16.0"]
+    shutil.rmtree(project.home / "environments" / "built")
+    done = project.run(CACHED)
+    assert done.out.split() == ["1.16.0", "1.16.0"] and "building" not in done.err
+    (project.path / "train.py").write_text((project.path / "train.py").read_text().replace("[1, 2]", "[1, 3]"))
+    done = project.finish(project.start("train.py"))
+    assert done.out.split() == ["1.16.0", "1.16.0"] and "building" in done.err
+
+
+FAR = """
+    import os
+    from headrace import Environment
+
+    @step(place="far")
+    def plain(n):
+        try:
+            import six
+        except ImportError:
+            return n
+
+    @step(place="far", environment=Environment(packages=["six==1.16.0"]), retries=2)
+    def old(n):
+        import six
+        return six.__version__, os.path.realpath(sys.prefix), n
+
+    @step(place="far", environment=Environment(packages=["six==1.17.0"]))
+    def new(n):
+        import six
+        return six.__version__, os.path.realpath(sys.prefix), n
+
+    @flow
+    def main():
+        calls = [call.submit(n) for n in range(6) for call in (old, plain, new)]
+        print(*[call.result() for call in calls])
+
+    if __name__ == "__main__":
+        main()
+"""
+
+
+@pytest.fixture
+def far(project: Project) -> Project:
     (project.path / "pyproject.toml").write_text(
         '[tool.headrace.places.far]\nkind = "workers"\nlisten = "127.0.0.1:0"\n'
     )
-    error = project.fail(
-        """
-        from headrace import Environment
+    project.write(FAR)
+    return project
 
-        @step(environment=Environment(packages=["six"]), place="far")
-        def fit():
-            return 1
 
-        @flow
-        def main():
-            return fit()
+def test_workers_elsewhere_build_the_environments_of_steps_for_themselves(far: Project) -> None:
+    """Two environments at once beside steps without one, on fewer workers than tasks."""
+    driver = far.start("train.py")
+    worker = join(far, driver)
+    try:
+        done = far.finish(driver, 100)
+        assert done.code == 0, done.err
+        assert done.out.count("'1.16.0'") == done.out.count("'1.17.0'") == 6
+        assert str(far.path / "there" / "environments") in done.out and "building" not in done.err
+    finally:
+        worker.kill()
+        worker.communicate()
 
-        if __name__ == "__main__":
-            main()
-        """,
-        code=1,
+
+def test_environment_that_a_worker_elsewhere_cannot_build_fails_its_task_at_once(far: Project) -> None:
+    driver = far.start("train.py")
+    worker = join(far, driver, UV_OFFLINE="1", UV_CACHE_DIR=str(far.path / "empty"))
+    try:
+        done = far.finish(driver, 100)
+        assert done.code == 1
+        assert "EnvironmentSetupError: task main/1/" in done.err and "cannot be built. uv says:" in done.err
+        assert {one.attempt for one in far.metadata.attempts(far.last().id)} == {1}, "nothing to try again"
+    finally:
+        worker.kill()
+        worker.communicate()
+
+
+def join(project: Project, driver: subprocess.Popen[str], **env: str) -> subprocess.Popen[str]:
+    """A worker of the place that the driver says it listens for."""
+    assert driver.stderr is not None
+    said = driver.stderr.readline()
+    address = re.search(r"--connect (\S+)", said)
+    assert address, said
+    token = str(project.home / "places" / "far.join")
+    arguments = ["--connect", address[1].replace("localhost", "127.0.0.1"), "--secret-file", token]
+    return project.start(
+        "-m", "headrace", "worker", *arguments, "--workers", "2", "--root", str(project.path / "there"), **env
     )
-    assert "step 'fit'" in error and "place 'far' cannot make environments" in error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -222,6 +223,50 @@ def test_missing_engine_is_an_error_that_says_what_to_install(here: Project, mon
         patch.setenv("PATH", str(here.path))
         with pytest.raises(EnvironmentSetupError, match="needs podman or docker, and neither is on this machine"):
             run(made)
+
+
+# --- docker -----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def docker(podman: None, tmp_path: Path) -> Iterator[None]:
+    """A PATH with ``docker`` and no ``podman``. It is podman, which takes docker's commands and options."""
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    for folder in os.environ["PATH"].split(os.pathsep):
+        for one in Path(folder).iterdir() if Path(folder).is_dir() else ():
+            if one.name not in ("podman", "docker") and not (programs / one.name).is_symlink():
+                (programs / one.name).symlink_to(one)
+    (programs / "docker").symlink_to(shutil.which("podman") or "")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PATH", str(programs))
+        yield
+    assert images.containers() == []
+
+
+@pytest.mark.usefixtures("docker")
+def test_commands_run_in_images_by_docker(here: Project) -> None:
+    data = here.path / "data.txt"
+    data.write_text("one\n")
+    made = command(
+        shell="cat {file} > {out}; tr a-z A-Z < {text} >> {out}; if echo x > {file}; then exit 3; fi",
+        inputs={"file": File, "text": "text"},
+        outputs={"out": "text"},
+        image=TOOLS,
+    )
+    assert run(made, data, "two\n") == "one\nTWO\n"
+    lock = here.metadata.tasks(here.last().id)[0].environment
+    with pytest.raises(CommandError, match="ended with exit code 7"):
+        run(command(["sh", "-c", "exit 7"], image=TOOLS))
+    assert here.metadata.tasks(here.last().id)[0].environment == lock, "the digest is that of the image"
+    with pytest.raises(TaskOutOfMemoryError, match="memory is limited to 16,777,216 bytes"):
+        run(command(shell="head -c 30000000 /dev/zero | sort > /dev/null", image=TOOLS, memory="16MiB"))
+    with pytest.raises(EnvironmentSetupError, match=r"only docker is on this machine; install podman, or"):
+        run(step(image=PYTHON)(one))
+
+
+def one() -> int:
+    return 1
 
 
 # --- nothing is left behind -------------------------------------------------------------------------------------

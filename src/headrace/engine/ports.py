@@ -22,8 +22,9 @@ class WorkerLink(Protocol):
     A link never blocks. It is the executor's business what lies behind it: a socket pair, TLS over TCP, a thread.
     """
 
-    #: Host and process id of the worker, for showing alone; ``("", 0)`` until it is up.
-    where: tuple[str, int]
+    @property
+    def where(self) -> tuple[str, int]:
+        """Host and process id of the worker, for showing alone; ``("", 0)`` until it is up."""
 
     def fileno(self) -> int:
         """A descriptor of this process that polls as readable when ``receive`` has something to return."""
@@ -66,7 +67,7 @@ class WorkerExit(msgspec.Struct, frozen=True):
     """How a worker ended. ``code`` >= 0: its exit code; negative: the signal. ``out_of_memory``: the system says so.
 
     ``lost`` says why the worker cannot be reached, where nothing else is known of its end. A worker that was never
-    there has not ``begun``, and its attempts are given to others.
+    there has not ``begun``, and its attempts are given to others; ``refused`` says why there can be none.
     """
 
     link: WorkerLink
@@ -74,6 +75,7 @@ class WorkerExit(msgspec.Struct, frozen=True):
     out_of_memory: bool
     lost: str = ""
     begun: bool = True
+    refused: str = ""
 
 
 class Returned(msgspec.Struct, frozen=True):

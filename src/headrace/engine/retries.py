@@ -7,7 +7,7 @@ from headrace.engine.events import AttemptFailed
 from headrace.engine.state import EngineState
 from headrace.engine.tasks import Task
 from headrace.model.errors import CommandRefusedError
-from headrace.model.outcomes import OutOfMemory
+from headrace.model.outcomes import NotSetUp, OutOfMemory
 
 #: Failures of this class are final, whatever the step's policy is.
 _FINAL = f"{CommandRefusedError.__module__}.{CommandRefusedError.__qualname__}"
@@ -18,7 +18,8 @@ def is_retried(state: EngineState, task: Task, event: AttemptFailed) -> bool:
     retry = task.step.policy.retry
     done = task.attempt - 1 - task.attempts_before
     classes = event.problem.classes
-    return done < retry.count and _matches(retry.on, classes) and _FINAL not in classes and not state.cancelling
+    final = _FINAL in classes or isinstance(event.problem, NotSetUp)
+    return done < retry.count and _matches(retry.on, classes) and not final and not state.cancelling
 
 
 def _matches(on: tuple[str, ...], classes: tuple[str, ...]) -> bool:

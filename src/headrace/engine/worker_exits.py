@@ -7,10 +7,11 @@ import signal
 from headrace.engine.placement import Slot
 from headrace.engine.ports import WorkerExit
 from headrace.model.messages import OWN_FILES_CLOSED
-from headrace.model.outcomes import Crashed, Exited, Killed, OutOfMemory, Problem, TimedOut
+from headrace.model.outcomes import Crashed, Exited, Killed, NotSetUp, OutOfMemory, Problem, TimedOut
 
 #: Names of the exception that the flow gets, and of its base, where it is not a crash.
 RAISED_AS: dict[type[Problem], tuple[str, str]] = {
+    NotSetUp: ("EnvironmentSetupError", "Exception"),
     TimedOut: ("TaskTimeoutError", "TimeoutError"),
     OutOfMemory: ("TaskOutOfMemoryError", "MemoryError"),
 }
@@ -30,6 +31,8 @@ def cause_of(ended: WorkerExit, slot: Slot | None, timeout: float, memory: int) 
         return OutOfMemory, f"used {used:,.0f} MiB of memory, more than the {limit:,.0f} MiB that it asked for"
     if reason is not None:
         return Killed, str(reason.failure)
+    if ended.refused:
+        return NotSetUp, ended.refused
     if ended.lost:
         return Killed, ended.lost
     code = ended.code

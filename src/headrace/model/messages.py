@@ -11,6 +11,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 import msgspec
 
+from headrace.model.environments import EnvironmentLock
 from headrace.model.records import ArtifactRecord, TaskId
 from headrace.model.values import Packed, Preview
 
@@ -169,10 +170,12 @@ class Bye(msgspec.Struct, frozen=True, array_like=True, tag=8):
 
 
 class Begin(msgspec.Struct, frozen=True, array_like=True, tag=9):
-    """To a worker elsewhere: what follows is for the process that it has now.
+    """To a worker elsewhere: what follows is for the process that it has now, or for one in the environment ``lock``.
 
     What came before this and after the end of the process before was for that one.
     """
+
+    lock: EnvironmentLock | None = None
 
 
 ToWorker = Define | Execute | Stop | Secrets | Heartbeat | Cancel | Bye | Begin
@@ -295,13 +298,14 @@ class Log(msgspec.Struct, frozen=True, array_like=True, tag=22):
 
 
 class Exited(msgspec.Struct, frozen=True, array_like=True, tag=23):
-    """The process of a worker elsewhere ended; ``code`` and ``out_of_memory`` as in ``engine.ports.WorkerExit``.
+    """The process of a worker elsewhere ended; the fields are as in ``engine.ports.WorkerExit``.
 
     The worker has another process from now on, to which the messages after this belong.
     """
 
     code: int
     out_of_memory: bool = False
+    refused: str = ""
 
 
 ToDriver = Ready | Done | Failed | Handback | Track | Imported | Log | Exited | Heartbeat

@@ -52,6 +52,12 @@ class NeverStarts(Problem, frozen=True):
     failure = Failure.ERROR
 
 
+class NotSetUp(Problem, frozen=True):
+    """The environment of its step cannot be had."""
+
+    failure = Failure.ERROR
+
+
 class TimedOut(Problem, frozen=True):
     """It ran longer than its step allows, and was killed."""
 

@@ -10,6 +10,7 @@ from headrace.model.outcomes import (
     Crashed,
     Exited,
     Killed,
+    NotSetUp,
     NotStored,
     OutOfMemory,
     Problem,
@@ -22,6 +23,7 @@ from headrace.stores.codecs.exceptions import unpack_exception
 _TYPES: dict[type[Problem], type[errors.HeadraceError]] = {
     TimedOut: errors.TaskTimeoutError,
     OutOfMemory: errors.TaskOutOfMemoryError,
+    NotSetUp: errors.EnvironmentSetupError,
     NotStored: errors.NotStorableError,
     Crashed: errors.TaskCrashedError,
     Exited: errors.TaskCrashedError,

@@ -31,11 +31,8 @@ class Places(Protocol):
     def patience(self, place: str) -> float:
         """For how many seconds a resumed run waits for workers that come back with its attempts; 0: they cannot."""
 
-    def runs_images(self, place: str) -> bool:
-        """Whether steps can run in containers there."""
-
-    def has_environments(self, place: str) -> bool:
-        """Whether steps can have an environment of their own in a place."""
+    def builds_here(self, place: str) -> bool:
+        """Whether environments of steps in a place are built on this machine, or where its workers are."""
 
     def open(self, place: str) -> Executor:
         """The executor of a place, not started yet.
@@ -58,11 +55,7 @@ class FixedPlaces:
         """See ``Places``."""
         return 0.0
 
-    def runs_images(self, place: str) -> bool:
-        """See ``Places``."""
-        return True
-
-    def has_environments(self, place: str) -> bool:
+    def builds_here(self, place: str) -> bool:
         """See ``Places``."""
         return False
 
@@ -196,19 +189,6 @@ def check_travels(step: str, define: Define, policy: StepPolicy) -> None:
             f"step {step!r} is to run on Python {lock.python}, and its code reaches a function or class that was made "
             f"while the flow ran, which would have to travel as bytecode of Python {ours}; define it at the top of a "
             f".py file, or give the step an environment with python={ours!r}"
-        )
-
-
-def check_runs_images(step: str, policy: StepPolicy, possible: bool) -> None:
-    """Refuse a step with an image in a place where none can run.
-
-    Raises:
-        UsageError: it is such a step.
-    """
-    if not possible:
-        raise UsageError(
-            f"step {step!r}: image={policy.image!r}: containers run on this machine alone, not in place "
-            f"{policy.place or 'of the run'!r}; give the step place='local'"
         )
 
 

@@ -246,10 +246,12 @@ def build_environments(
         EnvironmentSetupError: one cannot be built here; the message names the step.
     """
     wanted = {task.step for task in origin.tasks}
+    found: list[tuple[str, EnvironmentLock]] = []
     for step, locked in _locks(metadata, artifacts, origin.run).items():
-        for lock in locked or ():
-            if not lock.image and environments.fits(lock) and (step in wanted or not origin.part):
-                environments.build(lock, f"step {step!r}")
+        if step in wanted or not origin.part:
+            fitting = [lock for lock in locked or () if not lock.image and environments.fits(lock)]
+            found += [(f"step {step!r}", lock) for lock in fitting]
+    environments.build_all(found)
 
 
 def place_of(run: RunRecord, known: Iterable[str]) -> tuple[str, list[Gap]]:

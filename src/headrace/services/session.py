@@ -7,7 +7,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
@@ -43,14 +43,12 @@ from headrace.services.codeparts import CodeBook
 from headrace.services.failures import exception_of
 from headrace.services.interrupts import Interruptible
 from headrace.services.log_segments import LogSegments
-from headrace.services.places import Places, check_fits, check_runs_images, check_travels
+from headrace.services.places import Places, check_fits, check_travels
+from headrace.services.step_environments import Given, StepEnvironments
 from headrace.services.stores import Stores
 from headrace.services.surroundings import Surroundings
 from headrace.stores import codecs
 from headrace.stores.metadata.protocol import RunChange, Write
-
-if TYPE_CHECKING:
-    from headrace.services.environments.images import Images
 
 _log = Log("runs")
 
@@ -170,13 +168,10 @@ class Session:
         self.finishing = False
         self._loop = loop
         self._places = places
-        self._images_found: Images | None = None
-        self._environment = new.environment
-        #: The run that this one runs again, if it had environments: its locks are used.
-        self._origin = self._with_locks(new.reproduces)
-        self._locked: set[tuple[str, bytes]] = set()  # steps and environments that are recorded
-        #: Where relative paths of environments start.
-        self._folder = os.path.dirname(new.file) or os.getcwd()  # noqa: PTH109, PTH120
+        folder = os.path.dirname(new.file) or os.getcwd()  # noqa: PTH109, PTH120
+        origin = new.reproduces.run if new.reproduces is not None else None
+        given = Given(new.environment, origin, folder, new.use_cache)
+        self._environments = StepEnvironments(places, stores, run, given)
         self._log_limit = new.log_limit
         self._opening = threading.Lock()
         self._lease = lease
@@ -339,9 +334,9 @@ class Session:
         check_fits(name, policy.resources, self.place(policy.place))
         self._step_ids += 1
         made = define(self._step_ids)
-        policy = self._resolved(name, policy, command=bool(made.command))
+        policy = self._locked(name, policy, command=bool(made.command))
         if policy.image and made.command:
-            made = self._images.contained(made, policy)
+            made = self._environments.images.contained(made, policy)
         check_travels(name, made, policy)
         environment = self._runs_in(made, policy)
         info = StepInfo(self._step_ids, name, policy, made, code, environment, counter=counter, defaults=defaults or {})
@@ -355,49 +350,12 @@ class Session:
             del versions[next(iter(versions))]
         return info
 
-    def _resolved(self, step: str, policy: StepPolicy, *, command: bool) -> StepPolicy:
-        """``policy`` with the lock of its environment or image."""
-        environment = None if policy.image else policy.environment or self._environment
-        if environment is None and self._origin is None and not policy.image:
-            return policy
-        from headrace.services.environments.records import lock_record, locks_of_step
-
-        stores = self.stores
-        owner = self._origin or (self.run.id if self.run.session > 1 else None)
-        before = {} if owner is None else locks_of_step(stores.metadata, stores.artifacts, owner, step)
-        environments, recorded = self._places.environments, list(before.values())
-        if policy.image:
-            check_runs_images(step, policy, self._places.runs_images(policy.place or self._places.default))
-            lock = self._images.lock(policy.image, step, recorded, command=command)
-        elif self._origin is not None and len(recorded) == 1 and environments.fits(recorded[0]):
-            lock = recorded[0]  # whatever is asked for here, as by settings
-        elif environment is None:
-            return policy
-        else:
-            lock = environments.lock(environment, f"step {step!r}", self._folder, recorded)
-        if (step, lock.digest) not in self._locked:
-            if not lock.image:
-                self._check_place(step, policy.place or self._places.default)
-                environments.build(lock, f"step {step!r}")
-            self._locked.add((step, lock.digest))
-            self._loop.write_soon(lock_record(self.run.id, step, lock, self.stores.artifacts))
-        return msgspec.structs.replace(policy, lock=lock)
-
-    @property
-    def _images(self) -> Images:
-        if self._images_found is None:
-            from headrace.services.environments.images import Images
-
-            self._images_found = Images()
-        return self._images_found
-
-    def _check_place(self, step: str, place: str) -> None:
-        if not self._places.has_environments(place):
-            raise UsageError(
-                f"step {step!r} has an environment of its own, and place {place!r} cannot make environments: workers "
-                "there have what is installed on their machine. Run the step on this machine (place='local'), or "
-                "install its packages where the workers are"
-            )
+    def _locked(self, step: str, policy: StepPolicy, *, command: bool) -> StepPolicy:
+        """``policy`` with the lock of its environment or image, which is recorded."""
+        policy, record = self._environments.locked(step, policy, command=command)
+        if record is not None:
+            self._loop.write_soon(record)
+        return policy
 
     def _runs_in(self, define: Define, policy: StepPolicy) -> bytes:
         """The digest of what a step runs in."""
@@ -409,19 +367,9 @@ class Session:
 
         return command_environment(define.command)
 
-    def _with_locks(self, origin: Reproduces | None) -> int | None:
-        if origin is None:
-            return None
-        metadata, run = self.stores.metadata, origin.run
-        steps = [one.step for one in metadata.step_counts(run.id)]
-        from headrace.services.environments.records import locks_of_run
-
-        return run.id if locks_of_run(metadata, self.stores.artifacts, run.id, steps) else None
-
     def begins_as_copy(self, policy: StepPolicy) -> bool:
         """Whether workers for steps with this policy begin as copies of this process; else they import the flow."""
-        environment = policy.image or policy.environment or self._environment
-        return not environment and self._origin is None and self.place(policy.place).forked
+        return not self._environments.are_asked_for(policy) and self.place(policy.place).forked
 
     def variant(self, step: StepInfo, policy: StepPolicy, code: bytes) -> StepInfo:
         """``step`` for calls with another policy: limits and measured times are shared.
@@ -432,12 +380,12 @@ class Session:
             ResourceError: it asks for more than its place has; UsageError: there is no such place.
         """
         check_fits(step.name, policy.resources, self.place(policy.place))
-        policy = self._resolved(step.name, policy, command=bool(step.define.command))
+        policy = self._locked(step.name, policy, command=bool(step.define.command))
         check_travels(step.name, step.define, policy)
         environment = self._runs_in(step.define, policy)
         define, threads = step.define, max(1, int(policy.resources.cpu))
         if define.command and (policy.image or step.policy.image):
-            define = self._images.contained(define, policy)
+            define = self._environments.images.contained(define, policy)
         if (define.env, define.threads, define.secrets, define.command) != (
             policy.env,
             threads,
@@ -584,6 +532,7 @@ class Session:
             return
         self.finished = True
         try:
+            self._environments.close()
             self._loop.close()
         finally:
             self.stores.metadata.release(self._lease)

@@ -16,11 +16,15 @@ from headrace.model.policy import Resources
 from headrace.model.values import Blob
 from headrace.settings import Settings, database_file, place_variables
 from headrace.wiring.machine import machine
+from headrace.wiring.preparations import environments_in, preparation_of
 from headrace.wiring.stores import open_artifacts
 
 if TYPE_CHECKING:
+    from headrace.executors.environments import EnvironmentsExecutor
     from headrace.executors.hosting.host import WorkerHost
+    from headrace.model.environments import EnvironmentLock
     from headrace.model.handshake import Welcome
+    from headrace.model.workers import ServedRun
 
 
 class HostSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -99,12 +103,13 @@ def _database_of(welcome: Welcome) -> str:
     return "" if file is not None and not file.exists() else database
 
 
-def _serve_elsewhere(welcome: Welcome, root: Path, capacity: Resources) -> Executor:
+def _serve_elsewhere(welcome: Welcome, root: Path, capacity: Resources) -> EnvironmentsExecutor:
     """Workers for a run whose driver is on another machine.
 
     Raises:
         UsageError: its artifact store cannot be reached from here.
     """
+    from headrace.executors.environments import EnvironmentsExecutor
     from headrace.executors.local import FreshStart, LocalExecutor
     from headrace.runtime.code_folder import code_folder
     from headrace.services.code.package import read_package
@@ -130,4 +135,20 @@ def _serve_elsewhere(welcome: Welcome, root: Path, capacity: Resources) -> Execu
     found = {"home": str(root), "database": database, "artifacts": welcome.artifacts, "project": welcome.project}
     variables = tuple(place_variables(found).items()) if database else ()  # steps may look at runs
     fresh = FreshStart(folder, package, welcome.argv, welcome.seeded, variables=variables, paths=paths)
-    return LocalExecutor(capacity, open_artifacts(settings), welcome.modules, fresh=fresh)
+
+    plain = FreshStart(folder, package, welcome.argv, b"", variables=variables)
+    environments = environments_in(str(root), welcome.artifacts)
+
+    def executor(start: FreshStart, modules: tuple[str, ...] = ()) -> LocalExecutor:
+        return LocalExecutor(capacity, open_artifacts(settings), modules, fresh=start)
+
+    def in_environment(lock: EnvironmentLock, _: ServedRun | None) -> Executor:
+        from headrace.wiring.starts import start_in
+
+        made = executor(start_in(lock, plain, welcome.artifacts, environments))
+        made.start()
+        return made
+
+    return EnvironmentsExecutor(
+        executor(fresh, welcome.modules), lambda lock, step: preparation_of(lock, step, environments), in_environment
+    )

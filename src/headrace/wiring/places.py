@@ -20,6 +20,7 @@ from headrace.services.places import LocalPlace, PlaceSettings, WorkersPlace
 from headrace.settings import Settings
 from headrace.stores.artifacts.protocol import ArtifactStore
 from headrace.wiring.machine import machine
+from headrace.wiring.preparations import preparation_of
 from headrace.wiring.stores import code_cache
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ class ConfiguredPlaces:
         settings = self._known.get(place)
         return float(settings.adopt) if isinstance(settings, WorkersPlace) else 0.0
 
-    def has_environments(self, place: str) -> bool:
+    def builds_here(self, place: str) -> bool:
         """See ``Places``."""
         return isinstance(self._known.get(place), LocalPlace)
 
@@ -96,10 +97,6 @@ class ConfiguredPlaces:
         )
         return RemoteExecutor(place.name, place.address, identity, options)
 
-    def runs_images(self, place: str) -> bool:
-        """See ``Places``."""
-        return isinstance(self._settings_of(place), LocalPlace)
-
     def _settings_of(self, place: str) -> PlaceSettings:
         if place not in self._known:
             raise UsageError(
@@ -114,7 +111,11 @@ class ConfiguredPlaces:
 
         # Not this object, which keeps the executor: a run's objects are to go with its last user.
         maker = ConfiguredPlaces(self._settings, self._artifacts, self.environments, self._workers, self.default)
-        return EnvironmentsExecutor(self._forking(place), lambda lock, run: maker._in_environment(place, lock, run))
+        return EnvironmentsExecutor(
+            self._forking(place),
+            lambda lock, step: preparation_of(lock, step, maker.environments),
+            lambda lock, run: maker._in_environment(place, lock, run),
+        )
 
     def _forking(self, place: LocalPlace, fresh: FreshStart | None = None) -> Executor:
         with CollectionPaused():
@@ -137,13 +138,14 @@ class ConfiguredPlaces:
             fresh=fresh,
         )
 
-    def _in_environment(self, place: LocalPlace, lock: EnvironmentLock, run: ServedRun) -> Executor:
+    def _in_environment(self, place: LocalPlace, lock: EnvironmentLock, run: ServedRun | None) -> Executor:
         """Workers of an environment, which load the flow from the run's code package."""
         from headrace.executors.local import FreshStart
         from headrace.runtime.code_folder import code_folder
         from headrace.services.code.package import read_package
         from headrace.wiring.starts import start_in
 
+        assert run is not None  # before its first attempt
         package = read_package(self._artifacts, run.code)
         folder = code_folder(self._artifacts, run.code, package, code_cache(self._settings))
         base = FreshStart(folder, package, tuple(sys.argv), b"")

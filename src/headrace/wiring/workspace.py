@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from headrace._base.sizes import parse_size
@@ -15,6 +12,7 @@ from headrace.settings import Settings, code_settings, database_file
 from headrace.stores.artifacts.protocol import ArtifactStore
 from headrace.stores.metadata.protocol import MetadataStore
 from headrace.wiring.places import ConfiguredPlaces, WorkerOptions
+from headrace.wiring.preparations import environments_in
 from headrace.wiring.stores import artifacts_folder, code_cache, make_home, open_artifacts
 
 if TYPE_CHECKING:
@@ -105,11 +103,8 @@ class Workspace:
     def environments(self) -> Environments:
         """Locks and builds the environments of steps."""
         if self._environments is None:
-            from headrace.services.environments.service import Environments
-
-            named = {one.name: one for one in self.settings.environments}
-            extra = ("obstore>=0.8",) if "://" in self.settings.artifacts else ()  # workers read and write objects
-            self._environments = Environments(str(Path(self.settings.home, "environments")), _tell, named, extra)
+            found = self.settings
+            self._environments = environments_in(found.home, found.artifacts, found.environments)
         return self._environments
 
     @property
@@ -161,9 +156,3 @@ class Workspace:
             raise UsageError("this client was closed, and so was all that came from it; connect again")
         if self._pid != os.getpid():  # in a forked child the connections are the parent's
             self._metadata, self._artifacts, self._pid = None, None, os.getpid()
-
-
-def _tell(text: str) -> None:
-    """Say on standard error what takes long."""
-    with contextlib.suppress(OSError, ValueError, AttributeError):  # closed, or never there
-        print(f"headrace: {text}", file=sys.stderr, flush=True)

@@ -26,12 +26,12 @@ import msgspec
 
 from headrace._base.process import host_name
 from headrace._version import __version__
-from headrace.engine.ports import Executor, WorkerExit
-from headrace.executors.hosting.lane import Lane, Service
+from headrace.engine.ports import WorkerExit
+from headrace.executors.hosting.lane import Lane, PlaceOfHost, Service
 from headrace.model import handshake
 from headrace.model.errors import HeadraceError
 from headrace.model.handshake import HELLO_SECONDS, PROTOCOL, SPARE_WORKERS, HandshakeError, Hello, Refused, Welcome
-from headrace.model.messages import Bye, Heartbeat, framed, from_driver
+from headrace.model.messages import Begin, Bye, Heartbeat, framed, from_driver
 from headrace.model.policy import Resources
 from headrace.worker.channel import Channel, ChannelError
 from headrace.worker.join_token import JoinToken, is_driver, worker_context
@@ -68,7 +68,7 @@ class WorkerHost:
     def __init__(
         self,
         options: HostOptions,
-        open_place: Callable[[Welcome], Executor],
+        open_place: Callable[[Welcome], PlaceOfHost],
         look_up: Callable[[Welcome], tuple[str, int] | None],
         report: Callable[[str], None],
     ) -> None:
@@ -340,8 +340,11 @@ class WorkerHost:
             self._on_bye(lane)
         else:
             first = not lane.used
+            if isinstance(message, Begin) and message.lock is not None and lane.is_fresh():
+                self._unwatch_link(lane)
+                lane.equip_in(message.lock)
             lane.obey(message)
-            if lane.link is not None and lane.blocked:
+            if lane.link is not None and (lane.blocked or isinstance(message, Begin)):
                 self._watch_link(lane)
             if first:
                 self._fill()

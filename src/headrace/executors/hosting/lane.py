@@ -9,8 +9,10 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
+from typing import Protocol
 
 from headrace.engine.ports import Executor, ProtocolError, WorkerExit, WorkerLink
+from headrace.model.environments import EnvironmentLock
 from headrace.model.handshake import MAX_HELLO, MOST_IN_HAND, Continued, InHand, Welcome
 from headrace.model.messages import (
     MAX_FRAME,
@@ -45,10 +47,17 @@ _NOTICED = 1 << 20
 _ANSWER = 16 * MAX_HELLO
 
 
+class PlaceOfHost(Executor, Protocol):
+    """An executor that also makes workers of environments."""
+
+    def spec_of(self, lock: EnvironmentLock, *, isolated: bool) -> WorkerSpec:
+        """What workers of the environment or image of ``lock`` are like here."""
+
+
 class Service:
     """A session of a run that workers serve, and the executor that provides them."""
 
-    def __init__(self, welcome: Welcome, executor: Executor) -> None:
+    def __init__(self, welcome: Welcome, executor: PlaceOfHost) -> None:
         self.welcome = welcome
         self.executor = executor
         self.lanes: set[Lane] = set()  # with a process of this executor
@@ -167,6 +176,10 @@ class Lane:
         """Whether an attempt is in hand whose result was not told."""
         return any(not one.told for one in self._attempts)
 
+    def is_fresh(self) -> bool:
+        """Whether there is a process that nothing was asked of."""
+        return self.link is not None and self._ended is None and not self._begun
+
     def is_ended(self) -> bool:
         """Whether the process has ended."""
         return self._ended is not None
@@ -190,6 +203,15 @@ class Lane:
         self._attempts.clear()
         self._sent, self._forgotten, self._ends, self._ended = [0, 0], [0, 0], (0, 0), None
         self._cut, self._log_limit = [False, False], service.welcome.log_limit
+
+    def equip_in(self, lock: EnvironmentLock) -> None:
+        """Have a worker of an environment or image in place of the one that is there, which has done nothing yet."""
+        service, before = self.service, self.link
+        assert service is not None
+        assert before is not None
+        service.executor.stop(before, 0.0)
+        self.link = service.executor.provide(service.executor.spec_of(lock, isolated=False))
+        self._sent, self._forgotten, self._ends = [0, 0], [0, 0], (0, 0)
 
     def hand_over(self, adopted: tuple[int, ...]) -> int:
         """Tell the driver that was connected to last what came of those that it takes; returns how many it does not.
@@ -312,7 +334,7 @@ class Lane:
             if self._cut[stream]:  # the last lines may tell why it ended
                 start = max(end - _TAIL, began + self._log_limit + 1)
                 self._say(frame(Log(stream, start, ended.link.read_log(stream, start, end))))
-        self._say(frame(Exited(ended.code, ended.out_of_memory)))
+        self._say(frame(Exited(ended.code, ended.out_of_memory, ended.refused)))
 
     # --- output -----------------------------------------------------------------------------------------------
 

@@ -28,6 +28,7 @@ from headrace._version import __version__
 from headrace.engine.ports import Executor, Returned, WorkerExit, WorkerLink
 from headrace.executors.remote.link import Peer, RemoteLink
 from headrace.model import handshake
+from headrace.model.environments import EnvironmentLock
 from headrace.model.errors import UsageError
 from headrace.model.handshake import (
     HEARTBEAT_SECONDS,
@@ -97,6 +98,7 @@ class RemoteExecutor:
         self._peers: dict[int, Peer] = {}  # by descriptor
         self._free: deque[Peer] = deque()
         self._waiting: list[RemoteLink] = []
+        self._locks: dict[str, EnvironmentLock] = {}  # by their digests
         self._links: dict[str, RemoteLink] = {}  # that are not over, by the worker's name
         self._parted: list[RemoteLink] = []
         self._ended: list[WorkerExit] = []
@@ -170,11 +172,16 @@ class RemoteExecutor:
 
     def spec(self, policy: StepPolicy) -> WorkerSpec:
         """See ``Executor``."""
-        return WorkerSpec(place=self.place, isolated=policy.isolated)
+        lock = policy.lock
+        if lock is None or not lock.python:  # a command in an image: any worker there starts the container
+            return WorkerSpec(place=self.place, isolated=policy.isolated)
+        name = lock.digest.hex()
+        self._locks[name] = lock
+        return WorkerSpec(place=self.place, environment=name, image=lock.image, isolated=policy.isolated)
 
     def provide(self, spec: WorkerSpec, step: str = "") -> RemoteLink:
         """A worker that joined, or the next one that does, of the worker host that the spec names."""
-        link = RemoteLink(self, spec.machine)
+        link = RemoteLink(self, spec.machine, self._locks.get(spec.environment))
         self._waiting.append(link)
         self.serve()  # a worker that has left meanwhile is not to be had
         self._match()

@@ -13,6 +13,7 @@ import msgspec
 
 from headrace._base.offset_bytes import OffsetBytes
 from headrace.engine.ports import ProtocolError, WorkerExit
+from headrace.model.environments import EnvironmentLock
 from headrace.model.handshake import MAX_HELLO, Hello
 from headrace.model.messages import (
     Begin,
@@ -134,8 +135,9 @@ class RemoteLink:
     breaks while an attempt is in hand, the link is ``parted`` (when, and ``why``) until the worker comes back.
     """
 
-    def __init__(self, owner: LinkOwner, machine: str = "") -> None:
+    def __init__(self, owner: LinkOwner, machine: str = "", lock: EnvironmentLock | None = None) -> None:
         self.where = ("", 0)
+        self.lock = lock  # of the environment that its worker is to have
         self.machine = machine  # the worker host that is to provide it; empty: any
         self.worker = ""  # its name, once it has joined
         self.peer: Peer | None = None
@@ -161,7 +163,7 @@ class RemoteLink:
         """Speak to the process that this worker has now."""
         self._speak_to(peer)
         backlog, self._backlog = self._backlog, []
-        peer.say([frame(Begin()), *backlog])
+        peer.say([frame(Begin(self.lock)), *backlog])
         early, peer.early = peer.early, []
         self._take_in(peer, early, counted=True)
         self._arm()
@@ -344,7 +346,7 @@ class RemoteLink:
         """The process has ended; its worker has another one."""
         self._epoll.unregister(peer.channel.fileno())
         peer.link = self.peer = None
-        self.end(WorkerExit(self, exited.code, exited.out_of_memory))
+        self.end(WorkerExit(self, exited.code, exited.out_of_memory, refused=exited.refused))
 
     def _break(self, peer: Peer, error: Exception) -> None:
         if self.over:  # it was said after the process had ended

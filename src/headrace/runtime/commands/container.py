@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from headrace._base.process import process_owner
 from headrace.model.commands import CommandSpec, Container
-from headrace.model.errors import CommandError, TaskOutOfMemoryError
+from headrace.model.errors import CommandError, EnvironmentSetupError, TaskOutOfMemoryError
 from headrace.runtime import containers
 from headrace.runtime.commands import process
 from headrace.runtime.commands.folders import OWNER
@@ -17,8 +17,9 @@ from headrace.runtime.container_keeper import kept
 from headrace.runtime.containers import Engine, Limits, Mount
 
 #: Exit codes of the engines themselves: the container could not be made, its program not executed, not found.
+_NOT_STARTED = 125
 _NOT_RUN = {
-    125: "the container could not be started",
+    _NOT_STARTED: "the container could not be started",
     126: "the program could not be executed in the container",
     127: "the program is not in the image",
 }
@@ -41,23 +42,16 @@ def run(
 
     Raises:
         CommandError: the container cannot be started, or has not the program.
+        EnvironmentSetupError: this machine has no engine, or not the image.
         TaskOutOfMemoryError: it was killed and had a memory limit.
     """
     where = spec.container
     assert where is not None
-    engine = Engine(*where.engine)
-    name = f"headrace-{os.getpid()}-{os.urandom(4).hex()}"
-    arguments = _arguments(where, engine, name, inside)
-    if files[0] is not None:
-        arguments.insert(2, "--interactive")
-    env = {**os.environ, **inside.env}
-    ended = None
-    with kept(engine, name):
-        try:
-            ended = process.run(process.Launch(spec.name, arguments, env, inside.folder, *files, container=True), look)
-        finally:
-            if ended is None or ended.code < 0:  # the engine's client has died, the container has not
-                containers.remove(engine, name)
+    engine = _engine(where)
+    ended = _run(spec, where, engine, inside, files, look)
+    if ended.code == _NOT_STARTED and not containers.known_image(engine, where.image):
+        _fetch(where, engine)
+        ended = _run(spec, where, engine, inside, files, look)
     if ended.code == _KILLED and where.memory:
         raise TaskOutOfMemoryError(
             f"command {spec.name!r} was killed in its container, whose memory is limited to {where.memory:,} bytes; "
@@ -70,6 +64,48 @@ def run(
             ended.code,
         )
     return ended
+
+
+def _run(
+    spec: CommandSpec,
+    where: Container,
+    engine: Engine,
+    inside: Inside,
+    files: tuple[Path | None, Path | None],
+    look: Callable[[], None],
+) -> process.Ended:
+    name = f"headrace-{os.getpid()}-{os.urandom(4).hex()}"
+    arguments = _arguments(where, engine, name, inside)
+    if files[0] is not None:
+        arguments.insert(2, "--interactive")
+    env = {**os.environ, **inside.env}
+    ended = None
+    with kept(engine, name):
+        try:
+            ended = process.run(process.Launch(spec.name, arguments, env, inside.folder, *files, container=True), look)
+        finally:
+            if ended is None or ended.code < 0:  # the engine's client has died, the container has not
+                containers.remove(engine, name)
+    return ended
+
+
+def _fetch(where: Container, engine: Engine) -> None:
+    """Have the image of a run on another machine than the one where its digest was found.
+
+    Raises:
+        EnvironmentSetupError: it cannot be fetched, or its name means another image here.
+    """
+    found = containers.image_id(engine, where.label)
+    if found != where.image:
+        raise EnvironmentSetupError(
+            f"image {where.label!r} is {found[:19]} on this machine, and {where.image[:19]} where the run was started; "
+            f"fetch the same one: {engine.kind} pull {where.label}"
+        )
+
+
+def _engine(where: Container) -> Engine:
+    """What runs containers on this machine, which is not always that of the driver."""
+    return Engine(*where.engine) if Path(where.engine[1]).exists() else containers.find_engine()
 
 
 def _arguments(where: Container, engine: Engine, name: str, inside: Inside) -> list[str]:

@@ -199,6 +199,11 @@ def _is_runtime(folder: Path) -> bool:
     return (folder / MARK).exists() and (folder / "headrace").exists()
 
 
+def has_runtime(lock: EnvironmentLock, cache: str, extra: tuple[str, ...] = ()) -> bool:
+    """Whether the folder that ``runtime_of_image`` makes is there."""
+    return _is_runtime(Path(_beside(lock, cache, extra)[0]))
+
+
 def runtime_of_image(lock: EnvironmentLock, cache: str, extra: tuple[str, ...] = ()) -> tuple[str, ...]:
     """The folder with what workers need beside the packages of an image, for its Python; ``extra`` as elsewhere.
 

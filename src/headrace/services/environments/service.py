@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ from headrace.model.errors import EnvironmentSetupError
 
 if TYPE_CHECKING:
     from headrace.services.environments.building import Built
+    from headrace.services.environments.construction import Construction
 
 
 class Environments:
@@ -31,6 +33,8 @@ class Environments:
         self.extra = extra
         self.named = named or {}
         self._tell = tell
+        self._begun = threading.Lock()
+        self._constructions: dict[bytes, Construction] = {}
         self._held: dict[str, int] = {}  # descriptors by folder, for as long as the process lives
 
     def named_as(self, environment: Environment) -> Environment:
@@ -112,18 +116,72 @@ class Environments:
 
         return is_of_this_platform(lock)
 
+    def is_there(self, lock: EnvironmentLock) -> bool:
+        """Whether workers of the environment or image of ``lock`` can start; an environment is then kept for them.
+
+        Raises:
+            EnvironmentSetupError: the interpreter of the lock cannot be read.
+        """
+        from headrace.services.environments import building
+
+        if lock.image:
+            return building.has_runtime(lock, self.cache, self.extra)
+        built = building.find_built(lock, self.cache, self.extra)
+        if built is not None:
+            self._hold(built)
+        return built is not None
+
+    def begin(self, lock: EnvironmentLock, asker: str) -> Construction:
+        """Build in a thread what ``is_there`` looks for; those who ask for the same at that time share it."""
+        from headrace.services.environments.construction import Construction
+
+        with self._begun:
+            found = self._constructions.get(lock.digest)
+            if found is None or found.users <= 0 or (found.is_done() and not found.problem()):
+                found = self._constructions[lock.digest] = Construction(lambda: self._make(lock, asker))
+            found.users += 1
+        return found
+
+    def build_all(self, wanted: Iterable[tuple[str, EnvironmentLock]]) -> None:
+        """Build the environments of several steps at once, and wait for them; ``wanted``: who asks, and the lock.
+
+        Raises:
+            EnvironmentSetupError: one cannot be built; the message names who asks for it, and has what uv says.
+        """
+        begun = [self.begin(lock, asker) for asker, lock in wanted if not self.is_there(lock)]
+        try:
+            for one in begun:
+                if problem := one.wait():
+                    raise EnvironmentSetupError(problem)
+        finally:
+            for one in begun:
+                one.leave()
+
+    def _make(self, lock: EnvironmentLock, asker: str) -> None:
+        from headrace.services.environments.building import runtime_of_image
+
+        if lock.image:
+            runtime_of_image(lock, self.cache, self.extra)
+        else:
+            self.build(lock, asker)
+
     def build(self, lock: EnvironmentLock, asker: str) -> Built:
         """The environment of ``lock`` on this machine, built unless it is there.
 
         Raises:
             EnvironmentSetupError: it cannot be built; the message names the ``asker`` and has what uv says.
         """
-        from headrace.services.environments.building import build, hold
+        from headrace.services.environments.building import build
 
         try:
             built = build(lock, self.cache, self._tell, self.extra)
         except EnvironmentSetupError as error:
             raise EnvironmentSetupError(f"{asker}: {error}") from None
+        self._hold(built)
+        return built
+
+    def _hold(self, built: Built) -> None:
+        from headrace.services.environments.building import hold
+
         if built.folder not in self._held:
             self._held[built.folder] = hold(built)
-        return built

@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+import threading
 from collections.abc import Callable, Sequence
 
 from headrace.model.errors import EnvironmentSetupError
@@ -86,10 +87,22 @@ def run_uv(
     return printed
 
 
+#: The uv that runs for a thread, by the thread's identifier.
+_running: dict[int, subprocess.Popen[str]] = {}
+
+
+def stop_uv(thread: int) -> None:
+    """End the uv that runs for a thread; nothing happens if there is none."""
+    process = _running.get(thread)
+    if process is not None:
+        process.kill()
+
+
 def _heard(process: subprocess.Popen[str], tell: Callable[[str], None] | None) -> str:
     """All that a process wrote to standard error, once it has ended; it ends when the caller is interrupted."""
     assert process.stderr is not None
     lines: list[str] = []
+    _running[threading.get_ident()] = process
     try:
         for line in process.stderr:
             lines.append(line)
@@ -101,6 +114,7 @@ def _heard(process: subprocess.Popen[str], tell: Callable[[str], None] | None) -
         process.wait()
         raise
     finally:
+        del _running[threading.get_ident()]
         process.stderr.close()
     return "".join(lines)
 

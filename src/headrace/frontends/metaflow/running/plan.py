@@ -281,11 +281,11 @@ def set_up(plans: Mapping[str, StepPlan], places: Places, folder: str, *, quiet:
         return
     console = Console("", quiet=quiet)
     console.say("Bootstrapping virtual environment(s) ...")
-    for step, environment in wanted.items():
-        try:
-            places.environments.build(places.environments.lock(environment, step, folder), step)
-        except EnvironmentSetupError as error:
-            raise PackagesException(str(error)) from None
+    try:
+        found = places.environments
+        found.build_all([(step, found.lock(environment, step, folder)) for step, environment in wanted.items()])
+    except EnvironmentSetupError as error:
+        raise PackagesException(str(error)) from None
     console.say("Virtual environment(s) bootstrapped!")
 
 
