@@ -440,7 +440,9 @@ class ProcessExecutorSuite(ExecutorSuite):
         talk.begin(die, int(signum))
         assert talk.answer() is None
         (ended,) = ends(started)
-        assert (ended.code, ended.out_of_memory) == (-signum, False)
+        assert ended.code == -signum
+        if signum != signal.SIGKILL:  # else some process of the machine may have run out of memory meanwhile
+            assert not ended.out_of_memory
 
     def test_who_does_not_listen_is_made_to_end_after_the_grace(self, started: Executor, talk: Talk) -> None:
         assert talk.call(pid)
