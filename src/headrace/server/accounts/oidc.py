@@ -78,6 +78,7 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
     authorization_endpoint: str
     token_endpoint: str
     jwks_uri: str
+    userinfo_endpoint: str = ""
     token_endpoint_auth_methods_supported: tuple[str, ...] = ("client_secret_basic",)
 
 
@@ -131,6 +132,8 @@ class Oidc:
         provider = await self._document()
         tokens = await self._exchange(provider, code, pending.verifier)
         claims = await self._claims(provider, str(tokens.get("id_token", "")), pending.nonce)
+        if self._oidc.claim not in claims and provider.userinfo_endpoint:
+            claims = {**await self._user_info(provider, tokens, claims["sub"]), **claims}
         return self._identity(provider, claims), pending.target
 
     def user_of(self, accounts: Accounts, source: Source, identity: Identity) -> User:
@@ -174,6 +177,8 @@ class Oidc:
             provider = msgspec.json.decode(content, type=Provider)
             for what in (provider.authorization_endpoint, provider.token_endpoint, provider.jwks_uri):
                 check_provider_url("an address of the provider,", what)
+            if provider.userinfo_endpoint:
+                check_provider_url("an address of the provider,", provider.userinfo_endpoint)
         except (msgspec.DecodeError, UsageError) as error:
             raise _failed(f"its document cannot be used: {error}") from None
         if provider.issuer.rstrip("/") != issuer:
@@ -221,6 +226,18 @@ class Oidc:
             raise _refused(f"the provider's ID token cannot be believed: {error}") from None
         return dict(claims)
 
+    async def _user_info(self, provider: Provider, tokens: Mapping[str, Any], subject: str) -> Mapping[str, Any]:
+        """What the provider says of the user beside the ID token; some say names and addresses there alone."""
+        headers = {"Authorization": f"Bearer {tokens.get('access_token', '')}"}
+        content = await self._ask("GET", provider.userinfo_endpoint, headers=headers)
+        try:
+            found: dict[str, Any] = msgspec.json.decode(content, type=dict[str, Any])
+        except msgspec.DecodeError:
+            raise _failed("what it says of the user cannot be read") from None
+        if found.get("sub") != subject:
+            raise _refused("the provider says something of another user")
+        return found
+
     def _identity(self, provider: Provider, claims: Mapping[str, Any]) -> Identity:
         claim = self._oidc.claim
         name = claims.get(claim)
@@ -232,12 +249,13 @@ class Oidc:
         display = display[:200] if isinstance(display, str) and display.isprintable() else ""
         return Identity(f"{provider.issuer} {claims['sub']}", name, display)
 
-    async def _ask(self, method: str, url: str, **more: Any) -> bytes:
+    async def _ask(self, method: str, url: str, headers: Mapping[str, str] = {}, **more: Any) -> bytes:
         """What the provider answers, where that is 200 and not large."""
+        headers = {"Accept": "application/json", **headers}
         try:
             async with (
                 httpx.AsyncClient(timeout=_SECONDS, follow_redirects=False) as client,
-                client.stream(method, url, headers={"Accept": "application/json"}, **more) as answer,
+                client.stream(method, url, headers=headers, **more) as answer,
             ):
                 parts, size = [], 0
                 async for part in answer.aiter_bytes():
