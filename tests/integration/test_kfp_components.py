@@ -293,3 +293,30 @@ def test_command_runs_on_this_machine_where_that_is_allowed(here: Any) -> None:
     assert "said" in logs_of(ended)
     assert str(here.path) not in logs_of(ended).split("said")[1]
     assert sorted(os.listdir(here.path)) == [".headrace", "made.yaml"]
+
+
+# --- with the real kfp ------------------------------------------------------------------------------------------
+
+
+def test_component_uses_the_kfp_that_it_asks_for(here: Any) -> None:
+    source = """
+        def f(model: Output[Model], metrics: Output[Metrics]) -> Dataset:
+            import sys
+            metrics.log_metric("accuracy", 0.5)
+            model.framework = kfp.__version__
+            with open(model.path, "w") as file:
+                file.write(dsl.Artifact.__module__)
+            made = Dataset(uri=dsl.get_uri(), metadata={"file": kfp.__file__.rpartition("/site-packages/")[2]})
+            with open(made.path, "w") as file:
+                file.write("rows")
+            return made
+        """
+    outputs = {"model": "system.Model", "metrics": "system.Metrics", "Output": "system.Dataset"}
+    install = f"{parts.PIP}'kfp==2.17.3'"
+    made = Made().add("a", returning(source, install=install), gives=outputs)
+    ended = made.give("data", "a").give("model", "a", "model").run()
+    assert ended.error is None
+    assert ended.value["model"].metadata["kfp"]["metadata"] == {"framework": "2.17.3"}
+    assert ended.value["data"].metadata["kfp"]["metadata"] == {"file": "kfp/__init__.py"}
+    assert ended.value["data"].path.read_text() == "rows"
+    assert headrace.Run(ended.run.name).metrics["accuracy"].last == 0.5

@@ -178,6 +178,50 @@ def test_artifact_at_a_custom_path_is_taken_from_there(bench, tmp_path):
     assert made.uri == ""
 
 
+def test_files_beside_the_path_of_an_artifact_are_beside_it_for_later_tasks(bench):
+    write = """
+        import pathlib
+        def f(model: Output[Model], model_b: Output[Model]):
+            pathlib.Path(model.path + ".pkl").write_text("pickled")
+            pathlib.Path(model.path + "_facts").mkdir()
+            pathlib.Path(model.path + "_facts", "a").write_text("a")
+            pathlib.Path(model_b.path).write_text("other")
+        """
+    result = run(bench, write, outputs={"model": "system.Model", "model_b": "system.Model"})
+    [made] = result.artifacts["model"]
+    assert (made.stem, made.content.files()) == ("model", ["model.pkl", "model_facts/a"])
+    given = stored(bench, made.content.path, stem=made.stem, schema_title="system.Model")
+    read = """
+        import os, pathlib
+        def f(given: Input[Model]) -> str:
+            return pathlib.Path(given.path + ".pkl").read_text() + str(os.path.exists(given.path))
+        """
+    assert (
+        run(bench, read, artifacts={"given": [given]}, outputs={"Output": "STRING"}).parameters["Output"]
+        == "pickledFalse"
+    )
+    assert result.artifacts["model_b"][0].content.path.read_text() == "other"
+
+
+def test_store_whose_library_is_missing_says_what_to_install(bench, monkeypatch):
+    monkeypatch.setitem(sys.modules, "obstore.store", None)
+    given = ArtifactValue(name="x", schema_title="system.Model", uri="gs://bucket/x")
+    with pytest.raises(
+        ComponentFailedError, match=r"outer\.a: input artifact 'given': gs://bucket/x .*headrace\[objects\]"
+    ):
+        run(bench, "def f(given: Input[Model]) -> str:\n    return given.path\n", artifacts={"given": [given]})
+
+
+def test_artifact_of_an_unread_uri_is_not_fetched(bench, monkeypatch):
+    monkeypatch.setitem(sys.modules, "obstore.store", None)
+    given = ArtifactValue(name="x", schema_title="system.Model", uri="gs://bucket/x")
+    source = (
+        "def f(given: Input[Model]) -> str:\n    return f'{given.uri} {type(given).__name__} {type(given) is Model}'\n"
+    )
+    result = run(bench, source, artifacts={"given": [given]}, outputs={"Output": "STRING"})
+    assert result.parameters["Output"] == "gs://bucket/x Model False"
+
+
 def test_artifact_that_was_not_written_has_metadata_alone(bench):
     source = "def f(out: Output[Model]):\n    out.framework = 'x'\n"
     [made] = run(bench, source, outputs={"out": "system.Model"}).artifacts["out"]

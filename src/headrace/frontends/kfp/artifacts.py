@@ -23,6 +23,7 @@ def to_stored(artifact: ArtifactValue) -> File | Folder | dict[str, Any]:
         "uri": artifact.uri,
         "metadata": artifact.metadata,
         **({"stamp": artifact.stamp} if artifact.stamp else {}),
+        **({"stem": artifact.stem} if artifact.stem else {}),
     }
     if artifact.content is None:
         return {_KEY: told}
@@ -40,5 +41,6 @@ def from_stored(value: File | Folder | dict[str, Any]) -> ArtifactValue:
         schema_version=told["schemaVersion"],
         uri=told["uri"],
         metadata=told["metadata"],
+        stem=told.get("stem", ""),
         content=value if has_content and not isinstance(value, dict) else None,
     )

@@ -38,8 +38,10 @@ class ArtifactValue(msgspec.Struct, kw_only=True):
 
     ``content`` is the file or folder that Headrace keeps; None where nothing was written, and where ``uri`` names
     something outside (``gs://``, ``s3://``...) that is read from there. Where it is a path of this machine, ``stamp``
-    has the sizes and times of the files there, so that later tasks notice a change. What is stored of an artifact, and
-    how it is given back to a later task, is ``artifacts`` alone.
+    has the sizes and times of the files there, so that later tasks notice a change. Where a component wrote files
+    beside the path of the artifact (``model.pkl`` beside ``model``), ``content`` is a folder of these, and ``stem``
+    the name that the path has in it. What is stored of an artifact, and how it is given back to a later task, is
+    ``artifacts`` alone.
     """
 
     name: str
@@ -49,6 +51,7 @@ class ArtifactValue(msgspec.Struct, kw_only=True):
     metadata: dict[str, Any] = {}
     content: File | Folder | None = None
     stamp: dict[str, Any] = {}
+    stem: str = ""
 
 
 class ComponentStep(msgspec.Struct, frozen=True, kw_only=True):

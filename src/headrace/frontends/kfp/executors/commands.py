@@ -163,11 +163,11 @@ class Words:
 
     def mounts(self) -> list[Mount]:
         """The files and folders of input artifacts that a command may read, and the workspace that it may write."""
-        names = [name for name, artifacts in self._call.artifacts.items() for _ in artifacts]
-        numbers = [number for artifacts in self._call.artifacts.values() for number, _ in enumerate(artifacts)]
-        found = dict.fromkeys(
-            os.path.realpath(self._places.input_path(name, number)) for name, number in zip(names, numbers, strict=True)
-        )
+        found: dict[str, None] = {}
+        for name, artifacts in self._call.artifacts.items():
+            for number, one in enumerate(artifacts):
+                path = os.path.realpath(self._places.input_path(name, number))
+                found[os.path.dirname(path) if one.stem else path] = None  # noqa: PTH120
         inside = os.path.join(os.path.realpath(self._call.folder), "")  # noqa: PTH118
         mounts = [Mount(one, one) for one in found if os.path.isabs(one) and os.path.exists(one)]  # noqa: PTH110, PTH117
         mounts = [one for one in mounts if not one.source.startswith(inside)]

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import functools
+import logging
 import os
 import sys
+from typing import Any
 
 from headrace.frontends.kfp.contract import ComponentCall, ComponentResult
 from headrace.frontends.kfp.executors import source
@@ -69,12 +71,17 @@ def _run_function(call: ComponentCall, container: Container, told: PythonFunctio
             raise ComponentFailedError(f"{call.step.path}: the component called sys.exit({error.code!r})") from None
 
 
-def _log_to_stdout() -> None:
-    """Print what a component logs from level INFO on, as under KFP. The worker undoes it after the attempt."""
-    import logging
-
+@functools.cache
+def _handler() -> logging.StreamHandler[Any]:
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(logging.Formatter(_FORMAT))
+    return handler
+
+
+def _log_to_stdout() -> None:
+    """Print what a component logs from level INFO on, as under KFP. The worker undoes it after the attempt."""
+    handler = _handler()
+    handler.setStream(sys.stdout)
     root = logging.getLogger()
     root.handlers[:] = [handler]  # instead of those of the driver, from which the worker was forked
     root.setLevel(logging.INFO)

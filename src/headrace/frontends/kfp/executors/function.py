@@ -47,7 +47,7 @@ class _Attempt:
         self._call = call
         self._places = places
         self._types = types
-        found = dict(inspect.getfullargspec(function).annotations)
+        found = dict(inspect.get_annotations(function))
         self._return = found.pop("return", None)
         self._annotations = found
         self._parameters: dict[str, Any] = {}

@@ -118,21 +118,28 @@ def _take_content(call: ComponentCall, places: Places, name: str, told: Told, ma
     own, uri = places.output_uri(name), told.uri or places.output_uri(name)
     path = told.custom_path or (places.output_path(name) if uri == own else objects.mount_path(uri))
     _refuse_other_tasks(call, name, path)
-    for one in (value for artifacts in call.artifacts.values() for value in artifacts):
-        if one.content is not None and str(one.content.path) == path:  # an input, passed on
-            made.content, made.uri = one.content, one.uri
-            return
-    if path and os.path.exists(path):  # noqa: PTH110
+    for given, artifacts in call.artifacts.items():
+        for number, one in enumerate(artifacts):
+            if one.content is not None and places.input_path(given, number) == path:  # an input, passed on
+                made.content, made.uri, made.stem = one.content, one.uri, one.stem
+                return
+    beside = places.take_files_beside(name) if path == places.output_path(name) else ""
+    if beside:
+        made.content, made.stem = Folder(beside), name
+    elif path and os.path.exists(path):  # noqa: PTH110
         made.content = Folder(path) if os.path.isdir(path) else File(path)  # noqa: PTH112
     if not objects.is_remote(uri):
         made.uri = "" if made.content is not None or uri == own else uri
         return
     made.uri = uri
-    if made.content is not None:
-        try:
-            objects.put(Path(path), uri)
-        except objects.ObjectError as error:
-            raise ComponentFailedError(f"{call.step.path}: output artifact {name!r}: {error}") from error
+    written = {path: uri} if made.content is not None else {}
+    if beside:
+        written = {f"{beside}/{one}": f"{uri}{one[len(name) :]}" for one in os.listdir(beside)}  # noqa: PTH208
+    try:
+        for file, target in written.items():
+            objects.put(Path(file), target)
+    except objects.ObjectError as error:
+        raise ComponentFailedError(f"{call.step.path}: output artifact {name!r}: {error}") from error
 
 
 def _refuse_other_tasks(call: ComponentCall, name: str, path: str) -> None:

@@ -6,6 +6,7 @@ are only a URI are fetched when their path is asked for.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,24 @@ class Places:
         """The URI of an output artifact: its path, or an object below the pipeline root."""
         return f"{self.remote}/{name}" if self.remote else self.output_path(name)
 
+    def take_files_beside(self, name: str) -> str:
+        """A folder of what was written beside the path of an output, under names that begin with it; empty: nothing."""
+        others = [*self._call.step.component.output_definitions.artifacts]
+        others += [*self._call.step.component.output_definitions.parameters, "executor_output.json"]
+        found = [
+            one
+            for one in os.listdir(self.folder)  # noqa: PTH208
+            if one.startswith((f"{name}.", f"{name}_", f"{name}-")) and one not in others
+        ]
+        if not found:
+            return ""
+        folder = Path(self._call.folder, "beside", name)
+        folder.mkdir(parents=True)
+        for one in [*found, name]:
+            if os.path.lexists(f"{self.folder}/{one}"):
+                Path(self.folder, one).rename(folder / one)
+        return str(folder)
+
     def input_path(self, name: str, number: int = 0) -> str:
         """Where an input artifact is on this machine; what is elsewhere is fetched.
 
@@ -58,7 +77,7 @@ class Places:
         """
         artifact = self._call.artifacts[name][number]
         if artifact.content is not None:
-            return str(artifact.content.path)
+            return str(artifact.content.path / artifact.stem)
         if artifact.metadata.get(_IN_WORKSPACE) is True:
             return workspace_path(self._call.step.job.workspace, artifact.uri)
         if not objects.is_remote(artifact.uri):
