@@ -17,7 +17,7 @@ _LONGEST_BODY = 16_384
 #: Nothing but the page's own style sheet, whose digest is named: no script, no picture, no frame.
 _POLICY = (
     "default-src 'none'; style-src 'sha256-{style}'; form-action 'self'{targets}; base-uri 'none'; "
-    "frame-ancestors 'none'; sandbox allow-forms allow-same-origin allow-top-navigation"
+    "frame-ancestors 'none'"
 )
 _STYLE = """
 :root { color-scheme: light dark; --ink: #17202a; --paper: #f6f7f9; --card: #fff; --line: #c9ced6; --accent: #0b6e6e;
@@ -68,7 +68,7 @@ def page(title: str, content: str, status: int = 200, targets: str = "", headers
         f"<title>{shown(title)} - Headrace</title><style>{_STYLE}</style></head>"
         f"<body><main><h1>{shown(title)}</h1>{content}</main></body></html>"
     )
-    more = {"Content-Security-Policy": policy, "Cache-Control": "no-store", "Referrer-Policy": "no-referrer"}
+    more = {"Content-Security-Policy": policy, "Cache-Control": "no-store"}
     return Response(text, status, {**more, **headers}, "text/html; charset=utf-8")
 
 

@@ -1,0 +1,57 @@
+"""The pages for logging in, in Chromium: their policy lets them work, and the command line gets its answer."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import ConsoleMessage, sync_playwright
+from tests.integration.server.conftest import Served
+from tests.integration.server.test_login import PASSWORD, prepare
+
+from headrace.cli.browser_login import Answer, BrowserLogin
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Served]:
+    prepare(tmp_path)
+    made = Served(tmp_path, "--auth", "users")
+    yield made
+    made.stop(signal.SIGKILL)
+
+
+def test_user_logs_in_and_lets_the_command_line_in(server: Served) -> None:
+    login = BrowserLogin(server.url)
+    answers: list[Answer] = []
+    waiting = threading.Thread(target=lambda: answers.append(login.wait(60.0)))
+    waiting.start()
+    said: list[str] = []
+
+    def hear(message: ConsoleMessage) -> None:
+        if "Content Security Policy" in message.text:
+            said.append(message.text)
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
+        page = browser.new_page(viewport={"width": 380, "height": 640})
+        page.on("console", hear)
+        page.goto(login.address)
+        page.fill("#name", "ada")
+        page.fill("#password", "wrong password")
+        page.click("button")
+        assert page.inner_text("[role=alert]") == "Name and password do not fit together."
+        assert page.evaluate("document.documentElement.scrollWidth") <= 380
+        page.fill("#name", "ada")
+        page.fill("#password", PASSWORD)
+        page.keyboard.press("Enter")
+        page.wait_for_selector("text=asks to act")
+        page.click("button")
+        page.wait_for_selector("text=You may close this window")
+        assert page.evaluate("document.cookie") == "", "no cookie is within reach of scripts"
+        browser.close()
+    waiting.join()
+    assert len(answers) == 1
+    assert said == []
