@@ -60,7 +60,7 @@ class ProblemDocument(msgspec.Struct, frozen=True, kw_only=True):
 
 def not_found(what: str) -> Problem:
     """There is no such thing, or it may not be seen by who asks: these are told apart by no answer."""
-    return Problem(404, "not-found", what)
+    return Problem(404, "not-found", what, error="NotFoundError")
 
 
 #: The status of each error; of several that fit, the first. What is not here is a defect: 500.

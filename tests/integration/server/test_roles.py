@@ -14,10 +14,14 @@ import pytest
 from tests.integration.server.conftest import Served
 
 from headrace.model.accounts import ALL_PROJECTS, Role
+from headrace.model.errors import NotFoundError, StoreReadOnlyError
+from headrace.model.records import Tag
 from headrace.server.routes import Route
 from headrace.server.table import routes
 from headrace.services.accounts.users import Accounts, NewToken, Source
 from headrace.settings import Settings
+from headrace.stores.http_client import Endpoint
+from headrace.stores.metadata.http import HttpMetadata
 from headrace.testing.metadata import new_run
 from headrace.wiring import Workspace
 
@@ -52,6 +56,8 @@ class Team:
             self.tokens["ann"] = accounts.add_token(ROOT, admin)[1]
             driver = NewToken(user="ed", name="driver", project="shop", run=1)
             self.tokens["driver"] = accounts.add_token(ROOT, driver)[1]
+            starter = NewToken(user="ed", name="starter", project="shop", run=0)
+            self.tokens["starter"] = accounts.add_token(ROOT, starter)[1]
         self.server = Served(folder, "--auth", "users")
 
     def ask(self, who: str, method: str, path: str, **more: Any) -> httpx.Response:
@@ -255,3 +261,43 @@ def test_disabled_user_is_refused_with_the_next_request(team: Team) -> None:
     assert team.ask("lara2", "GET", "/api/v1/session").status_code == 401
     team.ask("root", "PATCH", "/api/v1/users/lara", json={"disabled": False})
     assert team.ask("lara2", "GET", "/api/v1/session").status_code == 200
+
+
+# --- through the store --------------------------------------------------------------------------------------------
+
+
+def store_of(team: Team, who: str, project: str = "shop") -> HttpMetadata:
+    """The metadata store as a driver with the token of ``who`` has it."""
+    return HttpMetadata(Endpoint(team.server.url, lambda: team.tokens[who]), project=project)
+
+
+def test_viewer_writes_nothing_through_the_store_and_that_is_audited(team: Team) -> None:
+    store = store_of(team, "vera")
+    assert store.run("train", 1, "shop") is not None
+    for refused in (
+        lambda: store.commit([Tag(1, "mine")]),
+        lambda: store.delete_run(1),
+        lambda: new_run(store, project="shop"),
+        lambda: store.send(1, "cancel", "", b"", "vera", 0.0),
+    ):
+        with pytest.raises(StoreReadOnlyError, match="viewer"):
+            refused()
+    found = [(one["action"], one["project"]) for one in team.audit(actor="vera", outcome="refused")][:4]
+    assert found == [(f"store {name}", "shop") for name in ("send", "create_run", "delete_run", "commit")]
+    with pytest.raises(NotFoundError):
+        store_of(team, "vera", "lab").run("train", 1, "lab")
+
+
+def test_token_of_a_driver_opens_one_run_and_writes_that_alone(team: Team) -> None:
+    store = store_of(team, "starter")
+    with pytest.raises(StoreReadOnlyError):
+        store.commit([Tag(1, "before it has a run")])
+    made = new_run(store, project="shop")
+    store.commit([Tag(made.id, "its own")])
+    assert store.tags([made.id]) == [Tag(made.id, "its own")]
+    for refused in (lambda: new_run(store, project="shop"), lambda: store.commit([Tag(1, "of another")])):
+        with pytest.raises(StoreReadOnlyError):
+            refused()
+    assert store.tags([1]) == []
+    opened = [one for one in team.audit(action="store create_run", outcome="done") if one["object"] == made.name]
+    assert [(one["actor"], one["project"]) for one in opened] == [("ed", "shop")]

@@ -11,15 +11,18 @@ import msgspec
 
 from headrace.model.accounts import Role
 from headrace.model.actors import Actor
-from headrace.model.records import Request, lease_name
+from headrace.model.records import Request, RunRecord, lease_name
 from headrace.server.call import Server
 from headrace.server.principals import Principal
 from headrace.server.problems import Problem, not_found
+from headrace.services.accounts.users import Source
 from headrace.stores.artifacts.protocol import ArtifactStore
 from headrace.stores.metadata.protocol import MetadataStore, RunChange, Write
 
-#: Reading and writing that a token for one run is refused; entries of the cache that are not true it may drop.
-_BEYOND_A_RUN = {"create_run", "open_run", "import_rows"}
+#: Methods that open a run: a token for one run may not, unless it is yet to have its run.
+_OPENS = ("create_run", "open_run")
+#: Methods whose success is in the audit log. What a driver writes of its run is not: the run itself shows that.
+_AUDITED = (*_OPENS, "delete_run", "import_rows", "send")
 _PROJECT, _HASTY = b"headrace-project", b"headrace-hasty"
 
 
@@ -31,6 +34,7 @@ class OpenStores:
     """
 
     def __init__(self, server: Server) -> None:
+        self.server = server
         self._workspace = server.workspace
         self._lock = threading.Lock()
         self._whole: dict[bool, MetadataStore] = {}
@@ -58,14 +62,21 @@ class Access:
     Args:
         principal: who asks.
         headers: of the request, names in small letters.
+        source: where the request comes from, for the audit log.
         named: whether clients say themselves who changes something, because the server has no accounts.
     """
 
-    def __init__(self, principal: Principal, headers: Mapping[bytes, bytes], named: bool) -> None:
+    def __init__(self, principal: Principal, headers: Mapping[bytes, bytes], source: Source, named: bool) -> None:
         self.principal = principal
+        self.source = source
         self.hasty = _HASTY in headers
-        self.project = urllib.parse.unquote(headers.get(_PROJECT, b"").decode("latin-1"))
+        self.project = self.project_of(headers)
         self._named = named
+
+    @staticmethod
+    def project_of(headers: Mapping[bytes, bytes]) -> str:
+        """The project that a request is about; empty for all of them."""
+        return urllib.parse.unquote(headers.get(_PROJECT, b"").decode("latin-1"))
 
     def check(self, *, writes: bool = False, whole: bool = False) -> None:
         """Refuse what the principal may not do.
@@ -114,7 +125,9 @@ class Access:
         run = self.principal.run
         if run is None:
             return
-        if name in _BEYOND_A_RUN:
+        if name in _OPENS and run == 0:
+            return  # the first run that it opens is its run
+        if name in _OPENS or name == "import_rows":
             raise self._beyond(run)
         if name in ("acquire", "release"):
             asked = arguments.name if name == "acquire" else arguments.lease.name
@@ -122,6 +135,24 @@ class Access:
                 raise self._beyond(run)
         elif name in ("send", "delete_run") and arguments.run_id != run:
             raise self._beyond(run)
+
+    def settle(self, server: Server, name: str, arguments: Any, found: Any) -> None:
+        """After a method has succeeded: audit it, and give a driver's token the run that it has opened.
+
+        Raises:
+            Problem: 403, another process opened a run with the same token; the one that was made is deleted.
+        """
+        if name not in _AUDITED:
+            return
+        run: RunRecord | None = found[0] if name == "open_run" else found if isinstance(found, RunRecord) else None
+        if name in _OPENS and self.principal.run == 0 and run is not None:
+            token = self.principal.token
+            if token is None or not server.accounts.store.bind_token(token, run.id):
+                server.workspace.metadata.delete_run(run.id)
+                raise Problem(403, "forbidden", "this token has opened its run already")
+            server.authenticator.forget()
+        about = run.name if run is not None else f"run with the id {arguments.run_id}"
+        server.audit.done(self.source, f"store {name}", about, self.project)
 
     def _beyond(self, run: int) -> Problem:
         return Problem(403, "forbidden", f"the token of {self.principal.name} is for the run with the id {run} alone")

@@ -5,18 +5,21 @@ Mounted in the server's application, and usable alone in tests.
 
 from __future__ import annotations
 
+import asyncio
 import concurrent.futures
 from typing import Any
 
 from starlette.requests import HTTPConnection
 from starlette.routing import BaseRoute, Mount
 
+from headrace.server.audit_log import source_of
 from headrace.server.call import CHALLENGE, Server
+from headrace.server.principals import Principal
 from headrace.server.problems import Problem, not_found
 from headrace.server.routes import API
 from headrace.server.stores.access import Access, OpenStores
 from headrace.server.stores.blobs import BlobsApi
-from headrace.server.stores.exchange import Exchange
+from headrace.server.stores.exchange import Exchange, problem_for
 from headrace.server.stores.metadata import MetadataApi
 
 #: Calls of stores that run at once; beside the threads of other requests, so that pages do not hold up drivers.
@@ -32,7 +35,7 @@ class StoresApp:
 
     def __init__(self, server: Server) -> None:
         self._server = server
-        threads = concurrent.futures.ThreadPoolExecutor(_THREADS, "headrace-stores")
+        threads = self._threads = concurrent.futures.ThreadPoolExecutor(_THREADS, "headrace-stores")
         stores = OpenStores(server)
         self._apis: dict[str, MetadataApi | BlobsApi] = {
             "store": MetadataApi(stores, threads),
@@ -42,8 +45,9 @@ class StoresApp:
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Serve one request."""
         exchange = Exchange(scope, receive, send, self._server.config.limits)
+        kind, _, name = scope["path"].partition(f"{API}/")[2].partition("/")
+        principal = None
         try:
-            kind, _, name = scope["path"].partition(f"{API}/")[2].partition("/")
             api = self._apis.get(kind)
             if api is None:
                 raise not_found("there is no such path")
@@ -52,12 +56,25 @@ class StoresApp:
             if principal is None:
                 raise Problem(401, "unauthenticated", "say who you are: send a token", headers=CHALLENGE)
             scope["user_name"] = principal.name
-            access = Access(principal, exchange.headers, named=self._server.config.auth == "none")
+            source = source_of(HTTPConnection(scope), principal)
+            access = Access(principal, exchange.headers, source, named=self._server.config.auth == "none")
             await api.serve(name, exchange, access)
         except ConnectionError:
             return  # the client left; nobody waits for an answer
         except Exception as error:
+            await self._audit(exchange, principal, f"{kind} {name}"[:100], error)
             await exchange.refuse(error)
+
+    async def _audit(self, exchange: Exchange, principal: Principal | None, action: str, error: Exception) -> None:
+        """Write down who was refused; what cannot be as things stand (409) drivers meet in their work."""
+        problem = problem_for(error)
+        if problem is None or problem.status not in (401, 403) or exchange.method in ("GET", "HEAD"):
+            return
+        source = source_of(HTTPConnection(exchange.scope), principal)
+        project = Access.project_of(exchange.headers)
+        await asyncio.get_running_loop().run_in_executor(
+            self._threads, self._server.audit.ended, source, action, "", project, problem.status, problem.kind
+        )
 
 
 def store_routes(server: Server) -> list[BaseRoute]:
