@@ -179,7 +179,7 @@ def test_several_problems_are_told_together() -> None:
         ("name: x\nimplementation:\n  container: {}\n", "component of KFP v1.*load_component_from_file"),
         ("pipelineInfo: {name: x}\n", "it has no root"),
         ("a: 1\n---\nb: 1\n---\nc: 1\n", "only one document may follow"),
-        ("a: &a [*a]\n", "no pipelineInfo"),
+        ("a: &a [*a]\n", "is not YAML.*undefined alias"),
         ("[" * 5000, "nested too deeply|is not YAML"),
     ],
 )

@@ -109,14 +109,15 @@ def _documents(data: bytes, name: str) -> list[Any]:
                 raise PipelineError(f"{name} is not JSON that can be read: {error}") from None
     try:
         import yaml  # type: ignore[import-untyped]
+
+        from headrace.frontends.kfp.yaml_reader import load_all
     except ImportError:
         raise PipelineError(
             "reading pipelines in YAML needs the package pyyaml, which is not installed: pip install 'headrace[kfp]'"
         ) from None
-    loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
-        return list(yaml.load_all(data, Loader=loader))
-    except yaml.YAMLError as error:
+        return load_all(data)
+    except (yaml.YAMLError, ValueError) as error:
         text = " ".join(str(error).split())
         raise PipelineError(f"{name} is not YAML that can be read: {text}") from None
     except RecursionError:
