@@ -70,7 +70,7 @@ class _Builder:
             kind = type(event)
             self._count += 1
             if kind is yaml.ScalarEvent:
-                if event.tag is not None and event.tag != "!":
+                if event.tag is not None:
                     raise _NotPlainError
                 value = event.value if event.style else self._plain(event.value)
                 if event.anchor is not None:
@@ -83,7 +83,7 @@ class _Builder:
                 if self._count > _MOST:
                     raise TooLargeError(f"its aliases stand for more than {_MOST:,} values")
             elif kind is yaml.MappingStartEvent or kind is yaml.SequenceStartEvent:
-                if event.tag is not None and event.tag != "!":
+                if event.tag is not None:
                     raise _NotPlainError
                 stack.append((container, key, event.anchor, self._count))
                 container, key = ({} if kind is yaml.MappingStartEvent else []), _NO_KEY
