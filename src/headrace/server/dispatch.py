@@ -159,12 +159,16 @@ class Endpoint:
             else:
                 found[name] = text
         try:
-            return msgspec.convert(found, self._route.params, strict=False)
+            params = msgspec.convert(found, self._route.params, strict=False)
         except msgspec.ValidationError as error:
             named = str(error).rpartition("$.")[2].strip("`")
             if named.partition("[")[0] in path:
                 raise Problem(404, "not-found", f"the path: {error}") from None
             raise Problem(400, "bad-query", f"the query: {error}") from None
+        for one in msgspec.structs.fields(self._route.params):
+            if one.encode_name in found and getattr(params, one.name) is None:
+                raise Problem(400, "bad-query", f"the query: {one.encode_name} is null; leave it out instead")
+        return params
 
     async def _body(self, request: Request) -> Any:
         kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()

@@ -41,7 +41,11 @@ def build(table: tuple[Route, ...], config: ServerConfig) -> dict[str, Any]:
     by_type = dict(zip(types, schemas, strict=True))
     paths: dict[str, Any] = {}
     for route in table:
-        paths.setdefault(route.template, {})[route.method.lower()] = _operation(route, by_type, components)
+        operation = _operation(route, by_type, components)
+        if config.auth == "none":  # nobody is asked who they are
+            operation["security"] = []
+        paths.setdefault(route.template, {})[route.method.lower()] = operation
+    _link(paths)
     return {
         "openapi": "3.1.0",
         "info": {
@@ -61,6 +65,34 @@ def build(table: tuple[Route, ...], config: ServerConfig) -> dict[str, Any]:
             },
         },
     }
+
+
+_RUNS = "/api/v1/projects/{project}/runs"
+_RUN = f"{_RUNS}/{{flow}}/{{number}}"
+_OF_RUN = {name: f"$request.path.{name}" for name in ("project", "flow", "number")}
+#: Lists, and the parameters that their first item gives to the paths of what it is.
+_LISTS: dict[str, dict[str, str]] = {
+    _RUNS: {"flow": "$response.body#/items/0/flow", "number": "$response.body#/items/0/number"},
+    f"{_RUN}/tasks": {"step": "$response.body#/items/0/step", "task": "$response.body#/items/0/number"},
+    f"{_RUN}/metrics": {"name": "$response.body#/items/0/name"},
+    f"{_RUN}/cards": {"id": "$response.body#/items/0/id"},
+    f"{_RUN}/code": {"path": "$response.body#/files/0/path"},
+}
+
+
+def _link(paths: dict[str, Any]) -> None:
+    """Say how one comes from a list to what is in it."""
+    for source, given in _LISTS.items():
+        if source not in paths:
+            continue
+        values = {name: text for name, text in _OF_RUN.items() if f"{{{name}}}" in source} | given
+        links = paths[source]["get"]["responses"]["200"].setdefault("links", {})
+        for path, methods in paths.items():
+            names = re.findall(r"{(\w+)}", path)
+            within = path.startswith(_RUN if source in (_RUNS, f"{_RUN}/tasks") else source)
+            if within and "get" in methods and set(names) == set(values):
+                operation = methods["get"]["operationId"]
+                links[operation] = {"operationId": operation, "parameters": {name: values[name] for name in names}}
 
 
 def _types(table: tuple[Route, ...]) -> list[Any]:
