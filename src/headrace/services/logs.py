@@ -73,7 +73,8 @@ def _expanded(found: list[LogChunk | LogSegment], artifacts: ArtifactStore) -> I
     opened: dict[bytes, memoryview | None] = {}
     for part in _in_order(found):
         if isinstance(part.source, LogChunk):
-            yield part.source
+            same = part.source.time == part.time
+            yield part.source if same else msgspec.structs.replace(part.source, time=part.time)
             continue
         digest = part.source.blob.digest
         if digest not in opened:
@@ -88,9 +89,10 @@ def _expanded(found: list[LogChunk | LogSegment], artifacts: ArtifactStore) -> I
 
 
 def _in_order(found: list[LogChunk | LogSegment]) -> list[_Part]:
-    """All parts by time. A clock that was set back does not change the order of an attempt's own."""
-    if not any(isinstance(one, LogSegment) for one in found):
-        return [_Part(one.time, one.seq, one, 0, 0) for one in found if isinstance(one, LogChunk)]
+    """All parts by time, the same order whether they are in segments or not.
+
+    A clock that was set back does not change the order of an attempt's own: they count as not earlier than those before.
+    """
     attempts: dict[tuple[str, int, int], list[_Part]] = {}
     for one in found:
         parts = attempts.setdefault((one.step, one.number, one.attempt), [])
@@ -107,7 +109,7 @@ def _in_order(found: list[LogChunk | LogSegment]) -> list[_Part]:
         for part in sorted(parts, key=lambda part: part.seq):
             latest = max(latest, part.time)
             ordered.append(part._replace(time=latest))
-    ordered.sort(key=lambda part: part.time)
+    ordered.sort(key=lambda part: (part.time, part.source.step, part.source.number, part.source.attempt, part.seq))
     return ordered
 
 
