@@ -91,7 +91,7 @@ def _expanded(found: list[LogChunk | LogSegment], artifacts: ArtifactStore) -> I
 def _in_order(found: list[LogChunk | LogSegment]) -> list[_Part]:
     """All parts by time, the same order whether they are in segments or not.
 
-    A clock that was set back does not change the order of an attempt's own: they count as not earlier than those before.
+    A clock that was set back does not change the order within an attempt: a part is no earlier than those before.
     """
     attempts: dict[tuple[str, int, int], list[_Part]] = {}
     for one in found:
