@@ -68,20 +68,41 @@ def without_python() -> str:
 @functools.cache
 def with_python(home: str = sys.base_prefix) -> str:
     """The name of an image with the Python that is installed in ``home`` and nothing else but a shell."""
-    folder = Path(home)
-    executable = next(
-        one for one in sorted((folder / "bin").glob("python3.*")) if re.fullmatch(r"python3\.\d+", one.name)
-    )
-    library = folder / "lib" / executable.name
+    executable = _executable(home)
     with _Image(f"localhost/headrace-test-{executable.name}:1") as image:
         if image.wanted:
-            image.tree(library, f"usr/local/lib/{executable.name}")
-            image.file(f"usr/local/bin/{executable.name}", executable.resolve())
-            image.link("usr/local/bin/python3", executable.name)
-            modules = [one for one in (library / "lib-dynload").glob("*.so") if "_tkinter" not in one.name]
-            image.file("bin/sh", Path(shutil.which("sh") or "/bin/sh"))
-            image.libraries([executable.resolve(), Path("/bin/sh"), *modules])
+            image.python(executable)
     return image.name
+
+
+@functools.cache
+def with_kfp(name: str, packages: str, texts: tuple[tuple[str, str], ...]) -> str:
+    """The name of an image with Python, the packages in a folder, and some texts as files: path and content."""
+    executable = _executable(sys.base_prefix)
+    with _Image(f"localhost/headrace-test-{name}:1") as image:
+        if image.wanted:
+            image.python(executable)
+            image.file("bin/mktemp", Path(shutil.which("mktemp") or "/bin/mktemp"))
+            image.tree(Path(packages), f"usr/local/lib/{executable.name}/site-packages")
+            for path, text in texts:
+                image.text(path, text)
+    return image.name
+
+
+@functools.cache
+def with_files(name: str, texts: tuple[tuple[str, str], ...]) -> str:
+    """The name of an image with some texts as files, and nothing that runs."""
+    with _Image(f"localhost/headrace-test-{name}:1") as image:
+        if image.wanted:
+            for path, text in texts:
+                image.text(path, text)
+    return image.name
+
+
+def _executable(home: str) -> Path:
+    """The executable of the Python that is installed in ``home``."""
+    found = sorted(Path(home, "bin").glob("python3.*"))
+    return next(one for one in found if re.fullmatch(r"python3\.\d+", one.name))
 
 
 class _Image:
@@ -99,7 +120,7 @@ class _Image:
             entry = tarfile.TarInfo(folder)
             entry.type, entry.mode = tarfile.DIRTYPE, 0o1777 if folder == "tmp" else 0o755
             self._tar.addfile(entry)
-        self._text("etc/passwd", "root:x:0:0:root:/root:/bin/sh\n")
+        self.text("etc/passwd", "root:x:0:0:root:/root:/bin/sh\n")
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -110,7 +131,18 @@ class _Image:
             subprocess.run(["podman", "import", "--quiet", "--change", change, self._file.name, self.name], check=True)
         self._file.close()
 
-    def _text(self, name: str, text: str) -> None:
+    def python(self, executable: Path) -> None:
+        """Add a Python, and a shell."""
+        library = executable.parent.parent / "lib" / executable.name
+        self.tree(library, f"usr/local/lib/{executable.name}")
+        self.file(f"usr/local/bin/{executable.name}", executable.resolve())
+        self.link("usr/local/bin/python3", executable.name)
+        modules = [one for one in (library / "lib-dynload").glob("*.so") if "_tkinter" not in one.name]
+        self.file("bin/sh", Path(shutil.which("sh") or "/bin/sh"))
+        self.libraries([executable.resolve(), Path("/bin/sh"), Path("/bin/mktemp"), *modules])
+
+    def text(self, name: str, text: str) -> None:
+        """Add a file with a text."""
         entry = tarfile.TarInfo(name)
         entry.size = len(text)
         self._tar.addfile(entry, io.BytesIO(text.encode()))

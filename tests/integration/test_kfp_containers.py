@@ -94,6 +94,63 @@ def test_python_component_runs_in_its_image(here: Any) -> None:
     assert ended.value["out"].path.read_text() == "weights"
 
 
+@pytest.fixture(scope="module")
+def kfp_image(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """An image with the real kfp, and a component that is built into it as ``kfp component build`` does it."""
+    from headrace.services.environments.uv import run_uv
+
+    images.require_podman()
+    folder = tmp_path_factory.mktemp("packages")
+    run_uv(["pip", "install", "--quiet", "--no-deps", "--target", str(folder), "kfp==2.17.3"])
+    built = "from kfp import dsl\n\n\ndef doubled(n: int, out: dsl.Output[dsl.Model]) -> int:\n"
+    built += "    out.framework = 'built'\n    open(out.path, 'w').write(str(n))\n    return 2 * n\n"
+    texts = (("built.py", built), ("kfp_config.ini", "[Components]\ndoubled = /built.py\n"))
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in images.settings(folder).items():
+            patch.setenv(name, value)
+        return images.with_kfp("kfp", str(folder), texts)
+
+
+def test_component_that_is_built_into_its_image_runs_there(here: Any, kfp_image: str) -> None:
+    container = {
+        "image": kfp_image,
+        "command": ["python3", "-m", "kfp.dsl.executor_main"],
+        "args": ["--executor_input", "{{$}}", "--function_to_execute", "doubled"],
+        "env": [{"name": "_KFP_RUNTIME", "value": "true"}],
+    }
+    gives = {"Output": "NUMBER_INTEGER", "out": "system.Model"}
+    made = Made().add("built", container, takes={"n": ("NUMBER_INTEGER", 21)}, gives=gives)
+    ended = made.give("n", "built").give("out", "built", "out").run()
+    assert ended.error is None
+    assert ended.value["n"] == 42
+    assert ended.value["out"].path.read_text() == "21"
+    assert ended.value["out"].metadata["kfp"]["metadata"] == {"framework": "built"}
+
+
+def test_python_component_whose_image_is_an_input_runs_as_its_command(here: Any, kfp_image: str) -> None:
+    source = "def f(image: str) -> str:\n    import sys\n    return f'{sys.prefix} {kfp.__version__}'\n"
+    container = parts.lightweight(source, "f", image="{{$.inputs.parameters['image']}}")
+    made = Made().add("a", container, takes={"image": ("STRING", kfp_image)}, gives={"Output": "STRING"})
+    ended = made.give("a", "a").run()
+    assert (ended.error, ended.value) == (None, {"a": "/usr/local 2.17.3"})
+
+
+def test_model_is_read_from_an_image(here: Any) -> None:
+    image = images.with_files("models", (("models/weights", "w"), ("models/sub/facts", "f")))
+    told = {"artifactUri": {"constant": f"oci://{image}"}, "typeSchema": {"schemaTitle": "system.Model"}}
+    source = """
+        def f(given: Input[Model]) -> str:
+            import os
+            with open(os.path.join(given.path, "weights")) as file:
+                return f"{file.read()} {sorted(os.listdir(given.path))} {given.uri}"
+        """
+    made = Made().add("get", {"importer": told}, gives={"artifact": "system.Model"})
+    takes = {"given": ("system.Model", ("get", "artifact"))}
+    made.add("read", parts.lightweight(source, "f"), takes=takes, gives={"Output": "STRING"})
+    ended = made.give("read", "read").run()
+    assert (ended.error, ended.value) == (None, {"read": f"w ['sub', 'weights'] oci://{image}"})
+
+
 def test_failing_commands_of_containers_are_told_with_their_task(here: Any) -> None:
     failing = {"image": TOOLS, "command": ["sh", "-c", "echo why >&2; exit 7"]}
     missing = {"image": TOOLS, "command": ["no-such-program"]}
