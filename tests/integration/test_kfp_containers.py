@@ -13,6 +13,7 @@ from tests.integration.kfp_pipelines import Made, logs_of, parts
 
 import headrace
 from headrace.model.errors import EnvironmentSetupError
+from headrace.testing.servers import rclone_s3
 
 TOOLS = "localhost/headrace-test-tools:1"
 PYTHON = f"localhost/headrace-test-python{sys.version_info[0]}.{sys.version_info[1]}:1"
@@ -125,6 +126,37 @@ def test_component_that_is_built_into_its_image_runs_there(here: Any, kfp_image:
     assert ended.value["n"] == 42
     assert ended.value["out"].path.read_text() == "21"
     assert ended.value["out"].metadata["kfp"]["metadata"] == {"framework": "built"}
+
+
+def test_objects_of_a_store_are_where_code_in_an_image_looks_for_them(
+    here: Any, kfp_image: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import obstore
+    from obstore.store import from_url
+
+    source = """
+        def f(image: str, given: Input[Dataset], out: Output[Model]) -> str:
+            with open(given.path) as file, open(out.path, "w") as written:
+                written.write(file.read() + "!")
+            return f"{given.path} {out.path.startswith('/s3/artifacts/root/')}"
+        """
+    with rclone_s3() as (url, settings):
+        for name, value in settings.items():
+            monkeypatch.setenv(name.upper(), value)
+        store = from_url(url, client_options={"allow_http": True})
+        obstore.put(store, "data/a.csv", b"rows")
+        made = Made(root=f"{url}/root")
+        told = {"artifactUri": {"constant": f"{url}/data/a.csv"}, "typeSchema": {"schemaTitle": "system.Dataset"}}
+        made.add("get", {"importer": told}, gives={"artifact": "system.Dataset"})
+        takes = {"given": ("system.Dataset", ("get", "artifact")), "image": ("STRING", kfp_image)}
+        container = parts.lightweight(source, "f", image="{{$.inputs.parameters['image']}}")
+        made.add("use", container, takes=takes, gives={"Output": "STRING", "out": "system.Model"})
+        ended = made.give("use", "use").give("out", "use", "out").run()
+        assert ended.error is None
+        assert ended.value["use"] == "/s3/artifacts/data/a.csv True"
+        assert ended.value["out"].path.read_text() == "rows!"
+        uri = ended.value["out"].metadata["kfp"]["uri"]
+        assert bytes(obstore.get(store, uri.removeprefix(f"{url}/")).bytes()) == b"rows!"
 
 
 def test_python_component_whose_image_is_an_input_runs_as_its_command(here: Any, kfp_image: str) -> None:

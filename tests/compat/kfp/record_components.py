@@ -1,6 +1,7 @@
 """Run by the Python that has the real kfp: compiles the forms of components, and asks ``kfp.local`` what they give.
 
-``python record_components.py`` writes ``components/<name>.yaml`` and ``recorded_components.json`` beside this file.
+``python record_components.py`` writes ``components/<name>.yaml`` and ``recorded_components.json`` beside this file;
+``python record_components.py FOLDER`` only compiles, to that folder.
 """
 
 import contextlib
@@ -51,8 +52,8 @@ def ask(given: Any, arguments: dict[str, Any]) -> dict[str, Any]:
     return {"state": state, "outputs": outputs, "lines": lines}
 
 
-def main() -> None:
-    """Compile and record all forms."""
+def main(target: str = "") -> None:
+    """Compile and record all forms, or compile them to ``target``."""
     warnings.simplefilter("ignore")
     os.environ["PATH"] = f"{os.path.dirname(sys.executable)}:{os.environ['PATH']}"
     with tempfile.TemporaryDirectory() as folder:
@@ -61,12 +62,16 @@ def main() -> None:
         import component_forms
         from kfp import compiler, local
 
-        shutil.rmtree(HERE / "components", ignore_errors=True)
-        (HERE / "components").mkdir()
+        to = Path(target) if target else HERE / "components"
+        shutil.rmtree(to, ignore_errors=True)
+        to.mkdir()
+        for name, (given, _) in component_forms.FORMS.items():
+            compiler.Compiler().compile(given, str(to / f"{name}.yaml"))
+        if target:
+            return
         local.init(local.SubprocessRunner(use_venv=False), pipeline_root=f"{folder}/outputs")
         answers = {}
         for name, (given, arguments) in component_forms.FORMS.items():
-            compiler.Compiler().compile(given, str(HERE / "components" / f"{name}.yaml"))
             real = {key: f"{folder}/rows.csv" if one == "<rows>" else one for key, one in arguments.items()}
             answers[name] = {**ask(given, real), "arguments": arguments}
             print(name, answers[name]["state"], flush=True)
@@ -74,4 +79,4 @@ def main() -> None:
     (HERE / "recorded_components.json").write_text(f"{text}\n")
 
 
-main()
+main(*sys.argv[1:])

@@ -12,6 +12,7 @@ from typing import Any
 from headrace._base.process import process_owner
 from headrace.frontends.kfp import placeholders
 from headrace.frontends.kfp.contract import ComponentCall
+from headrace.frontends.kfp.executors import objects
 from headrace.frontends.kfp.executors.errors import ComponentFailedError
 from headrace.frontends.kfp.executors.folders import WORK
 from headrace.frontends.kfp.executors.places import Places
@@ -162,17 +163,27 @@ class Words:
         self._told: str | None = None
 
     def mounts(self) -> list[Mount]:
-        """The files and folders of input artifacts that a command may read, and the workspace that it may write."""
-        found: dict[str, None] = {}
+        """The files and folders of input artifacts that a command may read, and the workspace that it may write.
+
+        What has a URI elsewhere is there too where code of components looks for it: ``/gcs/bucket/key`` and the like.
+        """
+        found: dict[str, Mount] = {}
+        inside = os.path.join(os.path.realpath(self._call.folder), "")  # noqa: PTH118
         for name, artifacts in self._call.artifacts.items():
             for number, one in enumerate(artifacts):
                 path = os.path.realpath(self._places.input_path(name, number))
-                found[os.path.dirname(path) if one.stem else path] = None  # noqa: PTH120
-        inside = os.path.join(os.path.realpath(self._call.folder), "")  # noqa: PTH118
-        mounts = [Mount(one, one) for one in found if os.path.isabs(one) and os.path.exists(one)]  # noqa: PTH110, PTH117
-        mounts = [one for one in mounts if not one.source.startswith(inside)]
+                path = os.path.dirname(path) if one.stem else path  # noqa: PTH120
+                if not os.path.isabs(path) or not os.path.exists(path):  # noqa: PTH110, PTH117
+                    continue
+                targets = [] if path.startswith(inside) else [path]
+                targets += [objects.mount_path(one.uri)] if objects.is_remote(one.uri) and not one.stem else []
+                found |= {target: Mount(path, target) for target in targets}
+        if self._places.remote:
+            found["outputs"] = Mount(self._places.folder, objects.mount_path(self._places.remote), True)
         workspace = self._call.step.job.workspace
-        return [*mounts, Mount(workspace, workspace, True)] if workspace else mounts
+        if workspace:
+            found["workspace"] = Mount(workspace, workspace, True)
+        return list(found.values())
 
     def fill(self, words: Sequence[str]) -> list[str]:
         """The words of a command, with placeholders and the structures ``Concat`` and ``IfPresent`` replaced."""
