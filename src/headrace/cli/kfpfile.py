@@ -65,7 +65,7 @@ def run_file(target: str, words: Sequence[str], options: Options, ours: Collecti
         print_parameters(f"headrace run {target}", _Described(pipeline.spec.pipeline_info.description), usage)
         return 0
     values = pipeline_arguments.bind(pipeline, pipeline_arguments.parse(pipeline, rest))
-    return _drive(loaded, values, options, _launch(loaded, open_here(), options))
+    return _drive(loaded, values, options, launch_of(loaded, open_here(), options))
 
 
 class _Described:
@@ -104,11 +104,16 @@ def resume_file(scope: Scope, run: RunRecord, words: Sequence[str], ours: Collec
     kept = {name: value for name, value in before.items() if name in declared}
     values = pipeline_arguments.bind(loaded.pipeline, {**kept, **pipeline_arguments.parse(loaded.pipeline, rest)})
     resume = Resume(run=run, again=tuple(options.again), reuse_changed="reuse-changed" in options.flags)
-    how = msgspec.structs.replace(_launch(loaded, scope, options), resume=resume)
+    how = msgspec.structs.replace(launch_of(loaded, scope, options), resume=resume)
     return _drive(loaded, values, options, how)
 
 
-def _launch(loaded: Loaded, scope: Scope, options: Options) -> Launch:
+def launch_of(loaded: Loaded, scope: Scope, options: Options) -> Launch:
+    """Where and how a pipeline is to run.
+
+    Raises:
+        UsageError: it has settings that only a cluster can honour; MissingSecretError: a secret is nowhere.
+    """
     from headrace.frontends.kfp.launch import Launch
 
     if options.environment:

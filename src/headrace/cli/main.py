@@ -37,7 +37,7 @@ COMMANDS = {
     "export": ("transfer", "Write a run with all its artifacts to one file."),
     "import": ("transfer", "Bring an exported run, or runs of Metaflow, into this store."),
     "check": ("check", "Say what a Kubeflow pipeline does, and what cannot be honoured here."),
-    "dialect": ("dialect", "Print the folder that lets Metaflow files run here as they are."),
+    "dialect": ("dialect", "Print the folder that lets files for Metaflow or kfp.local run here as they are."),
     "worker": ("worker", "Lend this machine to a run elsewhere."),
     "server": ("server", "Serve the runs of this folder to browsers and programs."),
     "login": ("login", "Log in to a server."),

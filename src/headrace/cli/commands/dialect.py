@@ -11,7 +11,7 @@ _PTH = "headrace-metaflow.pth"
 
 
 @click.command(name="dialect")
-@click.argument("name", type=click.Choice(["metaflow"]))
+@click.argument("name", type=click.Choice(["metaflow", "kfp"]))
 @click.option("--install", is_flag=True, help="Let this Python environment find the folder by itself from now on.")
 @click.option("--uninstall", is_flag=True, help="Undo --install.")
 def dialect_command(name: str, install: bool, uninstall: bool) -> int:
@@ -20,16 +20,26 @@ def dialect_command(name: str, install: bool, uninstall: bool) -> int:
     Put it on Python's path: PYTHONPATH="$(headrace dialect metaflow)" python flow.py run. (`headrace run flow.py` does
     so by itself.)
 
+    PYTHONPATH="$(headrace dialect kfp)" python pipelines.py lets kfp.local run the pipelines of a script on
+    Headrace; its Python must have kfp, and need not have Headrace.
+
     With --install, `python flow.py run`, notebooks and editors of this environment need no PYTHONPATH. It is refused
-    where the metaflow package itself is installed, because that would be found first.
+    where the metaflow package itself is installed, because that would be found first. It is for metaflow alone.
     """
     from headrace.frontends.metaflow.standin import SHIM
     from headrace.model.errors import UsageError
 
     if install and uninstall:
         raise UsageError("--install and --uninstall do not go together")
+    if name == "kfp":
+        if install or uninstall:
+            raise UsageError("--install is for metaflow alone; set PYTHONPATH where kfp.local is to run on Headrace")
+        from headrace.frontends.kfp.local_folder import make_folder
+
+        click.echo(str(make_folder()))
+        return 0
     if install:
-        click.echo(f"{_install(SHIM)} makes `import {name}` find Headrace; --uninstall removes it.")
+        click.echo(f"{_install(SHIM)} makes `import metaflow` find Headrace; --uninstall removes it.")
     elif uninstall:
         file = _file()
         click.echo(f"{file} is removed." if file.exists() else f"There is nothing to undo: {file} does not exist.")
