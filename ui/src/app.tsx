@@ -12,26 +12,16 @@ const ComparePage = lazy(() => import("./pages/compare/ComparePage"));
 const ArtifactsPage = lazy(() => import("./pages/artifacts/ArtifactsPage"));
 const WaitsPage = lazy(() => import("./pages/waits/WaitsPage"));
 const AdminPage = lazy(() => import("./pages/admin/AdminPage"));
-const LoginPage = lazy(() => import("./pages/login/LoginPage"));
 
 export function App() {
   return (
-    <Switch>
-      <Route path="/login">
+    <Shell>
+      <Boundary>
         <Suspense fallback={<Loading />}>
-          <LoginPage />
+          <Pages />
         </Suspense>
-      </Route>
-      <Route>
-        <Shell>
-          <Boundary>
-            <Suspense fallback={<Loading />}>
-              <Pages />
-            </Suspense>
-          </Boundary>
-        </Shell>
-      </Route>
-    </Switch>
+      </Boundary>
+    </Shell>
   );
 }
 

@@ -34,7 +34,7 @@ _TYPES = {
     ".png": "image/png",
 }
 _PACKED = (".css", ".html", ".js", ".json", ".svg")
-_PAGES = ("p", "admin", "login")
+_PAGES = ("p", "admin")
 _NOT_BUILT = b"""<!doctype html><html lang="en"><meta charset="utf-8"><title>Headrace</title>
 <h1>The pages are not built</h1>
 <p>This checkout has the source of the pages alone. Type <code>make ui</code>, or

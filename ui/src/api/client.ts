@@ -84,22 +84,38 @@ export async function text(url: string, signal?: AbortSignal): Promise<string> {
 
 /** Change something. The header is one that a form of another site cannot send. */
 export async function send<R = unknown>(method: string, url: string, body?: unknown): Promise<R> {
-  const headers: Record<string, string> = { "X-Requested-With": "headrace", ...csrf() };
+  const headers: Record<string, string> = { "X-CSRF-Token": await csrf() };
   if (body !== undefined) headers["Content-Type"] = "application/json";
   const init: RequestInit = { method, headers };
   if (body !== undefined) init.body = JSON.stringify(body);
-  const response = await answered(url, init);
+  let response: Response;
+  try {
+    response = await answered(url, init);
+  } catch (error) {
+    if (!(error instanceof ApiError) || error.kind !== "csrf") throw error;
+    token = undefined; // another session began in another window
+    response = await answered(url, { ...init, headers: { ...headers, "X-CSRF-Token": await csrf() } });
+  }
   const content = await response.text();
   return (content ? JSON.parse(content) : undefined) as R;
 }
 
-let token = "";
-/** The token against forged requests, as the session said it. */
-export function setCsrf(value: string): void {
-  token = value;
+let token: Promise<string> | undefined;
+/** The token against forged requests, as the session says it; empty where there are no accounts. */
+function csrf(): Promise<string> {
+  token ??= get("/api/v1/session", {}).then(
+    (session) => session.csrf,
+    (error: unknown) => {
+      token = undefined;
+      throw error;
+    },
+  );
+  return token;
 }
-function csrf(): Record<string, string> {
-  return token ? { "X-CSRF-Token": token } : {};
+
+/** The page on which one logs in; it leads back here. */
+export function loginAddress(): string {
+  return `/login?next=${encodeURIComponent(window.location.pathname + window.location.search)}`;
 }
 
 export interface GetOptions {

@@ -1,8 +1,7 @@
 /** Small parts: times, durations, things that can be copied, empty lists, errors. */
 import { Check, Copy as CopyIcon } from "lucide-react";
 import { useEffect, useRef, useState, type ReactNode } from "react";
-import { Link } from "wouter";
-import { ApiError } from "../api/client";
+import { ApiError, loginAddress } from "../api/client";
 import { duration, exactTime, shortTime } from "../lib/format";
 import { useNow } from "../lib/now";
 
@@ -91,7 +90,7 @@ export function Problem({ error, retry }: { error: Error; retry?: () => void }) 
             Try again
           </button>
         )}
-        {api?.status === 401 && <Link href={`/login?to=${encodeURIComponent(window.location.pathname + window.location.search)}`}>Log in</Link>}
+        {api?.status === 401 && <a href={loginAddress()}>Log in</a>}
       </p>
     </div>
   );

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import ConsoleMessage, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage
 from tests.integration.server.conftest import Served
 from tests.integration.server.test_login import PASSWORD, prepare
 
@@ -16,14 +16,14 @@ from headrace.cli.browser_login import Answer, BrowserLogin
 
 
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[Served]:
+def server(tmp_path: Path, built: None) -> Iterator[Served]:
     prepare(tmp_path)
     made = Served(tmp_path, "--auth", "users")
     yield made
     made.stop(signal.SIGKILL)
 
 
-def test_user_logs_in_and_lets_the_command_line_in(server: Served) -> None:
+def test_user_logs_in_lets_the_command_line_in_and_logs_out(server: Served, browser: Browser) -> None:
     login = BrowserLogin(server.url)
     answers: list[Answer] = []
     waiting = threading.Thread(target=lambda: answers.append(login.wait(60.0)))
@@ -34,9 +34,8 @@ def test_user_logs_in_and_lets_the_command_line_in(server: Served) -> None:
         if "Content Security Policy" in message.text:
             said.append(message.text)
 
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
-        page = browser.new_page(viewport={"width": 380, "height": 640})
+    with browser.new_context(viewport={"width": 380, "height": 640}) as context:
+        page = context.new_page()
         page.on("console", hear)
         page.goto(login.address)
         page.fill("#name", "ada")
@@ -51,7 +50,13 @@ def test_user_logs_in_and_lets_the_command_line_in(server: Served) -> None:
         page.click("button")
         page.wait_for_selector("text=You may close this window")
         assert page.evaluate("document.cookie") == "", "no cookie is within reach of scripts"
-        browser.close()
+        page.goto(f"{server.url}/p/shop/runs")
+        page.click("text=ada")
+        page.click("text=Log out")
+        page.wait_for_url("**/login")
+        page.goto(f"{server.url}/p/shop/runs")
+        page.click("text=Log in >> nth=0")
+        page.wait_for_url("**/login?next=%2Fp%2Fshop%2Fruns")
     waiting.join()
     assert len(answers) == 1
     assert said == []

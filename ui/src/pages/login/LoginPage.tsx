@@ -1,3 +1,0 @@
-export default function P(_: Record<string, unknown>) {
-  return null;
-}
