@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-import pickle
 import select
 import signal
 import socket
@@ -27,8 +26,7 @@ from headrace.runtime import randomness
 from headrace.stores.artifacts.protocol import ArtifactStore
 from headrace.worker.fork_safety import may_fork
 from headrace.worker.learned import Learned
-from headrace.worker.server import fork_request, kill_request, parse_exit, run_server, template_request
-from headrace.worker.template import MESSAGE
+from headrace.worker.server_messages import MESSAGE, fork_request, kill_request, parse_exit, template_request
 
 _log = Log("workers")
 
@@ -158,6 +156,8 @@ class FreshStart(msgspec.Struct, frozen=True):
         if self.paths:
             found["path"] = [*self.paths, *sys.path]
         if self.seeded:
+            import pickle
+
             found["seeded"] = pickle.loads(self.seeded)  # a worker believes its driver
         return found
 
@@ -220,6 +220,8 @@ class LocalExecutor:
             pid = os.fork()
             if pid == 0:
                 ours.close()
+                from headrace.worker.server import run_server  # here, where it takes no time from the driver
+
                 run_server(theirs, self._store, debug=self._debug)
             self._server_pid = pid
             self.forked = True
@@ -231,6 +233,8 @@ class LocalExecutor:
             self._make_spares()
 
     def _spawn(self, theirs: socket.socket) -> None:
+        import pickle
+
         prelude = {
             "path": sys.path,
             "argv": sys.argv,

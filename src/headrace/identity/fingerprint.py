@@ -17,7 +17,6 @@ import copyreg
 import marshal
 import sys
 from collections.abc import Callable, Mapping
-from pickle import PickleBuffer
 from types import BuiltinFunctionType, CodeType, FunctionType, MappingProxyType, MethodType, ModuleType
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -452,8 +451,8 @@ class _Walk:
             return _value(b"dict", items)
         if isinstance(value, (set, frozenset)) and (kind is set or kind is frozenset):
             return _value(kind.__name__.encode(), sorted([self.encode(item) for item in value]))
-        if isinstance(value, PickleBuffer):
-            return _value(b"buffer", [_large(value.raw())])
+        if kind is getattr(sys.modules.get("_pickle"), "PickleBuffer", None):
+            return _value(b"buffer", [_large(value.raw())])  # type: ignore[attr-defined]
         if isinstance(value, bytearray):
             return _value(b"bytearray", [_large(memoryview(value))])
         if isinstance(value, MethodType):

@@ -7,6 +7,7 @@ ignores tokens it no longer holds a lease for.
 
 from __future__ import annotations
 
+import functools
 from typing import Any, Generic, Protocol, TypeVar
 
 import msgspec
@@ -311,10 +312,18 @@ class Exited(msgspec.Struct, frozen=True, array_like=True, tag=23):
 ToDriver = Ready | Done | Failed | Handback | Track | Imported | Log | Exited | Heartbeat
 
 _encoder = msgspec.msgpack.Encoder()
-_to_worker: msgspec.msgpack.Decoder[ToWorker] = msgspec.msgpack.Decoder(ToWorker)
-_to_driver: msgspec.msgpack.Decoder[ToDriver] = msgspec.msgpack.Decoder(ToDriver)
 M = TypeVar("M")
 M_co = TypeVar("M_co", covariant=True)
+
+
+@functools.cache  # a decoder takes a millisecond to make, and no process needs both
+def _to_worker() -> msgspec.msgpack.Decoder[ToWorker]:
+    return msgspec.msgpack.Decoder(ToWorker)
+
+
+@functools.cache
+def _to_driver() -> msgspec.msgpack.Decoder[ToDriver]:
+    return msgspec.msgpack.Decoder(ToDriver)
 
 
 def frame(message: ToWorker | ToDriver) -> bytes:
@@ -333,12 +342,12 @@ def framed(body: bytes) -> bytes:
 
 def from_worker(body: bytes) -> ToDriver:
     """What the body of a frame from a worker means. Raises msgspec.DecodeError if it is not a message."""
-    return _to_driver.decode(body)
+    return _to_driver().decode(body)
 
 
 def from_driver(body: bytes) -> ToWorker:
     """What the body of a frame from a driver means. Raises msgspec.DecodeError if it is not a message."""
-    return _to_worker.decode(body)
+    return _to_worker().decode(body)
 
 
 def tag_of(body: bytes) -> int:
@@ -417,9 +426,9 @@ def raw_frames(limit: int = MAX_FRAME) -> Frames[bytes]:
 
 def frames_from_driver() -> Frames[ToWorker]:
     """For a worker's end of the socket."""
-    return Frames(_to_worker)
+    return Frames(_to_worker())
 
 
 def frames_from_worker() -> Frames[ToDriver]:
     """For a driver's end of the socket."""
-    return Frames(_to_driver)
+    return Frames(_to_driver())

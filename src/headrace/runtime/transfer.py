@@ -9,7 +9,6 @@ from __future__ import annotations
 import functools
 import importlib
 import io
-import pickle
 import sys
 from collections.abc import Sequence
 from types import CodeType, FunctionType
@@ -22,7 +21,6 @@ from headrace._base.whereabouts import from_root
 from headrace.model.values import Blob, Packed
 from headrace.stores import codecs
 from headrace.stores.artifacts.protocol import ArtifactStore, Buffer
-from headrace.stores.codecs.pickling import OwnReducers, Sink, by_value_pickler, keep_small
 
 _CODEC = "transfer"
 
@@ -33,6 +31,8 @@ def pack(value: object, store: ArtifactStore) -> Packed:
     Raises:
         Exception: whatever pickling it raises.
     """
+    from headrace.stores.codecs.pickling import OwnReducers, Sink, keep_small
+
     parts: list[bytes] = []
     buffers: list[memoryview] = []
     _pickler()(Sink(parts.append), OwnReducers(), keep_small(buffers)).dump(value)
@@ -44,16 +44,22 @@ def pack(value: object, store: ArtifactStore) -> Packed:
 
 def unpack(packed: Packed, store: ArtifactStore) -> Any:
     """Make a new object from what ``pack`` returned. Raises what importing its modules raises."""
+    import pickle
+
     return pickle.loads(packed.inline, buffers=[store.get(blob) for blob in packed.blobs])
 
 
 def loads(data: bytes) -> Any:
     """Make a new object from what ``dumps`` returned. Raises what importing its modules raises."""
+    import pickle
+
     return pickle.loads(data)
 
 
 def dumps(function: object) -> bytes:
     """Pickle a function. Raises what pickling it raises."""
+    from headrace.stores.codecs.pickling import OwnReducers, Sink
+
     stream = io.BytesIO()
     _pickler()(Sink(stream.write), OwnReducers(), lambda _: True).dump(function)
     return stream.getvalue()
@@ -62,6 +68,8 @@ def dumps(function: object) -> bytes:
 @functools.cache
 def _pickler() -> Any:
     from cloudpickle.cloudpickle import _dynamic_class_reduce
+
+    from headrace.stores.codecs.pickling import by_value_pickler
 
     class Transfer(by_value_pickler()):  # type: ignore[misc]
         def reducer_override(self, obj: Any) -> Any:

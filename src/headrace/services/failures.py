@@ -18,7 +18,6 @@ from headrace.model.outcomes import (
     UpstreamFailed,
 )
 from headrace.stores.artifacts.protocol import ArtifactStore
-from headrace.stores.codecs.exceptions import unpack_exception
 
 _TYPES: dict[type[Problem], type[errors.HeadraceError]] = {
     TimedOut: errors.TaskTimeoutError,
@@ -75,6 +74,8 @@ def _own(problem: Problem, store: ArtifactStore) -> BaseException | None:
     """The exception that the step raised, when it could travel."""
     if problem.exception is None:
         return None
+    from headrace.stores.codecs.exceptions import unpack_exception
+
     try:
         return unpack_exception(problem.exception, store)
     except Exception:  # its class cannot be imported here, say: the text tells the story

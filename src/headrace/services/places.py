@@ -25,8 +25,10 @@ class Places(Protocol):
 
     #: Where tasks run whose step names no place.
     default: str
-    #: Locks environments of steps.
-    environments: Environments
+
+    @property
+    def environments(self) -> Environments:
+        """Locks environments of steps."""
 
     def patience(self, place: str) -> float:
         """For how many seconds a resumed run waits for workers that come back with its attempts; 0: they cannot."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -51,7 +51,7 @@ class ConfiguredPlaces:
         self,
         settings: Settings,
         artifacts: ArtifactStore,
-        environments: Environments,
+        environments: Callable[[], Environments],
         workers: WorkerOptions,
         default: str,
     ) -> None:
@@ -61,9 +61,14 @@ class ConfiguredPlaces:
         self._known: dict[str, PlaceSettings] = {LOCAL: LocalPlace(name=LOCAL)}
         self._known.update((one.name, one) for one in settings.places)
         self._opened: dict[str, Executor] = {}
-        self.environments = environments
+        self._environments = environments
         self.default = default
         self._settings_of(default)
+
+    @property
+    def environments(self) -> Environments:
+        """See ``Places``."""
+        return self._environments()
 
     def patience(self, place: str) -> float:
         """See ``Places``."""
@@ -110,7 +115,7 @@ class ConfiguredPlaces:
             from headrace.executors.environments import EnvironmentsExecutor
 
         # Not this object, which keeps the executor: a run's objects are to go with its last user.
-        maker = ConfiguredPlaces(self._settings, self._artifacts, self.environments, self._workers, self.default)
+        maker = ConfiguredPlaces(self._settings, self._artifacts, self._environments, self._workers, self.default)
         return EnvironmentsExecutor(
             self._forking(place),
             lambda lock, step: preparation_of(lock, step, maker.environments),

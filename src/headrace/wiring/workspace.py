@@ -94,7 +94,7 @@ class Workspace:
         return ConfiguredPlaces(
             self.settings,
             self.artifacts,
-            self.environments,
+            lambda: self.environments,
             workers or WorkerOptions(),
             default or LOCAL,
         )

@@ -4,9 +4,7 @@ It has one thread, runs none of the user's steps, and ends all its workers when 
 that any of them, or an import, started. It is forked from the driver while that has one thread, or started afresh
 (``python -m headrace.worker.server``) and told what to import.
 
-Over a ``SOCK_SEQPACKET`` the driver asks ``F<id>`` (fork; three descriptors come along: socket, stdout, stderr),
-``T<id>`` (fork a template, see there; its control socket comes along) and ``K<id><signal>`` (signal the process
-group); the server tells ``X<id><status>`` when one has ended. Numbers are 8 bytes, little-endian, signed.
+It hears and tells what ``server_messages`` says. A driver that is forked imports this module in the child alone.
 """
 
 from __future__ import annotations
@@ -17,10 +15,10 @@ import os
 import select
 import signal
 import socket
-import struct
 import sys
 import time
 
+from headrace.model.messages import frames_from_driver
 from headrace.runtime import context, randomness
 from headrace.stores import codecs
 from headrace.stores.artifacts.protocol import ArtifactStore
@@ -28,6 +26,7 @@ from headrace.worker import functions
 from headrace.worker.fork_safety import may_fork
 from headrace.worker.output import Capture
 from headrace.worker.serve import run_worker
+from headrace.worker.server_messages import NUMBER, NUMBERS
 from headrace.worker.template import prepare
 from headrace.worker.threads import limit_threads
 
@@ -35,32 +34,11 @@ from headrace.worker.threads import limit_threads
 KEEPER = b"headrace-keeper"
 #: Milliseconds between looks whether the driver is still there.
 _LOOK = 1000
+#: Workers that are made, and milliseconds without a request, before the rest is loaded: a small run does without.
+_UNPREPARED, _PAUSE = 2, 20
 #: Seconds to wait at the end for processes that were killed to be gone, and between two looks.
 _PATIENCE, _BETWEEN = 3.0, 0.001
 _SET_CHILD_SUBREAPER = 36
-_ONE = struct.Struct("<cq")
-_TWO = struct.Struct("<cqq")
-
-
-def fork_request(number: int) -> bytes:
-    """Ask for a worker called ``number``."""
-    return _ONE.pack(b"F", number)
-
-
-def template_request(number: int) -> bytes:
-    """Ask for a template called ``number``."""
-    return _ONE.pack(b"T", number)
-
-
-def kill_request(number: int, signum: int) -> bytes:
-    """Send ``signum`` to a worker and all its processes."""
-    return _TWO.pack(b"K", number, signum)
-
-
-def parse_exit(data: bytes) -> tuple[int, int]:
-    """The number of a worker that ended, and its status as ``waitpid`` gives it."""
-    _, number, status = _TWO.unpack(data)
-    return number, status
 
 
 def run_server(control: socket.socket, store: ArtifactStore, *, debug: bool = False) -> None:
@@ -81,7 +59,7 @@ class _Server:
         self._store = store
         self._pids: dict[int, int] = {}  # number -> pid of workers not yet reaped
         self._numbers: dict[int, int] = {}
-        self._adopts = False
+        self._adopts = self._prepared = False
 
     def main(self) -> None:
         with contextlib.suppress(OSError):  # a leader already, when started afresh
@@ -94,6 +72,7 @@ class _Server:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         signal.signal(signal.SIGCHLD, lambda *_: None)
         signal.set_wakeup_fd(write, warn_on_full_buffer=False)
+        frames_from_driver()  # makes what all workers need
         limit_threads(1)  # as most steps have it, so that most workers need not
         gc.freeze()  # no collection here or in a worker shall touch, and so copy, what came from the driver
         poll = select.poll()
@@ -101,7 +80,10 @@ class _Server:
         poll.register(read, select.POLLIN)
         parent = os.getppid()
         while True:
-            for fd, _ in poll.poll(_LOOK):
+            ready = poll.poll(_LOOK if self._prepared else _PAUSE)
+            if not ready:
+                self._prepare()
+            for fd, _ in ready:
                 if fd == read:
                     with contextlib.suppress(BlockingIOError):
                         os.read(read, 4096)
@@ -121,16 +103,25 @@ class _Server:
         if not data:
             return False
         if data[:1] in (b"F", b"T"):
-            kind, number = _ONE.unpack(data)
+            kind, number = NUMBER.unpack(data)
             self._fork(number, fds, pipe, template=kind == b"T")
         else:
-            _, number, signum = _TWO.unpack(data)
+            _, number, signum = NUMBERS.unpack(data)
             pid = self._pids.get(number)
             if pid is not None:
                 _signal_group(pid, signum)
         return True
 
+    def _prepare(self) -> None:
+        """Load what values of all kinds need, here and not in every worker."""
+        if not self._prepared:
+            self._prepared = True
+            codecs.prepare()
+            gc.freeze()
+
     def _fork(self, number: int, fds: list[int], pipe: tuple[int, int], *, template: bool) -> None:
+        if len(self._pids) >= _UNPREPARED:
+            self._prepare()
         pid = os.fork()
         if pid == 0:
             self._leave(pipe)
@@ -144,7 +135,6 @@ class _Server:
         if not self._adopts:  # here, because the first worker does not wait for it
             self._adopts = True
             adopt_orphans()
-            codecs.preview([object()])  # compiles what it needs here, not in every worker
 
     def _leave(self, pipe: tuple[int, int]) -> None:
         """Be the server no more, in the process that was just forked from it."""
@@ -186,7 +176,7 @@ class _Server:
             if number is not None:
                 _signal_group(pid, signal.SIGKILL)  # what it left behind
                 del self._pids[number]
-                self._tell(_TWO.pack(b"X", number, status))
+                self._tell(NUMBERS.pack(b"X", number, status))
 
     def _tell(self, data: bytes) -> None:
         with contextlib.suppress(OSError):  # the driver is gone; the main loop is about to see it

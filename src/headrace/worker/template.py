@@ -22,9 +22,8 @@ from typing import Any, NamedTuple
 from headrace._base.usercode import find_user_module
 from headrace.runtime import context
 from headrace.worker.fork_safety import may_fork
+from headrace.worker.server_messages import MESSAGE
 
-#: Bytes of a message. Names that do not fit are left out.
-MESSAGE = 1 << 16
 _DEVICES = ("/dev/nvidia", "/dev/dri", "/dev/kfd", "/dev/accel")
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGALRM, signal.SIGCHLD, signal.SIGUSR1, signal.SIGUSR2)
 

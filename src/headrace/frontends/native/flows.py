@@ -113,6 +113,8 @@ class Flow(Generic[P, R]):
         Raises:
             ParameterError: one is unknown, missing or of the wrong type.
         """
+        if not (args or kwargs or _has_parameters(self.__wrapped__)):
+            return {}
         from headrace.frontends.native.parameters import bind_values, parameter_specs
 
         return bind_values(parameter_specs(self.__wrapped__), _named(self.__wrapped__, args, kwargs))
@@ -138,6 +140,11 @@ def _here() -> Launch:
 def _takes(function: Any, name: str) -> bool:
     code = parameters_of(function).__code__
     return bool(code.co_flags & 0x08) or name in code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
+
+
+def _has_parameters(function: Any) -> bool:
+    code = parameters_of(function).__code__
+    return bool(code.co_flags & 0x0C or code.co_argcount or code.co_kwonlyargcount)
 
 
 def _named(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:

@@ -1,5 +1,9 @@
 """Objects to manifests and blobs, and back."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 from headrace.stores.codecs.context import reduce_hole
 from headrace.stores.codecs.core import (
     exact_digest,
@@ -11,8 +15,27 @@ from headrace.stores.codecs.core import (
     unpack,
     unpack_template,
 )
-from headrace.stores.codecs.files import File, Folder
 from headrace.stores.codecs.previews import preview
+
+if TYPE_CHECKING:
+    from headrace.stores.codecs.files import File, Folder
+
+
+def prepare() -> None:
+    """Load and compile ahead what values of all kinds need, for processes that are forked from this one."""
+    from headrace.stores.codecs import exceptions, objects
+
+    assert exceptions and objects
+    preview([object()])
+
+
+def __getattr__(name: str) -> Any:
+    if name in ("File", "Folder"):
+        from headrace.stores.codecs import files
+
+        return getattr(files, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
 
 __all__ = [
     "File",
@@ -23,6 +46,7 @@ __all__ = [
     "pack_stream",
     "pack_template",
     "pack_whole",
+    "prepare",
     "preview",
     "reduce_hole",
     "unpack",

@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Mapping, Sequence
 
-from headrace.model.errors import BlobCorruptError, StoreError
-from headrace.model.values import INLINE_LIMIT, Blob, Packed
-from headrace.stores.artifacts.hashing import digest_of
-from headrace.stores.artifacts.protocol import ArtifactStore, Buffer
-from headrace.stores.codecs import arrays, arrowfile, files, parts, pickling, plain, tensorfile
-from headrace.stores.codecs.canonical import canonical_digest, known_buffers
+from headrace.model.errors import StoreError
+from headrace.model.values import INLINE_LIMIT, Packed
+from headrace.stores.artifacts.protocol import ArtifactStore
+from headrace.stores.codecs import plain
 from headrace.stores.codecs.context import Packing, Unpacking, current
 from headrace.stores.codecs.digests import content_digest
-from headrace.stores.codecs.readback import check_read_back
-from headrace.stores.codecs.streams import may_hold_sets
-from headrace.stores.codecs.versions import load_pickle, made_with
-
-_CHECK = 32  # bytes of checksum in front of the inline part, where the digest is not over the payload itself
+from headrace.stores.codecs.manifests import CHECK, finish, payload, verify
 
 
 def pack(value: object, store: ArtifactStore, *, read_back: bool = True) -> Packed:
@@ -56,6 +49,8 @@ def pack_whole(value: object, fields: dict[str, Packed], store: ArtifactStore) -
     Raises:
         NotStorableError, StoreError: as ``pack``.
     """
+    from headrace.stores.codecs import parts
+
     skeleton = parts.skeleton_of(value, fields)
     if skeleton is None:
         return pack(value, store)
@@ -71,14 +66,14 @@ def pack_whole(value: object, fields: dict[str, Packed], store: ArtifactStore) -
 
 def pack_stream(stream: bytes, store: ArtifactStore) -> Packed:
     """A pickle that was made elsewhere, as it is; nothing of it is looked at before the object is asked for."""
-    return _finish("pickle", b"", stream, store)
+    return finish("pickle", b"", stream, store)
 
 
 def exact_digest(packed: Packed) -> bytes:
     """Tells stored bytes apart: values with the same digest may share their parts in different ways."""
     if packed.codec != "pickle-canonical":
         return packed.digest
-    return content_digest("exact", packed.inline[:_CHECK], packed.blobs)
+    return content_digest("exact", packed.inline[:CHECK], packed.blobs)
 
 
 def unpack(packed: Packed, store: ArtifactStore) -> object:
@@ -95,10 +90,7 @@ def unpack_template(
     packed: Packed, store: ArtifactStore, values: Sequence[object] | Mapping[str, object] | None
 ) -> object:
     """Like ``unpack``, for a template: hole number ``i`` becomes ``values[i]``."""
-    try:
-        loader = _LOADERS[packed.codec]
-    except KeyError:
-        raise StoreError(f"a value was stored as {packed.codec!r}, which this version cannot read") from None
+    loader = _LOADERS.get(packed.codec) or _other_loader(packed.codec)
     outer = current.unpacking
     current.unpacking = Unpacking(store, values)
     try:
@@ -112,118 +104,36 @@ def unpack_template(
 
 def _pack_json(value: object, store: ArtifactStore) -> Packed | None:
     data = plain.encode_json(value)
-    return None if data is None else _finish("json", b"", data, store)
+    return None if data is None else finish("json", b"", data, store)
 
 
 def _pack_str(value: object, store: ArtifactStore) -> Packed | None:
     try:
-        return _finish("str", b"", value.encode(), store)  # type: ignore[attr-defined]
+        return finish("str", b"", value.encode(), store)  # type: ignore[attr-defined]
     except UnicodeEncodeError:
         return None
 
 
 def _pack_bytes(value: object, store: ArtifactStore) -> Packed:
-    return _finish("bytes", b"", value, store)  # type: ignore[arg-type]
+    return finish("bytes", b"", value, store)  # type: ignore[arg-type]
 
 
 def _pack_bytearray(value: object, store: ArtifactStore) -> Packed:
-    return _finish("bytearray", b"", value, store)  # type: ignore[arg-type]
-
-
-def _pack_array(value: object, store: ArtifactStore) -> Packed | None:
-    encoded = arrays.encode_array(value)  # type: ignore[arg-type]
-    return None if encoded is None else _finish("numpy", encoded[0], encoded[1], store)
-
-
-def _pack_tensors(value: object, store: ArtifactStore) -> Packed | None:
-    encoded = tensorfile.encode_tensors(value)
-    return None if encoded is None else _finish_parts("safetensors", *encoded, store)
-
-
-def _pack_table(value: object, store: ArtifactStore) -> Packed | None:
-    encoded = arrowfile.encode_table(value)
-    return None if encoded is None else _finish_parts("arrow", *encoded, store)
-
-
-def _pack_files(value: object, store: ArtifactStore) -> Packed:
-    codec = "folder" if type(value).__name__ == "Folder" else "file"
-    record, blobs = files.encode_files(value, store)  # type: ignore[arg-type]
-    size = sum([blob.size for blob in blobs])
-    if len(record) > INLINE_LIMIT:
-        blobs, record = (store.put((record,)), *blobs), b""
-    return Packed(codec, content_digest(codec, record, blobs), size, record, blobs)
-
-
-def _finish(codec: str, header: bytes, data: Buffer, store: ArtifactStore) -> Packed:
-    """The manifest of a header and one payload, which stays inline when it is small."""
-    size = data.nbytes if isinstance(data, memoryview) else len(data)
-    if size <= INLINE_LIMIT:
-        inline = header + data if header or type(data) is not bytes else data
-        return Packed(codec, content_digest(codec, inline), size, inline)
-    blobs = (store.put((data,)),)
-    return Packed(codec, content_digest(codec, header, blobs), size, header, blobs)
-
-
-def _finish_parts(codec: str, header: bytes, parts: Sequence[Buffer], store: ArtifactStore) -> Packed:
-    """Like ``_finish``, for a payload in pieces."""
-    size = sum([memoryview(part).nbytes for part in parts])
-    if size <= INLINE_LIMIT:
-        inline = b"".join([header, *parts])
-        return Packed(codec, content_digest(codec, inline), size, inline)
-    blobs = (store.put(parts),)
-    return Packed(codec, content_digest(codec, header, blobs), size, header, blobs)
+    return finish("bytearray", b"", value, store)  # type: ignore[arg-type]
 
 
 def _pack_other(value: object, packing: Packing) -> Packed:
+    from headrace.stores.codecs import objects
+
     kind = type(value)
-    packer = None
     if kind not in _PACKERS:
-        packer = _LIBRARIES.get((kind.__module__, kind.__name__))
+        packer = objects.LIBRARIES.get((kind.__module__, kind.__name__))
         if packer is not None:
             _PACKERS[kind] = packer
-    if packer is None and isinstance(value, dict) and getattr(sys.modules.get("torch"), "Tensor", None) is not None:
-        packer = _pack_tensors
-    packed = None if packer is None else packer(value, packing.store)
-    if packed is not None:
-        return packed
-    outer = current.packing
-    current.packing = packing
-    try:
-        pickled = pickling.dump(value, packing.restart)
-        if packing.read_back and pickled.named.firsts and not packing.holes:
-            check_read_back(value, pickled, packing.store)
-        return _finish_pickle(value, pickled, packing)
-    finally:
-        current.packing = outer
-
-
-def _finish_pickle(value: object, pickled: pickling.Pickled, packing: Packing) -> Packed:
-    store, pieces = packing.store, pickled.parts
-    stream_size = sum(map(len, pieces))
-    stored = [store.put((buffer,)) for buffer in pickled.buffers]
-    blobs = [*stored, *packing.blobs]
-    if stream_size <= INLINE_LIMIT:
-        inline = pieces[0] if len(pieces) == 1 else b"".join(pieces)
-    else:
-        inline = b""
-        blobs.insert(0, store.put(pieces))
-    size = len(inline) + sum([blob.size for blob in blobs])
-    check = content_digest("pickle-canonical", inline)
-    digest = _content_of_pickle(value, pickled, stored) or content_digest("pickle", inline, blobs)
-    made = made_with(pickled)
-    return Packed("pickle-canonical", digest, size, check + inline, tuple(blobs), pickled.named.user_code(), made)
-
-
-def _content_of_pickle(value: object, pickled: pickling.Pickled, buffers: Sequence[Blob]) -> bytes | None:
-    """The digest of a pickled value, however its parts are shared; None when that cannot be told."""
-    if type(value) is dict or type(value) is list:
-        data = plain.encode_shared_json(value)
-        if data is not None:
-            if len(data) <= INLINE_LIMIT:
-                return content_digest("json", data)
-            return content_digest("json", b"", (Blob(digest_of([data]), len(data)),))
-    known = known_buffers(pickled.buffers, [blob.digest for blob in buffers]) if buffers else {}
-    return canonical_digest(value, pickled, known, sets=may_hold_sets(pickled.parts))
+            packed = packer(value, packing.store)
+            if packed is not None:
+                return packed
+    return objects.pack_object(value, packing)
 
 
 _Packer = Callable[[object, ArtifactStore], Packed | None]
@@ -240,29 +150,8 @@ _PACKERS: dict[type, _Packer] = {
     bytearray: _pack_bytearray,
 }
 
-#: Types that join ``_PACKERS`` when the first value of theirs is met: their libraries are not imported for it.
-_LIBRARIES: dict[tuple[str, str], _Packer] = {
-    ("headrace.stores.codecs.files", "File"): _pack_files,
-    ("headrace.stores.codecs.files", "Folder"): _pack_files,
-    ("numpy", "ndarray"): _pack_array,
-    ("pyarrow.lib", "RecordBatch"): _pack_table,
-    ("pyarrow.lib", "Table"): _pack_table,
-    ("torch", "Tensor"): _pack_tensors,
-}
-
 
 # --- reading ----------------------------------------------------------------------------------------------------
-
-
-def payload(packed: Packed, store: ArtifactStore) -> bytes | memoryview:
-    """The payload of a codec without a header, checked against the digest."""
-    _verify(packed)
-    return store.get(packed.blobs[0]) if packed.blobs else packed.inline
-
-
-def _verify(packed: Packed) -> None:
-    if content_digest(packed.codec, packed.inline, packed.blobs) != packed.digest:
-        raise BlobCorruptError(f"the manifest of a stored value ({packed.codec}) is damaged: its digest does not fit")
 
 
 def _load_json(packed: Packed, store: ArtifactStore) -> object:
@@ -281,28 +170,6 @@ def _load_bytearray(packed: Packed, store: ArtifactStore) -> object:
     return bytearray(payload(packed, store))
 
 
-def _load_array(packed: Packed, store: ArtifactStore) -> object:
-    return arrays.decode_array(*header_and_data(packed, store))
-
-
-def _load_tensors(packed: Packed, store: ArtifactStore) -> object:
-    return tensorfile.decode_tensors(*header_and_data(packed, store))
-
-
-def _load_table(packed: Packed, store: ArtifactStore) -> object:
-    return arrowfile.decode_table(*header_and_data(packed, store))
-
-
-def _load_files(packed: Packed, store: ArtifactStore) -> object:
-    return files.decode_files(packed.codec, record_of_files(packed, store), store)
-
-
-def record_of_files(packed: Packed, store: ArtifactStore) -> bytes | memoryview:
-    """What is said of a stored file or folder; raises BlobError."""
-    _verify(packed)
-    return packed.inline or store.get(packed.blobs[0])
-
-
 def metadata_of(packed: Packed, store: ArtifactStore) -> dict[str, object]:
     """The metadata of a stored file or folder; empty for other values. Nothing is unpickled.
 
@@ -311,53 +178,32 @@ def metadata_of(packed: Packed, store: ArtifactStore) -> dict[str, object]:
     """
     if packed.codec not in ("file", "folder"):
         return {}
-    return dict(files.decode_record(record_of_files(packed, store)).metadata)
+    from headrace.stores.codecs import objects
 
-
-def header_and_data(packed: Packed, store: ArtifactStore) -> tuple[bytes, memoryview]:
-    """The line in front and the payload, writable and checked, of a codec whose header is a line."""
-    _verify(packed)
-    end = packed.inline.index(b"\n") + 1
-    data = store.get(packed.blobs[0]) if packed.blobs else memoryview(bytearray(packed.inline[end:]))
-    return packed.inline[:end], data
+    return objects.metadata_of(packed, store)
 
 
 def _load_parts(packed: Packed, store: ArtifactStore) -> object:
-    _verify(packed)
+    from headrace.stores.codecs import parts
+
+    verify(packed)
     payload = packed.inline or store.get(packed.blobs[0])
     return parts.decode(payload, lambda part, values: unpack_template(part, store, values))
 
 
-def _load_pickle(packed: Packed, store: ArtifactStore) -> object:
-    _verify(packed)
-    return _load_stream(packed, packed.inline, store)
-
-
-def _load_canonical(packed: Packed, store: ArtifactStore) -> object:
-    inline = packed.inline[_CHECK:]
-    if content_digest(packed.codec, inline) != packed.inline[:_CHECK]:
-        raise BlobCorruptError("the manifest of a stored value (pickle-canonical) is damaged: its digest does not fit")
-    return _load_stream(packed, inline, store)
-
-
-def _load_stream(packed: Packed, inline: bytes, store: ArtifactStore) -> object:
-    """Unpickle; buffers are fetched as the stream asks for them, blobs of files stay where they are."""
-    blobs = iter(packed.blobs)
-    data = inline if inline else store.get(next(blobs))
-    return load_pickle(data, (store.get(blob) for blob in blobs), packed.made)
-
-
 _LOADERS: dict[str, Callable[[Packed, ArtifactStore], object]] = {
     "parts": _load_parts,
-    "file": _load_files,
-    "folder": _load_files,
     "json": _load_json,
     "str": _load_str,
     "bytes": _load_bytes,
     "bytearray": _load_bytearray,
-    "numpy": _load_array,
-    "safetensors": _load_tensors,
-    "arrow": _load_table,
-    "pickle": _load_pickle,
-    "pickle-canonical": _load_canonical,
 }
+
+
+def _other_loader(codec: str) -> Callable[[Packed, ArtifactStore], object]:
+    from headrace.stores.codecs import objects
+
+    try:
+        return objects.LOADERS[codec]
+    except KeyError:
+        raise StoreError(f"a value was stored as {codec!r}, which this version cannot read") from None

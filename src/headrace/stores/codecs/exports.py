@@ -9,7 +9,7 @@ import msgspec
 from headrace.model.errors import UsageError
 from headrace.model.values import Packed
 from headrace.stores.artifacts.protocol import ArtifactStore, Buffer
-from headrace.stores.codecs import core, files, plain
+from headrace.stores.codecs import files, manifests, objects, plain
 
 
 class Export(msgspec.Struct, frozen=True, kw_only=True):
@@ -75,25 +75,30 @@ def name_of(packed: Packed, store: ArtifactStore) -> str:
     Raises:
         BlobError: its manifest is gone or damaged.
     """
-    return files.decode_record(core.record_of_files(packed, store)).name if packed.codec in ("file", "folder") else ""
+    return (
+        files.decode_record(objects.record_of_files(packed, store)).name if packed.codec in ("file", "folder") else ""
+    )
 
 
 def _json(packed: Packed, store: ArtifactStore, form: str) -> list[Buffer]:
-    return [msgspec.json.format(msgspec.json.encode(plain.decode_json(core.payload(packed, store))), indent=2), b"\n"]
+    return [
+        msgspec.json.format(msgspec.json.encode(plain.decode_json(manifests.payload(packed, store))), indent=2),
+        b"\n",
+    ]
 
 
 def _text(packed: Packed, store: ArtifactStore, form: str) -> list[Buffer]:
-    data = core.payload(packed, store)
+    data = manifests.payload(packed, store)
     return [data] if form == "txt" else [msgspec.json.encode(str(data, "utf-8"))]
 
 
 def _bytes(packed: Packed, store: ArtifactStore, form: str) -> list[Buffer]:
-    return [core.payload(packed, store)]
+    return [manifests.payload(packed, store)]
 
 
 def _array(packed: Packed, store: ArtifactStore, form: str) -> list[Buffer]:
     """A file of ``numpy.save``, whose header is written as NEP 1 says (version 1.0)."""
-    line, data = core.header_and_data(packed, store)
+    line, data = objects.header_and_data(packed, store)
     dtype, order, sizes = line.decode().rstrip("\n").split(" ")
     shape = tuple(int(one) for one in sizes.split(",") if one)
     text = f"{{'descr': {dtype!r}, 'fortran_order': {order == 'F'}, 'shape': {shape}, }}"
@@ -102,11 +107,11 @@ def _array(packed: Packed, store: ArtifactStore, form: str) -> list[Buffer]:
 
 
 def _behind_header(packed: Packed, store: ArtifactStore, form: str) -> list[Buffer]:
-    return [core.header_and_data(packed, store)[1]]
+    return [objects.header_and_data(packed, store)[1]]
 
 
 def _table(packed: Packed, store: ArtifactStore, form: str) -> list[Buffer]:
-    data = core.header_and_data(packed, store)[1]
+    data = objects.header_and_data(packed, store)[1]
     if form == "arrow":
         return [data]
     try:
@@ -124,7 +129,7 @@ def _table(packed: Packed, store: ArtifactStore, form: str) -> list[Buffer]:
 
 
 def _file(packed: Packed, store: ArtifactStore, form: str) -> list[Buffer]:
-    record = files.decode_record(core.record_of_files(packed, store))
+    record = files.decode_record(objects.record_of_files(packed, store))
     return [store.get(one.blob) for one in record.entries if one.blob is not None]
 
 
@@ -132,7 +137,7 @@ def _folder(packed: Packed, store: ArtifactStore, form: str) -> list[Buffer]:
     """A tar file; owners and times are not those of anything."""
     import tarfile
 
-    record = files.decode_record(core.record_of_files(packed, store))
+    record = files.decode_record(objects.record_of_files(packed, store))
     parts: list[Buffer] = []
     for one in record.entries:
         info = tarfile.TarInfo(f"{record.name}/{one.path}".rstrip("/"))

@@ -7,7 +7,6 @@ CPU and is loaded there.
 
 from __future__ import annotations
 
-import ctypes
 import pickle
 import sys
 from collections.abc import Callable
@@ -105,6 +104,8 @@ def memory_of(owner: Any, size: int) -> Any:
     """
     if not size:
         return bytearray()
+    import ctypes
+
     memory = (ctypes.c_ubyte * size).from_address(owner.data_ptr())
     memory._owner = owner  # type: ignore[attr-defined]
     return memory

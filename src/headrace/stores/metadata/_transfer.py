@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
@@ -16,7 +17,7 @@ from headrace.stores.metadata._database import Database, Transaction
 from headrace.stores.metadata._schema import SCHEMA_VERSION
 from headrace.stores.metadata._sql import Row
 
-_decode_details = msgspec.msgpack.Decoder(RunDetails).decode
+_decode_details = functools.partial(msgspec.msgpack.decode, type=RunDetails)
 _decode_row = msgspec.msgpack.Decoder(dict[str, Any]).decode
 
 #: The columns of a run that an export holds, in the order of ``run_columns`` after the id.
