@@ -1,6 +1,7 @@
 """Settings: where things are kept, and how runs behave that say nothing of it.
 
-Settings come from the environment (``HEADRACE_DATABASE``, ``HEADRACE_ARTIFACTS``, ``HEADRACE_HOME``,
+Settings come from the environment (``HEADRACE_SERVER``, ``HEADRACE_DATABASE``, ``HEADRACE_ARTIFACTS``,
+``HEADRACE_HOME``,
 ``HEADRACE_PROJECT``, ``HEADRACE_DURABILITY``, ``HEADRACE_MAX_PARALLEL``, ``HEADRACE_CLEANUP``, ``HEADRACE_STORE_WAIT``,
 ``HEADRACE_SHARED``, ``HEADRACE_INCLUDE``, ``HEADRACE_EXCLUDE``, ``HEADRACE_CODE_FILE_LIMIT``,
 ``HEADRACE_CODE_LIMIT``, ``HEADRACE_LOG``, ``HEADRACE_LOG_LEVEL``), else
@@ -35,7 +36,18 @@ _OBJECTS = ("s3", "s3a", "gs", "az", "azure", "abfs", "abfss", "adl", "file", "m
 _PLACED = ("home", "artifacts", "database")
 _CODE_NAMES = ("include", "exclude", "code_file_limit", "code_limit")
 _NAMES = (
-    *("database", "artifacts", "home", "project", "durability", "max_parallel", "cleanup", "store_wait", "shared"),
+    *(
+        "server",
+        "database",
+        "artifacts",
+        "home",
+        "project",
+        "durability",
+        "max_parallel",
+        "cleanup",
+        "store_wait",
+        "shared",
+    ),
     *_CODE_NAMES,
     *("log", "log_level"),
 )
@@ -47,9 +59,11 @@ SAFE_HOMES = "HEADRACE_SAFE_HOMES"
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """Where things are kept. Empty ``database`` and ``artifacts``: inside ``home``."""
+    """Where things are kept. Empty ``database`` and ``artifacts``: inside ``home``, or, with ``server``, behind the
+    Headrace server at this URL; ``home`` then keeps copies and environments."""
 
     home: str
+    server: str = ""
     database: str = ""
     artifacts: str = ""
     project: str = "default"
@@ -74,10 +88,14 @@ def place_variables(given: Mapping[str, Any]) -> dict[str, str]:
 
     A ``home`` is a place of its own: its database and artifacts are in it where they are not given too.
     """
-    places = {name: str(given[name]) for name in (*_PLACED, "project") if given.get(name)}
-    if "home" in places:
+    places = {name: str(given[name]) for name in (*_PLACED, "server", "project") if given.get(name)}
+    if "server" in places:
+        places |= {"database": "", "artifacts": ""}  # an empty variable says nothing
+    elif "home" in places:
         places.setdefault("database", str(Path(places["home"], "metadata.db")))
         places.setdefault("artifacts", str(Path(places["home"], "artifacts")))
+    if places.get("database") or places.get("artifacts"):
+        places["server"] = ""
     return {f"HEADRACE_{name.upper()}": value for name, value in places.items()}
 
 
@@ -92,6 +110,8 @@ def without_password(settings: Settings) -> Settings:
 
 def database_file(settings: Settings) -> Path | None:
     """Where the SQLite database is, or would be; None when a server keeps it."""
+    if settings.server:
+        return None
     scheme, mark, rest = settings.database.partition("://")
     if mark:
         return Path(rest.removeprefix("/")) if scheme == "sqlite" else None
@@ -114,6 +134,10 @@ def read_settings(
     if "home" in named:
         values.pop("database", None)
         values.pop("artifacts", None)
+    if any(name in named for name in _PLACED):
+        values.pop("server", None)
+    elif "server" in named:
+        values = {name: value for name, value in values.items() if name not in ("database", "artifacts")}
     values |= named
     if not values.get("home"):
         found = _find(start, HOME)
@@ -131,6 +155,10 @@ def read_settings(
 
 
 def _converted(values: dict[str, object]) -> Settings:
+    if values.get("server"):
+        from headrace.services.credentials import server_url
+
+        values["server"] = server_url(str(values["server"]))
     try:
         return msgspec.convert(values, Settings, strict=False)
     except msgspec.ValidationError as error:
@@ -152,7 +180,7 @@ def code_settings(home: str, root: str) -> Settings:
 def names_place(environ: Mapping[str, str] | None = None, start: Path | None = None) -> bool:
     """Whether a setting says where things are kept, instead of the nearest ``.headrace``; raises UsageError."""
     given = _given(environ, here() if start is None else start)
-    return any(given.get(name) for name in ("home", "database", "artifacts"))
+    return any(given.get(name) for name in (*_PLACED, "server"))
 
 
 def _given(environ: Mapping[str, str] | None, start: Path) -> dict[str, object]:
@@ -160,6 +188,10 @@ def _given(environ: Mapping[str, str] | None, start: Path) -> dict[str, object]:
     environ = os.environ if environ is None else environ
     file = _find(start, "pyproject.toml")
     values = _from_pyproject(file, environ) if file is not None else {}
+    for names in (("database", "artifacts"), ("server",)):  # what the environment names stands for the whole
+        if any(environ.get(f"HEADRACE_{name.upper()}") for name in names):
+            for name in {"database", "artifacts", "server"}.difference(names):
+                values.pop(name, None)
     for name in _NAMES:
         text = environ.get(f"HEADRACE_{name.upper()}")
         if text:
@@ -171,6 +203,11 @@ def _check(settings: Settings) -> None:
     scheme, mark, rest = settings.artifacts.partition("://")
     if settings.durability not in ("process", "fsync"):
         problem = f"durability is {settings.durability!r}, it must be 'process' or 'fsync'"
+    elif settings.server and (settings.database or settings.artifacts):
+        problem = (
+            f"server is {settings.server!r}, and database or artifacts are set too; a server keeps both: leave out one "
+            "of them"
+        )
     elif settings.max_parallel < 0:
         problem = f"max_parallel is {settings.max_parallel}, it cannot be negative"
     elif not _is_duration(settings.cleanup):
@@ -298,13 +335,25 @@ def credentials(environ: Mapping[str, str] | None = None) -> Credentials:
 
 def server_token(url: str, environ: Mapping[str, str] | None = None) -> str:
     """The token to show the server at ``url``: of the variable ``HEADRACE_TOKEN``, else of the last login there; empty
-    where there is none.
+    where there is none. For a server that the user chose; see ``chosen_server_token``.
 
     Raises:
         UsageError: ``url`` cannot be that of a server, or the file of tokens may be read by others.
     """
     environ = os.environ if environ is None else environ
     return environ.get("HEADRACE_TOKEN") or credentials(environ).token(url)
+
+
+def chosen_server_token(url: str, environ: Mapping[str, str] | None = None) -> str:
+    """``server_token`` for a server that a ``pyproject.toml`` may name which the user did not write: the variable
+    ``HEADRACE_TOKEN`` goes to the server of ``HEADRACE_SERVER`` alone."""
+    environ = os.environ if environ is None else environ
+    if environ.get("HEADRACE_TOKEN") and environ.get("HEADRACE_SERVER"):
+        from headrace.services.credentials import server_url
+
+        if server_url(environ["HEADRACE_SERVER"]) == url:
+            return environ["HEADRACE_TOKEN"]
+    return credentials(environ).token(url)
 
 
 def _believe(places: list[str], environ: Mapping[str, str] | None) -> None:

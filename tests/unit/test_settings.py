@@ -6,13 +6,21 @@ import json
 import os
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from headrace import wiring
 from headrace.model.errors import NotFoundError, UsageError
 from headrace.model.policy import Resources
 from headrace.runtime import context
-from headrace.settings import Settings, database_file, read_settings, secret_sources
+from headrace.settings import (
+    Settings,
+    chosen_server_token,
+    database_file,
+    place_variables,
+    read_settings,
+    secret_sources,
+)
 
 
 @pytest.fixture
@@ -197,3 +205,46 @@ def test_secrets_that_are_not_a_table_are_refused_with_the_file(tmp_path: Path) 
         with pytest.raises(UsageError, match=r"pyproject\.toml: \[tool\.headrace\.secrets\] must be a table") as told:
             read({}, tmp_path)
         assert str(tmp_path) in str(told.value)
+
+
+SERVER, FAR = "https://runs.example", "postgresql://me@host/runs"
+
+
+@pytest.mark.parametrize(
+    ("lines", "variables", "server", "database"),
+    [
+        ([], {"HEADRACE_SERVER": f"{SERVER}:443/"}, SERVER, ""),
+        (['server = "https://runs.example/"'], {}, SERVER, ""),
+        ([f'database = "{FAR}"', 'artifacts = "s3://b"'], {"HEADRACE_SERVER": SERVER}, SERVER, ""),
+        ([f'server = "{SERVER}"'], {"HEADRACE_DATABASE": FAR}, "", FAR),
+        ([f'server = "{SERVER}"'], {"HEADRACE_DATABASE": FAR, "HEADRACE_SERVER": ""}, "", FAR),
+    ],
+)
+def test_server_stands_for_database_and_artifacts(
+    folder: Path, lines: list[str], variables: dict[str, str], server: str, database: str
+) -> None:
+    write(folder, *lines)
+    found = read_settings(variables)
+    assert (found.server, found.database) == (server, database)
+    if server:
+        assert (found.artifacts, database_file(found)) == ("", None)
+        wiring.check_exists(found)  # what is behind a server is not looked for here
+    assert read_settings(variables, given={"home": str(folder / "other")}).server == ""
+    again = read_settings(place_variables(msgspec.structs.asdict(found)))
+    assert (again.server, again.database) == (server, database)
+
+
+def test_server_and_database_named_together_are_refused(folder: Path) -> None:
+    with pytest.raises(UsageError, match="a server keeps both"):
+        read_settings({"HEADRACE_SERVER": SERVER, "HEADRACE_DATABASE": FAR})
+    for url in ("http://runs.example", "runs example", "ftp://runs.example"):
+        with pytest.raises(UsageError, match=r"use https:|is not the address of a server"):
+            read_settings({"HEADRACE_SERVER": url})
+
+
+def test_token_goes_to_the_server_that_the_environment_names(folder: Path) -> None:
+    """A project file, which somebody else may have written, does not choose where the token is sent."""
+    variables = {"HEADRACE_TOKEN": "t", "HOME": str(folder)}
+    assert chosen_server_token(SERVER, variables) == ""
+    assert chosen_server_token(SERVER, {**variables, "HEADRACE_SERVER": "https://other.example"}) == ""
+    assert chosen_server_token(SERVER, {**variables, "HEADRACE_SERVER": f"{SERVER}/"}) == "t"

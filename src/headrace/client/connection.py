@@ -38,6 +38,7 @@ def connect(
     artifacts: Place | None = None,
     project: str | None = None,
     home: Place | None = None,
+    server: str | None = None,
 ) -> Client:
     """A client for a workspace and a project; what is not given is as settings say for this process.
 
@@ -51,13 +52,15 @@ def connect(
         project: the project in it.
         home: where everything is that has no place of its own. A home that is given is a place of its own:
             databases and artifacts that settings name elsewhere do not count.
+        server: the URL of a Headrace server that has them instead. The variable ``HEADRACE_TOKEN`` says who asks where
+            ``HEADRACE_SERVER`` names the same server, else the last login there does.
 
     Raises:
         UsageError: one of them cannot be.
     """
     if project is not None:
         check_project(project)
-    places = {"database": database, "artifacts": artifacts, "home": home}
+    places = {"database": database, "artifacts": artifacts, "home": home, "server": server}
     given = {name: _text(name, value) for name, value in places.items() if value is not None}
     if project is not None:
         given["project"] = project
@@ -227,5 +230,5 @@ class Client:
 
     def __repr__(self) -> str:
         settings = self._scope.settings
-        place = settings.database or settings.home
+        place = settings.server or settings.database or settings.home
         return f"<headrace client: project {self.project!r} in {place.rpartition('@')[2]}>"

@@ -14,10 +14,10 @@ from headrace.engine.ports import Executor
 from headrace.model.errors import StoreError, UsageError
 from headrace.model.policy import Resources
 from headrace.model.values import Blob
-from headrace.settings import Settings, database_file, place_variables
+from headrace.settings import Settings, database_file, place_variables, server_token
 from headrace.wiring.machine import machine
 from headrace.wiring.preparations import environments_in, preparation_of
-from headrace.wiring.stores import open_artifacts
+from headrace.wiring.stores import open_artifacts, open_metadata_of, project_of
 
 if TYPE_CHECKING:
     from headrace.executors.environments import EnvironmentsExecutor
@@ -82,18 +82,27 @@ def _where_run_goes_on(welcome: Welcome) -> tuple[str, int] | None:
         HeadraceError: the metadata store does not answer.
     """
     from headrace.services.describe import details_of
-    from headrace.stores.metadata.open import open_metadata
 
     database = _database_of(welcome)
     if not database:
         return None
-    with contextlib.closing(open_metadata(database)) as metadata:
+    settings = _settings_of(database, "", welcome)
+    with contextlib.closing(open_metadata_of(settings, server_token)) as whole:
+        metadata = project_of(whole, settings, welcome.project)
         number, _, created = welcome.session.partition("#")[0].partition("@")
         run = metadata.run_by_id(int(number)) if number.isdigit() else None
         if run is None or repr(run.created) != created:  # another database has another run of this number
             return None
         host, _, port = details_of(run).addresses.get(welcome.place, "").rpartition(":")
     return (host.strip("[]"), int(port)) if port.isdigit() else None
+
+
+def _settings_of(database: str, home: str, welcome: Welcome) -> Settings:
+    """Where a run keeps its records and objects, as this machine finds them: perhaps behind a server."""
+    for url in (database, welcome.artifacts):
+        if url.startswith(("http://", "https://")):
+            return Settings(home=home, server=os.environ.get("HEADRACE_SERVER") or url)
+    return Settings(home=home, database=database, artifacts=welcome.artifacts)
 
 
 def _database_of(welcome: Welcome) -> str:
@@ -114,13 +123,13 @@ def _serve_elsewhere(welcome: Welcome, root: Path, capacity: Resources) -> Envir
     from headrace.runtime.code_folder import code_folder
     from headrace.services.code.package import read_package
 
-    settings = Settings(home=str(root), artifacts=welcome.artifacts)
+    settings = _settings_of("", str(root), welcome)
     digest, size = welcome.code
     code = Blob(bytes.fromhex(digest), size)
     try:
-        if "://" not in welcome.artifacts and not Path(welcome.artifacts).is_dir():
+        if "://" not in settings.artifacts and not settings.server and not Path(welcome.artifacts).is_dir():
             raise StoreError("there is no such folder here")
-        store = open_artifacts(settings)
+        store = open_artifacts(settings, server_token)
         package = read_package(store, code)
         folder = code_folder(store, code, package, str(root / "code"))
     except (StoreError, ImportError) as error:
@@ -132,7 +141,9 @@ def _serve_elsewhere(welcome: Welcome, root: Path, capacity: Resources) -> Envir
     ours = Path(__file__).parents[1]
     paths = tuple([str(ours / one) for one in welcome.paths])
     database = _database_of(welcome)
-    found = {"home": str(root), "database": database, "artifacts": welcome.artifacts, "project": welcome.project}
+    found = {"home": str(root), "database": database, "artifacts": settings.artifacts, "project": welcome.project}
+    if settings.server:
+        found = {"home": str(root), "server": settings.server, "project": welcome.project}
     variables = tuple(place_variables(found).items()) if database else ()  # steps may look at runs
     fresh = FreshStart(folder, package, welcome.argv, welcome.seeded, variables=variables, paths=paths)
 
@@ -140,7 +151,7 @@ def _serve_elsewhere(welcome: Welcome, root: Path, capacity: Resources) -> Envir
     environments = environments_in(str(root), welcome.artifacts)
 
     def executor(start: FreshStart, modules: tuple[str, ...] = ()) -> LocalExecutor:
-        return LocalExecutor(capacity, open_artifacts(settings), modules, fresh=start)
+        return LocalExecutor(capacity, open_artifacts(settings, server_token), modules, fresh=start)
 
     def in_environment(lock: EnvironmentLock, _: ServedRun | None) -> Executor:
         from headrace.wiring.starts import start_in

@@ -13,7 +13,14 @@ from headrace.stores.artifacts.protocol import ArtifactStore
 from headrace.stores.metadata.protocol import MetadataStore
 from headrace.wiring.places import ConfiguredPlaces, WorkerOptions
 from headrace.wiring.preparations import environments_in
-from headrace.wiring.stores import artifacts_folder, code_cache, make_home, open_artifacts
+from headrace.wiring.stores import (
+    artifacts_folder,
+    code_cache,
+    make_home,
+    open_artifacts,
+    open_metadata_of,
+    project_of,
+)
 
 if TYPE_CHECKING:
     from headrace.services.code.collect import CodeRules
@@ -43,20 +50,12 @@ class Workspace:
         """Runs, tasks and all about them, of every project: for what concerns the whole database alone."""
         self.check_open()
         if self._metadata is None:
-            from headrace.stores.metadata.open import open_metadata
-
-            file = database_file(self.settings)
-            if file is not None and file.is_relative_to(self.settings.home):
-                make_home(self.settings)
-            url = self.settings.database if file is None else str(file)
-            self._metadata = open_metadata(url, durability=self.settings.durability)
+            self._metadata = open_metadata_of(self.settings)
         return self._metadata
 
     def metadata_of(self, project: str) -> MetadataStore:
         """Runs, tasks and all about them, of one project: what belongs to another is not there."""
-        from headrace.stores.metadata.project import ProjectStore
-
-        return ProjectStore(self.metadata, project)
+        return project_of(self.metadata, self.settings, project)
 
     @property
     def accounts(self) -> AccountStore:
@@ -80,7 +79,8 @@ class Workspace:
         """The bytes of objects."""
         self.check_open()
         if self._artifacts is None:
-            if "://" in self.settings.artifacts or artifacts_folder(self.settings).is_relative_to(self.settings.home):
+            elsewhere = self.settings.server or "://" in self.settings.artifacts
+            if elsewhere or artifacts_folder(self.settings).is_relative_to(self.settings.home):
                 make_home(self.settings)  # a store elsewhere has its cache there
             self._artifacts = open_artifacts(self.settings)
         return self._artifacts

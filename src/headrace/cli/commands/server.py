@@ -58,6 +58,11 @@ def server_command(
     except ImportError as error:
         raise UsageError(f"the server needs more packages: pip install 'headrace[server]' ({error})") from None
     settings = read_settings()
+    if settings.server:
+        raise UsageError(
+            f"the setting server says that runs are behind {settings.server}; a server needs the database itself: "
+            "unset HEADRACE_SERVER, or give --home or --database"
+        )
     oidc = None
     if oidc_issuer or oidc_client_id:
         secret = os.environ.pop(OIDC_SECRET, "")

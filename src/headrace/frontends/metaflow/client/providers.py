@@ -89,7 +89,8 @@ def spin_settings(settings: Settings) -> Settings:
 def get_metadata() -> str:
     """What is in use, such as ``local@/work/.headrace`` or, after ``inspect_spin``, ``spin@/work/.headrace``."""
     settings = chosen_settings()
-    return f"{'spin' if settings.project.endswith(SPIN) else 'local'}@{settings.database or settings.home}"
+    place = settings.server or settings.database or settings.home
+    return f"{'spin' if settings.project.endswith(SPIN) else 'local'}@{place}"
 
 
 def default_metadata() -> str:
