@@ -294,6 +294,7 @@ def test_every_setting_is_documented() -> None:
 
 
 SETTINGS = {
+    "server": "https://runs.example",
     "durability": "fsync",
     "max_parallel": "3",
     "cleanup": "5m",
