@@ -175,6 +175,23 @@ def test_an_edited_component_and_what_depends_on_it_run_again(project: Project) 
     assert "two" in headrace(project, "diff", "chain/1", "chain/2").out
 
 
+def test_a_failed_component_is_entered_with_its_inputs(project: Project) -> None:
+    made = chain("return 1 // (x - 2)")
+    made.dag("inner", {"two": task("two", x=around("n"))}, n=int)
+    made.tasks["inner"] = task("inner", n=output("one"))
+    del made.tasks["two"], made.tasks["three"], made.spec["root"]["dag"]["outputs"]
+    assert headrace(project, "run", written(project, made)).code == 1
+    assert project.last().failed_task == "inner.two/1"
+    process = project.start(
+        "-c",
+        "import subprocess, sys; subprocess.run([sys.executable, '-m', 'headrace', 'debug'],"
+        " input='p (x, 40)\\nq\\n', text=True)",
+    )
+    done = project.finish(process)
+    assert "ZeroDivisionError" in done.out
+    assert "(2, 40)" in done.out
+
+
 # --- in this process ------------------------------------------------------------------------------------------------
 
 

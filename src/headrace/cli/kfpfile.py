@@ -75,6 +75,22 @@ class _Described:
         self.__doc__ = text
 
 
+def load_run(run: RunRecord, file: str = "") -> Loaded:
+    """The pipeline of a run, as its file, or another one with the same pipeline, has it now.
+
+    Raises:
+        UsageError: the file is gone. PipelineError: it cannot be read or cannot run.
+    """
+    own, _, name = run.entry.rpartition(":")
+    file = file or own
+    if not Path(file).exists():
+        raise UsageError(
+            f"{file}, the file of run {run.name}, is not here; go on with the code that the run kept: "
+            f"headrace resume {run.name} --code recorded"
+        )
+    return load(f"{file}:{name}" if file.endswith(".py") else file)
+
+
 def resume_file(scope: Scope, run: RunRecord, words: Sequence[str], ours: Collection[str]) -> int:
     """``headrace resume`` of a run of a pipeline, with the file as it is now; returns the exit code."""
     import msgspec
@@ -83,17 +99,12 @@ def resume_file(scope: Scope, run: RunRecord, words: Sequence[str], ours: Collec
     from headrace.stores import codecs
 
     options = Options()
-    file, _, name = run.entry.rpartition(":")
+    file = run.entry.rpartition(":")[0]
     if any(word in ("--code=recorded", "recorded") for word in words):
         from headrace.services.code.recorded_code import install_recorded
 
         file = install_recorded(run, scope.artifacts, scope.workspace.code_cache).file
-    elif not Path(file).exists():
-        raise UsageError(
-            f"{file}, the file of run {run.name}, is not here; go on with the code that the run kept: "
-            f"headrace resume {run.name} --code recorded"
-        )
-    loaded = load(f"{file}:{name}" if file.endswith(".py") else file)
+    loaded = load_run(run, file)
     if loaded.pipeline.name != run.flow:
         raise UsageError(
             f"{file} now holds the pipeline {loaded.pipeline.name!r}, and {run.name} is one of {run.flow!r}"

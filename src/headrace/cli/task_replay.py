@@ -42,6 +42,8 @@ def enter(metadata: MetadataStore, artifacts: ArtifactStore, run: RunRecord, tas
     """
     if run.dialect == "metaflow":
         return _enter_metaflow(_load_metaflow(run.entry), metadata, artifacts, run, task)
+    if run.dialect == "kfp":
+        return _enter_pipeline(metadata, artifacts, run, task)
     found = _find_step(run, task.step)
     if not isinstance(found, Step):
         return _enter_metaflow(found, metadata, artifacts, run, task)
@@ -69,6 +71,15 @@ def _enter_metaflow(
 
     names, call_step = enter_task(cls, run, task, _outputs_before(metadata, run, task), artifacts)
     return Entered(task.step.rpartition(".")[2], names, call_step)
+
+
+def _enter_pipeline(metadata: MetadataStore, artifacts: ArtifactStore, run: RunRecord, task: TaskRecord) -> Entered:
+    from headrace.cli.kfpfile import load_run
+    from headrace.frontends.kfp.task_replay import enter as enter_task
+    from headrace.settings import read_settings
+
+    stored = (_outputs_before(metadata, run, task), artifacts)
+    return Entered(*enter_task(load_run(run).pipeline, run, task, stored, read_settings().home))
 
 
 def _outputs_before(metadata: MetadataStore, run: RunRecord, task: TaskRecord) -> Any:

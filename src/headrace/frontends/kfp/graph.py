@@ -79,6 +79,22 @@ def components_of(spec: PipelineSpec) -> Iterator[tuple[str, Node]]:
                 yield f"{before}{key}", node
 
 
+def node_at(spec: PipelineSpec, path: str) -> Node | None:
+    """The task with the name of a step: the keys of the tasks around it and its own, joined by dots."""
+    graphs = Graphs(spec)
+    ways = [(spec.root, path)]
+    while ways:
+        component, rest = ways.pop()
+        if component.dag is None:
+            continue
+        for key, node in graphs.of(component.dag).nodes.items():
+            if key == rest:
+                return node
+            if rest.startswith(f"{key}."):  # a key may have a dot in it
+                ways.append((node.component, rest[len(key) + 1 :]))
+    return None
+
+
 def producers_of(task: Task) -> Iterator[str]:
     """The tasks that a task needs: those it names, and those whose outputs or states are its inputs."""
     yield from task.dependent_tasks

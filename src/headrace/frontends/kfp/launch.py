@@ -114,7 +114,9 @@ def _open(pipeline: Pipeline, arguments: dict[str, Any], how: Launch) -> Session
 
 def _drive(pipeline: Pipeline, arguments: dict[str, Any], session: Session, how: Launch, gate: InterruptGate) -> Ended:
     try:
-        job = _job(pipeline, session, how.scope)
+        job = job_facts(pipeline, session.run, how.scope.settings.home)
+        if job.workspace:
+            Path(job.workspace).mkdir(parents=True, exist_ok=True)
         room = session.place("").capacity.largest
         conditions = Conditions(
             room=room,
@@ -165,15 +167,14 @@ def _finish(session: Session, interpreter: Interpreter, ending: Ending) -> Ended
     return Ended(run, outputs, None)
 
 
-def _job(pipeline: Pipeline, session: Session, scope: Scope) -> JobFacts:
-    run = session.run
+def job_facts(pipeline: Pipeline, run: RunRecord, home: str) -> JobFacts:
+    """What placeholders say of a run whose store is in the folder ``home``."""
     name = f"{pipeline.name}-{run.number}"
     created = datetime.datetime.fromtimestamp(run.created, datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
-    base = Path(scope.settings.home).absolute() / "kfp" / f"{run.project}-{name}"
+    base = Path(home).absolute() / "kfp" / f"{run.project}-{name}"
     workspace = ""
     if pipeline.kubernetes.pipeline_config.get("workspace") is not None:
         workspace = str(base / "workspace")
-        Path(workspace).mkdir(parents=True, exist_ok=True)
     return JobFacts(
         name=name,
         resource_name=name,

@@ -16,16 +16,25 @@ from headrace.frontends.kfp.executors.outputs import Told, Written
 from headrace.frontends.kfp.executors.places import WORKSPACE_MOUNT, Places
 
 
+def bound_arguments(function: Callable[..., Any], call: ComponentCall, places: Places) -> dict[str, Any]:
+    """The arguments that the function of a component is called with, by name."""
+    return _attempt_of(function, call, places).arguments()
+
+
+def _attempt_of(function: Callable[..., Any], call: ComponentCall, places: Places) -> _Attempt:
+    types = kfp_module.artifact_types()
+    types.CONTAINER_TASK_ROOT = places.folder
+    types.WORKSPACE_MOUNT_PATH = call.step.job.workspace or WORKSPACE_MOUNT
+    return _Attempt(function, call, places, types)
+
+
 def call_function(function: Callable[..., Any], call: ComponentCall, places: Places) -> Written:
     """Call the function of a component; what it gave.
 
     Raises:
         ComponentFailedError: an argument is missing, or what it returns is not what it promises; what it raises.
     """
-    types = kfp_module.artifact_types()
-    types.CONTAINER_TASK_ROOT = places.folder
-    types.WORKSPACE_MOUNT_PATH = call.step.job.workspace or WORKSPACE_MOUNT
-    attempt = _Attempt(function, call, places, types)
+    attempt = _attempt_of(function, call, places)
     returned = function(**attempt.arguments())
     written = attempt.written(returned)
     if _is_not_chief():
