@@ -45,6 +45,7 @@ COMMANDS = {
     "logout": ("login", "Log out of a server."),
     "user": ("user", "Users of a server: add them, give roles and passwords."),
     "token": ("token", "Tokens of a server's users: make, list and revoke them."),
+    "audit": ("audit", "Show what users of a server changed and were refused."),
     "doctor": ("doctor", "Check settings, stores and versions."),
     "completion": ("completion", "Print the shell's completion script."),
     "version": ("version", "Print versions."),

@@ -61,6 +61,25 @@ def test_token_is_printed_once(tmp_path: Path) -> None:
     assert "never" in call(tmp_path, "token", "list", "--user", "ada")
 
 
+def test_audit_shows_changes_and_exports_them_as_json_lines(tmp_path: Path) -> None:
+    assert "no such entries" in call(tmp_path, "audit")
+    call(tmp_path, "user", "add", "ada", "--sso")
+    call(tmp_path, "user", "role", "ada", "editor", "--project", "shop")
+    call(tmp_path, "user", "disable", "ada")
+    lines = [json.loads(line) for line in call(tmp_path, "audit", "--json-lines").splitlines()]
+    assert [(one["action"], one["object"], one["project"], one["address"]) for one in lines] == [
+        ("user.disable", "ada", "", "command line"),
+        ("role.set", "ada", "shop", "command line"),
+        ("user.add", "ada", "", "command line"),
+    ]
+    assert [json.loads(line) for line in call(tmp_path, "audit", "--json-lines", "--project", "shop").splitlines()] == [
+        lines[1]
+    ]
+    shown = call(tmp_path, "audit", "--limit", "2", "--outcome", "done")
+    assert "user.disable" in shown
+    assert "user.add" not in shown
+
+
 @pytest.mark.parametrize(
     ("argv", "problem"),
     [
