@@ -264,13 +264,17 @@ def test_debug_opens_in_the_users_own_code_and_reaches_the_rest(folder: Path) ->
     assert answers.index("parsing.py(7)read") < answers.index("json/__init__.py") and "Oldest frame" in answers
 
 
+#: Commands with nothing to report, and groups, whose commands have ``--json`` where they report.
+SILENT = ("completion", "dialect", "worker", "server", "login", "logout", "env", "user", "token")
+
+
 def test_every_command_has_help(runner: CliRunner) -> None:
     assert runner.invoke(headrace_command, ["--help"]).exit_code == 0
     for name in COMMANDS:
         done = runner.invoke(headrace_command, [name, "--help"])
         assert done.exit_code == 0, (name, done.output)
         assert "Usage:" in done.output
-        if name not in ("completion", "dialect", "worker", "server", "env"):  # nothing to report
+        if name not in SILENT:
             assert "--json" in done.output
 
 
