@@ -1,14 +1,10 @@
-"""Components of pipelines in runs: packages, Pythons, notebooks, metrics, artifacts, objects elsewhere."""
+"""Components of pipelines in runs: packages, Pythons, metrics, artifacts, objects elsewhere."""
 
 from __future__ import annotations
 
-import base64
 import functools
 import http.server
-import io
-import json
 import os
-import tarfile
 import threading
 import zipfile
 from collections.abc import Iterator
@@ -88,54 +84,6 @@ def test_package_that_cannot_be_installed_is_told_before_anything_runs(here: Any
     with pytest.raises(EnvironmentSetupError, match=r"'second'(.|\n)*not-there"):
         made.run()
     assert headrace.Run("made/1").steps == {}
-
-
-# --- notebooks --------------------------------------------------------------------------------------------------
-
-NOTEBOOK = """
-    def _run(**kwargs):
-        import os, json, nbformat
-        from nbclient import NotebookClient
-        nb = nbformat.read(os.path.join(__KFP_EMBEDDED_ASSET_DIR, "nb.ipynb"), as_version=4)
-        lines = [k + " = json.loads(" + repr(json.dumps(v)) + ")" for k, v in kwargs.items()]
-        nb.cells.insert(1, nbformat.v4.new_code_cell("import json\\n" + "\\n".join(lines)))
-        NotebookClient(nb, kernel_name="python3").execute(cwd=__KFP_EMBEDDED_ASSET_DIR)
-        for cell in nb.cells:
-            for output in cell.get("outputs", []):
-                print(output.get("text", ""), end="")
-
-    dsl.run_notebook = _run
-
-    def f(depth: int):
-        dsl.run_notebook(depth=depth)
-"""
-UNPACK = """
-    import base64, io, tarfile, tempfile
-    _folder = tempfile.TemporaryDirectory()
-    __KFP_EMBEDDED_ASSET_DIR = _folder.name
-    with tarfile.open(fileobj=io.BytesIO(base64.b64decode("{archive}")), mode="r:gz") as _tar:
-        _tar.extractall(__KFP_EMBEDDED_ASSET_DIR)
-"""
-
-
-def test_notebook_runs_in_a_kernel_with_the_parameters_of_its_component(here: Any) -> None:
-    cell = {"cell_type": "code", "metadata": {}, "outputs": [], "execution_count": None}
-    cells = [
-        {**cell, "id": "a", "source": "depth = 1", "metadata": {"tags": ["parameters"]}},
-        {**cell, "id": "b", "source": "import os\nprint('depth', depth * 2, os.listdir())"},
-    ]
-    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
-    text = json.dumps({"cells": cells, "metadata": kernel, "nbformat": 4, "nbformat_minor": 5}).encode()
-    packed = io.BytesIO()
-    with tarfile.open(fileobj=packed, mode="w:gz") as tar:
-        entry = tarfile.TarInfo("nb.ipynb")
-        entry.size = len(text)
-        tar.addfile(entry, io.BytesIO(text))
-    archive = base64.b64encode(packed.getvalue()).decode()
-    container = returning(UNPACK.replace("{archive}", archive) + NOTEBOOK)
-    ended = Made().add("notebook", container, takes={"depth": ("NUMBER_INTEGER", 21)}).run()
-    assert ended.error is None
-    assert "depth 42 ['nb.ipynb']" in logs_of(ended)
 
 
 # --- artifacts and metrics --------------------------------------------------------------------------------------

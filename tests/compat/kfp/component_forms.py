@@ -5,6 +5,7 @@
 
 # ruff: noqa: UP006, UP035, UP045, F821 - written as users write components
 
+import json
 import os
 from pathlib import Path
 from typing import Any, Dict, List, NamedTuple, Optional
@@ -417,6 +418,17 @@ def _helped_twice(x: int) -> int:
     return _helped(_helped(x))
 
 
+@component(additional_funcs=[_helped])
+def runs_a_spawned_pool(x: int) -> list:
+    from multiprocessing import get_context
+
+    with get_context("spawn").Pool(1) as processes:
+        return [str(one) for one in processes.map(_helped, [x, x + 1])]
+
+
+form(runs_a_spawned_pool, x=2)
+
+
 @component(additional_funcs=[_helped, _helped_twice])
 def with_helpers(x: int) -> int:
     return _helped_twice(x)
@@ -800,6 +812,33 @@ def chain_of_artifacts() -> str:
 
 
 form(chain_of_artifacts)
+
+
+# --- notebooks --------------------------------------------------------------------------------------------------
+
+_CELL = {"cell_type": "code", "metadata": {}, "outputs": [], "execution_count": None}
+_CELLS = [
+    {**_CELL, "id": "a", "source": "depth = 1\nname = 'x'", "metadata": {"tags": ["parameters"]}},
+    {**_CELL, "id": "b", "source": "print('say:notebook', depth * 2, name)"},
+    {**_CELL, "id": "c", "source": "with open(path, 'w') as file:\n    file.write(f'{depth} {name}')"},
+]
+_KERNEL = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+(HERE / "notebook.ipynb").write_text(
+    json.dumps({"cells": _CELLS, "metadata": _KERNEL, "nbformat": 4, "nbformat_minor": 5})
+)
+
+
+@dsl.notebook_component(
+    notebook_path=str(HERE / "notebook.ipynb"),
+    base_image="python:3.11",
+    install_kfp_package=False,
+    packages_to_install=["nbclient", "ipykernel", "jupyter_client"],
+)
+def notebook(depth: int, name: str, out: Output[Dataset]):
+    dsl.run_notebook(depth=depth, name=name, path=out.path)
+
+
+form(notebook, depth=21, name="it's")
 
 
 # --- what a component is told -----------------------------------------------------------------------------------
