@@ -175,6 +175,36 @@ def test_an_edited_component_and_what_depends_on_it_run_again(project: Project) 
     assert "two" in headrace(project, "diff", "chain/1", "chain/2").out
 
 
+def test_settings_for_a_cluster_are_refused_or_ignored_and_secrets_are_variables(project: Project) -> None:
+    made = Pipeline("platform")
+    made.python("def use() -> str:\n    import os\n    return os.environ['DB_PASSWORD'][::-1]", {"Output": str})
+    made.tasks["use"] = task("use")
+    result(made, "use")
+    secret = {"secretName": "db", "keyToEnv": [{"secretKey": "password", "envVar": "DB_PASSWORD"}]}
+    settings = {"secretAsEnv": [secret], "pvcMount": [{"constant": "data", "mountPath": "/data"}]}
+    platform = {"platforms": {"kubernetes": {"deploymentSpec": {"executors": {"exec-use": settings}}}}}
+    file = project.path / "pipeline.yaml"
+    file.write_text(f"{json.dumps(made.spec)}\n---\n{json.dumps(platform)}\n")
+    known = {"HEADRACE_SECRET_DB_PASSWORD": "terces-yrev"}
+
+    def run_it(*words: str, **env: str) -> Finished:
+        return project.finish(project.start("-m", "headrace", *words, str(file), **env))
+
+    refused = run_it("run", **known)
+    assert refused.code == 2
+    assert "task use: pvcMount: needs a persistent volume claim (data)" in refused.err
+    missing = run_it("run", "--ignore", "kubernetes")
+    assert missing.code != 0
+    assert "DB_PASSWORD" in missing.err
+    done = run_it("run", "--ignore", "kubernetes", **known)
+    assert done.code == 0, done.err
+    assert "very-secret" in done.out
+    checked = run_it("check")
+    assert checked.code == 1
+    assert "DB_PASSWORD" in checked.out
+    assert "pvcMount" in checked.out
+
+
 def test_a_failed_component_is_entered_with_its_inputs(project: Project) -> None:
     made = chain("return 1 // (x - 2)")
     made.dag("inner", {"two": task("two", x=around("n"))}, n=int)

@@ -24,6 +24,7 @@ from headrace.frontends.kfp.values import compact
 from headrace.model.errors import HeadraceError
 from headrace.model.records import Input, RunRecord
 from headrace.model.states import RunState
+from headrace.runtime import secrets
 from headrace.services.session import NewSession, Reproduces, Resume, Session, recorded_details
 from headrace.services.start import open_session, reopen_session
 from headrace.stores import codecs
@@ -78,7 +79,8 @@ def run_pipeline(
     if began is not None:
         began(session)
     if how.secret_values:
-        session.share_secrets(how.secret_values)
+        secrets.known_values.update(how.secret_values.values())
+        session.share_secrets({secrets.of_step(name): value for name, value in how.secret_values.items()})
     gate = InterruptGate()
     with session.interruptible(), gate.installed():
         return _drive(pipeline, arguments, session, how, gate)

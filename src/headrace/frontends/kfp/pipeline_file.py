@@ -101,12 +101,12 @@ def _is_pipeline(name: str) -> bool:
 
 def _documents(data: bytes, name: str) -> list[Any]:
     at = _COMMENT.match(data)
-    if data[at.end() if at else 0 :][:1] == b"{":
+    rest = data[at.end() if at else 0 :]
+    if rest[:1] == b"{" and b"\n---" not in rest:  # several documents are YAML
         try:
-            return [msgspec.json.decode(data)]
+            return [msgspec.json.decode(rest)]
         except msgspec.DecodeError as error:
-            if data.lstrip()[:1] == b"{":
-                raise PipelineError(f"{name} is not JSON that can be read: {error}") from None
+            raise PipelineError(f"{name} is not JSON that can be read: {error}") from None
     try:
         import yaml  # type: ignore[import-untyped]
 
