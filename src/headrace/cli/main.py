@@ -31,6 +31,7 @@ COMMANDS = {
     "reproduce": ("reproduce", "Run a run again as it is recorded, and compare what both made."),
     "debug": ("debug", "Enter a failed task with its real inputs."),
     "answer": ("answer", "Answer a question that a run waits for."),
+    "mark": ("mark", "Name, tag, pin or archive a run."),
     "env": ("env", "List, show, lock, build or remove environments of steps."),
     "gc": ("gc", "Remove old runs and bytes that nothing needs."),
     "rm": ("rm", "Remove runs."),

@@ -15,6 +15,7 @@ from headrace.client.runs import Run
 from headrace.client.source import RunReader, moment
 from headrace.client.views import missing
 from headrace.model.errors import NotFoundError, UsageError
+from headrace.services.marks import LISTED
 from headrace.services.query import parse_query
 from headrace.services.run_rows import RunRow, as_recorded, parse_states, rows_of
 from headrace.stores.metadata.protocol import RunFilter
@@ -71,6 +72,7 @@ def find_runs(
         project=scope.project,
         flow=str(flow) if flow is not None else None,
         tags=(tag,) if isinstance(tag, str) else tuple(tag),
+        marks=LISTED,
         where=conditions,
     )
     return Runs(scope, as_recorded(scope.metadata, condition, states), limit)

@@ -16,6 +16,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from headrace.model.errors import UsageError
 from headrace.server.app import build_app
 from headrace.server.config import ServerConfig
+from headrace.server.purging import purging
 from headrace.wiring import Workspace
 
 
@@ -53,7 +54,8 @@ def serve(config: ServerConfig, workspace: Workspace, project: str, ready: Calla
     for number in (signal.SIGINT, signal.SIGTERM):  # uvicorn raises them again once it has stopped, as it was asked to
         signal.signal(number, _already_stopped)
     ready(config)
-    _Stoppable(options, app).run(sockets=[listener])
+    with purging(workspace):
+        _Stoppable(options, app).run(sockets=[listener])
 
 
 def patient_protocol(seconds: float) -> type[HttpToolsProtocol]:

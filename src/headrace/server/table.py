@@ -9,6 +9,7 @@ from starlette.responses import Response
 
 from headrace.server import health, openapi
 from headrace.server.accounts import session, users
+from headrace.server.actions import runs as run_actions
 from headrace.server.call import Call
 from headrace.server.read import (
     about,
@@ -60,4 +61,5 @@ def routes() -> tuple[Route, ...]:
         *lineage.ROUTES,
         *code.ROUTES,
         *comparing.ROUTES,
+        *run_actions.ROUTES,
     )

@@ -98,10 +98,13 @@ def requested(run: RunRecord, actor: Actor, action: str, detail: str, now: float
 
 
 def check_removable(metadata: MetadataStore, run: RunRecord) -> None:
-    """Refuse to remove a run that has a live driver.
+    """Refuse to remove a run that has a live driver, or is pinned.
 
     Raises:
         RunBusyError: it is running, or may be.
+        UsageError: it is pinned.
     """
+    if any(one.pinned for one in metadata.flags([run.id])):
+        raise UsageError(f"{run.name} is pinned, which keeps it from being removed: headrace mark {run.name} --unpin")
     if driver_of(metadata, run) in ("alive", "unknown"):
         raise RunBusyError(f"{run.name} is running; stop it first: headrace cancel {run.name}")

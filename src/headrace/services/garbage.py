@@ -20,6 +20,7 @@ from headrace.model.values import Blob
 from headrace.services.code.package import blobs_of_packages
 from headrace.services.control import delete_run
 from headrace.services.describe import details_of
+from headrace.services.marks import purge
 from headrace.services.paging import each_artifact, each_attempt, each_segment
 from headrace.services.run_import import is_partial
 from headrace.services.run_rows import STATES, state_of
@@ -77,13 +78,14 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def choose_runs(metadata: MetadataStore, project: str, policy: Policy, now: float) -> list[RunRecord]:
-    """The runs that ``policy`` lets go, newest first; never one that is running."""
+    """The runs that ``policy`` lets go, newest first; never one that is running or pinned."""
     if policy.empty:
         return []
     runs = metadata.runs(RunFilter(project=project, flow=policy.flow))
     kept: dict[str, int] = {}
     wanted = {run.id for run in runs} if policy.tag is None else _tagged(metadata, project, policy.tag)
     wanted -= set() if policy.without_tag is None else _tagged(metadata, project, policy.without_tag)
+    wanted -= {run.id for run in metadata.runs(RunFilter(project=project, flow=policy.flow, marks=("pinned",)))}
     chosen = []
     for run in runs:
         kept[run.flow] = kept.get(run.flow, 0) + 1
@@ -130,7 +132,11 @@ def collect(
     grace: float = GRACE,
     actor: Actor = _NOBODY,
 ) -> Plan:
-    """Remove ``runs``, for ``actor``, then all blobs that nothing names and that no live run can need."""
+    """Remove ``runs``, for ``actor``, then all blobs that nothing names and that no live run can need.
+
+    Runs that were deleted on a server go too, once that cannot be undone any more.
+    """
+    purge(metadata, now)
     for run in runs:
         delete_run(metadata, run, actor, now)
     blobs = _sizes_by_age(artifacts)

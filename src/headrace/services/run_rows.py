@@ -11,7 +11,7 @@ from headrace._base.lazy import lazy
 from headrace._base.process import owner_alive
 from headrace.model.errors import UsageError
 from headrace.model.params import from_text
-from headrace.model.records import QueueCount, RunRecord, lease_name
+from headrace.model.records import QueueCount, RunFlags, RunRecord, lease_name
 from headrace.model.states import RunState
 from headrace.services.live_counts import summed
 from headrace.stores.metadata.protocol import AnyOf, MetadataStore, RunFilter, Where
@@ -29,7 +29,8 @@ class RunRow(msgspec.Struct, frozen=True, kw_only=True):
     ``state``: ``crashed`` when it is recorded as running, but its driver was killed (``resume`` goes on). ``driver`` of
     one that is over: empty; else ``alive``, ``gone`` when it crashed, or ``unknown`` (on another machine).
     ``params`` holds values where they are plain, else texts. ``queue`` of a live run: how many tasks are ``waiting``,
-    ``ready``, ``delayed`` and ``running``, and how many there are in ``total``; empty otherwise.
+    ``ready``, ``delayed`` and ``running``, and how many there are in ``total``; empty otherwise. ``pinned``,
+    ``archived`` and ``deleted`` (when it is gone for good) are what users marked it as.
     """
 
     name: str
@@ -50,6 +51,9 @@ class RunRow(msgspec.Struct, frozen=True, kw_only=True):
     queue: dict[str, int]
     failed_task: str
     error: str
+    pinned: bool = False
+    archived: bool = False
+    deleted: float | None = None
 
 
 def rows_of(metadata: MetadataStore, runs: Sequence[RunRecord], now: float) -> list[RunRow]:
@@ -66,6 +70,7 @@ def rows_of(metadata: MetadataStore, runs: Sequence[RunRecord], now: float) -> l
         metrics.setdefault(metric.run_id, {})[metric.name] = metric.last
     for tag in metadata.tags(ids):
         tags.setdefault(tag.run_id, {})[tag.name] = tag.value
+    flags = {one.run_id: one for one in metadata.flags(ids)}
     queued: dict[int, list[QueueCount]] = {}
     for count in metadata.queue([run.id for run in runs if run.state is RunState.RUNNING]):
         queued.setdefault(count.run_id, []).append(count)
@@ -89,9 +94,16 @@ def rows_of(metadata: MetadataStore, runs: Sequence[RunRecord], now: float) -> l
             queue=summed(queued.get(run.id, ())) if driver not in ("", "gone") else {},
             failed_task=run.failed_task,
             error=run.error,
+            **_marks(flags.get(run.id)),
         )
         for run, driver in [_with_driver(metadata, run) for run in runs]
     ]
+
+
+def _marks(flags: RunFlags | None) -> dict[str, Any]:
+    if flags is None:
+        return {}
+    return {"pinned": flags.pinned, "archived": flags.archived, "deleted": flags.deleted}
 
 
 def state_of(metadata: MetadataStore, run: RunRecord) -> str:

@@ -15,7 +15,7 @@ from headrace.cli.main import COMMANDS, headrace_command
 
 RUN_KEYS = {
     *("name", "flow", "number", "state", "driver", "created", "started", "finished", "duration", "session", "user"),
-    *("host", "params", "metrics", "tags", "queue", "failed_task", "error"),
+    *("host", "params", "metrics", "tags", "queue", "failed_task", "error", "pinned", "archived", "deleted"),
 }
 ARTIFACT_KEYS = {"name", "task", "kind", "type", "text", "facts", "table", "codec", "size", "digest", "created"}
 SHAPES: dict[str, tuple[tuple[str, ...], set[str]]] = {
@@ -82,6 +82,7 @@ SHAPES: dict[str, tuple[tuple[str, ...], set[str]]] = {
         ("gc", "--json"),
         {"runs", "blobs", "bytes", "young", "live", "deleted", "environments", "environment_bytes"},
     ),
+    "mark": (("mark", "numbers/1", "--name", "one", "--json"), {"run", "tags", "pinned", "archived"}),
     "rm": (("rm", "numbers/1", "--yes", "--json"), {"removed"}),
     "export": (("export", "numbers/1", "out.run", "--json"), {"run", "file", "blobs", "bytes"}),
     "doctor": (("doctor", "--json"), {"name", "ok", "text", "advice"}),

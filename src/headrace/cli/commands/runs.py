@@ -47,10 +47,17 @@ _COLUMNS = (
     help="Only runs in this state; may be repeated.",
 )
 @click.option("--where", multiple=True, metavar="COND", help="Such as 'metrics.accuracy > 0.9'; may be repeated.")
+@click.option("--all", "all_", is_flag=True, help="Archived runs too, and those that are about to be deleted.")
 @click.option("--limit", type=click.IntRange(0), default=20, show_default=True, help="At most so many; 0: all.")
 @as_json
 def runs_command(
-    flow: str | None, tags: tuple[str, ...], states: tuple[str, ...], where: tuple[str, ...], limit: int, json: bool
+    flow: str | None,
+    tags: tuple[str, ...],
+    states: tuple[str, ...],
+    where: tuple[str, ...],
+    all_: bool,
+    limit: int,
+    json: bool,
 ) -> None:
     """List runs, newest first.
 
@@ -59,9 +66,11 @@ def runs_command(
     killed is in the state `crashed`.
 
     With --json: a list of objects with the keys name, flow, number, state, driver, created, started, finished,
-    duration, session, user, host, params, metrics, tags, queue, failed_task, error; times in seconds since 1970.
+    duration, session, user, host, params, metrics, tags, queue, failed_task, error, pinned, archived, deleted; times in
+    seconds since 1970.
     """
     from headrace.model.errors import NotFoundError
+    from headrace.services.marks import LISTED
     from headrace.services.run_rows import as_recorded, parse_states, rows_of
     from headrace.stores.metadata.protocol import RunFilter
 
@@ -79,7 +88,14 @@ def runs_command(
         else:
             click.echo(str(error), err=True)
         return
-    want = RunFilter(project=scope.project, flow=flow, tags=tags, where=conditions, limit=limit + 1 if limit else None)
+    want = RunFilter(
+        project=scope.project,
+        flow=flow,
+        tags=tags,
+        marks=() if all_ else LISTED,
+        where=conditions,
+        limit=limit + 1 if limit else None,
+    )
     now = time.time()
     found = scope.metadata.runs(as_recorded(scope.metadata, want, wanted))
     rows = rows_of(scope.metadata, found, now)

@@ -12,6 +12,7 @@ from headrace.server.cursors import read_cursor, write_cursor
 from headrace.server.read.paths import PROJECT, RUN, Cursor, Fields, Limit, ProjectPath, RunPath, run_of
 from headrace.server.routes import Page, get
 from headrace.services.describe import RunView, describe_run
+from headrace.services.marks import LISTED
 from headrace.services.query import parse_query
 from headrace.services.run_rows import RunRow, as_recorded, parse_states, rows_of
 from headrace.stores.metadata.protocol import RunFilter
@@ -24,6 +25,13 @@ class RunsQuery(ProjectPath, frozen=True, kw_only=True):
     flow: str | None = None
     state: Annotated[tuple[str, ...], msgspec.Meta(description="Runs in one of these states")] = ()
     tag: Annotated[tuple[str, ...], msgspec.Meta(description="A name, or name=value; all must be there")] = ()
+    mark: Annotated[
+        tuple[str, ...],
+        msgspec.Meta(
+            description="pinned, archived or deleted, with ! in front: not so; all must hold. "
+            "Without any, runs that are neither archived nor deleted"
+        ),
+    ] = ()
     fields: Fields | None = None
     cursor: Cursor | None = None
     limit: Limit = 50
@@ -33,11 +41,12 @@ def _runs(call: Call[RunsQuery, None]) -> Page[RunRow]:
     want = call.params
     scope = call.scope(want.project)
     where = tuple(condition for text in want.where for condition in parse_query(text))
-    query = (want.project, want.flow, want.tag, want.where, want.state)
+    query = (want.project, want.flow, want.tag, want.where, want.state, want.mark)
     condition = RunFilter(
         project=scope.project,
         flow=want.flow,
         tags=want.tag,
+        marks=want.mark or LISTED,
         where=where,
         before_id=read_cursor(want.cursor, int, query),
         limit=want.limit + 1,
