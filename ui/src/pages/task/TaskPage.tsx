@@ -9,6 +9,8 @@ import { CopyButton, Facts, Section, Shown, Time, Took } from "../../parts/Bits"
 import { Preview } from "../../parts/Preview";
 import { State } from "../../parts/State";
 import { Traceback } from "../../parts/Traceback";
+import { Explain } from "./Explain";
+import { TaskLogs } from "./TaskLogs";
 import { lastFrame } from "../run/Header";
 
 type TaskView = Schemas["TaskView"];
@@ -53,9 +55,13 @@ export default function TaskPage({ project, flow, number, step, task }: Props) {
                 <Values at={at} run={run} view={view} />
                 <Attempts view={view} />
                 <Metrics view={view} />
+                <Section title="Output" more={<Link href={runPage(project, run, "logs", { step, task })}>search and follow</Link>}>
+                  <TaskLogs at={at} step={step} task={task} live={open} />
+                </Section>
               </div>
               <aside className="overview-side" aria-label="Facts about the task">
                 <FactsOf at={at} run={run} view={view} />
+                <Explain at={at} step={step} task={task} />
               </aside>
             </div>
           </div>

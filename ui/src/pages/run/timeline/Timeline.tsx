@@ -1,3 +1,295 @@
-export default function P() {
-  return null;
+/** A row per worker, attempts as bars in the hue of their step; wheel zooms, dragging moves. */
+import { useEffect, useMemo, useRef, useState } from "react";
+import { useLocation } from "wouter";
+import { RUN, useGet } from "../../../api/client";
+import { colour, huesFor, useTheme } from "../../../lib/colours";
+import { bytes, count, duration, timeOfDay } from "../../../lib/format";
+import { useSize } from "../../../lib/size";
+import { runPage, taskPage, useChangeQuery, useParam } from "../../../lib/url";
+import { Empty, Shown } from "../../../parts/Bits";
+import { useNow } from "../../../lib/now";
+import { useRun } from "../useRun";
+import { longestChain, rowsOf, ticksOf, useBars, type Bar, type Rows } from "./data";
+
+const AXIS = 22;
+
+export default function Timeline() {
+  const { at, live } = useRun();
+  const { query, bars } = useBars(at);
+  return (
+    <Shown query={query}>
+      {() =>
+        bars.length === 0 ? (
+          <Empty title={live ? "Nothing has run yet" : "No attempt is recorded"}>Each attempt of a task becomes a bar in the row of its worker. Tasks whose results were reused ran nowhere.</Empty>
+        ) : (
+          <Chart bars={bars} />
+        )
+      }
+    </Shown>
+  );
+}
+
+interface Hover {
+  x: number;
+  y: number;
+  bar: Bar | null;
+  gap: string;
+}
+
+function Chart({ bars }: { bars: Bar[] }) {
+  const { at, name, live, view } = useRun();
+  const [, navigate] = useLocation();
+  const change = useChangeQuery();
+  const [from] = useParam("from");
+  const [to] = useParam("to");
+  const theme = useTheme();
+  const [frame, size] = useSize<HTMLDivElement>();
+  const canvas = useRef<HTMLCanvasElement>(null);
+  const [hover, setHover] = useState<Hover | null>(null);
+  const now = useNow(live, 1);
+  const rows = useMemo(() => rowsOf(bars, now), [bars, live ? now : 0]);
+  const graph = useGet(`${RUN}/graph` as const, { ...at });
+  const chain = useMemo(() => {
+    const parents = new Map<string, string[]>();
+    for (const edge of graph.data?.edges ?? []) parents.set(edge.child, [...(parents.get(edge.child) ?? []), edge.parent]);
+    return longestChain(bars, parents);
+  }, [bars, graph.data]);
+  const steps = useMemo(() => [...new Set(bars.map((one) => one.step))], [bars]);
+  const hues = useMemo(() => huesFor(steps), [steps]);
+  const gutter = Math.min(170, Math.max(64, size.width * 0.14));
+  const rowHeight = Math.max(6, Math.min(24, Math.floor((size.height - AXIS - 8) / Math.max(1, rows.workers.length))));
+  // Seconds since the start of the run's first attempt.
+  const whole = Math.max(0.001, rows.end - rows.start);
+  const window_ = { from: from ? Number(from) : 0, to: to ? Number(to) : whole };
+  const span = Math.max(0.0005, window_.to - window_.from);
+  const scale = Math.max(1, size.width - gutter - 8) / span;
+
+  useEffect(() => {
+    const element = canvas.current;
+    if (!element || size.width === 0) return;
+    const draw = element.getContext("2d");
+    if (!draw) return;
+    const ratio = window.devicePixelRatio || 1;
+    const height = AXIS + rows.workers.length * rowHeight + 8;
+    element.width = size.width * ratio;
+    element.height = Math.max(height, size.height) * ratio;
+    element.style.width = `${size.width}px`;
+    element.style.height = `${Math.max(height, size.height)}px`;
+    draw.setTransform(ratio, 0, 0, ratio, 0, 0);
+    paint(draw, { rows, gutter, rowHeight, width: size.width, height: Math.max(height, size.height), from: window_.from, span, scale, hues, chain, now });
+  }, [rows, size, rowHeight, window_.from, window_.to, theme, hues, chain, gutter]);
+
+  const set = (begin: number, end: number) => {
+    const most = whole * 1.02;
+    const width = Math.min(most, Math.max(0.001, end - begin));
+    const start = Math.max(-most * 0.01, Math.min(begin, most - width));
+    const all = width >= whole;
+    change(all ? { from: null, to: null } : { from: round(start), to: round(start + width) });
+  };
+  const latest = useRef({ set, window_, scale, gutter });
+  latest.current = { set, window_, scale, gutter };
+  useEffect(() => {
+    const element = canvas.current;
+    if (!element) return;
+    const wheel = (event: WheelEvent) => {
+      const { set, window_, scale, gutter } = latest.current;
+      if (event.shiftKey || Math.abs(event.deltaX) > Math.abs(event.deltaY)) {
+        event.preventDefault();
+        const by = (event.deltaX || event.deltaY) / scale;
+        set(window_.from + by, window_.to + by);
+        return;
+      }
+      event.preventDefault();
+      const point = window_.from + (event.offsetX - gutter) / scale;
+      const factor = Math.exp(event.deltaY * 0.002);
+      set(point - (point - window_.from) * factor, point + (window_.to - point) * factor);
+    };
+    element.addEventListener("wheel", wheel, { passive: false });
+    return () => element.removeEventListener("wheel", wheel);
+  }, []);
+  const moved = useRef(false);
+  const drag = (event: React.PointerEvent) => {
+    const begin = event.clientX;
+    const before = { ...window_ };
+    moved.current = false;
+    const move = (next: PointerEvent) => {
+      if (Math.abs(next.clientX - begin) > 3) moved.current = true;
+      const by = (next.clientX - begin) / scale;
+      if (moved.current) set(before.from - by, before.to - by);
+    };
+    const end = () => {
+      window.removeEventListener("pointermove", move);
+      window.removeEventListener("pointerup", end);
+    };
+    window.addEventListener("pointermove", move);
+    window.addEventListener("pointerup", end);
+  };
+  const find = (event: React.MouseEvent<HTMLCanvasElement>): Hover => {
+    const { offsetX, offsetY } = event.nativeEvent;
+    const row = Math.floor((offsetY - AXIS) / rowHeight);
+    const time = rows.start + window_.from + (offsetX - gutter) / scale;
+    const slack = 2 / scale;
+    const bar = rows.bars[row]?.find((one) => one.started - slack <= time && (one.finished ?? now) + slack >= time) ?? null;
+    return { x: offsetX, y: offsetY, bar, gap: bar || !rows.bars[row] ? "" : gapOf(rows, time, now, view.run.started) };
+  };
+  const open = (event: React.MouseEvent<HTMLCanvasElement>) => {
+    const { bar } = find(event);
+    if (!bar || moved.current) return;
+    const parts = bar.task.split("/").slice(2);
+    navigate(taskPage(at.project, name, parts.slice(0, -1).join("/"), parts.at(-1) ?? ""));
+  };
+  const busy = bars.reduce((sum, one) => sum + ((one.finished ?? now) - one.started), 0);
+  return (
+    <>
+      <div className="toolbar timeline-tools">
+        <ul className="legend">
+          {steps.slice(0, 16).map((step) => (
+            <li key={step}>
+              <svg width="10" height="10" aria-hidden="true">
+                <rect width="10" height="10" rx="2" fill={`var(${hues.get(step)})`} />
+              </svg>
+              {step}
+            </li>
+          ))}
+        </ul>
+        <span className="bar-rest" />
+        <span className="quiet num">
+          {count(rows.workers.length)} {rows.workers.length === 1 ? "worker" : "workers"}, busy {Math.round((100 * busy) / Math.max(0.001, whole * rows.workers.length))}% of {duration(whole)}
+        </span>
+        <button type="button" className="button" disabled={!from && !to} onClick={() => change({ from: null, to: null })}>
+          All
+        </button>
+      </div>
+      <div className="timeline-frame" ref={frame}>
+        <canvas
+          ref={canvas}
+          role="img"
+          aria-label={`${count(bars.length)} attempts on ${count(rows.workers.length)} workers in ${duration(whole)}. The list of tasks has the same as a table.`}
+          onPointerDown={drag}
+          onMouseMove={(event) => setHover(find(event))}
+          onMouseLeave={() => setHover(null)}
+          onClick={open}
+        />
+        {hover && (hover.bar || hover.gap) && <Tip hover={hover} width={size.width} start={rows.start} />}
+      </div>
+      <p className="foot">
+        Outlined: the chain of attempts that ended last. Wheel zooms, dragging moves, a click opens the task. <a href={runPage(at.project, name, "tasks")}>The same as a table</a>
+      </p>
+    </>
+  );
+}
+
+const round = (value: number): string => String(Math.round(value * 1e4) / 1e4);
+
+function gapOf(rows: Rows, time: number, now: number, runStarted: number): string {
+  const others = rows.bars.filter((row) => row.some((one) => one.started <= time && (one.finished ?? now) >= time)).length;
+  if (time > rows.end || time < runStarted) return "";
+  if (others > 0) return `This worker was idle: ${others} other${others === 1 ? " was" : "s were"} busy, and nothing else was ready or had room.`;
+  return "Nothing ran on any worker: the flow function itself was at work, or waited.";
+}
+
+function Tip({ hover, width, start }: { hover: Hover; width: number; start: number }) {
+  const { bar } = hover;
+  const left = hover.x > width - 300;
+  return (
+    <div className="tip" style={left ? { right: width - hover.x + 12, top: hover.y + 12 } : { left: hover.x + 12, top: hover.y + 12 }}>
+      {bar ? (
+        <>
+          <b>{bar.task.split("/").slice(2).join("/")}</b>
+          {bar.attempt > 1 && ` attempt ${bar.attempt}`} <span className="quiet">{bar.state}</span>
+          <br />
+          {bar.duration === null ? "runs since" : duration(bar.duration)}
+          <span className="quiet">
+            {" "}
+            {timeOfDay(bar.started)} (+{duration(bar.started - start)})
+          </span>
+          <br />
+          <span className="quiet">
+            {bar.worker} {bar.place} {bar.peak_memory > 0 && `· ${bytes(bar.peak_memory)}`} {bar.cpu_seconds > 0 && `· CPU ${duration(bar.cpu_seconds)}`}
+          </span>
+          {bar.failure && <div className="s-failed">{bar.failure}</div>}
+        </>
+      ) : (
+        hover.gap
+      )}
+    </div>
+  );
+}
+
+interface Paint {
+  rows: Rows;
+  gutter: number;
+  rowHeight: number;
+  width: number;
+  height: number;
+  from: number;
+  span: number;
+  scale: number;
+  hues: ReadonlyMap<string, string>;
+  chain: ReadonlySet<Bar>;
+  now: number;
+}
+
+function paint(draw: CanvasRenderingContext2D, p: Paint): void {
+  draw.clearRect(0, 0, p.width, p.height);
+  draw.font = "12px Inter, system-ui, sans-serif";
+  draw.textBaseline = "middle";
+  const tick = ticksOf(p.span, Math.max(2, (p.width - p.gutter) / 90));
+  draw.fillStyle = colour("--text-3");
+  draw.strokeStyle = colour("--line");
+  draw.lineWidth = 1;
+  for (let at = Math.ceil(p.from / tick) * tick; at <= p.from + p.span; at += tick) {
+    const x = Math.round(p.gutter + (at - p.from) * p.scale) + 0.5;
+    draw.beginPath();
+    draw.moveTo(x, AXIS - 4);
+    draw.lineTo(x, p.height);
+    draw.stroke();
+    const label = Math.abs(at) < tick / 2 ? "0" : `+${duration(at)}`;
+    if (x + draw.measureText(label).width < p.width) draw.fillText(label, x + 3, 9);
+  }
+  const thick = Math.max(3, p.rowHeight - 4);
+  p.rows.bars.forEach((row, index) => {
+    const y = AXIS + index * p.rowHeight + (p.rowHeight - thick) / 2;
+    let drawn = -1;
+    let hue = "";
+    for (const bar of row) {
+      const x0 = p.gutter + (bar.started - p.rows.start - p.from) * p.scale;
+      const x1 = p.gutter + ((bar.finished ?? p.now) - p.rows.start - p.from) * p.scale;
+      if (x1 < p.gutter || x0 > p.width) continue;
+      const failed = bar.state === "failed" || bar.state === "lost";
+      // Bars of less than a pixel beside each other look like one.
+      if (x1 <= drawn && !failed && !p.chain.has(bar)) continue;
+      const left = Math.max(p.gutter, x0);
+      const wide = Math.max(1, Math.min(p.width, x1) - left - (x1 - x0 > 3 ? 1 : 0));
+      hue = p.hues.get(bar.step) ?? "--c1";
+      draw.globalAlpha = bar.state === "running" ? 0.55 : bar.state === "cancelled" ? 0.35 : 0.9;
+      draw.fillStyle = colour(failed ? "--failed" : hue);
+      draw.fillRect(left, y, wide, thick);
+      draw.globalAlpha = 1;
+      if (p.chain.has(bar) && p.rowHeight >= 10) {
+        draw.strokeStyle = colour("--text");
+        draw.lineWidth = 1.5;
+        draw.strokeRect(left + 0.75, y + 0.75, Math.max(1, wide - 1.5), thick - 1.5);
+      }
+      if (wide > 46 && thick >= 14) {
+        draw.fillStyle = colour("--bg");
+        draw.save();
+        draw.beginPath();
+        draw.rect(left, y, wide - 4, thick);
+        draw.clip();
+        draw.fillText(bar.task.split("/").slice(2).join("/"), left + 6, y + thick / 2 + 0.5);
+        draw.restore();
+      }
+      drawn = left + wide;
+    }
+  });
+  draw.fillStyle = colour("--bg");
+  draw.fillRect(0, AXIS, p.gutter - 1, p.height);
+  draw.fillStyle = colour("--text-2");
+  if (p.rowHeight >= 10) {
+    p.rows.workers.forEach((worker, index) => {
+      const text = worker.length > 22 ? `…${worker.slice(-21)}` : worker;
+      draw.fillText(text, 16, AXIS + index * p.rowHeight + p.rowHeight / 2, p.gutter - 22);
+    });
+  }
 }
