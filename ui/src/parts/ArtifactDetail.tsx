@@ -91,7 +91,7 @@ function Found({ at, run, parts, found }: { at: Props["at"]; run: string; parts:
           </a>
         </p>
         <Command text={`headrace get ${full}`} />
-        <Command text={`headrace.run("${run}")${own ? "" : `.steps["${parts.step}"][${parts.task}]`}.artifacts["${parts.name}"]`} />
+        <Command text={`headrace.runs()[${JSON.stringify(run)}]${own ? "" : `[${JSON.stringify(parts.step)}][${parts.task}]`}.artifacts[${JSON.stringify(parts.name)}].value`} />
       </Section>
     </>
   );

@@ -55,7 +55,7 @@ export default function Artifacts() {
       title: "Artifact",
       width: narrow ? "minmax(140px, 1fr)" : "minmax(160px, 280px)",
       cell: (row) => (
-        <button type="button" className="linkbutton cut" onClick={() => setChosen(idOf(row))} title={idOf(row)}>
+        <button type="button" className="linkbutton bare cut" onClick={() => setChosen(idOf(row))} title={idOf(row)}>
           {taskOf(name, row) && <span className="quiet">{taskOf(name, row)}/</span>}
           {row.name}
         </button>
@@ -63,7 +63,7 @@ export default function Artifacts() {
     },
     { id: "type", title: "Type", width: narrow ? "110px" : "minmax(110px, 220px)", cell: (row) => <span title={row.type}>{row.type.split(".").pop()}</span> },
     { id: "size", title: "Size", width: "84px", right: true, cell: (row) => bytes(row.size) },
-    ...(narrow ? [] : [{ id: "text", title: "Value", width: "minmax(160px, 1fr)", cell: (row: ArtifactView) => <span className="mono quiet" title={row.text}>{row.text.slice(0, 200)}</span> }]),
+    ...(narrow || chosen ? [] : [{ id: "text", title: "Value", width: "minmax(160px, 1fr)", cell: (row: ArtifactView) => <span className="mono quiet" title={row.text}>{row.text.slice(0, 200)}</span> }]),
   ];
   return (
     <>

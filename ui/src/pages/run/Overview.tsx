@@ -49,7 +49,7 @@ function Steps() {
   const longest = Math.max(...view.steps.map((step) => step.duration ?? 0), 0.001);
   return (
     <Section title="Steps">
-      <div className="scroll-x">
+      <div className="scroll-x" tabIndex={0} role="group" aria-label="Table">
         <table className="plain-table steps">
           <thead>
             <tr>
@@ -137,7 +137,7 @@ function Metrics() {
   if (view.metrics.length === 0) return null;
   return (
     <Section title="Metrics" more={<Link href={runPage(at.project, name, "metrics")}>charts</Link>}>
-      <div className="scroll-x">
+      <div className="scroll-x" tabIndex={0} role="group" aria-label="Table">
         <table className="plain-table">
           <thead>
             <tr>

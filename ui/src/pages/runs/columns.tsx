@@ -181,9 +181,11 @@ function Pairs({ values, show }: { values: Record<string, unknown>; show: (value
 }
 
 function Tags({ project, tags }: { project: string; tags: Record<string, string> }) {
+  const all = Object.entries(tags);
+  const texts = all.map(([name, value]) => (value ? `${name}=${value}` : name));
   return (
     <>
-      {Object.entries(tags).map(([name, value]) => {
+      {all.slice(0, 2).map(([name, value]) => {
         const text = value ? `${name}=${value}` : name;
         return (
           <Link key={name} className="chip" title={text} href={withQuery(`/p/${encodeURIComponent(project)}/runs`, { tag: [text] })}>
@@ -191,6 +193,7 @@ function Tags({ project, tags }: { project: string; tags: Record<string, string>
           </Link>
         );
       })}
+      {all.length > 2 && <span className="quiet" title={texts.join("\n")}>+{all.length - 2}</span>}
     </>
   );
 }

@@ -1,5 +1,6 @@
 /** Why a task ran, or was reused: its verdict, and which parts of its key differ from another task's. */
 import { RUN, useGet } from "../../api/client";
+import { plural } from "../../lib/format";
 import { Problem, Section } from "../../parts/Bits";
 
 interface Props {
@@ -46,7 +47,7 @@ export function Explain({ at, step, task }: Props) {
       )}
       {Object.keys(found.code_parts).length > 0 && (
         <details>
-          <summary>Code that the step reaches: {Object.keys(found.code_parts).length} parts</summary>
+          <summary>Code that the step reaches: {plural(Object.keys(found.code_parts).length, "part")}</summary>
           <ul className="plain-list">
             {Object.entries(found.code_parts).map(([name, digest]) => (
               <li key={name}>

@@ -148,7 +148,7 @@ function Values({ at, run, view }: { at: At; run: string; view: TaskView }) {
         {view.inputs.length === 0 ? (
           <p className="quiet">Called without arguments.</p>
         ) : (
-          <div className="scroll-x">
+          <div className="scroll-x" tabIndex={0} role="group" aria-label="Table">
             <table className="plain-table">
               <tbody>
                 {view.inputs.map((one) => (
@@ -206,7 +206,7 @@ function Attempts({ view }: { view: TaskView }) {
   if (view.attempts.length === 0) return null;
   return (
     <Section title="Attempts">
-      <div className="scroll-x">
+      <div className="scroll-x" tabIndex={0} role="group" aria-label="Table">
         <table className="plain-table">
           <thead>
             <tr>

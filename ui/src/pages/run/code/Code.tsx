@@ -1,7 +1,8 @@
 /** The code that ran, file by file, and what changed against another run. */
 import { useQuery } from "@tanstack/react-query";
-import { useMemo, useState } from "react";
+import { useEffect, useMemo, useRef, useState } from "react";
 import { address, RUN, text, useGet, type ApiError } from "../../../api/client";
+import { useShortcuts } from "../../../lib/keys";
 import { bytes, plural } from "../../../lib/format";
 import { useChangeQuery, useParam } from "../../../lib/url";
 import { Command, CopyButton, Empty, Loading, Problem, Shown } from "../../../parts/Bits";
@@ -72,6 +73,22 @@ function File({ path, line }: { path: string; line: number }) {
   const url = address(`${RUN}/code/{path}`, { ...at, path });
   const query = useQuery<string, ApiError>({ queryKey: [url], queryFn: ({ signal }) => text(url, signal), staleTime: Infinity });
   const lines = useMemo(() => highlighted(query.data ?? "", path), [query.data, path]);
+  const scroller = useRef<HTMLDivElement>(null);
+  useShortcuts([
+    {
+      keys: "y",
+      does: "Link to the first line in sight",
+      run: () => {
+        const top = scroller.current?.getBoundingClientRect().top ?? 0;
+        const shown = [...(scroller.current?.querySelectorAll(".source-line") ?? [])];
+        const first = shown.findIndex((one) => one.getBoundingClientRect().top >= top);
+        if (first >= 0) change({ path, line: String(first + 1) });
+      },
+    },
+  ]);
+  useEffect(() => {
+    if (line && query.data) scroller.current?.querySelector(".source-line.chosen")?.scrollIntoView({ block: "center" });
+  }, [query.data !== undefined]);
   if (query.error) return <Problem error={query.error} retry={() => void query.refetch()} />;
   if (query.data === undefined) return <Loading rows={12} />;
   return (
@@ -80,13 +97,13 @@ function File({ path, line }: { path: string; line: number }) {
         <code>{path}</code>
         <CopyButton text={query.data} what="the file" />
       </header>
-      <div className="source-scroll" tabIndex={0} role="region" aria-label={`Source of ${path}`}>
+      <div className="source-scroll" ref={scroller} tabIndex={0} role="region" aria-label={`Source of ${path}`}>
         <pre>
           {lines.slice(0, 20_000).map((tokens, index) => (
             <span key={index} className={index + 1 === line ? "source-line chosen" : "source-line"}>
-              <button type="button" className="source-number" aria-label={`Link to line ${index + 1}`} onClick={() => change({ path, line: String(index + 1) })}>
+              <span className="source-number" title="Link to this line" onClick={() => change({ path, line: String(index + 1) })}>
                 {index + 1}
-              </button>
+              </span>
               <span>
                 {tokens.map((token, place) => (
                   <span key={place} className={token.kind ? `h-${token.kind}` : undefined}>

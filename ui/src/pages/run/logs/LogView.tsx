@@ -1,7 +1,7 @@
 /** Lines of output: only those in sight exist, so that 100 MB scroll. */
 import { useVirtualizer } from "@tanstack/react-virtual";
 import { memo, useEffect, useMemo, useRef } from "react";
-import { Link } from "wouter";
+import { useLocation } from "wouter";
 import { levelOf, spansOf, withoutAnsi } from "../../../lib/ansi";
 import { duration, exactTime } from "../../../lib/format";
 import type { Line } from "./book";
@@ -24,6 +24,8 @@ interface Props {
   onEnd: () => void;
   label: string;
   short?: boolean;
+  /** Told the line in the middle of what is in sight. */
+  onMiddle?: (id: string) => void;
 }
 
 export function LogView(props: Props) {
@@ -56,6 +58,9 @@ export function LogView(props: Props) {
     shown.current = linked;
     virtual.scrollToIndex(index, { align: "center" });
   }, [linked, version, lines, virtual]);
+  const middle = lines[items[Math.floor(items.length / 2)]?.index ?? 0]?.id ?? "";
+  const { onMiddle } = props;
+  useEffect(() => onMiddle?.(middle), [onMiddle, middle]);
   const digits = Math.max(3, String(lines.length).length);
   const scrolled = () => {
     const element = scroller.current;
@@ -127,17 +132,23 @@ interface LineProps {
 
 const LogLine = memo(function LogLine(props: LineProps) {
   const { line, search } = props;
+  const [, navigate] = useLocation();
   const level = levelOf(props.text);
   const href = props.showTask && line.task ? props.taskHref(line.task) : null;
   return (
     <div className={`log-line ${level}${props.chosen ? " chosen" : ""}${props.current ? " current" : ""}`}>
-      <button type="button" className="log-number" style={{ width: `${props.digits + 1}ch` }} onClick={() => props.onLink(line.id)} aria-label={`Link to line ${props.number}`}>
+      {/* For the mouse; the key y does the same: thousands of small buttons would be no help to the keyboard. */}
+      <span className="log-number" style={{ width: `${props.digits + 1}ch` }} onClick={() => props.onLink(line.id)} title="Link to this line">
         {props.number}
-      </button>
+      </span>
       <span className="log-time" title={exactTime(line.time)}>
         {duration(Math.max(0, line.time - props.since))}
       </span>
-      {props.showTask && (href ? <Link className="log-task" href={href} title={line.task}>{line.task}</Link> : <span className="log-task">{line.task || "flow"}</span>)}
+      {props.showTask && (
+        <span className={href ? "log-task to" : "log-task"} title={line.task} onClick={() => href && navigate(href)}>
+          {line.task || "flow"}
+        </span>
+      )}
       {line.stream === "err" && <span className="log-err" title="Standard error">err</span>}
       <Text text={props.text} search={search} />
     </div>

@@ -1,5 +1,5 @@
 import { ArrowDownToLine, Download } from "lucide-react";
-import { useCallback, useEffect, useMemo, useState } from "react";
+import { useCallback, useEffect, useMemo, useRef, useState } from "react";
 import { address, RUN } from "../../../api/client";
 import { plural } from "../../../lib/format";
 import { useShortcuts } from "../../../lib/keys";
@@ -35,10 +35,12 @@ export default function Logs() {
   useEffect(() => {
     if (!known && log.more && !log.loading) log.load();
   }, [known, log.more, log.loading, log.load]);
+  const middle = useRef("");
   const next = (by: number) => hits.length && setHit((now) => (now + by + hits.length) % hits.length);
   useShortcuts([
     { keys: "n", does: "Next hit of the search", run: () => next(1) },
     { keys: "N", does: "Hit before", run: () => next(-1) },
+    { keys: "y", does: "Link to the hit, or to the line in the middle", run: () => setLinked(log.lines[hits[hit] ?? -1]?.id ?? middle.current) },
     { keys: "f", does: "Follow the end of the log", run: () => setFollow(!follow) },
   ]);
   const taskHref = useCallback(
@@ -48,6 +50,9 @@ export default function Logs() {
     },
     [at.project, name],
   );
+  const onMiddle = useCallback((id: string) => {
+    middle.current = id;
+  }, []);
   const link = useCallback((id: string) => setLinked(id), [setLinked]);
   const text = address(`${RUN}/logs/text`, { ...at, step, task, stream });
   return (
@@ -135,6 +140,7 @@ export default function Logs() {
           follow={follow}
           onFollow={setFollow}
           onEnd={log.load}
+          onMiddle={onMiddle}
           label={`Output of ${name}`}
         />
       )}
