@@ -359,3 +359,57 @@ def test_a_thousand_iterations_are_bounded_by_their_limit_and_stay_in_order(scop
     made.tasks["loop"] = loop
     result(made, "loop", "all")
     assert run(scope, made).value == {"o": list(range(1000))}
+
+
+def test_a_pipeline_is_a_part_of_a_native_run_and_a_component_a_step(project: Project) -> None:
+    made = chain()
+    made.python(
+        "def write(n: int, out: dsl.Output[dsl.Model]):\n    out.framework = 'f'\n"
+        "    open(out.path, 'w').write('m' * n)",
+        n=int,
+    )
+    made.spec["components"]["comp-write"]["outputDefinitions"] = {
+        "artifacts": {"out": {"artifactType": {"schemaTitle": "system.Model", "schemaVersion": "0.0.1"}}}
+    }
+    made.python("def size(model: dsl.Input[dsl.Model]) -> str:\n    return model.framework + open(model.path).read()")
+    made.spec["components"]["comp-size"] |= {
+        "inputDefinitions": {"artifacts": {"model": {"artifactType": {"schemaTitle": "system.Model"}}}},
+        "outputDefinitions": {"parameters": {"Output": {"parameterType": "STRING"}}},
+    }
+    made.tasks["write"] = task("write", n=constant(2))
+    made.tasks["size"] = task("size")
+    made.tasks["size"]["inputs"] = {
+        "artifacts": {"model": {"taskOutputArtifact": {"producerTask": "write", "outputArtifactKey": "out"}}}
+    }
+    written(project, made)
+    out = project.succeed(
+        """
+        import headrace.kfp
+        chain = headrace.kfp.load("pipeline.json")
+        write, size, three = (chain.component(name) for name in ("write", "size", "three"))
+
+        @step
+        def plus(x: int) -> int:
+            return x + 1
+
+        @flow
+        def outer():
+            model = write(n=3)
+            print(type(model).__name__, model.metadata["kfp"]["schemaTitle"], size(model=model))
+            print(chain(n=plus(1)), three(x=plus(20)))
+            try:
+                three(x="x")
+            except headrace.HeadraceError as error:
+                print(error)
+
+        if __name__ == "__main__":
+            outer()
+        """
+    )
+    assert out.splitlines()[:3] == [
+        "File system.Model fmmm",
+        "8 42",
+        "parameter 'x' must be a whole number (NUMBER_INTEGER), and is \"x\"",
+    ]
+    assert {one.step for one in project.tasks()} >= {"plus", "chain.write", "chain.one", "chain.two", "chain.three"}
+    assert project.last().dialect == "native"

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
+from types import MappingProxyType
 from typing import Any
 
 from headrace.frontends.kfp import inputs as task_inputs
@@ -21,7 +22,7 @@ from headrace.frontends.kfp.inputs import Around, Ground
 from headrace.frontends.kfp.interrupts import InterruptGate
 from headrace.frontends.kfp.ir import Pipeline
 from headrace.frontends.kfp.plan import Planner, seconds
-from headrace.frontends.kfp.references import Fixed, Out
+from headrace.frontends.kfp.references import Fixed, Out, Ref
 from headrace.frontends.kfp.scope import CANCELLED, FAILED, SKIPPED, SUCCEEDED, Ending, Environment, Outputs
 from headrace.model.calls import Call, TaskHandle
 from headrace.model.outcomes import NOT_ITS_OWN
@@ -57,8 +58,14 @@ class Interpreter:
         self.first_failure: tuple[str, str, TaskHandle | None] | None = None
         self.stopping = False
 
-    def run(self, arguments: dict[str, Any], gate: InterruptGate) -> Ending:
-        """Run the pipeline to its end.
+    def run(
+        self,
+        arguments: dict[str, Any],
+        gate: InterruptGate,
+        artifacts: Mapping[str, list[Any]] = MappingProxyType({}),
+        within: str = "",
+    ) -> Ending:
+        """Run the pipeline to its end. ``artifacts`` as they are stored; ``within`` stands before names of steps.
 
         Raises:
             KeyboardInterrupt: it is to stop; ``clean_up`` runs what is left to run.
@@ -66,8 +73,9 @@ class Interpreter:
         """
         root = self._pipeline.spec.root
         assert root.dag is not None
-        environment = Environment({name: Fixed(value) for name, value in arguments.items()}, {}, None)
-        self.begin(DagRun(self, self._graphs.of(root.dag), environment, "", ""), self._over)
+        given: dict[str, list[Ref]] = {name: [Fixed(one) for one in ones] for name, ones in artifacts.items()}
+        environment = Environment({name: Fixed(value) for name, value in arguments.items()}, given, None)
+        self.begin(DagRun(self, self._graphs.of(root.dag), environment, within, ""), self._over)
         return self._follow(gate)
 
     def clean_up(self, gate: InterruptGate) -> Ending:

@@ -114,21 +114,33 @@ def _open(pipeline: Pipeline, arguments: dict[str, Any], how: Launch) -> Session
     return open_session(stores, places, new)
 
 
+def planner_of(pipeline: Pipeline, session: Session, job: JobFacts, how: Launch | str) -> Planner:
+    """What makes calls of a pipeline's tasks, with all that its components need made ready.
+
+    ``how`` is the launch of the run, or the folder of its store where the pipeline is a part of another run.
+
+    Raises:
+        EnvironmentSetupError: a package, a Python, an image or a command is missing; the message names the task.
+    """
+    room = session.place("").capacity.largest
+    if isinstance(how, str):
+        conditions = Conditions(room=room, home=how)
+    else:
+        home, containers = how.scope.settings.home, how.containers
+        conditions = Conditions(
+            room=room, home=home, use_cache=how.use_cache, containers=containers, secrets=how.secrets
+        )
+    planner = Planner(pipeline, session, job, conditions)
+    planner.prepare(components_of(pipeline.spec))
+    return planner
+
+
 def _drive(pipeline: Pipeline, arguments: dict[str, Any], session: Session, how: Launch, gate: InterruptGate) -> Ended:
     try:
         job = job_facts(pipeline, session.run, how.scope.settings.home)
         if job.workspace:
             Path(job.workspace).mkdir(parents=True, exist_ok=True)
-        room = session.place("").capacity.largest
-        conditions = Conditions(
-            room=room,
-            home=how.scope.settings.home,
-            use_cache=how.use_cache,
-            containers=how.containers,
-            secrets=how.secrets,
-        )
-        planner = Planner(pipeline, session, job, conditions)
-        planner.prepare(components_of(pipeline.spec))
+        planner = planner_of(pipeline, session, job, how)
         states = _BACKEND_STATES if how.final_state == "backend" else {}
         interpreter = Interpreter(pipeline, session, planner, job, states)
         try:
