@@ -10,7 +10,6 @@ import signal
 import socket
 import sys
 import threading
-import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 
@@ -34,6 +33,8 @@ _log = Log("workers")
 _SPARES = 4
 #: Templates of one run, names that one of them is told, and seconds that it may take.
 _TEMPLATES, _NAMES, _IMPORT_SECONDS = 8, 1000, 120.0
+#: Seconds that the server has to end its workers and itself.
+_END_SECONDS = 5
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _PUNCH_HOLE_KEEP_SIZE = 0x03
 #: How the interpreter of an environment finds Headrace: behind all that is its own.
@@ -498,17 +499,19 @@ class LocalExecutor:
 
     def _reap(self) -> None:
         """Wait for the server's end; it kills its workers first."""
-        deadline = time.monotonic() + 5
-        while True:
-            try:
-                pid, _ = os.waitpid(self._server_pid, os.WNOHANG)
-            except ChildProcessError:
-                return
-            if pid:
-                return
-            if time.monotonic() > deadline:
+        try:
+            end = os.pidfd_open(self._server_pid)
+        except OSError:  # reaped already
+            return
+        try:
+            poll = select.poll()
+            poll.register(end, select.POLLIN)
+            if not poll.poll(_END_SECONDS * 1000):
                 os.kill(self._server_pid, signal.SIGKILL)
-            time.sleep(0.0005)
+            with contextlib.suppress(ChildProcessError):  # somebody else was faster
+                os.waitpid(self._server_pid, 0)
+        finally:
+            os.close(end)
 
 
 def _start_container(fresh: FreshStart, control: int, loading: int) -> int:

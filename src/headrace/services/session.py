@@ -159,10 +159,8 @@ class Session:
         self.secrets: Mapping[str, str] = loop.workers.secrets
 
         self.codes = CodeBook(run.id, stores.artifacts)
-        loop.state.code_with = self.codes.code_with
-        loop.sources.append(self.codes.take_writes)
         self._segments = LogSegments(run.id, stores.metadata, stores.artifacts, loop.write_soon)
-        loop.on_output = self._segments.note
+        self._attach(loop)
         self.finished = False
         #: Whether the last rows of the run are being written.
         self.finishing = False
@@ -178,6 +176,12 @@ class Session:
         self._step_ids = 0
         self._surroundings: Surroundings | None = None
         self._began = time.time()
+
+    def _attach(self, loop: Loop) -> None:
+        """Let the engine ask for the parts of code, and tell of output."""
+        loop.state.code_with = self.codes.code_with
+        loop.sources.append(self.codes.take_writes)
+        loop.on_output = self._segments.note
 
     # --- what a dialect sees ------------------------------------------------------------------------------------
 

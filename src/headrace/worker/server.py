@@ -35,8 +35,8 @@ KEEPER = b"headrace-keeper"
 #: Milliseconds between looks whether the driver is still there.
 _LOOK = 1000
 #: Workers that are made, and milliseconds without a request, before the rest is loaded: a small run does without.
-_UNPREPARED, _PAUSE = 2, 20
-#: Seconds to wait at the end for processes that were killed to be gone, and between two looks.
+_UNPREPARED, _PAUSE = 2, 250
+#: Seconds to wait at the end for processes that were killed to be gone, and at most between two looks.
 _PATIENCE, _BETWEEN = 3.0, 0.001
 _SET_CHILD_SUBREAPER = 36
 
@@ -187,6 +187,7 @@ class _Server:
         for pid in self._pids.values():
             _signal_group(pid, signal.SIGKILL)
         deadline = time.monotonic() + _PATIENCE
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})  # it stays until it is waited for
         ending = set(self._numbers)
         late = False
         while not late:
@@ -201,7 +202,7 @@ class _Server:
             if late or not ending:  # to look for others takes milliseconds, and most runs have none
                 for child in _to_kill(_children(), late):
                     _signal_group(child, signal.SIGKILL)
-            time.sleep(_BETWEEN)
+            signal.sigtimedwait({signal.SIGCHLD}, _BETWEEN)
 
 
 def adopt_orphans() -> None:
