@@ -40,6 +40,7 @@ COMMANDS = {
     "check": ("check", "Say what a Kubeflow pipeline does, and what cannot be honoured here."),
     "dialect": ("dialect", "Print the folder that lets files for Metaflow or kfp.local run here as they are."),
     "worker": ("worker", "Lend this machine to a run elsewhere."),
+    "ui": ("ui", "Open the page of a run in the browser."),
     "server": ("server", "Serve the runs of this folder to browsers and programs."),
     "login": ("login", "Log in to a server."),
     "whoami": ("login", "Say who you are for a server."),

@@ -108,16 +108,26 @@ def _print_ending(summary: Summary, options: Options, *, interrupted: bool, rais
     if options.json:
         print_json(summary)
     elif "quiet" not in options.flags:
-        print_summary(summary, raised=raised, kept=options.kept)
+        print_summary(summary, raised=raised, kept=options.kept, page=_page(summary))
     elif summary.failure is not None and (raised or not interrupted):
         _print_failure(summary, err=True)
     sys.stdout.flush()
 
 
-def print_summary(summary: Summary, *, raised: bool = False, kept: str = "") -> None:
+def _page(summary: Summary) -> str:
+    """Where a server shows the run; empty where none is known."""
+    from headrace.services.served_at import page_of, server_of
+    from headrace.settings import read_settings
+
+    settings = read_settings()
+    server = server_of(settings.home)
+    return page_of(server, settings.project, summary.run) if server else ""
+
+
+def print_summary(summary: Summary, *, raised: bool = False, kept: str = "", page: str = "") -> None:
     """How the run ended; first a traceback, if it failed, or if the flow ``raised`` an error when it was stopped.
 
-    ``kept`` are options that the next ``headrace resume`` needs again.
+    ``kept`` are options that the next ``headrace resume`` needs again; ``page`` is where a server shows the run.
     """
     from headrace._base.sizes import format_duration, format_size
 
@@ -137,6 +147,7 @@ def print_summary(summary: Summary, *, raised: bool = False, kept: str = "") -> 
         [
             ("result", " ".join(shown.split())),
             ("artifacts", format_size(summary.artifacts_size) if summary.artifacts_size else ""),
+            ("page", page),
             *(("next" if place == 0 else " ", line) for place, line in enumerate(_next(summary, kept))),
         ],
         "  ",

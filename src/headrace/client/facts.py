@@ -25,6 +25,8 @@ from headrace.services.control import add_tag, delete_run, remove_tag, request_c
 from headrace.services.describe import open_questions
 from headrace.services.live_counts import totals_of
 from headrace.services.run_rows import CRASHED, duration_of
+from headrace.services.served_at import page_of, server_of
+from headrace.wiring import Scope
 
 
 class RunFacts:
@@ -267,7 +269,14 @@ class RunFacts:
         return "\n".join([f"<run {self.name}: {self.state}>", *lines])
 
     def _repr_html_(self) -> str:
-        return html_facts(f"run {self.name}", self._facts(), html_text(self.traceback))
+        page = page_at(self._reader.source, self.name)
+        return html_facts(f"run {self.name}", self._facts(), html_text(self.traceback), page)
+
+
+def page_at(scope: Scope, name: str) -> str:
+    """Where a server shows a run or task of ``scope``; empty where none is known."""
+    server = server_of(scope.settings.home)
+    return page_of(server, scope.project, name) if server else ""
 
 
 def _listed(values: Mapping[str, Any]) -> str:

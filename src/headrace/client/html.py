@@ -48,14 +48,15 @@ def _cell(text: str) -> str:
     return f"<span style='color:{colour}'>{escape(text)}</span>" if colour else escape(_short(text))
 
 
-def html_facts(title: str, facts: Iterable[tuple[str, str]], more: str = "") -> str:
-    """Labels and values, those without a value left out; ``more`` is HTML to put below."""
+def html_facts(title: str, facts: Iterable[tuple[str, str]], more: str = "", page: str = "") -> str:
+    """Labels and values, those without a value left out; ``more`` is HTML to put below, ``page`` a link."""
     rows = "".join(
         f"<tr><th style='text-align:left'>{escape(label)}</th><td style='text-align:left'>{_cell(value)}</td></tr>"
         for label, value in facts
         if value
     )
-    return f"<div><b>{escape(title)}</b><table>{rows}</table>{more}</div>"
+    head = f"<a href='{escape(page)}' target='_blank' rel='noopener'>{escape(title)}</a>" if page else escape(title)
+    return f"<div><b>{head}</b><table>{rows}</table>{more}</div>"
 
 
 def html_text(text: str) -> str:

@@ -15,7 +15,7 @@ from typing import Any, overload
 
 from headrace._base.sizes import format_duration, format_size
 from headrace.client.attempts import Attempt
-from headrace.client.facts import RunFacts
+from headrace.client.facts import RunFacts, page_at
 from headrace.client.html import html_facts, html_preview, html_table, html_text, text_table
 from headrace.client.logs import Printed, task_log
 from headrace.client.metrics import Metrics
@@ -383,7 +383,7 @@ class Task(Printed):
         cpu = format_duration(self.cpu_seconds) if self.cpu_seconds else ""
         facts = [("state", state), ("duration", duration), ("cpu", cpu), ("peak memory", peak), ("error", error)]
         more = self.inputs._repr_html_() + self.artifacts._repr_html_() + html_text(self.traceback)
-        return html_facts(f"task {self.name}", facts, more)
+        return html_facts(f"task {self.name}", facts, more, page_at(self._reader.source, self.name))
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Task) and (_place(self._reader), self.id) == (_place(other._reader), other.id)

@@ -43,7 +43,11 @@ _HEADERS = {
 
 
 def build_app(
-    config: ServerConfig, workspace: Workspace, project: str, authenticator: Authenticator | None = None
+    config: ServerConfig,
+    workspace: Workspace,
+    project: str,
+    authenticator: Authenticator | None = None,
+    more: tuple[Route, ...] = (),
 ) -> Starlette:
     """The application that serves ``workspace``.
 
@@ -52,10 +56,11 @@ def build_app(
         workspace: opened by the first request that needs it.
         project: what pages begin with.
         authenticator: finds out who asks; without one what ``config.auth`` says.
+        more: routes beyond those of the table.
     """
     server = Server(config, workspace, project, authenticator or _authenticator(config, workspace))
     by_path: dict[str, list[Route]] = {}
-    for route in routes():
+    for route in (*routes(), *more):
         by_path.setdefault(route.path, []).append(route)
     served = [Served(path, PathEndpoint(server, some)) for path, some in by_path.items()]
     pages = Served("/{path:path}", Pages())

@@ -4,16 +4,26 @@ from __future__ import annotations
 
 import json
 import socket
+import subprocess
+import sys
 import time
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import httpx
 import pytest
-from tests.integration.server.conftest import Served, headrace
+from tests.integration.server.conftest import Served, environment, headrace
 
 from headrace.model.errors import UsageError
 from headrace.server.config import ServerConfig
+
+
+def headrace_code(folder: Path, code: str) -> str:
+    """What Python prints that runs ``code`` in ``folder``."""
+    done = subprocess.run([sys.executable, "-c", code], cwd=folder, env=environment(), text=True, capture_output=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
 
 RUNS = "/api/v1/projects/default/runs"
 
@@ -172,3 +182,21 @@ def test_half_a_request_costs_the_server_nothing_else(served: Served) -> None:
     with socket.create_connection((place.hostname, place.port)) as half:
         half.sendall(b"GET /healthz HTTP/1.1\r\nHost: 127")
         assert served.client.get("/healthz").status_code == 200
+
+
+def test_server_is_found_by_ui_by_runs_and_by_notebooks(served: Served, runs_folder: Path, tmp_path: Path) -> None:
+    page = f"{served.url}/p/default/runs/train/2"
+    assert json.loads(headrace(runs_folder, "ui", "train/2", "--json").stdout) == {"url": page}
+    task = headrace(runs_folder, "ui", "train/2/fit/3", "--print")
+    assert task.stdout == f"{page}/tasks/fit/3\n"
+    shown = headrace_code(runs_folder, "import headrace; print(headrace.Run('train/2')._repr_html_())")
+    assert f"<a href='{page}'" in shown
+    (tmp_path / "one.py").write_text("from headrace import flow\n@flow\ndef one() -> int:\n    return 1\n")
+    server = Served(tmp_path)
+    try:
+        told = headrace(tmp_path, "run", "one.py")
+        assert f"{server.url}/p/default/runs/one/1" in told.stdout
+    finally:
+        server.stop()
+    refused = headrace(tmp_path, "ui", "one/1")
+    assert (refused.returncode, "headrace server --open" in refused.stderr) == (2, True)

@@ -50,6 +50,7 @@ def server_command(
     """
     from headrace import wiring
     from headrace.model.errors import UsageError
+    from headrace.services.served_at import announce, withdraw
     from headrace.settings import read_settings
 
     try:
@@ -71,9 +72,15 @@ def server_command(
     config.check()
     scope = wiring.scope_at(settings)
 
+    _ = scope.workspace.metadata  # made where there is none, and refused now where it cannot be
+
     def ready(config: ServerConfig) -> None:
+        announce(settings.home, config.url)
         click.echo(f"Headrace serves {settings.home} at {config.url}", err=True)
         if open_:
             click.launch(config.url)
 
-    serve(config, scope.workspace, settings.project, ready)
+    try:
+        serve(config, scope.workspace, settings.project, ready)
+    finally:
+        withdraw(settings.home)

@@ -27,7 +27,7 @@ export function useRuns(project: string, wanted: Wanted) {
     placeholderData: keepPreviousData,
     staleTime: Infinity,
   });
-  const events = useEvents(`/api/v1/projects/${encodeURIComponent(project)}/events`, ["run", "end"]);
+  const events = useEvents(`/api/v1/projects/${encodeURIComponent(project)}/events`, ["runs"]);
   const newest = useQuery({
     queryKey: [...key, "newest"],
     queryFn: ({ signal }) => get(PATH, { project, ...clean(wanted), limit: 40 }, signal),
