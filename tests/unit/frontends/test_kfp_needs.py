@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from headrace.frontends.kfp.executors.needs import Needs, check_container, needs_of
+from headrace.frontends.kfp.executors.needs import Needs, check_container, kind_of, needs_of
 from headrace.frontends.kfp.ir import Executor
 from headrace.model.environments import Environment
 from headrace.model.errors import EnvironmentSetupError
@@ -84,6 +84,19 @@ def test_engine_that_was_asked_for_and_is_not_here_is_an_error(tmp_path, monkeyp
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(EnvironmentSetupError, match="podman is not on this machine"):
         needs("mine/image:1", tmp_path, mode="podman")
+
+
+@pytest.mark.parametrize(
+    ("container", "kind"),
+    [
+        (lightweight(SOURCE, "f"), "Python"),
+        (lightweight(SOURCE, "f", f"{PIP}'a' 'b>=2'  &&  {PIP}{OWN}", "python:3.12"), "Python 3.12 with a, b>=2"),
+        (lightweight(SOURCE, "f", image="mine/image:1"), "Python in mine/image:1"),
+        ({"image": "alpine", "command": ["true"]}, "container alpine"),
+    ],
+)
+def test_components_are_described_in_a_few_words(container, kind):
+    assert kind_of(executor(container)) == kind
 
 
 def test_container_component_without_an_engine_says_what_to_do(tmp_path, monkeypatch):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from headrace.frontends.kfp.executors.execute import function_of
+from headrace.frontends.kfp.executors.needs import kind_of
 from headrace.frontends.kfp.graph import Graphs, Node
 from headrace.frontends.kfp.ir import Dag, Executor, Pipeline
 
@@ -54,10 +54,7 @@ def _kind(pipeline: Pipeline, node: Node) -> str:
 def _executor(executor: Executor) -> str:
     if executor.importer is not None:
         return "importer"
-    container = executor.container
-    assert container is not None
-    told = function_of(container)
-    return "Python" if told is not None else f"container {container.image}"
+    return kind_of(executor)
 
 
 def _runs(node: Node) -> str:

@@ -60,6 +60,19 @@ def needs_of(executor: Executor, containers_mode: str, cache: str, task: str) ->
     return _in_image(told, container.image, containers_mode, cache, task)
 
 
+def kind_of(executor: Executor) -> str:
+    """What a component is and asks for, in a few words; nothing is looked for."""
+    container = executor.container
+    if container is None:
+        return "no container"
+    told = function_of(container)
+    if told is None:
+        return f"container {container.image}"
+    python = _python_of(container.image)
+    said = f"Python in {container.image}" if python is None else f"Python {python}".strip()
+    return f"{said} with {', '.join(told.packages)}" if told.packages else said
+
+
 def _python_of(image: str) -> str | None:
     """The version of Python that an image stands for: empty for any; None if it has more than Python in it."""
     if not image or image in _DEFAULT_IMAGES:
