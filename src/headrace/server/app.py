@@ -29,7 +29,7 @@ from headrace.server.routes import Route
 from headrace.server.stores.mount import store_routes
 from headrace.server.table import routes
 from headrace.services.accounts.users import Accounts
-from headrace.wiring import Workspace, user_here
+from headrace.wiring import Scope as WorkspaceScope
 
 _log = Log("server")
 _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
@@ -42,23 +42,16 @@ _HEADERS = {
 }
 
 
-def build_app(
-    config: ServerConfig,
-    workspace: Workspace,
-    project: str,
-    authenticator: Authenticator | None = None,
-    more: tuple[Route, ...] = (),
-) -> Starlette:
-    """The application that serves ``workspace``.
+def build_app(config: ServerConfig, scope: WorkspaceScope, more: tuple[Route, ...] = ()) -> Starlette:
+    """The application that serves the workspace of ``scope``.
 
     Args:
         config: how it is reached, and its limits.
-        workspace: opened by the first request that needs it.
-        project: what pages begin with.
-        authenticator: finds out who asks; without one what ``config.auth`` says.
+        scope: the workspace, opened by the first request that needs it; the project that pages begin with; who asks
+            where there are no accounts.
         more: routes beyond those of the table.
     """
-    server = Server(config, workspace, project, authenticator or _authenticator(config, workspace))
+    server = Server(config, scope.workspace, scope.project, _authenticator(config, scope))
     by_path: dict[str, list[Route]] = {}
     for route in (*routes(), *more):
         by_path.setdefault(route.path, []).append(route)
@@ -78,10 +71,10 @@ def build_app(
     return app
 
 
-def _authenticator(config: ServerConfig, workspace: Workspace) -> Authenticator:
+def _authenticator(config: ServerConfig, scope: WorkspaceScope) -> Authenticator:
     if config.auth == "none":
-        return EverybodyIsUser(user_here())
-    return AccountsAuthenticator(config, lambda: Accounts(workspace.accounts))
+        return EverybodyIsUser(scope.actor)
+    return AccountsAuthenticator(config, lambda: Accounts(scope.workspace.accounts))
 
 
 async def _on_error(request: Request, error: Exception) -> Response:

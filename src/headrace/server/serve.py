@@ -17,16 +17,15 @@ from headrace.model.errors import UsageError
 from headrace.server.app import build_app
 from headrace.server.config import ServerConfig
 from headrace.server.purging import purging
-from headrace.wiring import Workspace
+from headrace.wiring import Scope
 
 
-def serve(config: ServerConfig, workspace: Workspace, project: str, ready: Callable[[ServerConfig], None]) -> None:
+def serve(config: ServerConfig, scope: Scope, ready: Callable[[ServerConfig], None]) -> None:
     """Serve until SIGINT or SIGTERM; requests that are under way get ``limits.stop_seconds`` to end.
 
     Args:
         config: where to listen; it was checked.
-        workspace: what to show.
-        project: what pages begin with.
+        scope: the workspace to show, the project that pages begin with, and whose server it is.
         ready: called with ``config``, and the port that was taken, once connections are accepted.
 
     Raises:
@@ -34,7 +33,7 @@ def serve(config: ServerConfig, workspace: Workspace, project: str, ready: Calla
     """
     listener = _listen(config)
     config = msgspec.structs.replace(config, port=listener.getsockname()[1])
-    app = build_app(config, workspace, project)
+    app = build_app(config, scope)
     options = uvicorn.Config(
         app,
         loop="uvloop",
@@ -54,7 +53,7 @@ def serve(config: ServerConfig, workspace: Workspace, project: str, ready: Calla
     for number in (signal.SIGINT, signal.SIGTERM):  # uvicorn raises them again once it has stopped, as it was asked to
         signal.signal(number, _already_stopped)
     ready(config)
-    with purging(workspace):
+    with purging(scope.workspace):
         _Stoppable(options, app).run(sockets=[listener])
 
 

@@ -54,8 +54,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, int]]
     """A server with limits of a second, and routes of this module beside its own."""
     limits = Limits(body=10_000, body_seconds=1.0, head_seconds=1.0, stop_seconds=1.0)
     config = ServerConfig(port=0, limits=limits)
-    workspace = wiring.Workspace(Settings(home=str(tmp_path_factory.mktemp("home"))))
-    app = build_app(config, workspace, "default", more=ROUTES)
+    scope = wiring.scope_at(Settings(home=str(tmp_path_factory.mktemp("home"))))
+    app = build_app(config, scope, more=ROUTES)
     options = uvicorn.Config(app, http=patient_protocol(1.0), lifespan="off", log_config=None, port=0)
     server = uvicorn.Server(options)
     listener = socket.create_server(("127.0.0.1", 0))
@@ -67,7 +67,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, int]]
     server.should_exit = True
     thread.join(20)
     listener.close()
-    workspace.close()
+    scope.workspace.close()
 
 
 @pytest.fixture

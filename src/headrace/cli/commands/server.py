@@ -81,6 +81,6 @@ def server_command(
             click.launch(config.url)
 
     try:
-        serve(config, scope.workspace, settings.project, ready)
+        serve(config, scope, ready)
     finally:
         withdraw(settings.home)
