@@ -19,8 +19,9 @@ def main(file: str, name: str, output: str) -> None:
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
     spec.loader.exec_module(module)
-    from kfp import compiler
-    from kfp.dsl import base_component, graph_component
+    compiler = importlib.import_module("kfp.compiler")
+    base_component = importlib.import_module("kfp.dsl.base_component")
+    graph_component = importlib.import_module("kfp.dsl.graph_component")
 
     members = vars(module)
     every = {key: one for key, one in members.items() if isinstance(one, base_component.BaseComponent)}
