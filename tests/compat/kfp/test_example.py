@@ -31,7 +31,7 @@ def test_the_example_runs_compiled_from_its_file_and_by_kfp_local(real_kfp: str,
     log = headrace("logs", "digits/2")
     assert "not good enough" in log
     assert "exit-handler-1 SUCCEEDED" in log
-    assert "reused" in headrace("explain", "digits/2/exit-handler-1.load/1")
+    assert "came from the cache" in headrace("explain", "digits/2/exit-handler-1.load/1")
     printed = call(
         real_kfp, str(FOLDER / "digits_pipeline.py"), str(tmp_path), PYTHONPATH=headrace("dialect", "kfp").strip()
     )
