@@ -14,7 +14,7 @@ ROOT = Path(headrace.__file__).parent
 #: What reads the environment, the working directory or pyproject.toml to find out where runs are and who asks.
 AMBIENT = {"scope_here", "existing_scope", "default_scope", "user_here", "read_settings", "names_place"}
 
-#: The edges. Flows and ``track`` are called with no scope; a dialect's command line is a command line.
+#: The edges. Flows, pipelines in them, and ``track`` are called with no scope; a dialect's command line is one too.
 EDGES = {
     "wiring/__init__.py",
     "wiring/scopes.py",
@@ -24,6 +24,7 @@ EDGES = {
     "client/reproduction.py",
     "client/source.py",
     "client/tracking.py",
+    "frontends/kfp/parts.py",
     "frontends/native/flows.py",
     "frontends/metaflow/commands/cli.py",
     "frontends/metaflow/client/providers.py",
