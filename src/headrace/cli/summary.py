@@ -120,7 +120,7 @@ def _page(summary: Summary) -> str:
     from headrace.settings import read_settings
 
     settings = read_settings()
-    server = server_of(settings.home)
+    server = server_of(settings.home, settings.server)
     return page_of(server, settings.project, summary.run) if server else ""
 
 

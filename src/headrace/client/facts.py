@@ -275,7 +275,7 @@ class RunFacts:
 
 def page_at(scope: Scope, name: str) -> str:
     """Where a server shows a run or task of ``scope``; empty where none is known."""
-    server = server_of(scope.settings.home)
+    server = server_of(scope.settings.home, scope.settings.server)
     return page_of(server, scope.project, name) if server else ""
 
 

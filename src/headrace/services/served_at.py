@@ -35,14 +35,13 @@ def withdraw(home: str) -> None:
             os.unlink(os.path.join(home, _FILE))  # noqa: PTH108, PTH118
 
 
-def server_of(home: str) -> str:
+def server_of(home: str, server: str) -> str:
     """The URL of a server that shows the workspace with the home ``home``; empty if none is known.
 
-    A plain look at one file: every run that ends asks for it. ``HEADRACE_SERVER`` names a server too.
+    A plain look at one file: every run that ends asks for it. Where the setting ``server`` names one, it is that.
     """
-    named = os.environ.get("HEADRACE_SERVER", "").rstrip("/")
-    if named:
-        return named
+    if server:
+        return server
     found = _read(home)
     return found.url if found is not None and owner_alive(found.owner) else ""
 

@@ -23,7 +23,7 @@ def ui_command(name: str, only_print: bool, json: bool) -> None:
     from headrace.services.served_at import page_of, server_of
 
     scope = open_existing()
-    server = server_of(scope.settings.home)
+    server = server_of(scope.settings.home, scope.settings.server)
     if not server:
         raise UsageError("no server shows this workspace; start one: headrace server --open")
     page = ""
