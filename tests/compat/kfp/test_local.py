@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -71,3 +72,58 @@ def test_a_script_for_kfp_local_runs_on_headrace_unchanged(real_kfp: str, tmp_pa
     runs = [sys.executable, "-m", "headrace", "runs"]
     assert "both/1" in subprocess.run(runs, env=clean, capture_output=True, text=True, check=True).stdout
     assert ours == lines()
+
+
+FLOW = """
+from headrace import flow, step
+
+import helper
+
+
+@step
+def fit(n: int) -> int:
+    print("fitting", n)
+    return helper.twice(n)
+
+
+@flow
+def train_it(n: int, names: list[str] = ["a"], scale: float = 0.5, note: str = "") -> dict[str, float]:
+    "Train it."
+    return {name + note: fit(n) * scale for name in names}
+"""
+
+
+def test_a_native_flow_is_exported_as_a_pipeline_that_kfp_reads_and_headrace_runs(
+    real_kfp: str, tmp_path: Path
+) -> None:
+    (tmp_path / "train.py").write_text(FLOW)
+    (tmp_path / "helper.py").write_text("def twice(n):\n    return 2 * n\n")
+    clean = {key: value for key, value in os.environ.items() if not key.startswith(("HEADRACE_", "PYTHON"))}
+    clean["PATH"] = f"{Path(sys.executable).parent}:{clean['PATH']}"
+
+    def call(*command: str) -> str:
+        done = subprocess.run(command, cwd=tmp_path, env=clean, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr + done.stdout
+        return done.stdout
+
+    def headrace(*words: str) -> str:
+        return call(sys.executable, "-m", "headrace", *words)
+
+    headrace("export", "kfp", "train.py")
+    load = "from kfp.components import load_component_from_file as load; "
+    code = f"{load} print(sorted(load('pipeline.yaml').component_spec.inputs))"
+    assert "['n', 'names', 'note', 'scale']" in call(real_kfp, "-W", "ignore", "-c", code)
+    words = ("--n", "4", "--names", '["x", "y"]', "--note", "'$(id)")
+    told = json.loads(headrace("run", "--containers", "host", "--json", "pipeline.yaml", *words))
+    assert told["state"] == "succeeded"
+    assert """{"x'$(id)": 4, "y'$(id)": 4}""" in told["result"]["text"]
+    assert "fitting 4" in headrace("logs", "train-it/1")
+    again = subprocess.run(
+        [sys.executable, "-m", "headrace", "export", "kfp", "train.py"],
+        cwd=tmp_path,
+        env=clean,
+        capture_output=True,
+        check=False,
+    )
+    assert again.returncode == 2
+    assert b"--force" in again.stderr

@@ -20,12 +20,23 @@ _FILE = "file"
 @click.argument("name", type=RunName(), metavar="RUN")
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--force", is_flag=True, help="Replace FILE when it exists.")
+@click.option("--image", default="", metavar="IMAGE", help="Of `export kfp`: the container image of the step.")
+@click.option("-o", "--output", default="pipeline.yaml", metavar="YAML", help="Of `export kfp`: what is written.")
 @as_json
-def export_command(name: str, file: Path, force: bool, json: bool) -> None:
+def export_command(name: str, file: Path, force: bool, image: str, output: str, json: bool) -> None:
     """Write RUN with all its artifacts to FILE, to be brought into another store by `headrace import`.
 
-    With --json: an object with the keys run, file, blobs, bytes.
+    `headrace export kfp train.py[:FLOW]` writes a native flow as a compiled Kubeflow pipeline of one step, to
+    pipeline.yaml or where -o says. The step drives the flow in its container, of the image that --image says; where
+    that has no Headrace, it is installed first.
+
+    With --json: an object with the keys run, file, blobs, bytes; of `export kfp`, with flow, file, bytes.
     """
+    if name == "kfp":
+        from headrace.cli.kfpexport import export_flow
+
+        export_flow(str(file), Path(output), image, force=force, json=json)
+        return
     from headrace._base.sizes import format_size
     from headrace.services.archive import export_run
     from headrace.services.names import find_run
