@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import http.server
 import os
+import ssl
 import threading
 import zipfile
 from collections.abc import Iterator
@@ -48,14 +49,38 @@ def index(tmp_path: Path) -> Iterator[str]:
 
     handler = functools.partial(Quiet, directory=str(tmp_path / "index"))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        server.socket = _with_own_certificate(tmp_path).wrap_socket(server.socket, server_side=True)
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}"
+        yield f"https://127.0.0.1:{server.server_port}"
         server.shutdown()
+
+
+def _with_own_certificate(folder: Path) -> ssl.SSLContext:
+    """What a server needs for TLS with a certificate that nobody has signed."""
+    import datetime
+
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "nobody")])
+    now = datetime.datetime.now(datetime.UTC)
+    tomorrow = now + datetime.timedelta(days=1)
+    made = x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number(), now, tomorrow)
+    pem = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    ) + made.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+    (folder / "own.pem").write_bytes(pem)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(folder / "own.pem")
+    return context
 
 
 def test_component_gets_its_packages_from_its_index_and_its_python_from_its_image(here: Any, index: str) -> None:
     source = "def f() -> str:\n    import only_here\n    return only_here.VALUE\n"
-    install = f"{parts.PIP}--index-url {index} 'only-here>=1'  &&  {parts.PIP}--index-url {index} {parts.OWN}"
+    options = f"--index-url {index} --trusted-host 127.0.0.1"
+    install = f"{parts.PIP}{options} 'only-here>=1'  &&  {parts.PIP}{options} {parts.OWN}"
     made = Made().add("packages", returning(source, install=install), gives={"Output": "STRING"})
     made.give("packages", "packages")
     if interpreters.OTHER:
@@ -79,7 +104,7 @@ def test_packages_that_are_here_need_no_environment(here: Any) -> None:
 
 def test_package_that_cannot_be_installed_is_told_before_anything_runs(here: Any, index: str) -> None:
     source = "def f():\n    pass\n"
-    install = f"{parts.PIP}--index-url {index} 'not-there==1'  &&  {parts.PIP}{parts.OWN}"
+    install = f"{parts.PIP}--index-url {index} --trusted-host 127.0.0.1 'not-there==1'  &&  {parts.PIP}{parts.OWN}"
     made = Made().add("first", returning(source)).add("second", returning(source, install=install))
     with pytest.raises(EnvironmentSetupError, match=r"'second'(.|\n)*not-there"):
         made.run()

@@ -62,11 +62,16 @@ def test_packages_of_another_version_extra_or_place_need_an_environment(packages
 
 
 def test_indexes_are_in_the_list_of_requirements(tmp_path):
-    options = "--index-url https://a/s --extra-index-url https://b/s "
+    options = "--index-url https://a/s --extra-index-url https://b/s --trusted-host a "
     found = needs("python:3.11", tmp_path, f"{options}'no-such-package-here'")
     assert found.environment is not None
     lines = Path(found.environment.file).read_text().splitlines()
-    assert lines == ["--index-url https://a/s", "--extra-index-url https://b/s", "no-such-package-here"]
+    assert lines == [
+        "--index-url https://a/s",
+        "--extra-index-url https://b/s",
+        "--trusted-host a",
+        "no-such-package-here",
+    ]
 
 
 def test_other_image_is_not_used_where_no_engine_is_and_that_is_told(tmp_path, monkeypatch):

@@ -25,7 +25,7 @@ from headrace.model.environments import EnvironmentLock
 from headrace.model.errors import EnvironmentSetupError
 from headrace.services.environments.interpreters import Interpreter, find_interpreter
 from headrace.services.environments.locking import BESIDE, NEEDED
-from headrace.services.environments.uv import UvError, run_uv
+from headrace.services.environments.uv import UvError, run_uv, trusted_hosts, without_trusted_hosts
 
 MARK = "headrace-environment"
 #: The folder of Headrace itself.
@@ -111,9 +111,10 @@ def _build(lock: EnvironmentLock, interpreter: Interpreter, folder: Path, tell: 
     run_uv(["venv", "--quiet", "--relocatable", "--no-project", "--python", interpreter.path, str(draft)])
     if lock.requirements.strip():
         requirements = draft / "requirements.txt"
-        requirements.write_text(lock.requirements)
+        requirements.write_text(without_trusted_hosts(lock.requirements))
+        told = ["--requirements", str(requirements), *trusted_hosts(lock.requirements)]
         python = str(draft / "bin" / "python")
-        run_uv(["pip", "install", "--no-deps", "--python", python, "--requirements", str(requirements)], tell=tell)
+        run_uv(["pip", "install", "--no-deps", "--python", python, *told], tell=tell)
     base = os.path.realpath(draft / "bin" / "python")
     mark = Mark(lock, base, _stamp(base), _size_of(draft))
     (draft / MARK).write_bytes(msgspec.msgpack.encode(mark))

@@ -17,7 +17,7 @@ from headrace.model.environments import Environment, EnvironmentLock
 from headrace.model.errors import EnvironmentSetupError
 from headrace.services.environments.interpreters import find_interpreter
 from headrace.services.environments.sources import Source, content_of, read_source
-from headrace.services.environments.uv import UvError, run_uv
+from headrace.services.environments.uv import UvError, run_uv, trusted_hosts, without_trusted_hosts
 
 #: What Headrace's own code needs beside the packages of an environment, where these are among them.
 NEEDED = ("msgspec>=0.19", "blake3>=1.0", "cloudpickle>=3.1", "threadpoolctl>=3.5")
@@ -99,11 +99,14 @@ def _compiled(source: Source, python: str, *, upgrade: bool) -> str:
     options += [] if source.hashed else ["--generate-hashes"]
     options += ["--upgrade"] if upgrade else []
     options += ["--emit-index-url"] if _INDEX.search(source.requirements) else []  # where it is installed from, too
+    trusted = trusted_hosts(source.requirements)
+    given = without_trusted_hosts(source.requirements)
     with tempfile.NamedTemporaryFile("w", suffix=".txt") as constraints:
         constraints.write("\n".join(NEEDED))
         constraints.flush()
-        options += ["--constraints", constraints.name]
-        text = run_uv(["pip", "compile", "-", "--python", python, *options], source.requirements + "\n", source.folder)
+        options += ["--constraints", constraints.name, *trusted]
+        text = run_uv(["pip", "compile", "-", "--python", python, *options], f"{given}\n", source.folder)
+    text = "".join(f"{one.replace('=', ' ', 1)}\n" for one in trusted) + text  # for who installs it
     return _with_hashes(text, source.requirements) if source.hashed else text
 
 

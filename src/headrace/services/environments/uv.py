@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -24,6 +25,9 @@ _CLEARED = (
 
 #: How lines begin in which uv says what takes long.
 _LONG = ("Downloading ", "Building ")
+
+
+_TRUSTED = re.compile(r"(?m)^\s*--trusted-host[ =](\S+)\s*$")
 
 
 class UvError(Exception):
@@ -48,6 +52,16 @@ def find_uv() -> str:
             "put uv on the PATH"
         )
     return found
+
+
+def trusted_hosts(requirements: str) -> list[str]:
+    """Options for hosts that a list of requirements trusts without a certificate; uv takes them as arguments alone."""
+    return [f"--trusted-host={host}" for host in _TRUSTED.findall(requirements)]
+
+
+def without_trusted_hosts(requirements: str) -> str:
+    """``requirements`` without those options, which uv would warn of."""
+    return _TRUSTED.sub("", requirements)
 
 
 def run_uv(

@@ -101,9 +101,10 @@ def _environment(told: PythonFunction, version: str, cache: str) -> Environment 
     """The environment for the packages of a component; None if this interpreter has them."""
     if not version and _are_here(told.packages):
         return None
-    if not told.indexes:
+    if not told.indexes and not told.trusted:
         return Environment(packages=told.packages, python=version)
-    lines = [f"--index-url {told.indexes[0]}", *(f"--extra-index-url {url}" for url in told.indexes[1:])]
+    lines = [f"--{'extra-' if number else ''}index-url {url}" for number, url in enumerate(told.indexes)]
+    lines += [f"--trusted-host {host}" for host in told.trusted]
     text = "\n".join([*lines, *told.packages, ""])
     file = Path(cache, "kfp", f"{hashlib.sha256(text.encode()).hexdigest()[:24]}.txt")
     file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ from typing import Any
 MOUNTS = {"gs://": "/gcs/", "s3://": "/s3/", "minio://": "/minio/", "oci://": "/oci/"}
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 _PART = 8 << 20
+#: Objects of a folder that are fetched at once.
+_AT_ONCE = 8
 
 
 class ObjectError(Exception):
@@ -55,10 +58,10 @@ def fetch(uri: str, target: Path) -> None:
         if key in found or not found:
             _write(store, key, target)
             return
-        for one in found:
-            place = (target / one[len(key) :].lstrip("/")).resolve()
-            if place.is_relative_to(target.resolve()):
-                _write(store, one, place)
+        places = {one: (target / one[len(key) :].lstrip("/")).resolve() for one in found}
+        inside = {one: place for one, place in places.items() if place.is_relative_to(target.resolve())}
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            list(pool.map(lambda one: _write(store, *one), inside.items()))
     except FileNotFoundError:
         return
     except Exception as error:
