@@ -63,6 +63,7 @@ class ServerConfig(msgspec.Struct, frozen=True, kw_only=True):
         tls_cert: the certificate's file (PEM).
         tls_key: the key's file (PEM).
         trusted_proxies: addresses whose ``X-Forwarded-*`` are believed; with one, TLS may end there.
+        drivers: whether runs may be started and resumed from it, which runs their code on this machine.
         limits: what requests may take.
     """
 
@@ -75,6 +76,7 @@ class ServerConfig(msgspec.Struct, frozen=True, kw_only=True):
     tls_cert: str = ""
     tls_key: str = ""
     trusted_proxies: tuple[str, ...] = ()
+    drivers: bool = True
     limits: Limits = Limits()
 
     @property

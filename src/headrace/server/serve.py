@@ -14,6 +14,7 @@ from starlette.applications import Starlette
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from headrace.model.errors import UsageError
+from headrace.server.actions.drivers import start_waiting
 from headrace.server.app import build_app
 from headrace.server.config import ServerConfig
 from headrace.server.purging import purging
@@ -53,6 +54,7 @@ def serve(config: ServerConfig, scope: Scope, ready: Callable[[ServerConfig], No
     for number in (signal.SIGINT, signal.SIGTERM):  # uvicorn raises them again once it has stopped, as it was asked to
         signal.signal(number, _already_stopped)
     ready(config)
+    start_waiting(scope.workspace)
     with purging(scope.workspace):
         _Stoppable(options, app).run(sockets=[listener])
 

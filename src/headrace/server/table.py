@@ -9,6 +9,7 @@ from starlette.responses import Response
 
 from headrace.server import health, openapi
 from headrace.server.accounts import session, users
+from headrace.server.actions import drivers
 from headrace.server.actions import runs as run_actions
 from headrace.server.call import Call
 from headrace.server.read import (
@@ -62,4 +63,5 @@ def routes() -> tuple[Route, ...]:
         *code.ROUTES,
         *comparing.ROUTES,
         *run_actions.ROUTES,
+        *drivers.ROUTES,
     )

@@ -36,7 +36,8 @@ _OURS = frozenset(
 @click.option("--warm", is_flag=True, help="Let tasks of a Metaflow file share processes, as those of native flows do.")
 @click.option("--ignore", metavar="kubernetes", help="Run a pipeline without settings that only a cluster can honour.")
 @click.option("--containers", metavar="HOW", help="Where containers of a pipeline run: auto, podman, docker or host.")
-@click.argument("target", metavar="FILE[:FLOW]", type=click.Path())
+@click.option("--code-of", metavar="RUN", help="Run the flow of RUN, from the code that it kept, in place of FILE.")
+@click.argument("target", metavar="FILE[:FLOW]", type=click.Path(), required=False)
 @click.argument("arguments", metavar="[PARAMETERS]...", nargs=-1, type=click.UNPROCESSED)
 def run_command(
     max_parallel: str | None,
@@ -52,7 +53,8 @@ def run_command(
     warm: bool,
     ignore: str | None,
     containers: str | None,
-    target: str,
+    code_of: str | None,
+    target: str | None,
     arguments: tuple[str, ...],
 ) -> int:
     """Run the flow in FILE, and wait for its end.
@@ -64,6 +66,8 @@ def run_command(
     FILE may be a compiled Kubeflow pipeline (YAML or JSON) or a Python file with @dsl.pipeline.
 
     FILE may be written for Metaflow; it takes options of `python FILE run` and of the flow, such as --production.
+
+    With --code-of RUN there is no FILE; parameters follow a `--`, and those that are left out have the values of RUN.
 
     Options stand before FILE; behind it they are recognised too, unless the flow has a parameter of that name.
 
@@ -89,6 +93,12 @@ def run_command(
         options.take("containers", containers)
     given = {"no-cache": no_cache, "keep-going": keep_going, "json": json, "quiet": quiet, "debug": debug, "warm": warm}
     options.flags |= {name for name, on in given.items() if on}
+    if code_of is not None:
+        from headrace.cli.recorded import run_recorded
+
+        return run_recorded(code_of, (target, *arguments) if target else arguments, options, _OURS)
+    if target is None:
+        raise click.UsageError("which FILE is to be run?")
     return _run(target, arguments, options)
 
 

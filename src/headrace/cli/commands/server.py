@@ -39,6 +39,12 @@ OIDC_SECRET = "HEADRACE_OIDC_CLIENT_SECRET"
 @click.option(
     "--user-header", default="", metavar="NAME", help="The proxy's header that names the user, for --auth proxy."
 )
+@click.option(
+    "--drivers/--no-drivers",
+    default=True,
+    show_default=True,
+    help="Whether editors may start and resume runs, whose code then runs on this machine, as you.",
+)
 @click.option("--open", "open_", is_flag=True, help="Open it in the browser.")
 def server_command(
     proxies: tuple[str, ...], open_: bool, oidc_issuer: str, oidc_client_id: str, oidc_claim: str, **more: Any
