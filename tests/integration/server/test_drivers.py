@@ -14,8 +14,8 @@ import pytest
 from tests.integration.server.conftest import Served, headrace
 from tests.integration.server.test_actions import RUN, Acted, eventually
 
+from headrace.server.drivers import supervisor
 from headrace.server.drivers.orders import Order, Orders
-from headrace.server.drivers.supervisor import ensure
 
 FLOW = """
 import os
@@ -158,12 +158,15 @@ def test_orders_are_carried_out_once_however_often_the_supervisor_is_killed(acte
     delay = 0.0
     while any(orders.state(one.id) != "ended" for one in made):
         assert time.monotonic() < end
-        ensure(home, {"HEADRACE_HOME": home})
+        supervisor.ensure(home, {"HEADRACE_HOME": home})
         time.sleep(delay)
         if delay < 1 and (process := acted.supervisor()):
             os.kill(process, signal.SIGKILL)
         delay += 0.1
     assert len(acted.names()) == before + 3
+    for process in supervisor._unwaited:  # those that this test's ensure() has started
+        process.kill()
+        process.wait()
     assert sorted(one["tags"]["n"] for one in map(acted.run, range(before + 1, before + 4))) == ["0", "1", "2"]
     assert acted.run(before + 1)["user"] == "me"
 
