@@ -9,7 +9,7 @@ from ``[tool.headrace]`` in the nearest ``pyproject.toml`` upward, else defaults
 ``.headrace/`` upward, made in the working directory when there is none. What another user made is refused.
 """
 
-from __future__ import annotations
+# Annotations are objects here, not texts, which msgspec would evaluate one by one when it makes a decoder.
 
 import os
 from collections.abc import Mapping
@@ -324,7 +324,7 @@ def secret_sources(environ: Mapping[str, str] | None = None, start: Path | None 
     return SecretSources(dict(environ), references, file, Path(folder, "headrace", "secrets.toml"))
 
 
-def credentials(environ: Mapping[str, str] | None = None) -> Credentials:
+def credentials(environ: Mapping[str, str] | None = None) -> "Credentials":
     """The tokens that this user keeps for servers."""
     from headrace.services.credentials import Credentials
 

@@ -5,7 +5,7 @@ the worker ``ToDriver``. ``token`` names one attempt within a run's session; a w
 ignores tokens it no longer holds a lease for.
 """
 
-from __future__ import annotations
+# Annotations are objects here, not texts, which msgspec would evaluate one by one when it makes a decoder.
 
 import functools
 from typing import Any, Generic, Protocol, TypeVar

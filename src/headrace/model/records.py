@@ -4,7 +4,7 @@ A task is named by ``(run_id, step, number)`` inside a store and ``flow/number/s
 (``train/42/fit/3``). Step ``""`` number ``0`` stands for the flow function itself: its logs, its result.
 """
 
-from __future__ import annotations
+# Annotations are objects here, not texts, which msgspec would evaluate one by one when it makes a decoder.
 
 import math
 from collections.abc import Iterable
@@ -64,6 +64,15 @@ FLOW_TASK = TaskId("", 0)
 UNLISTED = ("code", "environment")
 
 
+class Source(msgspec.Struct, frozen=True, array_like=True):
+    """The named output of a task, as an input of another; ``digest`` is that of the artifact it was."""
+
+    step: str
+    number: int
+    output: str
+    digest: bytes
+
+
 class Input(msgspec.Struct, frozen=True, array_like=True):
     """One argument of a call, as stored with the task: enough to call again and to explain the key.
 
@@ -76,15 +85,6 @@ class Input(msgspec.Struct, frozen=True, array_like=True):
     value: Packed
     sources: tuple[Source, ...] = ()
     template: bool = False
-
-
-class Source(msgspec.Struct, frozen=True, array_like=True):
-    """The named output of a task, as an input of another; ``digest`` is that of the artifact it was."""
-
-    step: str
-    number: int
-    output: str
-    digest: bytes
 
 
 class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -162,7 +162,7 @@ class Success(msgspec.Struct, frozen=True, array_like=True):
     place: str
     token: int
 
-    def of(self, run_id: int, task: TaskId, attempt: int) -> AttemptRecord:
+    def of(self, run_id: int, task: TaskId, attempt: int) -> "AttemptRecord":
         """The record of the attempt that succeeded so."""
         step, number = task
         how = msgspec.structs.asdict(self)
@@ -204,7 +204,7 @@ class TaskRecord(msgspec.Struct, frozen=True, kw_only=True):
         return TaskId(self.step, self.number)
 
     @property
-    def lone_attempt(self) -> AttemptRecord | None:
+    def lone_attempt(self) -> "AttemptRecord | None":
         """The attempt that ``success`` tells of."""
         return None if self.success is None else self.success.of(self.run_id, self.id, self.attempts)
 

@@ -4,7 +4,7 @@ These are plain records. Making them is the business of ``stores.codecs``, keepi
 ``stores.artifacts``.
 """
 
-from __future__ import annotations
+# Annotations are objects here, not texts, which msgspec would evaluate one by one when it makes a decoder.
 
 import msgspec
 
