@@ -16,9 +16,13 @@ from headrace.stores.artifacts.http import HttpArtifacts
 from headrace.stores.http_client import Endpoint
 from headrace.stores.metadata.http import HttpMetadata
 from headrace.stores.metadata.protocol import MetadataStore
+from headrace.testing._metadata_leases import LeasesSuite
+from headrace.testing._metadata_live import LiveRunsSuite
+from headrace.testing._metadata_signals import SignalsSuite
 from headrace.testing.artifacts import ArtifactStoreSuite
 from headrace.testing.http_stores import StoreServer, store_server
 from headrace.testing.metadata import MetadataStoreSuite
+from headrace.testing.postgres import postgres_server
 from headrace.wiring import Workspace
 
 _names = itertools.count()
@@ -42,6 +46,25 @@ class TestMetadataOverHttp(MetadataStoreSuite):
     def new_store(self, folder: Path) -> MetadataStore:
         workspace = Workspace(Settings(home=str(folder)))
         return HttpMetadata(Endpoint(self.server.add(workspace), no_token))
+
+
+@pytest.fixture(scope="module")
+def postgres() -> Iterator[str]:
+    with postgres_server() as url:
+        yield url
+
+
+class TestPostgresOverHttp(LeasesSuite, SignalsSuite):
+    """What depends on the database, in front of which a server is."""
+
+    @pytest.fixture
+    def store(self, server: StoreServer, postgres: str, tmp_path: Path) -> Iterator[MetadataStore]:
+        settings = Settings(home=str(tmp_path), database=f"{postgres}&schema=h{next(_names)}")
+        store = HttpMetadata(Endpoint(server.add(Workspace(settings)), no_token))
+        yield store
+        store.close()
+
+    test_numbered = LiveRunsSuite.test_numbered_commit_is_made_once_and_never_after_a_later_one
 
 
 class TestFolderOverHttp(ArtifactStoreSuite):
@@ -76,3 +99,24 @@ class TestBucketOverHttp(ArtifactStoreSuite):
         kept: Any = self.workspace.artifacts
         obstore.put(kept._store._connect(), f"{blob.hex[:2]}/{blob.hex[2:]}", content)
         kept._cache.delete([blob.digest])
+
+
+def test_large_blobs_come_by_links_from_the_bucket(
+    server: StoreServer, s3: tuple[str, dict[str, str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server does not read them; a link that leads nowhere is done without."""
+    url, config = s3
+    for name, value in config.items():
+        monkeypatch.setenv(name.upper(), value)
+    workspace = Workspace(Settings(home=str(tmp_path), artifacts=f"{url}/{uuid.uuid4().hex}"))
+    store = HttpArtifacts(Endpoint(server.add(workspace), no_token))
+    content = bytes(range(256)) * 2000
+    blob = store.put((content,))
+    kept: Any = workspace.artifacts
+    kept._cache.delete([blob.digest])
+    assert store.get(blob) == content
+    assert kept._cache.missing([blob]) == [blob]
+    monkeypatch.setattr(type(kept), "link", lambda *_: "http://127.0.0.1:9/nothing")
+    assert store.get(blob) == content
+    assert store._links_from > 0
+    assert kept._cache.missing([blob]) == []

@@ -58,7 +58,7 @@ def build_app(config: ServerConfig, scope: WorkspaceScope, more: tuple[Route, ..
     served = [Served(path, PathEndpoint(server, some)) for path, some in by_path.items()]
     pages = Served("/{path:path}", Pages())
     app = Starlette(
-        routes=[*login_routes(server), *served, *store_routes(server), pages],
+        routes=[*store_routes(server), *login_routes(server), *served, pages],
         middleware=[
             Middleware(Forwarded, proxies=config.trusted_proxies),
             Middleware(RequestLog, counts=server.counts),

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import io
 import os
+import re
 import select
 import socket
 import ssl
@@ -16,7 +18,7 @@ import urllib.parse
 import weakref
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
@@ -27,6 +29,7 @@ from headrace.model import errors
 from headrace.model.states import IllegalTransitionError
 
 _log = Log("store")
+R = TypeVar("R")
 
 #: Where the API is on a server.
 API = "/api/v1"
@@ -127,16 +130,19 @@ class Endpoint:
             raise errors.UsageError(
                 f"the token for {self.url} (HEADRACE_TOKEN) holds characters that no token has; copy it again"
             )
-        headers = {"Headrace-Version": __version__} if self.path.endswith(API) else {}
+        shown = f"[{self._host}]" if ":" in self._host else self._host
+        lines = [f"Host: {shown}" if self._port is None else f"Host: {shown}:{self._port}", "Accept-Encoding: identity"]
+        if self.path.endswith(API):
+            lines.append(f"Headrace-Version: {__version__}")
         if token:
-            headers["Authorization"] = f"Bearer {token}"
+            lines.append(f"Authorization: Bearer {token}")
         if self._secure:
             if self._tls is None:
                 self._tls = ssl.create_default_context()
             made: _Connection = _SecureConnection(self._host, self._port, context=self._tls, timeout=CONNECT_SECONDS)
         else:
             made = _Connection(self._host, self._port, timeout=CONNECT_SECONDS)
-        made.own_headers = headers
+        made.own_head = "\r\n".join(lines)
         return made
 
 
@@ -150,7 +156,7 @@ class _Connection(http.client.HTTPConnection):
     """One connection; ``used``: an answer came over it before."""
 
     used = False
-    own_headers: Mapping[str, str] = {}
+    own_head = ""
 
     def is_usable(self) -> bool:
         """Whether the server has not closed it: a connection that waits has nothing to read."""
@@ -213,8 +219,23 @@ class HttpClient:
 
     def once(self, request: Request) -> bytes:
         """``ask``, tried once."""
-        with self.stream(request) as answer:
-            return answer.read_all()
+        if not isinstance(request.body, bytes):
+            with self.stream(request) as answer:
+                return answer.read_all()
+        connection = self.endpoint.take()
+        try:
+            quick = self._send(connection, request, _exchange)
+        except _StaleError:
+            connection = self.endpoint.take(fresh=True)
+            quick = self._send(connection, request, _exchange)
+        if isinstance(quick, bytes):
+            self.endpoint.give_back(connection)
+            return quick
+        with Stream(self, connection, quick) as answer:
+            body = answer.read_all()
+            if quick.status >= 300:
+                raise self.error_of(quick, body)
+            return body
 
     def patiently(self, call: Callable[[], Any], again: bool = True) -> Any:
         """``call()``, repeated while the server does not answer, where nothing was sent or ``again`` allows it."""
@@ -245,10 +266,10 @@ class HttpClient:
         """
         connection = self.endpoint.take()
         try:
-            answer = self._send(connection, request, watch)
+            answer = self._send(connection, request, _begin, watch)
         except _StaleError:
             connection = self.endpoint.take(fresh=True)
-            answer = self._send(connection, request, watch)
+            answer = self._send(connection, request, _begin, watch)
         stream = Stream(self, connection, answer)
         if answer.status >= 300 and not (answer.status == 307 and LINK in request.headers):
             with stream:
@@ -256,9 +277,13 @@ class HttpClient:
         return stream
 
     def _send(
-        self, connection: _Connection, request: Request, watch: Callable[[socket.socket | None], None] | None
-    ) -> http.client.HTTPResponse:
-        """Send ``request``, and read the head of the answer.
+        self,
+        connection: _Connection,
+        request: Request,
+        exchange: Callable[[_Connection, bytes, Request, Callable[[socket.socket | None], None] | None], R],
+        watch: Callable[[socket.socket | None], None] | None = None,
+    ) -> R:
+        """Send ``request``, and read the answer as ``exchange`` does.
 
         Raises:
             NothingSentError: there was no connection.
@@ -272,11 +297,9 @@ class HttpClient:
             connection.close()
             raise self._unreachable(error) from error
         try:
-            connection.sock.settimeout(request.seconds)
-            self._write(connection, request)
-            if watch is not None:
-                watch(connection.sock)
-            return connection.getresponse()
+            if connection.sock.gettimeout() != request.seconds:
+                connection.sock.settimeout(request.seconds)
+            return exchange(connection, self._head(connection, request), request, watch)
         except (OSError, http.client.HTTPException) as error:
             connection.close()
             if connection.used and request.again and not isinstance(error, TimeoutError):
@@ -289,22 +312,15 @@ class HttpClient:
             if watch is not None:
                 watch(None)
 
-    def _write(self, connection: _Connection, request: Request) -> None:
-        views = request.body if isinstance(request.body, list) else ()
-        size = sum(view.nbytes for view in views) if views else len(request.body)
-        connection.putrequest(request.method, self.endpoint.path + request.path, skip_accept_encoding=True)
-        for headers in (connection.own_headers, request.headers):
-            for name, value in headers.items():
-                connection.putheader(name, value)
+    def _head(self, connection: _Connection, request: Request) -> bytes:
+        """The head of ``request``."""
+        body = request.body
+        size = len(body) if isinstance(body, bytes) else sum(view.nbytes for view in body)
+        lines = [f"{request.method} {self.endpoint.path}{request.path} HTTP/1.1", connection.own_head]
+        lines += [f"{name}: {value}" for name, value in request.headers.items()]
         if size or request.method in ("POST", "PUT"):
-            connection.putheader("Content-Length", str(size))
-        if isinstance(request.body, bytes):
-            connection.endheaders(request.body or None)
-            return
-        connection.endheaders()
-        for view in views:
-            for at in range(0, view.nbytes, _CHUNK):
-                connection.sock.sendall(view[at : at + _CHUNK])
+            lines.append(f"Content-Length: {size}")
+        return "\r\n".join([*lines, "\r\n"]).encode("latin-1")
 
     # --- errors ---
 
@@ -350,13 +366,95 @@ class HttpClient:
             return errors.StoreReadOnlyError(text)
         if status in _AWAY:
             return errors.StoreAwayError(text)
-        if status < 400 or (status == 404 and not problem.detail):
+        if status == 404 and problem.detail:
+            return errors.NotFoundError(text)
+        if status < 400 or status == 404:
             return errors.StoreError(f"{self.url} is not a Headrace server; check the address (HEADRACE_SERVER)")
         return errors.StoreError(text)
 
 
-#: Bytes that are handed to the kernel at once.
-_CHUNK = 1 << 20
+#: Bytes that are handed to the kernel at once; that an answer may begin with; that its head may have.
+_CHUNK, _FIRST, _LONGEST_HEAD = 1 << 20, 1 << 16, 1 << 16
+#: Answers that say that all is well, with a body of known length, over a connection that stays.
+_USUAL = re.compile(rb"HTTP/1\.1 20[014] ")
+_LENGTH = re.compile(rb"\r\ncontent-length: *([0-9]{1,18})\r\n", re.IGNORECASE)
+_UNUSUAL = re.compile(rb"\r\n(transfer-encoding|connection|content-encoding):", re.IGNORECASE)
+
+
+def _begin(
+    connection: _Connection, head: bytes, request: Request, watch: Callable[[socket.socket | None], None] | None
+) -> http.client.HTTPResponse:
+    """Send a request, and read the head of the answer."""
+    sock = connection.sock
+    if isinstance(request.body, bytes):
+        sock.sendall(head + request.body)
+    else:
+        sock.sendall(head)
+        for view in request.body:
+            for at in range(0, view.nbytes, _CHUNK):
+                sock.sendall(view[at : at + _CHUNK])
+    if watch is not None:
+        watch(sock)
+    answer = http.client.HTTPResponse(sock, method=request.method)
+    answer.begin()
+    return answer
+
+
+def _exchange(
+    connection: _Connection, head: bytes, request: Request, watch: Callable[[socket.socket | None], None] | None
+) -> bytes | http.client.HTTPResponse:
+    """Send a request and read its answer: the body of a usual one; of any other, its beginning.
+
+    The general parser of answers takes more time than a commit; this one knows the answers of a server that all is
+    well, and leaves all others to that.
+    """
+    sock = connection.sock
+    sock.sendall(head + request.body if isinstance(request.body, bytes) else head)
+    data = sock.recv(_FIRST)
+    while (end := data.find(b"\r\n\r\n")) < 0 and len(data) < _LONGEST_HEAD and (more := sock.recv(_FIRST)):
+        data += more
+    usual = _USUAL.match(data[: end + 2]) if end >= 0 else None
+    length = _LENGTH.search(data[: end + 2]) if usual is not None else None
+    if length is None or _UNUSUAL.search(data[: end + 2]):
+        answer = http.client.HTTPResponse(_Replayed(data, sock), method=request.method)  # type: ignore[arg-type]
+        answer.begin()
+        return answer
+    body, size = data[end + 4 :], int(length[1])
+    if len(body) < size:
+        whole = bytearray(size)
+        whole[: len(body)] = body
+        done, view = len(body), memoryview(whole)
+        while done < size:
+            count = sock.recv_into(view[done:])
+            if not count:
+                raise http.client.IncompleteRead(b"", size - done)
+            done += count
+        body = bytes(whole)
+    return body[:size]
+
+
+class _Replayed(io.RawIOBase):
+    """A socket whose first bytes were read already, for the general parser of answers."""
+
+    def __init__(self, data: bytes, sock: socket.socket) -> None:
+        self._data = data
+        self._sock = sock
+
+    def makefile(self, mode: str) -> io.BufferedReader:
+        """As sockets have it."""
+        return io.BufferedReader(self)
+
+    def readable(self) -> bool:
+        """It is."""
+        return True
+
+    def readinto(self, view: Any) -> int:
+        """As of any raw stream."""
+        if self._data:
+            count = min(len(view), len(self._data))
+            view[:count], self._data = self._data[:count], self._data[count:]
+            return count
+        return self._sock.recv_into(view)
 
 
 class NothingSentError(errors.StoreAwayError):

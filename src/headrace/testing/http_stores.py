@@ -11,10 +11,11 @@ from typing import Any
 
 import uvicorn
 from starlette.applications import Starlette
+from starlette.responses import Response
 
 from headrace.model.actors import Actor
 from headrace.server.call import Server
-from headrace.server.config import ServerConfig
+from headrace.server.config import Limits, ServerConfig
 from headrace.server.principals import Authenticator, EverybodyIsUser
 from headrace.server.stores.mount import store_routes
 from headrace.wiring import Workspace
@@ -28,9 +29,11 @@ class StoreServer:
         self._numbers = itertools.count(1)
         self.url = f"http://127.0.0.1:{port}"
 
-    def add(self, workspace: Workspace, authenticator: Authenticator | None = None) -> str:
+    def add(
+        self, workspace: Workspace, authenticator: Authenticator | None = None, limits: Limits | None = None
+    ) -> str:
         """Serve the stores of ``workspace``, to everybody or to whom ``authenticator`` knows; returns the URL."""
-        config = ServerConfig(auth="none" if authenticator is None else "users")
+        config = ServerConfig(auth="none" if authenticator is None else "users", limits=limits or Limits())
         everybody = EverybodyIsUser(Actor("tester", "here"))
         server = Server(config, workspace, "default", authenticator or everybody)
         name = f"s{next(self._numbers)}"
@@ -42,7 +45,11 @@ class StoreServer:
         if scope["type"] != "http":
             return
         name, _, rest = scope["path"].removeprefix("/").partition("/")
-        await self._apps[name]({**scope, "path": f"/{rest}", "raw_path": f"/{rest}".encode()}, receive, send)
+        app = self._apps.get(name)
+        if app is None:
+            await Response(status_code=404)(scope, receive, send)
+            return
+        await app({**scope, "path": f"/{rest}", "raw_path": f"/{rest}".encode()}, receive, send)
 
 
 @contextlib.contextmanager
