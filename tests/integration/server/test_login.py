@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import concurrent.futures
 import html
+import ipaddress
 import json
 import re
 import signal
@@ -11,15 +14,20 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import httpx
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from starlette.responses import Response
 from tests.integration.server.conftest import Served, environment
 
 from headrace.model.accounts import Role
+from headrace.server.accounts.cookies import Cookies
+from headrace.server.config import ServerConfig
+from headrace.server.forwarded import Forwarded
 from headrace.services.accounts.users import Accounts, NewToken, Source
 from headrace.settings import Settings
 from headrace.testing.metadata import new_run
@@ -166,6 +174,27 @@ def test_too_many_failures_lock_out_with_back_off(site: Site) -> None:
         assert answer.status_code == 429
         assert int(answer.headers["retry-after"]) >= 1
         assert site.log_in(browser, "ada").status_code == 303
+
+
+def test_flood_of_logins_holds_up_no_other_request(site: Site) -> None:
+    """Some are checked, the others are sent away at once; tokens are let in meanwhile."""
+    with site.browser() as browser:
+        form = fields(browser.get("/login"))
+        cookies = dict(browser.cookies)
+
+    def log_in(number: int) -> int:
+        data = {**form, "name": f"nobody{number}", "password": "wrong password"}
+        return httpx.post(site.url + "/login", data=data, cookies=cookies, timeout=60).status_code
+
+    with concurrent.futures.ThreadPoolExecutor(20) as pool:
+        flood = [pool.submit(log_in, number) for number in range(20)]
+        while not all(one.done() for one in flood):
+            answer = site.server.client.get("/api/v1/session", headers={"Authorization": f"Bearer {site.token}"})
+            assert answer.status_code == 200
+    statuses = [one.result() for one in flood]
+    assert set(statuses) <= {401, 503}
+    assert 503 in statuses
+    assert 1 <= statuses.count(401) < 20
 
 
 def test_pages_have_no_scripts_and_cannot_be_framed(site: Site) -> None:
@@ -428,3 +457,44 @@ def test_modes_that_cannot_be_are_refused_at_the_start(options: tuple[str, ...],
     done = CliRunner().invoke(headrace_command, ["server", "--port", "0", *options])
     assert isinstance(done.exception, UsageError)
     assert problem in str(done.exception)
+
+
+# --- in this process ----------------------------------------------------------------------------------------------
+
+
+def test_cookies_are_for_tls_and_this_host_alone_where_there_is_tls() -> None:
+    cookies = Cookies(ServerConfig(auth="users", base_url="https://headrace.example.org"))
+    response = Response()
+    cookies.set(response, "session", "secret", 60.0)
+    cookies.drop(response, "session")
+    for text in response.headers.getlist("set-cookie"):
+        name, *parts = text.split(";")
+        assert name.startswith("__Host-headrace_session=")
+        assert {part.strip().lower() for part in parts} >= {"secure", "httponly", "path=/", "samesite=lax"}
+        assert "domain" not in text.lower(), "with a domain the prefix __Host- is not valid"
+
+
+@given(st.lists(st.text(max_size=40) | st.ip_addresses().map(str), max_size=5), st.booleans())
+def test_any_chain_of_a_proxy_leaves_an_address_of_the_chain_or_the_proxy(chain: list[str], trusted: bool) -> None:
+    """What is not an address is never believed; of an untrusted sender nothing is."""
+    text = ",".join(chain).encode("utf-8", "replace")
+    peer = "10.0.0.7" if trusted else "192.0.2.1"
+    scope: dict[str, Any] = {
+        "type": "http",
+        "client": (peer, 1),
+        "scheme": "http",
+        "headers": [(b"x-forwarded-for", text), (b"x-forwarded-proto", b"https")],
+    }
+    seen: list[dict[str, Any]] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        seen.append(scope)
+
+    asyncio.run(Forwarded(app, ["10.0.0.0/24"])(scope, None, None))  # type: ignore[arg-type]
+    address = seen[0]["client"][0]
+    assert seen[0]["proxy"] is trusted
+    if not trusted:
+        assert (address, seen[0]["scheme"]) == (peer, "http")
+    elif address != peer:
+        ipaddress.ip_address(address)
+        assert address in [part.strip() for part in text.decode("latin-1").split(",")]

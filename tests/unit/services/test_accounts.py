@@ -221,6 +221,12 @@ def test_trying_many_names_locks_the_address_out(logins: Logins) -> None:
         logins.check_password(WEB, "user99", "wrong")
 
 
+def test_logins_that_succeed_do_not_lock_out_an_address_that_many_share(accounts: Accounts, logins: Logins) -> None:
+    accounts.add(ROOT, "ada", password=PASSWORD)
+    for _ in range(60):
+        assert logins.check_password(WEB, "ada", PASSWORD).name == "ada"
+
+
 def test_session_lasts_until_it_is_closed_expires_or_the_password_changes(
     accounts: Accounts, logins: Logins, clock: Clock
 ) -> None:

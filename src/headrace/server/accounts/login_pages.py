@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import concurrent.futures
 import hashlib
 import re
 from collections.abc import Awaitable, Callable
@@ -16,6 +17,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute
 from starlette.routing import Route as Served
 
+from headrace.model.accounts import User
 from headrace.server.accounts.authenticator import AccountsAuthenticator
 from headrace.server.accounts.forms import hidden, local_path, page, read_form, shown
 from headrace.server.audit_log import source_of
@@ -25,12 +27,15 @@ from headrace.server.principals import Principal
 from headrace.server.problems import Problem, problem_of
 from headrace.services.accounts.login import SESSION_SECONDS, LockedOutError, LoginError, Opened
 from headrace.services.accounts.secret_texts import equal, new_secret
+from headrace.services.accounts.users import Source
 
 if TYPE_CHECKING:
     from headrace.server.accounts.oidc import Oidc
 
 #: How long the command line may take to fetch its token after it was let in.
 GRANT_SECONDS = 120.0
+#: Logins with a password that wait or are checked at the same time; more are sent away.
+MOST_LOGINS = 8
 _CHALLENGE = re.compile(r"[A-Za-z0-9_-]{43}")
 _STATE = re.compile(r"[A-Za-z0-9_-]{16,128}")
 _WRONG = "Name and password do not fit together."
@@ -86,6 +91,9 @@ class LoginPages:
         self._authenticator = authenticator
         self._cookies = authenticator.cookies
         self.oidc: Oidc | None = None
+        #: Passwords are checked apart, because each takes long: a flood of logins holds up no other request.
+        self._checkers = concurrent.futures.ThreadPoolExecutor(2, "headrace-password")
+        self._waiting = 0
 
     def guarded(self, handler: Callable[[Request], Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:
         """``handler``, whose problems are pages too."""
@@ -144,16 +152,27 @@ class LoginPages:
         if not guard or not equal(guard, form.get("guard", "")):
             return self._form(target, "The page was open for too long. Please try again.", 403)
         source = source_of(request, None)
-        logins = self._authenticator.logins
         try:
-            user = await self._threaded(logins.check_password, source, form.get("name", ""), form.get("password", ""))
+            user = await self._checked(source, form.get("name", ""), form.get("password", ""))
         except LockedOutError as error:
             text = f"Too many failed logins. Try again in {error.seconds:.0f} s."
             return self._form(target, text, 429, error.seconds + 1)
         except LoginError:
             return self._form(target, _WRONG, 401)
+        logins = self._authenticator.logins
         opened = await self._threaded(logins.open_session, source, user, "password")
         return await self._admit(request, opened, target)
+
+    async def _checked(self, source: Source, name: str, password: str) -> User:
+        if self._waiting >= MOST_LOGINS:
+            raise Problem(503, "busy", "too many people log in at this moment; try again", headers={"Retry-After": "2"})
+        self._waiting += 1
+        try:
+            check = self._authenticator.logins.check_password
+            loop = asyncio.get_running_loop()
+            return await loop.run_in_executor(self._checkers, check, source, name, password)
+        finally:
+            self._waiting -= 1
 
     async def _admit(self, request: Request, opened: Opened, target: str) -> Response:
         """Begin a session, and end the one that the browser had before."""

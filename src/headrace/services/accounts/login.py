@@ -77,10 +77,11 @@ class Logins:
             self._accounts.record(source, "login", known, outcome="refused", detail="locked out")
             raise LockedOutError(wait)
         now = self._clock()
-        for subject in subjects.values():
-            self._store.login_failed(subject, now)
+        for kind in ("pair", "user"):
+            self._store.login_failed(subjects[kind], now)
         right = passwords.is_right("" if user is None else user.password, password)
         if user is None or not right or user.disabled:
+            self._store.login_failed(subjects["address"], now)  # many users may share it: their successes do not count
             self._accounts.record(source, "login", known, outcome="refused", detail="wrong name or password")
             raise LoginError("name and password do not fit together")
         for kind in ("pair", "user"):
