@@ -222,6 +222,23 @@ def test_a_failed_component_is_entered_with_its_inputs(project: Project) -> None
     assert "(2, 40)" in done.out
 
 
+def test_a_run_is_reproduced_from_the_file_that_it_kept(project: Project) -> None:
+    file = written(project, chain())
+    assert headrace(project, "run", file, "--n", "3").code == 0
+    written(project, chain("return x + 10"))
+    done = headrace(project, "reproduce", "chain/1", "--json")
+    assert done.code == 0, done.err
+    told = json.loads(done.out)
+    assert told["equal"] is True
+    assert attempts(project) == {"one": 1, "two": 1, "three": 1, "beside": 1}
+    part = headrace(project, "reproduce", "chain/1/two", "--json")
+    assert part.code == 0, part.err
+    assert attempts(project)["two"] == 1
+    Path(file).unlink()
+    assert headrace(project, "resume", "chain/1").code == 2
+    assert headrace(project, "resume", "chain/1", "--code", "recorded").code == 0
+
+
 # --- in this process ------------------------------------------------------------------------------------------------
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
@@ -19,8 +20,9 @@ from headrace.model.errors import UsageError
 
 if TYPE_CHECKING:
     from headrace.frontends.kfp.launch import Launch
+    from headrace.frontends.native.launch import Ended
     from headrace.model.records import RunRecord
-    from headrace.services.session import Session
+    from headrace.services.session import Reproduces, Session
     from headrace.wiring import Scope
 
 _FINAL_STATES = ("documented", "backend")
@@ -96,11 +98,10 @@ def resume_file(scope: Scope, run: RunRecord, words: Sequence[str], ours: Collec
     import msgspec
 
     from headrace.services.session import Resume
-    from headrace.stores import codecs
 
     options = Options()
     file = run.entry.rpartition(":")[0]
-    if any(word in ("--code=recorded", "recorded") for word in words):
+    if "--code=recorded" in words or ("--code", "recorded") in itertools.pairwise(words):
         from headrace.services.code.recorded_code import install_recorded
 
         file = install_recorded(run, scope.artifacts, scope.workspace.code_cache).file
@@ -110,7 +111,7 @@ def resume_file(scope: Scope, run: RunRecord, words: Sequence[str], ours: Collec
             f"{file} now holds the pipeline {loaded.pipeline.name!r}, and {run.name} is one of {run.flow!r}"
         )
     rest = split(words, ours, list(loaded.pipeline.spec.root.input_definitions.parameters), options)
-    before = {one.name: codecs.unpack(one.value, scope.artifacts) for one in run.inputs}
+    before = _arguments_of(run, scope)
     declared = loaded.pipeline.spec.root.input_definitions.parameters
     kept = {name: value for name, value in before.items() if name in declared}
     values = pipeline_arguments.bind(loaded.pipeline, {**kept, **pipeline_arguments.parse(loaded.pipeline, rest)})
@@ -177,8 +178,42 @@ def _check_platform(pipeline: Pipeline, *, ignored: bool) -> None:
         click.echo(f"headrace: settings for Kubernetes without effect here: {names}", err=True)
 
 
+def reproduce_pipeline(scope: Scope, origin: Reproduces, options: Options) -> Ended:
+    """Run a pipeline again from the file and arguments that its run kept. The cache answers nothing.
+
+    Raises:
+        FlowLoadError: the run kept no file. PipelineError: it cannot be read or cannot run.
+    """
+    import msgspec
+
+    from headrace.services.code.recorded_code import install_recorded
+    from headrace.services.session import recorded_details
+
+    run = origin.run
+    file = install_recorded(run, scope.artifacts, scope.workspace.code_cache).file
+    loaded = load_run(run, file)
+    values = pipeline_arguments.bind(loaded.pipeline, _arguments_of(run, scope))
+    options.ignore.add("kubernetes")  # as the run did, or it would not have been
+    how = msgspec.structs.replace(
+        launch_of(loaded, scope, options), use_cache=False, reproduces=origin, seed=recorded_details(run).seed
+    )
+    return _run(loaded, values, how)
+
+
+def _arguments_of(run: RunRecord, scope: Scope) -> dict[str, Any]:
+    """The arguments that a run was started with."""
+    from headrace.stores import codecs
+
+    return {one.name: codecs.unpack(one.value, scope.artifacts) for one in run.inputs}
+
+
 def _drive(loaded: Loaded, values: dict[str, Any], options: Options, how: Launch) -> int:
     from headrace.cli.summary import drive
+
+    return drive(lambda: _run(loaded, values, how), options)
+
+
+def _run(loaded: Loaded, values: dict[str, Any], how: Launch) -> Ended:
     from headrace.frontends.kfp.launch import run_pipeline
     from headrace.frontends.native.launch import Ended, observers
 
@@ -186,8 +221,5 @@ def _drive(loaded: Loaded, values: dict[str, Any], options: Options, how: Launch
         for observer in observers:
             observer(session)
 
-    def start() -> Ended:
-        ended = run_pipeline(loaded.pipeline, values, how, began)
-        return Ended(ended.run, ended.value, ended.error)
-
-    return drive(start, options)
+    ended = run_pipeline(loaded.pipeline, values, how, began)
+    return Ended(ended.run, ended.value, ended.error)

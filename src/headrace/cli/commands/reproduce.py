@@ -126,7 +126,12 @@ def _run(scope: Scope, origin: Reproduces, options: Options) -> RunRecord | None
     ended: list[Ended] = []
 
     def start() -> Ended:
-        ended.append(reproduce_run(origin, options.launch(scope)))
+        if origin.run.dialect == "kfp":
+            from headrace.cli.kfpfile import reproduce_pipeline
+
+            ended.append(reproduce_pipeline(scope, origin, options))
+        else:
+            ended.append(reproduce_run(origin, options.launch(scope)))
         return ended[0]
 
     drive(start, options)

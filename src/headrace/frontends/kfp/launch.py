@@ -19,7 +19,7 @@ from headrace.frontends.kfp.interpreter import Interpreter
 from headrace.frontends.kfp.interrupts import InterruptGate
 from headrace.frontends.kfp.ir import Pipeline
 from headrace.frontends.kfp.plan import Conditions, Planner
-from headrace.frontends.kfp.scope import FAILED, Ending
+from headrace.frontends.kfp.scope import CANCELLED, FAILED, Ending
 from headrace.frontends.kfp.values import compact
 from headrace.model.errors import HeadraceError
 from headrace.model.records import Input, RunRecord
@@ -171,6 +171,8 @@ def _finish(session: Session, interpreter: Interpreter, ending: Ending) -> Ended
         traceback = task.problem.traceback if task is not None and task.problem is not None else ""
         run = session.finish(RunState.FAILED, error=error, traceback=traceback, failed_task=failed)
         return Ended(run, None, PipelineFailedError(f"{session.run.name}: task {path!r} failed: {error}"))
+    if ending.state == CANCELLED:  # the run was to run some tasks alone, or somebody cancelled one
+        return Ended(session.finish(RunState.FAILED, error="a task was cancelled"), None, None)
     outputs: dict[str, Any] = {}
     for name, ref in ending.outputs.parameters.items():
         outputs[name] = ref.load(interpreter.store)

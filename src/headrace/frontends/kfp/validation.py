@@ -263,7 +263,10 @@ def _of_policies(task: Task) -> Iterator[str]:
         except TaskInputError as error:
             wrong = str(error)
         if wrong:
-            yield f"its condition {condition!r} is not an expression of CEL: {wrong}"
+            hint = ""
+            if "'" in condition.partition("inputs.parameter_values[")[0]:
+                hint = "; kfp compiles to this where a text is compared with something else, or has a quote in it"
+            yield f"its condition {condition!r} is not an expression of CEL: {wrong}{hint}"
     retry = task.retry_policy
     for text in (retry.backoff_duration, retry.backoff_max_duration):
         try:
