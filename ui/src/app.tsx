@@ -3,6 +3,7 @@ import { Redirect, Route, Switch } from "wouter";
 import { useGet } from "./api/client";
 import { Empty, Loading, Shown } from "./parts/Bits";
 import { Boundary } from "./parts/Boundary";
+import { Toasts } from "./parts/Toast";
 import { Shell } from "./parts/Shell";
 import { RunsPage } from "./pages/runs/RunsPage";
 
@@ -15,13 +16,15 @@ const AdminPage = lazy(() => import("./pages/admin/AdminPage"));
 
 export function App() {
   return (
-    <Shell>
-      <Boundary>
-        <Suspense fallback={<Loading />}>
-          <Pages />
-        </Suspense>
-      </Boundary>
-    </Shell>
+    <Toasts>
+      <Shell>
+        <Boundary>
+          <Suspense fallback={<Loading />}>
+            <Pages />
+          </Suspense>
+        </Boundary>
+      </Shell>
+    </Toasts>
   );
 }
 

@@ -25,6 +25,7 @@ from headrace.server.read import (
     metrics,
     projects,
     runs,
+    storage,
     tasks,
 )
 from headrace.server.routes import Media, Route, get
@@ -62,6 +63,7 @@ def routes() -> tuple[Route, ...]:
         *lineage.ROUTES,
         *code.ROUTES,
         *comparing.ROUTES,
+        *storage.ROUTES,
         *run_actions.ROUTES,
         *drivers.ROUTES,
     )

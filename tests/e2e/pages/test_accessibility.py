@@ -26,6 +26,10 @@ PAGES = {
     f"{RUN}/environment": "msgspec",
     "/p/default/runs/train/2/lineage?task=judge/1": "The task",
     "/p/default/runs/train/3/tasks/judge/1": "Why it ran",
+    "/p/default/compare?run=train/1&run=train/2": "Scatter",
+    "/p/default/artifacts?name=scores&a=train/1//scores": "headrace get",
+    "/p/default/waits": "waits for an answer",
+    "/admin/storage": "There are none",
 }
 OPTIONS = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]}
 

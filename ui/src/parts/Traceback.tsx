@@ -72,3 +72,16 @@ export function Traceback({ text }: { text: string }) {
     </div>
   );
 }
+
+/** The last line of the user's own code in a traceback: file and line, and what stands there. */
+export function lastFrame(traceback: string): string {
+  const lines = traceback.split("\n");
+  let found = "";
+  lines.forEach((line, index) => {
+    const frame = /^ {2}File "([^"]+)", line (\d+)/.exec(line);
+    if (!frame || /site-packages|dist-packages|\/lib\/python3|<frozen/.test(frame[1] ?? "")) return;
+    const code = lines[index + 1]?.startsWith("    ") ? (lines[index + 1] ?? "").trim() : "";
+    found = `${(frame[1] ?? "").split("/").pop()}:${frame[2]}${code ? `  ${code}` : ""}`;
+  });
+  return found;
+}

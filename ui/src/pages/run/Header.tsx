@@ -8,6 +8,7 @@ import { CopyButton } from "../../parts/Bits";
 import { State, StateBar } from "../../parts/State";
 import { Actions } from "./Actions";
 import { Questions } from "./Questions";
+import { lastFrame } from "../../parts/Traceback";
 import { progressOf, timeLeft, useRun, type RunView } from "./useRun";
 
 export function Header({ lost }: { lost: boolean }) {
@@ -151,19 +152,6 @@ function Failure() {
       </p>
     </div>
   );
-}
-
-/** The last line of the user's own code in a traceback: file and line, and what stands there. */
-export function lastFrame(traceback: string): string {
-  const lines = traceback.split("\n");
-  let found = "";
-  lines.forEach((line, index) => {
-    const frame = /^ {2}File "([^"]+)", line (\d+)/.exec(line);
-    if (!frame || /site-packages|dist-packages|\/lib\/python3|<frozen/.test(frame[1] ?? "")) return;
-    const code = lines[index + 1]?.startsWith("    ") ? (lines[index + 1] ?? "").trim() : "";
-    found = `${(frame[1] ?? "").split("/").pop()}:${frame[2]}${code ? `  ${code}` : ""}`;
-  });
-  return found;
 }
 
 /** What a live run waits for, when nothing runs. */

@@ -11,7 +11,7 @@ import { State } from "../../parts/State";
 import { Traceback } from "../../parts/Traceback";
 import { Explain } from "./Explain";
 import { TaskLogs } from "./TaskLogs";
-import { lastFrame } from "../run/Header";
+import { lastFrame } from "../../parts/Traceback";
 
 type TaskView = Schemas["TaskView"];
 

@@ -33,6 +33,7 @@ export async function layout(boxes: readonly Box[], lines: readonly Line[], down
       "elk.spacing.nodeNode": "28",
       "elk.layered.spacing.nodeNodeBetweenLayers": "56",
       "elk.layered.considerModelOrder.strategy": "NODES_AND_EDGES",
+      "elk.separateConnectedComponents": "false",
       "elk.edgeRouting": "SPLINES",
       "elk.padding": "[top=12,left=12,bottom=12,right=12]",
     },

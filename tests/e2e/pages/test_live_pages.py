@@ -1,0 +1,75 @@
+"""Pages over drivers that run meanwhile: progress, output, answers, stopping, undoing."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+from tests.e2e.pages.conftest import headrace
+
+Start = Callable[..., None]
+
+
+@pytest.fixture
+def start(workspace: Path) -> Iterator[Start]:
+    """Start runs that go on beside the test; they are killed after it."""
+    started = []
+
+    def begin(*argv: str) -> None:
+        started.append(headrace(workspace, "run", *argv))
+
+    yield begin
+    for process in started:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.communicate(timeout=30)
+
+
+def test_live_run_is_followed_and_cancelled(page: Page, start: Start) -> None:
+    page.goto("/p/default/runs?flow=crawl")
+    expect(page.get_by_text("No run fits this filter")).to_be_visible()
+    start("flows.py:crawl", "--tasks", "2000", "--seconds", "0.3")
+    page.get_by_role("link", name="crawl/1", exact=True).click(timeout=30_000)
+    header = page.locator("header.run-head")
+    expect(header).to_contain_text("running")
+    expect(header).to_contain_text(re.compile(r"[1-9]\d* of 2,000 tasks"), timeout=30_000)
+    expect(header).to_contain_text("left", timeout=30_000)
+    page.get_by_role("link", name="Logs", exact=True).click()
+    expect(page.get_by_role("log")).to_contain_text(re.compile(r"slow \d"), timeout=30_000)
+    lines = page.get_by_text(re.compile(r"^[\d,]+ lines"))
+    before = lines.inner_text()
+    expect(lines).not_to_have_text(before, timeout=30_000)
+    page.get_by_role("button", name="Cancel").click()
+    expect(header).to_contain_text("cancelled", timeout=60_000)
+
+
+def test_question_is_answered_on_its_page(page: Page, start: Start) -> None:
+    start("flows.py:ask")
+    page.goto("/p/default/waits")
+    expect(page.get_by_text("Does <b>it</b> look right?")).to_be_visible(timeout=60_000)
+    page.get_by_role("button", name="Approve").click()
+    page.goto("/p/default/runs/ask/1")
+    expect(page.locator("header.run-head")).to_contain_text("succeeded", timeout=60_000)
+    expect(page.get_by_role("figure").filter(has_text="result")).to_contain_text("True")
+
+
+def test_run_is_tagged_deleted_and_restored(page: Page) -> None:
+    page.goto("/p/default/runs/talk/1")
+    page.get_by_role("button", name="More").click()
+    page.get_by_role("menuitem", name="Tag…").click()
+    page.get_by_label("Name, or name=value").fill("stage=<b>beta</b>")
+    page.get_by_role("button", name="Tag", exact=True).click()
+    expect(page.get_by_role("link", name="stage=<b>beta</b>")).to_be_visible()
+    page.get_by_role("button", name="More").click()
+    page.get_by_role("menuitem", name="Delete").click()
+    expect(page.get_by_text("talk/1 is deleted")).to_be_visible()
+    expect(page.get_by_role("link", name="train/1", exact=True)).to_be_visible()
+    expect(page.get_by_role("link", name="talk/1", exact=True)).to_have_count(0)
+    page.get_by_role("button", name="Undo").click()
+    expect(page.get_by_role("link", name="talk/1", exact=True)).to_be_visible()
