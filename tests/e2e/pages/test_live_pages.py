@@ -54,6 +54,7 @@ def test_question_is_answered_on_its_page(page: Page, start: Start) -> None:
     page.goto("/p/default/waits")
     expect(page.get_by_text("Does <b>it</b> look right?")).to_be_visible(timeout=60_000)
     page.get_by_role("button", name="Approve").click()
+    expect(page.get_by_text("ask/1 was told true")).to_be_visible()
     page.goto("/p/default/runs/ask/1")
     expect(page.locator("header.run-head")).to_contain_text("succeeded", timeout=60_000)
     expect(page.get_by_role("figure").filter(has_text="result")).to_contain_text("True")

@@ -1,6 +1,6 @@
 /** A table of any length: rows of equal height, of which only those in sight exist. */
 import { useVirtualizer } from "@tanstack/react-virtual";
-import { useEffect, useRef, type ReactNode } from "react";
+import { memo, useEffect, useRef, type ReactNode } from "react";
 
 export interface Column<T> {
   id: string;
@@ -78,19 +78,16 @@ export function Grid<T>(props: GridProps<T>) {
             const chosen = item.index === cursor ? " at" : "";
             const own = row === undefined ? "" : ` ${props.className?.(row) ?? ""}`;
             return (
-              <div
+              <Row
                 key={row === undefined ? `pending ${item.index}` : rowKey(row, item.index)}
-                role="row"
-                aria-rowindex={item.index + 2}
+                row={row}
+                index={item.index}
+                columns={columns as Column<unknown>[]}
                 className={`grid-row${chosen}${own}`}
-                style={{ gridTemplateColumns: template, height, transform: `translateY(${item.start}px)` }}
-              >
-                {columns.map((column) => (
-                  <div key={column.id} role="cell" className={column.right ? "cell right" : "cell"}>
-                    {row === undefined ? <span className="bone" /> : column.cell(row, item.index)}
-                  </div>
-                ))}
-              </div>
+                template={template}
+                height={height}
+                start={item.start}
+              />
             );
           })}
         </div>
@@ -98,5 +95,28 @@ export function Grid<T>(props: GridProps<T>) {
     </div>
   );
 }
+
+interface RowProps {
+  row: unknown;
+  index: number;
+  columns: Column<unknown>[];
+  className: string;
+  template: string;
+  height: number;
+  start: number;
+}
+
+/** Drawn again only when it changes: scrolling costs the rows that come in. */
+const Row = memo(function Row({ row, index, columns, className, template, height, start }: RowProps) {
+  return (
+    <div role="row" aria-rowindex={index + 2} className={className} style={{ gridTemplateColumns: template, height, transform: `translateY(${start}px)` }}>
+      {columns.map((column) => (
+        <div key={column.id} role="cell" className={column.right ? "cell right" : "cell"}>
+          {row === undefined ? <span className="bone" /> : column.cell(row, index)}
+        </div>
+      ))}
+    </div>
+  );
+});
 
 const SORTS = { up: "ascending", down: "descending", none: "none" } as const;

@@ -1,4 +1,4 @@
-import { useState } from "react";
+import { useMemo, useState } from "react";
 import { Link, useLocation } from "wouter";
 import { count } from "../../lib/format";
 import { useShortcuts } from "../../lib/keys";
@@ -26,6 +26,16 @@ export default function Tasks() {
   const part = useTasksInStates(at, step, states, some);
   const { rows, total, near, error } = some ? part : all;
   const current = rows[cursor];
+  const columns = useMemo(
+    () =>
+      columnsOf(
+        (row) => taskPage(at.project, name, row.step, shortNumber(row)),
+        (row) => runPage(at.project, name, "logs", { step: row.step, task: shortNumber(row) }),
+        narrow,
+        live,
+      ),
+    [at.project, name, narrow, live],
+  );
   const page = (row: TaskRow): string => taskPage(at.project, name, row.step, shortNumber(row));
   useShortcuts([
     { keys: "j", does: "Next task", run: () => setCursor((now) => Math.min(total - 1, now + 1)) },
@@ -70,7 +80,7 @@ export default function Tasks() {
       ) : (
         <Grid
           label={`Tasks of ${name}`}
-          columns={columnsOf(page, (row) => runPage(at.project, name, "logs", { step: row.step, task: shortNumber(row) }), narrow, live)}
+          columns={columns}
           rows={rows as TaskRow[]}
           total={total}
           rowKey={(row) => row.name}

@@ -66,7 +66,11 @@ export function useAllTasks(at: RunAddress, steps: readonly StepView[], only: st
     return found;
   }, [seen, answers]);
   const near = useCallback(
-    (first: number, last: number) => setRange((now) => (now[0] === first && now[1] === last ? now : [first, last])),
+    (first: number, last: number) => {
+      // In steps of 50 rows: the page is drawn again when other rows are needed, not with every row.
+      const [from, to] = [Math.floor(first / 50) * 50, Math.ceil(last / 50) * 50];
+      setRange((now) => (now[0] === from && now[1] === to ? now : [from, to]));
+    },
     [],
   );
   const last = parts.at(-1);

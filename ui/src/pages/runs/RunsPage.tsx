@@ -59,15 +59,10 @@ export function RunsPage({ project }: { project: string }) {
     { keys: "Escape", does: "Select nothing", run: () => setChosen([]) },
   ]);
 
-  const columns = columnsOf({
-    project,
-    narrow,
-    shown: shownColumns,
-    selected,
-    toggle,
-    sort,
-    setSort: (by) => setOrder(nextOrder(order, by), true),
-  });
+  const columns = useMemo(
+    () => columnsOf({ project, narrow, shown: shownColumns, selected, toggle, sort, setSort: (by) => setOrder(nextOrder(order, by), true) }),
+    [project, narrow, shownColumns, selected, toggle, sort, order, setOrder],
+  );
   const { hasNextPage, isFetchingNextPage, fetchNextPage } = pages;
   const near = useCallback(
     (index: number) => {

@@ -14,7 +14,7 @@ export interface Wanted {
 }
 
 const PATH = "/api/v1/projects/{project}/runs" as const;
-const PAGE = 200;
+const PAGE = 100;
 
 export function useRuns(project: string, wanted: Wanted) {
   const key = [PATH, project, wanted];
