@@ -246,6 +246,28 @@ def test_input_artifact_with_a_uri_elsewhere_has_its_content_here(bench, tmp_pat
     assert result.parameters["Output"] == "gs://bucket/data rows"
 
 
+@pytest.mark.parametrize("name", ["data", "folder"])
+def test_input_that_a_component_changes_is_as_it_was_for_the_next(bench, tmp_path, capsys, name):
+    (tmp_path / "data").write_text("rows")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "a").write_text("rows")
+    source = """
+        def f(given: Input[Dataset]) -> str:
+            import os, pathlib
+            path = pathlib.Path(given.path)
+            path = path / "a" if path.is_dir() else path
+            before = path.read_text()
+            os.chmod(path, 0o644)
+            path.write_text("changed")
+            return before
+        """
+    for _ in range(2):
+        given = stored(bench, tmp_path / name, schema_title="system.Dataset")
+        result = run(bench, source, artifacts={"given": [given]}, outputs={"Output": "STRING"})
+        assert result.parameters["Output"] == "rows"
+    assert "outer.a changed its input" in capsys.readouterr().err
+
+
 def test_output_in_the_folder_of_another_task_is_refused(bench, tmp_path):
     other = tmp_path / "attempt-of-another" / "outputs" / "model"
     other.parent.mkdir(parents=True)

@@ -39,6 +39,16 @@ def execute(call: ComponentCall) -> ComponentResult:
         raise ComponentFailedError(
             f"{call.step.path}: its executor is neither a container nor an importer, which KFP itself does not run"
         )
+    try:
+        return _run(call, container, places)
+    finally:
+        for path in places.take_back_inputs():
+            print(
+                f"headrace: {call.step.path} changed its input at {path}; later tasks get it as it was", file=sys.stderr
+            )
+
+
+def _run(call: ComponentCall, container: Container, places: Places) -> ComponentResult:
     found = function_of(container)
     if found is None or call.step.as_command:
         run_command(call, container, places)
@@ -81,7 +91,7 @@ def _handler() -> logging.StreamHandler[Any]:
 def _log_to_stdout() -> None:
     """Print what a component logs from level INFO on, as under KFP. The worker undoes it after the attempt."""
     handler = _handler()
-    handler.setStream(sys.stdout)
+    handler.stream = sys.stdout  # setStream would flush the one before, which a component may have closed
     root = logging.getLogger()
     root.handlers[:] = [handler]  # instead of those of the driver, from which the worker was forked
     root.setLevel(logging.INFO)

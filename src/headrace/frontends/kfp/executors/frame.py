@@ -119,7 +119,7 @@ def _read_pip(line: str) -> tuple[list[str], list[str], list[str]] | None:
             continue
         if word in _VALUES:
             value = next(rest, None)
-            if value is None:
+            if value is None or not value or any(map(str.isspace, value)):
                 return None
             (trusted if word == "--trusted-host" else indexes).append(value)
         elif word.startswith("-"):

@@ -21,6 +21,10 @@ WORKSPACE_MOUNT = "/kfp-workspace"
 _IN_WORKSPACE = "_kfp_workspace"
 
 
+#: Size and time of change of files, by path.
+Stamps = dict[str, tuple[int, int]]
+
+
 class Places:
     """The paths and URIs of one attempt."""
 
@@ -31,6 +35,7 @@ class Places:
         #: Below which URI the outputs go; empty: they are kept by Headrace alone.
         self.remote = f"{root}/{call.step.path}/{call.task_uuid}" if objects.is_remote(root) else ""
         self._fetched: dict[tuple[str, int], str] = {}
+        self._lent: dict[str, Stamps] = {}  # contents of inputs, as they were
 
     @property
     def output_file(self) -> str:
@@ -77,7 +82,10 @@ class Places:
         """
         artifact = self._call.artifacts[name][number]
         if artifact.content is not None:
-            return str(artifact.content.path / artifact.stem)
+            path = str(artifact.content.path)
+            if path not in self._lent:
+                self._lent[path] = stamps_of(path)
+            return f"{path}/{artifact.stem}" if artifact.stem else path
         if artifact.metadata.get(_IN_WORKSPACE) is True:
             return workspace_path(self._call.step.job.workspace, artifact.uri)
         if not objects.is_remote(artifact.uri):
@@ -92,6 +100,17 @@ class Places:
             inside = "/models" if artifact.uri.startswith("oci://") and artifact.schema_title == "system.Model" else ""
             found = self._fetched[(name, number)] = f"{target}{inside}"
         return found
+
+    def take_back_inputs(self) -> list[str]:
+        """Forget copies of inputs that the component changed, which root may do; returns their paths.
+
+        They are brought again from the store when they are needed next.
+        """
+        changed = [path for path, before in self._lent.items() if stamps_of(path) != before]
+        for path in changed:
+            remove(path)
+        self._lent.clear()
+        return changed
 
     def input_uri(self, name: str, number: int = 0) -> str:
         """The URI of an input artifact: where it came from, or its path."""
@@ -126,6 +145,29 @@ class Places:
     def _output(self, name: str, kind: ArtifactType, metadata: dict[str, Any]) -> dict[str, Any]:
         schema = {"schemaTitle": kind.schema_title, "schemaVersion": kind.schema_version}
         return {"name": name, "type": schema, "uri": self.output_uri(name), "metadata": metadata}
+
+
+def stamps_of(path: str) -> Stamps:
+    """Sizes and times of change of a file, or of all files below a folder, by path; empty where there is nothing."""
+    if not os.path.isdir(path):  # noqa: PTH112 - hot path
+        return {"": _stamp(path)} if os.path.lexists(path) else {}
+    names = [os.path.join(parent, one) for parent, _, inside in os.walk(path) for one in inside]  # noqa: PTH118
+    return {one: _stamp(one) for one in names}
+
+
+def _stamp(path: str) -> tuple[int, int]:
+    status = os.lstat(path)
+    return status.st_size, status.st_mtime_ns
+
+
+def remove(path: str) -> None:
+    """Remove a file or folder that may be read-only."""
+    from headrace.runtime.commands import folders
+
+    if os.path.isdir(path) and not os.path.islink(path):  # noqa: PTH112, PTH114
+        folders.remove(Path(path))
+    else:
+        Path(path).unlink(missing_ok=True)
 
 
 def workspace_path(workspace: str, uri: str) -> str:
