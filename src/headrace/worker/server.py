@@ -34,8 +34,8 @@ from headrace.worker.threads import limit_threads
 KEEPER = b"headrace-keeper"
 #: Milliseconds between looks whether the driver is still there.
 _LOOK = 1000
-#: Workers that are made, and milliseconds without a request, before the rest is loaded: a small run does without.
-_UNPREPARED, _PAUSE = 2, 250
+#: Workers that are made before the server loads what values of all kinds need; few runs have more and need nothing.
+_UNPREPARED = 2
 #: Seconds to wait at the end for processes that were killed to be gone, and at most between two looks.
 _PATIENCE, _BETWEEN = 3.0, 0.001
 _SET_CHILD_SUBREAPER = 36
@@ -59,7 +59,7 @@ class _Server:
         self._store = store
         self._pids: dict[int, int] = {}  # number -> pid of workers not yet reaped
         self._numbers: dict[int, int] = {}
-        self._adopts = self._prepared = False
+        self._made = 0
 
     def main(self) -> None:
         with contextlib.suppress(OSError):  # a leader already, when started afresh
@@ -80,10 +80,7 @@ class _Server:
         poll.register(read, select.POLLIN)
         parent = os.getppid()
         while True:
-            ready = poll.poll(_LOOK if self._prepared else _PAUSE)
-            if not ready:
-                self._prepare()
-            for fd, _ in ready:
+            for fd, _ in poll.poll(_LOOK):
                 if fd == read:
                     with contextlib.suppress(BlockingIOError):
                         os.read(read, 4096)
@@ -112,16 +109,11 @@ class _Server:
                 _signal_group(pid, signum)
         return True
 
-    def _prepare(self) -> None:
-        """Load what values of all kinds need, here and not in every worker."""
-        if not self._prepared:
-            self._prepared = True
+    def _fork(self, number: int, fds: list[int], pipe: tuple[int, int], *, template: bool) -> None:
+        if self._made == _UNPREPARED:
             codecs.prepare()
             gc.freeze()
-
-    def _fork(self, number: int, fds: list[int], pipe: tuple[int, int], *, template: bool) -> None:
-        if len(self._pids) >= _UNPREPARED:
-            self._prepare()
+        self._made += 1
         pid = os.fork()
         if pid == 0:
             self._leave(pipe)
@@ -132,8 +124,7 @@ class _Server:
             os.close(fd)
         self._pids[number] = pid
         self._numbers[pid] = number
-        if not self._adopts:  # here, because the first worker does not wait for it
-            self._adopts = True
+        if self._made == 1:  # here, because the first worker does not wait for it
             adopt_orphans()
 
     def _leave(self, pipe: tuple[int, int]) -> None:
