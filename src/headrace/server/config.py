@@ -28,7 +28,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     body_seconds: float = 30.0
     chunk_seconds: float = 30.0
     head_seconds: float = 15.0
-    threads: int = 16
+    threads: int = 8
     listeners: int = 4_000
     stop_seconds: float = 10.0
 

@@ -141,7 +141,7 @@ def describe_run(metadata: MetadataStore, run: RunRecord, now: float) -> RunView
     shown = [view_artifact(run, one) for one in records if one.kind not in UNLISTED]
     return RunView(
         run=rows_of(metadata, [run], now)[0],
-        steps=steps_of(metadata, run, now),
+        steps=steps_of(metadata, run, now, counts),
         running=running_attempts(metadata, run, now) if driver_of(metadata, run) not in ("", "gone") else [],
         metrics=[
             MetricView(name=m.name, last=m.last, min=m.min, max=m.max, count=m.count, step=m.step)
@@ -161,9 +161,11 @@ def _facts(metadata: MetadataStore, run_id: int, counts: Iterable[StepCount]) ->
         yield from metadata.artifacts(run_id, TaskId(step, 0))
 
 
-def steps_of(metadata: MetadataStore, run: RunRecord, now: float) -> list[StepView]:
-    """The steps of a run in the order of their first task."""
-    totals = totals_of(metadata, run, gone=driver_of(metadata, run) == "gone")
+def steps_of(
+    metadata: MetadataStore, run: RunRecord, now: float, counts: list[StepCount] | None = None
+) -> list[StepView]:
+    """The steps of a run in the order of their first task; ``counts`` as ``step_counts`` says, if the caller has it."""
+    totals = totals_of(metadata, run, gone=driver_of(metadata, run) == "gone", recorded_counts=counts)
     tasks: dict[str, list[TaskRecord]] = {}
     if sum(one.total for one in totals.values()) <= ALL_ROWS:
         for task in metadata.tasks(run.id):

@@ -9,7 +9,7 @@ import msgspec
 from headrace.model.records import AttemptRecord, QueueCount, RunRecord, TaskId
 from headrace.model.states import AttemptState, RunState, TaskState
 from headrace.services.names import task_name
-from headrace.stores.metadata.protocol import MetadataStore
+from headrace.stores.metadata.protocol import MetadataStore, StepCount
 
 #: What a task is shown as that ran when its driver was killed.
 LOST = str(AttemptState.LOST)
@@ -37,13 +37,17 @@ class RunningView(msgspec.Struct, frozen=True, kw_only=True):
     duration: float
 
 
-def totals_of(metadata: MetadataStore, run: RunRecord, *, gone: bool) -> dict[str, StepTotals]:
+def totals_of(
+    metadata: MetadataStore, run: RunRecord, *, gone: bool, recorded_counts: list[StepCount] | None = None
+) -> dict[str, StepTotals]:
     """Totals by step, in the order in which steps began; ``gone``: the driver of ``run`` was killed.
+
+    ``recorded_counts``: what ``step_counts`` says, where the caller has it: in a very large run it takes its time.
 
     Tasks that wait, and those that have run for less than a moment, are known of a live run alone.
     """
     recorded: dict[str, dict[str, int]] = {}
-    for one in metadata.step_counts(run.id):
+    for one in metadata.step_counts(run.id) if recorded_counts is None else recorded_counts:
         if one.step:
             recorded.setdefault(one.step, {})[one.state] = one.count
     queued = {one.step: one for one in metadata.queue([run.id])} if run.state is RunState.RUNNING else {}

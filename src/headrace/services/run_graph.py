@@ -7,17 +7,26 @@ from collections import deque
 import msgspec
 
 from headrace.model.records import RunRecord, TaskId
+from headrace.services.describe import ALL_ROWS
 from headrace.services.names import task_name
 from headrace.services.paging import each_edge
-from headrace.stores.metadata.protocol import MetadataStore
+from headrace.stores.metadata.protocol import MetadataStore, StepCount
+
+#: Tasks at each end of a step whose data are looked at in a very large run.
+_LOOKED_AT = 20
 
 
 class StepEdge(msgspec.Struct, frozen=True, kw_only=True):
-    """``count`` tasks of step ``child`` took an output of a task of ``parent``, counted by pairs of tasks."""
+    """Tasks of step ``child`` took outputs of tasks of ``parent``: ``count`` pairs of them.
+
+    In a very large run they are found, and their number is estimated, from the first and the last tasks of each step;
+    ``exact`` is False then.
+    """
 
     parent: str
     child: str
     count: int
+    exact: bool = True
 
 
 class TaskNode(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,11 +67,32 @@ class Origin(msgspec.Struct, frozen=True, kw_only=True):
 
 def step_edges(metadata: MetadataStore, run_id: int) -> list[StepEdge]:
     """The edges of a run between steps, in the order of the children."""
+    counts = metadata.step_counts(run_id)
+    if sum(one.count for one in counts) > ALL_ROWS:
+        return _sampled(metadata, run_id, counts)
     found: dict[tuple[str, str], int] = {}
     for edge in each_edge(metadata, run_id):
         key = (edge.parent_step, edge.child_step)
         found[key] = found.get(key, 0) + 1
     return [StepEdge(parent=parent, child=child, count=count) for (parent, child), count in found.items()]
+
+
+def _sampled(metadata: MetadataStore, run_id: int, counts: list[StepCount]) -> list[StepEdge]:
+    totals: dict[str, int] = {}
+    for one in counts:
+        totals[one.step] = totals.get(one.step, 0) + one.count
+    found = []
+    for step, total in totals.items():
+        some = metadata.tasks(run_id, step, limit=_LOOKED_AT)
+        some += metadata.tasks(run_id, step, after=max(total - _LOOKED_AT, _LOOKED_AT), limit=_LOOKED_AT)
+        pairs: dict[str, int] = {}
+        for task in some:
+            for parent in metadata.parents(run_id, task.id):
+                pairs[parent.step] = pairs.get(parent.step, 0) + 1
+        for parent_step, count in pairs.items():
+            estimate = round(count * total / len(some))
+            found.append(StepEdge(parent=parent_step, child=step, count=estimate, exact=len(some) == total))
+    return found
 
 
 def lineage_of(metadata: MetadataStore, run: RunRecord, task: TaskId, limit: int) -> Lineage:

@@ -201,7 +201,7 @@ def test_small_parts_of_a_run(client: httpx.Client) -> None:
 
 def test_graph_and_lineage(client: httpx.Client) -> None:
     graph = client.get(f"{RUN}/graph").json()
-    assert graph["edges"] == [{"parent": "load", "child": "fit", "count": 3}]
+    assert graph["edges"] == [{"parent": "load", "child": "fit", "count": 3, "exact": True}]
     lineage = client.get(f"{RUN}/tasks/load/1/lineage").json()
     assert {one["task"]: one["distance"] for one in lineage["nodes"]} == {
         "train/2/load/1": 0,

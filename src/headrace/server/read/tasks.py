@@ -67,9 +67,10 @@ def _tasks(call: Call[TasksQuery, None]) -> Page[TaskRow]:
     after = read_cursor(want.cursor, tuple[str, int], query)
     if after is None and want.start and want.step is not None:
         after = (want.step, want.start - 1)
-    steps = [one for one in dict.fromkeys(count.step for count in scope.metadata.step_counts(run.id)) if one]
     if want.step is not None:
-        steps = [one for one in steps if one == want.step]
+        steps = [want.step] if want.step else []
+    else:
+        steps = [one for one in dict.fromkeys(count.step for count in scope.metadata.step_counts(run.id)) if one]
     if after is not None:
         steps = steps[steps.index(after[0]) :] if after[0] in steps else []
     found: list[TaskRecord] = []
