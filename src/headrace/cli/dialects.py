@@ -53,7 +53,10 @@ def target_of(target: str) -> Target:
         return _of_python(path, name, text)
     if _KFP.search(text) or _ARGO.search(text) or _JOB.search(text):
         return Target("kfp", str(path))
-    raise UsageError(f"{path} is not a flow: headrace runs Python files (FILE.py or FILE.py:FLOW)")
+    raise UsageError(
+        f"{path} is not a flow: headrace runs Python files (FILE.py or FILE.py:FLOW) and compiled Kubeflow pipelines, "
+        "which have pipelineInfo and root at their top"
+    )
 
 
 def _of_python(path: Path, name: str, text: bytes) -> Target:
