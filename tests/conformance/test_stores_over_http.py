@@ -60,9 +60,10 @@ class TestPostgresOverHttp(LeasesSuite, SignalsSuite):
     @pytest.fixture
     def store(self, server: StoreServer, postgres: str, tmp_path: Path) -> Iterator[MetadataStore]:
         settings = Settings(home=str(tmp_path), database=f"{postgres}&schema=h{next(_names)}")
-        store = HttpMetadata(Endpoint(server.add(Workspace(settings)), no_token))
-        yield store
-        store.close()
+        with Workspace(settings) as workspace:
+            store = HttpMetadata(Endpoint(server.add(workspace), no_token))
+            yield store
+            store.close()
 
     test_numbered = LiveRunsSuite.test_numbered_commit_is_made_once_and_never_after_a_later_one
 

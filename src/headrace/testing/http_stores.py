@@ -26,6 +26,7 @@ class StoreServer:
 
     def __init__(self, port: int) -> None:
         self._apps: dict[str, Starlette] = {}
+        self._workspaces: list[Workspace] = []
         self._numbers = itertools.count(1)
         self.url = f"http://127.0.0.1:{port}"
 
@@ -37,8 +38,14 @@ class StoreServer:
         everybody = EverybodyIsUser(Actor("tester", "here"))
         server = Server(config, workspace, "default", authenticator or everybody)
         name = f"s{next(self._numbers)}"
+        self._workspaces.append(workspace)
         self._apps[name] = Starlette(routes=store_routes(server))
         return f"{self.url}/{name}"
+
+    def close(self) -> None:
+        """Close the stores."""
+        for workspace in self._workspaces:
+            workspace.close()
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Serve one request: the first part of its path says which workspace it is for."""
@@ -66,4 +73,5 @@ def store_server() -> Iterator[StoreServer]:
     finally:
         server.should_exit = True
         thread.join(30)
+        stores.close()
         listening.close()
