@@ -136,7 +136,8 @@ def _serve_elsewhere(welcome: Welcome, root: Path, capacity: Resources) -> Envir
         raise UsageError(
             f"the artifacts of {welcome.run} are in {welcome.artifacts}, which this worker cannot use: {error}. "
             "Workers elsewhere need a store that they reach too (HEADRACE_ARTIFACTS=s3://BUCKET/PREFIX for the run), "
-            "and its credentials and endpoint in their own environment (AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID, ...)"
+            "and its credentials and endpoint in their own environment (AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID, ...); "
+            "behind a Headrace server, a token (HEADRACE_TOKEN)"
         ) from None
     ours = Path(__file__).parents[1]
     paths = tuple([str(ours / one) for one in welcome.paths])
@@ -148,7 +149,7 @@ def _serve_elsewhere(welcome: Welcome, root: Path, capacity: Resources) -> Envir
     fresh = FreshStart(folder, package, welcome.argv, welcome.seeded, variables=variables, paths=paths)
 
     plain = FreshStart(folder, package, welcome.argv, b"", variables=variables)
-    environments = environments_in(str(root), welcome.artifacts)
+    environments = environments_in(str(root), settings.artifacts)
 
     def executor(start: FreshStart, modules: tuple[str, ...] = ()) -> LocalExecutor:
         return LocalExecutor(capacity, open_artifacts(settings, server_token), modules, fresh=start)
