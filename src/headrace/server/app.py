@@ -21,6 +21,7 @@ from headrace.server.call import Server
 from headrace.server.config import ServerConfig, is_loopback
 from headrace.server.dispatch import PathEndpoint, answer_error
 from headrace.server.forwarded import Forwarded
+from headrace.server.kfp.mount import kfp_routes
 from headrace.server.observing import Counts
 from headrace.server.pages import Pages
 from headrace.server.principals import Authenticator, EverybodyIsUser
@@ -58,7 +59,7 @@ def build_app(config: ServerConfig, scope: WorkspaceScope, more: tuple[Route, ..
     served = [Served(path, PathEndpoint(server, some)) for path, some in by_path.items()]
     pages = Served("/{path:path}", Pages())
     app = Starlette(
-        routes=[*store_routes(server), *login_routes(server), *served, pages],
+        routes=[*store_routes(server), *kfp_routes(server), *login_routes(server), *served, pages],
         middleware=[
             Middleware(Forwarded, proxies=config.trusted_proxies),
             Middleware(RequestLog, counts=server.counts),

@@ -1,0 +1,143 @@
+"""The API as an application of its own, mounted at ``/apis/v2beta1``."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+from urllib.parse import parse_qsl
+
+import msgspec
+from starlette.requests import Request as HttpRequest
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Mount
+
+from headrace.model.accounts import Role
+from headrace.server.audit_log import source_of
+from headrace.server.call import Call, Server
+from headrace.server.kfp.api import CODES, KfpError, Request, answer
+from headrace.server.principals import Principal
+from headrace.server.problems import Problem
+
+PREFIX = "/apis/v2beta1"
+_UPLOADED = re.compile(rb'name="uploadfile"', re.IGNORECASE)
+_VERBS = re.compile(r"^(.+):([a-z]+)$")
+_FIXED = frozenset({"upload", "upload_version"})
+#: The largest body: a pipeline of 64 MiB.
+_LARGEST = 65 << 20
+
+
+class KfpApp:
+    """An ASGI application.
+
+    Args:
+        server: what requests share.
+    """
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Serve one request."""
+        http = HttpRequest(scope, receive)
+        try:
+            response = await self._answer(http)
+        except KfpError as error:
+            response = _problem(error.status, str(error))
+        except Problem as problem:
+            response = _problem(problem.status, str(problem), dict(getattr(problem, "headers", None) or {}))
+        await response(scope, receive, send)
+
+    async def _answer(self, http: HttpRequest) -> Response:
+        path, ids = _pattern(http.url.path.partition(f"{PREFIX}/")[2])
+        principal = await self._server.authenticator.authenticate(http)
+        if principal is None and path != "healthz":
+            raise Problem(401, "unauthenticated", "say who you are: send a token as existing_token of kfp.Client")
+        if principal is not None and principal.csrf and http.method != "GET":
+            raise KfpError(403, "this API takes tokens; a browser's session may read only")
+        if principal is not None:
+            http.scope["user_name"] = principal.name
+        data = await _body(http)
+        query = dict(parse_qsl(http.url.query))
+        call: Call[Any, Any] = Call(self._server, http, principal, None)
+        content = await call.in_thread(lambda: self._handled(call, principal, http, (path, ids, query, data)))
+        return Response(msgspec.json.encode(content), media_type="application/json")
+
+    def _handled(
+        self, call: Call[Any, Any], principal: Principal | None, http: HttpRequest, told: tuple[Any, ...]
+    ) -> Any:
+        path, ids, query, data = told
+        if path == "healthz":
+            return {"multi_user": False, "pipeline_store": ""}
+        kind = http.headers.get("content-type", "")
+        is_upload = kind.startswith("multipart/form-data")
+        body = {} if is_upload or not data else _decoded(data)
+        project = query.get("namespace") or body.get("namespace") or self._server.project
+        scope = call.scope(str(project), Role.VIEWER if http.method == "GET" else Role.EDITOR)
+        file = _uploaded(data, kind) if is_upload else b""
+        request = Request(scope, ids, query, body, file, bool(self._server.config.drivers))
+        if http.method == "GET":
+            return answer(request, http.method, path)
+        what = (source_of(http, principal), f"kfp {http.method} {path}"[:100], "/".join(ids)[:200], scope.project)
+        try:
+            found = answer(request, http.method, path)
+        except KfpError as error:
+            self._server.audit.ended(*what, error.status, str(error)[:200])
+            raise
+        self._server.audit.done(*what)
+        return found
+
+
+def _pattern(path: str) -> tuple[str, tuple[str, ...]]:
+    """A path with ``*`` in place of its ids, and the ids."""
+    ids, parts = [], []
+    for place, part in enumerate(path.strip("/").split("/")):
+        verb = _VERBS.match(part)
+        if place % 2 == 0 or part in _FIXED:
+            parts.append(part)
+        elif verb is not None:
+            ids.append(verb[1])
+            parts.append(f"*:{verb[2]}")
+        else:
+            ids.append(part)
+            parts.append("*")
+    return "/".join(parts), tuple(ids)
+
+
+async def _body(http: HttpRequest) -> bytes:
+    chunks, size = [], 0
+    async for chunk in http.stream():
+        size += len(chunk)
+        if size > _LARGEST:
+            raise KfpError(413, f"a request can have up to {_LARGEST >> 20} MiB")
+        chunks.append(chunk)
+    return b"".join(chunks)
+
+
+def _decoded(data: bytes) -> dict[str, Any]:
+    try:
+        found = msgspec.json.decode(data)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise KfpError(400, f"the body is not JSON: {error}") from None
+    if not isinstance(found, dict):
+        raise KfpError(400, "the body must be a JSON object")
+    return found
+
+
+def _uploaded(data: bytes, kind: str) -> bytes:
+    """The content of the field ``uploadfile`` of a form."""
+    boundary = kind.partition("boundary=")[2].strip('" ').encode()
+    for part in data.split(b"--" + boundary)[1:] if boundary else ():
+        head, blank, content = part.partition(b"\r\n\r\n")
+        if blank and _UPLOADED.search(head):
+            return content.removesuffix(b"\r\n")
+    raise KfpError(400, "the form has no field uploadfile")
+
+
+def _problem(status: int, message: str, headers: dict[str, str] | None = None) -> Response:
+    told = {"error": message, "code": CODES.get(status, 2), "message": message, "details": []}
+    return Response(msgspec.json.encode(told), status, headers or None, media_type="application/json")
+
+
+def kfp_routes(server: Server) -> list[BaseRoute]:
+    """What is added to the routes of the server."""
+    return [Mount(PREFIX, app=KfpApp(server))]

@@ -1,0 +1,92 @@
+"""The real ``kfp.Client`` and the real ``kfp`` command line against a server of Headrace."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+EXPECTED = {
+    "healthz": False,
+    "create_experiment again": True,
+    "get_experiment": "first",
+    "get_experiment by name": "one",
+    "get_experiment of none": "ValueError",
+    "list_experiments": 1,
+    "archive_experiment": "ARCHIVED",
+    "unarchive_experiment": "AVAILABLE",
+    "upload_pipeline": "counting",
+    "upload_pipeline again": 409,
+    "get_pipeline_id": True,
+    "get_pipeline": "uploaded",
+    "upload_pipeline_version": "second",
+    "list_pipeline_versions": ["counting", "second", "third"],
+    "get_pipeline_version": "counting",
+    "list_pipelines": ["counting", "other"],
+    "list_pipelines page": [1, 2, True],
+    "run_pipeline": "PENDING",
+    "wait_for_run_completion": ["SUCCEEDED", ["work", "work-2"]],
+    "create_run_from_pipeline_package": "SUCCEEDED",
+    "failed run": ["FAILED", True],
+    "list_runs": 2,
+    "list_runs filter": ["package"],
+    "run is running": "RUNNING",
+    "terminate_run": "CANCELED",
+    "retry_run": "SUCCEEDED",
+    "archive_run": "ARCHIVED",
+    "unarchive_run": "AVAILABLE",
+    "get_run of none": 404,
+    "unknown parameter": 400,
+    "wrong type": 400,
+    "recurring with a trigger": 501,
+    "list_recurring_runs": 0,
+    "delete_pipeline with versions": 400,
+    "get_pipeline of none": 404,
+    "get_experiment of none by id": 404,
+}
+
+
+def test_the_real_client_and_command_line_work_against_the_server(real_kfp: str, tmp_path: Path) -> None:
+    clean = {key: value for key, value in os.environ.items() if not key.startswith(("HEADRACE_", "PYTHON"))}
+    command = [sys.executable, "-m", "headrace", "server", "--port", "0", "--home", str(tmp_path / "home")]
+    server = subprocess.Popen(
+        command, cwd=tmp_path, env=clean, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    try:
+        assert server.stderr is not None
+        line = server.stderr.readline()
+        found = re.search(r" at (https?://\S+)", line)
+        assert found is not None, line
+        url = found[1]
+        script = [real_kfp, str(Path(__file__).with_name("client_calls.py")), url, str(tmp_path)]
+        done = subprocess.run(script, env=clean, capture_output=True, text=True, timeout=100, check=False)
+        assert done.returncode == 0, done.stderr
+        told = dict(json.loads(one) for one in done.stdout.splitlines() if one.startswith("["))
+        assert told == EXPECTED
+
+        kfp = [str(Path(real_kfp).with_name("kfp")), "--endpoint", url, "--output", "json"]
+        listed = subprocess.run(
+            [*kfp, "run", "list"], env=clean, capture_output=True, text=True, timeout=60, check=True
+        )
+        assert '"package"' in listed.stdout
+        made = [
+            *kfp,
+            "run",
+            "create",
+            "--experiment-name",
+            "cli",
+            "-r",
+            "by-cli",
+            "-f",
+            str(tmp_path / "counting.yaml"),
+            "n=3",
+        ]
+        created = subprocess.run(made, env=clean, capture_output=True, text=True, timeout=60, check=False)
+        assert created.returncode == 0, created.stderr
+        assert "by-cli" in created.stdout
+    finally:
+        server.terminate()
+        server.communicate(timeout=30)
