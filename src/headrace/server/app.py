@@ -75,7 +75,7 @@ def build_app(config: ServerConfig, scope: WorkspaceScope, more: tuple[Route, ..
 def _authenticator(config: ServerConfig, scope: WorkspaceScope) -> Authenticator:
     if config.auth == "none":
         return EverybodyIsUser(scope.actor)
-    return AccountsAuthenticator(config, lambda: Accounts(scope.workspace.accounts))
+    return AccountsAuthenticator(config, lambda: Accounts(scope.workspace.accounts.hasty()))
 
 
 async def _on_error(request: Request, error: Exception) -> Response:

@@ -31,6 +31,7 @@ from headrace.server.forwarded import Forwarded
 from headrace.services.accounts.users import Accounts, NewToken, Source
 from headrace.settings import Settings
 from headrace.testing.metadata import new_run
+from headrace.testing.postgres import restartable_postgres
 from headrace.wiring import Workspace
 
 ROOT = Source(actor="root@here")
@@ -456,6 +457,31 @@ def test_modes_that_cannot_be_are_refused_at_the_start(options: tuple[str, ...],
     done = CliRunner().invoke(headrace_command, ["server", "--port", "0", *options])
     assert isinstance(done.exception, UsageError)
     assert problem in str(done.exception)
+
+
+# --- a database that is away --------------------------------------------------------------------------------------
+
+
+def test_database_that_is_away_lets_in_who_is_known_and_tells_others_to_wait(tmp_path: Path) -> None:
+    """And once it is back, all is as before."""
+    with restartable_postgres() as postgres:
+        database = f"{postgres.url}&schema=away"
+        with Workspace(Settings(home=str(tmp_path / ".headrace"), database=database)) as workspace:
+            accounts = Accounts(workspace.accounts)
+            accounts.add(ROOT, "ada")
+            known, new = [accounts.add_token(ROOT, NewToken(user="ada", name=name))[1] for name in ("a", "b")]
+        server = Served(tmp_path, "--auth", "users", "--database", database)
+
+        def ask(token: str) -> int:
+            headers = {"Authorization": f"Bearer {token}"}
+            return server.client.get("/api/v1/session", headers=headers).status_code
+
+        assert ask(known) == 200
+        postgres.stop()
+        assert (ask(known), ask(new)) == (200, 503)
+        postgres.start()
+        assert (ask(known), ask(new)) == (200, 200)
+        server.stop(signal.SIGKILL)
 
 
 # --- in this process ----------------------------------------------------------------------------------------------

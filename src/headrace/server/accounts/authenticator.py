@@ -11,7 +11,7 @@ from starlette.requests import HTTPConnection
 
 from headrace.model.accounts import ALL_PROJECTS, Role, Token, User
 from headrace.model.actors import Actor
-from headrace.model.errors import UsageError
+from headrace.model.errors import StoreAwayError, UsageError
 from headrace.server.accounts.cookies import Cookies
 from headrace.server.call import CHALLENGE
 from headrace.server.config import ServerConfig
@@ -23,6 +23,8 @@ from headrace.services.accounts.users import Accounts, Source, check_user_name
 
 #: Seconds for which a principal that was looked up is believed: as long a change that another process made may take.
 _FRESH = 1.0
+#: Seconds for which a principal is believed beyond that while the database does not answer.
+_OUTAGE = 120.0
 #: Principals that are remembered.
 _REMEMBERED = 10_000
 #: Methods that change nothing.
@@ -97,7 +99,12 @@ class AccountsAuthenticator:
         if known is not None and now < known[0]:
             return known[1]
         look = {"token": self._of_token, "session": self._of_session, "header": self._of_header}[kind]
-        found = await asyncio.get_running_loop().run_in_executor(self.threads, look, text)
+        try:
+            found = await asyncio.get_running_loop().run_in_executor(self.threads, look, text)
+        except StoreAwayError:
+            if known is not None and now < known[0] + _OUTAGE:
+                return known[1]  # no other process can have changed it meanwhile
+            raise
         if found is None:
             self._known.pop((kind, text), None)
             return None

@@ -15,6 +15,10 @@ class AccountStore(Protocol):
     method is one transaction. Secrets come as hashes. Times are given by the caller.
     """
 
+    def hasty(self) -> AccountStore:
+        """The same accounts for a caller that must answer soon: calls give up after seconds, with ``StoreAwayError``,
+        where this one goes on trying for half a minute."""
+
     # --- users and roles ---
 
     def add_user(self, user: User) -> None:

@@ -8,7 +8,14 @@ from msgspec.structs import asdict, replace
 
 from headrace.model.accounts import AuditEntry, AuditFilter, Grant, LoginSession, Role, Token, User
 from headrace.model.errors import UsageError
-from headrace.stores.metadata._database import ANSWER_SECONDS, PatientWrite, Transaction, patiently
+from headrace.stores.metadata._database import (
+    ANSWER_SECONDS,
+    DRIVER_SECONDS,
+    PatientWrite,
+    Transaction,
+    Write,
+    patiently,
+)
 from headrace.stores.metadata._sql import Row, Statements
 from headrace.stores.metadata.store import SqlMetadata
 
@@ -18,17 +25,29 @@ _AUDITED = ("created", "actor", "address", "request_id", "action", "project", "o
 class SqlAccounts:
     """An ``AccountStore`` in the database of ``metadata``, which stays open as long as that."""
 
-    def __init__(self, metadata: SqlMetadata) -> None:
+    def __init__(self, metadata: SqlMetadata, statements: Statements | None = None, *, patient: bool = True) -> None:
         self.metadata = metadata
         self._database = metadata.database
-        self._statements = Statements(self._database.statements.dialect, "accounts.sql")
+        self._statements = statements or Statements(self._database.statements.dialect, "accounts.sql")
+        self._patient = patient
+
+    def hasty(self) -> SqlAccounts:
+        """See ``AccountStore``."""
+        return SqlAccounts(self.metadata, self._statements, patient=False)
+
+    def _rows(self, text: str, params: Row) -> list[Row]:
+        if self._patient:
+            return patiently(lambda: self._database.rows(text, params))
+        return self._database.rows(text, params, DRIVER_SECONDS)
 
     def _select(self, *names: str, **values: object) -> list[Row]:
         statement = self._statements(*names)
-        return patiently(lambda: self._database.rows(statement.text, statement.bind(values)))
+        return self._rows(statement.text, statement.bind(values))
 
-    def _writing(self) -> PatientWrite:
-        return PatientWrite(self._database.write(ANSWER_SECONDS))
+    def _writing(self) -> Write:
+        if self._patient:
+            return PatientWrite(self._database.write(ANSWER_SECONDS))
+        return self._database.write(DRIVER_SECONDS)
 
     def _within(self, transaction: Transaction, which: str, /, **values: object) -> list[Row]:
         statement = self._statements(which)
@@ -178,7 +197,7 @@ class SqlAccounts:
         text = f"{self._statements.source('audit')}{condition} ORDER BY id DESC LIMIT :value"
         statement = self._statements.compile(text)
         values = (*(value for _, value in parts), want.limit)
-        rows = patiently(lambda: self._database.rows(statement.text, values))
+        rows = self._rows(statement.text, values)
         return [AuditEntry(id=row[0], **dict(zip(_AUDITED, row[1:], strict=True))) for row in rows]
 
 
