@@ -4,6 +4,7 @@
     headrace run examples/kfp/digits_pipeline.yaml --goal 0.95          # compiled ahead; needs no kfp
     PYTHONPATH="$(headrace dialect kfp)" python examples/kfp/digits_pipeline.py       # the script below, by kfp.local
 
+With `headrace server`, kfp.Client(host="http://127.0.0.1:8700").create_run_from_pipeline_func(digits) runs it, too.
 Then look at it: `headrace show digits`, `headrace artifacts digits`. Set a goal of 1.0, and the branch `publish` is skipped.
 """
 

@@ -55,7 +55,14 @@ def check_command(target: str, containers: str, json: bool) -> int:
             print_table((Column(""), Column(""), Column("", flex=True)), rows, "  ")
         click.echo("\nTasks")
         columns = (Column("TASK"), Column("WHAT"), Column("AFTER"), Column("RUNS", flex=True))
-        print_table(columns, [(one.name, one.kind, ", ".join(one.after), one.runs) for one in tasks], "  ")
+        print_table(
+            columns,
+            [
+                (f"{one.name} ({one.title})" if one.title else one.name, one.kind, ", ".join(one.after), one.runs)
+                for one in tasks
+            ],
+            "  ",
+        )
         if secrets:
             click.echo("\nSecrets")
             rows3 = [(name, ", ".join(paths)) for name, paths in secrets.items()]

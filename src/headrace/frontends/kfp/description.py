@@ -10,9 +10,10 @@ from headrace.frontends.kfp.ir import Dag, Executor, Pipeline
 
 
 class TaskDescription(msgspec.Struct, frozen=True, kw_only=True):
-    """A task: its path, what it is, after which tasks it runs, and when or how often."""
+    """A task: its path, its title where that is another one, what it is, after which tasks, when or how often it runs."""
 
     name: str
+    title: str
     kind: str
     after: tuple[str, ...]
     runs: str
@@ -35,6 +36,7 @@ def _add(
         found.append(
             TaskDescription(
                 name=prefix + key,
+                title=node.task.task_info.name if node.task.task_info.name not in ("", key) else "",
                 kind="the same again" if again else _kind(pipeline, node),
                 after=node.upstream,
                 runs=_runs(node),

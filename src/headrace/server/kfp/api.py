@@ -340,7 +340,10 @@ def list_runs(request: Request) -> Any:
     """``GET /runs``."""
     experiment = request.query.get("experiment_id")
     found = [one for one in request.documents.all("runs") if not experiment or one["experiment_id"] == experiment]
-    return _page(request, "runs", [runs.view(request.scope, one) for one in found])
+    if "state" in request.query.get("filter", "") + request.query.get("sort_by", ""):  # which the run alone knows
+        return _page(request, "runs", [runs.view(request.scope, one) for one in found])
+    page = _page(request, "runs", found)
+    return {**page, "runs": [runs.view(request.scope, one) for one in page["runs"]]}
 
 
 def terminate_run(request: Request) -> Any:
