@@ -10,7 +10,7 @@ from headrace.frontends.kfp.ir import Dag, Executor, Pipeline
 
 
 class TaskDescription(msgspec.Struct, frozen=True, kw_only=True):
-    """A task: its path, its title where that is another one, what it is, after which tasks, when or how often it runs."""
+    """A task: its path, its title if that is another one, what it is, after which tasks, when or how often it runs."""
 
     name: str
     title: str
