@@ -204,6 +204,9 @@ def test_failed_logins_lock_out_for_longer_and_longer(accounts: Accounts, logins
         clock.now += caught.value.seconds
         with pytest.raises(LoginError, match="do not fit"):
             logins.check_password(WEB, "ada", "wrong")
+    refused = [entry for entry in log(accounts) if entry[3] == "refused"]
+    assert len(refused) == 5 + 12, "tries of who is locked out leave no entry"
+    assert refused[4][4] == "wrong name or password; locked out for 2 s"
     assert waits == [2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 900.0, 900.0, 900.0]
     elsewhere = Source(actor="", address="198.51.100.1")
     assert logins.check_password(elsewhere, "ada", PASSWORD).name == "ada", "another address is not locked out by it"

@@ -7,6 +7,7 @@ import base64
 import concurrent.futures
 import hashlib
 import re
+import time
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
@@ -18,6 +19,7 @@ from starlette.routing import BaseRoute
 from starlette.routing import Route as Served
 
 from headrace.model.accounts import User
+from headrace.model.errors import UsageError
 from headrace.server.accounts.authenticator import AccountsAuthenticator
 from headrace.server.accounts.forms import hidden, local_path, page, read_form, shown
 from headrace.server.audit_log import source_of
@@ -36,6 +38,8 @@ if TYPE_CHECKING:
 GRANT_SECONDS = 120.0
 #: Logins with a password that wait or are checked at the same time; more are sent away.
 MOST_LOGINS = 8
+#: Logins at a provider that may begin in a minute: each leaves a row until it ends or expires.
+BEGUN_PER_MINUTE = 200
 _CHALLENGE = re.compile(r"[A-Za-z0-9_-]{43}")
 _STATE = re.compile(r"[A-Za-z0-9_-]{16,128}")
 _WRONG = "Name and password do not fit together."
@@ -68,7 +72,12 @@ def login_routes(server: Server) -> list[BaseRoute]:
         Served("/login/cli", pages.guarded(pages.let_cli_in), methods=["POST"]),
     ]
     if server.config.oidc is not None:
-        from headrace.server.accounts.oidc import Oidc
+        try:
+            from headrace.server.accounts.oidc import Oidc
+        except ImportError as error:
+            raise UsageError(
+                f"--auth oidc needs more packages: pip install 'headrace[server-oidc]' ({error})"
+            ) from None
 
         pages.oidc = Oidc(server.config, server.config.oidc)
         routes += [
@@ -94,6 +103,7 @@ class LoginPages:
         #: Passwords are checked apart, because each takes long: a flood of logins holds up no other request.
         self._checkers = concurrent.futures.ThreadPoolExecutor(2, "headrace-password")
         self._waiting = 0
+        self._begun: list[float] = []
 
     def guarded(self, handler: Callable[[Request], Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:
         """``handler``, whose problems are pages too."""
@@ -240,6 +250,12 @@ class LoginPages:
     async def leave_for_provider(self, request: Request) -> Response:
         """Send the browser to the provider."""
         assert self.oidc is not None
+        self._begun = [at for at in self._begun if at > time.monotonic() - 60.0]
+        if len(self._begun) >= BEGUN_PER_MINUTE:
+            raise Problem(
+                503, "busy", "too many people log in at this moment; try again", headers={"Retry-After": "30"}
+            )
+        self._begun.append(time.monotonic())
         guard = new_secret()
         started = await self.oidc.start(local_path(request.query_params.get("next", "/")), guard)
         url = await self._threaded(started.keep, self._authenticator.logins)

@@ -74,7 +74,6 @@ class Logins:
         known = "(unknown user)" if user is None else user.name  # else passwords typed as names would be in the log
         wait = self._wait(subjects)
         if wait > 0:
-            self._accounts.record(source, "login", known, outcome="refused", detail="locked out")
             raise LockedOutError(wait)
         now = self._clock()
         for kind in ("pair", "user"):
@@ -82,7 +81,10 @@ class Logins:
         right = passwords.is_right("" if user is None else user.password, password)
         if user is None or not right or user.disabled:
             self._store.login_failed(subjects["address"], now)  # many users may share it: their successes do not count
-            self._accounts.record(source, "login", known, outcome="refused", detail="wrong name or password")
+            wait = self._wait(subjects)  # tries until then are refused without an entry: nobody can fill the log
+            locked = f"; locked out for {wait:.0f} s" if wait > 0 else ""
+            detail = f"wrong name or password{locked}"
+            self._accounts.record(source, "login", known, outcome="refused", detail=detail)
             raise LoginError("name and password do not fit together")
         for kind in ("pair", "user"):
             self._store.login_succeeded(subjects[kind])
