@@ -67,8 +67,10 @@ def take(browser: Browser, base: str) -> None:
 
 def main() -> None:
     """Run the examples where no folder is given, serve them, take the pictures."""
-    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(tempfile.mkdtemp(prefix="headrace-pictures-"))
+    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(tempfile.gettempdir(), "flows")
     if len(sys.argv) == 1:
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
         run_examples(folder)
     browser_path = shutil.which("chromium") or shutil.which("chromium-browser")
     server = subprocess.Popen([*HEADRACE, "server", "--port", "0"], cwd=folder, stderr=subprocess.PIPE, text=True)

@@ -182,6 +182,11 @@ PAYLOADS = (
     "1e309",
 )
 
+_TAGS = ("a", "audio", "body", "button", "div", "form", "img src=x", "input autofocus", "select", "svg", "video", "x-y")
+_EVENTS = ("onerror", "onload", "onfocus", "onmouseover", "onclick", "ontoggle", "onbegin", "onanimationstart")
+PAYLOADS += tuple(f"<{tag} {event}=window.pwned=1 tabindex=1>" for tag in _TAGS for event in _EVENTS)
+PAYLOADS += tuple(f"{quote}><{tag} onload=window.pwned=1>" for quote in ("'", '"', "`", "]]") for tag in _TAGS)
+
 #: The texts stand in the source of the flow as Python writes them.
 PAYLOADS_FLOW = (
     f'''

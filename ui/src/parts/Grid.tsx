@@ -52,7 +52,7 @@ export function Grid<T>(props: GridProps<T>) {
   const template = columns.map((column) => column.width).join(" ");
   return (
     <div className={props.fill === false ? "grid" : "grid fill"} ref={scroller} role="region" aria-label={props.label} tabIndex={0}>
-      <div role="table" aria-label={props.label} aria-rowcount={total + 1} className="grid-table">
+      <div role="table" aria-label={props.label} aria-rowcount={total + 1} className="grid-table" style={{ minWidth: least(columns) }}>
         <div role="row" className="grid-row grid-head" style={{ gridTemplateColumns: template }} aria-rowindex={1}>
           {columns.map((column) => (
             <div
@@ -94,6 +94,11 @@ export function Grid<T>(props: GridProps<T>) {
       </div>
     </div>
   );
+}
+
+/** The least width in pixels that the columns need. */
+function least(columns: readonly { width: string }[]): number {
+  return columns.reduce((sum, column) => sum + Number(/(\d+)px/.exec(column.width)?.[1] ?? 80), 0);
 }
 
 interface RowProps {

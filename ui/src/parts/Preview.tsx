@@ -1,7 +1,8 @@
 /** An artifact as it may be shown without loading it. */
+import { useState } from "react";
 import { Link } from "wouter";
-import type { Schemas } from "../api/client";
-import { bytes } from "../lib/format";
+import { address, RUN, type Schemas } from "../api/client";
+import { bytes, metric } from "../lib/format";
 import { runPage } from "../lib/url";
 
 export type ArtifactView = Schemas["ArtifactView"];
@@ -32,14 +33,31 @@ export function Preview({ at, run, artifact }: { at: At; run: string; artifact: 
           {task && ` · ${task}`}
         </span>
       </figcaption>
+      <Picture at={at} run={run} artifact={artifact} />
       <PreviewBody artifact={artifact} />
     </figure>
   );
 }
 
+/** The small picture that was kept of a figure; of a figure without one, nothing. */
+function Picture({ at, run, artifact }: { at: At; run: string; artifact: ArtifactView }) {
+  const [gone, setGone] = useState(false);
+  if (gone || !/figure|image|chart/i.test(artifact.type)) return null;
+  const [step = "-", task = "0"] = taskOf(run, artifact).split("/").filter(Boolean);
+  const source = address(`${RUN}/artifacts/{step}/{task}/{name}/download`, { ...at, step, task, name: artifact.name, format: "png" });
+  return <img src={source} alt={`Preview of ${artifact.name}`} loading="lazy" onError={() => setGone(true)} />;
+}
+
 export function PreviewBody({ artifact, rows = 6 }: { artifact: ArtifactView; rows?: number }) {
   if (artifact.table.length > 0) return <TableHead table={artifact.table} rows={rows} />;
   return artifact.text ? <pre className="preview-text">{artifact.text}</pre> : null;
+}
+
+const isNumber = (text: string): boolean => /^-?\d[\d.]*(e[+-]?\d+)?$/.test(text);
+
+/** A fraction with six significant digits; the whole of it is in the tooltip. */
+function short(text: string): string {
+  return isNumber(text) && text.includes(".") && text.length > 9 ? metric(Number(text)) : text;
 }
 
 export function TableHead({ table, rows }: { table: readonly (readonly string[])[]; rows: number }) {
@@ -60,8 +78,8 @@ export function TableHead({ table, rows }: { table: readonly (readonly string[])
           {body.slice(0, rows).map((row, index) => (
             <tr key={index}>
               {row.map((value, column) => (
-                <td key={column} className={/^-?[\d.]+(e[+-]?\d+)?$/.test(value) ? "right num" : ""}>
-                  {value}
+                <td key={column} className={isNumber(value) ? "right num" : ""} title={value}>
+                  {short(value)}
                 </td>
               ))}
             </tr>

@@ -18,7 +18,7 @@ export function Parallel({ runs, axes, hues }: Props) {
   const width = Math.max(320, shown.length * 120);
   // `axis~low~high` of each brush, as shares of the axis.
   const brushes = useMemo(() => new Map(text.split("|").filter(Boolean).map((one) => one.split("~")).map(([name, low, high]) => [name ?? "", [Number(low), Number(high)] as const])), [text]);
-  const x = (index: number) => 40 + (index * (width - 80)) / Math.max(1, shown.length - 1);
+  const x = (index: number) => 60 + (index * (width - 120)) / Math.max(1, shown.length - 1);
   const ranges = shown.map((axis) => {
     const known = axis.values.filter((one): one is number => one !== null);
     return [Math.min(...known), Math.max(...known)] as const;

@@ -210,7 +210,9 @@ function Long({ text }: { text: string }) {
 function Where() {
   const { view } = useRun();
   const { run, surroundings: where } = view;
-  const command = where.command.map((one) => (/^[\w@%+=:,./-]+$/.test(one) ? one : `'${one.replaceAll("'", `'\\''`)}'`)).join(" ");
+  const [program = "", ...rest] = where.command;
+  const shortest = program.endsWith("__main__.py") ? ["python", "-m", "headrace"] : [program.split("/").pop() ?? ""];
+  const command = [...shortest, ...rest].map((one) => (/^[\w@%+=:,./-]+$/.test(one) ? one : `'${one.replaceAll("'", `'\\''`)}'`)).join(" ");
   return (
     <Section title="Where and from what">
       <Facts
