@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import re
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from tests.integration.server.conftest import Served
+from tests.integration.server.conftest import Served, environment
 
 from headrace.model.accounts import ALL_PROJECTS, Role
 from headrace.model.errors import NotFoundError, StoreReadOnlyError
@@ -56,8 +58,9 @@ class Team:
             self.tokens["ann"] = accounts.add_token(ROOT, admin)[1]
             driver = NewToken(user="ed", name="driver", project="shop", run=1)
             self.tokens["driver"] = accounts.add_token(ROOT, driver)[1]
-            starter = NewToken(user="ed", name="starter", project="shop", run=0)
-            self.tokens["starter"] = accounts.add_token(ROOT, starter)[1]
+            for name in ("starter", "second starter"):
+                starter = NewToken(user="ed", name=name, project="shop", run=0)
+                self.tokens[name] = accounts.add_token(ROOT, starter)[1]
         self.server = Served(folder, "--auth", "users")
 
     def ask(self, who: str, method: str, path: str, **more: Any) -> httpx.Response:
@@ -301,3 +304,26 @@ def test_token_of_a_driver_opens_one_run_and_writes_that_alone(team: Team) -> No
     assert store.tags([1]) == []
     opened = [one for one in team.audit(action="store create_run", outcome="done") if one["object"] == made.name]
     assert [(one["actor"], one["project"]) for one in opened] == [("ed", "shop")]
+
+
+def test_real_driver_runs_a_flow_with_a_token_for_one_run(team: Team, tmp_path: Path) -> None:
+    """The run is the user's; a second one, a viewer and a user of another project are refused before anything runs."""
+    (tmp_path / "one.py").write_text(
+        "from headrace import flow, step\n\n@step\ndef double(n: int) -> int:\n    return 2 * n\n\n"
+        "@flow\ndef one(n: int = 21) -> int:\n    return double(n)\n"
+    )
+
+    def run(who: str) -> subprocess.CompletedProcess[str]:
+        variables = environment(HEADRACE_SERVER=team.server.url, HEADRACE_TOKEN=team.tokens[who], HOME=str(tmp_path))
+        argv = [sys.executable, "-m", "headrace", "run", "one.py", "--project", "shop"]
+        return subprocess.run(argv, cwd=tmp_path, env=variables, text=True, capture_output=True, timeout=60)
+
+    done = run("second starter")
+    assert done.returncode == 0, done.stderr
+    found = team.ask("vera", "GET", "/api/v1/projects/shop/runs/one/1").json()["run"]
+    assert (found["state"], found["user"]) == ("succeeded", "ed")
+    for who, problem in (("second starter", "alone"), ("vera", "editor"), ("lara", "no project")):
+        refused = run(who)
+        assert refused.returncode != 0
+        assert problem in refused.stderr, refused.stderr
+    assert team.ask("vera", "GET", "/api/v1/projects/shop/runs/one/2").status_code == 404
