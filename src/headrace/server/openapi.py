@@ -29,6 +29,7 @@ _ABOUT = {
     421: "The server has another name",
     500: "A defect of the server",
     503: "The store does not answer now",
+    507: "The store is full",
 }
 #: What any route may answer with.
 _ANY = (400, 414, 421, 500, 503)
@@ -163,6 +164,8 @@ def _responses(route: Route, by_type: dict[Any, Any], components: dict[str, Any]
         statuses |= {404}
     if route.body is not None:
         statuses |= {408, 413, 415}
+    if route.method != "GET":
+        statuses |= {409, 507}
     problem = {MEDIA_TYPE: {"schema": {"$ref": _REF.format(name=ProblemDocument.__name__)}}}
     for status in sorted(statuses):
         made[str(status)] = {"description": _ABOUT.get(status, "It was not done"), "content": problem}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
@@ -13,11 +14,12 @@ from jsonschema import Draft202012Validator
 from tests.integration.server.conftest import Served, environment
 
 CONFIG = Path(__file__).with_name("schemathesis.toml")
-#: Streams stay open; what is rejected for its meaning (a cursor, a condition) cannot be told by a schema.
+#: Streams stay open, and drivers that are started here would outlive the test; what is rejected for its meaning (a
+#: cursor, a condition) cannot be told by a schema.
 OPTIONS = (
     *("--phases", "coverage,fuzzing,stateful", "--max-examples", "2", "--generation-deterministic"),
-    *("--exclude-path-regex", "/events$", "--exclude-checks", "positive_data_acceptance"),
-    *("--warnings", "off", "--no-color"),
+    *("--exclude-path-regex", "/(events|start|resume|retry)$", "--exclude-checks", "positive_data_acceptance"),
+    *("--warnings", "off", "--no-color", "--max-time", "30"),
 )
 
 
@@ -45,7 +47,7 @@ TASK = RUN + "/tasks/{step}/{task}"
 NAMES = {
     "project": "default",
     "flow": "train",
-    "number": "3",
+    "number": "2",
     "step": "fit",
     "task": "1",
     "name": "loss",
@@ -64,9 +66,10 @@ def test_every_answer_for_reading_is_as_documented(client: httpx.Client) -> None
     found = 0
     for template, methods in document["paths"].items():
         operation = methods.get("get")
-        if operation is None or template.endswith("/events") or "{user}" in template or "{id}" in template:
-            continue
         names = NAMES | ({"name": "notes"} if "artifacts" in template else {})
+        asked = set(re.findall(r"{(\w+)}", template))
+        if operation is None or template.endswith("/events") or asked - set(names):
+            continue  # what no list of this workspace leads to
         answer = client.get(template.format(**names), params=QUERIES.get(template, {}))
         if answer.status_code == 401:
             continue  # a session is asked for, and there is none
