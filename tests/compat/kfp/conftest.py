@@ -44,3 +44,10 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 def scope(home: Path) -> Scope:
     """Where pipelines of the suite run."""
     return scope_at(Settings(home=str(home)))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The first test that uses the real kfp waits until it is installed."""
+    for item in items:
+        if item.path.parent == Path(__file__).parent and "real_kfp" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.timeout(900))
