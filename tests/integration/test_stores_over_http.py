@@ -178,9 +178,11 @@ def test_token_for_one_run_writes_to_no_other(house: House) -> None:
     store = house.metadata("driver")
     lease = store.acquire(f"run:{own.id}", "me", 60)
     store.commit([Tag(own.id, "mine")], lease, 60)
+    elsewhere = house.metadata("ed").acquire(f"run:{other.id}", "me", 60)
     assert [run.id for run in (store.run_by_id(other.id), store.run_by_id(own.id)) if run] == [other.id, own.id]
     for call in (
         lambda: store.commit([Tag(own.id, "t"), Tag(other.id, "t")], lease),
+        lambda: store.commit([Tag(own.id, "t")], elsewhere, 60),
         lambda: store.acquire(f"run:{other.id}", "me", 60),
         lambda: store.send(other.id, "cancel", "", b"", "me", 1.0),
         lambda: store.delete_run(other.id),

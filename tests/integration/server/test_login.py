@@ -85,6 +85,14 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     made.server.stop(signal.SIGKILL)
 
 
+def test_server_with_accounts_starts_runs_only_if_it_was_told_to(site: Site) -> None:
+    """An editor would run code as its user."""
+    with httpx.Client(base_url=site.url, timeout=30, headers={"Authorization": f"Bearer {site.token}"}) as client:
+        for action in ("runs/train/1/resume", "flows/train/start"):
+            answer = client.post(f"/api/v1/projects/shop/{action}", json={})
+            assert (answer.status_code, answer.json()["type"].rpartition(":")[2]) == (403, "no-drivers"), answer.text
+
+
 def test_form_logs_in_and_out(site: Site) -> None:
     with site.browser() as browser:
         assert browser.get("/api/v1/session").status_code == 401

@@ -41,13 +41,19 @@ OIDC_SECRET = "HEADRACE_OIDC_CLIENT_SECRET"
 )
 @click.option(
     "--drivers/--no-drivers",
-    default=True,
-    show_default=True,
-    help="Whether editors may start and resume runs, whose code then runs on this machine, as you.",
+    default=None,
+    help="Whether editors may start and resume runs, whose code then runs on this machine, as you. They may where "
+    "there are no accounts.",
 )
 @click.option("--open", "open_", is_flag=True, help="Open it in the browser.")
 def server_command(
-    proxies: tuple[str, ...], open_: bool, oidc_issuer: str, oidc_client_id: str, oidc_claim: str, **more: Any
+    proxies: tuple[str, ...],
+    open_: bool,
+    drivers: bool | None,
+    oidc_issuer: str,
+    oidc_client_id: str,
+    oidc_claim: str,
+    **more: Any,
 ) -> None:
     """Serve the runs of this folder to browsers and programs: pages, and an API under /api/v1.
 
@@ -74,7 +80,9 @@ def server_command(
     if oidc_issuer or oidc_client_id:
         secret = os.environ.pop(OIDC_SECRET, "")
         oidc = OidcConfig(issuer=oidc_issuer, client_id=oidc_client_id, client_secret=secret, claim=oidc_claim)
-    config = ServerConfig(trusted_proxies=proxies, oidc=oidc, **more)
+    if drivers is None:
+        drivers = more["auth"] == "none"  # an editor who may start runs is the user of the server
+    config = ServerConfig(trusted_proxies=proxies, oidc=oidc, drivers=drivers, **more)
     config.check()
     scope = wiring.scope_at(settings)
 

@@ -130,7 +130,9 @@ def _start(call: Call[FlowPath, NewRun]) -> DriverOrder:
 
 def _order(call: Call[Any, Any], scope: Scope, run: RunRecord, action: str, words: list[str]) -> DriverOrder:
     if not call.server.config.drivers:
-        raise Problem(403, "no-drivers", "this server starts no drivers (--no-drivers); use the command line")
+        raise Problem(
+            403, "no-drivers", "this server starts no runs (headrace server --drivers does); use the command line"
+        )
     run = scope.metadata.run_by_id(run.id) or run
     details = details_of(run)
     if run.dialect == "track" or (details.code is None and not details.sources):

@@ -253,7 +253,7 @@ def delete_pipeline(request: Request) -> Any:
 def create_run(request: Request) -> Any:
     """``POST /runs``: check the pipeline and its arguments, and order a driver."""
     if not request.may_drive:
-        raise KfpError(403, "this server starts no drivers (--no-drivers)")
+        raise KfpError(403, "this server starts no runs (headrace server --drivers does)")
     body = request.body
     reference = _mapping(body, "pipeline_version_reference")
     spec = body.get("pipeline_spec")
@@ -361,7 +361,7 @@ def terminate_run(request: Request) -> Any:
 def retry_run(request: Request) -> Any:
     """``POST /runs/{id}:retry``: go on with it."""
     if not request.may_drive:
-        raise KfpError(403, "this server starts no drivers (--no-drivers)")
+        raise KfpError(403, "this server starts no runs (headrace server --drivers does)")
     document = _found(request, "runs", request.ids[0])
     run = runs.record_of(request.scope, document)
     if run is None or run.state is RunState.RUNNING:

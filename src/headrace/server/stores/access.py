@@ -130,9 +130,7 @@ class Access:
         if name in _OPENS or name == "import_rows":
             raise self._beyond(run)
         if name in ("acquire", "release"):
-            asked = arguments.name if name == "acquire" else arguments.lease.name
-            if asked != lease_name(run):
-                raise self._beyond(run)
+            self.check_lease(arguments.name if name == "acquire" else arguments.lease.name)
         elif name in ("send", "delete_run") and arguments.run_id != run:
             raise self._beyond(run)
 
@@ -153,6 +151,16 @@ class Access:
             server.authenticator.forget()
         about = run.name if run is not None else f"run with the id {arguments.run_id}"
         server.audit.done(self.source, f"store {name}", about, self.project)
+
+    def check_lease(self, name: str) -> None:
+        """Refuse a token that is for one run the lease of anything else.
+
+        Raises:
+            Problem: 403.
+        """
+        run = self.principal.run
+        if run is not None and name != lease_name(run):
+            raise self._beyond(run)
 
     def _beyond(self, run: int) -> Problem:
         return Problem(403, "forbidden", f"the token of {self.principal.name} is for the run with the id {run} alone")

@@ -86,6 +86,7 @@ class MetadataApi:
         writes = access.written_as(wire.decode_writes(given.writes))
         lease = None
         if given.name:
+            access.check_lease(given.name)
             lease = Lease(name=given.name, owner=given.owner, token=given.token, left=0.0, note=given.note)
         self._store(access).commit(writes, lease, given.seconds, given.number)
 
