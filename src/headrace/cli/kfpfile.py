@@ -110,14 +110,29 @@ def resume_file(scope: Scope, run: RunRecord, words: Sequence[str], ours: Collec
         raise UsageError(
             f"{file} now holds the pipeline {loaded.pipeline.name!r}, and {run.name} is one of {run.flow!r}"
         )
-    rest = split(words, ours, list(loaded.pipeline.spec.root.input_definitions.parameters), options)
-    before = _arguments_of(run, scope)
-    declared = loaded.pipeline.spec.root.input_definitions.parameters
-    kept = {name: value for name, value in before.items() if name in declared}
-    values = pipeline_arguments.bind(loaded.pipeline, {**kept, **pipeline_arguments.parse(loaded.pipeline, rest)})
+    values = _changed(loaded, _arguments_of(run, scope), split(words, ours, _parameters(loaded), options))
     resume = Resume(run=run, again=tuple(options.again), reuse_changed="reuse-changed" in options.flags)
     how = msgspec.structs.replace(launch_of(loaded, scope, options), resume=resume)
     return _drive(loaded, values, options, how)
+
+
+def rerun_file(scope: Scope, run: RunRecord, words: Sequence[str], options: Options, ours: Collection[str]) -> int:
+    """A new run of the pipeline that ``run`` kept, with the parameters in ``words`` changed; returns the exit code."""
+    from headrace.services.code.recorded_code import install_recorded
+
+    loaded = load_run(run, install_recorded(run, scope.artifacts, scope.workspace.code_cache).file)
+    values = _changed(loaded, _arguments_of(run, scope), split(words, ours, _parameters(loaded), options))
+    return _drive(loaded, values, options, launch_of(loaded, scope, options))
+
+
+def _parameters(loaded: Loaded) -> list[str]:
+    return list(loaded.pipeline.spec.root.input_definitions.parameters)
+
+
+def _changed(loaded: Loaded, before: Mapping[str, Any], words: Sequence[str]) -> dict[str, Any]:
+    """The parameters that an earlier run had ``before``, as far as there are such, with those in ``words`` changed."""
+    kept = {name: value for name, value in before.items() if name in _parameters(loaded)}
+    return dict(pipeline_arguments.bind(loaded.pipeline, {**kept, **pipeline_arguments.parse(loaded.pipeline, words)}))
 
 
 def launch_of(loaded: Loaded, scope: Scope, options: Options) -> Launch:

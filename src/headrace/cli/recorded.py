@@ -26,8 +26,12 @@ def run_recorded(name: str, words: Sequence[str], options: Options, ours: Collec
 
         file = recorded_file(scope, run)
         return run_file(file, ["run"], options, split(words, {*ours} - {"help"}, parameters_of_ours(file), options))
+    if run.dialect == "kfp":
+        from headrace.cli.kfpfile import rerun_file
+
+        return rerun_file(scope, run, words, options, ours)
     if run.dialect != "native":
-        raise UsageError(f"{run.name} is a run of {run.dialect}; --code-of runs native and Metaflow flows")
+        raise UsageError(f"{run.name} was not started by Headrace, and has no flow that can be run again")
     from headrace.frontends.native.launch import run_flow
     from headrace.frontends.native.parameters import bind_values, parameter_specs, parse_arguments
     from headrace.frontends.native.resume import parameters_of, recorded_flow_of

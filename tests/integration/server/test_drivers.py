@@ -43,6 +43,83 @@ def train(n: int = 1, gate: str = "", fail: bool = False) -> int:
         raise ValueError("not this time")
     return found
 """
+METAFLOW = """
+from metaflow import FlowSpec, Parameter, step
+
+class Par(FlowSpec):
+    n = Parameter("n", default=3)
+
+    @step
+    def start(self):
+        self.m = self.n * 2
+        self.next(self.end)
+
+    @step
+    def end(self):
+        print("it is", self.m)
+
+if __name__ == "__main__":
+    Par()
+"""
+_INTEGERS = {name: {"parameterType": "NUMBER_INTEGER"} for name in ("a", "b")}
+_OUTPUT = {"parameters": {"Output": {"parameterType": "NUMBER_INTEGER"}}}
+#: As kfp compiles ``add(a=a, b=b)``, without what installs it.
+PIPELINE = {
+    "pipelineInfo": {"name": "adding"},
+    "components": {
+        "comp-add": {
+            "executorLabel": "exec-add",
+            "inputDefinitions": {"parameters": _INTEGERS},
+            "outputDefinitions": _OUTPUT,
+        }
+    },
+    "deploymentSpec": {
+        "executors": {
+            "exec-add": {
+                "container": {
+                    "image": "python:3.11",
+                    "args": ["--executor_input", "{{$}}", "--function_to_execute", "add"],
+                    "command": [
+                        "sh",
+                        "-ec",
+                        'program_path=$(mktemp -d)\nprintf "%s" "$0" > "$program_path/ephemeral_component.py"\n'
+                        "_KFP_RUNTIME=true python3 -m kfp.dsl.executor_main --component_module_path "
+                        '"$program_path/ephemeral_component.py" "$@"\n',
+                        "\nimport kfp\nfrom kfp import dsl\nfrom kfp.dsl import *\nfrom typing import *\n\n"
+                        "def add(a: int, b: int) -> int:\n    return a + b\n\n",
+                    ],
+                }
+            }
+        }
+    },
+    "root": {
+        "dag": {
+            "outputs": {
+                "parameters": {
+                    "Output": {
+                        "valueFromParameter": {"outputParameterKey": "Output", "producerSubtask": "add"},
+                    }
+                }
+            },
+            "tasks": {
+                "add": {
+                    "componentRef": {"name": "comp-add"},
+                    "inputs": {"parameters": {one: {"componentInputParameter": one} for one in ("a", "b")}},
+                    "taskInfo": {"name": "add"},
+                }
+            },
+        },
+        "inputDefinitions": {
+            "parameters": {
+                name: {"defaultValue": 1.0, "isOptional": True, "parameterType": "NUMBER_INTEGER"}
+                for name in ("a", "b")
+            }
+        },
+        "outputDefinitions": _OUTPUT,
+    },
+    "schemaVersion": "2.1.0",
+    "sdkVersion": "kfp-2.17.3",
+}
 DRIVERS = "/api/v1/projects/default/drivers"
 START = "/api/v1/projects/default/flows/train/start"
 
@@ -107,6 +184,23 @@ def test_recorded_flow_is_started_with_other_parameters_resumed_and_retried(acte
     }
 
 
+def test_runs_of_other_dialects_are_started_anew_too(acted: Drivers) -> None:
+    (acted.folder / "par.py").write_text(METAFLOW)
+    (acted.folder / "adding.json").write_text(json.dumps(PIPELINE))
+    for file in ("par.py", "adding.json"):
+        done = headrace(acted.folder, "run", file)
+        assert done.returncode == 0, done.stderr
+        (acted.folder / file).unlink()
+    flows = "/api/v1/projects/default/flows"
+    made = [
+        acted.post(f"{flows}/Par/start", {"parameters": {"n": 21}, "tags": {"kind": "new"}}, status=202),
+        acted.post(f"{flows}/adding/start", {"parameters": {"b": 40}}, status=202),
+    ]
+    par, adding = map(acted.ended, made)
+    assert (par["run"], par["exit_code"]) == ("Par/2", 0) and "it is 42" in par["output"], par
+    assert (adding["run"], adding["exit_code"]) == ("adding/2", 0), adding
+
+
 def test_impossible_orders_are_refused_before_anything_starts(acted: Drivers) -> None:
     assert "has no step 'none'" in acted.post(f"{RUN}/1/retry", {"steps": ["none"]}, status=404)["detail"]
     for body in ({"steps": ["--json"]}, {"steps": []}, {"parameters": {"--x": 1}, "steps": ["count"]}):
@@ -139,7 +233,7 @@ def test_driver_outlives_a_server_and_a_supervisor_that_are_killed(acted: Driver
 def test_orders_are_carried_out_once_however_often_the_supervisor_is_killed(acted: Drivers) -> None:
     home = str(acted.folder / ".headrace")
     orders, made = Orders(home), []
-    before = len(acted.names())
+    before = len(acted.names(flow="train"))
     for number in range(3):
         words = ("run", "--code-of=train/1", f"--tag=n={number}")
         made.append(
@@ -163,7 +257,7 @@ def test_orders_are_carried_out_once_however_often_the_supervisor_is_killed(acte
         if delay < 1 and (process := acted.supervisor()):
             os.kill(process, signal.SIGKILL)
         delay += 0.1
-    assert len(acted.names()) == before + 3
+    assert len(acted.names(flow="train")) == before + 3
     for process in supervisor._unwaited:  # those that this test's ensure() has started
         process.kill()
         process.wait()

@@ -159,7 +159,8 @@ def _view(scope: Scope, order: Order) -> DriverOrder:
     orders = Orders(scope.workspace.settings.home)
     run = order.run
     if order.action == "start":
-        found = scope.metadata.runs(RunFilter(project=scope.project, tags=(f"{ORDER_TAG}={order.id}",), limit=1))
+        tag = f"{ORDER_TAG}{':' if order.as_options else '='}{order.id}"  # tags of Metaflow have no values
+        found = scope.metadata.runs(RunFilter(project=scope.project, tags=(tag,), limit=1))
         run = found[0].name if found else ""
     state, end = orders.state(order.id), orders.ended(order.id)
     if state != "ended":  # a supervisor that was killed is missed here

@@ -19,6 +19,7 @@ from headrace.server.routes import Media, get
 from headrace.services.describe import open_questions
 from headrace.services.live_counts import running_attempts, totals_of
 from headrace.services.logs import LogTail
+from headrace.services.marks import LISTED
 from headrace.services.names import task_name
 from headrace.services.run_rows import driver_of, rows_of
 from headrace.stores.metadata.protocol import MetadataStore, RunFilter
@@ -204,7 +205,10 @@ def _last_metric(metadata: MetadataStore, run_id: int) -> int:
 
 
 class ProjectSource:
-    """The events of a project: ``runs`` names those of its newest 100 runs that changed, or are new."""
+    """The events of a project: ``runs`` names those of its newest 100 runs that changed, or are new.
+
+    Runs that were archived or deleted are ``gone``.
+    """
 
     idle = False
     over = False
@@ -220,7 +224,7 @@ class ProjectSource:
 
     def look(self) -> list[Event]:
         """See ``Source``."""
-        runs = self._scope.metadata.runs(RunFilter(project=self._scope.project, limit=100))
+        runs = self._scope.metadata.runs(RunFilter(project=self._scope.project, marks=LISTED, limit=100))
         rows = {}
         for run, one in zip(runs, rows_of(self._scope.metadata, runs, time.time()), strict=True):
             row = msgspec.to_builtins(one)
