@@ -13,7 +13,7 @@ from headrace.frontends.kfp.component_task import TASK_UUID
 from headrace.frontends.kfp.contract import JobFacts
 from headrace.frontends.kfp.errors import TaskInputError
 from headrace.frontends.kfp.graph import Node
-from headrace.frontends.kfp.ir import Pipeline, TaskParameter
+from headrace.frontends.kfp.ir import Executor, Pipeline, TaskParameter
 from headrace.frontends.kfp.placeholders import Path, as_text, find, replace_deep
 from headrace.frontends.kfp.plan import wants_task_uuid
 from headrace.frontends.kfp.references import Fixed, Ref, Several, items_of, pending
@@ -34,6 +34,8 @@ class Ground(msgspec.Struct, frozen=True):
     job: JobFacts
     pipeline: Pipeline
     final_states: dict[str, str]
+    #: By the id of an executor, which lives as long as the pipeline: see ``_asked``.
+    asked: dict[int, tuple[bool, tuple[str, ...]]] = {}
 
 
 class Around(msgspec.Struct, frozen=True):
@@ -271,24 +273,34 @@ def arguments(ground: Ground, node: Node, environment: Environment, place: str) 
         if refs is not None:
             made.append(pending(name, refs[0] if len(refs) == 1 else Several(refs), store))
     executor = ground.pipeline.spec.deployment_spec.executors[node.component.executor_label]
-    if wants_task_uuid(executor):
+    if _asked(ground, executor)[0]:
         made.append(PendingInput(TASK_UUID, codecs.pack(task_uuid(ground.job.uuid, place), store)))
     return tuple(made)
 
 
 def resource_values(ground: Ground, node: Node, environment: Environment) -> dict[str, Any]:
     """What placeholders in the resources of a task stand for."""
-    container = ground.pipeline.spec.deployment_spec.executors[node.component.executor_label].container
-    if container is None:
-        return {}
-    resources = container.resources
-    texts = [
-        resources.resource_cpu_limit,
-        resources.resource_cpu_request,
-        resources.resource_memory_limit,
-        resources.resource_memory_request,
-    ]
-    if resources.accelerator is not None:
-        texts += [resources.accelerator.resource_count, resources.accelerator.resource_type]
-    names = {path[2] for path in find(texts) if len(path) == 3}
-    return {name: environment.parameters[name].load(ground.store) for name in names if name in environment.parameters}
+    executor = ground.pipeline.spec.deployment_spec.executors[node.component.executor_label]
+    given = environment.parameters
+    return {name: given[name].load(ground.store) for name in _asked(ground, executor)[1] if name in given}
+
+
+def _asked(ground: Ground, executor: Executor) -> tuple[bool, tuple[str, ...]]:
+    """Whether a component asks for the id of its task, and the inputs that its resources name; looked up once."""
+    known = ground.asked.get(id(executor))
+    if known is not None:
+        return known
+    names: set[str] = set()
+    if executor.container is not None:
+        resources = executor.container.resources
+        texts = [
+            resources.resource_cpu_limit,
+            resources.resource_cpu_request,
+            resources.resource_memory_limit,
+            resources.resource_memory_request,
+        ]
+        if resources.accelerator is not None:
+            texts += [resources.accelerator.resource_count, resources.accelerator.resource_type]
+        names = {path[2] for path in find(texts) if len(path) == 3}
+    known = ground.asked[id(executor)] = (wants_task_uuid(executor), tuple(sorted(names)))
+    return known
