@@ -32,6 +32,7 @@ from headrace.services import (
     garbage,
     live_counts,
     logs,
+    marks,
     names,
     objects,
     paging,
@@ -90,6 +91,13 @@ ABOUT_A_RUN: dict[str, Ask] = {
         logs.follow_logs((s.metadata, s.artifacts), run, logs.LogFilter(), pause=lambda _: None), "nothing"
     ),
     "logs.is_over": lambda s, run: logs.is_over(s.metadata, run),
+    "marks.flags_of": lambda s, run: marks.flags_of(s.metadata, run).pinned,
+    "marks.pin": lambda s, run: marks.pin(s.metadata, run, ME, NOW),
+    "marks.archive": lambda s, run: marks.archive(s.metadata, run, ME, NOW),
+    "marks.rename": lambda s, run: marks.rename(s.metadata, run, "best", ME, NOW),
+    "marks.delete_soon": lambda s, run: marks.delete_soon(s.metadata, run, ME, NOW),
+    "marks.restore": lambda s, run: marks.restore(s.metadata, run, ME, NOW),
+    "marks.check_kept": lambda s, run: marks.check_kept(s.metadata, run),
     "names.find_task": lambda s, run: names.find_task(s.metadata, run, Name("train", 1, "fit", 1)).step,
     "names.find_step": lambda s, run: len(names.find_step(s.metadata, run, "fit")),
     "objects.list_artifacts": lambda s, run: objects.list_artifacts(s.metadata, run, Name("train", 1)),
@@ -140,6 +148,9 @@ SAME_FOR_ANY = {
     "environments.records.locks_of_step",
     "reproduction.build_environments",
     "reproduction.gaps",
+    "marks.flags_of",
+    "marks.restore",
+    "marks.check_kept",
     "run_diff.compare_runs",
     "run_graph.origins_of",
     "tasks.environment_label",
@@ -154,6 +165,8 @@ OTHERS = {
     *("garbage.plan", "garbage.collect", "garbage.live_runs", "garbage.referenced_blobs"),
     *("archive.import_run", "run_import.Adoption", "start.open_session", "tracking.open_tracked", "stores.Stores"),
     *("session.Session", "tracking.RunLog", "tracking.TrackedRun", "log_segments.LogSegments", "flowlog.FlowOutput"),
+    "marks.purge",  # what is due, of all projects
+    "step_environments.StepEnvironments",  # of the run that its session drives
     "accounts.login.Opened",  # of users, who are of no project
     *("retrying_store.driver_store", "retrying_store.waiting", "log_segments.chunks_of"),
 }

@@ -251,7 +251,8 @@ def build_environments(
         if step in wanted or not origin.part:
             fitting = [lock for lock in locked or () if not lock.image and environments.fits(lock)]
             found += [(f"step {step!r}", lock) for lock in fitting]
-    environments.build_all(found)
+    if found:
+        environments.build_all(found)
 
 
 def place_of(run: RunRecord, known: Iterable[str]) -> tuple[str, list[Gap]]:
