@@ -74,3 +74,23 @@ def test_run_is_tagged_deleted_and_restored(page: Page) -> None:
     expect(page.get_by_role("link", name="talk/1", exact=True)).to_have_count(0)
     page.get_by_role("button", name="Undo").click()
     expect(page.get_by_role("link", name="talk/1", exact=True)).to_be_visible()
+
+
+def test_new_run_is_started_with_another_parameter(page: Page) -> None:
+    page.goto("/p/default/runs/train/1")
+    page.get_by_role("button", name="More").click()
+    page.get_by_role("menuitem", name=re.compile("New run")).click()
+    page.get_by_label("goal").fill("1.3")
+    page.get_by_role("button", name="Start").click()
+    expect(page).to_have_url(re.compile(r"/runs/train/[4-9]"), timeout=60_000)
+    header = page.locator("header.run-head")
+    expect(header).to_contain_text("succeeded", timeout=60_000)
+    expect(header).to_contain_text("1.3")
+
+
+def test_failed_run_is_resumed(page: Page) -> None:
+    page.goto("/p/default/runs/train/3")
+    page.get_by_role("button", name="Resume", exact=True).click()
+    expect(page.get_by_text("a driver is started")).to_be_visible(timeout=30_000)
+    facts = page.get_by_role("complementary", name="Facts about the run")
+    expect(facts).to_contain_text("resumed 1 time", timeout=60_000)

@@ -7,6 +7,7 @@ import { useMay } from "../../parts/Account";
 import { CopyButton, Dialog } from "../../parts/Bits";
 import { Menu, MenuAction, MenuLabel } from "../../parts/Menu";
 import { useToast } from "../../parts/Toast";
+import { ResumeButton, RetryDialog, StartDialog } from "./Drivers";
 import { useRun } from "./useRun";
 
 export function Actions({ icon }: { icon: ReactNode }) {
@@ -15,6 +16,7 @@ export function Actions({ icon }: { icon: ReactNode }) {
   const toast = useToast();
   const [, navigate] = useLocation();
   const [tagging, setTagging] = useState(false);
+  const [dialog, setDialog] = useState<"" | "start" | "retry">("");
   const may = useMay(at.project);
   const act = async (path: string, body?: unknown, query: Record<string, unknown> = {}, method = "POST"): Promise<boolean> => {
     try {
@@ -47,7 +49,8 @@ export function Actions({ icon }: { icon: ReactNode }) {
           Cancel
         </button>
       )}
-      {stopped && (
+      {stopped && may.change && <ResumeButton />}
+      {stopped && !may.change && (
         <CopyButton text={`headrace resume ${name}`} what="the command that resumes the run">
           headrace resume
         </CopyButton>
@@ -55,6 +58,8 @@ export function Actions({ icon }: { icon: ReactNode }) {
       <Menu label="More" button={icon} end plain>
         {may.change && (
           <>
+            <MenuAction onSelect={() => setDialog("start")}>New run with other parameters…</MenuAction>
+            {!live && <MenuAction onSelect={() => setDialog("retry")}>Run steps again…</MenuAction>}
             <MenuAction onSelect={() => setTagging(true)}>Tag…</MenuAction>
             <MenuAction onSelect={() => void act("/pin", undefined, { on: true }).then((done) => done && toast({ text: `${name} is kept from being removed`, undo: () => void act("/pin", undefined, { on: false }) }))}>Pin</MenuAction>
             <MenuAction onSelect={() => void archive()}>Archive</MenuAction>
@@ -72,6 +77,8 @@ export function Actions({ icon }: { icon: ReactNode }) {
           </MenuAction>
         ))}
       </Menu>
+      <StartDialog open={dialog === "start"} onClose={() => setDialog("")} />
+      <RetryDialog open={dialog === "retry"} onClose={() => setDialog("")} />
       <Dialog title={`Tag ${name}`} open={tagging} onClose={() => setTagging(false)}>
         <form
           className="form"
