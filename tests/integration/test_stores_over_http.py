@@ -274,6 +274,20 @@ def test_patient_store_waits_for_a_server_and_a_hasty_one_does_not(server: Store
         assert store.run_by_id(run.id) == run
 
 
+def test_poll_for_signals_ends_when_the_server_stops(tmp_path: Path) -> None:
+    """A driver that listens does not keep its server from stopping."""
+    with store_server() as own:
+        store = HttpMetadata(Endpoint(own.add(Workspace(Settings(home=str(tmp_path)))), lambda: ""))
+        run = store.create_run(new_run())
+        heard: list[bytes] = []
+        poll = threading.Thread(target=lambda: heard.append(store._client.ask(store._poll({run.id: 0}, 100.0))))
+        poll.start()
+        ask(f"{own.url}/stop", "GET", "/")
+        poll.join(60)
+        assert heard == [wire.encode([])]
+        store.close()
+
+
 def test_call_that_must_not_be_made_twice_is_not_repeated(server: StoreServer, tmp_path: Path) -> None:
     """A run is opened once, or it is said that this is not known."""
     url = server.add(Workspace(Settings(home=str(tmp_path))))

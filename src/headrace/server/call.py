@@ -52,6 +52,8 @@ class Server:
         self.audit = AuditLog(lambda: self.accounts)
         self.threads = concurrent.futures.ThreadPoolExecutor(config.limits.threads, "headrace-request")
         self.counts = Counts()
+        #: Set when the server stops: requests that wait for something to happen end.
+        self.stopped = asyncio.Event()
         self.events = EventHub(self.threads, config.limits.listeners)
 
     @property

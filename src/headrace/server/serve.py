@@ -106,7 +106,9 @@ class _Stoppable(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stop listening, end what is under way, leave."""
-        self._app.state.server.events.stop()
+        server = self._app.state.server
+        server.stopped.set()
+        server.events.stop()
         await super().shutdown(sockets)
 
 

@@ -26,7 +26,7 @@ class StoreServer:
 
     def __init__(self, port: int) -> None:
         self._apps: dict[str, Starlette] = {}
-        self._workspaces: list[Workspace] = []
+        self._servers: list[Server] = []
         self._numbers = itertools.count(1)
         self.url = f"http://127.0.0.1:{port}"
 
@@ -38,20 +38,23 @@ class StoreServer:
         everybody = EverybodyIsUser(Actor("tester", "here"))
         server = Server(config, workspace, "default", authenticator or everybody)
         name = f"s{next(self._numbers)}"
-        self._workspaces.append(workspace)
+        self._servers.append(server)
         self._apps[name] = Starlette(routes=store_routes(server))
         return f"{self.url}/{name}"
 
     def close(self) -> None:
         """Close the stores."""
-        for workspace in self._workspaces:
-            workspace.close()
+        for server in self._servers:
+            server.workspace.close()
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Serve one request: the first part of its path says which workspace it is for."""
         if scope["type"] != "http":
             return
         name, _, rest = scope["path"].removeprefix("/").partition("/")
+        if name == "stop":  # what a server does that is told to stop
+            for server in self._servers:
+                server.stopped.set()
         app = self._apps.get(name)
         if app is None:
             await Response(status_code=404)(scope, receive, send)

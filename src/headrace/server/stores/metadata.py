@@ -132,9 +132,10 @@ class MetadataApi:
         subscriptions = await loop.run_in_executor(self._threads, self._subscribe, access, asked.after, heard)
         gone = asyncio.ensure_future(exchange.client_left())
         first = asyncio.ensure_future(came.get())
+        stopped = asyncio.ensure_future(self._stores.server.stopped.wait())
         seconds = min(max(asked.seconds, 0.0), _LONGEST_WAIT)
         try:
-            await asyncio.wait((gone, first), timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait((gone, first, stopped), timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
             found = [first.result()] if first.done() else []
             if found:
                 await asyncio.sleep(_GATHER)
@@ -143,6 +144,7 @@ class MetadataApi:
         finally:
             gone.cancel()
             first.cancel()
+            stopped.cancel()
             await loop.run_in_executor(self._threads, _close_all, subscriptions)
         if not (gone.done() and not gone.cancelled()):
             await exchange.answer(wire.encode(found))

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import math
 import mmap
+import queue
+import threading
 import time
 import urllib.parse
 from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
+from blake3 import blake3
 
 from headrace._base.logs import Log
 from headrace.model.errors import BlobCorruptError, BlobMissingError, HeadraceError, StoreAwayError
@@ -41,6 +44,8 @@ _LINKS_AFTER = 60.0
 _BLOBS_AT_ONCE = 10_000
 #: After so many bytes a download that breaks off goes on where it was.
 _CHUNK = 8 << 20
+#: From this size on a blob is hashed while it comes.
+_HASHED_BEHIND = 16 << 20
 
 _headers = {"Content-Type": "application/x-msgpack"}
 _encode = msgspec.msgpack.Encoder().encode
@@ -101,22 +106,31 @@ class HttpArtifacts:
             view = self._by_link(blob)
             if view is not None:
                 return view
-        view = self._from_server(blob)
-        if digest_of([view], blob.size) != blob.digest:
+        view, digest = self._from_server(blob)
+        if digest != blob.digest:
             raise BlobCorruptError(f"blob {blob.hex} came from {self.url} with other bytes than it has", blob.digest)
         return view
 
-    def _from_server(self, blob: Blob) -> memoryview:
+    def _from_server(self, blob: Blob) -> tuple[memoryview, bytes]:
+        """The bytes as they came, and their digest, which is made while they come."""
         view, done = _memory(blob.size), 0
+        hashing = _HashBehind() if blob.size >= _HASHED_BEHIND else None
 
         def go_on() -> None:
             nonlocal done
             with self._client.stream(self._read(blob, done)) as answer:
                 while done < blob.size:
-                    done += answer.read_into(view[done : done + _CHUNK])
+                    part = view[done : done + _CHUNK]
+                    done += answer.read_into(part)
+                    if hashing is not None:
+                        hashing.update(part)
 
-        self._client.patiently(go_on)
-        return view
+        if hashing is None:
+            self._client.patiently(go_on)
+            return view, digest_of([view], blob.size)
+        with hashing:
+            self._client.patiently(go_on)
+        return view, hashing.digest
 
     def _read(self, blob: Blob, start: int, link: bool = False) -> Request:
         headers = {"Range": f"bytes={start}-"} if start else {}
@@ -134,6 +148,7 @@ class HttpArtifacts:
             link = answer.header("Location") if answer.status == 307 else ""
             try:
                 if not link:
+                    self._links_from = math.inf  # there is no bucket behind it
                     answer.read_into(view)
             except StoreAwayError:
                 return None
@@ -202,3 +217,30 @@ def _fetch(link: str, view: memoryview, seconds: float) -> None:
     with HttpClient(endpoint, 0.0).stream(Request("GET", target, seconds=seconds)) as answer:
         if answer.header("Content-Length") == str(len(view)):  # else it is damaged, which the server is to see
             answer.read_into(view)
+
+
+class _HashBehind:
+    """Hashes parts in another thread while the next ones come; ``digest`` is there after the ``with`` statement."""
+
+    def __init__(self) -> None:
+        self._parts: queue.SimpleQueue[memoryview | None] = queue.SimpleQueue()
+        self._hasher = blake3()
+        self._thread = threading.Thread(target=self._hash, name="headrace-hash", daemon=True)
+        self.digest = b""
+
+    def update(self, part: memoryview) -> None:
+        """Take the next part, which must not change any more."""
+        self._parts.put(part)
+
+    def _hash(self) -> None:
+        while (part := self._parts.get()) is not None:
+            self._hasher.update(part)
+
+    def __enter__(self) -> _HashBehind:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._parts.put(None)
+        self._thread.join()
+        self.digest = self._hasher.digest()
