@@ -265,10 +265,10 @@ def test_orders_are_carried_out_once_however_often_the_supervisor_is_killed(acte
     assert acted.run(before + 1)["user"] == "me"
 
 
-def test_server_may_be_told_to_start_no_drivers(acted: Drivers) -> None:
+def test_server_may_be_told_to_start_no_runs(acted: Drivers) -> None:
     other = Served(acted.folder, "--no-drivers")
     try:
         answer = other.client.post(f"{RUN}/1/resume", json={})
-        assert answer.status_code == 403 and "starts no drivers" in answer.json()["detail"]
+        assert answer.status_code == 403 and "starts no runs" in answer.json()["detail"]
     finally:
         other.stop()
