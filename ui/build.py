@@ -8,6 +8,7 @@ kept as long as no file of ``ui/`` changes.
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import re
@@ -127,12 +128,14 @@ def build(*, force: bool = False) -> None:
         NoNodeError: there is no Node.js to build with.
         subprocess.CalledProcessError: installing or building failed.
     """
-    if is_built() and not force:
-        return
-    made_of = digest()
-    install()
-    run_npm("run", "build")
-    (STATIC / _STAMP).write_text(made_of)
+    with Path(__file__).open() as held:  # two at a time would write the same files
+        fcntl.flock(held, fcntl.LOCK_EX)
+        if is_built() and not force:
+            return
+        made_of = digest()
+        install()
+        run_npm("run", "build")
+        (STATIC / _STAMP).write_text(made_of)
 
 
 def check() -> None:

@@ -90,6 +90,12 @@ def crawl(tasks: int = 60, seconds: float = 0.5) -> int:
 
 
 @flow
+def grade(score: float = 0.5, fail: bool = False) -> float:
+    """A run that is resumed, and started again with other parameters."""
+    return judge({"score": score}, fail)
+
+
+@flow
 def ask() -> bool:
     """A run that waits for an answer."""
     return bool(wait_for("ship it", prompt="Does <b>it</b> look right?"))
@@ -100,6 +106,7 @@ STARTS = (
     (("flows.py:train", "--goal", "1.2"), 0),
     (("flows.py:train", "--fail", "true"), 1),
     (("flows.py:talk",), 0),
+    (("flows.py:grade", "--fail", "true"), 1),
     (("payloads.py:payloads",), 0),
 )
 

@@ -77,19 +77,20 @@ def test_run_is_tagged_deleted_and_restored(page: Page) -> None:
 
 
 def test_new_run_is_started_with_another_parameter(page: Page) -> None:
-    page.goto("/p/default/runs/train/1")
+    page.goto("/p/default/runs/grade/1")
     page.get_by_role("button", name="More").click()
     page.get_by_role("menuitem", name=re.compile("New run")).click()
-    page.get_by_label("goal").fill("1.3")
+    page.get_by_label("fail", exact=True).fill("false")
+    page.get_by_label("score", exact=True).fill("0.75")
     page.get_by_role("button", name="Start").click()
-    expect(page).to_have_url(re.compile(r"/runs/train/[4-9]"), timeout=60_000)
+    expect(page).to_have_url(re.compile(r"/runs/grade/2"), timeout=60_000)
     header = page.locator("header.run-head")
     expect(header).to_contain_text("succeeded", timeout=60_000)
-    expect(header).to_contain_text("1.3")
+    expect(header).to_contain_text("0.75")
 
 
 def test_failed_run_is_resumed(page: Page) -> None:
-    page.goto("/p/default/runs/train/3")
+    page.goto("/p/default/runs/grade/1")
     page.get_by_role("button", name="Resume", exact=True).click()
     expect(page.get_by_text("a driver is started")).to_be_visible(timeout=30_000)
     facts = page.get_by_role("complementary", name="Facts about the run")
