@@ -1,0 +1,57 @@
+"""Several server processes over one database are one server; a server speaks TLS where it has a certificate."""
+
+from __future__ import annotations
+
+import datetime
+import ipaddress
+from pathlib import Path
+
+import httpx
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+from tests.integration.server.conftest import Served
+
+RUNS = "/api/v1/projects/default/runs"
+
+
+def certificate(folder: Path) -> tuple[Path, Path]:
+    """A certificate for this machine that it signed itself, and its key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
+    now = datetime.datetime.now(datetime.UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), False)
+        .sign(key, hashes.SHA256())
+    )
+    cert_file, key_file = folder / "cert.pem", folder / "key.pem"
+    cert_file.write_bytes(made.public_bytes(serialization.Encoding.PEM))
+    key_file.write_bytes(
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    )
+    return cert_file, key_file
+
+
+def test_second_process_with_tls_goes_on_where_the_first_one_stopped(
+    client: httpx.Client, runs_folder: Path, tmp_path: Path
+) -> None:
+    cert, key = certificate(tmp_path)
+    second = Served(runs_folder, "--tls-cert", str(cert), "--tls-key", str(key))
+    try:
+        assert second.url.startswith("https://")
+        first = client.get(RUNS, params={"limit": 2}).json()
+        rest = second.client.get(RUNS, params={"limit": 2, "cursor": first["next"]}).json()
+        whole = client.get(RUNS).json()["items"]
+        assert first["items"] + rest["items"] == whole[:4]
+        tag = client.get(f"{RUNS}/train/1/tasks").headers["etag"]
+        assert second.client.get(f"{RUNS}/train/1/tasks", headers={"If-None-Match": tag}).status_code == 304
+    finally:
+        second.stop()
