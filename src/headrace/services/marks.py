@@ -74,16 +74,6 @@ def restore(metadata: MetadataStore, run: RunRecord, actor: Actor, now: float) -
         _mark(metadata, run, msgspec.structs.replace(flags, deleted=None), "restore", actor, now)
 
 
-def check_kept(metadata: MetadataStore, run: RunRecord) -> None:
-    """Refuse to go on with a run that is to be deleted.
-
-    Raises:
-        UsageError: it is.
-    """
-    if flags_of(metadata, run).deleted is not None:
-        raise UsageError(f"{run.name} was deleted, and will be gone in a moment; restore it first")
-
-
 def purge(metadata: MetadataStore, now: float) -> list[str]:
     """Delete the runs whose time to be restored is over, for good; returns their names.
 

@@ -32,6 +32,7 @@ from headrace.runtime import randomness
 from headrace.services.code.package import CodeOfRun
 from headrace.services.notices import print_notice
 from headrace.services.places import Places
+from headrace.services.resumable import check_kept
 from headrace.services.retrying_store import driver_store, waiting
 from headrace.services.session import NewSession, Resume, Session, recorded_details
 from headrace.services.store_wait import StoreWait
@@ -124,7 +125,7 @@ def reopen_session(stores: Stores, places: Places, new: NewSession, resume: Resu
         RunBusyError: another process drives it.
         NotFoundError: a step to run again has no task in it.
         StoreAwayError: a store did not answer in time.
-        UsageError: the run reproduces another one, as far as it went.
+        UsageError: the run reproduces another one, as far as it went, or was deleted.
     """
     code = CodeOfRun(new.entry, new.code, new.files)
     if origin := recorded_details(resume.run).reproduces:
@@ -133,6 +134,7 @@ def reopen_session(stores: Stores, places: Places, new: NewSession, resume: Resu
             f"begin anew: headrace reproduce {origin}"
         )
     patient = waiting(stores, StoreWait(new.store_wait))
+    check_kept(patient.metadata, resume.run)
     lease = take_lease(patient.metadata, resume.run)
     try:
         executor = _start_default(places)  # while the run is as it was

@@ -115,6 +115,9 @@ def test_deleted_run_can_be_restored_for_a_while_and_is_gone_then(acted: Acted) 
     assert 0 < until - time.time() <= UNDO_SECONDS
     assert acted.post(f"{run}/delete")["until"] == until, "once"
     assert "train/2" not in acted.names() and acted.names(mark="deleted") == ["train/2"]
+    refused = headrace(acted.folder, "resume", "train/2")
+    assert refused.returncode == 2 and "train/2 was deleted" in refused.stderr
+    assert "train/2 was deleted" in acted.post(f"{run}/resume", {}, status=400)["detail"]
     assert acted.post(f"{run}/restore")["deleted"] is None
     assert "train/2" in acted.names()
     until = acted.post(f"{run}/delete")["until"]

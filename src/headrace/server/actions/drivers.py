@@ -16,10 +16,10 @@ from headrace.server.drivers.supervisor import ensure
 from headrace.server.problems import Problem
 from headrace.server.read.paths import PROJECT, RUN, Number, ProjectPath, RunPath, run_of
 from headrace.server.routes import Page, change, get
-from headrace.services import marks
 from headrace.services.control import requested
 from headrace.services.describe import details_of
 from headrace.services.names import find_run
+from headrace.services.resumable import check_kept
 from headrace.services.run_rows import driver_of
 from headrace.settings import place_variables
 from headrace.stores.metadata.protocol import RunFilter
@@ -113,7 +113,7 @@ def _retry(call: Call[RunPath, Retry]) -> DriverOrder:
 
 
 def _go_on(call: Call[Any, Any], scope: Scope, run: RunRecord, action: str, words: list[str]) -> DriverOrder:
-    marks.check_kept(scope.metadata, run)
+    check_kept(scope.metadata, run)
     if driver_of(scope.metadata, run) in ("alive", "unknown"):
         raise RunBusyError(f"{run.name} is running")
     return _order(call, scope, run, action, words)
