@@ -77,20 +77,10 @@ def run_command(
     Exit codes: 0 succeeded, 1 failed, 2 wrong usage, 130 interrupted.
     """
     options = Options()
-    if max_parallel is not None:
-        options.take("max-parallel", max_parallel)
-    for tag in tags:
-        options.take("tag", tag)
-    if seed is not None:
-        options.take("seed", seed)
-    if place is not None:
-        options.take("on", place)
-    if environment is not None:
-        options.take("environment", environment)
-    if ignore is not None:
-        options.take("ignore", ignore)
-    if containers is not None:
-        options.take("containers", containers)
+    values = {"seed": seed, "on": place, "environment": environment, "ignore": ignore, "containers": containers}
+    for name, value in (("max-parallel", max_parallel), *(("tag", tag) for tag in tags), *values.items()):
+        if value is not None:
+            options.take(name, value)
     given = {"no-cache": no_cache, "keep-going": keep_going, "json": json, "quiet": quiet, "debug": debug, "warm": warm}
     options.flags |= {name for name, on in given.items() if on}
     if code_of is not None:

@@ -22,6 +22,8 @@ from headrace.cli.output import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from headrace.services.run_rows import RunRow
 
 _COLUMNS = (
@@ -107,12 +109,16 @@ def runs_command(
     if not rows:
         click.echo("No runs match." if any((flow, tags, states, where)) else "No runs yet.", err=True)
         return
-    live = any(row.queue for row in rows)
-    columns = (*_COLUMNS[:4], *([Column("TASKS")] if live else []), *_COLUMNS[4:])
-    print_table(columns, [_cells(row, live=live) for row in rows])
+    _print_rows(rows)
     if more:
         total = sum(count for _, count, _ in scope.metadata.flows(scope.project))
         click.echo(f"... and older ones ({total} runs in this project); --limit 0 shows all.", err=True)
+
+
+def _print_rows(rows: Sequence[RunRow]) -> None:
+    live = any(row.queue for row in rows)
+    columns = (*_COLUMNS[:4], *([Column("TASKS")] if live else []), *_COLUMNS[4:])
+    print_table(columns, [_cells(row, live=live) for row in rows])
 
 
 def _cells(row: RunRow, *, live: bool) -> tuple[str, ...]:

@@ -23,7 +23,7 @@ from headrace.model.states import (
     IllegalTransitionError,
     RunState,
 )
-from headrace.stores.metadata.protocol import RunChange, Write
+from headrace.stores.metadata.protocol import MetadataStore, RunChange, Write
 
 AttemptKey = tuple[int, str, int, int]
 TaskKey = tuple[int, str, int]
@@ -35,6 +35,24 @@ class Recorded(msgspec.Struct, frozen=True):
     run_state: Callable[[int], RunState | None]
     attempt_state: Callable[[AttemptKey], AttemptState | None]
     task_session: Callable[[TaskKey], int | None]
+
+
+def recorded_in(store: MetadataStore) -> Recorded:
+    """What ``store`` has now."""
+
+    def run_state(run_id: int) -> RunState | None:
+        run = store.run_by_id(run_id)
+        return None if run is None else run.state
+
+    def attempt_state(key: AttemptKey) -> AttemptState | None:
+        found = store.attempts(key[0], TaskId(key[1], key[2]))
+        return next((one.state for one in found if one.attempt == key[3]), None)
+
+    def task_session(key: TaskKey) -> int | None:
+        task = store.task(key[0], TaskId(key[1], key[2]))
+        return None if task is None else task.session
+
+    return Recorded(run_state, attempt_state, task_session)
 
 
 def runs_before(state: RunState) -> list[str]:

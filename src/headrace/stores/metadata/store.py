@@ -32,7 +32,7 @@ from headrace.model.records import (
     Wait,
     lease_name,
 )
-from headrace.model.states import AttemptState, IllegalTransitionError, RunState
+from headrace.model.states import IllegalTransitionError
 from headrace.model.values import Blob
 from headrace.stores.metadata import _filters, _rows, _schema, _transfer, _transitions, _writes
 from headrace.stores.metadata._database import (
@@ -171,7 +171,7 @@ class SqlMetadata:
                     return
                 if isinstance(error, LeaseLostError):
                     raise
-                _transitions.check(writes, self._recorded())
+                _transitions.check(writes, _transitions.recorded_in(self))
                 raise IllegalTransitionError(str(error)) from error
             except ConflictError:
                 if chance == _CHANCES - 1:
@@ -186,21 +186,6 @@ class SqlMetadata:
                     self._check_version(transaction)
                 raise
         self._in_doubt = None
-
-    def _recorded(self) -> _transitions.Recorded:
-        def run_state(run_id: int) -> RunState | None:
-            run = self.run_by_id(run_id)
-            return None if run is None else run.state
-
-        def attempt_state(key: _transitions.AttemptKey) -> AttemptState | None:
-            found = self.attempts(key[0], TaskId(key[1], key[2]))
-            return next((one.state for one in found if one.attempt == key[3]), None)
-
-        def task_session(key: _transitions.TaskKey) -> int | None:
-            task = self.task(key[0], TaskId(key[1], key[2]))
-            return None if task is None else task.session
-
-        return _transitions.Recorded(run_state, attempt_state, task_session)
 
     def _mark(self, writes: Sequence[Written]) -> int:
         """What a server's row says once ``writes`` were committed, so that this can be known without its answer.
