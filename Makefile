@@ -84,7 +84,7 @@ ui: | $(BIN)/python
 # ----------------------------------------------------------------------- tests
 test: lint ui
 	@echo "-- pytest"
-	@PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadgroup $(PYTEST_ARGS)
+	@PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadscope $(PYTEST_ARGS)
 
 TORCH := -e '.[data]' torch jax safetensors pytest pytest-timeout
 

@@ -6,12 +6,15 @@ import contextlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 if TYPE_CHECKING:
     from headrace.testing.namespaces import OtherMachine
+
+HERE = Path(__file__).parent
+_IMAGES = "from tests import " + "images"
 
 with contextlib.suppress(ImportError):  # the environment of `make test-torch` is without it
     from hypothesis import HealthCheck, settings
@@ -32,19 +35,26 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
-@pytest.hookimpl(tryfirst=True)  # pytest-xdist looks at the groups in the same hook
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     """Keep the tests of a file in one process where several share the work, and the differential suites whole.
 
     Files share what costs time to make by fixtures of theirs; a differential suite starts all its scenarios at once.
     Files whose tests run containers look at all containers of this machine, and remove them.
     """
-    for item in items:
-        suite = item.path.relative_to(Path(__file__).parent).parts[:2]
-        group = "/".join(suite) if suite[0] == "compat" else str(item.path)
-        if getattr(getattr(item, "module", None), "images", None) is not None:
-            group = "containers"
-        item.add_marker(pytest.mark.xdist_group(group))
+    from xdist.scheduler import LoadScopeScheduling
+
+    containers = {str(file.relative_to(config.rootpath)) for file in HERE.rglob("*.py") if _IMAGES in file.read_text()}
+
+    class Together(LoadScopeScheduling):  # type: ignore[misc]
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.partition("::")[0]
+            if file in containers:
+                return "containers"
+            parts = Path(file).parts
+            return parts[2] if parts[1] == "compat" else file
+
+    return Together(config, log)
 
 
 @pytest.fixture(scope="module")
