@@ -73,6 +73,7 @@ BY_RUN: dict[str, Callable[[MetadataStore, int], Any]] = {
     "metrics": lambda store, run: store.metrics(run),
     "metric_summaries": lambda store, run: store.metric_summaries([run]),
     "tags": lambda store, run: store.tags([run]),
+    "flags": lambda store, run: store.flags([run]),
     "params": lambda store, run: store.params([run]),
     "waits": lambda store, run: store.waits(run),
     "cached_of_run": lambda store, run: store.cached_of_run(run),

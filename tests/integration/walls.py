@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from headrace.model.records import LogPiece, LogSegment, QueueCount, RunRecord
+from headrace.model.records import LogPiece, LogSegment, QueueCount, RunFlags, RunRecord
 from headrace.model.values import Blob
 from headrace.stores.metadata.protocol import MetadataStore
 from headrace.testing._metadata_runs import RunRowsSuite
@@ -25,7 +25,7 @@ def fill_two_projects(store: MetadataStore, owner: str, seconds: float) -> RunRe
         blob=Blob(digest(9), 6),
         pieces=(LogPiece(0, 1.0, 6),),
     )
-    store.commit([QueueCount(made.id, "fit", 1, 0, 0, 0, 2, NOW), segment])
+    store.commit([QueueCount(made.id, "fit", 1, 0, 0, 0, 2, NOW), segment, RunFlags(made.id, pinned=True)])
     store.acquire(f"run:{made.id}", owner, seconds)
     new_run(store, "train", project="theirs")
     return made
