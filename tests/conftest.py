@@ -57,6 +57,16 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     return Together(config, log)
 
 
+@pytest.fixture(autouse=True)
+def _settings_of_a_test_end_with_it() -> Iterator[None]:
+    """Commands that are called in this process keep ``--home`` and the like in variables, for processes they start."""
+    before = {name: value for name, value in os.environ.items() if name.startswith("HEADRACE_")}
+    yield
+    for name in [name for name in os.environ if name.startswith("HEADRACE_") and name not in before]:
+        del os.environ[name]
+    os.environ.update(before)
+
+
 @pytest.fixture(scope="module")
 def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OtherMachine]:
     """Another machine, as far as networks and folders go; skipped where the kernel does not allow it."""
