@@ -84,7 +84,7 @@ def server(workspace: Path, built: None) -> Iterator[str]:
         process.communicate(timeout=30)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # while it is open, this thread counts as one with a running event loop
 def browser() -> Iterator[Browser]:
     """Chromium without a window."""
     path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
