@@ -34,7 +34,7 @@ def read_cursor(text: str | None, kind: Any, of: object) -> Any:
         of: the list that it is for.
 
     Raises:
-        Problem: 400 where it is no cursor of this list.
+        Problem: 400 where it is not a cursor of this list.
     """
     if text is None:
         return None

@@ -148,7 +148,7 @@ class Endpoint:
             if name in path or name not in self._fields:
                 known = ", ".join(one for one in self._fields if one not in path) or "none"
                 raise Problem(
-                    400, "bad-query", f"the query says {name!r}, which is no parameter here; there are {known}"
+                    400, "bad-query", f"the query says {name!r}, which is not a parameter here; there are {known}"
                 )
             if "\0" in text:
                 raise Problem(400, "bad-query", f"the query: {name} has the character NUL in it")

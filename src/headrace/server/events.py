@@ -292,6 +292,6 @@ async def _left(receive: Receive) -> None:
 
 
 def last_seen(request: Request) -> str:
-    """The id of the last event that a listener saw; what is no id counts as none."""
+    """The id of the last event that a listener saw; what is not an id counts as none."""
     text = request.headers.get("last-event-id") or request.query_params.get("after", "")
     return text if len(text) <= 200 and text.isascii() else ""

@@ -20,7 +20,7 @@ _RANGE = re.compile(r"bytes=(\d{0,19})-(\d{0,19})")
 def read_range(header: str, size: int) -> tuple[int, int] | None:
     """The first byte and the one behind the last that ``Range: header`` asks for; None: all of them.
 
-    Several ranges, other units and what is no range are answered whole, as RFC 9110 (14.2) allows.
+    Several ranges, other units and what is not a range are answered whole, as RFC 9110 (14.2) allows.
 
     Raises:
         Problem: 416 where it lies behind the end.

@@ -23,7 +23,7 @@ class Page(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
 
 
 class Media(msgspec.Struct, frozen=True, kw_only=True):
-    """An answer that is no JSON: its media types, and whether ranges of it may be asked for."""
+    """An answer that is not JSON: its media types, and whether ranges of it may be asked for."""
 
     types: tuple[str, ...]
     ranges: bool = False

@@ -1,7 +1,7 @@
 """Runs the DAGs of a pipeline: which tasks run, with which inputs, and what came of them.
 
 One thread does all of it. Other threads only append to ``_news``. What is to be done next is in ``_todo``, a queue of
-functions, so that a chain of ten thousand skipped tasks is no recursion. The rules are those of docs/kfp.md.
+functions, so that a chain of ten thousand skipped tasks does not recurse. The rules are those of docs/kfp.md.
 """
 
 from __future__ import annotations

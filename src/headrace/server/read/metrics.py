@@ -36,8 +36,8 @@ class Series(msgspec.Struct, frozen=True, kw_only=True):
     """Points of one task (or of the flow itself), by step. ``count`` is how many there are in all.
 
     ``steps`` and ``times`` (seconds since 1970) belong to ``values``. With ``band``, ``values`` are means of buckets,
-    which begin at ``steps``; ``low`` and ``high`` are their least and greatest values. Points that are no finite number
-    are left out, and counted in ``gaps``.
+    which begin at ``steps``; ``low`` and ``high`` are their least and greatest values. Points that are not finite
+    numbers are left out, and counted in ``gaps``.
     """
 
     task: str

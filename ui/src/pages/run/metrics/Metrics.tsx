@@ -146,7 +146,7 @@ function Plotted({ summary, axis, log, smooth, band, height }: OneProps) {
       />
       {(gaps > 0 || query.data.left_out > 0) && (
         <p className="note">
-          {gaps > 0 && `${count(gaps)} points are no finite numbers. `}
+          {gaps > 0 && `${count(gaps)} points are not finite numbers. `}
           {query.data.left_out > 0 && `${count(query.data.left_out)} more tasks are not drawn.`}
         </p>
       )}
