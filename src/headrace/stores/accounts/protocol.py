@@ -64,7 +64,7 @@ class AccountStore(Protocol):
         """Remember when a token was used."""
 
     def bind_token(self, token_id: int, run_id: int) -> bool:
-        """Give the token of a driver that may open one run its run. False: it has one, or is no such token."""
+        """Give the token of a driver that may open one run its run. False: it has one, or is not such a token."""
 
     # --- sessions and logins ---
 
