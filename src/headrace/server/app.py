@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import time
 
 from starlette.applications import Starlette
@@ -88,13 +89,15 @@ class RequestLog:
     def __init__(self, app: ASGIApp, counts: Counts) -> None:
         self._app = app
         self._counts = counts
+        # A call of the system for each request would hand the interpreter to other threads, for milliseconds.
+        self._new_id = random.Random(os.urandom(16)).randbytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        request_id = _given_id(Headers(scope=scope)) or os.urandom(8).hex()
+        request_id = _given_id(Headers(scope=scope)) or self._new_id(8).hex()
         scope["request_id"] = request_id
         began = time.perf_counter()
         status, size = 499, 0

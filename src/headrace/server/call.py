@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 from collections.abc import Callable
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import msgspec
 from starlette.requests import Request
@@ -19,6 +19,7 @@ from headrace.server.events import EventHub
 from headrace.server.observing import Counts
 from headrace.server.principals import Authenticator, Principal
 from headrace.server.problems import Problem, not_found
+from headrace.server.shared_reads import SharedReads
 from headrace.services.accounts.users import Accounts, Source
 from headrace.wiring import Scope, Workspace
 
@@ -51,6 +52,7 @@ class Server:
         self.authenticator = authenticator
         self.audit = AuditLog(lambda: self.accounts)
         self.threads = concurrent.futures.ThreadPoolExecutor(config.limits.threads, "headrace-request")
+        self.reads: SharedReads[Any] = SharedReads(self.threads)
         self.counts = Counts()
         #: Set when the server stops: requests that wait for something to happen end.
         self.stopped = asyncio.Event()
@@ -83,6 +85,7 @@ class Call(Generic[P, B]):
         self.request = request
         self._principal = principal
         self._needs = needs
+        self._is_hidden = False
 
     @property
     def request_id(self) -> str:
@@ -92,7 +95,11 @@ class Call(Generic[P, B]):
     @property
     def source(self) -> Source:
         """Where the request comes from, for the audit log."""
-        return source_of(self.request, self._principal)
+        return source_of(self.request, self.principal if self._is_hidden else self._principal)
+
+    def hide_principal(self) -> None:
+        """Make ``principal`` and ``source`` fail for the handler, because its answer goes to others too."""
+        self._is_hidden = True
 
     @property
     def workspace(self) -> Workspace:
@@ -102,6 +109,10 @@ class Call(Generic[P, B]):
     @property
     def principal(self) -> Principal:
         """Who asks; raises Problem (401) where nobody says so, which open routes alone meet."""
+        assert not self._is_hidden, "an answer that is shared depends on who asks"
+        return self._let_in()
+
+    def _let_in(self) -> Principal:
         if self._principal is None:
             raise Problem(401, "unauthenticated", "say who you are: log in, or send a token", headers=CHALLENGE)
         return self._principal
@@ -132,7 +143,7 @@ class Call(Generic[P, B]):
         except UsageError as error:
             raise not_found(str(error)) from None
         role = role or self._needs or Role.VIEWER
-        principal = self.principal
+        principal = self._let_in()
         has = principal.role_in(project)
         if has is None:
             raise not_found(f"there is no project {project!r} for {principal.name}")

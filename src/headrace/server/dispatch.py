@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import inspect
 from collections.abc import Iterable
-from typing import Any, get_args, get_origin
+from typing import Any, NamedTuple, get_args, get_origin
 
 import msgspec
 from blake3 import blake3
@@ -55,6 +56,13 @@ class PathEndpoint:
         await response(scope, receive, send)
 
 
+class _Content(NamedTuple):
+    """The JSON document of an answer, and its ETag."""
+
+    json: bytes
+    tag: str
+
+
 class Endpoint:
     """Serves one route."""
 
@@ -62,11 +70,12 @@ class Endpoint:
         self._server = server
         self._route = route
         self._async = inspect.iscoroutinefunction(route.handler)
-        fields = msgspec.structs.fields(route.params)
-        self._fields = {one.encode_name: _is_list(one.type) for one in fields}
+        self._infos = msgspec.structs.fields(route.params)
+        self._fields = {one.encode_name: _is_list(one.type) for one in self._infos}
         self._of_project = "project" in self._fields and "{project}" in route.path
         self._json = None if route.body is None else msgspec.json.Decoder(route.body)
         self._msgpack = None if route.body is None else msgspec.msgpack.Decoder(route.body)
+        self._shared = self._of_project and route.shared and not self._async
 
     async def answer(self, request: Request) -> Response:
         """What ``request`` is answered; raises what went wrong. Changes, and those refused, are in the audit log."""
@@ -108,6 +117,9 @@ class Endpoint:
         call.body = None if self._json is None else await self._body(request)
         if self._async:
             result = await route.handler(call)
+        elif self._shared:
+            call.hide_principal()
+            result = await self._server.reads.get((route, call.params), functools.partial(self._handled, call))
         else:
             result = await asyncio.get_running_loop().run_in_executor(self._server.threads, self._handled, call)
         return result if isinstance(result, Response) else self._encoded(request, call, result)
@@ -126,16 +138,21 @@ class Endpoint:
         if isinstance(result, Response):
             return result
         names = getattr(call.params, "fields", None) if self._route.fields else None
-        return _in_part(result, names) if names else msgspec.json.encode(result, enc_hook=str)
+        content = _in_part(result, names) if names else msgspec.json.encode(result, enc_hook=str)
+        return _Content(content, blake3(content).hexdigest(16))
 
     def _encoded(self, request: Request, call: Call[Any, Any], result: Any) -> Response:
         status = self._route.success
         if self._route.result is None:
             return Response(None, status)
-        content = result if isinstance(result, bytes) else msgspec.json.encode(result, enc_hook=str)
+        if isinstance(result, _Content):
+            content, tag = result
+        else:
+            content = msgspec.json.encode(result, enc_hook=str)
+            tag = blake3(content).hexdigest(16)
         if request.method not in ("GET", "HEAD"):
             return Response(content, status, {"Cache-Control": "no-store"}, JSON)
-        return cacheable(request, Response(content, status, media_type=JSON), blake3(content).hexdigest(16))
+        return cacheable(request, Response(content, status, media_type=JSON), tag)
 
     def _params(self, request: Request) -> Params:
         if len(request.scope["query_string"]) > LONGEST_QUERY:
@@ -165,7 +182,7 @@ class Endpoint:
             if named.partition("[")[0] in path:
                 raise Problem(404, "not-found", f"the path: {error}") from None
             raise Problem(400, "bad-query", f"the query: {error}") from None
-        for one in msgspec.structs.fields(self._route.params):
+        for one in self._infos:
             if one.encode_name in found and getattr(params, one.name) is None:
                 raise Problem(400, "bad-query", f"the query: {one.encode_name} is null; leave it out instead")
         return params

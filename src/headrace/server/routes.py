@@ -85,6 +85,11 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
         return self.action or f"{self.method} {self.path.removeprefix(API)}"
 
     @property
+    def shared(self) -> bool:
+        """Whether equal requests may be answered alike, whoever asks: JSON documents of what a project has."""
+        return self.method == "GET" and not isinstance(self.result, Media) and self.result is not None
+
+    @property
     def template(self) -> str:
         """The path as the OpenAPI document has it."""
         return self.path.replace(":path}", "}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import socket
+import sys
 from collections.abc import Callable
 from types import FrameType
 
@@ -19,6 +20,9 @@ from headrace.server.app import build_app
 from headrace.server.config import ServerConfig
 from headrace.server.purging import purging
 from headrace.wiring import Scope
+
+#: How long a thread that computes an answer may keep the interpreter from the loop, which all others wait for.
+_SWITCH_SECONDS = 0.002
 
 
 def serve(config: ServerConfig, scope: Scope, ready: Callable[[ServerConfig], None]) -> None:
@@ -53,6 +57,7 @@ def serve(config: ServerConfig, scope: Scope, ready: Callable[[ServerConfig], No
     )
     for number in (signal.SIGINT, signal.SIGTERM):  # uvicorn raises them again once it has stopped, as it was asked to
         signal.signal(number, _already_stopped)
+    sys.setswitchinterval(_SWITCH_SECONDS)
     ready(config)
     start_waiting(scope.workspace)
     with purging(scope.workspace):
