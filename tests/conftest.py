@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
 HERE = Path(__file__).parent
 _IMAGES = "from tests import " + "images"
+_ON_CLUSTER = "kubernetes"  # the folder, and the name of its tests' share of the work
 
 with contextlib.suppress(ImportError):  # the environment of `make test-torch` is without it
     from hypothesis import HealthCheck, settings
@@ -40,8 +42,10 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     """Keep the tests of a file in one process where several share the work, and the differential suites whole.
 
     Files share what costs time to make by fixtures of theirs; a differential suite starts all its scenarios at once.
-    Files whose tests run containers look at all containers of this machine, and remove them.
+    Files whose tests run containers look at all containers of this machine, and remove them. Those that need a cluster
+    are next once it is up, and the last ones as long as it is not.
     """
+    from tests import clusters
     from xdist.scheduler import LoadScopeScheduling
 
     containers = {str(file.relative_to(config.rootpath)) for file in HERE.rglob("*.py") if _IMAGES in file.read_text()}
@@ -52,9 +56,36 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
             if file in containers:
                 return "containers"
             parts = Path(file).parts
+            if parts[1] == _ON_CLUSTER:
+                return _ON_CLUSTER
             return parts[2] if parts[1] == "compat" else file
 
+        def _assign_work_unit(self, node: Any) -> None:
+            if _ON_CLUSTER in self.workqueue:
+                self.workqueue.move_to_end(_ON_CLUSTER, last=not clusters.is_up())
+            super()._assign_work_unit(node)
+
     return Together(config, log)
+
+
+def pytest_ignore_collect(collection_path: Path) -> bool | None:
+    """Leave out what needs a cluster where there is none; never in CI."""
+    return True if collection_path == HERE / _ON_CLUSTER and not _has_cluster() else None
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    """Say that it was left out, unless other files were asked for."""
+    if config.args == config.getini("testpaths") and not _has_cluster():
+        from tests import clusters
+
+        terminalreporter.write_line(clusters.HOW)
+
+
+@functools.cache
+def _has_cluster() -> bool:
+    from tests import clusters
+
+    return os.environ.get("CI") == "true" or clusters.given() is not None
 
 
 @pytest.fixture(autouse=True)

@@ -1,0 +1,95 @@
+"""A real cluster: namespaces of tests, an image of this tree's Headrace, and stores that pods reach."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import time
+from collections.abc import Generator, Iterator
+from typing import NamedTuple
+
+import pytest
+from lightkube import ApiError, Client, KubeConfig
+from lightkube.models.meta_v1 import ObjectMeta
+from lightkube.resources.core_v1 import Namespace, ServiceAccount
+from tests import clusters
+
+from headrace.testing.postgres import restartable_postgres
+from headrace.testing.proxy import Proxy
+from headrace.testing.servers import rclone_s3
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Wait for the cluster before the time of the first test counts."""
+    with contextlib.suppress(RuntimeError):  # the fixture says it
+        clusters.wait()
+    return (yield)
+
+
+@pytest.fixture(scope="session")
+def cluster() -> clusters.Cluster:
+    """The cluster; without one the test fails (in CI; elsewhere it is not collected)."""
+    clusters.wait()
+    found = clusters.given()
+    assert found is not None, clusters.HOW
+    return found
+
+
+@pytest.fixture(scope="session")
+def image(cluster: clusters.Cluster) -> str:
+    """The name of an image with this tree's Headrace."""
+    return clusters.worker_image()
+
+
+class Space(NamedTuple):
+    """A namespace, and a client whose default it is."""
+
+    name: str
+    client: Client
+    #: Environment variables with which processes find the cluster.
+    variables: dict[str, str]
+
+
+@pytest.fixture(scope="module")
+def space(request: pytest.FixtureRequest, cluster: clusters.Cluster) -> Iterator[Space]:
+    """A namespace for the tests of a file; gone afterwards with all that is in it."""
+    module = request.module.__name__.rpartition(".")[2].removeprefix("test_").replace("_", "-")
+    name = f"hr-{module[:40]}-{secrets.token_hex(3)}"
+    config = KubeConfig.from_file(cluster.kubeconfig)
+    with Client(config=config, namespace=name) as client:
+        client.create(Namespace(metadata=ObjectMeta(name=name, labels={"headrace-test": str(os.getpid())})))
+        try:
+            _await_service_account(client)
+            yield Space(name, client, {"KUBECONFIG": str(cluster.kubeconfig)})
+        finally:
+            client.delete(Namespace, name, grace_period=0)
+
+
+def _await_service_account(client: Client) -> None:
+    until = time.monotonic() + 60
+    while True:  # pods are refused before the namespace has one
+        try:
+            client.get(ServiceAccount, "default")
+        except ApiError:
+            assert time.monotonic() < until, "the namespace gets no service account"
+            time.sleep(0.05)
+        else:
+            return
+
+
+@pytest.fixture(scope="session")
+def database(cluster: clusters.Cluster) -> Iterator[str]:
+    """The URL of a PostgreSQL database, for the test and for pods."""
+    with restartable_postgres() as server, Proxy(server.socket, "0.0.0.0") as proxy:
+        yield f"postgresql://postgres@{cluster.host}:{proxy.address[1]}/postgres"
+
+
+@pytest.fixture(scope="session")
+def bucket(cluster: clusters.Cluster) -> Iterator[dict[str, str]]:
+    """Environment variables that name an empty bucket, for the test and for pods."""
+    with rclone_s3(host="0.0.0.0") as (url, config):
+        port = config["aws_endpoint_url"].rpartition(":")[2]
+        config = {**config, "aws_endpoint_url": f"http://{cluster.host}:{port}"}
+        yield {"HEADRACE_ARTIFACTS": url, **{name.upper(): value for name, value in config.items()}}
