@@ -7,7 +7,7 @@ import random
 import time
 
 from starlette.applications import Starlette
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
@@ -28,7 +28,7 @@ from headrace.server.pages import Pages
 from headrace.server.principals import Authenticator, EverybodyIsUser
 from headrace.server.problems import Problem
 from headrace.server.routes import Route
-from headrace.server.stores.mount import store_routes
+from headrace.server.stores.mount import StoresFirst
 from headrace.server.table import routes
 from headrace.services.accounts.users import Accounts
 from headrace.wiring import Scope as WorkspaceScope
@@ -36,12 +36,12 @@ from headrace.wiring import Scope as WorkspaceScope
 _log = Log("server")
 _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 #: Headers of every answer that says nothing else: nothing in it is a page, and no other page may frame it.
-_HEADERS = {
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "same-origin",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'; sandbox",
-}
+_HEADERS = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"same-origin"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'; sandbox"),
+)
 
 
 def build_app(config: ServerConfig, scope: WorkspaceScope, more: tuple[Route, ...] = ()) -> Starlette:
@@ -60,11 +60,12 @@ def build_app(config: ServerConfig, scope: WorkspaceScope, more: tuple[Route, ..
     served = [Served(path, PathEndpoint(server, some)) for path, some in by_path.items()]
     pages = Served("/{path:path}", Pages())
     app = Starlette(
-        routes=[*store_routes(server), *kfp_routes(server), *login_routes(server), *served, pages],
+        routes=[*kfp_routes(server), *login_routes(server), *served, pages],
         middleware=[
             Middleware(Forwarded, proxies=config.trusted_proxies),
             Middleware(RequestLog, counts=server.counts),
             Middleware(Door, config=config),
+            Middleware(StoresFirst, server=server),
         ],
         exception_handlers={HTTPException: _on_error, Exception: _on_error},
     )
@@ -106,10 +107,10 @@ class RequestLog:
             nonlocal status, size
             if message["type"] == "http.response.start":
                 status = message["status"]
-                headers = MutableHeaders(scope=message)
-                headers["X-Request-ID"] = request_id
-                for name, text in _HEADERS.items():
-                    headers.setdefault(name, text)
+                given = message["headers"] = list(message.get("headers", ()))
+                names = {name.lower() for name, _ in given}
+                given.append((b"x-request-id", request_id.encode("latin-1")))
+                given += [one for one in _HEADERS if one[0] not in names]
             elif message["type"] == "http.response.body":
                 size += len(message.get("body", b""))
             await send(message)
@@ -157,6 +158,7 @@ class Door:
     def __init__(self, app: ASGIApp, config: ServerConfig) -> None:
         self._app = app
         self._config = config
+        self._last: str | None = None  # the last name that was found to be ours
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection."""
@@ -184,6 +186,13 @@ class Door:
         return None
 
     def _is_ours(self, host: str) -> bool:
+        if host != self._last:
+            if not self._is_name_of_ours(host):
+                return False
+            self._last = host
+        return True
+
+    def _is_name_of_ours(self, host: str) -> bool:
         name = host.rpartition(":")[0] if host.rpartition(":")[2].isdigit() else host
         ours = self._config.url.partition("://")[2]
         return is_loopback(name.strip("[]")) or host == ours or name == ours

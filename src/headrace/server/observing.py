@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
@@ -20,14 +22,16 @@ class Counts:
         self._seconds = Histogram(
             "headrace_request_seconds", "Time to answer", ("route",), buckets=_SECONDS, registry=self.registry
         )
+        # Finding the count of some labels takes longer than counting; there are as many as routes and statuses.
+        self._counter, self._histogram = functools.cache(self._requests.labels), functools.cache(self._seconds.labels)
         self._sent = Counter("headrace_sent_bytes", "Bytes of bodies that were sent", registry=self.registry)
         self._listeners = Gauge("headrace_listeners", "Streams of live events that are open", registry=self.registry)
         self._pollers = Gauge("headrace_pollers", "Runs and projects that are watched", registry=self.registry)
 
     def request(self, method: str, route: str, status: int, seconds: float, size: int) -> None:
         """Count one request; ``route`` is the path's template, which no request can make up."""
-        self._requests.labels(method, route, str(status)).inc()
-        self._seconds.labels(route).observe(seconds)
+        self._counter(method, route, str(status)).inc()
+        self._histogram(route).observe(seconds)
         self._sent.inc(size)
 
     def text(self, listeners: int, pollers: int) -> tuple[bytes, str]:

@@ -10,14 +10,13 @@ from collections.abc import Iterator
 from typing import Any
 
 import uvicorn
-from starlette.applications import Starlette
 from starlette.responses import Response
 
 from headrace.model.actors import Actor
 from headrace.server.call import Server
 from headrace.server.config import Limits, ServerConfig
 from headrace.server.principals import Authenticator, EverybodyIsUser
-from headrace.server.stores.mount import store_routes
+from headrace.server.stores.mount import StoresApp
 from headrace.wiring import Workspace
 
 
@@ -25,7 +24,7 @@ class StoreServer:
     """One server process' worth of stores: each workspace that is added is reached by a URL of its own."""
 
     def __init__(self, port: int) -> None:
-        self._apps: dict[str, Starlette] = {}
+        self._apps: dict[str, StoresApp] = {}
         self._servers: list[Server] = []
         self._numbers = itertools.count(1)
         self.url = f"http://127.0.0.1:{port}"
@@ -39,7 +38,7 @@ class StoreServer:
         server = Server(config, workspace, "default", authenticator or everybody)
         name = f"s{next(self._numbers)}"
         self._servers.append(server)
-        self._apps[name] = Starlette(routes=store_routes(server))
+        self._apps[name] = StoresApp(server)
         return f"{self.url}/{name}"
 
     def close(self) -> None:

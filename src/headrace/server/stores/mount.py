@@ -10,7 +10,6 @@ import concurrent.futures
 from typing import Any
 
 from starlette.requests import HTTPConnection
-from starlette.routing import BaseRoute, Mount
 
 from headrace.server.audit_log import source_of
 from headrace.server.call import CHALLENGE, Server
@@ -24,6 +23,7 @@ from headrace.server.stores.metadata import MetadataApi
 
 #: Calls of stores that run at once; beside the threads of other requests, so that pages do not hold up drivers.
 _THREADS = 16
+_PATHS = (f"{API}/store/", f"{API}/blobs/")
 
 
 class StoresApp:
@@ -77,7 +77,16 @@ class StoresApp:
         )
 
 
-def store_routes(server: Server) -> list[BaseRoute]:
-    """What is added to the routes of the server."""
-    app = StoresApp(server)
-    return [Mount(f"{API}/{name}", app=app) for name in ("store", "blobs")]
+class StoresFirst:
+    """Leads requests for the stores to their application, and all others on: a commit looks through no routes."""
+
+    def __init__(self, app: Any, server: Server) -> None:
+        self._app = app
+        self._stores = StoresApp(server)
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Serve one connection."""
+        if scope["type"] == "http" and scope["path"].startswith(_PATHS):
+            await self._stores(scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
