@@ -1,0 +1,468 @@
+"""``ClusterApi``: the one connection of a driver to a cluster's API server.
+
+A thread of its own does all requests in an event loop. Calls return at once; what comes of them, and what happens to
+the pods meanwhile, are events behind a descriptor. Pods are watched, never polled.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any, NamedTuple
+
+import msgspec
+
+from headrace._base import logs
+from headrace.executors.kubernetes.access import Access
+from headrace.executors.kubernetes.client import (
+    AsyncClusterClient,
+    ClusterClient,
+    ClusterError,
+    Json,
+    Kind,
+    delete_options,
+    log_options,
+    selector_text,
+)
+from headrace.executors.kubernetes.watch import Watch, WatchListener, back_off
+from headrace.model.errors import UsageError
+
+_log = logs.Log("kubernetes")
+POD = Kind("v1", "Pod")
+EVENT = Kind("v1", "Event")
+REVIEW = Kind("authorization.k8s.io/v1", "SelfSubjectAccessReview")
+#: What a driver does with pods.
+VERBS = ("create", "delete", "list", "watch")
+#: Requests at once: creations, and all others.
+_CREATIONS, _OTHERS = 10, 6
+#: How often a creation is tried that the server fails at by itself (500), or that another one came between (409).
+_TRIES = 5
+_LOG_LINES = 1000
+
+
+class PodSeen(NamedTuple):
+    """A pod as it is now: made, found or changed."""
+
+    pod: Json
+
+
+class PodGone(NamedTuple):
+    """A pod does not exist any more. ``pod`` is its last state (None: it went unseen, or was never made)."""
+
+    name: str
+    uid: str
+    pod: Json | None
+
+
+class CreateRefused(NamedTuple):
+    """A pod was not created: ``code`` of HTTP, ``reason`` of Kubernetes, seconds that the server wants to pass."""
+
+    name: str
+    code: int
+    reason: str
+    message: str
+    retry_after: float
+
+
+class PodEvent(NamedTuple):
+    """A Kubernetes event about a pod."""
+
+    name: str
+    event: Json
+
+
+class PodLog(NamedTuple):
+    """The end of a container's output; ``error`` says why there is none."""
+
+    name: str
+    container: str
+    text: str
+    error: str
+
+
+class Away(NamedTuple):
+    """The API server cannot be asked since then (seconds since 1970); told once."""
+
+    since: float
+    why: str
+
+
+class Back(NamedTuple):
+    """The API server answers again, and all that happened meanwhile has been told or is about to be."""
+
+
+Happening = PodSeen | PodGone | CreateRefused | PodEvent | PodLog | Away | Back
+
+
+class ClusterApi:
+    """The one connection of a driver to a cluster's API server: watches the pods with the labels of ``selector``, and
+    Kubernetes' events about them. ``client`` does synchronous requests, for those who may wait.
+
+    Raises:
+        UsageError: no kubeconfig, no such context, or certificates that cannot be read.
+    """
+
+    def __init__(self, access: Access, namespace: str, selector: Mapping[str, str]) -> None:
+        self.client = ClusterClient(access, namespace)
+        self.namespace = self.client.namespace
+        self._selector = selector_text(selector)
+        self._path = POD.path(self.namespace)
+        self._news = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._happened: deque[Happening] = deque()
+        self._thread: threading.Thread | None = None
+        self._loop = asyncio.new_event_loop()
+        self._main: asyncio.Task[None] | None = None
+        self._http: AsyncClusterClient
+        # In the thread only:
+        self._known: dict[str, tuple[str, str]] = {}  # uid and version of each pod
+        self._creating: dict[str, bool] = {}  # names asked for, and whether the request is under way
+        self._withdrawn: dict[str, float] = {}  # grace of the deletions of those
+        self._ended_early: set[str] = set()  # uids of pods that ended before their creation was answered
+        self._away = False
+        self._hold = 0.0
+        self._listing: set[str] = set()
+
+    def start(self) -> None:
+        """See that the cluster can be used, and begin to watch.
+
+        Raises:
+            UsageError: it cannot; the message says what to do.
+        """
+        check_access(self.client)
+        ready = threading.Event()
+        self._thread = threading.Thread(target=self._run, args=(ready,), name="headrace-kubernetes", daemon=True)
+        self._thread.start()
+        ready.wait()
+
+    def fileno(self) -> int:
+        """Readable when ``events`` has news."""
+        return self._news
+
+    def events(self) -> list[Happening]:
+        """What happened since the last call."""
+        with contextlib.suppress(BlockingIOError):
+            os.eventfd_read(self._news)
+        happened = []
+        while self._happened:
+            happened.append(self._happened.popleft())
+        return happened
+
+    def create_pod(self, pod: Json) -> None:
+        """Create a pod; answered by ``PodSeen`` or ``CreateRefused``. Its name is not given to another pod later."""
+        self._call(self._want, pod)
+
+    def delete_pod(self, name: str, grace: float) -> None:
+        """Delete a pod that has ``grace`` seconds to end; answered by ``PodGone`` (at once if none was created)."""
+        self._call(self._drop, name, grace)
+
+    def fetch_log(self, name: str, container: str = "") -> None:
+        """Ask for the end of a container's output; answered by ``PodLog``."""
+        self._call(self._enqueue, self._fetch(name, container))
+
+    def close(self, wait: float = 5.0) -> None:
+        """Drop creations that have not begun, do the deletions that were asked for (``wait`` seconds at most), end."""
+        if self._thread is not None and self._thread.is_alive():
+            self._call(self._finish, wait)
+            self._thread.join(wait + 5.0)
+            self._thread = None
+        if self._news >= 0:
+            os.close(self._news)
+            self._news = -1
+            self.client.close()
+            self._loop.close()
+
+    # --- the thread -------------------------------------------------------------------------------------------
+
+    def _call(self, function: Callable[..., None], *arguments: Any) -> None:
+        self._loop.call_soon_threadsafe(function, *arguments)
+
+    def _tell(self, happening: Happening) -> None:
+        self._happened.append(happening)
+        os.eventfd_write(self._news, 1)
+
+    def _run(self, ready: threading.Event) -> None:
+        asyncio.set_event_loop(self._loop)
+        self._main = self._loop.create_task(self._serve(ready))
+        with contextlib.suppress(asyncio.CancelledError):
+            self._loop.run_until_complete(self._main)
+        self._loop.run_until_complete(self._loop.shutdown_asyncgens())
+
+    async def _serve(self, ready: threading.Event) -> None:
+        self._http = AsyncClusterClient(self.client.connection)
+        self._wanted: asyncio.Queue[Json] = asyncio.Queue()
+        self._others: asyncio.Queue[Coroutine[Any, Any, None]] = asyncio.Queue()
+        ready.set()
+        pods = WatchListener(self._on_begin, self._on_pods, self._on_pod, self._on_failure, self._on_success)
+        events = WatchListener(_nothing, self._on_events, self._on_event, self._on_events_failure, _nothing)
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(Watch(self._http, self._path, {"labelSelector": self._selector}, pods).run())
+                about = {"fieldSelector": "involvedObject.kind=Pod"}
+                group.create_task(Watch(self._http, EVENT.path(self.namespace), about, events).run())
+                for _ in range(_CREATIONS):
+                    group.create_task(self._creator())
+                for _ in range(_OTHERS):
+                    group.create_task(self._other())
+        finally:
+            while not self._others.empty():
+                self._others.get_nowait().close()
+            await self._http.close()
+
+    def _finish(self, wait: float) -> None:
+        while not self._wanted.empty():
+            self._creating.pop(self._wanted.get_nowait()["metadata"]["name"], None)
+            self._wanted.task_done()
+        self._finishing = self._loop.create_task(self._finish_within(wait))
+
+    async def _finish_within(self, wait: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(wait):
+                await self._wanted.join()
+                await self._others.join()
+        if self._main is not None:
+            self._main.cancel()
+
+    # --- requests ---------------------------------------------------------------------------------------------
+
+    def _want(self, pod: Json) -> None:
+        self._creating[pod["metadata"]["name"]] = False
+        self._wanted.put_nowait(pod)
+
+    def _drop(self, name: str, grace: float) -> None:
+        under_way = self._creating.get(name)
+        if under_way is None:
+            self._enqueue(self._delete(name, grace))
+            return
+        self._withdrawn[name] = grace
+        if not under_way:
+            del self._creating[name]
+            self._tell(PodGone(name, "", None))
+
+    def _enqueue(self, request: Coroutine[Any, Any, None]) -> None:
+        self._others.put_nowait(request)
+
+    async def _other(self) -> None:
+        while True:
+            request = await self._others.get()
+            try:
+                await request
+            finally:
+                self._others.task_done()
+
+    async def _creator(self) -> None:
+        while True:
+            pod = await self._wanted.get()
+            name = pod["metadata"]["name"]
+            try:
+                if self._withdrawn.pop(name, None) is None:
+                    await self._create(name, pod)
+            finally:
+                self._wanted.task_done()
+
+    async def _create(self, name: str, pod: Json) -> None:
+        self._creating[name] = True
+        tries = 0
+        while True:
+            await asyncio.sleep(max(0.0, self._hold - self._loop.time()))
+            try:
+                made = await self._http.request("POST", self._path, pod)
+                break
+            except ClusterError as error:
+                tries += 1
+                if error.reason == "AlreadyExists" and tries > 1:  # made by a try whose answer got lost
+                    made = None
+                    break
+                wait = _wait_after(error, tries)
+                if wait is None:
+                    self._creating.pop(name)
+                    self._withdrawn.pop(name, None)
+                    self._tell(CreateRefused(name, error.code, error.reason, error.message, error.retry_after))
+                    return
+                if error.code == 429:  # meant for all requests of this client
+                    self._hold = max(self._hold, self._loop.time() + wait)
+                else:
+                    await asyncio.sleep(wait)
+        self._creating.pop(name)
+        if made is not None and made["metadata"]["uid"] not in self._ended_early and name not in self._known:
+            self._on_pod("ADDED", made)
+        if not self._creating:
+            self._ended_early.clear()
+        if name in self._withdrawn:
+            self._enqueue(self._delete(name, self._withdrawn.pop(name)))
+
+    async def _delete(self, name: str, grace: float) -> None:
+        tries = 0
+        while True:
+            try:
+                await self._http.request("DELETE", POD.path(self.namespace, name), delete_options(grace))
+            except ClusterError as error:
+                tries += 1
+                wait = _wait_after(error, tries)
+                if error.code == 404:
+                    if name not in self._known:
+                        self._tell(PodGone(name, "", None))
+                elif wait is not None:
+                    await asyncio.sleep(wait)
+                    continue
+                else:
+                    _log.warning("pod.not_deleted", f"pod {name} cannot be deleted: {error.message}")
+            return
+
+    async def _fetch(self, name: str, container: str) -> None:
+        path = f"{POD.path(self.namespace, name)}/log"
+        try:
+            response = await self._http.response("GET", path, None, log_options(container, _LOG_LINES))
+            text, error = (response.text, "") if response.is_success else ("", _message_of(response.content))
+        except ClusterError as failure:
+            text, error = "", failure.message
+        self._tell(PodLog(name, container, text, error))
+
+    # --- what the watches say ---------------------------------------------------------------------------------
+
+    def _on_begin(self) -> None:
+        self._listing = set(self._known)  # pods made from now on may be missing in the list
+
+    def _on_pods(self, pods: list[Json]) -> None:
+        there = {pod["metadata"]["name"] for pod in pods}
+        for name in self._listing - there:
+            if name in self._known:
+                self._tell(PodGone(name, self._known.pop(name)[0], None))
+        for pod in pods:
+            self._on_pod("ADDED", pod)
+
+    def _on_pod(self, change: str, pod: Json) -> None:
+        about = pod["metadata"]
+        name, uid, version = about["name"], about["uid"], about["resourceVersion"]
+        about.pop("managedFields", None)  # half of a pod, and of no use here
+        known = self._known.get(name)
+        if change == "DELETED":
+            self._known.pop(name, None)
+            if name in self._creating:
+                self._ended_early.add(uid)
+            self._tell(PodGone(name, uid, pod))
+        elif known != (uid, version):
+            if known is not None and known[0] != uid:
+                self._tell(PodGone(name, known[0], None))
+            self._known[name] = (uid, version)
+            self._tell(PodSeen(pod))
+
+    def _on_failure(self, error: ClusterError) -> bool:
+        if not self._away and error.code != 410:
+            self._away = True
+            self._tell(Away(time.time(), explained(error, self.client)))
+        return True
+
+    def _on_success(self) -> None:
+        if self._away:
+            self._away = False
+            self._tell(Back())
+
+    def _on_events(self, events: list[Json]) -> None:
+        for event in events:
+            self._on_event("ADDED", event)
+
+    def _on_event(self, change: str, event: Json) -> None:
+        name = (event.get("involvedObject") or {}).get("name", "")
+        if change != "DELETED" and (name in self._known or name in self._creating):
+            event.get("metadata", {}).pop("managedFields", None)
+            self._tell(PodEvent(name, event))
+
+    def _on_events_failure(self, error: ClusterError) -> bool:
+        """Do without events where there is no right to see them: the pods' own states say most."""
+        if error.code == 403:
+            _log.warning("events.forbidden", f"Kubernetes' events about pods cannot be seen: {error.message}")
+            return False
+        return True
+
+
+def _wait_after(error: ClusterError, tries: int) -> float | None:
+    """Seconds after which to try a request again; None: the answer is final."""
+    if error.code == 429:
+        return error.retry_after or 1.0
+    if error.code in (0, 502, 503, 504):
+        return error.retry_after or back_off(tries)
+    if (error.code == 500 or error.reason == "Conflict") and tries < _TRIES:
+        return back_off(tries)
+    return None
+
+
+def _nothing() -> None:
+    pass
+
+
+def _message_of(content: bytes) -> str:
+    try:
+        return str(msgspec.json.decode(content)["message"])
+    except (msgspec.DecodeError, LookupError, TypeError):
+        return content.decode(errors="replace").strip()[:500]
+
+
+# --- may it be used? ----------------------------------------------------------------------------------------------
+
+
+def check_access(client: ClusterClient) -> None:
+    """See that pods can be made and watched in the client's namespace.
+
+    Raises:
+        UsageError: they cannot; the message says what to do.
+    """
+    try:
+        missing = [verb for verb in VERBS if not allowed(client, verb, "pods")]
+        if missing:
+            raise UsageError(
+                f"{client.connection.where} has no right to {', '.join(missing)} pods in namespace "
+                f"{client.namespace!r}; `headrace place manifest` prints the role that gives it"
+            )
+        client.create(_probe(), dry_run=True)
+    except ClusterError as error:
+        if error.code in (0, 401) or error.reason == "NamespaceTerminating":
+            raise UsageError(explained(error, client)) from None
+        if error.code == 404:
+            raise UsageError(
+                f"namespace {client.namespace!r} does not exist in the cluster of {client.connection.where}; create it "
+                f"(kubectl create namespace {client.namespace}) or set `namespace` of the place to another one"
+            ) from None
+        # A quota, a policy or a webhook refused the bare pod of this check; pods of runs are told of theirs.
+        if error.code >= 500:
+            raise UsageError(explained(error, client)) from None
+
+
+def allowed(client: ClusterClient, verb: str, resource: str, *, group: str = "", subresource: str = "") -> bool:
+    """Whether the credentials have a right in the client's namespace.
+
+    Raises:
+        ClusterError: the API server does not say.
+    """
+    asked = {
+        "namespace": client.namespace,
+        "verb": verb,
+        "group": group,
+        "resource": resource,
+        "subresource": subresource,
+    }
+    review = {"apiVersion": REVIEW.api_version, "kind": REVIEW.name, "spec": {"resourceAttributes": asked}}
+    return bool((client.create(review).get("status") or {}).get("allowed"))
+
+
+def explained(error: ClusterError, client: ClusterClient) -> str:
+    """What went wrong with the API server, and what to do."""
+    where = client.connection.where
+    if error.code == 401:
+        return f"the cluster does not accept the credentials of {where} (expired or withdrawn); log in again"
+    if error.reason == "NamespaceTerminating":
+        return f"namespace {client.namespace!r} is being deleted; wait until it is gone and create it, or set another"
+    if error.code == 0:
+        return f"{error.message} ({where})"
+    return f"the API server {client.connection.server} answers {error.code}: {error.message} ({where})"
+
+
+def _probe() -> Json:
+    """A pod that is only offered, never made: the server says whether the namespace takes pods."""
+    container = {"name": "probe", "image": "headrace/probe", "resources": {"limits": {"cpu": "1m", "memory": "1Mi"}}}
+    spec = {"containers": [container], "restartPolicy": "Never"}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": {"generateName": "headrace-probe-"}, "spec": spec}
