@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-MODULES = ("dags", "branches", "loops", "exits", "inputs")
+MODULES = ("dags", "branches", "loops", "exits", "inputs", "together")
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
 
 
