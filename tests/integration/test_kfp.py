@@ -17,6 +17,7 @@ from headrace.frontends.kfp import validation
 from headrace.frontends.kfp.launch import Ended, Launch, run_pipeline
 from headrace.frontends.kfp.pipeline_file import pipeline_of
 from headrace.model.states import RunState
+from headrace.services.describe import describe_run
 from headrace.settings import Settings
 from headrace.wiring import Scope, scope_at
 
@@ -273,6 +274,22 @@ def test_results_come_from_the_cache_unless_a_task_says_no(scope: Scope) -> None
     without.tasks["two"]["cachingOptions"] = {}
     assert ran(scope, run(scope, without, n=5)) == {"one": 0, "two": 1, "three": 0, "beside": 0}
     assert ran(scope, run(scope, chain(), n=5, _use_cache=False)) == {"one": 1, "two": 1, "three": 1, "beside": 1}
+
+
+def test_a_task_without_outputs_comes_from_the_cache_too(scope: Scope) -> None:
+    made = Pipeline("telling", n=int)
+    made.python("def tell(x: int):\n    print('told', x)", x=int)
+    made.tasks["tell"] = {**task("tell", x=around("n")), "cachingOptions": {"enableCache": True}}
+    assert [ran(scope, run(scope, made, n=n)) for n in (1, 1, 2)] == [{"tell": 1}, {"tell": 0}, {"tell": 1}]
+
+
+def test_display_names_of_tasks_are_titles_of_their_steps(scope: Scope) -> None:
+    made = Pipeline("titled")
+    made.python("def one() -> int:\n    return 1", {"Output": int})
+    made.dag("group", {"one": {**task("one"), "taskInfo": {"name": "The first"}}, "plain": task("one")})
+    made.tasks["group"] = task("group")
+    view = describe_run(scope.metadata, run(scope, made).run, 0.0)
+    assert {one.step: one.title for one in view.steps} == {"group.one": "The first", "group.plain": "one"}
 
 
 def test_a_cache_key_stands_for_inputs_and_code(scope: Scope) -> None:

@@ -19,7 +19,7 @@ def look_up(task: Task, project: str, metadata: MetadataStore, artifacts: Artifa
         made = metadata.task(entry.run_id, task_id)
         records = list(metadata.outputs(entry.run_id, [task_id]).get(task_id, {}).values())
         origin = metadata.run_by_id(entry.run_id)
-        if made is None or made.cache_key != key or not records or origin is None:
+        if made is None or made.cache_key != key or origin is None:
             # It ran again, from other code, when its run went on; or its run was deleted just now.
             metadata.forget_cached(entry, project)
         elif artifacts.missing(b for r in records for b in r.value.blobs):

@@ -146,6 +146,7 @@ class RunDetails(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     place: str = ""  # where tasks run whose step names none
     environment: str = ""  # the name of their environment, where the command line gave one
     secrets: tuple[str, ...] = ()  # names of those that steps asked for when it began
+    titles: dict[str, str] = {}  # of steps that people know by another name, by step
     addresses: dict[str, str] = {}  # by place: HOST:PORT at which the last session listens for workers
 
 

@@ -25,10 +25,12 @@ ALL_ROWS = 5_000
 class StepView(msgspec.Struct, frozen=True, kw_only=True):
     """A step of a run: tasks by state, those included that wait or run; times over all tasks, None in a very large run.
 
-    In a run whose driver was killed, tasks that ran then are ``lost``.
+    In a run whose driver was killed, tasks that ran then are ``lost``. ``title``: how people call the step, where that
+    is another name.
     """
 
     step: str
+    title: str = ""
     total: int
     done: int
     counts: dict[str, int]
@@ -167,11 +169,12 @@ def steps_of(
     """The steps of a run in the order of their first task; ``counts`` as ``step_counts`` says, if the caller has it."""
     totals = totals_of(metadata, run, gone=driver_of(metadata, run) == "gone", recorded_counts=counts)
     tasks: dict[str, list[TaskRecord]] = {}
-    if sum(one.total for one in totals.values()) <= ALL_ROWS:
-        for task in metadata.tasks(run.id):
-            tasks.setdefault(task.step, []).append(task)
-        return [_view_step(run, step, one, tasks.get(step, []), now) for step, one in totals.items()]
-    return [_view_step(run, step, one, None, now) for step, one in totals.items()]
+    small = sum(one.total for one in totals.values()) <= ALL_ROWS
+    for task in metadata.tasks(run.id) if small else ():
+        tasks.setdefault(task.step, []).append(task)
+    titles = details_of(run).titles
+    views = [_view_step(run, step, one, tasks.get(step, []) if small else None, now) for step, one in totals.items()]
+    return [msgspec.structs.replace(one, title=titles[one.step]) if one.step in titles else one for one in views]
 
 
 def _view_step(run: RunRecord, step: str, totals: StepTotals, tasks: list[TaskRecord] | None, now: float) -> StepView:

@@ -102,6 +102,7 @@ class NewSession(msgspec.Struct, frozen=True, kw_only=True):
     given_environment: str = ""  # its name, where the command line gave it
     files: tuple[tuple[str, str], ...] = ()  # of the code package: a place from the entry's folder, the file's own path
     secrets: tuple[str, ...] = ()  # names of those that steps ask for
+    titles: dict[str, str] = {}  # of steps that people know by another name, by step
     code: CodeRules = CodeRules()
     reproduces: Reproduces | None = None  # an earlier run that this one runs again
 
@@ -423,6 +424,7 @@ class Session:
             place=default,
             environment=new.given_environment,
             secrets=new.secrets,
+            titles=new.titles,
             addresses={default: address} if address else {},
         )
         writes: list[Write] = [RunChange(run_id=run_id, details=_encode(details))]  # before the first task

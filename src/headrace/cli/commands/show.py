@@ -168,7 +168,8 @@ def _print_steps(steps: list[StepView]) -> None:
         if one.reused:
             others.insert(0, f"{one.reused} reused")
         took = "" if one.duration is None else format_duration(one.duration)
-        rows.append((one.step, bar(one.done, one.total, 12), f"{one.done}/{one.total}", took, ", ".join(others)))
+        name = f"{one.step} ({clean_lines(one.title)})" if one.title else one.step
+        rows.append((name, bar(one.done, one.total, 12), f"{one.done}/{one.total}", took, ", ".join(others)))
     columns = (
         Column("STEP", flex=True),
         Column("DONE"),

@@ -79,6 +79,22 @@ def components_of(spec: PipelineSpec) -> Iterator[tuple[str, Node]]:
                 yield f"{before}{key}", node
 
 
+def titles_of(spec: PipelineSpec) -> dict[str, str]:
+    """The display names of tasks that differ from their keys, by the names of their steps."""
+    titles: dict[str, str] = {}
+    waiting: list[tuple[Component, str, frozenset[str]]] = [(spec.root, "", frozenset())]
+    while waiting:
+        component, before, around = waiting.pop()
+        for key, task in component.dag.tasks.items() if component.dag is not None else ():
+            name = task.component_ref.name
+            inner = spec.components[name]
+            if inner.dag is not None and name not in around:  # else it contains itself
+                waiting.append((inner, f"{before}{key}.", around | {name}))
+            elif inner.dag is None and task.task_info.name not in ("", key):
+                titles[before + key] = task.task_info.name
+    return titles
+
+
 def node_at(spec: PipelineSpec, path: str) -> Node | None:
     """The task with the name of a step: the keys of the tasks around it and its own, joined by dots."""
     graphs = Graphs(spec)

@@ -14,7 +14,7 @@ import msgspec
 from headrace._base.process import claim_standard_descriptors
 from headrace._base.sizes import parse_duration
 from headrace.frontends.kfp.contract import JobFacts
-from headrace.frontends.kfp.graph import components_of
+from headrace.frontends.kfp.graph import components_of, titles_of
 from headrace.frontends.kfp.interpreter import Interpreter
 from headrace.frontends.kfp.interrupts import InterruptGate
 from headrace.frontends.kfp.ir import Pipeline
@@ -105,6 +105,7 @@ def _open(pipeline: Pipeline, arguments: dict[str, Any], how: Launch) -> Session
         use_cache=how.use_cache,
         seed=how.seed,
         reproduces=how.reproduces,
+        titles=titles_of(pipeline.spec),
     )
     before = how.resume.run if how.resume is not None else None
     place = how.place or (recorded_details(stores.metadata.run_by_id(before.id) or before).place if before else "")

@@ -71,6 +71,7 @@ function Steps() {
               <tr key={step.step}>
                 <td>
                   <Link href={runPage(at.project, name, "tasks", { step: step.step })}>{step.step}</Link>
+                  {step.title && <span className="quiet"> {step.title}</span>}
                 </td>
                 <td className="steps-bar">
                   <StateBar counts={withReused(step.counts, step.reused)} total={step.total} />

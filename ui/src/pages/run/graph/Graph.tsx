@@ -152,7 +152,7 @@ function Node({ step, box, turns, chosen, choose }: NodeProps) {
   const failed = (step.counts["failed"] ?? 0) > 0;
   const running = (step.counts["running"] ?? 0) > 0;
   const words = order.filter((state) => step.counts[state]).map((state) => `${count(step.counts[state] ?? 0)} ${state}`);
-  const label = `${step.step}: ${words.join(", ") || "no tasks"}${turns ? `, a loop of ${turns + 1} turns` : ""}`;
+  const label = `${step.step}${step.title ? ` (${step.title})` : ""}: ${words.join(", ") || "no tasks"}${turns ? `, a loop of ${turns + 1} turns` : ""}`;
   const mostLetters = Math.floor((box.width - 24 - (turns || step.total > 1 ? 44 : 0)) / 7.1);
   const name = step.step.length > mostLetters ? `${step.step.slice(0, mostLetters - 1)}…` : step.step;
   return (

@@ -23,6 +23,7 @@ export function StepPanel({ step, turns, close }: { step: StepView; turns: numbe
           Close
         </button>
       </header>
+      {step.title && <p>{step.title}</p>}
       <p className="quiet">
         {count(step.total)} {turns ? "turns of a loop" : step.total === 1 ? "task" : "tasks"}
         {step.duration !== null && step.duration !== undefined && `, ${duration(step.duration)} from the first start to the last end`}
