@@ -121,7 +121,7 @@ def _make(name: str, packages: Path, source: Path) -> None:
 
 def _packages_layer() -> Path:
     """The layer with what Headrace needs of this environment's packages; made once for each set of versions."""
-    found = sorted(_closure(), key=lambda one: one.name)
+    found = sorted(closure(_EXTRAS, *_LIBRARIES), key=lambda one: one.name)
     versions = "\n".join(f"{one.name} {one.version}" for one in found) + "\nlayout 2"
     path = common.IMAGES / f"worker-{hashlib.sha256(versions.encode()).hexdigest()[:16]}.layer"
     if path.exists():
@@ -149,14 +149,19 @@ def _packages_layer() -> Path:
 _SCRIPT = f"#!/usr/local/bin/{_PYTHON}\nimport sys\nfrom headrace.cli.main import main\nsys.exit(main())\n"
 
 
-def _closure() -> Iterable[importlib.metadata.Distribution]:
-    """The distributions that Headrace needs, with the extras of the image."""
+def requirements(extras: Iterable[str]) -> list[Requirement]:
+    """What Headrace needs with ``extras``, as pyproject.toml says now (the environment may have been made earlier)."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    wanted = [*project["dependencies"], *_LIBRARIES]
-    for extra in _EXTRAS:  # as the file says now, not as it said when this environment was made
+    wanted = list(project["dependencies"])
+    for extra in extras:
         wanted += project["optional-dependencies"][extra]
+    return [one for one in map(Requirement, wanted) if one.name != "headrace"]
+
+
+def closure(extras: Iterable[str], *more: str) -> Iterable[importlib.metadata.Distribution]:
+    """The distributions of this environment that Headrace needs with ``extras``, and ``more`` with what they need."""
+    todo = requirements(extras) + [Requirement(one) for one in more]
     found: dict[str, importlib.metadata.Distribution] = {}
-    todo = [one for one in map(Requirement, wanted) if one.name != "headrace"]
     seen = {str(one) for one in todo}
     while todo:
         asked = todo.pop()

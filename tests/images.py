@@ -76,6 +76,20 @@ def with_python(home: str = sys.base_prefix) -> str:
 
 
 @functools.cache
+def with_pip() -> str:
+    """The name of an image with Python and pip, as base images of Python have it."""
+    import pip
+
+    executable = _executable(sys.base_prefix)
+    with _Image("localhost/headrace-test-pip:1") as image:
+        if image.wanted:
+            image.python(executable)
+            image.link("usr/local/bin/python", executable.name)
+            image.tree(Path(pip.__file__).parent, f"usr/local/lib/{executable.name}/site-packages/pip")
+    return image.name
+
+
+@functools.cache
 def with_kfp(name: str, packages: str, texts: tuple[tuple[str, str], ...]) -> str:
     """The name of an image with Python, the packages in a folder, and some texts as files: path and content."""
     executable = _executable(sys.base_prefix)
