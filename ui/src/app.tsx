@@ -61,7 +61,7 @@ function Pages() {
       <Route path="/p/:project/compare">{({ project }) => <ComparePage project={decode(project)} />}</Route>
       <Route path="/p/:project/artifacts">{({ project }) => <ArtifactsPage project={decode(project)} />}</Route>
       <Route path="/p/:project/waits">{({ project }) => <WaitsPage project={decode(project)} />}</Route>
-      <Route path="/admin/:tab?">{({ tab }) => <AdminPage tab={tab ?? "users"} />}</Route>
+      <Route path="/admin/:tab?">{({ tab }) => <AdminPage tab={tab ?? ""} />}</Route>
       <Route>
         <Empty title="There is no page at this address">
           <a href="/">Go to the runs</a>

@@ -108,6 +108,7 @@ STARTS = (
     (("flows.py:talk",), 0),
     (("flows.py:grade", "--fail", "true"), 1),
     (("payloads.py:payloads",), 0),
+    (("hostile.py",), 0),
 )
 
 #: Each tries to run `pwned(...)`, which no page has: an error of the page, or a request, would show that it ran.
@@ -194,12 +195,39 @@ _EVENTS = ("onerror", "onload", "onfocus", "onmouseover", "onclick", "ontoggle",
 PAYLOADS += tuple(f"<{tag} {event}=window.pwned=1 tabindex=1>" for tag in _TAGS for event in _EVENTS)
 PAYLOADS += tuple(f"{quote}><{tag} onload=window.pwned=1>" for quote in ("'", '"', "`", "]]") for tag in _TAGS)
 
+CARDS_FLOW = f"""
+from metaflow import FlowSpec, card, current, step
+from metaflow.cards import Markdown, Table
+
+PAYLOADS = {PAYLOADS!r}
+
+
+class Hostile(FlowSpec):
+    @card(type="blank", id="own")
+    @card
+    @step
+    def start(self):
+        self.texts = list(PAYLOADS)
+        for one in PAYLOADS:
+            current.card["own"].append(Markdown(one))
+        current.card["own"].append(Table([[one, one] for one in PAYLOADS], headers=PAYLOADS[:2]))
+        self.next(self.end)
+
+    @step
+    def end(self):
+        pass
+
+
+if __name__ == "__main__":
+    Hostile()
+"""
+
 #: The texts stand in the source of the flow as Python writes them.
 PAYLOADS_FLOW = (
     f'''
 """Names and values that try to be more than texts."""
 
-from headrace import flow, log_artifact, log_metric, log_params, set_tag, step
+from headrace import flow, log_artifact, log_metric, log_params, log_table, log_text, set_tag, step
 
 PAYLOADS = {PAYLOADS!r}
 '''
@@ -220,6 +248,8 @@ def payloads(text: str = PAYLOADS[0]) -> list[str]:
     """All of them, wherever a text may go."""
     for index, one in enumerate(PAYLOADS):
         set_tag(f"tag{index}", one)
+    log_text("<b onload=x>report", "\\n".join(PAYLOADS))
+    log_table("<i onclick=x>table", [{one: one} for one in PAYLOADS[:20]])
     log_params({f"p {one}": one for one in PAYLOADS[:40]})
     return speak(list(PAYLOADS))
 '''

@@ -26,6 +26,7 @@ PAGES = {
     f"{RUN}/environment": "msgspec",
     "/p/default/runs/train/2/lineage?task=judge/1": "The task",
     "/p/default/runs/train/3/tasks/judge/1": "Why it ran",
+    "/p/default/runs/Hostile/1/cards": "made",
     "/p/default/compare?run=train/1&run=train/2": "Scatter",
     "/p/default/artifacts?name=scores&a=train/1//scores": "headrace get",
     "/p/default/waits": "waits for an answer",

@@ -18,6 +18,10 @@ PAGES = {
     f"{RUN}/logs?q=%3Cscript%3E&only=1": PAYLOADS[0],
     f"{RUN}/metrics": "onerror",
     f"{RUN}/artifacts?a=speak/1/artifact%200": PAYLOADS[0],
+    f"{RUN}/artifacts?a=/%3Cb%20onload=x%3Ereport": PAYLOADS[0],
+    f"{RUN}/lineage?task=speak/1": "speak/1",
+    "/p/default/compare?run=payloads/1&run=train/1": "payloads/1",
+    "/p/default/artifacts?name=%3Ci%20onclick%3Dx%3Etable&a=payloads%2F1%2F%2F%3Ci%20onclick%3Dx%3Etable": PAYLOADS[0],
     f"{RUN}/code": "PAYLOADS",
     f"{RUN}/graph": "speak",
     f"{RUN}/tasks/speak/1": PAYLOADS[0],
@@ -47,3 +51,15 @@ def test_log_shows_every_payload_as_it_was_printed(watched: Watched) -> None:
     page = watched.open(f"{RUN}/logs")
     for payload in PAYLOADS[:12]:
         expect(page.get_by_role("log").get_by_text(payload, exact=True)).to_be_visible()
+
+
+def test_cards_are_shown_without_running_what_they_say(watched: Watched) -> None:
+    page = watched.open("/p/default/runs/Hostile/1/cards")
+    cards = page.get_by_role("navigation", name="Cards").get_by_role("button")
+    expect(cards).to_have_count(2)
+    frame = page.frame_locator("iframe")
+    for index in range(2):
+        cards.nth(index).click()
+        expect(frame.locator("body")).to_contain_text("pwned")
+        assert [one.evaluate("window.pwned") for one in page.frames] == [None] * len(page.frames)
+    assert page.locator("iframe").get_attribute("sandbox") == ""

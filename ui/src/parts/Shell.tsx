@@ -2,21 +2,22 @@
 import { useIsFetching, useQueryClient } from "@tanstack/react-query";
 import { CircleHelp, Monitor, Moon, Sun } from "lucide-react";
 import { useEffect, useState, type ReactNode } from "react";
-import { Link, useLocation } from "wouter";
+import { Link, useLocation, useSearch } from "wouter";
 import { ApiError, useGet } from "../api/client";
 import { allShortcuts, useShortcuts } from "../lib/keys";
 import { useSetting } from "../lib/store";
 import { runsPage } from "../lib/url";
 import { Dialog } from "./Bits";
 import { Menu, MenuLink } from "./Menu";
-import { Account } from "./Account";
+import { Account, useMay, useSession } from "./Account";
 
 /** The project of the address, else the one the server was started in. */
 export function useProject(): string {
   const [location] = useLocation();
+  const asked = new URLSearchParams(useSearch()).get("project");
   const about = useGet("/api/v1/about", {}, { fixed: true });
   const named = /^\/p\/([^/]+)/.exec(location)?.[1];
-  return named ? decodeURIComponent(named) : (about.data?.project ?? "");
+  return named ? decodeURIComponent(named) : asked || (about.data?.project ?? "");
 }
 
 export function Shell({ children }: { children: ReactNode }) {
@@ -24,6 +25,8 @@ export function Shell({ children }: { children: ReactNode }) {
   const project = useProject();
   const [help, setHelp] = useState(false);
   const base = `/p/${encodeURIComponent(project)}`;
+  const session = useSession();
+  const may = useMay(project);
   useShortcuts([
     { keys: "?", does: "Show this help", run: () => setHelp(true) },
     { keys: "g r", does: "Go to the runs", run: () => navigate(`${base}/runs`) },
@@ -62,9 +65,11 @@ export function Shell({ children }: { children: ReactNode }) {
               {title}
             </Link>
           ))}
-          <Link href="/admin" {...(location.startsWith("/admin") ? { "aria-current": "page" as const } : {})}>
-            Admin
-          </Link>
+          {(may.manage || session.data?.auth === "none") && (
+            <Link href={`/admin?project=${encodeURIComponent(project)}`} {...(location.startsWith("/admin") ? { "aria-current": "page" as const } : {})}>
+              Admin
+            </Link>
+          )}
         </nav>
         <span className="bar-rest" />
         <ThemeButton />

@@ -70,3 +70,9 @@ export function StateBar({ counts, total }: { counts: Record<string, number>; to
     </svg>
   );
 }
+
+/** Counts in which results that were taken over stand apart. */
+export function withReused(counts: Record<string, number>, reused: number | null | undefined): Record<string, number> {
+  if (!reused) return counts;
+  return { ...counts, cached: reused, succeeded: Math.max(0, (counts["succeeded"] ?? 0) - reused) };
+}

@@ -12,17 +12,22 @@ from headrace.server.routes import get
 
 
 class About(msgspec.Struct, frozen=True, kw_only=True):
-    """The version, the mode of accounts, and the project that pages begin with."""
+    """The version, the mode of accounts, and the project that pages begin with.
+
+    ``drivers``: whether runs can be started and resumed here.
+    """
 
     version: str
     auth: str
     project: str
     url: str
+    drivers: bool
 
 
 def _about(call: Call[Any, None]) -> About:
     server = call.server
-    return About(version=__version__, auth=server.config.auth, project=server.project, url=server.config.url)
+    config = server.config
+    return About(version=__version__, auth=config.auth, project=server.project, url=config.url, drivers=config.drivers)
 
 
 ROUTES = (get("/about", _about, "What server this is", open=True, result=About, tag="server"),)

@@ -1,5 +1,5 @@
 import { useInfiniteQuery } from "@tanstack/react-query";
-import { useCallback, useMemo } from "react";
+import { useCallback, useMemo, useRef } from "react";
 import { address, get, type ApiError, type Schemas } from "../../api/client";
 import { useParam } from "../../lib/url";
 import { Empty, Loading, Problem, Time } from "../../parts/Bits";
@@ -7,18 +7,25 @@ import { Grid, type Column } from "../../parts/Grid";
 
 type Entry = Schemas["AuditEntry"];
 
-export function Audit() {
+/** The whole log, or the part of one project for its admins. */
+export function Audit({ project }: { project: string }) {
   const [actor, setActor] = useParam("actor");
   const [action, setAction] = useParam("action");
   const [outcome, setOutcome] = useParam("outcome");
   const wanted = { ...(actor ? { actor } : {}), ...(action ? { action } : {}), ...(outcome ? { outcome } : {}) };
   const pages = useInfiniteQuery({
-    queryKey: ["/api/v1/audit", actor, action, outcome],
-    queryFn: ({ pageParam, signal }) => get("/api/v1/audit", { ...wanted, limit: 200, ...(pageParam ? { cursor: pageParam } : {}) }, signal),
+    queryKey: ["/api/v1/audit", project, actor, action, outcome],
+    queryFn: ({ pageParam, signal }) => {
+      const page = { ...wanted, limit: 200, ...(pageParam ? { cursor: pageParam } : {}) };
+      return project ? get("/api/v1/projects/{project}/audit", { project, ...page }, signal) : get("/api/v1/audit", page, signal);
+    },
     initialPageParam: "",
     getNextPageParam: (page) => page.next ?? undefined,
   });
   const rows = useMemo(() => (pages.data?.pages.flatMap((page) => page.items) ?? []) as Entry[], [pages.data]);
+  const seen = useRef(new Set<string>());
+  for (const row of rows) seen.current.add(row.action);
+  const actions = [...seen.current].sort();
   const { hasNextPage, isFetchingNextPage, fetchNextPage } = pages;
   const near = useCallback(
     (index: number) => {
@@ -40,14 +47,19 @@ export function Audit() {
     <>
       <div className="toolbar">
         <input className="field grow" type="search" aria-label="Who" placeholder="Who" value={actor} onChange={(event) => setActor(event.target.value)} data-search />
-        <input className="field grow" type="search" aria-label="Did what" placeholder="Did, such as run.delete" value={action} onChange={(event) => setAction(event.target.value)} />
+        <input className="field grow" type="search" aria-label="Did what" placeholder="Did, such as run.delete" value={action} onChange={(event) => setAction(event.target.value)} list="actions" />
+        <datalist id="actions">
+          {actions.map((one) => (
+            <option key={one} value={one} />
+          ))}
+        </datalist>
         <select className="field" aria-label="Outcome" value={outcome} onChange={(event) => setOutcome(event.target.value)}>
           <option value="">any outcome</option>
           <option value="done">done</option>
           <option value="refused">refused</option>
           <option value="failed">failed</option>
         </select>
-        <a className="button" href={address("/api/v1/audit/export", wanted)} download="audit.jsonl">
+        <a className="button" href={project ? address("/api/v1/projects/{project}/audit/export", { project, ...wanted }) : address("/api/v1/audit/export", wanted)} download="audit.jsonl">
           JSON lines
         </a>
       </div>

@@ -5,7 +5,7 @@ import { Dialog, Empty, Shown, Time } from "../../parts/Bits";
 import { Menu, MenuAction } from "../../parts/Menu";
 import { useToast } from "../../parts/Toast";
 
-const ROLES = ["viewer", "editor", "admin"];
+export const ROLES = ["viewer", "editor", "admin"];
 
 /** Change something, say how that went, and ask for everything on the page again. */
 export function useChange(): (method: string, url: string, body: unknown, done: string, undo?: () => void) => Promise<unknown> {

@@ -15,10 +15,10 @@ export function Actions({ icon }: { icon: ReactNode }) {
   const queries = useQueryClient();
   const toast = useToast();
   const [, navigate] = useLocation();
-  const [tagging, setTagging] = useState(false);
-  const [dialog, setDialog] = useState<"" | "start" | "retry">("");
+  const [dialog, setDialog] = useState<"" | "start" | "retry" | "rename" | "tag">("");
+  const close = () => setDialog("");
   const may = useMay(at.project);
-  const act = async (path: string, body?: unknown, query: Record<string, unknown> = {}, method = "POST"): Promise<boolean> => {
+  const act: Act = async (path, body, query = {}, method = "POST") => {
     try {
       await send(method, address(`${RUN}${path}`, { ...at, ...query }), body);
       await queries.invalidateQueries();
@@ -34,8 +34,8 @@ export function Actions({ icon }: { icon: ReactNode }) {
     navigate(`/p/${encodeURIComponent(at.project)}/runs`);
     toast({ text: `${name} is deleted`, undo: () => void act("/restore") });
   };
-  const archive = async () => {
-    if (await act("/archive", undefined, { on: true })) toast({ text: `${name} is archived`, undo: () => void act("/archive", undefined, { on: false }) });
+  const mark = async (path: "/pin" | "/archive", on: boolean, said: string) => {
+    if (await act(path, undefined, { on })) toast({ text: `${name} ${said}`, undo: () => void act(path, undefined, { on: !on }) });
   };
   const cancel = async () => {
     if (await act("/cancel")) toast({ text: `${name} was asked to stop` });
@@ -49,8 +49,8 @@ export function Actions({ icon }: { icon: ReactNode }) {
           Cancel
         </button>
       )}
-      {stopped && may.change && <ResumeButton />}
-      {stopped && !may.change && (
+      {stopped && may.start && <ResumeButton />}
+      {stopped && !may.start && (
         <CopyButton text={`headrace resume ${name}`} what="the command that resumes the run">
           headrace resume
         </CopyButton>
@@ -58,11 +58,20 @@ export function Actions({ icon }: { icon: ReactNode }) {
       <Menu label="More" button={icon} end plain>
         {may.change && (
           <>
-            <MenuAction onSelect={() => setDialog("start")}>New run with other parameters…</MenuAction>
-            {!live && <MenuAction onSelect={() => setDialog("retry")}>Run steps again…</MenuAction>}
-            <MenuAction onSelect={() => setTagging(true)}>Tag…</MenuAction>
-            <MenuAction onSelect={() => void act("/pin", undefined, { on: true }).then((done) => done && toast({ text: `${name} is kept from being removed`, undo: () => void act("/pin", undefined, { on: false }) }))}>Pin</MenuAction>
-            <MenuAction onSelect={() => void archive()}>Archive</MenuAction>
+            {may.start && <MenuAction onSelect={() => setDialog("start")}>New run with other parameters…</MenuAction>}
+            {may.start && !live && <MenuAction onSelect={() => setDialog("retry")}>Run steps again…</MenuAction>}
+            <MenuAction onSelect={() => setDialog("rename")}>Name…</MenuAction>
+            <MenuAction onSelect={() => setDialog("tag")}>Tag…</MenuAction>
+            {view.run.pinned ? (
+              <MenuAction onSelect={() => void mark("/pin", false, "is pinned no more")}>Unpin</MenuAction>
+            ) : (
+              <MenuAction onSelect={() => void mark("/pin", true, "is pinned: it is kept until it is unpinned")}>Pin</MenuAction>
+            )}
+            {view.run.archived ? (
+              <MenuAction onSelect={() => void mark("/archive", false, "is in the list of runs again")}>Take out of the archive</MenuAction>
+            ) : (
+              <MenuAction onSelect={() => void mark("/archive", true, "is archived: lists leave it out")}>Archive</MenuAction>
+            )}
             {!live && (
               <MenuAction onSelect={() => void remove()} danger>
                 Delete
@@ -77,36 +86,64 @@ export function Actions({ icon }: { icon: ReactNode }) {
           </MenuAction>
         ))}
       </Menu>
-      <StartDialog open={dialog === "start"} onClose={() => setDialog("")} />
-      <RetryDialog open={dialog === "retry"} onClose={() => setDialog("")} />
-      <Dialog title={`Tag ${name}`} open={tagging} onClose={() => setTagging(false)}>
+      <StartDialog open={dialog === "start"} onClose={close} />
+      <RetryDialog open={dialog === "retry"} onClose={close} />
+      <Dialog title={`Name ${name}`} open={dialog === "rename"} onClose={close}>
         <form
           className="form"
           onSubmit={(event) => {
             event.preventDefault();
-            const data = new FormData(event.currentTarget);
-            const [tag = "", ...value] = String(data.get("tag") ?? "").trim().split("=");
-            if (tag) void act("/tags/{name}", { value: value.join("=") }, { name: tag }, "PUT").then((done) => done && setTagging(false));
+            const text = String(new FormData(event.currentTarget).get("name") ?? "").trim();
+            void act("/rename", { name: text }).then((done) => done && close());
           }}
         >
           <label>
-            Name, or name=value
-            <input className="field" name="tag" required maxLength={200} autoFocus />
+            What people call it (empty: nothing but {name})
+            <input className="field" name="name" maxLength={100} defaultValue={view.run.tags["name"] ?? ""} autoFocus />
           </label>
-          {Object.keys(view.run.tags).length > 0 && (
-            <p className="sources">
-              {Object.keys(view.run.tags).map((tag) => (
-                <button key={tag} type="button" className="button" onClick={() => void act("/tags/{name}", undefined, { name: tag }, "DELETE")} aria-label={`Remove tag ${tag}`}>
-                  {tag} ×
-                </button>
-              ))}
-            </p>
-          )}
           <button type="submit" className="button main">
-            Tag
+            Name
           </button>
         </form>
       </Dialog>
+      <TagDialog open={dialog === "tag"} close={close} act={act} />
     </span>
+  );
+}
+
+type Act = (path: string, body?: unknown, query?: Record<string, unknown>, method?: string) => Promise<boolean>;
+
+function TagDialog({ open, close, act }: { open: boolean; close: () => void; act: Act }) {
+  const { name, view } = useRun();
+  const tags = Object.keys(view.run.tags);
+  return (
+    <Dialog title={`Tag ${name}`} open={open} onClose={close}>
+      <form
+        className="form"
+        onSubmit={(event) => {
+          event.preventDefault();
+          const data = new FormData(event.currentTarget);
+          const [tag = "", ...value] = String(data.get("tag") ?? "").trim().split("=");
+          if (tag) void act("/tags/{name}", { value: value.join("=") }, { name: tag }, "PUT").then((done) => done && close());
+        }}
+      >
+        <label>
+          Name, or name=value
+          <input className="field" name="tag" required maxLength={200} autoFocus />
+        </label>
+        {tags.length > 0 && (
+          <p className="sources">
+            {tags.map((tag) => (
+              <button key={tag} type="button" className="button" onClick={() => void act("/tags/{name}", undefined, { name: tag }, "DELETE")} aria-label={`Remove tag ${tag}`}>
+                {tag} ×
+              </button>
+            ))}
+          </p>
+        )}
+        <button type="submit" className="button main">
+          Tag
+        </button>
+      </form>
+    </Dialog>
   );
 }

@@ -1,10 +1,14 @@
 /** The answer first: state and since when, how far, what it waits for, time left, and why it failed. */
+import { useQueryClient } from "@tanstack/react-query";
 import { Ellipsis } from "lucide-react";
 import { Link } from "wouter";
+import { address, ApiError, RUN, send } from "../../api/client";
 import { count, duration, exactTime, plain, roughly, shortTime } from "../../lib/format";
 import { useNow } from "../../lib/now";
 import { runPage, runsPage, taskPage } from "../../lib/url";
+import { useMay } from "../../parts/Account";
 import { CopyButton } from "../../parts/Bits";
+import { useToast } from "../../parts/Toast";
 import { State, StateBar } from "../../parts/State";
 import { Actions } from "./Actions";
 import { Questions } from "./Questions";
@@ -29,6 +33,9 @@ export function Header({ lost }: { lost: boolean }) {
           {run.number}
           <CopyButton text={name} what="the name of the run" />
         </h1>
+        {run.tags["name"] && <span className="run-called">{run.tags["name"]}</span>}
+        {run.pinned && <span className="chip">pinned</span>}
+        {run.archived && <span className="chip">archived</span>}
         <span className="run-state" role="status">
           <State state={run.state} /> <span title={exactTime(run.started)}>{since(view, now)}</span>
         </span>
@@ -65,7 +72,7 @@ export function Header({ lost }: { lost: boolean }) {
           )}
           {view.surroundings.python && ` · Python ${view.surroundings.python}`}
         </span>
-        {Object.entries(run.tags).map(([key, value]) => {
+        {Object.entries(run.tags).filter(([key]) => key !== "name").map(([key, value]) => {
           const text = value ? `${key}=${value}` : key;
           return (
             <Link key={key} className="chip" title={text} href={runsPage(at.project, { tag: [text] })}>
@@ -74,6 +81,7 @@ export function Header({ lost }: { lost: boolean }) {
           );
         })}
       </div>
+      <Deleted />
       <Failure />
       <Waiting />
       <Questions />
@@ -106,6 +114,32 @@ function far(view: RunView): string {
   const reused = view.steps.reduce((sum, step) => sum + (step.reused ?? 0), 0);
   if (reused) parts.push(`${count(reused)} reused`);
   return parts.join(" · ");
+}
+
+/** A run that is deleted goes for good in half a minute. */
+function Deleted() {
+  const { at, name, view } = useRun();
+  const queries = useQueryClient();
+  const toast = useToast();
+  const may = useMay(at.project);
+  const until = view.run.deleted;
+  const now = useNow(Boolean(until), 1);
+  if (!until) return null;
+  const restore = () =>
+    void send("POST", address(`${RUN}/restore`, { ...at })).then(
+      () => queries.invalidateQueries(),
+      (error: unknown) => toast({ text: error instanceof ApiError ? error.detail || error.title : String(error), bad: true }),
+    );
+  return (
+    <p className="run-note" role="alert">
+      {name} is deleted, and gone for good in {duration(Math.max(0, Math.round(until - now)))}.{" "}
+      {may.change && (
+        <button type="button" className="button" onClick={restore}>
+          Restore
+        </button>
+      )}
+    </p>
+  );
 }
 
 function Failure() {

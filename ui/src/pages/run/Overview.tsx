@@ -4,7 +4,7 @@ import { Link } from "wouter";
 import { bytes, count, metric, plain, plural } from "../../lib/format";
 import { runPage, taskPage } from "../../lib/url";
 import { CopyButton, Facts, Section, Time, Took } from "../../parts/Bits";
-import { StateBar, StateMark } from "../../parts/State";
+import { StateBar, StateMark, withReused } from "../../parts/State";
 import { Preview } from "../../parts/Preview";
 import { Traceback } from "../../parts/Traceback";
 import { useRun } from "./useRun";
@@ -95,11 +95,6 @@ function Steps() {
       </div>
     </Section>
   );
-}
-
-function withReused(counts: Record<string, number>, reused: number | null | undefined): Record<string, number> {
-  if (!reused) return counts;
-  return { ...counts, cached: reused, succeeded: Math.max(0, (counts["succeeded"] ?? 0) - reused) };
 }
 
 function Running() {

@@ -7,7 +7,7 @@ import { useShortcuts } from "../../lib/keys";
 import { useNarrow } from "../../lib/media";
 import { useSetting } from "../../lib/store";
 import { runPage, useChangeQuery, useParam, useParams, withQuery } from "../../lib/url";
-import { Empty, Loading, Problem } from "../../parts/Bits";
+import { Dialog, Empty, Loading, Problem } from "../../parts/Bits";
 import { FilterField } from "../../parts/FilterField";
 import { Grid } from "../../parts/Grid";
 import { Menu, MenuAction, MenuCheck, MenuLabel, MenuLink } from "../../parts/Menu";
@@ -15,6 +15,8 @@ import { columnsOf, namesOf, sorted, type Sort } from "./columns";
 import { useRuns, type RunRow } from "./useRuns";
 import { useTitle } from "../../lib/title";
 
+/** What a list with these marks asks for; without any, runs that are neither archived nor deleted. */
+const MARKS: Record<string, string[]> = { pinned: ["pinned", "!archived", "!deleted"], archived: ["archived", "!deleted"] };
 const STATES = ["running", "succeeded", "failed", "cancelled", "interrupted", "crashed"];
 
 export function RunsPage({ project }: { project: string }) {
@@ -26,13 +28,14 @@ export function RunsPage({ project }: { project: string }) {
   const [flow] = useParam("flow");
   const [states] = useParams("state");
   const [tags] = useParams("tag");
+  const [mark] = useParam("mark");
   const [chosen, setChosen] = useParams("run");
   const [cols, setCols] = useParam("cols");
   const [order, setOrder] = useParam("sort");
   const [cursor, setCursor] = useState(-1);
   const wanted = useMemo(
-    () => ({ where: where ? [where] : [], flow: flow || undefined, state: states, tag: tags }),
-    [where, flow, states, tags],
+    () => ({ where: where ? [where] : [], flow: flow || undefined, state: states, tag: tags, mark: MARKS[mark] }),
+    [where, flow, states, tags, mark],
   );
   const { rows: found, pages, error } = useRuns(project, wanted);
   const sort = useMemo<Sort | null>(() => (order ? { by: order.replace(/^-/, ""), down: order.startsWith("-") } : null), [order]);
@@ -87,7 +90,7 @@ export function RunsPage({ project }: { project: string }) {
           placeholder={narrow ? "Filter" : "Filter: metrics.accuracy > 0.9 and params.depth in (4, 8)   ( / )"}
         />
         <FlowMenu project={project} flow={flow} />
-        <Menu label="Filter by state" button={states.length ? states.join(", ") : "Any state"}>
+        <Menu label="Filter by state" button={[...states, mark].filter(Boolean).join(", ") || "Any state"}>
           {STATES.map((state) => (
             <MenuCheck
               key={state}
@@ -95,6 +98,12 @@ export function RunsPage({ project }: { project: string }) {
               onChange={(on) => change({ state: on ? [...states, state] : states.filter((one) => one !== state) })}
             >
               {state}
+            </MenuCheck>
+          ))}
+          <MenuLabel>Marked</MenuLabel>
+          {Object.keys(MARKS).map((one) => (
+            <MenuCheck key={one} checked={mark === one} onChange={(on) => change({ mark: on ? one : null })}>
+              {one}
             </MenuCheck>
           ))}
         </Menu>
@@ -135,7 +144,7 @@ export function RunsPage({ project }: { project: string }) {
         rows={rows}
         loading={pages.data === undefined && !pages.error}
         error={refused ? null : rows.length ? null : error}
-        filtered={Boolean(where || flow || states.length || tags.length)}
+        filtered={Boolean(where || flow || states.length || tags.length || mark)}
         refused={refused}
       >
         <Grid
@@ -175,7 +184,7 @@ function Body(props: {
   if (props.filtered) {
     return (
       <Empty title="No run fits this filter">
-        <button type="button" className="button" onClick={() => change({ where: null, flow: null, state: null, tag: null }, true)}>
+        <button type="button" className="button" onClick={() => change({ where: null, flow: null, state: null, tag: null, mark: null }, true)}>
           Show all runs
         </button>
       </Empty>
@@ -216,18 +225,16 @@ function Views() {
     }
   }, [stored]);
   const here = window.location.pathname + window.location.search;
-  const save = () => {
-    const name = window.prompt("Name of this view: the filter, columns and sort that are set now");
-    if (name?.trim()) setStored(JSON.stringify({ ...views, [name.trim().slice(0, 60)]: here }));
-  };
+  const [naming, setNaming] = useState(false);
   return (
+    <>
     <Menu label="Saved views" button={<><Star size={14} aria-hidden /> Views</>}>
       {Object.entries(views).map(([name, href]) => (
         <MenuLink key={name} href={href} chosen={href === here}>
           {name}
         </MenuLink>
       ))}
-      <MenuAction onSelect={save}>Save this view…</MenuAction>
+      <MenuAction onSelect={() => setNaming(true)}>Save this view…</MenuAction>
       {Object.entries(views).some(([, href]) => href === here) && (
         <MenuAction onSelect={() => setStored(JSON.stringify(Object.fromEntries(Object.entries(views).filter(([, href]) => href !== here))))}>
           Forget this view
@@ -235,6 +242,27 @@ function Views() {
       )}
       <MenuLabel>The address of this page is the view; share that.</MenuLabel>
     </Menu>
+    <Dialog title="Save this view" open={naming} onClose={() => setNaming(false)}>
+      <form
+        className="form"
+        onSubmit={(event) => {
+          event.preventDefault();
+          const name = String(new FormData(event.currentTarget).get("name") ?? "").trim();
+          if (!name) return;
+          setStored(JSON.stringify({ ...views, [name]: here }));
+          setNaming(false);
+        }}
+      >
+        <label>
+          Name of the filter, columns and sort that are set now
+          <input className="field" name="name" required maxLength={60} autoFocus />
+        </label>
+        <button type="submit" className="button main">
+          Save
+        </button>
+      </form>
+    </Dialog>
+    </>
   );
 }
 

@@ -1,4 +1,5 @@
 /** Columns of the list of runs: the fixed ones, and any parameter, metric or tag as one of its own. */
+import { Pin } from "lucide-react";
 import { Link } from "wouter";
 import type { Known } from "../../lib/completion";
 import { metric, plain } from "../../lib/format";
@@ -87,6 +88,8 @@ export function columnsOf(wanted: Wanted): Column<RunRow>[] {
     cell: (row) => (
       <Link href={runPage(project, row.name)} className="run-name" title={row.name}>
         {row.name}
+        {row.tags["name"] && <span className="quiet"> {row.tags["name"]}</span>}
+        {row.pinned && <Pin size={12} className="row-pin" aria-label="pinned" />}
       </Link>
     ),
   };

@@ -11,6 +11,7 @@ export interface Wanted {
   flow?: string | undefined;
   state?: string[] | undefined;
   tag?: string[] | undefined;
+  mark?: string[] | undefined;
 }
 
 const PATH = "/api/v1/projects/{project}/runs" as const;

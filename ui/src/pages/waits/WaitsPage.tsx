@@ -22,7 +22,7 @@ export default function WaitsPage({ project }: { project: string }) {
             ))}
           </ul>
           <div className="waits-none">
-            <Empty title="Nothing else waits for an answer" command='ok = headrace.wait_for("approval", prompt="Ship it?")'>
+            <Empty title="Nothing waits for an answer" command='ok = headrace.wait_for("approval", prompt="Ship it?")'>
               A flow that asks, and those who may answer, meet here:
             </Empty>
           </div>

@@ -6,7 +6,7 @@ import { useNarrow } from "../../../lib/media";
 import { useSize } from "../../../lib/size";
 import { useParam } from "../../../lib/url";
 import { Empty, Problem, Shown } from "../../../parts/Bits";
-import { hueOf } from "../../../parts/State";
+import { hueOf, withReused } from "../../../parts/State";
 import { usePanZoom } from "../../../parts/usePanZoom";
 import { useRun } from "../useRun";
 import { layout, pathOf, type Placed } from "./layout";
@@ -146,7 +146,8 @@ interface NodeProps {
 
 function Node({ step, box, turns, chosen, choose }: NodeProps) {
   const inner = box.width - 24;
-  const order = ["succeeded", "failed", "cancelled", "lost", "running", "delayed", "ready", "waiting"];
+  const counts: Record<string, number> = withReused(step.counts, step.reused);
+  const order = ["succeeded", "cached", "failed", "cancelled", "lost", "running", "delayed", "ready", "waiting"];
   const total = Math.max(1, step.total);
   let x = 12;
   const failed = (step.counts["failed"] ?? 0) > 0;
@@ -184,7 +185,7 @@ function Node({ step, box, turns, chosen, choose }: NodeProps) {
       )}
       <rect className="statebar-rest" x="12" y="31" width={inner} height="5" rx="1" />
       {order.map((state) => {
-        const width = (inner * (step.counts[state] ?? 0)) / total;
+        const width = (inner * (counts[state] ?? 0)) / total;
         const from = x;
         x += width;
         return width > 0 ? <rect key={state} className={`f-${hueOf(state)}${["waiting", "ready", "delayed"].includes(state) ? " faint" : ""}`} x={from} y="31" width={width} height="5" /> : null;

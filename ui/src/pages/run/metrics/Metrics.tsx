@@ -23,6 +23,9 @@ export default function Metrics() {
   const [band] = useParam("band");
   const typed = useDeferredValue(filter.toLowerCase());
   const shown = view.metrics.filter((one) => (only ? one.name === only : one.name.toLowerCase().includes(typed)));
+  // A chart of one point says less than its number.
+  const single = shown.filter((one) => one.count === 1);
+  const drawn = shown.filter((one) => one.count !== 1);
   if (view.metrics.length === 0) {
     return (
       <Empty title={live ? "No metric yet" : "This run logged no metric"} command={'headrace.log_metric("loss", loss, step=i)'}>
@@ -56,9 +59,19 @@ export default function Metrics() {
         </span>
       </div>
       {shown.length === 0 && <Empty title="No metric has this name" />}
-      <div className={shown.length === 1 ? "charts one" : "charts"}>
-        {shown.map((one) => (
-          <OneMetric key={one.name} summary={one} axis={axis as Axis} log={log === "1"} smooth={Number(smooth)} band={band === "1"} height={shown.length === 1 ? 420 : 220} />
+      {single.length > 0 && (
+        <dl className="values">
+          {single.map((one) => (
+            <div key={one.name}>
+              <dt className="cut" title={one.name}>{one.name}</dt>
+              <dd className="num">{metric(one.last)}</dd>
+            </div>
+          ))}
+        </dl>
+      )}
+      <div className={drawn.length === 1 ? "charts one" : "charts"}>
+        {drawn.map((one) => (
+          <OneMetric key={one.name} summary={one} axis={axis as Axis} log={log === "1"} smooth={Number(smooth)} band={band === "1"} height={drawn.length === 1 ? 420 : 220} />
         ))}
       </div>
     </>
