@@ -26,7 +26,7 @@ from hypothesis import strategies as st
 from headrace.model.errors import BlobCorruptError, NotStorableError
 from headrace.model.values import INLINE_LIMIT, Packed
 from headrace.stores.artifacts.protocol import ArtifactStore
-from headrace.stores.codecs import pack, pack_template, preview, reduce_hole, unpack, unpack_template
+from headrace.stores.codecs import is_hole, pack, pack_template, preview, reduce_hole, unpack, unpack_template
 
 
 class Color(enum.Enum):
@@ -41,6 +41,7 @@ class Point(collections.namedtuple("Point", "x y")):
     __slots__ = ()
 
 
+@is_hole
 class Hole:
     """Stands for a future."""
 
@@ -235,6 +236,32 @@ class CodecSuite:
             unpack(packed, store)
         plain, none = pack_template({"i": 3}, store)
         assert (plain, none) == (pack({"i": 3}, store), [])
+
+    def test_templates_of_plain_containers_need_no_pickle(self, store: ArtifactStore) -> None:
+        one, two = Hole(), Hole()
+        value = {"x": [one, {"y": [two, one]}, -0.0, None, "t\u00e9xt", True, 2**63 - 1], "z": one, "": []}
+        packed, holes = pack_template(value, store)
+        assert packed.codec == "template"
+        assert holes == [one, two]
+        filled = {"x": [(1,), {"y": [2, (1,)]}, -0.0, None, "t\u00e9xt", True, 2**63 - 1], "z": (1,), "": []}
+        assert same(unpack_template(packed, store, [(1,), 2]), filled)
+        many, holes = pack_template([Hole() for _ in range(20_000)], store)
+        assert len(many.blobs) == 1
+        assert unpack_template(many, store, list(range(20_000))) == list(range(20_000))
+        with pytest.raises(NotStorableError, match="template"):
+            unpack(packed, store)
+
+    @pytest.mark.parametrize("other", [(1,), 2**63, math.inf, "\ud800", b"", {1: 2}, [0] * 300, Color.RED])
+    def test_templates_of_other_values_are_pickled(self, store: ArtifactStore, other: object) -> None:
+        shared: list[object] = []
+        one = Hole()
+        packed, holes = pack_template([one, shared, shared, other], store)
+        assert packed.codec.startswith("pickle")
+        assert holes == [one]
+        loaded: Any = unpack_template(packed, store, ["v"])
+        assert same(loaded, ["v", [], [], other])
+        assert loaded[1] is loaded[2]
+        assert pack_template([one, other], store)[0].codec.startswith("pickle")
 
     def test_holes_among_what_only_cloudpickle_writes(self, store: ArtifactStore) -> None:
         hole = Hole()

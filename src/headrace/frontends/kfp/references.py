@@ -56,6 +56,7 @@ class Several:
 Ref = Out | Fixed | Several
 
 
+@codecs.is_hole
 class _Hole:
     """What stands for an output in a template."""
 

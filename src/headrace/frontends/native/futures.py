@@ -38,6 +38,7 @@ class Owner(Protocol):
 _UNREAD: Any = object()
 
 
+@codecs.is_hole
 class Future(ValueGuard, Generic[T]):
     """What ``step.submit(...)`` returns at once: a task of the run, and its result when it is there.
 
@@ -229,6 +230,7 @@ class Future(ValueGuard, Generic[T]):
         return f"<Future {self.name or repr(self._value)}: {state}>"
 
 
+@codecs.is_hole
 class AsyncCall(Future[T]):
     """What calling an async step gives: a future that counts as a coroutine, as the call of its function would.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from headrace.stores.codecs.context import reduce_hole
+from headrace.stores.codecs.context import is_hole, reduce_hole
 from headrace.stores.codecs.core import (
     exact_digest,
     metadata_of,
@@ -41,6 +41,7 @@ __all__ = [
     "File",
     "Folder",
     "exact_digest",
+    "is_hole",
     "metadata_of",
     "pack",
     "pack_stream",

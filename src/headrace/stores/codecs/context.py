@@ -14,6 +14,7 @@ from headrace.model.values import Blob
 from headrace.stores.artifacts.protocol import ArtifactStore
 
 T = TypeVar("T")
+K = TypeVar("K")
 
 
 class Packing:
@@ -72,6 +73,16 @@ class _Current(threading.local):
 
 #: What this thread is doing right now.
 current = _Current()
+
+
+#: Classes whose objects are holes of templates, as their ``__reduce__`` says.
+HOLES: set[type] = set()
+
+
+def is_hole(kind: type[K]) -> type[K]:
+    """Say of a class that its ``__reduce__`` returns ``reduce_hole(self)``: simple templates then need no pickle."""
+    HOLES.add(kind)
+    return kind
 
 
 def reduce_hole(value: object) -> tuple[object, tuple[int]]:

@@ -39,6 +39,12 @@ def pack_template(value: object, store: ArtifactStore) -> tuple[Packed, list[obj
         if packed is not None:
             return packed, []
     packing = Packing(store, template=True, read_back=True)
+    if type(value) in (list, dict):
+        from headrace.stores.codecs.templates import encode_template
+
+        data = encode_template(value, packing)
+        if data is not None:
+            return finish("template", b"", data, store), packing.holes or []
     packed = _pack_other(value, packing)
     return packed, packing.holes or []
 
@@ -191,8 +197,15 @@ def _load_parts(packed: Packed, store: ArtifactStore) -> object:
     return parts.decode(payload, lambda part, values: unpack_template(part, store, values))
 
 
+def _load_template(packed: Packed, store: ArtifactStore) -> object:
+    from headrace.stores.codecs.templates import decode_template
+
+    return decode_template(payload(packed, store))
+
+
 _LOADERS: dict[str, Callable[[Packed, ArtifactStore], object]] = {
     "parts": _load_parts,
+    "template": _load_template,
     "json": _load_json,
     "str": _load_str,
     "bytes": _load_bytes,

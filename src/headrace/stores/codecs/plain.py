@@ -19,11 +19,11 @@ def encode_json(value: object) -> bytes | None:
     """``value`` as JSON when that gives back an equal value of the same types and sharing; else ``None``."""
     kind = type(value)
     if kind is not dict and kind is not list:
-        return _encode_checked(value) if _is_plain_scalar(value) else None
+        return _encode_checked(value) if is_plain_scalar(value) else None
     if isinstance(value, dict) and len(value) < 8:
         # most results of steps are like this: a handful of names and numbers
         for key, item in value.items():
-            if type(key) is not str or not _is_plain_scalar(item):
+            if type(key) is not str or not is_plain_scalar(item):
                 break
         else:
             return _encode_checked(value)
@@ -42,7 +42,8 @@ def _encode_checked(value: object) -> bytes | None:
         return None
 
 
-def _is_plain_scalar(value: object) -> bool:
+def is_plain_scalar(value: object) -> bool:
+    """Whether ``value`` is a number, text, truth value or None that JSON gives back exactly."""
     kind = type(value)
     if kind is str or kind is bool or value is None:
         return True
@@ -74,7 +75,7 @@ def _is_plain(value: object, *, sharing: bool = False) -> bool:
                     if type(key) is not str:
                         return False
                 todo += item.values()  # type: ignore[attr-defined]
-        elif not _is_plain_scalar(item):
+        elif not is_plain_scalar(item):
             return False
     return True
 
