@@ -16,7 +16,7 @@ from headrace.model.errors import NotFoundError, UsageError
 from headrace.model.records import FLOW_TASK, UNLISTED, ArtifactRecord, RunDetails, RunRecord, TaskId, TaskRecord
 from headrace.model.states import TaskState
 from headrace.model.workers import LOCAL
-from headrace.runtime import containers
+from headrace.runtime.containers.found import find_engine
 from headrace.services import control, provenance
 from headrace.services.code.recorded_code import code_of
 from headrace.services.describe import details_of
@@ -232,7 +232,7 @@ def _machine_gaps(details: RunDetails, locks: _Locks) -> Iterable[Gap]:
 
 def _image_gaps(step: str, lock: EnvironmentLock) -> Iterable[Gap]:
     """Raises EnvironmentSetupError where nothing runs containers."""
-    if not containers.known_image(containers.find_engine(), lock.image):
+    if not find_engine().known_image(lock.image):
         text = f"{lock.label} of step {step} was {lock.image[:19]}, which is not here: what its name means now is used"
         yield Gap(kind="image", text=text)
 

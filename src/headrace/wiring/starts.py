@@ -10,7 +10,8 @@ import msgspec
 from headrace._base.process import process_owner
 from headrace.executors.local import FreshStart
 from headrace.model.errors import EnvironmentSetupError
-from headrace.runtime.containers import OWNER_LABEL, Mount, find_engine, run_arguments
+from headrace.runtime.containers.engine import Mount, Order
+from headrace.runtime.containers.found import find_engine
 from headrace.services.environments.building import CODE, find_built, runtime_of_image
 
 if TYPE_CHECKING:
@@ -64,6 +65,6 @@ def _in_image(lock: EnvironmentLock, base: FreshStart, artifacts: str, environme
     if "://" not in artifacts:
         mounts.append(Mount(artifacts, artifacts, True))
     variables = [name for name in os.environ if not name.startswith(_OF_MACHINE)]
-    options = [f"--label={OWNER_LABEL}={process_owner()}", "--preserve-fds=2", "--pid=host"]
-    command = run_arguments(find_engine(), lock.image, options=options, mounts=mounts, variables=variables)
+    order = Order(lock.image, owner=process_owner(), mounts=mounts, variables=variables, files=2, see_processes=True)
+    command = find_engine().arguments(order)
     return msgspec.structs.replace(base, interpreter=lock.program, beside=beside, container=tuple(command))

@@ -30,7 +30,7 @@ from headrace.worker.server_messages import NUMBER, NUMBERS
 from headrace.worker.template import prepare
 from headrace.worker.threads import limit_threads
 
-#: The name of keepers of containers (``runtime.container_keeper.NAME``, which need not be loaded for it).
+#: The name of keepers of containers (``runtime.containers.keeper.NAME``, which need not be loaded for it).
 KEEPER = b"headrace-keeper"
 #: Milliseconds between looks whether the driver is still there.
 _LOOK = 1000

@@ -10,9 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headrace.model.errors import EnvironmentSetupError
-from headrace.runtime.containers import Engine, Limits, Mount, find_engine, image_id, run_arguments
+from headrace.runtime.containers.clients import Docker, Podman
+from headrace.runtime.containers.engine import Engine, Limits, Mount, Order
+from headrace.runtime.containers.found import find_engine
 
-PODMAN, DOCKER = Engine("podman", "/usr/bin/podman"), Engine("docker", "/usr/bin/docker")
+PODMAN, DOCKER = Podman("/usr/bin/podman"), Docker("/usr/bin/docker")
 
 
 @pytest.fixture
@@ -33,7 +35,7 @@ def test_podman_is_taken_before_docker(programs: Path) -> None:
     write(programs, "docker", "echo 28.2")
     assert find_engine().kind == "docker"
     write(programs, "podman", "exit 1")
-    assert find_engine() == Engine("podman", str(programs / "podman"))
+    assert find_engine() == Podman(str(programs / "podman"))
 
 
 def test_docker_without_its_daemon_is_not_taken(programs: Path) -> None:
@@ -47,18 +49,18 @@ def test_docker_without_its_daemon_is_not_taken(programs: Path) -> None:
 def test_image_is_fetched_when_it_is_missing(programs: Path) -> None:
     there = programs / "there"
     write(programs, "docker", f'case "$1" in image) [ -e {there} ] && echo 0123;; pull) : > {there};; esac')
-    assert image_id(Engine("docker", str(programs / "docker")), "r-base:4.4") == "sha256:0123"
+    assert Docker(str(programs / "docker")).image_id("r-base:4.4") == "sha256:0123"
 
 
 def test_image_that_cannot_be_fetched_is_an_error_with_the_engines_words(programs: Path) -> None:
-    engine = Engine("docker", str(write(programs, "docker", "echo 'Error: manifest unknown' >&2; exit 1")))
+    engine = Docker(str(write(programs, "docker", "echo 'Error: manifest unknown' >&2; exit 1")))
     with pytest.raises(EnvironmentSetupError, match=r"'r-base:9' is not on this machine.*docker.*: manifest unknown"):
-        image_id(engine, "r-base:9")
+        engine.image_id("r-base:9")
 
 
 @pytest.mark.parametrize("engine", [PODMAN, DOCKER])
 def test_limits_and_devices_are_told(engine: Engine) -> None:
-    told = run_arguments(engine, "x", limits=Limits(1.5, 64 << 20, ("0", "2")), variables=["TOKEN"])
+    told = engine.arguments(Order("x", limits=Limits(1.5, 64 << 20, ("0", "2")), variables=["TOKEN"]))
     assert {"--cpus=1.5", "--memory=67108864", "--pull=never", "--rm"} <= set(told)
     assert told[told.index("--env") + 1] == "TOKEN"  # the name alone: a value would be seen by all users
     devices = {
@@ -71,6 +73,6 @@ def test_limits_and_devices_are_told(engine: Engine) -> None:
 
 @given(st.text(st.characters(codec="utf-8", exclude_characters="\0\r"), min_size=1))
 def test_path_of_a_mount_is_one_field(path: str) -> None:
-    told = run_arguments(PODMAN, "x", mounts=[Mount(f"/{path}", "/in")])
+    told = PODMAN.arguments(Order("x", mounts=[Mount(f"/{path}", "/in")]))
     fields = next(csv.reader([told[told.index("--mount") + 1]], strict=True)) if "\n" not in path else None
     assert fields is None or fields == ["type=bind", f"source=/{path}", "target=/in", "readonly"]

@@ -10,11 +10,11 @@ from typing import NamedTuple
 from headrace._base.process import process_owner
 from headrace.model.commands import CommandSpec, Container
 from headrace.model.errors import CommandError, EnvironmentSetupError, TaskOutOfMemoryError
-from headrace.runtime import containers
 from headrace.runtime.commands import process
 from headrace.runtime.commands.folders import OWNER
-from headrace.runtime.container_keeper import kept
-from headrace.runtime.containers import Engine, Limits, Mount
+from headrace.runtime.containers.engine import Engine, Limits, Mount, Order, remove
+from headrace.runtime.containers.found import engine_at
+from headrace.runtime.containers.keeper import kept
 
 #: Exit codes of the engines themselves: the container could not be made, its program not executed, not found.
 _NOT_STARTED = 125
@@ -47,9 +47,9 @@ def run(
     """
     where = spec.container
     assert where is not None
-    engine = _engine(where)
+    engine = engine_at(*where.engine)
     ended = _run(spec, where, engine, inside, files, look)
-    if ended.code == _NOT_STARTED and not containers.known_image(engine, where.image):
+    if ended.code == _NOT_STARTED and not engine.known_image(where.image):
         _fetch(where, engine)
         ended = _run(spec, where, engine, inside, files, look)
     if ended.code == _KILLED and where.memory:
@@ -75,9 +75,7 @@ def _run(
     look: Callable[[], None],
 ) -> process.Ended:
     name = f"headrace-{os.getpid()}-{os.urandom(4).hex()}"
-    arguments = _arguments(where, engine, name, inside)
-    if files[0] is not None:
-        arguments.insert(2, "--interactive")
+    arguments = _arguments(where, engine, name, inside, stdin=files[0] is not None)
     env = {**os.environ, **inside.env}
     ended = None
     with kept(engine, name):
@@ -85,7 +83,7 @@ def _run(
             ended = process.run(process.Launch(spec.name, arguments, env, inside.folder, *files, container=True), look)
         finally:
             if ended is None or ended.code < 0:  # the engine's client has died, the container has not
-                containers.remove(engine, name)
+                remove(engine, name)
     return ended
 
 
@@ -95,7 +93,7 @@ def _fetch(where: Container, engine: Engine) -> None:
     Raises:
         EnvironmentSetupError: it cannot be fetched, or its name means another image here.
     """
-    found = containers.image_id(engine, where.label)
+    found = engine.image_id(where.label)
     if found != where.image:
         raise EnvironmentSetupError(
             f"image {where.label!r} is {found[:19]} on this machine, and {where.image[:19]} where the run was started; "
@@ -103,24 +101,19 @@ def _fetch(where: Container, engine: Engine) -> None:
         )
 
 
-def _engine(where: Container) -> Engine:
-    """What runs containers on this machine, which is not always that of the driver."""
-    return Engine(*where.engine) if Path(where.engine[1]).exists() else containers.find_engine()
-
-
-def _arguments(where: Container, engine: Engine, name: str, inside: Inside) -> list[str]:
+def _arguments(where: Container, engine: Engine, name: str, inside: Inside, *, stdin: bool) -> list[str]:
     folder = str(inside.folder)
     gpus = os.environ.get("CUDA_VISIBLE_DEVICES", "") if "CUDA_VISIBLE_DEVICES" in where.variables else ""
     mounts = [Mount(folder, folder, True), Mount(f"{folder}/{OWNER}", f"{folder}/{OWNER}")]
     mounts += [Mount(source, source) for source in dict.fromkeys(map(str, inside.inputs))]
-    return [
-        *containers.run_arguments(
-            engine,
-            where.image,
-            options=[f"--name={name}", f"--label={containers.OWNER_LABEL}={process_owner()}", f"--workdir={folder}"],
-            mounts=mounts,
-            variables=[*where.variables, *inside.env],
-            limits=Limits(where.cpu, where.memory, tuple(filter(None, gpus.split(",")))),
-        ),
-        *inside.arguments,
-    ]
+    order = Order(
+        where.image,
+        name=name,
+        owner=process_owner(),
+        folder=folder,
+        mounts=mounts,
+        variables=[*where.variables, *inside.env],
+        limits=Limits(where.cpu, where.memory, tuple(filter(None, gpus.split(",")))),
+        stdin=stdin,
+    )
+    return [*engine.arguments(order), *inside.arguments]

@@ -12,8 +12,8 @@ from headrace.model.environments import EnvironmentLock
 from headrace.model.errors import EnvironmentSetupError
 from headrace.model.messages import Define
 from headrace.model.policy import StepPolicy
-from headrace.runtime import containers
-from headrace.runtime.containers import Engine
+from headrace.runtime.containers.engine import Engine, last_line, run_once
+from headrace.runtime.containers.found import find_engine
 
 #: Programs of an image that may be its Python, and what they are asked.
 _PYTHONS = ("python3", "python")
@@ -38,7 +38,7 @@ class Images:
             EnvironmentSetupError: there is nothing.
         """
         if self._engine is None:
-            self._engine = containers.find_engine()
+            self._engine = find_engine()
         return self._engine
 
     def lock(self, image: str, step: str, recorded: Iterable[EnvironmentLock], *, command: bool) -> EnvironmentLock:
@@ -61,10 +61,10 @@ class Images:
     def _find(self, image: str, recorded: Iterable[EnvironmentLock], command: bool) -> EnvironmentLock:
         request = blake3(b"image\0" + image.encode()).digest()
         for one in recorded:
-            known = one.image and one.request == request and containers.known_image(self.engine, one.image)
+            known = one.image and one.request == request and self.engine.known_image(one.image)
             if known and bool(one.python) is not command:
                 return one
-        digest = containers.image_id(self.engine, image)
+        digest = self.engine.image_id(image)
         lock = EnvironmentLock(
             digest=blake3(b"image\0" + digest.encode()).digest(),
             request=request,
@@ -85,11 +85,11 @@ class Images:
             )
         said = ""
         for program in _PYTHONS:
-            done = containers.run_once(self.engine, lock.image, [program, "-c", _ASK])
+            done = run_once(self.engine, lock.image, [program, "-c", _ASK])
             words = done.stdout.split()
             if done.returncode == 0 and len(words) == 4:
                 break
-            said = said or containers.last_line(done.stderr)
+            said = said or last_line(done.stderr)
             if done.returncode not in (1, 127):
                 raise EnvironmentSetupError(f"image {image!r}: {self.engine.kind} cannot run a container of it: {said}")
         else:

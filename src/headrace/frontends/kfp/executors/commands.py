@@ -19,10 +19,10 @@ from headrace.frontends.kfp.executors.places import Places
 from headrace.frontends.kfp.ir import Container, ContainerResources
 from headrace.frontends.kfp.resources import quantity
 from headrace.model.errors import CommandError, EnvironmentSetupError, TaskOutOfMemoryError
-from headrace.runtime import containers
 from headrace.runtime.commands import process
-from headrace.runtime.container_keeper import kept
-from headrace.runtime.containers import Engine, Limits, Mount
+from headrace.runtime.containers.engine import Engine, Limits, Mount, Order, remove
+from headrace.runtime.containers.found import find_engine, named_engine
+from headrace.runtime.containers.keeper import kept
 
 #: Bytes of one argument that Linux takes.
 _LONGEST = 128 << 10
@@ -92,20 +92,19 @@ def _run_in_container(
     limits: Limits,
 ) -> process.Ended:
     engine = engine_of(call.step.containers, call.step.path)
-    digest = containers.image_id(engine, image)
+    digest = engine.image_id(image)
     name = f"headrace-{os.getpid()}-{os.urandom(4).hex()}"
     command, args = words
-    arguments = containers.run_arguments(
-        engine,
+    order = Order(
         digest,
-        options=[f"--name={name}", f"--label={containers.OWNER_LABEL}={process_owner()}"],
+        name=name,
+        owner=process_owner(),
         mounts=[Mount(call.folder, call.folder, True), *inputs],
         variables=list(env),
         limits=limits,
+        entrypoint=not command,  # the image says what is run
     )
-    if not command:  # the image says what is run
-        arguments.remove("--entrypoint=")
-    arguments += [*command, *args]
+    arguments = [*engine.arguments(order), *command, *args]
     work = Path(call.folder, WORK)
     ended = None
     with kept(engine, name):
@@ -114,7 +113,7 @@ def _run_in_container(
             ended = process.run(launch, lambda: None)
         finally:
             if ended is None or ended.code < 0:  # the engine's client has died, the container has not
-                containers.remove(engine, name)
+                remove(engine, name)
     if ended.code in _NOT_RUN and command:
         raise ComponentFailedError(
             f"{call.step.path}: exit code {ended.code} of image {image}: mostly that means: {_NOT_RUN[ended.code]} "
@@ -144,8 +143,8 @@ def engine_of(containers_mode: str, task: str) -> Engine:
     """
     try:
         if containers_mode in ("podman", "docker"):
-            return containers.named_engine(containers_mode)
-        return containers.find_engine()
+            return named_engine(containers_mode)
+        return find_engine()
     except EnvironmentSetupError as error:
         raise ComponentFailedError(
             f"{task}: its component runs in a container: {error}, or with --containers host if its command is on this "

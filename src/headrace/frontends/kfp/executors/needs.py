@@ -17,7 +17,8 @@ from headrace.frontends.kfp.executors.frame import PythonFunction
 from headrace.frontends.kfp.ir import Executor
 from headrace.model.environments import OLDEST_PYTHON, Environment
 from headrace.model.errors import EnvironmentSetupError
-from headrace.runtime import containers
+from headrace.runtime.containers.engine import Engine, run_once
+from headrace.runtime.containers.found import find_engine, named_engine
 
 #: Images of Python itself, with the version of Python in them.
 _PYTHON_IMAGE = re.compile(
@@ -139,7 +140,7 @@ def _in_image(told: PythonFunction, image: str, mode: str, cache: str, task: str
     """A Python component in an image of its own: in a worker there, or as the command that it is."""
     here = Needs(environment=_environment(told, "", cache))
     try:
-        engine = containers.named_engine(mode) if mode in ("podman", "docker") else containers.find_engine()
+        engine = named_engine(mode) if mode in ("podman", "docker") else find_engine()
     except EnvironmentSetupError:
         if mode != "auto":
             raise
@@ -151,14 +152,14 @@ def _in_image(told: PythonFunction, image: str, mode: str, cache: str, task: str
     return Needs(image=image)
 
 
-def _has_new_python(engine: containers.Engine, image: str, task: str) -> bool:
+def _has_new_python(engine: Engine, image: str, task: str) -> bool:
     """Whether workers run on the Python in an image.
 
     Raises:
         EnvironmentSetupError: the image is not here and cannot be fetched.
     """
     try:
-        digest = containers.image_id(engine, image)
+        digest = engine.image_id(image)
     except EnvironmentSetupError as error:
         raise EnvironmentSetupError(
             f"{task}: {error}; or run its function on this machine with --containers host"
@@ -167,8 +168,8 @@ def _has_new_python(engine: containers.Engine, image: str, task: str) -> bool:
 
 
 @functools.lru_cache(maxsize=256)
-def _newest_python(engine: containers.Engine, digest: str) -> tuple[int, ...]:
-    done = containers.run_once(engine, digest, ["python3", "-c", "import sys; print(*sys.version_info[:2])"])
+def _newest_python(engine: Engine, digest: str) -> tuple[int, ...]:
+    done = run_once(engine, digest, ["python3", "-c", "import sys; print(*sys.version_info[:2])"])
     words = done.stdout.split()
     return tuple(map(int, words)) if done.returncode == 0 and len(words) == 2 else ()
 
@@ -187,11 +188,7 @@ def check_container(executor: Executor, containers_mode: str, task: str) -> None
         _check_program(word, bool(container.command), task)
         return
     try:
-        engine = (
-            containers.named_engine(containers_mode)
-            if containers_mode in ("podman", "docker")
-            else containers.find_engine()
-        )
+        engine = named_engine(containers_mode) if containers_mode in ("podman", "docker") else find_engine()
     except EnvironmentSetupError as error:
         raise EnvironmentSetupError(
             f"{task}: its component runs in image {container.image}: {error}; or run its command on this machine with "
@@ -199,7 +196,7 @@ def check_container(executor: Executor, containers_mode: str, task: str) -> None
         ) from None
     if next(placeholders.find(container.image), None) is None:
         try:
-            containers.image_id(engine, container.image)
+            engine.image_id(container.image)
         except EnvironmentSetupError as error:
             raise EnvironmentSetupError(f"{task}: {error}") from None
 

@@ -157,21 +157,22 @@ def _write(store: Any, key: str, place: Path) -> None:
 def _fetch_image(uri: str, target: Path) -> None:
     """Bring the folder ``/models`` of an image to ``target/models``."""
     from headrace.model.errors import EnvironmentSetupError
-    from headrace.runtime import containers
+    from headrace.runtime.containers.engine import remove
+    from headrace.runtime.containers.found import find_engine
 
     try:
-        engine = containers.find_engine()
-        image = containers.image_id(engine, uri.removeprefix("oci://"))
+        engine = find_engine()
+        image = engine.image_id(uri.removeprefix("oci://"))
         name = f"headrace-copy-{os.getpid()}-{os.urandom(4).hex()}"
-        containers.ask(engine, ["create", f"--name={name}", image, "true"])
+        engine.ask(["create", f"--name={name}", image, "true"])
         try:
             target.mkdir(parents=True, exist_ok=True)
-            containers.ask(engine, ["cp", f"{name}:/models", str(target)])
+            engine.ask(["cp", f"{name}:/models", str(target)])
         except EnvironmentSetupError:
             shutil.rmtree(target, ignore_errors=True)
             raise
         finally:
-            containers.remove(engine, name)
+            remove(engine, name)
     except EnvironmentSetupError as error:
         raise ObjectError(f"{uri} cannot be fetched: {error}") from error
 

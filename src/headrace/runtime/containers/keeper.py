@@ -13,7 +13,7 @@ import signal
 import time
 from collections.abc import Iterator
 
-from headrace.runtime.containers import Engine, remove_arguments
+from headrace.runtime.containers.engine import Engine
 
 #: The name of keeper processes, in 15 characters as the kernel keeps them.
 NAME = "headrace-keeper"
@@ -24,6 +24,9 @@ _pipe: tuple[int, int] | None = None  # the process that has a keeper, and the p
 @contextlib.contextmanager
 def kept(engine: Engine, name: str) -> Iterator[None]:
     """While the container ``name`` may exist: if this process dies meanwhile, the container is ended and removed."""
+    if not engine.removal([name]):  # it ends with the process that runs it
+        yield
+        return
     pipe = _keeper(engine)
     os.write(pipe, f"+{name}\n".encode())
     try:
@@ -75,7 +78,7 @@ def _become_keeper(engine: Engine, pipe: int) -> None:
 
 def _remove(engine: Engine, names: list[str]) -> None:
     """Remove containers, also those that are only just being made: their makers die at about this time."""
-    arguments = remove_arguments(engine, names)
+    arguments = engine.removal(names)
     for pause in (0.0, 0.3, 0.6):
         time.sleep(pause)
         os.waitpid(os.posix_spawn(arguments[0], arguments, os.environ), 0)

@@ -1,0 +1,3 @@
+module headrace.io/entry
+
+go 1.21
