@@ -18,7 +18,7 @@ from tests.integration.kfp_pipelines import Made, logs_of, parts
 
 import headrace
 from headrace.model.errors import EnvironmentSetupError
-from headrace.testing.servers import rclone_s3
+from headrace.testing.servers import fake_gcs, rclone_s3
 
 
 def returning(source: str, **told: Any) -> Any:
@@ -190,14 +190,23 @@ def bucket() -> Iterator[tuple[str, dict[str, str]]]:
         yield url, {name.upper(): value for name, value in settings.items()}
 
 
-def test_artifacts_come_from_and_go_to_object_stores(here: Any, bucket: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("scheme", ["s3", "minio"])
+def test_artifacts_come_from_and_go_to_object_stores(
+    here: Any, bucket: Any, scheme: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     import obstore
     from obstore.store import from_url
 
     url, variables = bucket
+    store = from_url(url, client_options={"allow_http": True}, **{key.lower(): one for key, one in variables.items()})
+    if scheme == "minio":
+        url = url.replace("s3://", "minio://")
+        region = {"AWS_REGION": variables["AWS_REGION"]}
+        keys = {"ACCESS_KEY": variables["AWS_ACCESS_KEY_ID"], "SECRET_KEY": variables["AWS_SECRET_ACCESS_KEY"]}
+        keys["ENDPOINT"] = variables["AWS_ENDPOINT_URL"].removeprefix("http://")
+        variables = {**region, **{f"MINIO_{name}": value for name, value in keys.items()}}
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    store = from_url(url, client_options={"allow_http": True})
     obstore.put(store, "data/a.csv", b"rows")
     obstore.put(store, "data/sub/b.csv", b"more")
     source = """
@@ -225,6 +234,32 @@ def test_artifacts_come_from_and_go_to_object_stores(here: Any, bucket: Any, mon
     uri, text = ended.value["after"].split()
     assert (uri.startswith(f"{url}/root/use/"), uri.endswith("/out"), text) == (True, True, "weights")
     assert bytes(obstore.get(store, uri.removeprefix(f"{url}/")).bytes()) == b"weights"
+
+
+def test_imported_artifacts_are_fetched_from_google_cloud_storage(
+    here: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, text in (("a.csv", "rows"), ("sub/b.csv", "more")):
+        (tmp_path / "bucket/data" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "bucket/data" / name).write_text(text)
+    source = """
+        def f(one: Input[Dataset], all: Input[Dataset]) -> str:
+            import os
+            names = sorted(os.path.relpath(os.path.join(p, n), all.path) for p, _, ns in os.walk(all.path) for n in ns)
+            return f"{open(one.path).read()} {names} {one.uri}"
+        """
+    made = Made()
+    for name, uri in (("one", "gs://bucket/data/a.csv"), ("all", "gs://bucket/data")):
+        told = {"artifactUri": {"constant": uri}, "typeSchema": {"schemaTitle": "system.Dataset"}}
+        made.add(name, {"importer": told}, gives={"artifact": "system.Dataset"})
+    takes = {name: ("system.Dataset", (name, "artifact")) for name in ("one", "all")}
+    made.add("use", returning(source), takes=takes, gives={"Output": "STRING"})
+    with fake_gcs(tmp_path) as variables:
+        for name, value in variables.items():
+            monkeypatch.setenv(name, value)
+        ended = made.give("use", "use").run()
+    assert ended.error is None
+    assert ended.value["use"] == "rows ['a.csv', 'sub/b.csv'] gs://bucket/data/a.csv"
 
 
 def test_object_that_cannot_be_fetched_is_named_with_its_task(here: Any, monkeypatch: pytest.MonkeyPatch) -> None:

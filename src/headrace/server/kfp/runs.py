@@ -77,7 +77,7 @@ def _task(run_id: str, task: TaskRecord) -> dict[str, Any]:
     shown: dict[str, Any] = {
         "run_id": run_id,
         "task_id": name,
-        "display_name": task.step,
+        "display_name": task.step.rpartition(".")[2],  # its key, as the backend says it
         "create_time": moment(task.created),
         "state": _TASK_STATES.get(task.state, "PENDING"),
     }
