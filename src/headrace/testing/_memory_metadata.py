@@ -5,6 +5,7 @@ It is written to be plainly right, not fast: listings look at everything.
 
 from __future__ import annotations
 
+import functools
 import math
 import threading
 import time
@@ -58,6 +59,8 @@ from headrace.stores.metadata.protocol import (
     Where,
     Write,
 )
+from headrace.stores.metadata.sort_keys import sort_key
+from headrace.stores.metadata.sorting import SortKey, parse_sort
 from headrace.testing._memory_rows import MAKERS, OPERATORS, check_where, edge_key, is_marked, log_row, of_task, page
 from headrace.testing._memory_tables import Subscription, Tables
 
@@ -258,8 +261,24 @@ class MemoryMetadata:
         check_where(want.where)
         found = [run for run in self._all.runs.values() if self._wanted(run, want)]
         found.sort(key=lambda run: -run.id)
+        if want.sort:
+            found = self._sorted(found, want)
         found = found if want.limit is None else found[: want.limit]
         return [msgspec.structs.replace(run, inputs=(), details=b"") for run in found]
+
+    def _sorted(self, runs: list[RunRecord], want: RunFilter) -> list[RunRecord]:
+        _, descending = parse_sort(want.sort)
+        keys = {run.id: sort_key(self, run, want.sort) for run in runs}
+
+        def compare(left: SortKey, right: SortKey) -> int:
+            if left.rank != right.rank:
+                return left.rank - right.rank
+            if (left.number, left.text) != (right.number, right.text):
+                return 1 if ((left.number, left.text) > (right.number, right.text)) != descending else -1
+            return right.run_id - left.run_id
+
+        found = sorted(runs, key=lambda run: functools.cmp_to_key(compare)(keys[run.id]))
+        return found if want.after is None else [run for run in found if compare(keys[run.id], want.after) > 0]
 
     def _wanted(self, run: RunRecord, want: RunFilter) -> bool:
         if not all(is_marked(self._all.flags.get(run.id, RunFlags(run.id)), mark) for mark in want.marks):

@@ -31,6 +31,8 @@ from headrace.stores.metadata.protocol import (
     RunChange,
     RunFilter,
 )
+from headrace.stores.metadata.sort_keys import sort_key
+from headrace.stores.metadata.sorting import SortKey
 from headrace.testing._metadata_samples import arrived, artifact, attempt, digest, line, new_run, points, task
 
 N = "number"
@@ -123,6 +125,50 @@ class RunRowsSuite:
     def test_filters(self, filled: MetadataStore, want: RunFilter, numbers: list[int]) -> None:
         """Newest first; numbers compare as numbers when both sides are."""
         assert [run.number for run in filled.runs(want)] == numbers
+
+    @pytest.mark.parametrize(
+        ("sort", "numbers"),
+        [
+            ("metrics.accuracy", [1, 2, 4, 5, 3]),  # of run 3 it is not a number
+            ("-metrics.accuracy", [5, 4, 2, 1, 3]),
+            ("params.depth", [1, 5, 2, 4, 3]),  # numbers before words, the newest of equal ones first
+            ("-params.depth", [4, 5, 2, 1, 3]),
+            ("tags.version", [1, 2, 3, 4, 5]),
+            ("-tags.nightly", [5, 4, 3, 2, 1]),
+            ("params.missing", [5, 4, 3, 2, 1]),
+            ("state", [5, 3, 1, 4, 2]),
+            ("-state", [4, 2, 5, 3, 1]),
+            ("duration", [2, 3, 4, 5, 1]),
+            ("-duration", [5, 4, 3, 2, 1]),
+            ("number", [1, 2, 3, 4, 5]),
+            ("-created", [5, 4, 3, 2, 1]),
+            ("user", [5, 4, 3, 2, 1]),
+        ],
+    )
+    def test_lists_are_sorted_and_go_on_behind_any_key(
+        self, filled: MetadataStore, sort: str, numbers: list[int]
+    ) -> None:
+        """Runs without a value come last, either way; pages of any size lead through the whole list once."""
+        want = RunFilter(flow="train", sort=sort)
+        assert [run.number for run in filled.runs(want)] == numbers
+        for size in (1, 2):
+            found: list[int] = []
+            after = None
+            while page := filled.runs(msgspec.structs.replace(want, after=after, limit=size)):
+                found += [run.number for run in page]
+                after = sort_key(filled, page[-1], sort)
+            assert found == numbers
+
+    def test_sorted_lists_are_filtered_too(self, filled: MetadataStore) -> None:
+        want = RunFilter(project="default", tags=("nightly",), where=(("number", "<", 5),), sort="-metrics.accuracy")
+        assert [run.number for run in filled.runs(want)] == [4, 2, 1, 3]
+        after = SortKey(0, 0.9, "", 10**9)  # of a run that is gone: those with equal values are older
+        assert [run.number for run in filled.runs(msgspec.structs.replace(want, after=after, limit=2))] == [2, 1]
+
+    @pytest.mark.parametrize("sort", ["metrics.", "params", "inputs", "-", "--number", "number; DROP TABLE runs"])
+    def test_lists_cannot_be_sorted_by_what_is_not_there(self, store: MetadataStore, sort: str) -> None:
+        with pytest.raises(UsageError, match="cannot be sorted by"):
+            store.runs(RunFilter(sort=sort))
 
     def test_flags_mark_runs_and_filter_listings(self, store: MetadataStore) -> None:
         """The newest flags of a run hold; a listing may ask for any mark or its absence; they go with the run."""

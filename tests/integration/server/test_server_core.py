@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
@@ -70,6 +71,26 @@ def test_cursor_leads_through_the_whole_list_once(client: httpx.Client) -> None:
                 break
             query["cursor"] = page["next"]
         assert len(found) == whole == len(set(found)), path
+
+
+@pytest.mark.parametrize("sort", ["-params.depth", "metrics.loss", "-duration", "state", "tags.team"])
+def test_sorted_list_is_led_through_once_by_its_cursors(client: httpx.Client, sort: str) -> None:
+    whole = client.get("/api/v1/projects/default/runs", params={"sort": sort}).json()["items"]
+    found: list[Any] = []
+    query = {"sort": sort, "limit": "2"}
+    while True:
+        page = client.get("/api/v1/projects/default/runs", params=query).json()
+        found += page["items"]
+        if page["next"] is None:
+            break
+        query["cursor"] = page["next"]
+    assert [one["name"] for one in found] == [one["name"] for one in whole]
+    values = [one["params"].get("depth") for one in whole]
+    if sort == "-params.depth":
+        assert values == [3, 2, 2, 2, None]
+    other = client.get("/api/v1/projects/default/runs", params={**query, "sort": "number"})
+    assert other.status_code == 400
+    assert client.get("/api/v1/projects/default/runs", params={"sort": "inputs"}).status_code == 400
 
 
 def test_cursor_of_another_list_is_refused(client: httpx.Client) -> None:

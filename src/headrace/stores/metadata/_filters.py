@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from headrace.model.errors import UsageError
 from headrace.stores.metadata._rows import number_of
 from headrace.stores.metadata.protocol import AnyOf, RunFilter, Where
+from headrace.stores.metadata.sorting import COLUMNS, LONGEST_TEXT, NOTHING, NUMBER, TEXT, SortKey, parse_sort
 
 _OPERATORS = frozenset({"=", "!=", "<", "<=", ">", ">="})
 
 #: Subjects that are columns of the run itself: (expression, whether it is a number).
-_COLUMNS = {
+_SUBJECT_COLUMNS = {
     "state": ("r.state", False),
     "flow": ("r.flow", False),
     "id": ("r.id", True),
@@ -26,15 +27,17 @@ _NAMED = {
     "tags": ("tags", "value", "number"),
 }
 
-_SUBJECTS = "metrics.NAME, params.NAME, tags.NAME, " + ", ".join(_COLUMNS)
+_SUBJECTS = "metrics.NAME, params.NAME, tags.NAME, " + ", ".join(_SUBJECT_COLUMNS)
 
 
 def conditions(want: RunFilter) -> tuple[str, list[object]]:
-    """The ``WHERE`` (or nothing), ``ORDER BY`` and ``LIMIT`` for ``want``, with ``:value`` marks, and their values.
+    """The joined table and the ``WHERE`` (or nothing), ``ORDER BY`` and ``LIMIT`` for ``want``, with ``:value`` marks,
+    and their values.
 
     Raises:
         UsageError: a subject or operator that does not exist, or a metric compared with a word.
     """
+    order = _Order(want.sort) if want.sort else None
     parts: list[str] = []
     values: list[object] = []
     for column, value in (("project", want.project), ("flow", want.flow)):
@@ -56,12 +59,74 @@ def conditions(want: RunFilter) -> tuple[str, list[object]]:
         part, used = _all(want.where)
         parts.append(part)
         values += used
+    if order is not None and want.after is not None:
+        part, used = order.behind(want.after)
+        parts.append(part)
+        values += used
     text = f" WHERE {' AND '.join(parts)}" if parts else ""
-    text += " ORDER BY r.id DESC"
+    if order is None:
+        text += " ORDER BY r.id DESC"
+    else:
+        text, values = order.join + text + order.by, [*order.names, *values]
     if want.limit is not None:
         text += " LIMIT :value"
         values.append(max(0, want.limit))
     return text, values
+
+
+class _Order:
+    """The SQL of an order: ``join`` with the values ``names``, ``by``, and the condition for what is behind a key.
+
+    Args:
+        sort: as ``RunFilter`` has it.
+
+    Raises:
+        UsageError: lists cannot be sorted by it.
+    """
+
+    def __init__(self, sort: str) -> None:
+        subject, descending = parse_sort(sort)
+        self.join, self.names = "", list[object]()
+        self._number, self._text = "", ""
+        if subject in COLUMNS:
+            expression, numeric = COLUMNS[subject]
+            self._number, self._text = (expression, "") if numeric else ("", expression)
+        else:
+            group, _, name = subject.partition(".")
+            table, text, self._number = _SORTED[group]
+            self._text = text and f"CASE WHEN {self._number} IS NULL THEN {text} END"
+            self.join, self.names = f" LEFT JOIN {table} o ON o.run_id = r.id AND o.name = :value", [name]
+        if self._text:
+            self._text = f"SUBSTR({self._text}, 1, {LONGEST_TEXT})"
+        self._way, self._sign = ("DESC", "<") if descending else ("ASC", ">")
+        ranks = [f"WHEN {one} IS NOT NULL THEN {n}" for n, one in enumerate((self._number, self._text)) if one]
+        keys = [f"CASE {' '.join(ranks)} ELSE {NOTHING} END"]
+        keys += [f"{one} {self._way}" for one in (self._number, self._text) if one]
+        self.by = f" ORDER BY {', '.join(keys)}, r.id DESC"
+
+    def behind(self, key: SortKey) -> tuple[str, list[object]]:
+        """The condition that a run comes behind ``key``, and its values."""
+        number, text = self._number or "NULL", self._text or "NULL"
+        if key.rank == NUMBER and self._number:
+            return self._greater(number, key.number, key.run_id)
+        if key.rank == TEXT and self._text:
+            part, values = self._greater(text, key.text, key.run_id)
+            return (f"({number} IS NULL AND {part})" if self._number else part), values
+        return f"({number} IS NULL AND {text} IS NULL AND r.id < :value)", [key.run_id]
+
+    def _greater(self, expression: str, value: float | str, run_id: int) -> tuple[str, list[object]]:
+        part = (
+            f"({expression} {self._sign} :value OR ({expression} = :value AND r.id < :value) OR {expression} IS NULL)"
+        )
+        return part, [value, value, run_id]
+
+
+#: Table, column as text (or nothing), column as a number.
+_SORTED = {
+    "metrics": ("metric_summaries", "", "o.last_value"),
+    "params": ("params", "o.plain", "o.number"),
+    "tags": ("tags", "o.value", "o.number"),
+}
 
 
 #: How a mark of a run is recognised.
@@ -97,8 +162,8 @@ def _condition(subject: str, operator: str, operand: float | str) -> tuple[str, 
     if operator not in _OPERATORS:
         raise UsageError(f"{operator!r} is not an operator of a filter; use one of = != < <= > >=")
     number = number_of(operand) if isinstance(operand, str) else float(operand)
-    if subject in _COLUMNS:
-        expression, numeric = _COLUMNS[subject]
+    if subject in _SUBJECT_COLUMNS:
+        expression, numeric = _SUBJECT_COLUMNS[subject]
         if not numeric:
             return f"{expression} {operator} :value", [str(operand)]
         return f"{expression} {operator} :value", [_needed(number, subject, operand)]

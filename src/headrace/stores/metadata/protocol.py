@@ -30,6 +30,7 @@ from headrace.model.records import (
 )
 from headrace.model.states import RunState
 from headrace.model.values import Blob
+from headrace.stores.metadata.sorting import SortKey
 
 
 class NewRun(msgspec.Struct, frozen=True, kw_only=True):
@@ -155,14 +156,15 @@ Where = Comparison | AnyOf
 
 
 class RunFilter(msgspec.Struct, frozen=True, kw_only=True):
-    """Which runs a listing wants, newest first. All given conditions must hold.
+    """Which runs a listing wants, newest first unless ``sort`` says otherwise. All given conditions must hold.
 
     ``tags``: each a name or ``name=value``. ``marks``: each ``pinned``, ``archived`` or ``deleted`` (see ``RunFlags``),
     with ``!`` in front: runs that are not marked so. ``where``: comparisons ``(subject, operator, value)`` with subject
     ``metrics.NAME`` (the last value), ``params.NAME``, ``tags.NAME``, ``state``, ``flow``, ``number``, ``created``,
     ``duration`` or ``id``, operator one of ``= != < <= > >=``. Both sides are compared as numbers when both are
     numbers, else as texts. A run that lacks the subject, or whose metric is not a number, does not match, whatever the
-    operator.
+    operator. ``sort``: the subject by whose values the list is sorted, with ``-`` in front for the greatest first (see
+    ``sorting``); ``after``: only what comes behind the run of that key.
     """
 
     project: str | None = None
@@ -173,6 +175,8 @@ class RunFilter(msgspec.Struct, frozen=True, kw_only=True):
     where: tuple[Where, ...] = ()
     before_id: int | None = None
     limit: int | None = None
+    sort: str = ""
+    after: SortKey | None = None
 
 
 #: Step, number and attempt; step, number and name.
@@ -279,7 +283,8 @@ class MetadataStore(Protocol):
         """The newest run, of one flow or of all."""
 
     def runs(self, want: RunFilter) -> list[RunRecord]:
-        """Runs that match, newest first. ``inputs`` and ``details`` are left empty: ask for one run to get them.
+        """Runs that match, in the order that ``want`` asks for. ``inputs`` and ``details`` are left empty: ask for one
+        run to get them.
 
         Raises:
             UsageError: a condition names what does not exist, or compares a number with a word.
