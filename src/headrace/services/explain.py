@@ -81,8 +81,8 @@ def explain_task(
     versions = code_of_step(metadata, artifacts, run.id, task.step)
     parts = next((one.parts for one in versions if one.digest == task.code), {})
     attempts = metadata.attempts(run.id, task.id)
-    changed = _changed_since(versions, task, attempts, run)
-    verdict, reason = _verdict(run, task, attempts, changed)
+    changed = changed_since(versions, task, attempts, run)
+    verdict, reason = verdict_of(run, task, attempts, changed)
     if other is None:
         other = _counterpart(metadata, run, task)
     return Explanation(
@@ -109,7 +109,7 @@ def explain_task(
 # --- why ----------------------------------------------------------------------------------------------------------
 
 
-def _changed_since(
+def changed_since(
     versions: list[CodeParts], task: TaskRecord, attempts: list[AttemptRecord], run: RunRecord
 ) -> list[str] | None:
     """Parts that changed between the last attempt of an earlier session and the code of now; None: nothing known."""
@@ -136,9 +136,15 @@ def differing_parts(left: dict[str, str], right: dict[str, str]) -> list[str]:
     return found
 
 
-def _verdict(
+def verdict_of(
     run: RunRecord, task: TaskRecord, attempts: list[AttemptRecord], changed: list[str] | None
 ) -> tuple[str, str]:
+    """Why ``task`` ran or not: a verdict as in ``Explanation``, and a sentence.
+
+    Args:
+        attempts: all of the task.
+        changed: as ``changed_since`` says.
+    """
     if task.state is TaskState.STALE:
         return "stale", f"the last session of {run.name} did not call it, so its outputs are not part of the result"
     if task.reused_from and not task.cache_key:

@@ -54,13 +54,14 @@ from headrace.stores.metadata.protocol import (
     NewRun,
     RunChange,
     RunFilter,
+    SortKey,
     StepCount,
     Untag,
     Where,
     Write,
 )
 from headrace.stores.metadata.sort_keys import sort_key
-from headrace.stores.metadata.sorting import SortKey, parse_sort
+from headrace.stores.metadata.sorting import parse_sort
 from headrace.testing._memory_rows import MAKERS, OPERATORS, check_where, edge_key, is_marked, log_row, of_task, page
 from headrace.testing._memory_tables import Subscription, Tables
 

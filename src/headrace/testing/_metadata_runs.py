@@ -30,9 +30,9 @@ from headrace.stores.metadata.protocol import (
     NewRun,
     RunChange,
     RunFilter,
+    SortKey,
 )
 from headrace.stores.metadata.sort_keys import sort_key
-from headrace.stores.metadata.sorting import SortKey
 from headrace.testing._metadata_samples import arrived, artifact, attempt, digest, line, new_run, points, task
 
 N = "number"

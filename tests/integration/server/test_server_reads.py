@@ -217,6 +217,12 @@ def test_graph_and_lineage(client: httpx.Client) -> None:
 def test_explanation_and_differences_are_those_of_the_command_line(client: httpx.Client, runs_folder: Path) -> None:
     told = json.loads(headrace(runs_folder, "explain", "train/2/fit/1", "--json").stdout)
     assert client.get(f"{RUN}/tasks/fit/1/explain").json() == told
+    whole = json.loads(headrace(runs_folder, "explain", "train/2", "--json").stdout)
+    assert client.get(f"{RUN}/explain").json() == whole
+    assert whole["verdicts"] == {"ran": 4}
+    [load, fit] = whole["steps"]
+    assert (load["step"], load["total"], fit["step"], fit["total"]) == ("load", 1, "fit", 3)
+    assert [(one["verdict"], one["tasks"], one["example"]) for one in fit["reasons"]] == [("ran", 3, "train/2/fit/1")]
     beside = client.get(f"{RUN}/tasks/fit/1/explain", params={"with": "train/1/fit/2"}).json()
     assert beside["compared"]["task"] == "train/1/fit/2"
     diff = json.loads(headrace(runs_folder, "diff", "train/1", "train/2", "--json").stdout)

@@ -34,7 +34,6 @@ MISTAKES: dict[str, tuple[tuple[str, ...], int, str]] = {
     "empty-parts": (("show", "numbers//1"), 2, "names no run"),
     "no-number-of-a-task": (("show", "numbers/1/square/one"), 2, "not the number of a task"),
     "several-tasks": (("explain", "numbers/1/square"), 2, "several tasks"),
-    "a-run-to-explain": (("explain", "numbers/1"), 2, "name one of its tasks"),
     "logs-of-nothing": (("logs", "numbers/1/nope/1"), 2, "no step 'nope'"),
     "no-such-artifact": (("get", "numbers/1/load/1/nope"), 2, "it has result"),
     "artifact-of-a-failure": (("get", "numbers/2"), 2, "no artifacts"),

@@ -10,29 +10,37 @@ from headrace.cli.options import RunName, as_json, open_existing
 from headrace.cli.output import Column, clean, heading, paragraph, print_facts, print_json, print_table, style
 
 if TYPE_CHECKING:
+    from headrace.model.records import RunRecord
     from headrace.services.explain import Comparison, Explanation
+    from headrace.wiring import Scope
 
 _HEX = 12
 
 
 @click.command(name="explain")
-@click.argument("name", type=RunName(parts=True), metavar="RUN/STEP/N")
+@click.argument("name", type=RunName(parts=True), metavar="RUN[/STEP/N]")
 @click.option("--with", "other", type=RunName(parts=True), metavar="RUN/STEP/N", help="The task to compare with.")
 @as_json
 def explain_command(name: str, other: str | None, json: bool) -> None:
     """Say why a task ran or was reused: each part of its key, and what differs from another task.
 
+    Of a run, it says for each step how many of its tasks ran or were reused, and why.
+
     It is compared with the task given by --with, else with what an earlier session had in its place, else with the
     same task of the run before.
 
     With --json: an object with the keys task, state, verdict, reason, place, host, step, occurrence, inputs, code,
-    code_parts, code_changed, environment, environment_label, key, cache_key, compared.
+    code_parts, code_changed, environment, environment_label, key, cache_key, compared. Of a run: run, session,
+    verdicts, steps.
     """
     from headrace.services.explain import explain_task
     from headrace.services.names import find_run, find_task, parse_name
 
     scope = open_existing()
     metadata = scope.metadata
+    if not parse_name(name).step and other is None:
+        _explain_run(find_run(metadata, scope.project, name), scope, json)
+        return
     pairs = []
     for one in (name, other):
         if one is not None:
@@ -44,6 +52,26 @@ def explain_command(name: str, other: str | None, json: bool) -> None:
     else:
         is_off = pairs[0][0].dialect == "metaflow" and view.verdict == "ran" and not view.cache_key
         _print(view, " (`run --cache` would)" if is_off else "")
+
+
+def _explain_run(run: RunRecord, scope: Scope, json: bool) -> None:
+    from headrace.services.run_explanation import explain_run
+
+    view = explain_run(scope.metadata, scope.artifacts, run)
+    if json:
+        print_json(view)
+        return
+    told = ", ".join(f"{count:,} {verdict}" for verdict, count in view.verdicts.items())
+    click.echo(style(view.run, bold=True) + f": {told or 'it has no tasks'}\n")
+    found = [(step.step, one) for step in view.steps for one in step.reasons]
+    rows = [(step, f"{one.tasks:,}", one.verdict, one.reason, one.example) for step, one in found]
+    names = (Column("STEP"), Column("TASKS", right=True), Column("VERDICT"), Column("WHY", flex=True), Column("TASK"))
+    print_table(names, rows)
+    for step in view.steps:
+        if step.code_changed:
+            click.echo(f"  {step.step}: changed {', '.join(step.code_changed)}")
+        if step.looked_at < step.total:
+            click.echo(f"  {step.step}: the first {step.looked_at:,} of {step.total:,} tasks were looked at")
 
 
 def _print(view: Explanation, hint: str) -> None:

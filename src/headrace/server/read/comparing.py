@@ -19,6 +19,7 @@ from headrace.services.describe import ArtifactView, view_artifact
 from headrace.services.explain import Explanation, explain_task
 from headrace.services.names import find_run, find_task, parse_name
 from headrace.services.run_diff import RunDiff, compare_runs, source_diff
+from headrace.services.run_explanation import RunExplanation, explain_run
 from headrace.services.run_rows import RunRow, rows_of
 from headrace.wiring import Scope
 
@@ -67,6 +68,11 @@ class RunsCompared(msgspec.Struct, frozen=True, kw_only=True):
     params: list[ComparedValues]
     metrics: list[ComparedValues]
     artifacts: list[ComparedArtifacts]
+
+
+def _explain_run(call: Call[RunPath, None]) -> RunExplanation:
+    scope, run = run_of(call)
+    return explain_run(scope.metadata, scope.artifacts, run)
 
 
 def _explain(call: Call[ExplainQuery, None]) -> Explanation:
@@ -126,6 +132,7 @@ def _values(sides: list[dict[str, Any]] | list[dict[str, float]]) -> list[Compar
 
 _TEXT = Media(types=("text/plain",), ranges=True, about="A unified diff")
 ROUTES = (
+    get(RUN + "/explain", _explain_run, "Why tasks ran", params=RunPath, result=RunExplanation, tag="compare"),
     get(TASK + "/explain", _explain, "Why a task ran", params=ExplainQuery, result=Explanation, tag="compare"),
     get(RUN + "/diff", _diff, "What differs from another run", params=DiffQuery, result=RunDiff, tag="compare"),
     get(

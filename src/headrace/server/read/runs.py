@@ -15,9 +15,8 @@ from headrace.services.describe import RunView, describe_run
 from headrace.services.marks import LISTED
 from headrace.services.query import parse_query
 from headrace.services.run_rows import RunRow, as_recorded, parse_states, rows_of
-from headrace.stores.metadata.protocol import RunFilter
+from headrace.stores.metadata.protocol import RunFilter, SortKey
 from headrace.stores.metadata.sort_keys import sort_key
-from headrace.stores.metadata.sorting import SortKey
 
 
 class RunsQuery(ProjectPath, frozen=True, kw_only=True):

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from headrace.model.errors import UsageError
 from headrace.stores.metadata._rows import number_of
-from headrace.stores.metadata.protocol import AnyOf, RunFilter, Where
-from headrace.stores.metadata.sorting import COLUMNS, LONGEST_TEXT, NOTHING, NUMBER, TEXT, SortKey, parse_sort
+from headrace.stores.metadata.protocol import AnyOf, RunFilter, SortKey, Where
+from headrace.stores.metadata.sorting import COLUMNS, LONGEST_TEXT, NOTHING, NUMBER, TEXT, parse_sort
 
 _OPERATORS = frozenset({"=", "!=", "<", "<=", ">", ">="})
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Protocol
+from typing import Annotated, Protocol
 
 import msgspec
 
@@ -30,7 +30,6 @@ from headrace.model.records import (
 )
 from headrace.model.states import RunState
 from headrace.model.values import Blob
-from headrace.stores.metadata.sorting import SortKey
 
 
 class NewRun(msgspec.Struct, frozen=True, kw_only=True):
@@ -153,6 +152,15 @@ class AnyOf(msgspec.Struct, frozen=True):
 
 
 Where = Comparison | AnyOf
+
+
+class SortKey(msgspec.Struct, frozen=True, array_like=True):
+    """Where a run stands in a sorted list: its rank, its value, and its id. Of equal values the newest run is first."""
+
+    rank: int
+    number: float
+    text: str
+    run_id: Annotated[int, msgspec.Meta(ge=0, le=2**62)]
 
 
 class RunFilter(msgspec.Struct, frozen=True, kw_only=True):

@@ -6,8 +6,8 @@ import math
 
 from headrace.model.records import RunRecord
 from headrace.stores.metadata import _rows
-from headrace.stores.metadata.protocol import MetadataStore
-from headrace.stores.metadata.sorting import LONGEST_TEXT, NOTHING, NUMBER, TEXT, SortKey, parse_sort
+from headrace.stores.metadata.protocol import MetadataStore, SortKey
+from headrace.stores.metadata.sorting import LONGEST_TEXT, NOTHING, NUMBER, TEXT, parse_sort
 
 
 def sort_key(store: MetadataStore, run: RunRecord, sort: str) -> SortKey:

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-import msgspec
-
 from headrace.model.errors import UsageError
 
 #: Texts are ordered by so many characters, so that a key stays short.
@@ -25,15 +21,6 @@ COLUMNS = {
 GROUPS = ("metrics", "params", "tags")
 #: Ranks of runs: those with a number come first, in either direction, then those with a text, then the rest.
 NUMBER, TEXT, NOTHING = range(3)
-
-
-class SortKey(msgspec.Struct, frozen=True, array_like=True):
-    """Where a run stands in a sorted list: its rank, its value, and its id. Of equal values the newest run is first."""
-
-    rank: int
-    number: float
-    text: str
-    run_id: Annotated[int, msgspec.Meta(ge=0, le=2**62)]
 
 
 def parse_sort(sort: str) -> tuple[str, bool]:
