@@ -15,7 +15,7 @@ import (
 // TestMain is the program itself where a test, or the program, starts this binary again.
 func TestMain(m *testing.M) {
 	switch os.Args[1] {
-	case "copy", "serve", "attend", "run", "host":
+	case "copy", "serve", "attend", "run", "host", "probe":
 		main()
 		os.Exit(0)
 	}
@@ -287,5 +287,20 @@ func TestGarbledOrdersEndTheirConnectionOnly(t *testing.T) {
 	}
 	if code, out, _ := c.run("--", "echo", "fine"); code != 0 || out != "fine\n" {
 		t.Fatal(code, out)
+	}
+}
+
+func TestProbeTellsWhatTheFirstProgramOfAnImageSays(t *testing.T) {
+	for _, one := range []struct{ programs, says string }{
+		{"no-such,sh", `{"program":"sh","code":0,"said":"x\n"}`},
+		{"false,sh", `{"program":"sh","code":0,"said":"x\n"}`},
+		{"no-such", `{"program":"","code":127,"said":""}`},
+		{"false", `{"program":"false","code":1,"said":""}`},
+	} {
+		file := filepath.Join(t.TempDir(), "said")
+		exec.Command(os.Args[0], "probe", file, one.programs, "-c", "echo x").Run()
+		if read(file) != one.says {
+			t.Error(one.programs, read(file))
+		}
 	}
 }

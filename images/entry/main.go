@@ -10,17 +10,20 @@
 //	headrace-entry serve SOCKET                   the command of the user's container
 //	headrace-entry run SOCKET [OPTIONS] -- ...    run a command there; its exit code is this one's
 //	headrace-entry host SOCKET -- ...             run the worker; when it ends, the user's container ends
+//	headrace-entry probe FILE PROGRAMS ...         run the first of these programs (A,B) that there is; FILE gets
+//	                                              what it said, as JSON
 package main
 
 import (
 	"fmt"
 	"os"
+	"path/filepath"
 )
 
 func main() {
 	if len(os.Args) < 3 {
 		fail(2, "usage: headrace-entry copy FILE | serve SOCKET | run SOCKET [OPTIONS] -- PROGRAM [ARGUMENTS] | "+
-			"host SOCKET -- PROGRAM [ARGUMENTS]")
+			"host SOCKET -- PROGRAM [ARGUMENTS] | probe FILE PROGRAMS [ARGUMENTS]")
 	}
 	what, path, rest := os.Args[1], os.Args[2], os.Args[3:]
 	switch what {
@@ -34,6 +37,8 @@ func main() {
 		os.Exit(attend(3))
 	case "run":
 		os.Exit(run(path, rest))
+	case "probe":
+		os.Exit(probe(path, rest))
 	case "host":
 		os.Exit(host(path, rest))
 	default:
@@ -49,6 +54,9 @@ func fail(code int, text string) {
 // copySelf copies this program to a file, whole or not at all.
 func copySelf(path string) error {
 	content, err := os.ReadFile("/proc/self/exe")
+	if err == nil {
+		err = os.MkdirAll(filepath.Dir(path), 0o777)
+	}
 	if err != nil {
 		return err
 	}

@@ -17,6 +17,7 @@ from headrace.model.workers import LOCAL
 
 if TYPE_CHECKING:
     from headrace.engine.ports import Executor
+    from headrace.services.environments.images import ImageSource
     from headrace.services.environments.service import Environments
 
 
@@ -35,6 +36,9 @@ class Places(Protocol):
 
     def builds_here(self, place: str) -> bool:
         """Whether environments of steps in a place are built on this machine, or where its workers are."""
+
+    def images(self, place: str) -> ImageSource | None:
+        """Where the images of steps in a place are looked up; None: by podman or docker on this machine."""
 
     def open(self, place: str) -> Executor:
         """The executor of a place, not started yet.
@@ -60,6 +64,10 @@ class FixedPlaces:
     def builds_here(self, place: str) -> bool:
         """See ``Places``."""
         return False
+
+    def images(self, place: str) -> ImageSource | None:
+        """See ``Places``."""
+        return None
 
     def open(self, place: str) -> Executor:
         """See ``Places``."""

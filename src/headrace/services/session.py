@@ -341,7 +341,7 @@ class Session:
         made = define(self._step_ids)
         policy = self._locked(name, policy, command=bool(made.command))
         if policy.image and made.command:
-            made = self._environments.images.contained(made, policy)
+            made = self._environments.images(policy.place).contained(made, policy)
         check_travels(name, made, policy)
         environment = self._runs_in(made, policy)
         info = StepInfo(self._step_ids, name, policy, made, code, environment, counter=counter, defaults=defaults or {})
@@ -390,7 +390,7 @@ class Session:
         environment = self._runs_in(step.define, policy)
         define, threads = step.define, max(1, int(policy.resources.cpu))
         if define.command and (policy.image or step.policy.image):
-            define = self._environments.images.contained(define, policy)
+            define = self._environments.images(policy.place).contained(define, policy)
         if (define.env, define.threads, define.secrets, define.command) != (
             policy.env,
             threads,

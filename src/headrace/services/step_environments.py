@@ -40,16 +40,17 @@ class StepEnvironments:
         self._origin = self._with_locks(given.origin)
         self._recorded: set[tuple[str, bytes]] = set()  # steps and digests of locks
         self._ahead: list[Construction] = []
-        self._images: Images | None = None
+        self._images: dict[str, Images] = {}  # by their places; those of this machine by an empty name
 
-    @property
-    def images(self) -> Images:
-        """The images of the run's steps."""
-        if self._images is None:
-            from headrace.services.environments.images import Images
+    def images(self, place: str) -> Images:
+        """The images of the run's steps in a place."""
+        from headrace.services.environments.images import Images
 
-            self._images = Images()
-        return self._images
+        source = self._places.images(place or self._places.default)
+        key = "" if source is None else place or self._places.default
+        if key not in self._images:
+            self._images[key] = Images(source)
+        return self._images[key]
 
     def are_asked_for(self, policy: StepPolicy) -> bool:
         """Whether a step with this policy may run in something else than the environment of the run."""
@@ -85,7 +86,7 @@ class StepEnvironments:
         owner = self._origin or (self._run.id if self._run.session > 1 else None)
         recorded = [] if owner is None else [*locks_of_step(stores.metadata, stores.artifacts, owner, step).values()]
         if policy.image:
-            return self.images.lock(policy.image, step, recorded, command=command)
+            return self.images(policy.place).lock(policy.image, step, recorded, command=command)
         if self._origin is not None and len(recorded) == 1 and environments.fits(recorded[0]):
             return recorded[0]  # whatever is asked for here, as by settings
         environment = policy.environment or self._given.default

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from headrace.executors.local import FreshStart
     from headrace.model.environments import EnvironmentLock
     from headrace.model.workers import ServedRun
+    from headrace.services.environments.images import ImageSource
     from headrace.services.environments.service import Environments
 
 
@@ -78,6 +79,10 @@ class ConfiguredPlaces:
     def builds_here(self, place: str) -> bool:
         """See ``Places``."""
         return isinstance(self._known.get(place), LocalPlace)
+
+    def images(self, place: str) -> ImageSource | None:
+        """See ``Places``."""
+        return None
 
     def open(self, place: str) -> Executor:
         """See ``Places``."""
