@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import socket
 import threading
 import time
 from collections import deque
@@ -29,6 +30,7 @@ from headrace.executors.kubernetes.client import (
     log_options,
     selector_text,
 )
+from headrace.executors.kubernetes.forwarding import forward
 from headrace.executors.kubernetes.watch import Watch, WatchListener, back_off
 from headrace.model.errors import UsageError
 
@@ -85,6 +87,13 @@ class PodLog(NamedTuple):
     error: str
 
 
+class ForwardEnded(NamedTuple):
+    """A connection to a pod through the API server ended; ``why`` is empty if one side closed it."""
+
+    name: str
+    why: str
+
+
 class Away(NamedTuple):
     """The API server cannot be asked since then (seconds since 1970); told once."""
 
@@ -96,7 +105,7 @@ class Back(NamedTuple):
     """The API server answers again, and all that happened meanwhile has been told or is about to be."""
 
 
-Happening = PodSeen | PodGone | CreateRefused | PodEvent | PodLog | Away | Back
+Happening = PodSeen | PodGone | CreateRefused | PodEvent | PodLog | ForwardEnded | Away | Back
 
 
 class ClusterApi:
@@ -126,6 +135,7 @@ class ClusterApi:
         self._away = False
         self._hold = 0.0
         self._listing: set[str] = set()
+        self._forwards: set[asyncio.Task[None]] = set()
 
     def start(self) -> None:
         """See that the cluster can be used, and begin to watch.
@@ -163,6 +173,13 @@ class ClusterApi:
     def fetch_log(self, name: str, container: str = "") -> None:
         """Ask for the end of a container's output; answered by ``PodLog``."""
         self._call(self._enqueue, self._fetch(name, container))
+
+    def forward(self, name: str, port: int) -> socket.socket:
+        """Connect to a port of a pod through the API server; its end is also told by ``ForwardEnded``."""
+        ours, theirs = socket.socketpair()
+        theirs.setblocking(False)
+        self._call(self._begin_forward, name, port, theirs)
+        return ours
 
     def close(self, wait: float = 5.0) -> None:
         """Drop creations that have not begun, do the deletions that were asked for (``wait`` seconds at most), end."""
@@ -209,6 +226,9 @@ class ClusterApi:
                 for _ in range(_OTHERS):
                     group.create_task(self._other())
         finally:
+            for task in self._forwards:
+                task.cancel()
+            await asyncio.gather(*self._forwards, return_exceptions=True)
             while not self._others.empty():
                 self._others.get_nowait().close()
             await self._http.close()
@@ -321,6 +341,21 @@ class ClusterApi:
         except ClusterError as failure:
             text, error = "", failure.message
         self._tell(PodLog(name, container, text, error))
+
+    def _begin_forward(self, name: str, port: int, sock: socket.socket) -> None:
+        task = self._loop.create_task(self._forward(name, port, sock))
+        self._forwards.add(task)
+        task.add_done_callback(self._forwards.discard)
+
+    async def _forward(self, name: str, port: int, sock: socket.socket) -> None:
+        why = ""
+        try:
+            await forward(self._http, self.namespace, name, port, sock)
+        except ClusterError as error:
+            why = error.message
+        finally:
+            sock.close()
+        self._tell(ForwardEnded(name, why))
 
     # --- what the watches say ---------------------------------------------------------------------------------
 

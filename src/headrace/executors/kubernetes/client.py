@@ -173,8 +173,10 @@ class AsyncClusterClient:
     """The same for one event loop: requests, and answers that go on for as long as something happens."""
 
     def __init__(self, connection: Connection) -> None:
-        self._connection = connection
-        self._http = httpx2.AsyncClient(**connection.settings(TIMEOUT))
+        self.connection = connection
+        # A watch or a forwarded port keeps its connection: their number is not limited here.
+        limits = httpx2.Limits(max_connections=None, max_keepalive_connections=20)
+        self.http = httpx2.AsyncClient(**connection.settings(TIMEOUT), limits=limits)
 
     async def request(self, method: str, path: str, body: Any = None, params: Mapping[str, Any] | None = None) -> Json:
         """See ``ClusterClient.request``."""
@@ -188,14 +190,14 @@ class AsyncClusterClient:
         Raises:
             ClusterError: the API server did not answer.
         """
-        with TransportErrors(self._connection):
-            return await self._http.request(
+        with TransportErrors(self.connection):
+            return await self.http.request(
                 method,
                 path,
                 params=dict(params or {}),
                 content=None if body is None else msgspec.json.encode(body),
                 headers={} if body is None else {"Content-Type": "application/json"},
-                extensions=self._connection.extensions,
+                extensions=self.connection.extensions,
             )
 
     async def lines(self, path: str, params: Mapping[str, Any], silence: float) -> AsyncGenerator[bytes, None]:
@@ -205,9 +207,9 @@ class AsyncClusterClient:
             ClusterError: the server refused, the connection broke, or nothing came for ``silence`` seconds.
         """
         timeout = httpx2.Timeout(TIMEOUT, read=silence)
-        asked: dict[str, Any] = {"params": dict(params), "timeout": timeout, "extensions": self._connection.extensions}
-        with TransportErrors(self._connection):
-            async with self._http.stream("GET", path, **asked) as got:
+        asked: dict[str, Any] = {"params": dict(params), "timeout": timeout, "extensions": self.connection.extensions}
+        with TransportErrors(self.connection):
+            async with self.http.stream("GET", path, **asked) as got:
                 if got.is_error:
                     await got.aread()
                     answer_of(got)
@@ -220,7 +222,7 @@ class AsyncClusterClient:
 
     async def close(self) -> None:
         """Close the connections."""
-        await self._http.aclose()
+        await self.http.aclose()
 
 
 class TransportErrors:
