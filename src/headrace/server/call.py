@@ -21,6 +21,7 @@ from headrace.server.principals import Authenticator, Principal
 from headrace.server.problems import Problem, not_found
 from headrace.server.shared_reads import SharedReads
 from headrace.services.accounts.users import Accounts, Source
+from headrace.stores.metadata.protocol import MetadataStore
 from headrace.wiring import Scope, Workspace
 
 P = TypeVar("P")
@@ -61,7 +62,7 @@ class Server:
     @property
     def accounts(self) -> Accounts:
         """The users, of all projects."""
-        return Accounts(self.workspace.accounts)
+        return Accounts(self.workspace.accounts.hasty())
 
 
 class Call(Generic[P, B]):
@@ -105,6 +106,11 @@ class Call(Generic[P, B]):
     def workspace(self) -> Workspace:
         """The stores, of all projects."""
         return self.server.workspace
+
+    @property
+    def metadata(self) -> MetadataStore:
+        """The runs of all projects; it says soon that it does not answer, since requests wait for a thread."""
+        return self.workspace.metadata.hasty()
 
     @property
     def principal(self) -> Principal:
@@ -156,7 +162,7 @@ class Call(Generic[P, B]):
                 f"{principal.name} is {has.label} of project {project!r}; this needs the role {role.label}. "
                 "An admin of the project gives it",
             )
-        return Scope(self.workspace, project, principal.actor, named=True)
+        return Scope(self.workspace, project, principal.actor, named=True, hasty=True)
 
 
 CHALLENGE = {"WWW-Authenticate": 'Bearer realm="headrace"'}

@@ -145,13 +145,18 @@ class Feed:
         try:
             await self._in_thread(self._source.start)
             self._started.set_result(None)
+            away = False
             while self._listeners or time.monotonic() - self._left_alone < _LINGER:
                 began = time.monotonic()
                 try:
                     events = await self._in_thread(self._source.look)
                 except HeadraceError as error:  # the store is away: the stream stays, and goes on after it
-                    _log.warning("server.feed", str(error))
-                    events = []
+                    if not away:
+                        _log.warning("server.feed", str(error))
+                    away = True
+                    await asyncio.sleep(_LONGEST)
+                    continue
+                away = False
                 self._send(events)
                 if self._source.over:
                     break

@@ -7,8 +7,13 @@ from typing import Any
 import msgspec
 from starlette.responses import Response
 
+from headrace._base.logs import Log
+from headrace.model.errors import StoreError
 from headrace.server.call import Call
+from headrace.server.problems import Problem
 from headrace.server.routes import Media, Route
+
+_log = Log("server")
 
 
 class Health(msgspec.Struct, frozen=True, kw_only=True):
@@ -22,7 +27,12 @@ def _alive(call: Call[Any, None]) -> Health:
 
 
 def _ready(call: Call[Any, None]) -> Health:
-    call.workspace.metadata.run_by_id(0)  # answers, or raises why not
+    try:
+        call.metadata.run_by_id(0)
+    except StoreError as error:  # everybody may ask: where the database is concerns nobody
+        _log.warning("server.not_ready", str(error), request_id=call.request_id)
+        detail = "the metadata store does not answer; the log of the server says why"
+        raise Problem(503, "store-away", detail, headers={"Retry-After": "2"}) from None
     return Health()
 
 

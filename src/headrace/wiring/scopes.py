@@ -25,7 +25,11 @@ from headrace.wiring.workspace import Workspace
 class Scope:
     """A workspace, a project in it, and the actor who asks."""
 
-    def __init__(self, workspace: Workspace, project: str, actor: Actor, *, named: bool = False) -> None:
+    def __init__(
+        self, workspace: Workspace, project: str, actor: Actor, *, named: bool = False, hasty: bool = False
+    ) -> None:
+        #: Whether its stores say soon that they do not answer, because the caller decides how long to wait.
+        self.hasty = hasty
         #: Whether a caller named it, instead of the surroundings of the process.
         self.named = named
         self.workspace = workspace
@@ -44,13 +48,14 @@ class Scope:
         """Runs, tasks and all about them, of the project."""
         whole = self.workspace.metadata  # another one after a fork, and after the workspace was closed
         if self._metadata is None or self._whole is not whole:
-            self._metadata, self._whole = self.workspace.metadata_of(self.project), whole
+            found = self.workspace.metadata_of(self.project)
+            self._metadata, self._whole = found.hasty() if self.hasty else found, whole
         return self._metadata
 
     @property
     def artifacts(self) -> ArtifactStore:
         """The bytes of objects, of all projects: who does not know a digest does not find them."""
-        return self.workspace.artifacts
+        return self.workspace.artifacts.hasty() if self.hasty else self.workspace.artifacts
 
     @property
     def stores(self) -> Stores:
@@ -82,7 +87,7 @@ class Scope:
 
     def of(self, project: str) -> Scope:
         """The same workspace and actor, in another project."""
-        return Scope(self.workspace, project, self.actor, named=self.named)
+        return Scope(self.workspace, project, self.actor, named=self.named, hasty=self.hasty)
 
 
 #: Number of workspaces that a process keeps open for later calls; others live as long as they are used.

@@ -27,7 +27,7 @@ class FlowView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def _projects(call: Call[Any, None]) -> Page[ProjectView]:
-    names = dict.fromkeys([*call.workspace.metadata.projects(), call.server.project, *call.principal.roles])
+    names = dict.fromkeys([*call.metadata.projects(), call.server.project, *call.principal.roles])
     roles = [(name, call.principal.role_in(name)) for name in sorted(names)]
     return Page(items=[ProjectView(name=name, role=role.label) for name, role in roles if role is not None])
 

@@ -38,7 +38,7 @@ def _storage(call: Call[StorageQuery, None]) -> StorageView:
     want = call.params
     scope = call.scope(want.project)
     now = time.time()
-    whole = call.workspace.metadata
+    whole = call.metadata
     count = size = 0
     for blob in scope.artifacts.list():
         count += 1

@@ -23,7 +23,7 @@ from headrace.stores.metadata.protocol import MetadataStore, RunChange, Write
 _OPENS = ("create_run", "open_run")
 #: Methods whose success is in the audit log. What a driver writes of its run is not: the run itself shows that.
 _AUDITED = (*_OPENS, "delete_run", "import_rows", "send")
-_PROJECT, _HASTY = b"headrace-project", b"headrace-hasty"
+_PROJECT, HASTY = b"headrace-project", b"headrace-hasty"
 
 
 class OpenStores:
@@ -69,7 +69,7 @@ class Access:
     def __init__(self, principal: Principal, headers: Mapping[bytes, bytes], source: Source, named: bool) -> None:
         self.principal = principal
         self.source = source
-        self.hasty = _HASTY in headers
+        self.hasty = HASTY in headers
         self.project = self.project_of(headers)
         self._named = named
 

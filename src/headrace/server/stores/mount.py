@@ -16,7 +16,7 @@ from headrace.server.call import CHALLENGE, Server
 from headrace.server.principals import Principal
 from headrace.server.problems import Problem, not_found
 from headrace.server.routes import API
-from headrace.server.stores.access import Access, OpenStores
+from headrace.server.stores.access import HASTY, Access, OpenStores
 from headrace.server.stores.blobs import BlobsApi
 from headrace.server.stores.exchange import Exchange, problem_for
 from headrace.server.stores.metadata import MetadataApi
@@ -35,11 +35,16 @@ class StoresApp:
 
     def __init__(self, server: Server) -> None:
         self._server = server
-        threads = self._threads = concurrent.futures.ThreadPoolExecutor(_THREADS, "headrace-stores")
         stores = OpenStores(server)
-        self._apis: dict[str, MetadataApi | BlobsApi] = {
-            "store": MetadataApi(stores, threads),
-            "blobs": BlobsApi(stores, threads),
+        # Calls of clients that wait for a database which does not answer hold their threads: drivers, which do not
+        # wait, have threads of their own.
+        self._threads, hasty = (
+            concurrent.futures.ThreadPoolExecutor(_THREADS, f"headrace-{name}") for name in ("stores", "drivers")
+        )
+        self._apis: dict[tuple[str, bool], MetadataApi | BlobsApi] = {
+            (kind, is_hasty): api(stores, threads)
+            for kind, api in (("store", MetadataApi), ("blobs", BlobsApi))
+            for is_hasty, threads in ((False, self._threads), (True, hasty))
         }
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
@@ -48,7 +53,7 @@ class StoresApp:
         kind, _, name = scope["path"].partition(f"{API}/")[2].partition("/")
         principal = None
         try:
-            api = self._apis.get(kind)
+            api = self._apis.get((kind, HASTY in exchange.headers))
             if api is None:
                 raise not_found("there is no such path")
             exchange.check_client()
