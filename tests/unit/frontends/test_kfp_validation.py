@@ -104,6 +104,18 @@ WRONG: dict[str, tuple[Callable[[Any], None], str]] = {
         put(lambda s: tasks(s)["add"], "triggerPolicy", {"condition": "1 +"}),
         "'add': its condition '1 \\+' is not an expression",
     ),
+    "input of a condition": (
+        put(lambda s: tasks(s)["add"], "triggerPolicy", {"condition": "inputs.parameter_values['q'] == 'x'"}),
+        "'add': its condition .* asks for 'q', which is no input of it",
+    ),
+    "placeholder of a command": (
+        put(container, "args", ["{{$.inputs.parameters['a']}}", "{{$.inputs.parameters['q']}}"]),
+        "'add': its command: the placeholder .*inputs.parameters.q.* names no input parameter",
+    ),
+    "placeholder of a variable": (
+        put(container, "env", [{"name": "A", "value": "{{$.outputs.artifacts['q'].path}}"}]),
+        "'add': its command: the placeholder .*outputs.artifacts.q.path.* names no output",
+    ),
     "iterator": (
         put(lambda s: tasks(s)["loop"]["parameterIterator"], "items", {"raw": '{"a": 1}'}),
         "'loop': the items of its loop",

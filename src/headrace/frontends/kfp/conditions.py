@@ -15,6 +15,7 @@ import msgspec
 from headrace.frontends.kfp.errors import TaskInputError
 from headrace.frontends.kfp.values import compact, shown, whole
 
+_INPUT = re.compile(r"""\binputs\.parameter_values\[(?P<quote>['"])(?P<name>[^'"\\]*)(?P=quote)\]""")
 _FIELD = re.compile(r"""parseJson\(string_value\)\[(?:"([^"\\]*)"|'([^'\\]*)')\]""")
 
 
@@ -57,6 +58,11 @@ def check(expression: str) -> str:
     except _cel().CELParseError as error:
         return " ".join(str(error.args[0] if error.args else error).split())
     return ""
+
+
+def inputs_of(condition: str) -> list[str]:
+    """The inputs of its task that a condition names."""
+    return [one["name"] for one in _INPUT.finditer(condition)]
 
 
 def _evaluated(expression: str, what: str, values: dict[str, Any]) -> Any:

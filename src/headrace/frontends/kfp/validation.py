@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
 from headrace.frontends.kfp import conditions
 from headrace.frontends.kfp.errors import PipelineError, TaskInputError
+from headrace.frontends.kfp.executors.frame import python_function
 from headrace.frontends.kfp.graph import producers_of
 from headrace.frontends.kfp.inputs import SUBVAR
 from headrace.frontends.kfp.ir import (
@@ -165,8 +166,10 @@ def _of_task(spec: PipelineSpec, dag: Dag, task: Task, key: str, place: _Place) 
         if one not in dag.tasks:
             yield f"it waits for task {one!r}, which is not in the same DAG"
     yield from _of_inputs(spec, dag, task, component, place)
-    yield from _of_policies(task)
+    yield from _of_policies(task, component)
     yield from _of_loop(task, component)
+    if component.executor_label in spec.deployment_spec.executors:
+        yield from _of_words(component, spec.deployment_spec.executors[component.executor_label])
 
 
 def _of_inputs(spec: PipelineSpec, dag: Dag, task: Task, component: Component, place: _Place) -> Iterator[str]:
@@ -255,8 +258,31 @@ def _of_placeholder(
 _WHOLE = {("outputs", "output_file"), ("outputMetadataUri",)}
 
 
-def _of_policies(task: Task) -> Iterator[str]:
+def _of_words(component: Component, executor: Executor) -> Iterator[str]:
+    """Placeholders in commands and variables, and in what an importer says, that name nothing."""
+    ours, outputs = component.input_definitions, component.output_definitions
+    named = {*outputs.parameters, *outputs.artifacts}
+    texts: list[Any]
+    if executor.importer is not None:
+        told = executor.importer
+        what, texts = "its importer", [told.artifact_uri.constant, told.metadata]
+        if told.artifact_uri.runtime_parameter and told.artifact_uri.runtime_parameter not in ours.parameters:
+            yield f"its importer takes its URI from {told.artifact_uri.runtime_parameter!r}, which is no input of it"
+    elif executor.container is not None:
+        container = executor.container
+        words = [] if python_function(container.command, container.args) is not None else [container.command]
+        what, texts = "its command", [*words, container.args, container.image, [one.value for one in container.env]]
+    else:
+        return
+    for path in dict.fromkeys(find(texts)):
+        yield from (f"{what}: {text}" for text in _of_placeholder(path, ours.parameters, ours.artifacts, named))
+
+
+def _of_policies(task: Task, component: Component) -> Iterator[str]:
     condition = task.trigger_policy.condition
+    for name in conditions.inputs_of(condition):
+        if name not in task.inputs.parameters and name not in component.input_definitions.parameters:
+            yield f"its condition {condition!r} asks for {name!r}, which is no input of it"
     if condition:
         try:
             wrong = conditions.check(condition)
