@@ -7,6 +7,7 @@ import functools
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -32,7 +33,8 @@ def user_container(folder: Path) -> Iterator[Path]:
     """The command of a user's container, as a process of this machine; gives its socket."""
     shutil.copy(program(), folder / "headrace-entry")
     socket = folder / "container"
-    process = subprocess.Popen([folder / "headrace-entry", "serve", socket])
+    path = os.pathsep.join([f"{sys.base_prefix}/bin", os.environ["PATH"]])  # no Python that has Headrace
+    process = subprocess.Popen([folder / "headrace-entry", "serve", socket], env={**os.environ, "PATH": path})
     try:
         yield socket
     finally:

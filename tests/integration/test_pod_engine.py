@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import time
 from typing import TYPE_CHECKING, Any
@@ -95,3 +96,28 @@ def test_entry_does_what_its_own_tests_say() -> None:
     )
     assert done.returncode == 0, done.stdout
     assert entry.program().stat().st_size < 3 << 20
+
+
+PYTHON_STEPS = """
+    @step(image={image!r}, memory="200MiB")
+    def inside(n):
+        import msgspec
+        print("printed inside", n)
+        headrace.log_metric("n", n)
+        return n * n, os.getpid(), headrace.__file__
+
+    @flow
+    def main():
+        found = [one.result() for one in inside.map(range(4))]
+        assert [one[0] for one in found] == [0, 1, 4, 9]
+        assert all("/runtime/" in one[2] for one in found), found
+
+    if __name__ == "__main__":
+        main()
+"""
+
+
+def test_python_steps_run_in_the_other_container_with_headrace_beside_its_python(project: Project) -> None:
+    told = {name: os.environ[name] for name in ("HEADRACE_CONTAINER", "HEADRACE_IMAGE")}
+    project.succeed(PYTHON_STEPS.format(image=IMAGE), **told)
+    assert b"printed inside 1" in project.log("inside", 2)

@@ -60,11 +60,12 @@ def start_in(lock: EnvironmentLock, base: FreshStart, artifacts: str, environmen
 
 def _in_image(lock: EnvironmentLock, base: FreshStart, artifacts: str, environments: Environments) -> FreshStart:
     """``base`` for workers in a container, which sees the code, what workers need, and artifacts in a folder."""
-    beside = runtime_of_image(lock, environments.cache, environments.extra)
-    mounts = [Mount(path, path) for path in (base.folder, *beside, str(CODE))]
+    engine = find_engine()
+    beside = runtime_of_image(lock, environments.cache, environments.extra, whole=not engine.mounts)
+    mounts = [Mount(path, path) for path in (base.folder, *beside, *([str(CODE)] if engine.mounts else []))]
     if "://" not in artifacts:
         mounts.append(Mount(artifacts, artifacts, True))
     variables = [name for name in os.environ if not name.startswith(_OF_MACHINE)]
     order = Order(lock.image, owner=process_owner(), mounts=mounts, variables=variables, files=2, see_processes=True)
-    command = find_engine().arguments(order)
+    command = engine.arguments(order)
     return msgspec.structs.replace(base, interpreter=lock.program, beside=beside, container=tuple(command))

@@ -18,6 +18,7 @@ class _Client:
 
     path: str
     kind: ClassVar[str]
+    mounts: ClassVar[bool] = True
 
     def known_image(self, image: str) -> str:
         """See ``Engine``."""

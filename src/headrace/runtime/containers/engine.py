@@ -67,6 +67,10 @@ class Engine(Protocol):
     def path(self) -> str:
         """Where it is on this machine, by which ``engine_at`` finds it again."""
 
+    @property
+    def mounts(self) -> bool:
+        """Whether containers see what an order mounts; else they see only folders that they share with this one."""
+
     def __hash__(self) -> int:
         """Engines are equal that are the same program."""
 

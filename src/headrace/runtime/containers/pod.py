@@ -30,6 +30,7 @@ class Pod:
 
     path: str
     kind: ClassVar[str] = "pod"
+    mounts: ClassVar[bool] = False
 
     def known_image(self, image: str) -> str:
         """See ``Engine``; the pod was made for the digest that the driver knows."""

@@ -23,6 +23,7 @@ from blake3 import blake3
 from headrace._version import __version__
 from headrace.model.environments import EnvironmentLock
 from headrace.model.errors import EnvironmentSetupError
+from headrace.services.environments.installed import copy_packages
 from headrace.services.environments.interpreters import Interpreter, find_interpreter
 from headrace.services.environments.locking import BESIDE, NEEDED
 from headrace.services.environments.uv import UvError, run_uv, trusted_hosts, without_trusted_hosts
@@ -205,8 +206,12 @@ def has_runtime(lock: EnvironmentLock, cache: str, extra: tuple[str, ...] = ()) 
     return _is_runtime(Path(_beside(lock, cache, extra)[0]))
 
 
-def runtime_of_image(lock: EnvironmentLock, cache: str, extra: tuple[str, ...] = ()) -> tuple[str, ...]:
+def runtime_of_image(
+    lock: EnvironmentLock, cache: str, extra: tuple[str, ...] = (), *, whole: bool = False
+) -> tuple[str, ...]:
     """The folder with what workers need beside the packages of an image, for its Python; ``extra`` as elsewhere.
+
+    With ``whole`` Headrace itself is in the folder, for containers that do not see it where it is.
 
     Raises:
         EnvironmentSetupError: it cannot be made; the message has what uv says.
@@ -217,7 +222,7 @@ def runtime_of_image(lock: EnvironmentLock, cache: str, extra: tuple[str, ...] =
     told = ["--python-version", version, "--python-platform", f"{machine}-{system}", "--only-binary", ":all:"]
     try:
         Path(cache).mkdir(0o700, parents=True, exist_ok=True)
-        _provide_runtime(lock, told, cache, extra)
+        _provide_runtime(lock, told, cache, extra, whole=whole)
     except UvError as error:
         raise EnvironmentSetupError(
             f"{lock.label}: what workers need for its Python {lock.python} cannot be installed. uv says:\n{error}"
@@ -227,7 +232,9 @@ def runtime_of_image(lock: EnvironmentLock, cache: str, extra: tuple[str, ...] =
     return _beside(lock, cache, extra)
 
 
-def _provide_runtime(lock: EnvironmentLock, told: Sequence[str], cache: str, extra: tuple[str, ...]) -> None:
+def _provide_runtime(
+    lock: EnvironmentLock, told: Sequence[str], cache: str, extra: tuple[str, ...], *, whole: bool = False
+) -> None:
     """Install what workers need into a folder of its own, once for all environments of a version of Python."""
     target = Path(_beside(lock, cache, extra)[0])
     if _is_runtime(target):
@@ -237,7 +244,11 @@ def _provide_runtime(lock: EnvironmentLock, told: Sequence[str], cache: str, ext
             return
         draft = _draft_of(folder)
         needed = [*NEEDED, *BESIDE, *extra, *(["exceptiongroup>=1.2"] if lock.minor < (3, 11) else [])]
-        run_uv(["pip", "install", "--quiet", *told, "--target", str(draft), *needed])
-        (draft / "headrace").symlink_to(CODE)
+        if not whole or not copy_packages(lock, needed, draft):
+            run_uv(["pip", "install", "--quiet", *told, "--target", str(draft), *needed])
+        if whole:
+            shutil.copytree(CODE, draft / "headrace", ignore=shutil.ignore_patterns("static"))
+        else:
+            (draft / "headrace").symlink_to(CODE)
         (draft / MARK).write_text(f"{sys.version}\n")
         _replace(draft, folder)

@@ -158,10 +158,11 @@ class Environments:
                 one.leave()
 
     def _make(self, lock: EnvironmentLock, asker: str) -> None:
+        from headrace.runtime.containers.found import find_engine
         from headrace.services.environments.building import runtime_of_image
 
         if lock.image:
-            runtime_of_image(lock, self.cache, self.extra)
+            runtime_of_image(lock, self.cache, self.extra, whole=not find_engine().mounts)
         else:
             self.build(lock, asker)
 
