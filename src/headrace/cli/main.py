@@ -95,7 +95,7 @@ class Commands(click.Group):
     cls=Commands,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120},
     epilog="`headrace COMMAND --help` says more. Runs are named like train/42, tasks like train/42/fit/3. "
-    "Commands that read or write runs take --project, --home, --database and --artifacts.",
+    "Commands that read or write runs take --project, --home, --database, --artifacts and --server.",
 )
 @click.option("--verbose", is_flag=True, expose_value=False, callback=take_verbose, help=VERBOSE)
 @click.version_option(__version__, prog_name="headrace", message="%(prog)s %(version)s")

@@ -1,4 +1,4 @@
-"""``--home``, ``--database``, ``--artifacts`` and ``--project``, which every command takes that reads or writes runs.
+"""``--home``, ``--database``, ``--artifacts``, ``--server`` and ``--project``, which every command on runs takes.
 
 They say for the command, and for all processes that it starts, what the settings of these names say otherwise. So they
 are put into the environment, where the edges look: a flow that asks for runs while it is loaded, and a step in a
@@ -23,6 +23,7 @@ PLACES = {
     "home": ("FOLDER", "Where runs are kept; default: the nearest .headrace upward."),
     "database": ("URL", "Where their metadata is: a file, or postgresql://USER@HOST/NAME."),
     "artifacts": ("URL", "Where their objects are: a folder, or s3://, gs://, az:// with a bucket."),
+    "server": ("URL", "The Headrace server that keeps them, in place of both."),
 }
 #: Commands that have nothing to do with runs.
 WITHOUT = frozenset({"completion", "dialect", "login", "logout", "version", "whoami", "worker"})
@@ -99,15 +100,17 @@ def use(given: Mapping[str, str]) -> None:
     A ``home`` is a place of its own: what settings say of its database and artifacts counts only when it is given too.
 
     Raises:
-        UsageError: one of them is empty.
+        UsageError: one of them is empty, or two say different places.
     """
     from headrace.model.errors import UsageError
     from headrace.settings import place_variables
 
     places = dict(given)
+    if "server" in places and ("database" in places or "artifacts" in places):
+        raise UsageError("--server keeps runs and their objects itself; leave out --database and --artifacts")
     for name, value in places.items():
         if not value.strip():
             raise UsageError(f"--{name} is empty; leave it out, or give a value")
-        if name != "project" and "://" not in value:
+        if name not in ("project", "server") and "://" not in value:
             places[name] = str(Path(value).expanduser().absolute())
     os.environ.update(place_variables(places))

@@ -40,6 +40,16 @@ def test_runs_are_those_that_the_command_line_lists(client: httpx.Client, runs_f
     assert client.get(RUNS).json() == {"items": listed, "next": None}
 
 
+def test_command_line_reads_through_a_server_that_an_option_names(
+    client: httpx.Client, served: Served, runs_folder: Path, tmp_path: Path
+) -> None:
+    done = headrace(tmp_path, "runs", "--server", served.url, "--json")
+    assert json.loads(done.stdout) == json.loads(headrace(runs_folder, "runs", "--json").stdout)
+    done = headrace(tmp_path, "show", "train/1", "--server", "not a url")
+    assert done.returncode == 2
+    assert "not a url" in done.stderr
+
+
 def test_run_is_what_show_prints(client: httpx.Client, runs_folder: Path) -> None:
     shown = json.loads(headrace(runs_folder, "show", "train/3", "--json").stdout)
     assert client.get(f"{RUNS}/train/3").json() == shown

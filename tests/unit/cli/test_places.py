@@ -1,4 +1,4 @@
-"""``--project``, ``--home``, ``--database`` and ``--artifacts`` say where a command works, whatever settings say."""
+"""``--project``, ``--home``, ``--database``, ``--artifacts`` and ``--server`` say where a command works, whatever settings say."""
 
 from __future__ import annotations
 
@@ -39,6 +39,19 @@ def test_every_command_on_runs_takes_the_places(name: str, command: click.Comman
     assert {option.name for option in command.params} & set(PLACES) == expected
     shown = command.get_help(click.Context(command, info_name=name))
     assert all((f"--{place} " in shown) is bool(expected) for place in PLACES)
+
+
+@pytest.mark.parametrize("other", ["database", "artifacts"])
+def test_server_is_in_place_of_database_and_artifacts(call: Callable[..., Called], other: str) -> None:
+    done = call("runs", "--server", "http://127.0.0.1:1", f"--{other}", "x")
+    assert done.code == 2
+    assert "leave out --database and --artifacts" in done.err
+
+
+def test_server_that_is_not_there_is_named(call: Callable[..., Called]) -> None:
+    done = call("runs", "--server", "http://127.0.0.1:1")
+    assert done.code != 0
+    assert "http://127.0.0.1:1" in done.err
 
 
 @pytest.fixture

@@ -74,7 +74,7 @@ def server_command(
     if settings.server:
         raise UsageError(
             f"the setting server says that runs are behind {settings.server}; a server needs the database itself: "
-            "unset HEADRACE_SERVER, or give --home or --database"
+            "unset HEADRACE_SERVER or leave out --server, or give --home or --database"
         )
     oidc = None
     if oidc_issuer or oidc_client_id:
