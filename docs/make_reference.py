@@ -1,4 +1,4 @@
-"""Write docs/reference/: the public names and the commands, from their docstrings. Run by `make docs`.
+"""Write docs/reference/: the public names, the commands, and the API of the server. Run by `make docs`.
 
 python docs/make_reference.py            # write
 python docs/make_reference.py --check    # exit 1 when what is there is not what would be written
@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+import make_server_reference
 
 import headrace
 
@@ -182,9 +183,10 @@ def commands() -> str:
 
 
 def run(check: bool) -> int:
-    """Write both pages, or only compare; returns the exit code."""
+    """Write the pages, or only compare; returns the exit code."""
     stale = 0
-    for file, text in ((HERE / "api.md", api()), (HERE / "cli.md", commands())):
+    pages = (("api.md", api()), ("cli.md", commands()), ("server.md", make_server_reference.page()))
+    for file, text in ((HERE / name, text) for name, text in pages):
         if file.exists() and file.read_text() == text:
             continue
         stale += 1

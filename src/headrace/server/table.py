@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import msgspec
+from blake3 import blake3
 from starlette.responses import Response
 
 from headrace.server import health, openapi
@@ -12,6 +14,8 @@ from headrace.server.accounts import session, users
 from headrace.server.actions import drivers
 from headrace.server.actions import runs as run_actions
 from headrace.server.call import Call
+from headrace.server.config import ServerConfig
+from headrace.server.dispatch import cacheable
 from headrace.server.read import (
     about,
     artifacts,
@@ -31,9 +35,14 @@ from headrace.server.read import (
 from headrace.server.routes import Media, Route, get
 
 
+@functools.cache
+def _encoded(config: ServerConfig) -> bytes:
+    return msgspec.json.encode(openapi.build(routes(), config))  # everybody may ask for it, so it is made once
+
+
 def _document(call: Call[Any, None]) -> Response:
-    content = msgspec.json.encode(openapi.build(routes(), call.server.config))
-    return Response(content, media_type="application/json")
+    content = _encoded(call.server.config)
+    return cacheable(call.request, Response(content, media_type="application/json"), blake3(content).hexdigest(16))
 
 
 def routes() -> tuple[Route, ...]:

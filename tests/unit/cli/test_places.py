@@ -1,4 +1,4 @@
-"""``--project``, ``--home``, ``--database``, ``--artifacts`` and ``--server`` say where a command works, whatever settings say."""
+"""``--project``, ``--home``, ``--database``, ``--artifacts`` and ``--server`` say where a command works."""
 
 from __future__ import annotations
 
