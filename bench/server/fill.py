@@ -28,6 +28,7 @@ def main() -> None:
         for number in range(given.runs):
             one_run(workspace.metadata, number, chance)
         large_run(workspace.metadata, given.tasks)
+        run_of_many_steps(workspace.metadata)
     sys.stdout.write(f"{given.folder}\n")
 
 
@@ -65,6 +66,19 @@ def large_run(store: MetadataStore, tasks: int) -> None:
         numbers = range(first, min(first + 5_000, tasks + 1))
         store.commit([Edge(run.id, *one) for n in numbers for one in (("load", 1, "work", n), ("work", n, "join", 1))])
     store.commit([RunChange(run_id=run.id, state=RunState.SUCCEEDED, started=NOW, finished=NOW + 600.0)])
+
+
+def run_of_many_steps(store: MetadataStore, layers: int = 50, width: int = 20) -> None:
+    """A run of a thousand steps of one task, each with data of two steps of the layer before."""
+    run = store.create_run(NewRun(project="default", flow="steps", dialect="native", entry="s.py:steps", created=NOW))
+    store.commit([task(run.id, f"s{layer}_{one}", 1) for layer in range(layers) for one in range(width)])
+    edges = [
+        Edge(run.id, f"s{layer - 1}_{(one + by) % width}", 1, f"s{layer}_{one}", 1)
+        for layer in range(1, layers)
+        for one in range(width)
+        for by in (0, 7)
+    ]
+    store.commit([*edges, RunChange(run_id=run.id, state=RunState.SUCCEEDED, started=NOW, finished=NOW + 600.0)])
 
 
 def task(run_id: int, step: str, number: int) -> TaskRecord:

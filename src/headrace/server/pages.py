@@ -101,7 +101,10 @@ class Pages:
         known = self._read.get(name)
         if known is None:
             path = self._files[name].path
-            content = path.read_bytes()
+            try:
+                content = path.read_bytes()
+            except FileNotFoundError:  # the pages were built again meanwhile; this server goes with the old ones
+                raise HTTPException(404) from None
             packed = gzip.compress(content, 6, mtime=0) if path.suffix in _PACKED else b""
             known = self._read[name] = (content, packed, blake3(content).hexdigest(16))
         return known

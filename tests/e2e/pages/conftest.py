@@ -10,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -18,7 +19,14 @@ import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 from tests.e2e.pages.flows import CARDS_FLOW, FLOWS, PAYLOADS_FLOW, STARTS
 
+from headrace.model.records import Edge, Success, TaskRecord
+from headrace.model.states import RunState, TaskState
+from headrace.settings import Settings
+from headrace.stores.metadata.protocol import MetadataStore, NewRun, RunChange
+from headrace.wiring import Workspace
+
 ROOT = Path(__file__).resolve().parents[3]
+NOW = time.time() - 3600
 
 
 def environment() -> dict[str, str]:
@@ -66,7 +74,41 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
         started = headrace(folder, "run", *argv)
         out, _ = started.communicate(timeout=100)
         assert started.returncode == code, out
+    with Workspace(Settings(home=str(folder / ".headrace"))) as opened:
+        many_steps(opened.metadata)
     return folder
+
+
+def many_steps(store: MetadataStore, layers: int = 40, width: int = 10) -> None:
+    """A run of more steps than are drawn as elements, each with data of two of the layer before."""
+    run = store.create_run(NewRun(project="default", flow="steps", dialect="native", entry="s.py:steps", created=NOW))
+    edges = [
+        Edge(run.id, f"s{layer - 1}_{(one + by) % width}", 1, f"s{layer}_{one}", 1)
+        for layer in range(1, layers)
+        for one in range(width)
+        for by in (0, 3)
+    ]
+    tasks = [succeeded(run.id, f"s{layer}_{one}") for layer in range(layers) for one in range(width)]
+    store.commit([*tasks, *edges, RunChange(run_id=run.id, state=RunState.SUCCEEDED, started=NOW, finished=NOW + 60)])
+
+
+def succeeded(run_id: int, step: str) -> TaskRecord:
+    """The only task of a step."""
+    return TaskRecord(
+        run_id=run_id,
+        step=step,
+        number=1,
+        key=step.encode().ljust(32),
+        state=TaskState.SUCCEEDED,
+        inputs=(),
+        occurrence=0,
+        code=bytes(32),
+        attempts=1,
+        created=NOW,
+        started=NOW,
+        finished=NOW + 1,
+        success=Success(NOW, NOW + 1, "host", 100, 0.5, 1 << 20, 1, "local", 1),
+    )
 
 
 @pytest.fixture(scope="session")

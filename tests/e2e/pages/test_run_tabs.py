@@ -20,6 +20,31 @@ def test_graph_shows_steps_with_counts_and_opens_one(page: Page) -> None:
     expect(panel.get_by_role("link", name="improve/2", exact=True)).to_be_visible()
 
 
+def test_graph_folds_what_follows_a_step(page: Page) -> None:
+    page.goto(f"{RUN}/graph?step=load")
+    graph = page.get_by_role("group", name="Graph of the steps")
+    expect(graph.get_by_role("button", name=re.compile("^fit"))).to_be_visible()
+    page.get_by_role("button", name="Fold what follows").click()
+    expect(graph.get_by_role("button", name=re.compile("^fit"))).to_have_count(0)
+    expect(graph.get_by_role("button", name=re.compile("^load: .* folded behind"))).to_be_visible()
+    expect(page).to_have_url(re.compile("fold=load"))
+
+
+def test_graph_of_many_steps_is_drawn_on_a_canvas_and_searched(page: Page) -> None:
+    page.goto("/p/default/runs/steps/1/graph")
+    drawing = page.get_by_role("img", name=re.compile("400 boxes and 780 lines"))
+    expect(drawing).to_be_visible(timeout=60_000)
+    page.get_by_label("Find a step").fill("s20_4")
+    page.get_by_label("Find a step").press("Enter")
+    panel = page.get_by_role("complementary", name="Step s20_4")
+    expect(panel.get_by_role("link", name="s20_4/1")).to_be_visible()
+    panel.get_by_role("button", name="Close").click()
+    box = drawing.bounding_box()
+    assert box is not None
+    page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)  # it stands in the middle now
+    expect(panel).to_be_visible()
+
+
 def test_timeline_draws_attempts_and_opens_the_one_that_is_clicked(page: Page) -> None:
     page.goto(f"{RUN}/timeline")
     chart = page.get_by_role("img", name=re.compile("7 attempts on"))
@@ -104,7 +129,23 @@ def test_environment_lists_packages(page: Page) -> None:
 def test_lineage_leads_to_the_run_that_results_came_from(page: Page) -> None:
     page.goto("/p/default/runs/train/2/lineage?task=judge/1")
     expect(page.get_by_role("link", name="train/1", exact=True)).to_be_visible()
-    expect(page.get_by_role("region", name="Lineage of the task").get_by_role("link", name="improve/1")).to_be_visible()
+    graph = page.get_by_role("group", name="Lineage of the task")
+    expect(graph.get_by_role("link", name=re.compile("^improve.1"))).to_be_visible()
+    page.goto("/p/default/runs/train/2/lineage?task=fit/1")
+    expect(graph.get_by_role("link")).to_have_count(2)
+    graph.get_by_role("button", name=re.compile("^Show where train.1.fit")).click()
+    expect(graph.get_by_role("link", name=re.compile("of train.1$"))).to_have_count(2)
+    graph.get_by_role("link", name=re.compile("^load.1.*of train.1$")).click()
+    expect(page).to_have_url(re.compile("/runs/train/1/tasks/load/1"))
+
+
+def test_resources_are_summed_by_step_and_worker(page: Page) -> None:
+    page.goto("/p/default/runs/train/3/resources")
+    steps = page.get_by_role("group", name="Use by step")
+    judge = steps.get_by_role("row").filter(has_text="judge")
+    expect(judge.get_by_role("cell").nth(1)).to_have_text("2")
+    expect(judge.get_by_role("cell").last).to_contain_text("2, ")  # both attempts came to nothing
+    expect(page.locator(".chart canvas")).to_have_count(3)
 
 
 def test_task_explains_why_it_ran(page: Page) -> None:

@@ -1,10 +1,13 @@
 /** One artifact: what it looks like, where it came from and went, and how to have it. */
+import { lazy, Suspense, useState } from "react";
 import { Link } from "wouter";
 import { address, RUN, useGet, type Schemas } from "../api/client";
 import { bytes, count } from "../lib/format";
-import { taskPage } from "../lib/url";
-import { Command, Facts, Section, Shown, Time } from "./Bits";
+import { runPage, taskPage } from "../lib/url";
+import { Command, Facts, Loading, Section, Shown, Time } from "./Bits";
 import { PreviewBody, TableHead } from "./Preview";
+
+const LineageGraph = lazy(() => import("./LineageGraph").then((one) => ({ default: one.LineageGraph })));
 
 interface Props {
   at: { project: string; flow: string; number: number };
@@ -44,6 +47,7 @@ export function pictureOf(at: Props["at"], parts: ReturnType<typeof partsOfId>, 
 
 function Found({ at, run, parts, found }: { at: Props["at"]; run: string; parts: ReturnType<typeof partsOfId>; found: Schemas["ArtifactDetail"] }) {
   const one = found.artifact;
+  const [open, setOpen] = useState<readonly string[]>([]);
   const file = (format: string) => address(`${RUN}/artifacts/{step}/{task}/{name}/download`, { ...at, ...parts, format });
   const own = parts.step === "-";
   const full = own ? `${run}/${parts.name}` : `${run}/${parts.step}/${parts.task}/${parts.name}`;
@@ -79,6 +83,15 @@ function Found({ at, run, parts, found }: { at: Props["at"]; run: string; parts:
           ]}
         />
       </Section>
+      {!own && (
+        <Section title="Lineage" more={<Link href={runPage(at.project, run, "lineage", { task: `${parts.step}/${parts.task}` })}>larger</Link>}>
+          <Suspense fallback={<Loading rows={3} />}>
+            <div className="lineage-small">
+              <LineageGraph project={at.project} task={`${run}/${parts.step}/${parts.task}`} open={open} onOpen={setOpen} />
+            </div>
+          </Suspense>
+        </Section>
+      )}
       <Section title="Have it">
         <p className="downloads">
           {found.formats.map((format) => (

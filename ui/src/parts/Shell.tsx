@@ -73,7 +73,7 @@ export function Shell({ children }: { children: ReactNode }) {
         </nav>
         <span className="bar-rest" />
         <ThemeButton />
-        <button type="button" className="iconbutton" onClick={() => setHelp(true)} aria-label="Keyboard shortcuts" title="Keyboard shortcuts (?)">
+        <button type="button" className="iconbutton help" onClick={() => setHelp(true)} aria-label="Keyboard shortcuts" title="Keyboard shortcuts (?)">
           <CircleHelp size={16} aria-hidden />
         </button>
         <Account />

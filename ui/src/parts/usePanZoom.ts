@@ -7,7 +7,7 @@ export interface View {
 }
 
 /** Moving about in a drawing: wheel zooms at the pointer, dragging moves. */
-export function usePanZoom(ref: RefObject<SVGSVGElement | null>, initial: View): [View, (view: View) => void, (event: React.PointerEvent) => void] {
+export function usePanZoom(ref: RefObject<HTMLElement | null>, initial: View): [View, (view: View) => void, (event: React.PointerEvent) => void] {
   const [view, setView] = useState(initial);
   const latest = useRef(view);
   latest.current = view;

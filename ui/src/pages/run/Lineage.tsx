@@ -1,16 +1,17 @@
 /** Where results came from and went: between runs, and up and down from one task. */
-import { useMemo } from "react";
 import { Link } from "wouter";
 import { RUN, useGet, type Schemas } from "../../api/client";
 import { plural } from "../../lib/format";
-import { runPage, taskPage, useChangeQuery, useParam } from "../../lib/url";
+import { runPage, useChangeQuery, useParam, useParams } from "../../lib/url";
 import { Empty, Section, Shown } from "../../parts/Bits";
-import { StateMark } from "../../parts/State";
+import { LineageGraph } from "../../parts/LineageGraph";
 import { useRun } from "./useRun";
 
 export default function Lineage() {
   const { at, view } = useRun();
-  const [task] = useParam("task");
+  // Results are made last: without a choice, the lineage of what ended last.
+  const last = [...view.steps].sort((a, b) => (b.finished ?? 0) - (a.finished ?? 0))[0];
+  const [task] = useParam("task", last ? `${last.step || "-"}/1` : "");
   const query = useGet(`${RUN}/lineage` as const, { ...at });
   const none = (found: Schemas["RunLineage"]) => found.sources.length === 0 && found.users.length === 0 && !found.reproduces;
   return (
@@ -82,45 +83,10 @@ function TaskPicker() {
 
 function OfTask({ task }: { task: string }) {
   const { at, name } = useRun();
-  const cut = task.lastIndexOf("/");
-  const query = useGet(`${RUN}/tasks/{step}/{task}/lineage` as const, { ...at, step: task.slice(0, cut), task: task.slice(cut + 1) });
+  const [open, setOpen] = useParams("open");
   return (
-    <Shown query={query} rows={4}>
-      {(found) => <Columns found={found} name={name} project={at.project} />}
-    </Shown>
-  );
-}
-
-/** Tasks by their distance: what it is made of to the left, what is made of it to the right. */
-function Columns({ found, name, project }: { found: Schemas["Lineage"]; name: string; project: string }) {
-  const columns = useMemo(() => {
-    const by = new Map<number, Schemas["TaskNode"][]>();
-    for (const node of found.nodes) by.set(node.distance, [...(by.get(node.distance) ?? []), node]);
-    return [...by].sort(([a], [b]) => a - b);
-  }, [found]);
-  return (
-    <>
-      <div className="generations" tabIndex={0} role="region" aria-label="Lineage of the task">
-        {columns.map(([distance, nodes]) => (
-          <section key={distance} className={distance === 0 ? "generation self" : "generation"} aria-label={distance === 0 ? "The task" : distance < 0 ? `${-distance} before` : `${distance} after`}>
-            <h3>{distance === 0 ? "The task" : distance < 0 ? `${-distance} before` : `${distance} after`}</h3>
-            <ul>
-              {nodes.slice(0, 60).map((node) => {
-                const parts = node.task.slice(name.length + 1).split("/");
-                return (
-                  <li key={node.task}>
-                    <StateMark state={node.reused_from ? "cached" : node.state} />{" "}
-                    <Link href={taskPage(project, name, parts.slice(0, -1).join("/"), parts.at(-1) ?? "")}>{parts.join("/")}</Link>
-                    {node.reused_from && <span className="quiet"> from {node.reused_from}</span>}
-                  </li>
-                );
-              })}
-              {nodes.length > 60 && <li className="quiet">and {nodes.length - 60} more</li>}
-            </ul>
-          </section>
-        ))}
-      </div>
-      {found.more && <p className="note">There are more tasks than these, which are the nearest.</p>}
-    </>
+    <div className="lineage-graph">
+      <LineageGraph project={at.project} task={`${name}/${task}`} open={open} onOpen={setOpen} />
+    </div>
   );
 }

@@ -14,6 +14,7 @@ const TABS = {
   "": { title: "Overview", key: "1", show: Overview },
   graph: { title: "Graph", key: "2", show: lazy(() => import("./graph/Graph")) },
   timeline: { title: "Timeline", key: "3", show: lazy(() => import("./timeline/Timeline")) },
+  resources: { title: "Resources", key: "", show: lazy(() => import("./Resources")) },
   tasks: { title: "Tasks", key: "4", show: lazy(() => import("./Tasks")) },
   logs: { title: "Logs", key: "5", show: lazy(() => import("./logs/Logs")) },
   metrics: { title: "Metrics", key: "6", show: lazy(() => import("./metrics/Metrics")) },

@@ -9,7 +9,17 @@ import { shortNumber } from "../Tasks";
 import { useRun, type StepView } from "../useRun";
 import type { TaskRow } from "../useTasks";
 
-export function StepPanel({ step, turns, close }: { step: StepView; turns: number; close: () => void }) {
+interface Props {
+  step: StepView;
+  turns: number;
+  close: () => void;
+  /** Whether data goes on to other steps. */
+  follows: boolean;
+  folded: boolean;
+  fold: (on: boolean) => void;
+}
+
+export function StepPanel({ step, turns, close, follows, folded, fold }: Props) {
   const { at, name } = useRun();
   const query = useGet(`${RUN}/tasks` as const, { ...at, step: step.step, limit: 1000 });
   const failed = useGet(`${RUN}/tasks` as const, { ...at, step: step.step, state: ["failed"], limit: 20 }, { enabled: Boolean(step.counts["failed"]) });
@@ -19,6 +29,11 @@ export function StepPanel({ step, turns, close }: { step: StepView; turns: numbe
     <aside className="step-panel" aria-label={`Step ${step.step}`}>
       <header>
         <h2>{step.step}</h2>
+        {follows && (
+          <button type="button" className="button quiet" aria-pressed={folded} onClick={() => fold(!folded)}>
+            {folded ? "Show what follows" : "Fold what follows"}
+          </button>
+        )}
         <button type="button" className="button quiet" onClick={close}>
           Close
         </button>
