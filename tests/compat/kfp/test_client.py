@@ -110,3 +110,52 @@ def test_the_real_client_and_command_line_work_against_the_server(real_kfp: str,
     finally:
         server.terminate()
         server.communicate(timeout=30)
+
+
+WITH_TOKENS = """
+import sys, warnings
+warnings.simplefilter("ignore")
+import kfp
+from kfp_server_api.exceptions import ApiException
+url, viewer, editor = sys.argv[1:]
+for token in ("", viewer, editor):
+    client = kfp.Client(host=url, existing_token=token)
+    for call in (client.list_experiments, lambda: client.create_experiment("tuning")):
+        try:
+            call()
+            print("allowed")
+        except ApiException as error:
+            print(error.status)
+"""
+
+
+def test_the_real_client_shows_a_token_where_there_are_accounts(real_kfp: str, tmp_path: Path) -> None:
+    clean = {key: value for key, value in os.environ.items() if not key.startswith(("HEADRACE_", "PYTHON"))}
+    headrace = [sys.executable, "-m", "headrace"]
+    tokens = []
+    for name in ("viewer", "editor"):
+        for words in (f"user add {name} --sso", f"user role {name} {name}", f"token add t --user {name} --json"):
+            made = subprocess.run(
+                [*headrace, *words.split()], cwd=tmp_path, env=clean, capture_output=True, text=True, check=True
+            )
+        tokens.append(json.loads(made.stdout)["token"])
+    server = subprocess.Popen(
+        [*headrace, "server", "--port", "0", "--auth", "users"],
+        cwd=tmp_path,
+        env=clean,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        assert server.stderr is not None
+        found = re.search(r" at (https?://\S+)", server.stderr.readline())
+        assert found is not None
+        script = [real_kfp, "-B", "-c", WITH_TOKENS, found[1], *tokens]
+        done = subprocess.run(script, env=clean, capture_output=True, text=True, timeout=100, check=False)
+        assert done.returncode == 0, done.stderr
+        told = [line for line in done.stdout.splitlines() if line in ("allowed", "401", "403")]
+        assert told == ["401", "401", "allowed", "403", "allowed", "allowed"]
+    finally:
+        server.terminate()
+        server.communicate(timeout=30)

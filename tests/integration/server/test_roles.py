@@ -327,3 +327,29 @@ def test_real_driver_runs_a_flow_with_a_token_for_one_run(team: Team, tmp_path: 
         assert refused.returncode != 0
         assert problem in refused.stderr, refused.stderr
     assert team.ask("vera", "GET", "/api/v1/projects/shop/runs/one/2").status_code == 404
+
+
+# --- the API of Kubeflow Pipelines --------------------------------------------------------------------------------
+
+KFP = "/apis/v2beta1"
+
+
+def test_kfp_api_reads_for_viewers_and_changes_for_editors_of_the_namespace(team: Team) -> None:
+    def ask(who: str, method: str, path: str, body: dict[str, str] | None = None) -> int:
+        query = {} if body is not None else {"namespace": "shop"}
+        return team.ask(who, method, KFP + path, params=query, **({} if body is None else {"json": body})).status_code
+
+    made = {"display_name": "tuning", "namespace": "shop"}
+    assert [ask(who, "GET", "/experiments") for who in ("", "lara", "vera", "ed")] == [401, 404, 200, 200]
+    assert [ask(who, "POST", "/experiments", made) for who in ("", "lara", "vera", "ed")] == [401, 404, 403, 200]
+    assert ask("", "GET", "/healthz") == 200
+    found = team.audit(action="kfp POST experiments")
+    assert [(one["actor"], one["project"], one["outcome"]) for one in found] == [
+        ("ed", "shop", "done"),
+        ("vera", "shop", "refused"),
+        ("lara", "shop", "refused"),
+        ("", "", "refused"),
+    ]
+    run = {"display_name": "one", "namespace": "shop"}
+    assert ask("ed", "POST", "/runs", run) in (400, 403)  # there is no pipeline in it
+    assert team.ask("driver", "POST", KFP + "/experiments", json=made).status_code == 403

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import datetime
 import ipaddress
+import subprocess
+import sys
 from pathlib import Path
 
 import httpx
@@ -11,8 +13,19 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
-from tests.integration.server.conftest import Served
+from tests.integration.server.conftest import Served, environment
 
+FLOW = """
+from headrace import flow, step
+
+@step
+def part() -> bytes:
+    return bytes(2_000_000)
+
+@flow
+def whole() -> int:
+    return len(part())
+"""
 RUNS = "/api/v1/projects/default/runs"
 
 
@@ -53,5 +66,15 @@ def test_second_process_with_tls_goes_on_where_the_first_one_stopped(
         assert first["items"] + rest["items"] == whole[:4]
         tag = client.get(f"{RUNS}/train/1/tasks").headers["etag"]
         assert second.client.get(f"{RUNS}/train/1/tasks", headers={"If-None-Match": tag}).status_code == 304
+        (tmp_path / "flow.py").write_text(FLOW)
+        run = [sys.executable, "-m", "headrace", "run", "flow.py", "--server", second.url, "--project", "tls"]
+        done = subprocess.run(run, cwd=tmp_path, env=environment(), capture_output=True, text=True, timeout=100)
+        assert done.returncode != 0
+        assert "name the authority that signed it: export SSL_CERT_FILE=CA.pem" in done.stderr
+        trusting = environment(SSL_CERT_FILE=str(cert))
+        done = subprocess.run(run, cwd=tmp_path, env=trusting, capture_output=True, text=True, timeout=100)
+        assert done.returncode == 0, done.stderr
+        [found] = second.client.get("/api/v1/projects/tls/runs").json()["items"]
+        assert (found["name"], found["state"]) == ("whole/1", "succeeded")
     finally:
         second.stop()

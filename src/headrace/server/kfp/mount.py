@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from typing import Any
 from urllib.parse import parse_qsl
@@ -16,7 +17,8 @@ from headrace.server.audit_log import source_of
 from headrace.server.call import Call, Server
 from headrace.server.kfp.api import CODES, KfpError, Request, answer
 from headrace.server.principals import Principal
-from headrace.server.problems import Problem
+from headrace.server.problems import Problem, problem_of
+from headrace.services.accounts.users import Source
 
 PREFIX = "/apis/v2beta1"
 _UPLOADED = re.compile(rb'name="uploadfile"', re.IGNORECASE)
@@ -37,54 +39,75 @@ class KfpApp:
         self._server = server
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        """Serve one request."""
+        """Serve one request. Changes, and those refused, are in the audit log."""
         http = HttpRequest(scope, receive)
+        asked = _Asked(*_pattern(http.url.path.partition(f"{PREFIX}/")[2]))
         try:
-            response = await self._answer(http)
-        except KfpError as error:
-            response = _problem(error.status, str(error))
-        except Problem as problem:
-            response = _problem(problem.status, str(problem), dict(getattr(problem, "headers", None) or {}))
+            response = await self._answer(http, asked)
+        except Exception as error:
+            status, text, headers = _told(error)
+            if http.method not in ("GET", "HEAD"):
+                audit, what = self._server.audit, asked.audited(http)
+                await asyncio.get_running_loop().run_in_executor(
+                    self._server.threads, lambda: audit.ended(*what, status, text[:200])
+                )
+            response = _problem(status, text, headers)
         await response(scope, receive, send)
 
-    async def _answer(self, http: HttpRequest) -> Response:
-        path, ids = _pattern(http.url.path.partition(f"{PREFIX}/")[2])
-        principal = await self._server.authenticator.authenticate(http)
-        if principal is None and path != "healthz":
+    async def _answer(self, http: HttpRequest, asked: _Asked) -> Response:
+        principal = asked.principal = await self._server.authenticator.authenticate(http)
+        if principal is None and asked.path != "healthz":
             raise Problem(401, "unauthenticated", "say who you are: send a token as existing_token of kfp.Client")
         if principal is not None and principal.csrf and http.method != "GET":
             raise KfpError(403, "this API takes tokens; a browser's session may read only")
         if principal is not None:
             http.scope["user_name"] = principal.name
         data = await _body(http)
-        query = dict(parse_qsl(http.url.query))
         call: Call[Any, Any] = Call(self._server, http, principal, None)
-        content = await call.in_thread(lambda: self._handled(call, principal, http, (path, ids, query, data)))
+        content = await call.in_thread(lambda: self._handled(call, http, asked, data))
         return Response(msgspec.json.encode(content), media_type="application/json")
 
-    def _handled(
-        self, call: Call[Any, Any], principal: Principal | None, http: HttpRequest, told: tuple[Any, ...]
-    ) -> Any:
-        path, ids, query, data = told
-        if path == "healthz":
+    def _handled(self, call: Call[Any, Any], http: HttpRequest, asked: _Asked, data: bytes) -> Any:
+        if asked.path == "healthz":
             return {"multi_user": False, "pipeline_store": ""}
+        query = dict(parse_qsl(http.url.query))
         kind = http.headers.get("content-type", "")
         is_upload = kind.startswith("multipart/form-data")
         body = {} if is_upload or not data else _decoded(data)
-        project = query.get("namespace") or body.get("namespace") or self._server.project
-        scope = call.scope(str(project), Role.VIEWER if http.method == "GET" else Role.EDITOR)
+        asked.project = str(query.get("namespace") or body.get("namespace") or self._server.project)
+        scope = call.scope(asked.project, Role.VIEWER if http.method == "GET" else Role.EDITOR)
         file = _uploaded(data, kind) if is_upload else b""
-        request = Request(scope, ids, query, body, file, bool(self._server.config.drivers))
-        if http.method == "GET":
-            return answer(request, http.method, path)
-        what = (source_of(http, principal), f"kfp {http.method} {path}"[:100], "/".join(ids)[:200], scope.project)
-        try:
-            found = answer(request, http.method, path)
-        except KfpError as error:
-            self._server.audit.ended(*what, error.status, str(error)[:200])
-            raise
-        self._server.audit.done(*what)
+        request = Request(scope, asked.ids, query, body, file, bool(self._server.config.drivers))
+        found = answer(request, http.method, asked.path)
+        if http.method != "GET":
+            self._server.audit.done(*asked.audited(http))
         return found
+
+
+class _Asked:
+    """What a request asks for: its path with ``*`` in place of ``ids``, and as soon as they are known who asks, and for
+    which project."""
+
+    def __init__(self, path: str, ids: tuple[str, ...]) -> None:
+        self.path = path
+        self.ids = ids
+        self.principal: Principal | None = None
+        self.project = ""
+
+    def audited(self, http: HttpRequest) -> tuple[Source, str, str, str]:
+        """Source, action, object and project, for the audit log."""
+        action = f"kfp {http.method} {self.path}"[:100]
+        return source_of(http, self.principal), action, "/".join(self.ids)[:200], self.project[:200]
+
+
+def _told(error: Exception) -> tuple[int, str, dict[str, str]]:
+    """Status, text and headers of the answer that ``error`` is; raises it where it is a defect of the server."""
+    if isinstance(error, KfpError):
+        return error.status, str(error), {}
+    problem = problem_of(error)
+    if problem is None:
+        raise error
+    return problem.status, str(problem), problem.headers
 
 
 def _pattern(path: str) -> tuple[str, tuple[str, ...]]:
