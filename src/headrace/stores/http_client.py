@@ -96,6 +96,7 @@ class Endpoint:
         self.token = token
         self._pid = os.getpid()
         self._tls: ssl.SSLContext | None = None
+        self._proxy = _proxy_for(self._host) if self._secure else None
 
     def take(self, fresh: bool = False) -> _Connection:
         """A connection that nobody else uses; ``fresh``: a new one. It is connected by its first request."""
@@ -111,6 +112,11 @@ class Endpoint:
                 return one
             one.close()
         return self._new()
+
+    @property
+    def way(self) -> str:
+        """Names the proxy that is in between; empty without one."""
+        return "" if self._proxy is None else f" by the proxy {self._proxy[0]}:{self._proxy[1]} (HTTPS_PROXY)"
 
     def give_back(self, connection: _Connection) -> None:
         """Keep a connection whose answer was read to its end."""
@@ -139,11 +145,39 @@ class Endpoint:
         if self._secure:
             if self._tls is None:
                 self._tls = ssl.create_default_context()
-            made: _Connection = _SecureConnection(self._host, self._port, context=self._tls, timeout=CONNECT_SECONDS)
+            host, port = self._proxy or (self._host, self._port)
+            made: _Connection = _SecureConnection(host, port, context=self._tls, timeout=CONNECT_SECONDS)
+            if self._proxy:
+                made.set_tunnel(self._host, self._port or 443)
         else:
             made = _Connection(self._host, self._port, timeout=CONNECT_SECONDS)
         made.own_head = "\r\n".join(lines)
         return made
+
+
+def _proxy_for(host: str) -> tuple[str, int] | None:
+    """The proxy that ``HTTPS_PROXY`` names for ``host``; None without one, or where ``NO_PROXY`` names the host.
+
+    Raises:
+        UsageError: it is not ``http://HOST:PORT``.
+    """
+    text = os.environ.get("https_proxy") or os.environ.get("HTTPS_PROXY")
+    if not text:
+        return None
+    from urllib.request import proxy_bypass
+
+    if proxy_bypass(host):
+        return None
+    try:
+        parts = urllib.parse.urlsplit(text if "://" in text else f"http://{text}")
+        found = parts.hostname or "", parts.port or 80
+    except ValueError:
+        found = "", 0
+    if not found[0] or parts.scheme != "http" or parts.username is not None:
+        raise errors.UsageError(
+            "HTTPS_PROXY is to be http://HOST:PORT, without a name or password; NO_PROXY=HOST goes around it"
+        )
+    return found
 
 
 def _close_all(free: deque[_Connection]) -> None:
@@ -333,7 +367,7 @@ class HttpClient:
         if isinstance(error, ssl.SSLError):
             return errors.StoreError(f"{self.url} does not speak TLS as it should: {error}; is it http:// there?")
         return NothingSentError(
-            f"the Headrace server {self.url} cannot be reached: {_reason(error)}; check the address "
+            f"the Headrace server {self.url} cannot be reached{self.endpoint.way}: {_reason(error)}; check the address "
             "(HEADRACE_SERVER) and that the server runs"
         )
 

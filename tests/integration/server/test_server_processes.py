@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import ipaddress
+import socket
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import httpx
@@ -53,6 +56,47 @@ def certificate(folder: Path) -> tuple[Path, Path]:
     return cert_file, key_file
 
 
+class ConnectProxy:
+    """A proxy that knows CONNECT alone; ``asked`` are the places that it was asked for."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                threading.Thread(target=self._serve, args=(self._listener.accept()[0],), daemon=True).start()
+
+    def _serve(self, client: socket.socket) -> None:
+        head = b""
+        while b"\r\n\r\n" not in head:
+            head += client.recv(1)
+        method, place, _ = head.decode().split(" ", 2)
+        assert method == "CONNECT"
+        self.asked.append(place)
+        host, _, port = place.rpartition(":")
+        with client, socket.create_connection((host, int(port))) as server:
+            client.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+            back = threading.Thread(target=self._copy, args=(server, client), daemon=True)
+            back.start()
+            self._copy(client, server)
+            back.join(60)
+
+    @staticmethod
+    def _copy(source: socket.socket, target: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while data := source.recv(65_536):
+                target.sendall(data)
+            target.shutdown(socket.SHUT_WR)
+
+    def close(self) -> None:
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+
+
 def test_second_process_with_tls_goes_on_where_the_first_one_stopped(
     client: httpx.Client, runs_folder: Path, tmp_path: Path
 ) -> None:
@@ -76,5 +120,16 @@ def test_second_process_with_tls_goes_on_where_the_first_one_stopped(
         assert done.returncode == 0, done.stderr
         [found] = second.client.get("/api/v1/projects/tls/runs").json()["items"]
         assert (found["name"], found["state"]) == ("whole/1", "succeeded")
+        proxy = ConnectProxy()
+        read = [sys.executable, "-m", "headrace", "get", "whole/1", "--server", second.url, "--project", "tls"]
+        for around in ("", "127.0.0.1"):
+            proxied = trusting | {"HTTPS_PROXY": proxy.url, "NO_PROXY": around}
+            done = subprocess.run(read, cwd=tmp_path, env=proxied, capture_output=True, text=True, timeout=100)
+            assert done.stdout.strip() == "2000000", done.stderr
+            assert ({second.url.removeprefix("https://")} == set(proxy.asked)) is not bool(around)
+            proxy.asked.clear()
+        proxy.close()
+        done = subprocess.run(read, cwd=tmp_path, env=trusting | {"HTTPS_PROXY": proxy.url}, capture_output=True)
+        assert b"by the proxy 127.0.0.1:" in done.stderr
     finally:
         second.stop()
