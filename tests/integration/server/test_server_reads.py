@@ -214,6 +214,36 @@ def test_graph_and_lineage(client: httpx.Client) -> None:
     assert client.get(f"{RUN}/lineage").json() == {"sources": [], "users": [], "reproduces": ""}
 
 
+def test_value_is_found_in_all_runs_that_made_or_took_it(client: httpx.Client) -> None:
+    [made] = [
+        one
+        for one in client.get(f"{RUN}/artifacts", params={"step": "load"}).json()["items"]
+        if one["name"] == "result"
+    ]
+    path = f"/api/v1/projects/default/values/{made['digest']}"
+    found = client.get(path).json()["items"]
+    told = {(one["task"], one["name"], one["role"], one["origin"]) for one in found if one["run"] == "train/2"}
+    assert told == {
+        ("train/2/load/1", "result", "made", ""),
+        *((f"train/2/fit/{n}", "data", "argument", "train/2/load/1/result") for n in (1, 2, 3)),
+    }
+    # runs 1 to 3 load the same rows, run 4 others
+    assert {one["run"] for one in found if one["role"] == "made"} == {"train/1", "train/2", "train/3"}
+    pages, query = [], {"limit": "1"}
+    while True:
+        page = client.get(path, params=query).json()
+        pages += page["items"]
+        if page["next"] is None:
+            break
+        query["cursor"] = page["next"]
+    assert pages == found
+    rows = client.get(f"{RUN}/tasks/load/1").json()["inputs"][0]["digest"]
+    given = client.get(f"/api/v1/projects/default/values/{rows}").json()["items"]
+    assert ("flow argument", "rows") in {(one["role"], one["name"]) for one in given}
+    assert client.get("/api/v1/projects/default/values/" + "0" * 64).json() == {"items": [], "next": None}
+    assert client.get("/api/v1/projects/default/values/x").status_code == 404
+
+
 def test_explanation_and_differences_are_those_of_the_command_line(client: httpx.Client, runs_folder: Path) -> None:
     told = json.loads(headrace(runs_folder, "explain", "train/2/fit/1", "--json").stdout)
     assert client.get(f"{RUN}/tasks/fit/1/explain").json() == told
