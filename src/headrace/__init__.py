@@ -61,6 +61,7 @@ if TYPE_CHECKING:
         UpstreamFailedError,
         UsageError,
     )
+    from headrace.model.pods import Pod
     from headrace.model.policy import Retry
     from headrace.runtime.ambient import copy_context
     from headrace.runtime.secrets import Secret
@@ -75,6 +76,7 @@ _NAMES = {
     "headrace.frontends.native.seeds": "task_seed",
     "headrace.frontends.native.waits": "sleep wait_for",
     "headrace.model.policy": "Retry",
+    "headrace.model.pods": "Pod",
     "headrace.model.environments": "Environment",
     "headrace.stores.codecs.files": "File Folder",
     "headrace.runtime.ambient": "copy_context",
@@ -135,6 +137,7 @@ __all__ = [
     "NotLoadableError",
     "NotStorableError",
     "ParameterError",
+    "Pod",
     "RemoteTraceback",
     "ResourceError",
     "Retry",

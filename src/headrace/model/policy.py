@@ -10,6 +10,7 @@ import msgspec
 from headrace._base.sizes import parse_duration
 from headrace.model.environments import Environment, EnvironmentLock
 from headrace.model.errors import DefinitionError
+from headrace.model.pods import PodSettings
 
 
 class Resources(msgspec.Struct, frozen=True, array_like=True):
@@ -81,7 +82,8 @@ class StepPolicy(msgspec.Struct, frozen=True, array_like=True):
 
     ``timeout`` in seconds (0: none) is per attempt. ``place`` says where attempts run (empty: where the run's do),
     ``environment`` with which interpreter and packages (None: those of the run). A session puts the ``lock`` there.
-    ``image`` is the container image that attempts run in (empty: none).
+    ``image`` is the container image that attempts run in (empty: none), and ``pod`` what their pods are like beside
+    that, in a place that has pods.
     """
 
     resources: Resources = Resources()
@@ -97,6 +99,7 @@ class StepPolicy(msgspec.Struct, frozen=True, array_like=True):
     environment: Environment | None = None
     lock: EnvironmentLock | None = None
     image: str = ""
+    pod: PodSettings | None = None
 
     @property
     def env_vars(self) -> Mapping[str, str]:

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Protocol
 import msgspec
 
 from headrace._base.sizes import parse_duration, parse_size
-from headrace.model.errors import NotStorableError, ResourceError, UsageError
+from headrace.model.errors import DefinitionError, NotStorableError, ResourceError, UsageError
 from headrace.model.messages import Define
+from headrace.model.pods import PodSettings
 from headrace.model.policy import Resources, StepPolicy
 from headrace.model.workers import LOCAL
 
@@ -142,9 +143,100 @@ class WorkersPlace(
         return host.strip("[]"), int(port)
 
 
-PlaceSettings = LocalPlace | WorkersPlace
+class PodLimits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The most that a place has at once: pods, and cores, bytes and GPUs of them together (None: no limit)."""
+
+    pods: int = 100
+    cpu: float | None = None
+    memory: str | int | None = None
+    gpu: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.pods < 1:
+            raise ValueError(f"limits: pods is {self.pods}, it must be at least 1")
+        for name in ("cpu", "gpu"):
+            value = getattr(self, name)
+            if value is not None and value < 0:
+                raise ValueError(f"limits: {name} is {value}, it cannot be negative")
+        if self.memory is not None:
+            msgspec.structs.force_setattr(self, "memory", parse_size(self.memory))
+
+
+class KubernetesPlace(
+    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag="kubernetes"
+):
+    """A namespace of a Kubernetes cluster, in which a run makes pods that are its workers.
+
+    ``context`` is one of ``kubeconfig`` (empty: as kubectl finds it; in a pod, its service account), ``namespace``
+    empty that of the context. ``image`` has Headrace and is what steps run in that name none. ``driver`` says where the
+    run itself is: ``"here"`` or in the ``"cluster"``. Pods reach a driver here at ``address`` (``HOST`` or
+    ``HOST:PORT``); it listens at that port of all interfaces, or at ``listen``. ``secret`` is a secret of the cluster
+    whose keys become environment variables of workers and drivers, such as ``HEADRACE_DATABASE`` and
+    ``AWS_SECRET_ACCESS_KEY``; ``variables`` are others, which are no secrets.
+
+    Per kind of pod ``floor`` stay warm; others leave when they had nothing to do for ``idle``. A pod that has not begun
+    to work within ``start_timeout`` fails the tasks that wait for it. ``queue`` is a local queue of Kueue. ``keep`` and
+    ``adopt`` are as for workers elsewhere.
+    """
+
+    name: str
+    context: str = ""
+    kubeconfig: str = ""
+    namespace: str = ""
+    image: str = ""
+    driver: str = "here"
+    address: str = ""
+    listen: str = ""
+    secret: str = ""
+    variables: dict[str, str] | tuple[tuple[str, str], ...] = ()
+    pod: PodSettings = PodSettings()
+    limits: PodLimits = PodLimits()
+    floor: int = 0
+    idle: str | float = "60s"
+    start_timeout: str | float = "5m"
+    queue: str = ""
+    keep: str | float = "10m"
+    adopt: str | float = "60s"
+
+    def __post_init__(self) -> None:
+        if self.driver not in ("here", "cluster"):
+            raise ValueError(f"driver is {self.driver!r}, it must be 'here' or 'cluster'")
+        if self.floor < 0:
+            raise ValueError(f"floor is {self.floor}, it cannot be negative")
+        for name in ("address", "listen"):
+            if getattr(self, name):
+                _host_and_port(name, getattr(self, name))
+        msgspec.structs.force_setattr(self, "variables", tuple(sorted(dict(self.variables).items())))
+        for name in ("idle", "start_timeout", "keep", "adopt"):
+            msgspec.structs.force_setattr(self, name, parse_duration(getattr(self, name)))
+
+
+def _host_and_port(name: str, text: str) -> tuple[str, int]:
+    """Host and port (0: none is given) of a setting."""
+    host, colon, port = text.rpartition(":")
+    if not colon or text.endswith("]"):  # a host alone, perhaps an IPv6 address in brackets
+        host, port = text, "0"
+    if not host or not port.isdigit() or int(port) >= 1 << 16 or (":" in host and not host.startswith("[")):
+        raise ValueError(f"{name} is {text!r}, it must be HOST or HOST:PORT, such as 10.0.0.5:7701")
+    return host.strip("[]"), int(port)
+
+
+def addresses_of(place: KubernetesPlace) -> tuple[tuple[str, int], str]:
+    """Where a driver listens for the pods of a place, and the host at which these reach it (empty: not known)."""
+    reached, port = _host_and_port("address", place.address) if place.address else ("", 0)
+    if place.listen:
+        host, own = _host_and_port("listen", place.listen)
+        return (host, own or port), reached
+    return ("::" if ":" in reached else "0.0.0.0", port), reached
+
+
+PlaceSettings = LocalPlace | WorkersPlace | KubernetesPlace
 #: What ``kind`` may say in ``[tool.headrace.places.NAME]``.
-KINDS: dict[str, type[LocalPlace | WorkersPlace]] = {"local": LocalPlace, "workers": WorkersPlace}
+KINDS: dict[str, type[LocalPlace | WorkersPlace | KubernetesPlace]] = {
+    "local": LocalPlace,
+    "workers": WorkersPlace,
+    "kubernetes": KubernetesPlace,
+}
 #: Names of places are names of files in the home, so they have no ``/`` and do not begin with a dot.
 _NAME = re.compile(r"\w[\w.-]*")
 
@@ -173,7 +265,7 @@ def read_places(table: object) -> tuple[PlaceSettings, ...]:
         values = {key: value for key, value in given.items() if key != "kind"} | {"name": name}
         try:
             places.append(msgspec.convert(values, KINDS[kind]))
-        except (msgspec.ValidationError, ValueError) as error:
+        except (msgspec.ValidationError, ValueError, DefinitionError) as error:
             raise UsageError(f"{where}: {error}") from None
     return tuple(places)
 

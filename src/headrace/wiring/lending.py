@@ -28,13 +28,18 @@ if TYPE_CHECKING:
 
 
 class HostSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """What ``headrace worker`` was asked for; ``root`` is the folder for copies of blobs and for steps to run in."""
+    """What ``headrace worker`` was asked for; ``root`` is the folder for copies of blobs and for steps to run in.
+
+    ``name``, ``spare`` and ``once`` are those of ``HostOptions``.
+    """
 
     address: tuple[str, int]
     secret_file: str | None = None
     workers: int | None = None
     root: str = "."
     once: bool = False
+    name: str = ""
+    spare: bool = True
 
 
 #: The joining token of a worker, where no file has it.
@@ -71,7 +76,9 @@ def lend_workers(settings: HostSettings, report: Callable[[str], None]) -> Worke
     here = machine()
     workers = settings.workers or int(here.cpu)
     capacity = Resources(cpu=float(workers), memory=here.memory, gpu=here.gpu)
-    options = HostOptions(settings.address, read_token(text), workers, capacity, settings.once)
+    options = HostOptions(
+        settings.address, read_token(text), workers, capacity, settings.once, settings.name, settings.spare
+    )
     return WorkerHost(options, lambda welcome: _serve_elsewhere(welcome, root, capacity), _where_run_goes_on, report)
 
 

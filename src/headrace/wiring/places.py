@@ -14,9 +14,10 @@ from blake3 import blake3
 from headrace._base.collection import CollectionPaused
 from headrace.engine.ports import Executor
 from headrace.model.errors import MissingSecretError, UsageError
+from headrace.model.policy import Resources
 from headrace.model.workers import LOCAL
 from headrace.runtime.secrets import Secret
-from headrace.services.places import LocalPlace, PlaceSettings, WorkersPlace
+from headrace.services.places import KubernetesPlace, LocalPlace, PlaceSettings, WorkersPlace, addresses_of
 from headrace.settings import Settings
 from headrace.stores.artifacts.protocol import ArtifactStore
 from headrace.wiring.machine import machine
@@ -74,7 +75,7 @@ class ConfiguredPlaces:
     def patience(self, place: str) -> float:
         """See ``Places``."""
         settings = self._known.get(place)
-        return float(settings.adopt) if isinstance(settings, WorkersPlace) else 0.0
+        return float(settings.adopt) if isinstance(settings, WorkersPlace | KubernetesPlace) else 0.0
 
     def builds_here(self, place: str) -> bool:
         """See ``Places``."""
@@ -90,6 +91,8 @@ class ConfiguredPlaces:
             settings = self._settings_of(place)
             if isinstance(settings, LocalPlace):
                 self._opened[place] = self._local(settings)
+            elif isinstance(settings, KubernetesPlace):
+                self._opened[place] = self._in_pods(settings)
             else:
                 self._opened[place] = self._workers_elsewhere(settings)
         return self._opened[place]
@@ -106,6 +109,47 @@ class ConfiguredPlaces:
             modules=self._workers.preload, keep=float(place.keep), adopt=float(place.adopt), join=str(join)
         )
         return RemoteExecutor(place.name, place.address, identity, options)
+
+    def _in_pods(self, place: KubernetesPlace) -> Executor:
+        try:
+            from headrace.executors.kubernetes.access import Access
+            from headrace.executors.kubernetes.executor import KubernetesExecutor, KubernetesOptions
+        except ImportError as error:
+            raise UsageError(
+                f"place {place.name!r} needs the package {error.name}: install headrace[kubernetes]"
+            ) from None
+        from headrace.executors.kubernetes.pods import PodRules
+        from headrace.executors.remote.executor import RemoteOptions
+        from headrace.worker.join_token import identity_of
+
+        identity = identity_of(_made_secret(Path(self._settings.home, "places"), place.name))
+        listen, reached = addresses_of(place)
+        limits = place.limits
+        bounded = None
+        if (limits.cpu, limits.memory, limits.gpu) != (None, None, None):
+            memory = limits.memory if isinstance(limits.memory, int) else 1 << 60
+            bounded = Resources(
+                1e6 if limits.cpu is None else limits.cpu, memory, 4096 if limits.gpu is None else limits.gpu
+            )
+        rules = PodRules(
+            pods=limits.pods,
+            resources=bounded,
+            floor=place.floor,
+            idle=float(place.idle),
+            start_timeout=float(place.start_timeout),
+        )
+        remote = RemoteOptions(modules=self._workers.preload, keep=float(place.keep), adopt=float(place.adopt))
+        options = KubernetesOptions(
+            access=Access(place.kubeconfig, place.context),
+            namespace=place.namespace,
+            reached=reached,
+            image=place.image,
+            pod=place.pod,
+            secret=place.secret,
+            variables=dict(place.variables),
+            rules=rules,
+        )
+        return KubernetesExecutor(place.name, listen, identity, remote, options)
 
     def _settings_of(self, place: str) -> PlaceSettings:
         if place not in self._known:
@@ -175,7 +219,12 @@ def _place_secret(place: WorkersPlace, folder: Path) -> str:
             return Secret.parse(place.secret).reveal().strip()
         except MissingSecretError as error:
             raise UsageError(f"[tool.headrace.places.{place.name}]: secret: {error}") from None
-    file = folder / f"{place.name}.secret"
+    return _made_secret(folder, place.name)
+
+
+def _made_secret(folder: Path, name: str) -> str:
+    """A secret that is made once, and kept in the home."""
+    file = folder / f"{name}.secret"
     if not file.exists():
         _write_private(file, os.urandom(32).hex())
     return file.read_text().strip()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import signal
 import sys
+from typing import Any
 
 import click
 
@@ -23,9 +24,15 @@ def _address(_: click.Context, __: click.Parameter, value: str) -> tuple[str, in
 )
 @click.option("--workers", type=click.IntRange(1, 1024), metavar="N", help="How many workers; else one per core.")
 @click.option("--root", default=".", metavar="FOLDER", help="Where steps run and copies of blobs are kept.")
+@click.option("--name", default="", metavar="NAME", help="What the run calls this machine; else a random name.")
+@click.option("--spare/--no-spare", default=True, help="Have more workers than N where attempts need them (default).")
 @click.option("--once", is_flag=True, help="Leave after one run.")
 def worker_command(
-    connect: tuple[str, int], secret_file: str | None, workers: int | None, root: str, once: bool
+    connect: tuple[str, int],
+    secret_file: str | None,
+    workers: int | None,
+    root: str,
+    **more: Any,
 ) -> None:
     """Lend this machine's cores to a run elsewhere, whose place of kind "workers" listens at HOST:PORT.
 
@@ -37,7 +44,7 @@ def worker_command(
     def report(line: str) -> None:
         print(f"headrace worker: {line}", file=sys.stderr, flush=True)
 
-    settings = HostSettings(address=connect, secret_file=secret_file, workers=workers, root=root, once=once)
+    settings = HostSettings(address=connect, secret_file=secret_file, workers=workers, root=root, **more)
     host = lend_workers(settings, report)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         with contextlib.suppress(ValueError, OSError):

@@ -49,13 +49,19 @@ class RefusedError(HeadraceError):
 
 
 class HostOptions(NamedTuple):
-    """Where to join and what to bring. ``once``: leave after one session of a run."""
+    """Where to join and what to bring. ``once``: leave after one session of a run.
+
+    ``name`` is what the driver calls this host (empty: a random name). ``spare``: have workers beyond ``workers`` where
+    attempts need them.
+    """
 
     address: tuple[str, int]
     token: JoinToken
     workers: int
     capacity: Resources
     once: bool = False
+    name: str = ""
+    spare: bool = True
 
 
 class WorkerHost:
@@ -81,7 +87,7 @@ class WorkerHost:
         self._looking: threading.Thread | None = None
         self._looked_up = ""  # what was last said about that
         self._gone_since = 0.0  # when the last connection broke, while there is none
-        self._owner = os.urandom(8).hex()
+        self._owner = options.name or os.urandom(8).hex()
         self._context = worker_context()
         self._selector = selectors.DefaultSelector()
         self._timers: list[tuple[float, int, Callable[[], None]]] = []
@@ -254,7 +260,8 @@ class WorkerHost:
         joined = [lane for lane in self._lanes if lane.joined]
         if not joined:
             return
-        spare = all(lane.used for lane in joined) and len(self._lanes) < self._options.workers + SPARE_WORKERS
+        spare = self._options.spare and all(lane.used for lane in joined)
+        spare = spare and len(self._lanes) < self._options.workers + SPARE_WORKERS
         for _ in range(max(self._options.workers - len(self._lanes), int(spare and len(joined) == len(self._lanes)))):
             self._add_lane()
 

@@ -37,6 +37,7 @@ from headrace.model.handshake import (
     SILENCE_SECONDS,
     SPARE_WORKERS,
     HandshakeError,
+    Hello,
     InHand,
     Refused,
     Versions,
@@ -181,20 +182,30 @@ class RemoteExecutor:
 
     def provide(self, spec: WorkerSpec, step: str = "") -> RemoteLink:
         """A worker that joined, or the next one that does, of the worker host that the spec names."""
-        link = RemoteLink(self, spec.machine, self._locks.get(spec.environment))
+        link = self._new_link(spec)
+        self._await_worker(link)
+        return link
+
+    def _new_link(self, spec: WorkerSpec) -> RemoteLink:
+        return RemoteLink(self, spec, self._locks.get(spec.environment))
+
+    def _await_worker(self, link: RemoteLink) -> None:
         self._waiting.append(link)
         self.serve()  # a worker that has left meanwhile is not to be had
         self._match()
-        return link
 
     def _match(self) -> None:
         for link in self._waiting[:] if self._free else ():
-            peer = next((one for one in self._free if link.machine in ("", _machine_of(one))), None)
+            peer = next((one for one in self._free if self._takes(link, one)), None)
             if peer is not None:
                 self._free.remove(peer)
                 self._epoll.unregister(peer.channel.fileno())
                 self._waiting.remove(link)
                 link.attach(peer)
+
+    def _takes(self, link: RemoteLink, peer: Peer) -> bool:
+        """Whether a worker that is free is one that the link waits for."""
+        return link.machine in ("", machine_of(peer))
 
     def surplus(self, spec: WorkerSpec, idle: Sequence[float]) -> int:
         """See ``Executor``; who lends a worker decides how long it stays."""
@@ -203,7 +214,7 @@ class RemoteExecutor:
     def address_of(self, link: WorkerLink) -> str:
         """See ``Executor``: the address from which the worker's host joined."""
         assert isinstance(link, RemoteLink)
-        joined = [one for one in self._peers.values() if one.hello is not None and _machine_of(one) == link.machine]
+        joined = [one for one in self._peers.values() if one.hello is not None and machine_of(one) == link.machine]
         return joined[0].address.rpartition(":")[0] if joined else ""
 
     def heard(self, step: str, installed: tuple[str, ...], own: tuple[str, ...]) -> None:
@@ -249,6 +260,12 @@ class RemoteExecutor:
         """See ``LinkOwner``."""
         self._parted.append(link)
 
+    def on_busy(self, link: RemoteLink) -> None:
+        """See ``LinkOwner``."""
+
+    def on_idle(self, link: RemoteLink) -> None:
+        """See ``LinkOwner``."""
+
     # --- hearing ----------------------------------------------------------------------------------------------
 
     def fileno(self) -> int:
@@ -273,6 +290,11 @@ class RemoteExecutor:
                 self._accept()
             elif fd in self._peers:
                 self._hear(self._peers[fd])
+            else:
+                self._on_readable(fd)
+
+    def _on_readable(self, fd: int) -> None:
+        """Another descriptor of those that are waited for has news."""
 
     def _accept(self) -> None:
         assert self._listener is not None
@@ -317,6 +339,7 @@ class RemoteExecutor:
 
     def _join(self, peer: Peer, body: bytes) -> None:
         hello = handshake.read_hello(body, self._identity.token.secret, VERSIONS)
+        self._check_host(hello)
         peer.hello = hello
         peer.frames.limit = MAX_FRAME
         for other in [one for one in self._free if one.hello is not None and hello.worker]:
@@ -326,6 +349,9 @@ class RemoteExecutor:
             self._early.append(peer)
         else:
             self._welcome_peer(peer, self._welcome)
+
+    def _check_host(self, hello: Hello) -> None:
+        """Refuse a worker host that has the secret and is none of this place, by ``HandshakeError``."""
 
     def _welcome_peer(self, peer: Peer, welcome: Welcome) -> None:
         assert peer.hello is not None
@@ -371,7 +397,7 @@ class RemoteExecutor:
     def _take_over(self, peer: Peer, attempt: InHand) -> None:
         self._wanted.discard((attempt.session, attempt.token))
         self._unregister(peer)
-        link = RemoteLink(self)
+        link = self._new_link(WorkerSpec(place=self.place))
         link.adopt(peer, attempt.token)
         self._returned[attempt.token] = Returned(link, attempt.began, link.machine)
         os.eventfd_write(self._news, 1)
@@ -488,7 +514,7 @@ def _own_folders() -> tuple[str, ...]:
     return tuple([os.path.relpath(one, root) for one in sys.path if one.startswith(f"{root}{os.sep}")])
 
 
-def _machine_of(peer: Peer) -> str:
+def machine_of(peer: Peer) -> str:
     """The worker host that a worker belongs to."""
     return peer.hello.owner if peer.hello is not None else ""
 

@@ -31,6 +31,7 @@ from headrace.model.messages import (
     from_worker,
     raw_frames,
 )
+from headrace.model.workers import WorkerSpec
 from headrace.worker.channel import Channel, ChannelError
 from headrace.worker.message_stream import MessageStream
 
@@ -127,6 +128,12 @@ class LinkOwner(Protocol):
     def on_parted(self, link: RemoteLink) -> None:
         """A worker with an attempt in hand has no connection."""
 
+    def on_busy(self, link: RemoteLink) -> None:
+        """A link has attempts in hand, and had none."""
+
+    def on_idle(self, link: RemoteLink) -> None:
+        """A link has no attempts in hand any more."""
+
 
 class RemoteLink:
     """A process of a worker elsewhere, or one that is still waited for.
@@ -135,10 +142,11 @@ class RemoteLink:
     breaks while an attempt is in hand, the link is ``parted`` (when, and ``why``) until the worker comes back.
     """
 
-    def __init__(self, owner: LinkOwner, machine: str = "", lock: EnvironmentLock | None = None) -> None:
+    def __init__(self, owner: LinkOwner, spec: WorkerSpec, lock: EnvironmentLock | None = None) -> None:
         self.where = ("", 0)
+        self.spec = spec
         self.lock = lock  # of the environment that its worker is to have
-        self.machine = machine  # the worker host that is to provide it; empty: any
+        self.machine = spec.machine  # the worker host that is to provide it, or does; empty: any
         self.worker = ""  # its name, once it has joined
         self.peer: Peer | None = None
         self.over = False  # whether its exit was told
@@ -174,6 +182,7 @@ class RemoteLink:
         assert peer.hello is not None
         self.where = (peer.hello.host, peer.hello.process)
         self._in_hand.add(token)
+        self._owner.on_busy(self)
         self._speak_to(peer)
 
     def _speak_to(self, peer: Peer) -> None:
@@ -221,16 +230,21 @@ class RemoteLink:
 
     def lose(self, why: str) -> None:
         """The process cannot be reached any more."""
+        self.give_up(WorkerExit(self, -signal.SIGKILL, False, why))
+
+    def give_up(self, ended: WorkerExit) -> None:
+        """Let go of the connection, since the process ended or cannot be reached any more."""
         if self.peer is not None and not self.parted:
             self._owner.on_gone(self.peer)
             self.peer.channel.close()
         self.parted = 0.0
-        self.end(WorkerExit(self, -signal.SIGKILL, False, why))
+        self.end(ended)
 
     def end(self, ended: WorkerExit) -> None:
         """Tell that the process is gone, once."""
         if not self.over:
             self.over = True
+            self._returned(set(self._in_hand))
             self._owner.on_end(self, ended)
 
     # --- the link as the engine knows it ----------------------------------------------------------------------
@@ -243,7 +257,10 @@ class RemoteLink:
         """See ``WorkerLink``. What cannot go at once goes when ``fileno`` says so, with the next ``receive``."""
         if self.over:
             return True
+        before = len(self._in_hand)
         self._in_hand.update([one.token for one in messages if isinstance(one, Execute)])
+        if self._in_hand and not before:
+            self._owner.on_busy(self)
         data = [frame(one) for one in messages]
         if self.peer is None:
             self._backlog += data
@@ -337,10 +354,16 @@ class RemoteLink:
             case Ready():
                 self.where = (message.host, message.pid)
             case Done() | Failed():
-                self._in_hand.discard(message.token)
+                self._returned({message.token})
             case Handback():
-                self._in_hand.difference_update(message.tokens)
+                self._returned(set(message.tokens))
         self._pending.append(message)
+
+    def _returned(self, tokens: set[int]) -> None:
+        before = len(self._in_hand)
+        self._in_hand -= tokens
+        if before and not self._in_hand:
+            self._owner.on_idle(self)
 
     def _release(self, peer: Peer, exited: Exited) -> None:
         """The process has ended; its worker has another one."""

@@ -13,6 +13,7 @@ from headrace.frontends.native.script import wrong
 from headrace.frontends.native.signature import Signature, item_call
 from headrace.model.environments import Environment
 from headrace.model.errors import CallError, UsageError
+from headrace.model.pods import PodSettings
 from headrace.model.policy import Resources, Retry, StepPolicy
 from headrace.runtime.context import await_plainly, call_plainly, do_not_reuse, plain_call
 from headrace.runtime.registry import register
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
         secrets: str | Sequence[str]
         environment: Environment | str | None
         image: str
+        pod: PodSettings | None
 
 
 #: Policies of one step that are remembered, so that ``options`` in a loop makes each once.
@@ -251,6 +253,7 @@ def step(
     secrets: str | Sequence[str] = (),
     environment: Environment | str | None = None,
     image: str = "",
+    pod: PodSettings | None = None,
 ) -> Callable[[Callable[P, R]], Step[P, R]]: ...
 
 
@@ -268,7 +271,9 @@ def step(function: Any = None, /, **options: Any) -> Any:
             of a place of the project where attempts run (default: where those of the run do); ``secrets``,
             names of variables whose values come from the environment, files or the keyring, and are stored nowhere;
             ``environment``, an ``Environment`` with the interpreter and packages of the step, or the name of one of
-            ``[tool.headrace.environments]``; ``image``, the container image that attempts run in, by podman or docker.
+            ``[tool.headrace.environments]``; ``image``, the container image that attempts run in, by podman or docker,
+            or as a pod; ``pod``, a ``Pod`` with what else its pods are to be like in a place that is a Kubernetes
+            cluster.
 
     Raises:
         DefinitionError: an option is unknown or impossible, or the function cannot be a step.
@@ -402,6 +407,12 @@ def _image(value: Any) -> str:
     return value
 
 
+def _pod(value: Any) -> PodSettings | None:
+    if value is None or isinstance(value, PodSettings):
+        return value
+    raise ValueError("it must be a headrace.Pod, such as Pod(node_selector={'disk': 'ssd'})")
+
+
 _CHECKS: dict[str, Callable[[Any], Any]] = {
     "name": _text,
     "cpu": _number,
@@ -418,6 +429,7 @@ _CHECKS: dict[str, Callable[[Any], Any]] = {
     "secrets": _secrets,
     "environment": _environment,
     "image": _image,
+    "pod": _pod,
 }
 
 

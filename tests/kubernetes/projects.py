@@ -1,0 +1,75 @@
+"""Folders with flows whose steps run in pods of the test's namespace."""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from tests.clusters import Cluster
+from tests.kubernetes.conftest import Space
+
+
+class Project:
+    """A folder with a flow, and how its runs are started. Its place ``pods`` is the namespace of ``space``."""
+
+    def __init__(self, folder: Path, space: Space, cluster: Cluster, image: str, bucket: dict[str, str]) -> None:
+        self.folder = folder
+        self.space = space
+        clean = {name: value for name, value in os.environ.items() if not name.startswith(("HEADRACE_", "AWS_"))}
+        self.environ = {**clean, **bucket, **space.variables}
+        self.environ["HEADRACE_ARTIFACTS"] = f"{bucket['HEADRACE_ARTIFACTS']}/{folder.name}"
+        self.settings: dict[str, Any] = {
+            "kind": "kubernetes",
+            "namespace": space.name,
+            "image": image,
+            "address": cluster.host,
+            "variables": {name: value for name, value in bucket.items() if name.startswith("AWS_")},
+            "limits": {"pods": 4},
+            "start_timeout": "60s",
+        }
+
+    def write(self, flow: str, **settings: Any) -> None:
+        """Write the flow into ``train.py``, and the place with these settings."""
+        (self.folder / "train.py").write_text(flow)
+        place = self.settings | settings
+        lines = [f"{key} = {_toml(value)}" for key, value in place.items()]
+        (self.folder / "pyproject.toml").write_text("\n".join(["[tool.headrace.places.pods]", *lines, ""]))
+
+    def start(self, *command: str) -> subprocess.Popen[str]:
+        """Start a command of Headrace in the folder."""
+        return subprocess.Popen(
+            [sys.executable, "-m", "headrace", *command],
+            cwd=self.folder,
+            env=self.environ,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def run(self, *command: str, seconds: float = 120.0, code: int = 0) -> str:
+        """Run a command, which is to end with this code; returns what it prints."""
+        process = self.start(*command)
+        try:
+            said, _ = process.communicate(timeout=seconds)
+        finally:
+            process.kill()
+        assert process.returncode == code, said
+        return said
+
+    def result(self, run: str) -> Any:
+        """What the flow returned."""
+        return ast.literal_eval(json.loads(self.run("get", run, "--json"))["text"])
+
+
+def _toml(value: Any) -> str:
+    """``value`` as TOML, whose inline tables are all that JSON lacks."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{json.dumps(key)} = {_toml(one)}" for key, one in value.items()) + "}"
+    if isinstance(value, list):
+        return f"[{', '.join(map(_toml, value))}]"
+    return json.dumps(value)
