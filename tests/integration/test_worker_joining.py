@@ -415,8 +415,10 @@ def test_worker_that_waited_idle_is_replaced_when_its_connection_breaks(patient,
     with Proxy(patient.address) as proxy, ended(start_worker(proxy.address, tmp_path)):
         talk = talk_to(patient)
         assert talk.call(double, 4) == 8
+        proxy.refusing = True  # else the worker may be back before the driver looks
         proxy.cut()
         (lost,) = ends(patient)
+        proxy.refusing = False
         assert "broke" in lost.lost
         assert talk_to(patient).call(double, 21) == 42
 
