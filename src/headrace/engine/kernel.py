@@ -218,10 +218,9 @@ class Kernel:
         return True
 
     def _dispatch(self, starts: list[Start]) -> None:
-        for start in starts:
-            events = self.workers.dispatch(start, time.time())
-            if events:
-                self._feed_all(events)
+        events = self.workers.dispatch(starts, time.time())
+        if events:
+            self._feed_all(events)
 
     def _resolve(self, tasks: list[Task]) -> None:
         for task in tasks:

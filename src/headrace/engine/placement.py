@@ -16,6 +16,7 @@ import msgspec
 
 from headrace.engine.rooms import Room
 from headrace.engine.tasks import Gang, Task
+from headrace.model.calls import StepInfo
 from headrace.model.outcomes import Problem
 from headrace.model.policy import Resources
 from headrace.model.states import TaskState
@@ -175,18 +176,25 @@ class Placement:
         for shape, lane in lanes:
             if blocked and not blocked.isdisjoint((_RUN, ("place", shape.place), ("step", shape.step))):
                 continue
+            room = self.rooms[shape.place]
+            lacking: Scope | None = None
+            step: StepInfo | None = None
+            most = 0  # attempts that may be sent ahead of their turn, as far as that is up to ``step``
             while lane.tasks:
                 task = lane.tasks[0]
                 if task.state is not TaskState.READY:  # cancelled while it waited
                     lane.tasks.popleft()
                     continue
-                lacking = self._lacking(shape, task)
-                if lacking is not None and not self._may_go_ahead(shape, task):
-                    # What its step's limit holds back is held back alone: the room is for others, but for a gang,
-                    # for which single tasks of its step would never leave enough.
-                    if now - task.ready_at > PATIENCE and (lacking[0] != "step" or shape.count > 1):
-                        blocked.add(lacking)
-                    break
+                lacking = lacking or self._lacking(shape, task)  # starting more makes no room
+                if lacking is not None:
+                    if task.step is not step:
+                        step, most = task.step, self._most_ahead(shape, task)
+                    if room.ahead >= most:
+                        # What its step's limit holds back is held back alone: the room is for others, but for a gang,
+                        # for which single tasks of its step would never leave enough.
+                        if now - task.ready_at > PATIENCE and (lacking[0] != "step" or shape.count > 1):
+                            blocked.add(lacking)
+                        break
                 lane.tasks.popleft()
                 yield task, lacking is not None
             if not lane.tasks:
@@ -205,18 +213,17 @@ class Placement:
             return "place", shape.place
         return None
 
-    def _may_go_ahead(self, shape: LaneShape, task: Task) -> bool:
-        """Whether ``task`` is so short that a busy worker may hold it in hand."""
+    def _most_ahead(self, shape: LaneShape, task: Task) -> int:
+        """How many attempts busy workers may hold in hand in all, if one of ``task`` is to be among them."""
         load, policy = task.step.load, task.step.policy
         if load.seconds is None or policy.isolated or policy.timeout or shape.limit or task.gang is not None:
-            return False
+            return 0
         if policy.resources.gpu or policy.resources.memory:
-            return False
+            return 0
         room = self.rooms[shape.place]
         if policy.resources.cpu > min(room.cores, default=room.capacity.resources.cpu):  # it gets what that one leaves
-            return False
-        depth = min(AHEAD_DEPTH, int(AHEAD_SECONDS / max(load.seconds, 1e-6)))
-        return room.ahead < depth * room.hosts
+            return 0
+        return room.hosts * min(AHEAD_DEPTH, int(AHEAD_SECONDS / max(load.seconds, 1e-6)))
 
     # --- running attempts -------------------------------------------------------------------------------------
 

@@ -7,20 +7,20 @@ from __future__ import annotations
 
 import select
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from headrace._base.logs import Log
 from headrace._base.output_redaction import SHORTEST
 from headrace._base.redaction import redact
 from headrace.engine.arguments import arguments_of, source_of
-from headrace.engine.attempt_log import AttemptLog
 from headrace.engine.events import AttemptFailed, Event, Handback, Promote, Rejoin, Resized, Start, Succeeded
 from headrace.engine.placement import Slot
-from headrace.engine.ports import Executor, ProtocolError, WorkerExit, WorkerLink
+from headrace.engine.ports import Executor, ProtocolError, WorkerExit
 from headrace.engine.rows import tracked
 from headrace.engine.state import RunOptions
 from headrace.engine.tasks import Gang, Task
 from headrace.engine.worker_exits import RAISED_AS, cause_of
+from headrace.engine.worker_state import HeldAttempt, HeldWorker, name_of
 from headrace.identity.keys import task_seed
 from headrace.model.attempts import AttemptEvent, AttemptFailure, AttemptPrinted, AttemptStarted, LogRules
 from headrace.model.messages import (
@@ -50,74 +50,6 @@ _log = Log("workers")
 _TAIL = 2000
 
 
-class _Attempt:
-    """An attempt in a worker's hands."""
-
-    __slots__ = ("announced", "memory", "number", "printed", "run_id", "task", "token", "tries")
-
-    def __init__(self, run_id: int, task: Task, token: int) -> None:
-        self.run_id = run_id
-        self.task = task
-        self.token = token
-        self.number = task.attempt
-        self.tries = task.attempt - task.attempts_before  # in this session
-        self.printed: AttemptLog | None = None
-        self.memory = 0  # when it was last found to use more than it may
-        self.announced = False
-
-    @property
-    def log(self) -> AttemptLog:
-        """What it printed; made when it prints something."""
-        if self.printed is None:
-            self.printed = AttemptLog(self.run_id, self.task.id, self.number)
-        return self.printed
-
-
-class _Worker:
-    __slots__ = (
-        "blocked",
-        "dying",
-        "executor",
-        "fd",
-        "idle",
-        "idle_since",
-        "killed_for",
-        "known",
-        "link",
-        "machine",
-        "offsets",
-        "once",
-        "protocol_error",
-        "queue",
-        "secrets",
-        "secrets_known",
-    )
-
-    def __init__(self, link: WorkerLink, executor: Executor, idle: list[_Worker], once: bool) -> None:
-        self.link = link
-        self.executor = executor
-        self.fd = link.fileno()
-        self.idle = idle  # the idle workers of its spec
-        self.machine = ""  # of its place, where there are several
-        self.idle_since = 0.0  # when it was first seen to be idle; 0: it was not
-        self.queue: deque[_Attempt] = deque()
-        self.known: dict[int, None] = {}
-        self.blocked = False  # whether its link keeps messages that could not be sent yet
-        self.offsets = [0, 0]
-        self.once = once  # takes a single attempt, and leaves after it
-        self.dying = False
-        self.killed_for = 0  # the attempt because of which it is being stopped
-        self.protocol_error = False
-        self.secrets: set[str] = set()  # names of those that it was sent
-        self.secrets_known = 0  # how many there were when it last heard of any
-
-
-def _name_of(worker: _Worker) -> str:
-    """Host and process of a worker, for the log."""
-    host, pid = worker.link.where
-    return f"{host}:{pid}"
-
-
 class WorkerPool:
     """All workers of one run, in all its places."""
 
@@ -130,11 +62,11 @@ class WorkerPool:
         self._run_name = run_name
         self._run_id = options.run_id
         self._seed = options.seed
-        self._workers: dict[int, _Worker] = {}
-        self._idle: dict[WorkerSpec, list[_Worker]] = {}
-        self._at: dict[int, _Worker] = {}
+        self._workers: dict[int, HeldWorker] = {}
+        self._idle: dict[WorkerSpec, list[HeldWorker]] = {}
+        self._at: dict[int, HeldWorker] = {}
         #: Attempts of earlier sessions until their workers come back, and how much of their output is recorded.
-        self._awaited: dict[int, tuple[_Attempt, tuple[int, int]]] = {}
+        self._awaited: dict[int, tuple[HeldAttempt, tuple[int, int]]] = {}
         self._writes: list[Write] = []
         #: What ``take_lost_inputs`` returns.
         self.lost: list[tuple[TaskId, int, str]] = []
@@ -171,10 +103,10 @@ class WorkerPool:
             events.append(Resized(executor.place, executor.capacity, now))
         return events
 
-    def _hire(self, executor: Executor, spec: WorkerSpec, idle: list[_Worker], step: str) -> _Worker:
+    def _hire(self, executor: Executor, spec: WorkerSpec, idle: list[HeldWorker], step: str) -> HeldWorker:
         if executor.capacity.workers:
             self._make_room(executor, spec.machine)
-        worker = _Worker(executor.provide(spec, step), executor, idle, once=spec.isolated)
+        worker = HeldWorker(executor.provide(spec, step), executor, idle, once=spec.isolated)
         worker.machine = spec.machine
         self._workers[worker.fd] = worker
         self._epoll.register(worker.fd, select.EPOLLIN)
@@ -207,46 +139,56 @@ class WorkerPool:
 
     # --- sending ----------------------------------------------------------------------------------------------
 
-    def dispatch(self, start: Start, now: float) -> list[Event]:
-        """Give an attempt to a worker: a busy one when it is sent ahead, else an idle or a new one."""
+    def dispatch(self, starts: Sequence[Start], now: float) -> list[Event]:
+        """Give attempts to workers: to busy ones those that are sent ahead, else to idle or new ones.
+
+        What one worker gets is sent at once.
+        """
+        outgoing: dict[HeldWorker, list[ToWorker]] = {}
+        refused = []
+        for start in starts:
+            worker = self._choose(start)
+            if worker is None:
+                refused.append(start.token)
+                continue
+            worker.idle_since = 0.0
+            worker.queue.append(HeldAttempt(self._run_id, start.task, start.token))
+            self._at[start.token] = worker
+            self._add_messages(worker, start, outgoing.setdefault(worker, []))
+        for worker, messages in outgoing.items():
+            self._send(worker, *messages)
+            if self.watch is not None:
+                self._tell_begin(worker)
+        return [Handback(tuple(refused), now)] if refused else []
+
+    def _add_messages(self, worker: HeldWorker, start: Start, messages: list[ToWorker]) -> None:
+        """Add what ``worker`` must hear to run an attempt."""
         task = start.task
-        worker = self._choose(start)
-        if worker is None:
-            return [Handback((start.token,), now)]
-        worker.idle_since = 0.0
-        attempt = _Attempt(self._run_id, task, start.token)
-        worker.queue.append(attempt)
-        self._at[start.token] = worker
-        messages: list[ToWorker] = []
+        step = task.step
         if self.secrets:
-            self._add_secrets(worker, task.step.define, messages)
-        if task.step.id not in worker.known:
-            worker.known[task.step.id] = None
+            self._add_secrets(worker, step.define, messages)
+        if step.id not in worker.known:
+            worker.known[step.id] = None
             if len(worker.known) > KNOWN_STEPS:
                 del worker.known[next(iter(worker.known))]
-            messages.append(task.step.define)
-        name = f"{self._run_name}/{task.id}"
+            messages.append(step.define)
         execute = Execute(
             start.token,
-            task.step.id,
-            name,
+            step.id,
+            f"{self._run_name}/{task.id}",
             task.attempt,
             arguments_of(task),
             start.gpus,
             task.attempts_before,
             b"" if self._seed is None else task_seed(self._seed, task.key),
             None if task.gang is None else self._node(task, task.gang),
-            0 if task.resources is task.step.policy.resources else task.resources.memory,
+            0 if task.resources is step.policy.resources else task.resources.memory,
         )
         messages.append(execute)
         if worker.once:
             messages.append(Stop())
-        self._send(worker, *messages)
-        if self.watch is not None:
-            self._tell_begin(worker)
-        return []
 
-    def _add_secrets(self, worker: _Worker, define: Define, messages: list[ToWorker]) -> None:
+    def _add_secrets(self, worker: HeldWorker, define: Define, messages: list[ToWorker]) -> None:
         missing = names_for(define.secrets, self.secrets) - worker.secrets
         if missing or worker.secrets_known != len(self.secrets):
             worker.secrets |= missing
@@ -259,7 +201,7 @@ class WorkerPool:
         address = first.executor.address_of(first.link) if first is not None else ""
         return GangNode(task.rank, len(gang.tasks), address)
 
-    def _tell_begin(self, worker: _Worker) -> None:
+    def _tell_begin(self, worker: HeldWorker) -> None:
         """Report the worker's current attempt to the watcher once its pid is known."""
         pid = worker.link.where[1]
         if self.watch is not None and worker.queue and pid and not worker.queue[0].announced:
@@ -271,7 +213,7 @@ class WorkerPool:
         worker = self._at.get(token)
         return worker.link.where if worker is not None and worker.link.where[1] else None
 
-    def _choose(self, start: Start) -> _Worker | None:
+    def _choose(self, start: Start) -> HeldWorker | None:
         step = start.task.step
         executor = self._places[step.policy.place or self._place]
         if start.ahead:
@@ -286,12 +228,12 @@ class WorkerPool:
             idle = self._idle[spec] = []
         return idle.pop() if idle else self._hire(executor, spec, idle, step.name)
 
-    def _send(self, worker: _Worker, *messages: ToWorker) -> None:
+    def _send(self, worker: HeldWorker, *messages: ToWorker) -> None:
         if not worker.link.send(*messages) and not worker.blocked:
             worker.blocked = True
             self._epoll.modify(worker.fd, select.EPOLLIN | select.EPOLLOUT)
 
-    def _flush(self, worker: _Worker) -> None:
+    def _flush(self, worker: HeldWorker) -> None:
         if worker.blocked and worker.link.flush():
             worker.blocked = False
             self._epoll.modify(worker.fd, select.EPOLLIN)
@@ -300,7 +242,7 @@ class WorkerPool:
 
     def rejoin(self, command: Rejoin, now: float) -> list[Event]:
         """Take the attempt over from the worker that has it, now or when that comes back."""
-        attempt = _Attempt(self._run_id, command.task, command.token)
+        attempt = HeldAttempt(self._run_id, command.task, command.token)
         attempt.log.go_on(command.seq, command.logged)
         self._awaited[command.token] = attempt, command.logged
         return self._claim(self._places[command.task.step.policy.place or self._place], command.token, now)
@@ -310,7 +252,7 @@ class WorkerPool:
         if returned is None:
             return []
         attempt, logged = self._awaited.pop(token)
-        worker = _Worker(returned.link, executor, [], once=True)  # what it knows of steps is of another session
+        worker = HeldWorker(returned.link, executor, [], once=True)  # what it knows of steps is of another session
         worker.offsets = [at + kept for at, kept in zip(returned.began, logged, strict=True)]
         for stream, recorded in enumerate(worker.offsets):
             worker.link.trim_log(stream, recorded)
@@ -335,7 +277,7 @@ class WorkerPool:
         worker = self._at.get(token)
         if worker is not None:
             worker.killed_for = token
-            _log.info("worker.stopped", "its attempt is to end", run=self._run_name, worker=_name_of(worker))
+            _log.info("worker.stopped", "its attempt is to end", run=self._run_name, worker=name_of(worker))
             self._stop(worker, grace)
         return []
 
@@ -348,11 +290,11 @@ class WorkerPool:
         for worker in self._workers.values():
             self._stop(worker, 0.0)
 
-    def _stop(self, worker: _Worker, grace: float) -> None:
+    def _stop(self, worker: HeldWorker, grace: float) -> None:
         self._retire(worker)
         worker.executor.stop(worker.link, grace)
 
-    def _retire(self, worker: _Worker) -> None:
+    def _retire(self, worker: HeldWorker) -> None:
         worker.dying = True
         if worker in worker.idle:
             worker.idle.remove(worker)
@@ -374,7 +316,7 @@ class WorkerPool:
             self._retire(worker)
         return events
 
-    def _hear(self, worker: _Worker, now: float, events: list[Event]) -> list[ToDriver] | None:
+    def _hear(self, worker: HeldWorker, now: float, events: list[Event]) -> list[ToDriver] | None:
         """Take what a worker said and return it; None when nothing more can come from it."""
         if worker.protocol_error:
             return None
@@ -388,7 +330,7 @@ class WorkerPool:
             self._on_message(worker, message, now, events)
         return messages
 
-    def _on_message(self, worker: _Worker, message: ToDriver, now: float, events: list[Event]) -> None:
+    def _on_message(self, worker: HeldWorker, message: ToDriver, now: float, events: list[Event]) -> None:
         match message:
             case Done() | Failed():
                 self._on_finished(worker, message, now, events)
@@ -401,7 +343,7 @@ class WorkerPool:
             case Ready():
                 self._tell_begin(worker)
 
-    def _on_finished(self, worker: _Worker, message: Done | Failed, now: float, events: list[Event]) -> None:
+    def _on_finished(self, worker: HeldWorker, message: Done | Failed, now: float, events: list[Event]) -> None:
         attempt = worker.queue[0] if worker.queue else None
         if attempt is None or attempt.token != message.token:
             return
@@ -424,7 +366,7 @@ class WorkerPool:
             self._end_log(attempt, failed)
             events.append(failed)
             name, seconds = f"{self._run_name}/{attempt.task.id}", message.usage.finished - message.usage.started
-            _log.info("attempt.failed", message.error, task=name, worker=_name_of(worker), seconds=seconds)
+            _log.info("attempt.failed", message.error, task=name, worker=name_of(worker), seconds=seconds)
         if message.last and not worker.once:
             worker.once = True
             self._send(worker, Stop())
@@ -447,7 +389,7 @@ class WorkerPool:
         self._retire(worker)
         del self._workers[worker.fd]
         tell = _log.warning if ended.code and not worker.killed_for else _log.debug
-        tell("worker.ended", "a worker is gone", run=self._run_name, worker=_name_of(worker), code=ended.code)
+        tell("worker.ended", "a worker is gone", run=self._run_name, worker=name_of(worker), code=ended.code)
         # Stopped because of an attempt that had ended when the signal came? Then what it went on to is not to blame.
         not_at_fault = (
             ended.code < 0 and worker.killed_for and worker.queue and worker.queue[0].token != worker.killed_for
@@ -469,7 +411,7 @@ class WorkerPool:
         worker.link.close()
         return events
 
-    def _take_back(self, worker: _Worker, now: float, tokens: tuple[int, ...] | None = None) -> Handback:
+    def _take_back(self, worker: HeldWorker, now: float, tokens: tuple[int, ...] | None = None) -> Handback:
         """Attempts that it has and will not begin: all, or those of ``tokens`` that are really in its hands."""
         back = tuple(one.token for one in worker.queue if tokens is None or one.token in tokens)
         worker.queue = deque(one for one in worker.queue if one.token not in back)
@@ -478,7 +420,7 @@ class WorkerPool:
         return Handback(back, now)
 
     def _post_mortem(
-        self, worker: _Worker, attempt: _Attempt, slot: Slot | None, ended: WorkerExit, now: float
+        self, worker: HeldWorker, attempt: HeldAttempt, slot: Slot | None, ended: WorkerExit, now: float
     ) -> AttemptFailed:
         kind, error = cause_of(ended, slot, attempt.task.step.policy.timeout, attempt.memory)
         if worker.protocol_error:
@@ -493,7 +435,7 @@ class WorkerPool:
         )
         return AttemptFailed(attempt.token, problem, now, where=worker.link.where)
 
-    def _tail(self, worker: _Worker) -> str:
+    def _tail(self, worker: HeldWorker) -> str:
         texts = []
         for stream in (0, 1):
             end = worker.link.log_end(stream)
@@ -505,7 +447,7 @@ class WorkerPool:
 
     # --- output, metrics --------------------------------------------------------------------------------------
 
-    def _pump(self, worker: _Worker, attempt: _Attempt, now: float, ends: tuple[int, int] | None) -> None:
+    def _pump(self, worker: HeldWorker, attempt: HeldAttempt, now: float, ends: tuple[int, int] | None) -> None:
         """Take what the attempt printed since the last look."""
         for stream in (0, 1):
             start = worker.offsets[stream]
@@ -515,7 +457,7 @@ class WorkerPool:
             elif end > start:
                 self._take(worker, attempt, stream, end, now)
 
-    def _take(self, worker: _Worker, attempt: _Attempt, stream: int, end: int, now: float) -> None:
+    def _take(self, worker: HeldWorker, attempt: HeldAttempt, stream: int, end: int, now: float) -> None:
         start = worker.offsets[stream]
         size, room = end - start, attempt.log.room(stream, self.log_rules)
         data = worker.link.read_log(stream, start, start + min(size, room)) if room else b""
@@ -527,17 +469,17 @@ class WorkerPool:
         if data:
             self._show(attempt, stream, data, now)
 
-    def _let_out(self, attempt: _Attempt, now: float) -> None:
+    def _let_out(self, attempt: HeldAttempt, now: float) -> None:
         """Take what was held back of the output of an attempt that printed, because it might have become a secret."""
         for stream, data in attempt.log.rest(self.secrets.values()):
             self._show(attempt, stream, data, now)
 
-    def _show(self, attempt: _Attempt, stream: int, data: bytes, now: float) -> None:
+    def _show(self, attempt: HeldAttempt, stream: int, data: bytes, now: float) -> None:
         if self.watch is not None:
             self.watch(AttemptPrinted(attempt.task, stream, data))
         self._keep(attempt, stream, data, now)
 
-    def _end_log(self, attempt: _Attempt, failed: AttemptFailed) -> None:
+    def _end_log(self, attempt: HeldAttempt, failed: AttemptFailed) -> None:
         """Let the log of an attempt that failed end as the rules say."""
         if self.log_rules.failed is None:
             return
@@ -547,13 +489,13 @@ class WorkerPool:
         if self.watch is not None:
             self.watch(AttemptFailure(attempt.task, attempt.tries, text))
 
-    def _keep(self, attempt: _Attempt, stream: int, data: bytes, now: float) -> None:
+    def _keep(self, attempt: HeldAttempt, stream: int, data: bytes, now: float) -> None:
         self._writes.append(attempt.log.chunk(stream, data, now))
         last = data.rstrip().rpartition(b"\n")[2]
         if last:
             self.last_line = (str(attempt.task.id), last[:500].decode(errors="replace"))
 
-    def _on_track(self, worker: _Worker, message: Track, now: float) -> None:
+    def _on_track(self, worker: HeldWorker, message: Track, now: float) -> None:
         attempt = next((a for a in worker.queue if a.token == message.token), None)
         if attempt is None:
             return
