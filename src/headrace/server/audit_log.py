@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from starlette.requests import HTTPConnection
 
@@ -31,6 +32,16 @@ class AuditLog:
         self._lock = threading.Lock()
         self._minute = 0
         self._anonymous = 0
+
+    @contextlib.contextmanager
+    def change(self, source: Source, action: str, about: str, project: str) -> Iterator[None]:
+        """A change is made in the ``with`` block: its entry is written in the transaction of the change, or behind it
+        where that is not in the database."""
+        accounts = self._accounts()
+        with accounts.recorded(source, action, about, project=project) as recording:
+            yield
+        if not recording.written:
+            self.done(source, action, about, project)
 
     def done(self, source: Source, action: str, about: str, project: str) -> None:
         """A change was made."""

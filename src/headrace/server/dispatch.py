@@ -20,6 +20,7 @@ from headrace.server.audit_log import source_of
 from headrace.server.call import CHALLENGE, Call, Params, Server
 from headrace.server.problems import Problem, problem_of
 from headrace.server.routes import Route
+from headrace.services.accounts.users import Source
 
 _log = Log("server")
 JSON = "application/json"
@@ -84,25 +85,23 @@ class Endpoint:
         try:
             response = await self._answer(request)
         except Exception as error:
-            await self._audit(request, error)
+            problem = problem_of(error)
+            status, detail = (500, "defect") if problem is None else (problem.status, problem.kind)
+            work = functools.partial(self._server.audit.ended, *self._audited(request), status, detail)
+            await asyncio.get_running_loop().run_in_executor(self._server.threads, work)
             raise
-        if not self._route.audits_itself:
-            await self._audit(request, None)
+        if self._async and not self._route.audits_itself:
+            work = functools.partial(self._server.audit.done, *self._audited(request))
+            await asyncio.get_running_loop().run_in_executor(self._server.threads, work)
         return response
 
-    async def _audit(self, request: Request, error: Exception | None) -> None:
+    def _audited(self, request: Request) -> tuple[Source, str, str, str]:
+        """Source, action, object and project of a change, for the audit log."""
         source = source_of(request, request.scope.get("principal"))
         names = dict(request.path_params)
         project = str(names.pop("project", ""))
         about = "/".join(str(one) for one in names.values())
-        what = (source, self._route.audited_as, about[:_LONGEST_ABOUT], project[:_LONGEST_ABOUT])
-        audit, threads = self._server.audit, self._server.threads
-        if error is None:
-            await asyncio.get_running_loop().run_in_executor(threads, audit.done, *what)
-            return
-        problem = problem_of(error)
-        status, detail = (500, "defect") if problem is None else (problem.status, problem.kind)
-        await asyncio.get_running_loop().run_in_executor(threads, audit.ended, *what, status, detail)
+        return source, self._route.audited_as, about[:_LONGEST_ABOUT], project[:_LONGEST_ABOUT]
 
     async def _answer(self, request: Request) -> Response:
         route = self._route
@@ -134,7 +133,11 @@ class Endpoint:
             call.scope(str(call.request.path_params["project"]))
 
     def _handled(self, call: Call[Any, Any]) -> Any:
-        result = self._route.handler(call)
+        if self._route.audited_as and not self._route.audits_itself:
+            with self._server.audit.change(*self._audited(call.request)):
+                result = self._route.handler(call)
+        else:
+            result = self._route.handler(call)
         if isinstance(result, Response):
             return result
         names = getattr(call.params, "fields", None) if self._route.fields else None

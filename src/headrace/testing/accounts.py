@@ -14,8 +14,11 @@ import pytest
 from msgspec.structs import replace
 
 from headrace.model.accounts import AuditEntry, AuditFilter, Grant, LoginSession, Role, Token, User
-from headrace.model.errors import UsageError
+from headrace.model.errors import LeaseLostError, UsageError
+from headrace.model.records import Lease, Tag
 from headrace.stores.accounts.protocol import AccountStore
+from headrace.stores.metadata.accounts import SqlAccounts
+from headrace.testing._metadata_samples import new_run
 
 
 def entry(action: str = "run.cancel", **more: object) -> AuditEntry:
@@ -169,6 +172,35 @@ class AccountStoreSuite:
         assert store.audit(AuditFilter(project="p")) == found[1:3]
         assert store.audit(AuditFilter(project="p", outcome="refused")) == [found[2]]
         assert store.audit(AuditFilter(actor="ada", action="run.cancel")) == [found[1], found[3]]
+
+    def test_entry_is_written_with_the_change_it_is_about(self, store: AccountStore) -> None:
+        """Once, with the first change; and not with one that fails."""
+        with store.recorded(entry("role.set")) as recording:
+            told = [recording.written]
+            store.set_role("ada", "shop", Role.EDITOR)
+            told.append(recording.written)
+            store.set_role("ada", "lab", Role.EDITOR)
+        assert told == [False, True]
+        assert [one.action for one in store.audit(AuditFilter())] == ["role.set"]
+        store.add_user(User(name="ada", created=1.0))
+        with pytest.raises(UsageError), store.recorded(entry("user.add")) as recording:
+            store.add_user(User(name="ada", created=2.0))
+        assert not recording.written
+        store.set_role("ada", "lab", None)  # outside of the block nothing waits
+        assert [one.action for one in store.audit(AuditFilter())] == ["role.set"]
+
+    def test_entry_is_written_with_a_change_of_a_run(self, store: AccountStore) -> None:
+        """Of the same database; one that is refused leaves no entry."""
+        if not isinstance(store, SqlAccounts):
+            pytest.skip("its runs are elsewhere")
+        run = new_run(store.metadata)
+        with store.recorded(entry("run.tag")) as recording:
+            store.metadata.hasty().commit([Tag(run.id, "a")])
+        assert recording.written
+        with pytest.raises(LeaseLostError), store.recorded(entry("run.tag")):
+            store.metadata.commit([Tag(run.id, "b")], Lease(name="run/1", owner="x", token=9, left=1.0))
+        assert [one.action for one in store.audit(AuditFilter())] == ["run.tag"]
+        assert [one.name for one in store.metadata.tags([run.id])] == ["a"]
 
     def test_any_text_can_be_audited(self, store: AccountStore) -> None:
         """What a client sends is written down whatever it is, and values are never part of a statement."""

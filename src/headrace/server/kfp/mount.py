@@ -78,10 +78,10 @@ class KfpApp:
         scope = call.scope(asked.project, Role.VIEWER if http.method == "GET" else Role.EDITOR)
         file = _uploaded(data, kind) if is_upload else b""
         request = Request(scope, asked.ids, query, body, file, bool(self._server.config.drivers))
-        found = answer(request, http.method, asked.path)
-        if http.method != "GET":
-            self._server.audit.done(*asked.audited(http))
-        return found
+        if http.method == "GET":
+            return answer(request, http.method, asked.path)
+        with self._server.audit.change(*asked.audited(http)):
+            return answer(request, http.method, asked.path)
 
 
 class _Asked:

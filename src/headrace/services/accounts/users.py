@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 
 import msgspec
 from msgspec.structs import replace
@@ -13,7 +14,7 @@ from headrace.model.accounts import ALL_PROJECTS, AuditEntry, Grant, Role, Token
 from headrace.model.errors import NotFoundError, UsageError
 from headrace.services.accounts import passwords
 from headrace.services.accounts.secret_texts import hash_of, new_token
-from headrace.stores.accounts.protocol import AccountStore
+from headrace.stores.accounts.protocol import AccountStore, Recording
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,99}")
 #: Longest text that describes a user or a token.
@@ -75,6 +76,10 @@ class Accounts:
         """Write to the audit log that ``source`` did something to ``about``."""
         self.store.record([source.entry(action, about, self.clock(), **more)])
 
+    def recorded(self, source: Source, action: str, about: str, **more: str) -> AbstractContextManager[Recording]:
+        """Write that with the first change that is made in the ``with`` block, in its transaction."""
+        return self.store.recorded(source.entry(action, about, self.clock(), **more))
+
     def find(self, name: str) -> User:
         """The user of that name.
 
@@ -100,8 +105,8 @@ class Accounts:
             passwords.check_new(password, name)
         stored = passwords.hashed(password) if password else ""
         user = User(name=name, display=display, password=stored, subject=subject, created=self.clock())
-        self.store.add_user(user)
-        self.record(source, "user.add", name)
+        with self.recorded(source, "user.add", name):
+            self.store.add_user(user)
         return user
 
     def set_password(self, source: Source, name: str, password: str) -> None:
@@ -112,9 +117,10 @@ class Accounts:
         """
         user = self.find(name)
         passwords.check_new(password, name)
-        self.store.change_user(replace(user, password=passwords.hashed(password)))
+        changed = replace(user, password=passwords.hashed(password))
+        with self.recorded(source, "user.passwd", name):
+            self.store.change_user(changed)
         self.store.end_sessions(name)
-        self.record(source, "user.passwd", name)
 
     def set_disabled(self, source: Source, name: str, disabled: bool) -> None:
         """Lock a user out, or let the user in again. Sessions of a user who is locked out end; tokens are refused as
@@ -123,10 +129,11 @@ class Accounts:
         Raises:
             NotFoundError: there is no such user.
         """
-        self.store.change_user(replace(self.find(name), disabled=disabled))
+        user = replace(self.find(name), disabled=disabled)
+        with self.recorded(source, "user.disable" if disabled else "user.enable", name):
+            self.store.change_user(user)
         if disabled:
             self.store.end_sessions(name)
-        self.record(source, "user.disable" if disabled else "user.enable", name)
 
     # --- roles ---
 
@@ -143,8 +150,9 @@ class Accounts:
         self.find(name)
         if project != ALL_PROJECTS:
             check_project_name(project)
-        self.store.set_role(name, project, role)
-        self.record(source, "role.set", name, project=project, detail="none" if role is None else role.label)
+        detail = "none" if role is None else role.label
+        with self.recorded(source, "role.set", name, project=project, detail=detail):
+            self.store.set_role(name, project, role)
 
     # --- tokens ---
 
@@ -188,8 +196,9 @@ class Accounts:
         found = [token for token in self.store.tokens(user) if token.id == token_id]
         if not found:
             raise NotFoundError(f"there is no token with the id {token_id}; `headrace token list` shows all")
-        if self.store.revoke_token(token_id, self.clock()):
-            self.record(source, "token.revoke", found[0].name, detail=f"id {token_id}, user {found[0].user}")
+        if found[0].revoked is None:
+            with self.recorded(source, "token.revoke", found[0].name, detail=f"id {token_id}, user {found[0].user}"):
+                self.store.revoke_token(token_id, self.clock())
         return found[0]
 
 

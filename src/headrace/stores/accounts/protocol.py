@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from typing import Protocol
 
 from headrace.model.accounts import AuditEntry, AuditFilter, Grant, LoginSession, Role, Token, User
+
+
+class Recording(Protocol):
+    """What ``AccountStore.recorded`` gives: whether the entry was written."""
+
+    written: bool
 
 
 class AccountStore(Protocol):
@@ -102,6 +109,10 @@ class AccountStore(Protocol):
 
     def record(self, entries: Sequence[AuditEntry]) -> None:
         """Append to the audit log; texts that the database cannot keep are written with characters replaced."""
+
+    def recorded(self, entry: AuditEntry) -> AbstractContextManager[Recording]:
+        """In the ``with`` block, the first change that this thread makes in the database (of accounts or of runs)
+        appends ``entry`` to the audit log in the same transaction. A change that fails appends nothing."""
 
     def audit(self, want: AuditFilter) -> list[AuditEntry]:
         """Entries of the audit log, newest first."""

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 
 from msgspec.structs import asdict, replace
 
 from headrace.model.accounts import AuditEntry, AuditFilter, Grant, LoginSession, Role, Token, User
 from headrace.model.errors import UsageError
+from headrace.stores.accounts.protocol import Recording
+from headrace.stores.metadata._audited import Pending, audited, pending
 from headrace.stores.metadata._database import (
     ANSWER_SECONDS,
     DRIVER_SECONDS,
@@ -46,8 +49,8 @@ class SqlAccounts:
 
     def _writing(self) -> Write:
         if self._patient:
-            return PatientWrite(self._database.write(ANSWER_SECONDS))
-        return self._database.write(DRIVER_SECONDS)
+            return audited(PatientWrite(self._database.write(ANSWER_SECONDS)), self._database)
+        return audited(self._database.write(DRIVER_SECONDS), self._database)
 
     def _within(self, transaction: Transaction, which: str, /, **values: object) -> list[Row]:
         statement = self._statements(which)
@@ -66,8 +69,11 @@ class SqlAccounts:
 
     def add_user(self, user: User) -> None:
         """See ``AccountStore``."""
-        if not self._returning("add_user", **{**asdict(user), "disabled": int(user.disabled)}):
-            raise UsageError(f"there is a user {user.name!r} already, or one with the same identity at the provider")
+        with self._writing() as transaction:
+            if not self._within(transaction, "add_user", **{**asdict(user), "disabled": int(user.disabled)}):
+                raise UsageError(
+                    f"there is a user {user.name!r} already, or one with the same identity at the provider"
+                )
 
     def change_user(self, user: User) -> None:
         """See ``AccountStore``."""
@@ -186,6 +192,14 @@ class SqlAccounts:
         rows = [statement.bind({name: _fit(getattr(entry, name)) for name in _AUDITED}) for entry in entries]
         with self._writing() as transaction:
             transaction.many(statement.text, rows)
+
+    @contextlib.contextmanager
+    def recorded(self, entry: AuditEntry) -> Iterator[Recording]:
+        """See ``AccountStore``."""
+        statement = self._statements("record")
+        values = statement.bind({name: _fit(getattr(entry, name)) for name in _AUDITED})
+        with pending(Pending(self._database, statement.text, values)) as waiting:
+            yield waiting
 
     def audit(self, want: AuditFilter) -> list[AuditEntry]:
         """See ``AccountStore``."""

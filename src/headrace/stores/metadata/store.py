@@ -35,6 +35,7 @@ from headrace.model.records import (
 from headrace.model.states import IllegalTransitionError
 from headrace.model.values import Blob
 from headrace.stores.metadata import _filters, _rows, _schema, _transfer, _transitions, _writes
+from headrace.stores.metadata._audited import audited
 from headrace.stores.metadata._database import (
     ANSWER_SECONDS,
     DRIVER_SECONDS,
@@ -98,8 +99,8 @@ class SqlMetadata:
 
     def _writing(self) -> Write:
         if self._patient:
-            return PatientWrite(self._database.write(ANSWER_SECONDS))
-        return self._database.write(DRIVER_SECONDS)
+            return audited(PatientWrite(self._database.write(ANSWER_SECONDS)), self._database)
+        return audited(self._database.write(DRIVER_SECONDS), self._database)
 
     def _rows(self, text: str, params: Row = ()) -> list[Row]:
         if self._patient:
