@@ -391,6 +391,11 @@ def _placed(text: str, name: str, folder: Path) -> str:
     return place if "://" in place else str(folder / place)
 
 
+def settings_file() -> Path | None:
+    """The ``pyproject.toml`` whose settings hold here; None if there is none."""
+    return _find(here(), "pyproject.toml")
+
+
 def here() -> Path:
     """The folder that counts as the working directory: in a worker that of its run, wherever a step went."""
     try:

@@ -30,6 +30,7 @@ from headrace.services import (
     environment_changes,
     explain,
     garbage,
+    leases,
     live_counts,
     logs,
     marks,
@@ -39,11 +40,13 @@ from headrace.services import (
     reproduction,
     resumable,
     run_diff,
+    run_explanation,
     run_graph,
     run_rows,
     start,
     summary,
     tasks,
+    value_lineage,
 )
 from headrace.services.environments import records
 from headrace.services.names import Name
@@ -51,11 +54,16 @@ from headrace.services.session import NewSession, Reproduces, Resume
 from headrace.services.stores import Stores
 from headrace.settings import Settings
 from headrace.stores.metadata.protocol import RunFilter
-from headrace.testing._metadata_samples import task
+from headrace.testing._metadata_samples import digest, task
 
 GHOST = 10**9
 NOW = 1_000.0
 ME = Actor("me", "here")
+
+
+class NoPlaces:
+    hands_over = False
+
 
 Ask = Callable[[Stores, RunRecord], Any]
 
@@ -118,6 +126,8 @@ ABOUT_A_RUN: dict[str, Ask] = {
     ),
     "reproduction.gaps": lambda s, run: reproduction.gaps(s.metadata, s.artifacts, run),
     "reproduction.compare": lambda s, run: reproduction.compare(s.metadata, Reproduces(run=run), run),
+    "value_lineage.uses_in": lambda s, run: list(value_lineage.uses_in(s.metadata, run, digest(1))),
+    "run_explanation.explain_run": lambda s, run: run_explanation.explain_run(s.metadata, s.artifacts, run),
     "run_diff.compare_runs": lambda s, run: run_diff.compare_runs(s.metadata, s.artifacts, run, run),
     "run_graph.step_edges": lambda s, run: run_graph.step_edges(s.metadata, run.id),
     "run_graph.lineage_of": lambda s, run: run_graph.lineage_of(s.metadata, run, TaskId("fit", 1), 10),
@@ -127,11 +137,13 @@ ABOUT_A_RUN: dict[str, Ask] = {
     "run_rows.driver_of": lambda s, run: run_rows.driver_of(s.metadata, run),
     "start.reopen_session": lambda s, run: start.reopen_session(
         s,
-        None,  # type: ignore[arg-type]  # not asked for before the lease is there
+        NoPlaces(),  # type: ignore[arg-type]  # not asked for more before the lease is there
         NewSession(flow="train", entry=""),
         Resume(run=run),
     ),
-    "start.take_lease": lambda s, run: start.take_lease(s.metadata, run),
+    "leases.take_lease": lambda s, run: leases.take_lease(s.metadata, run),
+    "leases.awaits_driver": lambda s, run: leases.awaits_driver(s.metadata, run),
+    "leases.make_way": lambda s, run: leases.make_way(s.metadata, run),
     "start.load_recorded": lambda s, run: len(start.load_recorded(s, run.id)),
     "summary.summarize": lambda s, run: summary.summarize(s.metadata, run, {}, 0).artifacts_size,
     "tasks.describe_task": lambda s, run: tasks.describe_task(s.metadata, s.artifacts, run, task(run.id)),
@@ -142,6 +154,7 @@ ABOUT_A_RUN: dict[str, Ask] = {
 SAME_FOR_ANY = {
     "control.wait_until_over",
     "codeparts.code_of_step",
+    "leases.awaits_driver",
     "live_counts.running_attempts",
     "environment_changes.contents_of_tasks",
     "environments.records.locks_of_run",
@@ -166,6 +179,8 @@ OTHERS = {
     *("archive.import_run", "run_import.Adoption", "start.open_session", "tracking.open_tracked", "stores.Stores"),
     *("session.Session", "tracking.RunLog", "tracking.TrackedRun", "log_segments.LogSegments", "flowlog.FlowOutput"),
     "marks.purge",  # what is due, of all projects
+    *("leases.leave_to_heir", "driver_keeper.DriverKeeper"),  # of the run that they drive
+    "handing_over.hand_over",  # which makes a run, or takes the lease of one
     "step_environments.StepEnvironments",  # of the run that its session drives
     "accounts.login.Opened",  # of users, who are of no project
     *("retrying_store.driver_store", "retrying_store.waiting", "log_segments.chunks_of"),

@@ -25,6 +25,7 @@ class Project:
         self.environ["HEADRACE_ARTIFACTS"] = f"{bucket['HEADRACE_ARTIFACTS']}/{folder.name}"
         self.settings: dict[str, Any] = {
             "kind": "kubernetes",
+            "driver": "here",
             "namespace": space.name,
             "image": image,
             "address": cluster.host,

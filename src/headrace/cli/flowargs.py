@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 #: Our options that take a value, and our flags.
 _VALUED = frozenset(
-    {"max-parallel", "tag", "from", "seed", "code", "on", "environment", "ignore", "containers", *PLACES}
+    {"max-parallel", "tag", "from", "seed", "code", "on", "driver", "environment", "ignore", "containers", *PLACES}
 )
 #: Where containers of pipelines run; ``auto``: by podman or docker, where one of them is installed.
 CONTAINERS = ("auto", "podman", "docker", "host")
@@ -36,6 +36,7 @@ class Options:
         self.again: list[str] = []
         self.seed: int | None = None
         self.on = ""
+        self.driver = ""  # here or cluster; empty: as the place says
         self.environment = ""
         self.ignore: set[str] = set()
         self.containers = ""
@@ -67,6 +68,10 @@ class Options:
             self.recorded = value == "recorded"
         elif name == "on":
             self.on = value
+        elif name == "driver":
+            if value not in ("here", "cluster"):
+                raise UsageError(f"--driver wants here or cluster, not {value!r}")
+            self.driver = value
         elif name == "environment":
             self.environment = value
         elif name == "ignore":
@@ -98,6 +103,7 @@ class Options:
             seed=self.seed,
             recorded=self.recorded,
             place=self.on,
+            driver=self.driver,
             environment=self.environment,
             debug="debug" in self.flags,
         )

@@ -158,6 +158,7 @@ def launch_of(loaded: Loaded, scope: Scope, options: Options) -> Launch:
         tags=tuple(options.tags),
         seed=options.seed,
         place=options.on,
+        driver=options.driver,
         debug="debug" in options.flags,
         containers=options.containers or settings.get("containers", "auto"),
         final_state=settings.get("final_state", "documented"),

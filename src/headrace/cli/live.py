@@ -11,14 +11,15 @@ import os
 import sys
 import threading
 import time
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
 from headrace._base.process import is_unwritable
 from headrace.cli.failure_lines import FailureLines
 from headrace.cli.progress import Progress
 
 if TYPE_CHECKING:
-    from headrace.services.session import Session
+    from headrace.model.records import RunRecord
+    from headrace.services.stores import Stores
 
 _EVERY = 0.1
 #: Runs that are over sooner show their summary only.
@@ -29,11 +30,38 @@ _TOLD = 1.0
 _PROGRESS = 10.0
 
 
+class Watched(Protocol):
+    """A run that can be shown as it goes: the session that drives it, or what the store says of it."""
+
+    run: RunRecord
+    stores: Stores
+    reuse_changed: bool
+
+    def counts(self) -> dict[str, dict[str, int]]:
+        """Numbers of tasks by step and state."""
+
+    @property
+    def failure(self) -> BaseException | None:
+        """Why its driver cannot go on; None if it can."""
+
+    @property
+    def reused(self) -> int:
+        """How many tasks took a result from the cache or another run."""
+
+    @property
+    def changed_steps(self) -> list[str]:
+        """Names of the steps whose code has changed since an earlier session."""
+
+    @property
+    def last_line(self) -> tuple[str, str]:
+        """The newest line of output of any task: name of the task, and text."""
+
+
 class Watch:
     """Watches one session from ``begin`` to ``end``; subclasses show what it sees. ``quiet`` ones show nothing."""
 
     def __init__(self) -> None:
-        self.session: Session | None = None
+        self.session: Watched | None = None
         self.out: TextIO = sys.stdout
         self.steps: dict[str, Progress] = {}
         self.started = time.time()
@@ -42,7 +70,7 @@ class Watch:
         self._told: set[str] = set()
         self._failures = FailureLines()
 
-    def begin(self, session: Session) -> None:
+    def begin(self, session: Watched) -> None:
         """Called as an observer, in the thread that will run the flow, before what it prints is copied to its log.
 
         We print to stdout as it is now: later it also feeds the log of the run, where we have no business. Of
@@ -149,7 +177,7 @@ class Lines(Watch):
         self._lock = threading.RLock()
         self._flow: _WholeLines | None = None
 
-    def begin(self, session: Session) -> None:
+    def begin(self, session: Watched) -> None:
         """See ``Watch``."""
         if self.session is not None:
             return
@@ -243,7 +271,7 @@ class Display(Watch):
         """Whether the display is on the screen."""
         return self._live is not None
 
-    def begin(self, session: Session) -> None:
+    def begin(self, session: Watched) -> None:
         """See ``Watch``."""
         if self.session is not None:
             return
@@ -347,7 +375,7 @@ def make_watch(*, quiet: bool) -> Watch:
 class Silent(Watch):
     """Remembers the session, shows nothing."""
 
-    def begin(self, session: Session) -> None:
+    def begin(self, session: Watched) -> None:
         """See ``Watch``."""
         self.session = self.session or session
 

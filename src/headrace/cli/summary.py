@@ -12,7 +12,7 @@ import click
 
 from headrace._base.process import output_failed
 from headrace.cli.flowargs import Options
-from headrace.cli.live import Watch, make_watch
+from headrace.cli.live import Watched, make_watch
 from headrace.cli.output import clean, print_facts, print_json, print_traceback, style
 from headrace.cli.streams import lasting_output
 
@@ -26,14 +26,18 @@ SUCCESS, FAILED, INTERRUPTED = 0, 1, 130
 def drive(start: Callable[[], Ended], options: Options) -> int:
     """Call ``start``, which runs a flow, show the run as it goes and how it ended; returns the exit code."""
     from headrace.frontends.native.launch import observers
+    from headrace.services.handing_over import HandedOver
 
     watch = make_watch(quiet=options.quiet)
     observers.append(watch.begin)
     error: BaseException | None = None
+    handed: HandedOver | None = None
     interrupted = False
     with _flow_prints_to_stderr() if options.json else contextlib.nullcontext(), lasting_output():
         try:
             error = start().error
+        except HandedOver as over:
+            handed = over
         except KeyboardInterrupt:
             interrupted = True
         except SystemExit as exit_:
@@ -41,11 +45,15 @@ def drive(start: Callable[[], Ended], options: Options) -> int:
         finally:
             observers.remove(watch.begin)
             watch.end()
+    if handed is not None:
+        from headrace.cli.following import follow_handed_over
+
+        return follow_handed_over(handed, options, lambda followed: conclude(followed, None, options))
     if watch.session is None:
         if error is not None:
             raise error
         return INTERRUPTED if interrupted else SUCCESS
-    return _conclude(watch, error, options, interrupted=interrupted)
+    return conclude(watch.session, error, options, interrupted=interrupted)
 
 
 @contextlib.contextmanager
@@ -62,12 +70,11 @@ def _flow_prints_to_stderr() -> Iterator[None]:
         os.close(saved)
 
 
-def _conclude(watch: Watch, error: BaseException | None, options: Options, *, interrupted: bool) -> int:
+def conclude(session: Watched, error: BaseException | None, options: Options, *, interrupted: bool = False) -> int:
+    """Print how a run ended; returns the exit code. ``error`` is what its flow raised here."""
     from headrace.model.errors import HeadraceError
     from headrace.services.summary import summarize
 
-    session = watch.session
-    assert session is not None
     if session.failure is not None:  # the store is gone, or another process took the run: nothing to read
         failure = session.failure
         click.echo(f"headrace: {session.run.name} cannot go on: {failure}", err=True)

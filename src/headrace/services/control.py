@@ -12,8 +12,8 @@ from headrace.model.errors import NotFoundError, RunBusyError, UsageError
 from headrace.model.records import Request, RunRecord, Tag
 from headrace.model.states import RunState
 from headrace.services.describe import QuestionView, open_questions
+from headrace.services.leases import awaits_driver, make_way, take_lease
 from headrace.services.run_rows import driver_of
-from headrace.services.start import take_lease
 from headrace.stores.metadata.protocol import MetadataStore, RunChange, Untag
 
 
@@ -28,7 +28,8 @@ def request_cancel(metadata: MetadataStore, run: RunRecord, actor: Actor, now: f
     if run.state is not RunState.RUNNING:
         raise UsageError(f"{run.name} is not running, it is {run.state}")
     metadata.commit([requested(run, actor, "cancel", "", now)])
-    if driver_of(metadata, run) != "gone":
+    waits = awaits_driver(metadata, run) and make_way(metadata, run)
+    if not waits and driver_of(metadata, run) != "gone":
         metadata.send(run.id, "cancel", "", b"", str(actor), now)
         return run
     lease = take_lease(metadata, run)
@@ -37,7 +38,7 @@ def request_cancel(metadata: MetadataStore, run: RunRecord, actor: Actor, now: f
             run_id=run.id,
             state=RunState.CANCELLED,
             finished=now,
-            error=f"cancelled by {actor} after its driver was gone",
+            error=f"cancelled by {actor} " + ("before its driver began" if waits else "after its driver was gone"),
         )
         metadata.commit([change], lease)
     finally:

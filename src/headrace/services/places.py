@@ -27,6 +27,8 @@ class Places(Protocol):
 
     #: Where tasks run whose step names no place.
     default: str
+    #: Whether the run is driven there, by a process that is started there, and not by this one.
+    hands_over: bool
 
     @property
     def environments(self) -> Environments:
@@ -53,6 +55,7 @@ class FixedPlaces:
     """Places whose executors are there already; the first one is the default."""
 
     environments: Environments
+    hands_over = False
 
     def __init__(self, *executors: Executor) -> None:
         self._executors = {one.place: one for one in executors}
@@ -168,11 +171,12 @@ class KubernetesPlace(
     """A namespace of a Kubernetes cluster, in which a run makes pods that are its workers.
 
     ``context`` is one of ``kubeconfig`` (empty: as kubectl finds it; in a pod, its service account), ``namespace``
-    empty that of the context. ``image`` has Headrace and is what steps run in that name none. ``driver`` says where the
-    run itself is: ``"here"`` or in the ``"cluster"``. Pods reach a driver here at ``address`` (``HOST`` or
-    ``HOST:PORT``); it listens at that port of all interfaces, or at ``listen``. ``secret`` is a secret of the cluster
-    whose keys become environment variables of workers and drivers, such as ``HEADRACE_DATABASE`` and
-    ``AWS_SECRET_ACCESS_KEY``; ``variables`` are others, which are no secrets.
+    empty that of the context. ``image`` has Headrace and is what steps run in that name none. ``driver`` says where a
+    run that is started from the command line is itself: in the ``"cluster"``, by the service account ``driver_account``
+    (empty: that of ``pod``), or ``"here"``, as those are which Python code starts. Pods reach a driver here at
+    ``address`` (``HOST`` or ``HOST:PORT``); it listens at that port of all interfaces, or at ``listen``.
+    ``secret`` is a secret of the cluster whose keys become environment variables of workers and drivers, such as
+    ``HEADRACE_DATABASE`` and ``AWS_SECRET_ACCESS_KEY``; ``variables`` are others, which are no secrets.
 
     Per kind of pod ``floor`` stay warm; others leave when they had nothing to do for ``idle``. A pod that has not begun
     to work within ``start_timeout`` fails the tasks that wait for it. ``queue`` is a local queue of Kueue. ``keep`` and
@@ -184,7 +188,8 @@ class KubernetesPlace(
     kubeconfig: str = ""
     namespace: str = ""
     image: str = ""
-    driver: str = "here"
+    driver: str = "cluster"
+    driver_account: str = ""
     address: str = ""
     listen: str = ""
     secret: str = ""

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from headrace._base.logs import Log
-from headrace._base.process import host_name, owner_alive, process_owner
+from headrace._base.process import host_name, process_owner
 from headrace.engine.loop import Loop
 from headrace.engine.state import EngineState, Recorded, RunOptions, Unfinished
-from headrace.model.errors import HeadraceError, NotFoundError, RunBusyError, UsageError
+from headrace.model.errors import HeadraceError, NotFoundError, UsageError
 from headrace.model.messages import Output
 from headrace.model.records import (
     LEASE_SECONDS,
@@ -25,11 +25,12 @@ from headrace.model.records import (
     RunRecord,
     TaskId,
     TaskRecord,
-    lease_name,
 )
 from headrace.model.states import AttemptState, RunState, TaskState
 from headrace.runtime import randomness
 from headrace.services.code.package import CodeOfRun
+from headrace.services.handing_over import hand_over
+from headrace.services.leases import take_lease
 from headrace.services.notices import print_notice
 from headrace.services.places import Places
 from headrace.services.resumable import check_kept
@@ -53,7 +54,12 @@ def open_session(stores: Stores, places: Places, new: NewSession, seed: Resume |
     Raises:
         NotFoundError: ``seed`` wants a step to run again of which its run has no task.
         StoreAwayError: a store did not answer in time.
+        HandedOver: the run is to be driven in its default place.
     """
+    if places.hands_over:
+        if seed is not None:
+            raise UsageError("a run that takes over what another finished has its driver here: add --driver here")
+        hand_over(stores, places.default, new)
     code = CodeOfRun(new.entry, new.code, new.files)
     patient = waiting(stores, StoreWait(new.store_wait))
     recorded: dict[bytes, Recorded] = {}
@@ -126,7 +132,10 @@ def reopen_session(stores: Stores, places: Places, new: NewSession, resume: Resu
         NotFoundError: a step to run again has no task in it.
         StoreAwayError: a store did not answer in time.
         UsageError: the run reproduces another one, as far as it went, or was deleted.
+        HandedOver: the run is to be driven in its default place.
     """
+    if places.hands_over:
+        hand_over(stores, places.default, new, resume)
     code = CodeOfRun(new.entry, new.code, new.files)
     if origin := recorded_details(resume.run).reproduces:
         raise UsageError(
@@ -279,30 +288,6 @@ def _tell_left_out(left_out: dict[str, str]) -> None:
         print_notice(
             f"left out of the code kept with the run: {listed}{more}; say so with `exclude` in [tool.headrace]"
         )
-
-
-def take_lease(metadata: MetadataStore, run: RunRecord) -> Lease:
-    """Take the lease of a run whose driver is gone.
-
-    Raises:
-        RunBusyError: its driver is alive, or may be.
-    """
-    name, owner = lease_name(run.id), process_owner()
-    held = metadata.lease(name)
-    dead = ""
-    if held is not None and held.left > 0:
-        if owner_alive(held.owner) is not False:
-            raise RunBusyError(
-                f"run {run.name} is being driven by process {held.owner.split(':')[1]} on {held.owner.split(':')[0]}; "
-                f"wait for it, or stop it with `headrace cancel {run.name}`"
-            )
-        dead = held.owner
-    lease = metadata.acquire(name, owner, LEASE_SECONDS, dead=dead)
-    if lease is None:
-        raise RunBusyError(f"run {run.name} was just taken by another process; wait for it")
-    before = "" if held is None else held.owner
-    _log.info("lease.taken", "the run has a driver again", run=run.name, owner=owner, before=before, token=lease.token)
-    return lease
 
 
 def load_recorded(

@@ -20,6 +20,7 @@ from headrace.runtime.secrets import Secret
 from headrace.services.places import KubernetesPlace, LocalPlace, PlaceSettings, WorkersPlace, addresses_of
 from headrace.settings import Settings
 from headrace.stores.artifacts.protocol import ArtifactStore
+from headrace.wiring.driver_pods import driver_pod, seated
 from headrace.wiring.machine import machine
 from headrace.wiring.preparations import preparation_of
 from headrace.wiring.stores import code_cache
@@ -36,13 +37,15 @@ class WorkerOptions(msgspec.Struct, frozen=True, kw_only=True):
     """What the workers of a run are to be like.
 
     They import the modules ``preload`` where they cannot be copies of this process; with ``debug`` they keep the
-    terminal. ``imports`` are modules by the step that imports them, installed ones and the user's own; more is learned,
-    and kept for the flow that ``entry`` is.
+    terminal. ``driver`` says where the run itself is: ``here``, in the ``cluster`` of its default place, or, empty, as
+    that place says. ``imports`` are modules by the step that imports them, installed ones and the user's own; more is
+    learned, and kept for the flow that ``entry`` is.
     """
 
     preload: tuple[str, ...] = ()
     debug: bool = False
     entry: str = ""
+    driver: str = "here"
     imports: Mapping[str, tuple[list[str], list[str]]] | None = None
 
 
@@ -65,7 +68,7 @@ class ConfiguredPlaces:
         self._opened: dict[str, Executor] = {}
         self._environments = environments
         self.default = default
-        self._settings_of(default)
+        self.hands_over = _hands_over(self._settings_of(default), settings, workers.driver)
 
     @property
     def environments(self) -> Environments:
@@ -122,7 +125,12 @@ class ConfiguredPlaces:
         from headrace.executors.remote.executor import RemoteOptions
         from headrace.worker.join_token import identity_of
 
-        identity = identity_of(_made_secret(Path(self._settings.home, "places"), place.name))
+        pod, owner = driver_pod(), None
+        if pod is not None:
+            place, same = seated(place, list(self._known.values()), pod)
+            owner = pod.owner if same and place.namespace == pod.namespace else None
+        secret = pod.identity() if pod is not None else _made_secret(Path(self._settings.home, "places"), place.name)
+        identity = identity_of(secret)
         listen, reached = addresses_of(place)
         limits = place.limits
         bounded = None
@@ -148,6 +156,7 @@ class ConfiguredPlaces:
             secret=place.secret,
             variables=dict(place.variables),
             rules=rules,
+            owner=owner,
         )
         return KubernetesExecutor(place.name, listen, identity, remote, options)
 
@@ -206,6 +215,27 @@ class ConfiguredPlaces:
         executor = self._forking(place, start_in(lock, base, self._artifacts.url, self.environments))
         executor.start()
         return executor
+
+
+def _hands_over(place: PlaceSettings, settings: Settings, driver: str) -> bool:
+    """Whether a run whose default place this is gets its driver there.
+
+    Raises:
+        UsageError: it cannot.
+    """
+    if not isinstance(place, KubernetesPlace):
+        if driver == "cluster":
+            raise UsageError(f"place {place.name!r} is no cluster: --driver cluster needs --on with one")
+        return False
+    if driver == "here" or (not driver and place.driver == "here"):
+        return False
+    if settings.server or ("://" in settings.artifacts and settings.database.startswith("postgres")):
+        return True
+    raise UsageError(
+        f"place {place.name!r} drives runs in its cluster, whose pods reach no files of this machine: set "
+        "HEADRACE_DATABASE to a PostgreSQL database and HEADRACE_ARTIFACTS to a bucket, or HEADRACE_SERVER; or keep "
+        "the driver here: --driver here"
+    )
 
 
 def _place_secret(place: WorkersPlace, folder: Path) -> str:

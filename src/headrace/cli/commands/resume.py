@@ -18,7 +18,18 @@ if TYPE_CHECKING:
 
 _OURS = frozenset(
     {
-        *("from", "reuse-changed", "code", "max-parallel", "no-cache", "keep-going", "tag", "on", "environment"),
+        *(
+            "from",
+            "reuse-changed",
+            "code",
+            "max-parallel",
+            "no-cache",
+            "keep-going",
+            "tag",
+            "on",
+            "driver",
+            "environment",
+        ),
         *("ignore", "containers"),
         *("json", "quiet", "debug", "warm", "verbose", "help"),
     }
@@ -44,7 +55,7 @@ def resume_command(context: click.Context, arguments: tuple[str, ...]) -> int:
       --from STEP       Run the tasks of this step again, and all that depends on them; may be repeated.
       --reuse-changed   Reuse results of steps whose code changed, too.
       --code recorded   Load the flow from the code that the run kept, wherever its file is. Default: --code file.
-      --max-parallel N, --no-cache, --keep-going, --tag T, --on PLACE, --environment NAME,
+      --max-parallel N, --no-cache, --keep-going, --tag T, --on PLACE, --driver WHERE, --environment NAME,
       --ignore kubernetes, --containers HOW, --json, --quiet, --debug, --warm: as in `headrace run`.
 
     Before RUN, which is looked for there:

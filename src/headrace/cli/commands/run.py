@@ -10,7 +10,18 @@ from headrace.cli.places import PLACES
 
 _OURS = frozenset(
     {
-        *("max-parallel", "no-cache", "keep-going", "tag", "seed", "on", "environment", "ignore", "containers"),
+        *(
+            "max-parallel",
+            "no-cache",
+            "keep-going",
+            "tag",
+            "seed",
+            "on",
+            "driver",
+            "environment",
+            "ignore",
+            "containers",
+        ),
         *("json", "quiet", "debug", "warm", "verbose", "help", *PLACES),
     }
 )
@@ -27,6 +38,7 @@ _OURS = frozenset(
 @click.option("--tag", "tags", multiple=True, metavar="T", help="Tag the run: NAME or NAME=VALUE; may be repeated.")
 @click.option("--seed", metavar="N", help="Seed of all random numbers; default: by chance, headrace show tells it.")
 @click.option("--on", "place", metavar="PLACE", help="Where tasks run whose step names no place; default: local.")
+@click.option("--driver", metavar="WHERE", help="Where the run itself is: here or cluster; default: as PLACE says.")
 @click.option(
     "--environment", metavar="NAME", help="What steps run in that name no environment: one of pyproject.toml."
 )
@@ -46,6 +58,7 @@ def run_command(
     tags: tuple[str, ...],
     seed: str | None,
     place: str | None,
+    driver: str | None,
     environment: str | None,
     json: bool,
     quiet: bool,
@@ -77,7 +90,8 @@ def run_command(
     Exit codes: 0 succeeded, 1 failed, 2 wrong usage, 130 interrupted.
     """
     options = Options()
-    values = {"seed": seed, "on": place, "environment": environment, "ignore": ignore, "containers": containers}
+    values = {"seed": seed, "on": place, "driver": driver, "environment": environment, "ignore": ignore}
+    values["containers"] = containers
     for name, value in (("max-parallel", max_parallel), *(("tag", tag) for tag in tags), *values.items()):
         if value is not None:
             options.take(name, value)

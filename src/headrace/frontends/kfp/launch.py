@@ -59,6 +59,7 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True):
     tags: tuple[tuple[str, str], ...] = ()
     seed: int | None = None
     place: str = ""
+    driver: str = "here"  # or "cluster"; empty: as the place says
     debug: bool = False
     containers: str = "auto"
     final_state: str = "documented"
@@ -109,7 +110,7 @@ def _open(pipeline: Pipeline, arguments: dict[str, Any], how: Launch) -> Session
     )
     before = how.resume.run if how.resume is not None else None
     place = how.place or (recorded_details(stores.metadata.run_by_id(before.id) or before).place if before else "")
-    places = scope.workspace.places(WorkerOptions(debug=how.debug, entry=how.entry), place)
+    places = scope.workspace.places(WorkerOptions(debug=how.debug, entry=how.entry, driver=how.driver), place)
     if how.resume is not None:
         return reopen_session(stores, places, new, how.resume)
     return open_session(stores, places, new)

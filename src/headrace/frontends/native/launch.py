@@ -78,6 +78,7 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True):
     seed: int | None = None
     environment: str = ""  # name of the environment of steps that name none, instead of the flow's
     place: str = ""  # where tasks run whose step names no place; default: on this machine
+    driver: str = "here"  # or "cluster", where the place is one; empty: as the place says
     debug: bool = False  # one task at a time, which keeps the terminal: for ``breakpoint()`` in a step
     reproduces: Reproduces | None = None  # the earlier run that is run again
 
@@ -213,7 +214,7 @@ def _open(flow: Runnable, values: dict[str, Any], how: Launch, secrets: tuple[st
     )
     module = sys.modules.get(flow.__module__)
     preload = (flow.__module__,) if getattr(module, "__file__", None) and flow.__module__ != "__main__" else ()
-    workers = WorkerOptions(preload=preload, debug=how.debug, entry=new.entry)
+    workers = WorkerOptions(preload=preload, debug=how.debug, entry=new.entry, driver=how.driver)
     places = scope.workspace.places(workers, how.place or before.place)
     if how.resume is not None:
         session = reopen_session(stores, places, new, how.resume)

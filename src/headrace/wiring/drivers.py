@@ -1,0 +1,100 @@
+"""Drivers of runs in a cluster: starting one from here, and asking for the next one there."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from headrace.model.errors import UsageError
+from headrace.model.records import RunRecord
+from headrace.services.places import KubernetesPlace
+from headrace.settings import settings_file
+from headrace.wiring.driver_pods import IDENTITY, DriverPod
+from headrace.wiring.scopes import Scope
+
+if TYPE_CHECKING:
+    from headrace.executors.kubernetes.driver_jobs import DriverJobs
+
+
+class StartedDriver:
+    """A driver Job that was started from here."""
+
+    def __init__(self, jobs: DriverJobs, name: str) -> None:
+        self._jobs = jobs
+        self.name = name
+
+    def trouble(self) -> tuple[str, bool]:
+        """Why it does not drive at the moment (empty: it will soon), and whether it never will."""
+        from headrace.executors.kubernetes.client import ClusterError
+
+        try:
+            return self._jobs.trouble(self.name)
+        except ClusterError as error:
+            return str(error), False
+
+    def delete(self) -> None:
+        """Take it away, with all that belongs to it."""
+        self._jobs.delete(self.name)
+
+
+def place_of(scope: Scope, name: str) -> KubernetesPlace:
+    """The settings of a cluster's place.
+
+    Raises:
+        UsageError: there is none of that name.
+    """
+    found = next((one for one in scope.settings.places if one.name == name), None)
+    if not isinstance(found, KubernetesPlace):
+        raise UsageError(f"place {name!r} is no cluster of [tool.headrace.places] in pyproject.toml")
+    return found
+
+
+def start_driver(scope: Scope, run: RunRecord, place: str, words: tuple[str, ...]) -> StartedDriver:
+    """Start a driver of a run that was handed over, in a pod of ``place``.
+
+    Raises:
+        UsageError: the place lacks settings; ClusterError: the cluster refuses it.
+    """
+    from headrace.executors.kubernetes.access import Access
+    from headrace.executors.kubernetes.client import ClusterClient
+    from headrace.executors.kubernetes.driver_jobs import DriverJob, DriverJobs
+
+    where = place_of(scope, place)
+    if not where.image:
+        raise UsageError(f"place {place!r} has no image: set image of [tool.headrace.places.{place}]")
+    if not where.secret and not where.pod.secrets and not where.variables:
+        raise UsageError(
+            f"a driver in place {place!r} finds no stores: set secret of [tool.headrace.places.{place}] to a secret of "
+            "the cluster whose keys are variables such as HEADRACE_DATABASE and HEADRACE_ARTIFACTS"
+        )
+    file = settings_file()
+    driver = DriverJob(
+        run=run.name,
+        key=f"{run.id}@{run.created!r}",
+        session=run.session,
+        place=place,
+        image=where.image,
+        words=(run.name, *words),
+        secret=where.secret,
+        variables={**dict(where.variables), "HEADRACE_PROJECT": run.project, "LOGNAME": run.user or "headrace"},
+        files={IDENTITY: os.urandom(32).hex(), "pyproject.toml": file.read_text() if file else ""},
+        account=where.driver_account,
+        settings=where.pod,
+    )
+    jobs = DriverJobs(ClusterClient(Access(where.kubeconfig, where.context), where.namespace))
+    jobs.start(driver)
+    return StartedDriver(jobs, driver.name)
+
+
+def hand_on(pod: DriverPod) -> Callable[[], None]:
+    """What lets the Job of this pod start its next one."""
+    from headrace.executors.kubernetes.access import IN_CLUSTER, Access
+    from headrace.executors.kubernetes.client import ClusterClient
+    from headrace.executors.kubernetes.driver_jobs import DriverJobs
+
+    def hand_on_to_next() -> None:
+        with ClusterClient(Access("", IN_CLUSTER), pod.namespace) as client:
+            DriverJobs(client).hand_on(pod.job)
+
+    return hand_on_to_next

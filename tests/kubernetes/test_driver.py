@@ -1,0 +1,149 @@
+"""Runs that are driven in the cluster: started from here, followed, left alone, killed and gone on with."""
+
+from __future__ import annotations
+
+import base64
+import random
+import secrets
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+from lightkube.models.meta_v1 import ObjectMeta
+from lightkube.models.rbac_v1 import PolicyRule, RoleRef, Subject
+from lightkube.resources.core_v1 import Pod, Secret, ServiceAccount
+from lightkube.resources.rbac_authorization_v1 import Role, RoleBinding
+from tests.clusters import Cluster
+from tests.kubernetes.conftest import Space
+from tests.kubernetes.projects import Project
+
+FLOW = """
+import os
+import time
+from headrace import flow, step
+
+@step(cpu=0.02)
+def fit(n: int, seconds: float) -> int:
+    time.sleep(seconds)
+    print("fitted", n, "in", os.environ["HEADRACE_POD"], flush=True)
+    return n * n
+
+@flow
+def train(n: int = 4, seconds: float = 0.0) -> int:
+    print("the flow is in", os.environ.get("HEADRACE_POD", "no pod"), flush=True)
+    return sum(one.result() for one in fit.map(list(range(n)), seconds=seconds))
+"""
+
+
+@pytest.fixture(scope="module")
+def prepared(space: Space, database: str, bucket: dict[str, str]) -> dict[str, str]:
+    """A secret with the stores' variables, and a service account that may make pods; gives the variables."""
+    client = space.client
+    variables = {"HEADRACE_DATABASE": database, **bucket}
+    data = {name: base64.b64encode(value.encode()).decode() for name, value in variables.items()}
+    client.create(Secret(metadata=ObjectMeta(name="stores"), data=data))
+    client.create(ServiceAccount(metadata=ObjectMeta(name="driver")))
+    rules = [
+        PolicyRule(apiGroups=[""], resources=["pods", "secrets"], verbs=["*"]),
+        PolicyRule(apiGroups=[""], resources=["pods/log", "events"], verbs=["get", "list", "watch"]),
+        PolicyRule(apiGroups=["batch"], resources=["jobs"], verbs=["get", "patch"]),
+    ]
+    client.create(Role(metadata=ObjectMeta(name="driver"), rules=rules))
+    role = RoleRef(apiGroup="rbac.authorization.k8s.io", kind="Role", name="driver")
+    subject = Subject(kind="ServiceAccount", name="driver", namespace=space.name)
+    client.create(RoleBinding(metadata=ObjectMeta(name="driver"), roleRef=role, subjects=[subject]))
+    return variables
+
+
+@pytest.fixture
+def project(
+    tmp_path: Path, space: Space, cluster: Cluster, image: str, bucket: dict[str, str], prepared: dict[str, str]
+) -> Iterator[Project]:
+    made = Project(tmp_path, space, cluster, image, bucket)
+    made.environ |= prepared | {"HEADRACE_PROJECT": f"p{secrets.token_hex(4)}"}
+    del made.settings["address"]
+    made.settings |= {"driver": "cluster", "driver_account": "driver", "secret": "stores", "variables": {}}
+    yield made
+
+
+def test_run_is_driven_in_the_cluster_and_shown_here(project: Project, space: Space) -> None:
+    project.write(FLOW)
+    said = project.run("run", "train.py", "--on", "pods", "--n", "4")
+    assert "the flow is in train-1-" in said
+    assert "train/1 succeeded" in said
+    assert project.result("train/1") == 14
+    assert "fitted 3 in train-1-" in project.run("logs", "train/1")
+
+
+def test_ctrl_c_leaves_the_run_where_it_is_and_follow_shows_its_end(project: Project) -> None:
+    project.write(FLOW)
+    process = project.start("run", "train.py", "--on", "pods", "--n", "2", "--seconds", "4")
+    assert process.stdout is not None
+    said = ""
+    while "the flow is in" not in said:
+        line = process.stdout.readline()
+        assert line, said
+        said += line
+    process.send_signal(signal.SIGINT)
+    rest, _ = process.communicate(timeout=30)
+    assert process.returncode == 130, said + rest
+    assert "train/1 goes on without this terminal" in rest
+    assert "headrace follow train/1" in rest
+    assert "train/1 succeeded" in project.run("follow", "train/1")
+    assert project.result("train/1") == 1
+
+
+COUNTED = """
+import os
+import time
+import psycopg
+from headrace import flow, step
+
+@step(cpu=0.02)
+def fit(n: int) -> int:
+    with psycopg.connect(os.environ["HEADRACE_DATABASE"], autocommit=True) as database:
+        database.execute("insert into fitted values (%s)", [n])
+    time.sleep(0.5)
+    return n * n
+
+@flow
+def train() -> int:
+    return sum(one.result() for one in fit.map(list(range(100))))
+"""
+
+
+def _delete_driver(space: Space, before: str) -> str:
+    """Delete the pod of the driver that is at work, when it is another one than ``before``; returns its name."""
+    until = time.monotonic() + 60
+    while time.monotonic() < until:
+        pods = [
+            pod.metadata.name
+            for pod in space.client.list(Pod, fields={"status.phase": "Running"})
+            if pod.metadata.deletionTimestamp is None and "headrace.io/driver" in (pod.metadata.labels or {})
+        ]
+        if pods and pods[0] != before:
+            time.sleep(random.random())  # it may be anywhere in its work
+            space.client.delete(Pod, pods[0])
+            return str(pods[0])
+        time.sleep(0.2)
+    raise AssertionError("no driver came")
+
+
+@pytest.mark.timeout(400)
+def test_driver_deleted_ten_times_goes_on_and_nothing_runs_twice(project: Project, space: Space, database: str) -> None:
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute("create table fitted (n integer)")
+        project.write(COUNTED)
+        process = project.start("run", "train.py", "--on", "pods")
+        before = ""
+        for _ in range(10):
+            before = _delete_driver(space, before)
+        said, _ = process.communicate(timeout=200)
+        assert process.returncode == 0, said
+        assert "train/1 succeeded" in said
+        ran = sorted(n for (n,) in connection.execute("select n from fitted").fetchall())
+    assert ran == list(range(100))
+    assert project.result("train/1") == sum(n * n for n in range(100))
