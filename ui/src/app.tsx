@@ -7,7 +7,9 @@ import { Toasts } from "./parts/Toast";
 import { Shell } from "./parts/Shell";
 import { RunsPage } from "./pages/runs/RunsPage";
 
-const RunPage = lazy(() => import("./pages/run/RunPage"));
+const runPage = () => import("./pages/run/RunPage");
+if (/\/runs\/[^/]+\/\d+/.test(window.location.pathname)) void runPage();
+const RunPage = lazy(runPage);
 const TaskPage = lazy(() => import("./pages/task/TaskPage"));
 const ComparePage = lazy(() => import("./pages/compare/ComparePage"));
 const ArtifactsPage = lazy(() => import("./pages/artifacts/ArtifactsPage"));

@@ -1,6 +1,6 @@
 import { QueryClient, QueryClientProvider } from "@tanstack/react-query";
 import { createRoot } from "react-dom/client";
-import { ApiError } from "./api/client";
+import { ApiError, get, RUN } from "./api/client";
 import { App } from "./app";
 import "./styles/tokens.css";
 import "./styles/base.css";
@@ -18,6 +18,17 @@ const queries = new QueryClient({
     },
   },
 });
+
+// The run of the address is asked for while the scripts of its page load, not after them.
+const run = /^\/p\/([^/]+)\/runs\/([^/]+)\/(\d+)(?:\/|$)/.exec(window.location.pathname);
+if (run) {
+  try {
+    const at = { project: decodeURIComponent(run[1] ?? ""), flow: decodeURIComponent(run[2] ?? ""), number: Number(run[3]) };
+    void queries.prefetchQuery({ queryKey: [RUN, at], queryFn: ({ signal }) => get(RUN, at, signal) });
+  } catch {
+    // An address that cannot be decoded: the page says so.
+  }
+}
 
 const root = document.getElementById("root");
 if (root) {

@@ -28,6 +28,28 @@ def test_overview_shows_steps_metrics_and_result(page: Page) -> None:
     expect(page.get_by_role("figure").filter(has_text="scores")).to_contain_text("depth")
 
 
+def test_run_says_why_its_steps_were_reused(page: Page) -> None:
+    page.goto("/p/default/runs/train/2")
+    page.get_by_role("button", name="show", exact=True).click()
+    expect(page).to_have_url(re.compile("why=1"))
+    reasons = page.locator("section").filter(has_text="Why steps ran")
+    expect(reasons.get_by_text("cached").first).to_be_visible()
+    expect(reasons.get_by_role("link", name="fit/1", exact=True)).to_be_visible()
+
+
+def test_long_table_shows_any_row_it_is_scrolled_to(page: Page) -> None:
+    page.goto("/p/default/runs/steps/1/tasks")
+    expect(page.get_by_role("link", name="s0_0/1", exact=True)).to_be_visible()
+    table = page.get_by_role("region", name="Tasks of steps/1")
+    for _ in range(4):
+        for place in (4000, 9000, 2000, 1e9):
+            table.evaluate("(one, place) => { one.scrollTop = place }", place)
+    expect(page.get_by_role("link", name="s9_9/1", exact=True)).to_be_visible()
+    assert page.get_by_role("row").count() < 80
+    page.get_by_role("link", name="s9_9/1", exact=True).click()
+    expect(page).to_have_url(re.compile("/tasks/s9_9/1"))
+
+
 def test_tasks_are_listed_filtered_and_linked(page: Page) -> None:
     page.goto("/p/default/runs/train/1/tasks")
     expect(page.get_by_role("link", name="fit/3", exact=True)).to_be_visible()

@@ -27,10 +27,12 @@ export function useEvents(url: string | null, kinds: readonly string[], onEvent?
     let source: EventSource | null = null;
     let timer = 0;
     let gathered = 0;
+    let told = -Infinity;
     let tries = 0;
     let stopped = false;
     const tell = () => {
       timer = 0;
+      told = performance.now();
       const more = gathered;
       gathered = 0;
       setState((now) => ({ ...now, count: now.count + more }));
@@ -46,7 +48,8 @@ export function useEvents(url: string | null, kinds: readonly string[], onEvent?
         }
         heard.current({ kind: event.type, id: event.lastEventId, data });
       }
-      if (!timer) timer = window.setTimeout(tell, GATHER);
+      // The first after a pause is told at once, those that follow in bundles.
+      if (!timer) timer = window.setTimeout(tell, Math.max(0, GATHER - (performance.now() - told)));
       if (event.type === "end") {
         stopped = true;
         source?.close();

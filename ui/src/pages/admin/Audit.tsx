@@ -66,7 +66,7 @@ export function Audit({ project }: { project: string }) {
       {pages.error && <Problem error={pages.error as ApiError} retry={() => void pages.refetch()} />}
       {!pages.data && !pages.error && <Loading rows={10} />}
       {pages.data && rows.length === 0 && <Empty title="No entry fits">Every change, and every one that was refused, is kept here.</Empty>}
-      {rows.length > 0 && <Grid label="Audit log" columns={columns} rows={rows} rowKey={(row) => String(row.id)} onNear={near} />}
+      {rows.length > 0 && <Grid label="Audit log" columns={columns} rows={rows} onNear={near} />}
     </>
   );
 }

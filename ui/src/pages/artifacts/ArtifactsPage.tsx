@@ -105,7 +105,7 @@ export default function ArtifactsPage({ project }: { project: string }) {
       {rows.length > 0 && (
         <div className="split">
           {!(narrow && chosen) && (
-            <Grid label={`Artifacts of ${project}`} columns={columns} rows={rows} rowKey={(row) => idOf(row)} onNear={near} cursor={cursor} className={(row) => (idOf(row) === chosen ? "chosen" : "")} />
+            <Grid label={`Artifacts of ${project}`} columns={columns} rows={rows} onNear={near} cursor={cursor} className={(row) => (idOf(row) === chosen ? "chosen" : "")} />
           )}
           {chosen && <Chosen project={project} id={chosen} close={() => setChosen("")} />}
         </div>

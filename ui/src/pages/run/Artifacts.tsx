@@ -89,7 +89,7 @@ export default function Artifacts() {
       {rows.length > 0 && (
         <div className="split">
           {!(narrow && chosen) && (
-            <Grid label={`Artifacts of ${name}`} columns={columns} rows={rows} rowKey={(row) => `${row.task} ${row.name}`} onNear={near} cursor={cursor} className={(row) => (idOf(row) === chosen ? "chosen" : "")} />
+            <Grid label={`Artifacts of ${name}`} columns={columns} rows={rows} onNear={near} cursor={cursor} className={(row) => (idOf(row) === chosen ? "chosen" : "")} />
           )}
           {chosen && <ArtifactDetail at={at} run={name} id={chosen} close={() => setChosen("")} />}
         </div>

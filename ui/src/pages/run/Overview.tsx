@@ -2,8 +2,9 @@
 import { useState } from "react";
 import { Link } from "wouter";
 import { bytes, count, metric, plain, plural } from "../../lib/format";
-import { runPage, taskPage } from "../../lib/url";
-import { CopyButton, Facts, Section, Time, Took } from "../../parts/Bits";
+import { RUN, useGet } from "../../api/client";
+import { runPage, taskPage, useParam } from "../../lib/url";
+import { CopyButton, Facts, Section, Shown, Time, Took } from "../../parts/Bits";
 import { StateBar, StateMark, withReused } from "../../parts/State";
 import { Preview } from "../../parts/Preview";
 import { Traceback } from "../../parts/Traceback";
@@ -18,6 +19,7 @@ export function Overview() {
         <Running />
         <Metrics />
         <Results />
+        <Why />
       </div>
       <aside className="overview-side" aria-label="Facts about the run">
         <Parameters />
@@ -70,7 +72,7 @@ function Steps() {
             {view.steps.map((step) => (
               <tr key={step.step}>
                 <td>
-                  <Link href={runPage(at.project, name, "tasks", { step: step.step })}>{step.step}</Link>
+                  <Link href={runPage(at.project, name, "tasks", { step: step.step })} title={step.step}>{step.title || step.step}</Link>
                   {step.title && <span className="quiet"> {step.title}</span>}
                 </td>
                 <td className="steps-bar">
@@ -235,3 +237,41 @@ function Where() {
   );
 }
 
+
+/** Why steps ran or were reused: asked for when it is opened. */
+function Why() {
+  const { at, name, view, live } = useRun();
+  const [open, setOpen] = useParam("why");
+  const query = useGet(`${RUN}/explain` as const, { ...at }, { enabled: open !== "" && !live });
+  if (live || view.steps.length === 0) return null;
+  return (
+    <Section title="Why steps ran" more={<button type="button" className="linkbutton" aria-expanded={open !== ""} onClick={() => setOpen(open ? "" : "1")}>{open ? "hide" : "show"}</button>}>
+      {open && (
+        <Shown query={query} rows={3}>
+          {(found) => (
+            <ul className="plain-list">
+              {found.steps.map((step) => (
+                <li key={step.step}>
+                  <b>{step.step}</b>
+                  {step.code_changed.length > 0 && <span className="quiet"> code changed: {step.code_changed.join(", ")}</span>}
+                  <ul className="plain-list">
+                    {step.reasons.map((one) => {
+                      const parts = one.example.split("/").slice(2);
+                      return (
+                        <li key={`${one.verdict} ${one.reason}`}>
+                          {plural(one.tasks, "task")} <b>{one.verdict}</b>
+                          {one.reason && `: ${one.reason}`}{" "}
+                          <Link href={taskPage(at.project, name, parts.slice(0, -1).join("/"), parts.at(-1) ?? "")}>{parts.join("/")}</Link>
+                        </li>
+                      );
+                    })}
+                  </ul>
+                </li>
+              ))}
+            </ul>
+          )}
+        </Shown>
+      )}
+    </Section>
+  );
+}

@@ -29,16 +29,16 @@ type Tab = keyof typeof TABS;
 
 export default function RunPage({ tab, ...at }: RunAddress & { tab: string }) {
   const name = `${at.flow}/${at.number}`;
-  const { query, live, tick, lost } = useRunView(at);
+  const { query, live, tick, lost, gone } = useRunView(at);
   useTitle(query.data ? `${name} ${query.data.run.state}` : name);
   return (
     <Shown query={query} rows={10}>
-      {(view) => <Page at={at} name={name} view={view} live={live} tick={tick} lost={lost} tab={tab} />}
+      {(view) => <Page at={at} name={name} view={view} live={live} tick={tick} lost={lost} gone={gone} tab={tab} />}
     </Shown>
   );
 }
 
-function Page(props: { at: RunAddress; name: string; view: RunView; live: boolean; tick: number; lost: boolean; tab: string }) {
+function Page(props: { at: RunAddress; name: string; view: RunView; live: boolean; tick: number; lost: boolean; gone: boolean; tab: string }) {
   const { at, name, view, live, tick, tab } = props;
   const [, navigate] = useLocation();
   const shared = useMemo(() => ({ at, name, view, live, tick }), [at.project, at.flow, at.number, name, view, live, tick]);
@@ -52,6 +52,11 @@ function Page(props: { at: RunAddress; name: string; view: RunView; live: boolea
   const Shows = TABS[tab as Tab]?.show;
   return (
     <Run.Provider value={shared}>
+      {props.gone && (
+        <p className="run-note" role="alert">
+          {name} was deleted. What stands here is what was read last. <Link href={`/p/${encodeURIComponent(at.project)}/runs`}>Go to the runs</Link>
+        </p>
+      )}
       <Header lost={props.lost} />
       <nav className="tabs" aria-label="Parts of the run">
         {known.map((one) => {

@@ -1,5 +1,5 @@
 import { useMemo, useState } from "react";
-import { Link, useLocation } from "wouter";
+import { useLocation } from "wouter";
 import { count } from "../../lib/format";
 import { useShortcuts } from "../../lib/keys";
 import { useNarrow } from "../../lib/media";
@@ -7,6 +7,7 @@ import { runPage, taskPage, useChangeQuery, useParam, useParams } from "../../li
 import { Empty, Problem, Time, Took } from "../../parts/Bits";
 import { Grid, type Column } from "../../parts/Grid";
 import { Menu, MenuAction, MenuCheck } from "../../parts/Menu";
+import { RowLink } from "../../parts/RowLink";
 import { State } from "../../parts/State";
 import { useRun } from "./useRun";
 import { useAllTasks, useTasksInStates, type TaskRow } from "./useTasks";
@@ -83,7 +84,6 @@ export default function Tasks() {
           columns={columns}
           rows={rows as TaskRow[]}
           total={total}
-          rowKey={(row) => row.name}
           onRange={near}
           cursor={cursor}
         />
@@ -103,9 +103,9 @@ function columnsOf(page: (row: TaskRow) => string, logs: (row: TaskRow) => strin
     title: "Task",
     width: "minmax(120px, 260px)",
     cell: (row) => (
-      <Link href={page(row)} title={row.name}>
+      <RowLink href={page(row)} title={row.name}>
         {row.step}/{shortNumber(row)}
-      </Link>
+      </RowLink>
     ),
   };
   const state: Column<TaskRow> = {
@@ -128,7 +128,7 @@ function columnsOf(page: (row: TaskRow) => string, logs: (row: TaskRow) => strin
     { id: "started", title: "Started", width: "120px", cell: (row) => <Time at={row.started} /> },
     took,
     { id: "attempts", title: "Attempts", width: "80px", right: true, cell: (row) => (row.attempts > 1 ? <b>{row.attempts}</b> : row.attempts || "") },
-    { id: "logs", title: <span className="hidden">Logs</span>, width: "60px", cell: (row) => <Link href={logs(row)} aria-label={`Logs of ${row.name}`}>logs</Link> },
+    { id: "logs", title: <span className="hidden">Logs</span>, width: "60px", cell: (row) => <RowLink href={logs(row)} aria-label={`Logs of ${row.name}`}>logs</RowLink> },
     {
       id: "why",
       title: "",

@@ -1,8 +1,8 @@
 /** A run at a glance, kept up to date while it is live. */
 import { useQueryClient } from "@tanstack/react-query";
 import { createContext, useContext, useEffect } from "react";
-import { RUN, useGet, type Schemas } from "../../api/client";
-import { useEvents } from "../../api/events";
+import { ApiError, RUN, useGet, type Schemas } from "../../api/client";
+import { useEvents, type LiveEvent } from "../../api/events";
 
 export type RunView = Schemas["RunView"];
 export type StepView = Schemas["StepView"];
@@ -36,9 +36,11 @@ export function useRunView(at: RunAddress) {
   const state = query.data?.run.state;
   const live = state === "running";
   const url = live ? `/api/v1/projects/${encodeURIComponent(at.project)}/runs/${encodeURIComponent(at.flow)}/${at.number}/events` : null;
-  const events = useEvents(url, ["run", "steps", "task", "log", "metric", "artifact", "wait", "end"]);
   const queries = useQueryClient();
   const { project, flow, number } = at;
+  const events = useEvents(url, ["run", "steps", "task", "log", "metric", "artifact", "wait", "end"], (event) =>
+    queries.setQueryData<RunView>([RUN, { project, flow, number }], (now) => now && told(now, event)),
+  );
   // What is shown of the run is asked for again when something happened; every 2 s where events do not come.
   useEffect(() => {
     if (!live) return;
@@ -53,7 +55,25 @@ export function useRunView(at: RunAddress) {
     const timer = window.setInterval(again, events.open ? 10_000 : 2_000);
     return () => window.clearInterval(timer);
   }, [live, events.count, events.open, queries, project, flow, number]);
-  return { query, live, tick: events.count, lost: live && events.lost };
+  const gone = query.error instanceof ApiError && query.error.status === 404;
+  return { query, live: live && !gone, tick: events.count, lost: live && events.lost, gone };
+}
+
+/** The run as an event says that it is now: shown before it is asked for as a whole. */
+function told(view: RunView, event: LiveEvent): RunView {
+  const data = event.data as { steps?: { step: string; counts: Record<string, number>; total: number }[]; running?: RunView["running"]; questions?: RunView["questions"] };
+  if (event.kind === "run") return { ...view, run: { ...view.run, ...(event.data as Partial<RunView["run"]>) } };
+  if (event.kind === "task" && data.running) return { ...view, running: data.running };
+  if (event.kind === "wait" && data.questions) return { ...view, questions: data.questions };
+  if (event.kind !== "steps" || !data.steps) return view;
+  const steps = new Map(data.steps.map((one) => [one.step, one]));
+  return {
+    ...view,
+    steps: view.steps.map((one) => {
+      const next = steps.get(one.step);
+      return next ? { ...one, counts: next.counts, total: next.total, done: next.counts["succeeded"] ?? 0 } : one;
+    }),
+  };
 }
 
 /** Totals over all steps: how far a run is. */

@@ -2,7 +2,7 @@ import { Columns3, GitCompareArrows, Star } from "lucide-react";
 import { useCallback, useMemo, useRef, useState } from "react";
 import { useLocation } from "wouter";
 import { useGet } from "../../api/client";
-import { count, plain, plural } from "../../lib/format";
+import { plain, plural } from "../../lib/format";
 import { useShortcuts } from "../../lib/keys";
 import { useNarrow } from "../../lib/media";
 import { useSetting } from "../../lib/store";
@@ -11,7 +11,7 @@ import { Dialog, Empty, Loading, Problem } from "../../parts/Bits";
 import { FilterField } from "../../parts/FilterField";
 import { Grid } from "../../parts/Grid";
 import { Menu, MenuAction, MenuCheck, MenuLabel, MenuLink } from "../../parts/Menu";
-import { columnsOf, namesOf, sorted, type Sort } from "./columns";
+import { columnsOf, namesOf, type Sort } from "./columns";
 import { useRuns, type RunRow } from "./useRuns";
 import { useTitle } from "../../lib/title";
 
@@ -34,12 +34,12 @@ export function RunsPage({ project }: { project: string }) {
   const [order, setOrder] = useParam("sort");
   const [cursor, setCursor] = useState(-1);
   const wanted = useMemo(
-    () => ({ where: where ? [where] : [], flow: flow || undefined, state: states, tag: tags, mark: MARKS[mark] }),
-    [where, flow, states, tags, mark],
+    () => ({ where: where ? [where] : [], flow: flow || undefined, state: states, tag: tags, mark: MARKS[mark], sort: order || undefined }),
+    [where, flow, states, tags, mark, order],
   );
   const { rows: found, pages, error } = useRuns(project, wanted);
   const sort = useMemo<Sort | null>(() => (order ? { by: order.replace(/^-/, ""), down: order.startsWith("-") } : null), [order]);
-  const rows = useMemo(() => sorted(found, sort), [found, sort]);
+  const rows = found;
   const known = useMemo(() => namesOf(found), [found]);
   const shownColumns = useMemo(() => cols.split("~").filter(Boolean), [cols]);
   const selected = useMemo(() => new Set(chosen), [chosen]);
@@ -136,9 +136,6 @@ export function RunsPage({ project }: { project: string }) {
           </span>
         )}
       </div>
-      {sort && hasNextPage && (
-        <p className="note">Sorted among the newest {count(rows.length)} runs; a filter narrows them.</p>
-      )}
       <Body
         project={project}
         rows={rows}
@@ -151,7 +148,6 @@ export function RunsPage({ project }: { project: string }) {
           label={`Runs of ${project}`}
           columns={columns}
           rows={rows}
-          rowKey={(row) => row.name}
           cursor={cursor}
           onNear={near}
           className={(row) => `${selected.has(row.name) ? "chosen" : ""}${row.name === marked ? " marked" : ""}`}

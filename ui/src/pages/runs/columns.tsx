@@ -1,11 +1,11 @@
 /** Columns of the list of runs: the fixed ones, and any parameter, metric or tag as one of its own. */
 import { Pin } from "lucide-react";
-import { Link } from "wouter";
 import type { Known } from "../../lib/completion";
 import { metric, plain } from "../../lib/format";
 import { runPage, withQuery } from "../../lib/url";
 import { Time, Took } from "../../parts/Bits";
 import type { Column } from "../../parts/Grid";
+import { RowLink } from "../../parts/RowLink";
 import { State, StateBar } from "../../parts/State";
 import type { RunRow } from "./useRuns";
 
@@ -53,19 +53,6 @@ export function valueOf(row: RunRow, by: string): unknown {
   return (row as unknown as Record<string, unknown>)[by];
 }
 
-/** Numbers before texts, what is missing last, whichever way. */
-export function sorted(rows: readonly RunRow[], sort: Sort | null): RunRow[] {
-  if (!sort) return [...rows];
-  const sign = sort.down ? -1 : 1;
-  return [...rows].sort((left, right) => {
-    const [a, b] = [valueOf(left, sort.by), valueOf(right, sort.by)];
-    const missing = Number(a === undefined || a === null) - Number(b === undefined || b === null);
-    if (missing) return missing;
-    if (typeof a === "number" && typeof b === "number") return sign * (a - b);
-    return sign * plain(a).localeCompare(plain(b), undefined, { numeric: true });
-  });
-}
-
 export function columnsOf(wanted: Wanted): Column<RunRow>[] {
   const { project, narrow, shown } = wanted;
   const sortable = (by: string) => ({
@@ -84,13 +71,13 @@ export function columnsOf(wanted: Wanted): Column<RunRow>[] {
     id: "name",
     title: "Run",
     width: "minmax(110px, 200px)",
-    sort: sortable("name"),
+    sort: sortable("flow"),
     cell: (row) => (
-      <Link href={runPage(project, row.name)} className="run-name" title={row.name}>
+      <RowLink href={runPage(project, row.name)} className="run-name" title={row.name}>
         {row.name}
         {row.tags["name"] && <span className="quiet"> {row.tags["name"]}</span>}
         {row.pinned && <Pin size={12} className="row-pin" aria-label="pinned" />}
-      </Link>
+      </RowLink>
     ),
   };
   const state: Column<RunRow> = {
@@ -191,9 +178,9 @@ function Tags({ project, tags }: { project: string; tags: Record<string, string>
       {all.slice(0, 2).map(([name, value]) => {
         const text = value ? `${name}=${value}` : name;
         return (
-          <Link key={name} className="chip" title={text} href={withQuery(`/p/${encodeURIComponent(project)}/runs`, { tag: [text] })}>
+          <RowLink key={name} className="chip" title={text} href={withQuery(`/p/${encodeURIComponent(project)}/runs`, { tag: [text] })}>
             {text}
-          </Link>
+          </RowLink>
         );
       })}
       {all.length > 2 && <span className="quiet" title={texts.join("\n")}>+{all.length - 2}</span>}

@@ -12,6 +12,7 @@ export interface Wanted {
   state?: string[] | undefined;
   tag?: string[] | undefined;
   mark?: string[] | undefined;
+  sort?: string | undefined;
 }
 
 const PATH = "/api/v1/projects/{project}/runs" as const;
@@ -33,9 +34,10 @@ export function useRuns(project: string, wanted: Wanted) {
     queryKey: [...key, "newest"],
     queryFn: ({ signal }) => get(PATH, { project, ...clean(wanted), limit: 40 }, signal),
     refetchInterval: events.open ? 10_000 : 2_500,
-    enabled: pages.data !== undefined && !pages.isPlaceholderData,
+    // Where something else than time decides the order, the pages that are there are asked for again instead.
+    enabled: pages.data !== undefined && !pages.isPlaceholderData && !wanted.sort,
   });
-  const { refetch } = newest;
+  const refetch = wanted.sort ? pages.refetch : newest.refetch;
   useEffect(() => {
     if (events.count > 0) void refetch();
   }, [events.count, refetch]);

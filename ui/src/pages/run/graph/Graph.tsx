@@ -36,7 +36,7 @@ export default function Graph() {
 
 function widthOf(step: StepView, longest: number): number {
   const share = longest > 0 ? (step.duration ?? 0) / longest : 0;
-  return Math.round(Math.max(150, Math.min(300, step.step.length * 7.4 + 70)) + share * 60);
+  return Math.round(Math.max(150, Math.min(300, (step.title || step.step).length * 7.4 + 70)) + share * 60);
 }
 
 function Steps({ graph }: { graph: GraphView }) {
@@ -116,7 +116,8 @@ function Node({ step, width, turns, behind, chosen, choose }: NodeProps) {
   const words = ORDER.filter((state) => step.counts[state]).map((state) => `${count(step.counts[state] ?? 0)} ${state}`);
   const label = `${step.step}: ${words.join(", ") || "no tasks"}${turns ? `, a loop of ${turns + 1} turns` : ""}${behind ? `, ${behind} steps folded behind it` : ""}`;
   const mostLetters = Math.floor((width - 24 - (turns || step.total > 1 ? 44 : 0)) / 7.1);
-  const name = step.step.length > mostLetters ? `${step.step.slice(0, mostLetters - 1)}…` : step.step;
+  const called = step.title || step.step;
+  const name = called.length > mostLetters ? `${called.slice(0, mostLetters - 1)}…` : called;
   return (
     <g
       className={`graph-node${chosen ? " chosen" : ""}${failed ? " failed" : running ? " running" : ""}`}
@@ -189,7 +190,7 @@ function paintStep(draw: CanvasRenderingContext2D, step: StepView, place: Place,
   if (zoom <= 0.35) return;
   draw.fillStyle = colour("--text");
   draw.font = "600 13px Inter, system-ui, sans-serif";
-  draw.fillText(step.step, x + 12, y + 21, width - 24);
+  draw.fillText(step.title || step.step, x + 12, y + 21, width - 24);
   draw.fillStyle = colour("--text-2");
   draw.font = "12px Inter, system-ui, sans-serif";
   draw.fillText(smallText(step), x + 12, y + 52, width - 90);
