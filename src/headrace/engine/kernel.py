@@ -43,9 +43,7 @@ from headrace.engine.events import (
 from headrace.engine.inbox import Inbox
 from headrace.engine.interrupts import InterruptSafeLock
 from headrace.engine.journal import Journal
-from headrace.engine.lookup import look_up
 from headrace.engine.queue_counts import QueueCounts
-from headrace.engine.recall import gang_of, rebuild
 from headrace.engine.state import EngineState, Timer
 from headrace.engine.tasks import Gang, Task
 from headrace.engine.turns import Turns
@@ -350,6 +348,8 @@ class Kernel:
 
     def _look_up_when_there(self, task: Task) -> CacheAnswer | None:
         """The answer of the cache; None when the store does not answer, which is then asked again later."""
+        from headrace.engine.lookup import look_up
+
         if self._journal.away_since is None:
             try:
                 return look_up(task, self.state.options.project, self.metadata, self.artifacts, time.time())
@@ -365,6 +365,8 @@ class Kernel:
         for live in self.state.live:
             if live.id == lost:
                 return live
+        from headrace.engine.recall import gang_of, rebuild
+
         run_id = self.state.options.run_id
         made = [rebuild(one, run_id, self.metadata, self._step) for one in gang_of(lost, run_id, self.metadata)]
         if len(made) > 1:

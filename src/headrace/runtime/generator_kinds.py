@@ -11,8 +11,6 @@ from typing import Any, Protocol
 
 from blake3 import blake3
 
-from headrace.runtime.mersenne import is_seeded as is_mersenne_seeded
-
 #: Rounds of 624 numbers within which the seed of a Mersenne Twister is searched: of a global one, of any other.
 _ROUNDS_OF_GLOBAL, _ROUNDS = 1000, 20
 _TWISTER = 624
@@ -59,6 +57,8 @@ class _Python:
         _random().setstate(target, state)
 
     def is_seeded(self, target: Any, is_written: Callable[[int], bool]) -> bool:
+        from headrace.runtime.mersenne import is_seeded as is_mersenne_seeded
+
         *words, position = _random().getstate(target)[1]
         return is_mersenne_seeded(words, position, self._rounds)
 
@@ -89,6 +89,8 @@ class _Legacy:
         target.set_state(("MT19937", numpy.frombuffer(key, "<u4"), position, has_gauss, gauss))
 
     def is_seeded(self, target: Any, is_written: Callable[[int], bool]) -> bool:
+        from headrace.runtime.mersenne import is_seeded as is_mersenne_seeded
+
         if _sequence(target._bit_generator) is not None:
             return False
         key, position, _, _ = self.state(target)

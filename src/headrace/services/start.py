@@ -33,7 +33,6 @@ from headrace.services.handing_over import hand_over
 from headrace.services.leases import take_lease
 from headrace.services.notices import print_notice
 from headrace.services.places import Places
-from headrace.services.resumable import check_kept
 from headrace.services.retrying_store import driver_store, waiting
 from headrace.services.session import NewSession, Resume, Session, recorded_details
 from headrace.services.store_wait import StoreWait
@@ -142,6 +141,8 @@ def reopen_session(stores: Stores, places: Places, new: NewSession, resume: Resu
             f"{resume.run.name} runs {origin} again, with the code that was recorded of it, and cannot be resumed; "
             f"begin anew: headrace reproduce {origin}"
         )
+    from headrace.services.resumable import check_kept
+
     patient = waiting(stores, StoreWait(new.store_wait))
     check_kept(patient.metadata, resume.run)
     lease = take_lease(patient.metadata, resume.run)

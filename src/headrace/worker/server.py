@@ -27,7 +27,6 @@ from headrace.worker.fork_safety import may_fork
 from headrace.worker.output import Capture
 from headrace.worker.serve import run_worker
 from headrace.worker.server_messages import NUMBER, NUMBERS
-from headrace.worker.template import prepare
 from headrace.worker.threads import limit_threads
 
 #: The name of keepers of containers (``runtime.containers.keeper.NAME``, which need not be loaded for it).
@@ -139,6 +138,8 @@ class _Server:
             os.close(fd)
 
     def _become_template(self, fd: int) -> None:
+        from headrace.worker.template import prepare
+
         control = socket.socket(fileno=fd)
         output = os.memfd_create("headrace-imports")
         try:

@@ -18,7 +18,6 @@ from typing import Any, Literal, Union
 
 import msgspec
 
-from headrace.frontends.native.text_forms import DURATIONS, is_made_from_text, parse_timedelta
 from headrace.model.errors import UsageError
 from headrace.runtime.secrets import Secret
 
@@ -478,6 +477,8 @@ def _text_class(text: str, origin: Any, kind: Any) -> Any:
         return _made(origin, text, kind)
     if origin.__module__ == "datetime":
         return _text_moment(text, origin, kind)
+    from headrace.frontends.native.text_forms import is_made_from_text
+
     if is_made_from_text(origin):
         try:
             return convert(origin(text), kind)
@@ -493,6 +494,8 @@ def _text_class(text: str, origin: Any, kind: Any) -> Any:
 
 def _text_moment(text: str, origin: Any, kind: Any) -> Any:
     """A duration, date, time or both."""
+    from headrace.frontends.native.text_forms import DURATIONS, parse_timedelta
+
     try:
         return parse_timedelta(text) if origin.__name__ == "timedelta" else origin.fromisoformat(text)
     except (ValueError, OverflowError, AttributeError):

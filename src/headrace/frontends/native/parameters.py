@@ -18,7 +18,6 @@ import msgspec
 from headrace.frontends.native import conversion
 from headrace.frontends.native.conversion import Mismatch
 from headrace.frontends.native.signature import parameters_of
-from headrace.frontends.native.text_forms import typed_text
 from headrace.model.errors import DefinitionError, ParameterError
 from headrace.model.params import to_text
 
@@ -385,6 +384,8 @@ def help_text(name: str, doc: str, specs: Sequence[ParameterSpec]) -> str:
 def _default_text(value: object, kind: Any) -> str:
     """What to type to get the default ``value``; of an object that cannot be typed, how it is recorded."""
     import shlex
+
+    from headrace.frontends.native.text_forms import typed_text
 
     try:
         text = typed_text(value)
