@@ -3,22 +3,33 @@
 from __future__ import annotations
 
 import base64
+import json
 import random
+import re
 import secrets
 import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import obstore
 import psycopg
 import pytest
 from lightkube.models.meta_v1 import ObjectMeta
 from lightkube.models.rbac_v1 import PolicyRule, RoleRef, Subject
 from lightkube.resources.core_v1 import Pod, Secret, ServiceAccount
 from lightkube.resources.rbac_authorization_v1 import Role, RoleBinding
+from obstore.store import S3Store
 from tests.clusters import Cluster
 from tests.kubernetes.conftest import Space
 from tests.kubernetes.projects import Project
+
+from headrace.executors.kubernetes.access import Access
+from headrace.executors.kubernetes.client import ClusterClient, Kind
+
+#: The server asks for none; it is one all the same.
+PASSWORD = f"pw{secrets.token_hex(16)}"
+_HEX = re.compile(r"\\\\x((?:[0-9a-f]{2})+)")
 
 FLOW = """
 import os
@@ -42,7 +53,7 @@ def train(n: int = 4, seconds: float = 0.0) -> int:
 def prepared(space: Space, database: str, bucket: dict[str, str]) -> dict[str, str]:
     """A secret with the stores' variables, and a service account that may make pods; gives the variables."""
     client = space.client
-    variables = {"HEADRACE_DATABASE": database, **bucket}
+    variables = {"HEADRACE_DATABASE": database.replace("postgres@", f"postgres:{PASSWORD}@"), **bucket}
     data = {name: base64.b64encode(value.encode()).decode() for name, value in variables.items()}
     client.create(Secret(metadata=ObjectMeta(name="stores"), data=data))
     client.create(ServiceAccount(metadata=ObjectMeta(name="driver")))
@@ -147,3 +158,65 @@ def test_driver_deleted_ten_times_goes_on_and_nothing_runs_twice(project: Projec
         ran = sorted(n for (n,) in connection.execute("select n from fitted").fetchall())
     assert ran == list(range(100))
     assert project.result("train/1") == sum(n * n for n in range(100))
+
+
+KINDS = ("Pod", "Job", "Service", "ConfigMap", "Event", "ServiceAccount", "Role", "ControllerRevision", "EndpointSlice")
+
+
+def _stored_by_the_cluster(space: Space) -> str:
+    """All that the API server has in the namespace, but for secrets, and what the pods there have printed."""
+    groups = {"Job": "batch/v1", "Role": "rbac.authorization.k8s.io/v1", "EndpointSlice": "discovery.k8s.io/v1"}
+    groups["ControllerRevision"] = "apps/v1"
+    with ClusterClient(Access(space.variables["KUBECONFIG"]), space.name) as client:
+        found = []
+        for kind in KINDS:
+            for one in client.list(Kind(groups.get(kind, "v1"), kind)):
+                found.append(json.dumps(one))
+                if kind == "Pod" and one["status"].get("phase") != "Pending":
+                    found.append(client.log(one["metadata"]["name"]))
+    return "\n".join(found)
+
+
+def _stored_by_headrace(database: str, bucket: dict[str, str]) -> bytes:
+    """All rows of the database, and all objects of the bucket."""
+    parts = []
+    with psycopg.connect(database) as connection:
+        tables = connection.execute("select tablename from pg_tables where schemaname = 'public'").fetchall()
+        for (table,) in tables:
+            rows = connection.execute(f'select to_jsonb(t)::text from "{table}" t').fetchall()  # type: ignore[arg-type]
+            parts += [row.encode() for (row,) in rows]
+            parts += [bytes.fromhex(text) for row in parts[-len(rows) :] for text in _HEX.findall(row.decode())]
+    store = S3Store.from_url(
+        bucket["HEADRACE_ARTIFACTS"],
+        client_options={"allow_http": True},
+        **{name.lower(): value for name, value in bucket.items() if name.startswith("AWS_")},
+    )
+    for page in obstore.list(store):
+        parts += [bytes(obstore.get(store, one["path"]).bytes()) for one in page]
+    return b"\n".join(parts)
+
+
+def test_credentials_of_stores_are_in_secrets_of_the_cluster_alone(
+    project: Project, space: Space, database: str, bucket: dict[str, str]
+) -> None:
+    project.write(FLOW)
+    process = project.start("run", "train.py", "--on", "pods", "--n", "2", "--seconds", "4")
+    assert process.stdout is not None
+    while "the flow is in" not in (line := process.stdout.readline()):
+        assert line
+    seen = _stored_by_the_cluster(space)
+    rest, _ = process.communicate(timeout=60)
+    assert process.returncode == 0, rest
+    seen += _stored_by_the_cluster(space)
+    kept = _stored_by_headrace(database, bucket)
+    assert "train-1-" in seen
+    assert b"fitted" in kept, "else nothing was looked at"
+    for word in (PASSWORD, bucket["AWS_SECRET_ACCESS_KEY"]):
+        assert word not in seen
+        assert word.encode() not in kept
+    token = space.client.list(Secret)  # the joining token and the identity, too
+    for one in token:
+        for name, value in (one.data or {}).items():
+            if name in ("token", "identity"):
+                assert base64.b64decode(value).decode() not in seen
+                assert base64.b64decode(value) not in kept
