@@ -21,6 +21,7 @@ from lightkube.resources.core_v1 import Pod, Secret, ServiceAccount
 from lightkube.resources.rbac_authorization_v1 import Role, RoleBinding
 from obstore.store import S3Store
 from tests.clusters import Cluster
+from tests.integration.kfp_pipelines import Made, parts
 from tests.kubernetes.conftest import Space
 from tests.kubernetes.projects import Project
 
@@ -220,3 +221,53 @@ def test_credentials_of_stores_are_in_secrets_of_the_cluster_alone(
             if name in ("token", "identity"):
                 assert base64.b64decode(value).decode() not in seen
                 assert base64.b64decode(value) not in kept
+
+
+METAFLOW = """
+import os
+from metaflow import FlowSpec, Parameter, step
+
+class Squares(FlowSpec):
+    most = Parameter("most", default=3)
+
+    @step
+    def start(self):
+        self.numbers = list(range(self.most))
+        self.next(self.fit, foreach="numbers")
+
+    @step
+    def fit(self):
+        self.square, self.pod = self.input ** 2, os.environ["HEADRACE_POD"]
+        self.next(self.join)
+
+    @step
+    def join(self, inputs):
+        self.total, self.pods = sum(one.square for one in inputs), {one.pod for one in inputs}
+        self.next(self.end)
+
+    @step
+    def end(self):
+        print("total", self.total, self.pods)
+
+if __name__ == "__main__":
+    Squares()
+"""
+
+
+SQUARE = """
+def square(n: int) -> int:
+    print("squared", n, flush=True)
+    return n * n
+"""
+
+
+def test_flows_of_other_dialects_are_driven_in_the_cluster(project: Project) -> None:
+    project.write(METAFLOW)
+    said = project.run("run", "train.py", "--on", "pods", "--most", "4")
+    assert "Squares/1 succeeded" in said
+    assert "total 14 {'squares-1-" in project.run("logs", "Squares/1/end")
+    pipeline = Made("squared").add("square", parts.lightweight(SQUARE, "square"), takes={"n": ("NUMBER_INTEGER", 7)})
+    (project.folder / "squared.yaml").write_text(json.dumps(pipeline.document))
+    said = project.run("run", "squared.yaml", "--on", "pods", "--containers", "host")
+    assert "squared/1 succeeded" in said
+    assert "squared 7" in project.run("logs", "squared/1")

@@ -47,11 +47,47 @@ def run_file(path: str, command: Sequence[str], options: Options, rest: Sequence
     if options.on:
         words.append(f"--run-on={options.on}")
     words += [f"--{name}" for name in ("debug", "no-cache", "warm") if name in options.flags]
+    if _drives_elsewhere(options):
+        return _hand_over(path, [*words, *rest], options)
     if not options.json:
         from headrace.frontends.metaflow.programs.script import become
 
         become(path, [*words, *rest])
     return _with_json(path, [*words, *rest])
+
+
+def _drives_elsewhere(options: Options) -> bool:
+    """Whether the run is to be driven in the place that it is for."""
+    if not options.on or options.driver == "here" or "debug" in options.flags:
+        return False
+    from headrace.services.places import drives_there
+    from headrace.settings import read_settings
+
+    return any(drives_there(one, options.driver) for one in read_settings().places if one.name == options.on)
+
+
+def _hand_over(path: str, words: list[str], options: Options) -> int:
+    """Let a process commit the run and hand it over; then start its driver, and show the run as it goes."""
+    import os
+
+    from headrace.cli.following import follow_handed_over
+    from headrace.cli.options import open_here
+    from headrace.cli.summary import conclude
+    from headrace.frontends.metaflow.programs.script import environment
+    from headrace.services.handing_over import HAND_OVER, HandedOver
+    from headrace.services.names import find_run
+
+    with tempfile.TemporaryDirectory() as folder:
+        facts = Path(folder, "handed-over.json")
+        variables = environment({**os.environ, HAND_OVER: str(facts)})
+        code = subprocess.call([sys.executable, path, *words], stdout=2 if options.json else None, env=variables)
+        if not facts.exists():
+            return code
+        told = json.loads(facts.read_text())
+    scope = open_here()
+    run = find_run(scope.metadata, scope.project, told["run"])
+    handed = HandedOver(run, told["place"], tuple(told["words"]))
+    return follow_handed_over(handed, options, lambda followed: conclude(followed, None, options))
 
 
 def parameters_of_ours(path: str) -> tuple[str, ...]:

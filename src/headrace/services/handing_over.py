@@ -22,6 +22,9 @@ from headrace.services.stores import Stores
 from headrace.services.surroundings import Surroundings
 from headrace.stores.metadata.protocol import NewRun, RunChange, Write
 
+#: The variable with a file for what was handed over, for a process that another one has started to do this alone.
+HAND_OVER = "HEADRACE_HAND_OVER"
+
 
 class HandedOver(HeadraceError):
     """The run is committed, and a driver in ``place`` is to be started: by ``headrace resume`` with ``words``."""
@@ -31,6 +34,12 @@ class HandedOver(HeadraceError):
         self.run = run
         self.place = place
         self.words = words
+
+    def tell(self, file: str) -> None:
+        """Write down what was handed over, for the process that has started this one."""
+        told = {"run": self.run.name, "place": self.place, "words": self.words}
+        with open(file, "wb") as out:  # noqa: PTH123
+            out.write(msgspec.json.encode(told))
 
 
 def hand_over(stores: Stores, place: str, new: NewSession, resume: Resume | None = None) -> NoReturn:

@@ -235,6 +235,19 @@ def addresses_of(place: KubernetesPlace) -> tuple[tuple[str, int], str]:
     return ("::" if ":" in reached else "0.0.0.0", port), reached
 
 
+def drives_there(place: PlaceSettings, driver: str) -> bool:
+    """Whether a run whose default place this is has its driver there; ``driver``: here, cluster, or as the place says.
+
+    Raises:
+        UsageError: it is no place for drivers.
+    """
+    if not isinstance(place, KubernetesPlace):
+        if driver == "cluster":
+            raise UsageError(f"place {place.name!r} is no cluster: --driver cluster needs --on with one")
+        return False
+    return (driver or place.driver) == "cluster"
+
+
 PlaceSettings = LocalPlace | WorkersPlace | KubernetesPlace
 #: What ``kind`` may say in ``[tool.headrace.places.NAME]``.
 KINDS: dict[str, type[LocalPlace | WorkersPlace | KubernetesPlace]] = {

@@ -17,7 +17,14 @@ from headrace.model.errors import MissingSecretError, UsageError
 from headrace.model.policy import Resources
 from headrace.model.workers import LOCAL
 from headrace.runtime.secrets import Secret
-from headrace.services.places import KubernetesPlace, LocalPlace, PlaceSettings, WorkersPlace, addresses_of
+from headrace.services.places import (
+    KubernetesPlace,
+    LocalPlace,
+    PlaceSettings,
+    WorkersPlace,
+    addresses_of,
+    drives_there,
+)
 from headrace.settings import Settings
 from headrace.stores.artifacts.protocol import ArtifactStore
 from headrace.wiring.driver_pods import driver_pod, seated
@@ -223,11 +230,7 @@ def _hands_over(place: PlaceSettings, settings: Settings, driver: str) -> bool:
     Raises:
         UsageError: it cannot.
     """
-    if not isinstance(place, KubernetesPlace):
-        if driver == "cluster":
-            raise UsageError(f"place {place.name!r} is no cluster: --driver cluster needs --on with one")
-        return False
-    if driver == "here" or (not driver and place.driver == "here"):
+    if not drives_there(place, driver):
         return False
     if settings.server or ("://" in settings.artifacts and settings.database.startswith("postgres")):
         return True

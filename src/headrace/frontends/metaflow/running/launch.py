@@ -40,7 +40,9 @@ from headrace.model.attempts import LogRules
 from headrace.model.records import Input, RunRecord, task_text
 from headrace.model.states import RunState
 from headrace.model.values import Packed
+from headrace.services.handing_over import HAND_OVER, HandedOver
 from headrace.services.mainmodule import canonical_main
+from headrace.services.places import Places
 from headrace.services.session import NewSession, Reproduces, Resume, Session, recorded_details
 from headrace.services.start import open_session, reopen_session
 from headrace.services.stores import Stores
@@ -131,9 +133,10 @@ def launch(cls: Any, values: dict[str, Any], options: RunOptions, scope: Scope) 
     graph = graph_of(cls)
     stores = scope.opened_stores()
     base = pack_base(cls, values, stores)
-    how = WorkerOptions(preload=module_of(cls), debug=options.debug, entry=entry_of(cls), imports=imports_of(cls))
+    driver = "cluster" if os.environ.get(HAND_OVER) else "here"
+    entry, imports = entry_of(cls), imports_of(cls)
+    how = WorkerOptions(preload=module_of(cls), debug=options.debug, entry=entry, imports=imports, driver=driver)
     places = scope.workspace.places(how, options.place or _place_of_origin(options, stores))
-    entry = how.entry
     workers = 1 if options.debug else max(1, options.max_workers)
     facts = run_facts(cls, options, tags)
     room = places.open(places.default).capacity.largest
@@ -150,10 +153,7 @@ def launch(cls: Any, values: dict[str, Any], options: RunOptions, scope: Scope) 
     if not (options.reproduces or options.same_run):  # those have their locks
         set_up(plans, places, os.path.dirname(entry.rpartition(":")[0]), quiet=options.quiet)  # noqa: PTH120
     seed = _seed(options, graph, stores)
-    if seed is not None and options.same_run:
-        session = reopen_session(stores, places, new, seed)
-    else:
-        session = open_session(stores, places, new, seed)
+    session = _open(stores, places, new, seed, options.same_run)
     console = Console(str(session.run.number), quiet=options.quiet)
     runtime = Runtime(session, graph, plans, base, console, options.max_num_splits)
     some = options.reproduces is not None and bool(options.reproduces.part)
@@ -169,6 +169,16 @@ def launch(cls: Any, values: dict[str, Any], options: RunOptions, scope: Scope) 
     if not (options.clone_only or options.reproduces):
         _call_hooks(cls, session, console, "on_success")
     return record
+
+
+def _open(stores: Stores, places: Places, new: NewSession, seed: Resume | None, same_run: bool) -> Session:
+    try:
+        if seed is not None and same_run:
+            return reopen_session(stores, places, new, seed)
+        return open_session(stores, places, new, seed)
+    except HandedOver as handed:
+        handed.tell(os.environ[HAND_OVER])
+        raise SystemExit(0) from None
 
 
 def _new_session(
