@@ -97,7 +97,7 @@ def resume_file(scope: Scope, run: RunRecord, words: Sequence[str], ours: Collec
     """``headrace resume`` of a run of a pipeline, with the file as it is now; returns the exit code."""
     import msgspec
 
-    from headrace.services.session import Resume
+    from headrace.services.session import Resume, recorded_details
 
     options = Options()
     file = run.entry.rpartition(":")[0]
@@ -111,6 +111,7 @@ def resume_file(scope: Scope, run: RunRecord, words: Sequence[str], ours: Collec
             f"{file} now holds the pipeline {loaded.pipeline.name!r}, and {run.name} is one of {run.flow!r}"
         )
     values = _changed(loaded, _arguments_of(run, scope), split(words, ours, _parameters(loaded), options))
+    options.on = options.on or recorded_details(scope.metadata.run_by_id(run.id) or run).place
     resume = Resume(run=run, again=tuple(options.again), reuse_changed="reuse-changed" in options.flags)
     how = msgspec.structs.replace(launch_of(loaded, scope, options), resume=resume)
     return _drive(loaded, values, options, how)
@@ -146,8 +147,9 @@ def launch_of(loaded: Loaded, scope: Scope, options: Options) -> Launch:
     if options.environment:
         raise UsageError("--environment is not for Kubeflow pipelines: each component names its packages itself")
     settings = _settings(dict(scope.settings.kfp))
-    _check_platform(loaded.pipeline, ignored="kubernetes" in options.ignore)
-    secrets = kubernetes.secrets_of(loaded.pipeline)
+    pods = options.on in scope.workspace.places(default=options.on).clusters
+    _check_platform(loaded.pipeline, ignored="kubernetes" in options.ignore, pods=pods)
+    secrets = {} if pods else kubernetes.secrets_of(loaded.pipeline)  # those of the cluster are in its pods
     users = kubernetes.users_of_executors(loaded.pipeline)
     wanted = {users[label][0]: names for label, names in secrets.items() if label in users}
     return Launch(
@@ -178,9 +180,9 @@ def _settings(table: Mapping[str, Any]) -> Mapping[str, Any]:
     return table
 
 
-def _check_platform(pipeline: Pipeline, *, ignored: bool) -> None:
+def _check_platform(pipeline: Pipeline, *, ignored: bool, pods: bool) -> None:
     """Refuse settings for Kubernetes without which results may be others; note the rest in one line."""
-    notes = kubernetes.notes_of(pipeline)
+    notes = kubernetes.notes_of(pipeline, pods=pods)
     needed = [one for one in notes if one.needed]
     if needed and not ignored:
         lines = "\n".join(f"  task {', '.join(one.tasks)}: {one.setting}: {one.text}" for one in needed)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol
 
 import msgspec
@@ -37,6 +38,10 @@ class Places(Protocol):
     def patience(self, place: str) -> float:
         """For how many seconds a resumed run waits for workers that come back with its attempts; 0: they cannot."""
 
+    @property
+    def clusters(self) -> Mapping[str, str]:
+        """The places whose workers are pods, with their namespaces (empty: that of the context)."""
+
     def builds_here(self, place: str) -> bool:
         """Whether environments of steps in a place are built on this machine, or where its workers are."""
 
@@ -56,6 +61,7 @@ class FixedPlaces:
 
     environments: Environments
     hands_over = False
+    clusters: Mapping[str, str] = MappingProxyType({})
 
     def __init__(self, *executors: Executor) -> None:
         self._executors = {one.place: one for one in executors}

@@ -330,8 +330,12 @@ class Session:
         define: Callable[[int], Define],
         defaults: dict[str, bytes] | None = None,
         counter: str = "",
+        *,
+        in_image: bool = False,
     ) -> StepInfo:
         """Make a step known to the run. ``defaults`` and ``counter`` as in ``StepInfo``.
+
+        ``in_image``: the step starts programs in its image by itself, so that this needs no Python for a worker.
 
         Raises:
             ResourceError: it asks for more than its place has; UsageError: there is no such place.
@@ -339,7 +343,7 @@ class Session:
         check_fits(name, policy.resources, self.place(policy.place))
         self._step_ids += 1
         made = define(self._step_ids)
-        policy = self._locked(name, policy, command=bool(made.command))
+        policy = self._locked(name, policy, command=in_image or bool(made.command))
         if policy.image and made.command:
             made = self._environments.images(policy.place).contained(made, policy)
         check_travels(name, made, policy)
@@ -371,6 +375,11 @@ class Session:
         from headrace.services.command_environment import command_environment
 
         return command_environment(define.command)
+
+    @property
+    def runs_in_pods(self) -> bool:
+        """Whether steps that name no place run in pods, which ``StepPolicy.pod`` describes."""
+        return self._places.default in self._places.clusters
 
     def begins_as_copy(self, policy: StepPolicy) -> bool:
         """Whether workers for steps with this policy begin as copies of this process; else they import the flow."""

@@ -87,6 +87,11 @@ class ConfiguredPlaces:
         settings = self._known.get(place)
         return float(settings.adopt) if isinstance(settings, WorkersPlace | KubernetesPlace) else 0.0
 
+    @property
+    def clusters(self) -> Mapping[str, str]:
+        """See ``Places``."""
+        return {name: one.namespace for name, one in self._known.items() if isinstance(one, KubernetesPlace)}
+
     def builds_here(self, place: str) -> bool:
         """See ``Places``."""
         return isinstance(self._known.get(place), LocalPlace)

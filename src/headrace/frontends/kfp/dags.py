@@ -227,10 +227,13 @@ class LoopRun(Unit):
         task, outer = self._node.task, self._environment
         if task.parameter_iterator is not None:
             parameters = {**outer.parameters, task.parameter_iterator.item_input: self._items[at]}
-            return Environment(parameters, outer.artifacts, outer.around)
-        assert task.artifact_iterator is not None
-        artifacts = {**outer.artifacts, task.artifact_iterator.item_input: [self._items[at]]}
-        return Environment(outer.parameters, artifacts, outer.around)
+            inside = Environment(parameters, outer.artifacts, outer.around)
+        else:
+            assert task.artifact_iterator is not None
+            artifacts = {**outer.artifacts, task.artifact_iterator.item_input: [self._items[at]]}
+            inside = Environment(outer.parameters, artifacts, outer.around)
+        inside.platform = outer.platform
+        return inside
 
     def _over(self, at: int, ending: Ending) -> None:
         self._endings[at] = ending

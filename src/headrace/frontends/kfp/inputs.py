@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from headrace.frontends.kfp import conditions
+from headrace.frontends.kfp import conditions, pods
 from headrace.frontends.kfp.component_task import TASK_UUID
 from headrace.frontends.kfp.contract import JobFacts
 from headrace.frontends.kfp.errors import TaskInputError
@@ -34,6 +34,7 @@ class Ground(msgspec.Struct, frozen=True):
     job: JobFacts
     pipeline: Pipeline
     final_states: dict[str, str]
+    pods: bool = False  # tasks run in pods
     #: By the id of an executor, which lives as long as the pipeline: see ``_asked``.
     asked: dict[int, tuple[bool, tuple[str, ...]]] = {}
 
@@ -82,7 +83,22 @@ def resolve(ground: Ground, owner: Around, node: Node, place: str) -> Environmen
     for name, one_artifact in declared.artifacts.items():
         if name not in found.artifacts and not one_artifact.is_optional and not _is_item(node, name):
             raise TaskInputError(f"its input artifact {name!r} is not there: {_where(node, name)}")
+    if ground.pods:
+        settings = ground.pipeline.kubernetes.deployment_spec.executors.get(node.component.executor_label)
+        if settings:
+            found.platform = pods.resolved(settings, lambda told: _setting(ground, owner, told))
     return found
+
+
+def _setting(ground: Ground, owner: Around, told: TaskParameter) -> Any:
+    """The value that a setting for Kubernetes names; None if it is absent."""
+    one = told.task_output_parameter
+    if one is not None and one.producer_task not in owner.endings:
+        raise TaskInputError(
+            f"a setting for Kubernetes needs an output of task {one.producer_task!r}, which is not over"
+        )
+    ref = _parameter(ground, owner, told)
+    return None if ref is None else ref.load(ground.store)
 
 
 def _is_item(node: Node, name: str) -> bool:
@@ -279,7 +295,7 @@ def arguments(ground: Ground, node: Node, environment: Environment, place: str) 
 
 
 def resource_values(ground: Ground, node: Node, environment: Environment) -> dict[str, Any]:
-    """What placeholders in the resources of a task stand for."""
+    """What placeholders in the resources of a task and in its image stand for."""
     executor = ground.pipeline.spec.deployment_spec.executors[node.component.executor_label]
     given = environment.parameters
     return {name: given[name].load(ground.store) for name in _asked(ground, executor)[1] if name in given}
@@ -294,6 +310,7 @@ def _asked(ground: Ground, executor: Executor) -> tuple[bool, tuple[str, ...]]:
     if executor.container is not None:
         resources = executor.container.resources
         texts = [
+            executor.container.image,
             resources.resource_cpu_limit,
             resources.resource_cpu_request,
             resources.resource_memory_limit,

@@ -43,7 +43,7 @@ class Interpreter:
     ) -> None:
         self.session = session
         self.store = session.stores.artifacts
-        self._ground = Ground(self.store, job, pipeline, final_states)
+        self._ground = Ground(self.store, job, pipeline, final_states, session.runs_in_pods)
         self._pipeline = pipeline
         self._planner = planner
         self._graphs = Graphs(pipeline.spec)
@@ -177,7 +177,7 @@ class Interpreter:
     ) -> None:
         pending = task_inputs.arguments(self._ground, node, environment, place)
         values = task_inputs.resource_values(self._ground, node, environment)
-        call = self._planner.call(path, node, pending, values)
+        call = self._planner.call(path, node, pending, values, environment.platform)
         self._calls.append((call, partial(self._task_over, path, node, done)))
 
     def _task_over(self, path: str, node: Node, done: Callable[[Ending], None], task: TaskHandle) -> None:

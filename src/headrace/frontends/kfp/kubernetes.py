@@ -1,8 +1,9 @@
 """Settings for Kubernetes in a pipeline: which are kept and noted here, which would change the result.
 
-A setting that says where a pod runs or what it is called changes nothing here. One that brings files or variables into
-the container, or makes or removes volumes, would change what a component computes: a run is refused unless the caller
-ignores it. Secrets as environment variables come from Headrace's secrets.
+Where tasks run in pods, these are made as the settings say (``pods``). Elsewhere a setting that says where a pod runs
+or what it is called changes nothing. One that brings files or variables into the container, or makes or removes
+volumes, would change what a component computes: a run is refused unless the caller ignores it. Secrets as
+environment variables come from Headrace's secrets.
 """
 
 from __future__ import annotations
@@ -26,6 +27,15 @@ _NEEDED = {
 }
 #: Honoured: by the policy of the step, by secrets.
 _HONOURED = frozenset({"activeDeadlineSeconds", "secretAsEnv"})
+#: Honoured where tasks run in pods.
+_OF_PODS = frozenset(
+    {
+        *("secretAsEnv", "secretAsVolume", "configMapAsEnv", "configMapAsVolume", "fieldPathAsEnv", "pvcMount"),
+        *("genericEphemeralVolume", "emptyDirMounts", "enabledSharedMemory", "nodeSelector", "tolerations"),
+        *("nodeAffinity", "podAffinity", "podMetadata", "imagePullPolicy", "imagePullSecret", "securityContext"),
+        "activeDeadlineSeconds",
+    }
+)
 _KEPT = "kept for a cluster, without effect here"
 _STUBS = {"argostub/createpvc": "makes a persistent volume claim", "argostub/deletepvc": "removes one"}
 
@@ -39,14 +49,15 @@ class PlatformNote(msgspec.Struct, frozen=True, kw_only=True):
     needed: bool
 
 
-def notes_of(pipeline: Pipeline) -> list[PlatformNote]:
-    """The settings that are not honoured here, those that a result depends on first."""
+def notes_of(pipeline: Pipeline, *, pods: bool = False) -> list[PlatformNote]:
+    """The settings that are not honoured here, or with ``pods`` in a cluster; those that a result depends on first."""
     users = users_of_executors(pipeline)
+    honoured = _OF_PODS if pods else _HONOURED
     found = []
     for label, settings in pipeline.kubernetes.deployment_spec.executors.items():
         tasks = users.get(label, ())
         for name, value in settings.items():
-            if name in _HONOURED or not value or not tasks:
+            if name in honoured or not value or not tasks:
                 continue
             needed = name in _NEEDED
             text = f"needs {_NEEDED[name]}{_named(value)}" if needed else _KEPT

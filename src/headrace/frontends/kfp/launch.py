@@ -126,11 +126,16 @@ def planner_of(pipeline: Pipeline, session: Session, job: JobFacts, how: Launch 
     """
     room = session.place("").capacity.largest
     if isinstance(how, str):
-        conditions = Conditions(room=room, home=how)
+        conditions = Conditions(room=room, home=how, pods=session.runs_in_pods)
     else:
         home, containers = how.scope.settings.home, how.containers
         conditions = Conditions(
-            room=room, home=home, use_cache=how.use_cache, containers=containers, secrets=how.secrets
+            room=room,
+            home=home,
+            pods=session.runs_in_pods,
+            use_cache=how.use_cache,
+            containers=containers,
+            secrets=how.secrets,
         )
     planner = Planner(pipeline, session, job, conditions)
     planner.prepare(components_of(pipeline.spec))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import pickle
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 from blake3 import blake3
@@ -14,11 +14,12 @@ from headrace._base.sizes import parse_duration
 from headrace.frontends.kfp.component_task import TASK_UUID, ComponentTask
 from headrace.frontends.kfp.contract import ComponentStep, JobFacts
 from headrace.frontends.kfp.errors import TaskInputError
-from headrace.frontends.kfp.executors.needs import Needs, check_container, needs_of
+from headrace.frontends.kfp.executors.needs import PODS, Needs, check_container, needs_of
 from headrace.frontends.kfp.graph import Node
 from headrace.frontends.kfp.ir import Component, ContainerResources, Executor, Pipeline
 from headrace.frontends.kfp.placeholders import find
-from headrace.frontends.kfp.resources import resources_of
+from headrace.frontends.kfp.pods import pod_of
+from headrace.frontends.kfp.resources import filled, resources_of
 from headrace.model.calls import Call, PendingInput, StepInfo
 from headrace.model.messages import Define
 from headrace.model.policy import Resources, Retry, StepPolicy
@@ -39,7 +40,17 @@ class Conditions(msgspec.Struct, frozen=True, kw_only=True):
     use_cache: bool = True
     containers: str = "auto"
     home: str
+    pods: bool = False  # tasks run in pods
     secrets: dict[str, tuple[str, ...]] = {}  # by label of the executor: names of environment variables
+
+
+class _Asked(NamedTuple):
+    """What one task asks for: its executor, what it occupies, values of placeholders, settings for Kubernetes."""
+
+    executor: Executor
+    resources: Resources
+    values: dict[str, Any]
+    platform: dict[str, Any]
 
 
 class Planner:
@@ -52,33 +63,48 @@ class Planner:
         self._conditions = conditions
         self._steps: dict[tuple[str, int, str], StepInfo] = {}
 
-    def call(self, path: str, node: Node, inputs: tuple[PendingInput, ...], values: dict[str, Any]) -> Call:
+    def call(
+        self,
+        path: str,
+        node: Node,
+        inputs: tuple[PendingInput, ...],
+        values: dict[str, Any],
+        platform: dict[str, Any] | None = None,
+    ) -> Call:
         """The call of a task whose component has an executor.
 
-        ``values`` are what placeholders in the resources of the task stand for.
+        ``values`` are what placeholders in the resources of the task stand for, ``platform`` its settings for
+        Kubernetes where it runs in pods.
+
+        Raises:
+            TaskInputError: something that it asks for is not as it must be.
         """
-        info = self._step(path, node, values)
+        info = self._step(path, node, values, platform)
         key = node.task.caching_options.cache_key
         if key and info.policy.cache:  # the key stands for the inputs: they are left out, as defaults are
             left_out = {one.name: _digest(one) for one in inputs}
             info = msgspec.structs.replace(info, defaults=left_out)
         return Call(info, inputs)
 
-    def _step(self, path: str, node: Node, values: dict[str, Any]) -> StepInfo:
+    def _step(self, path: str, node: Node, values: dict[str, Any], platform: dict[str, Any] | None = None) -> StepInfo:
         executor = self._pipeline.spec.deployment_spec.executors[node.component.executor_label]
-        asked = resources_of(executor.container, values, self._conditions.room)
-        known = (path, id(node.task), repr(asked))
+        asked = resources_of(executor.container, values, self._conditions.room, pods=self._conditions.pods)
+        known = (path, id(node.task), f"{asked} {values} {platform}" if values or platform else repr(asked))
         info = self._steps.get(known)
         if info is None:
-            info = self._steps[known] = self._make(path, node, executor, asked)
+            made = _Asked(executor, asked, values, platform or {})
+            info = self._steps[known] = self._make(path, node, made)
         return info
 
-    def _make(self, path: str, node: Node, executor: Executor, asked: Resources) -> StepInfo:
+    def _make(self, path: str, node: Node, found: _Asked) -> StepInfo:
+        executor, asked, values, resolved = found
         label = node.component.executor_label
         platform = self._pipeline.kubernetes.deployment_spec.executors.get(label, {})
         needs = self._needs(path, executor)
         policy = self._policy(node, platform, asked)
-        policy = msgspec.structs.replace(policy, environment=needs.environment, image=needs.image)
+        pod = pod_of(resolved, executor.container) if self._conditions.pods else None
+        image = filled(needs.image, values)
+        policy = msgspec.structs.replace(policy, environment=needs.environment, image=image, pod=pod)
         step = ComponentStep(
             task=node.key,
             path=path,
@@ -102,7 +128,7 @@ class Planner:
                 secrets=policy.secrets,
             )
 
-        return self._session.step(path, policy, code_of(node, executor), define)
+        return self._session.step(path, policy, code_of(node, executor), define, in_image=needs.as_command)
 
     def prepare(self, nodes: Iterable[tuple[str, Node]]) -> None:
         """Find what would keep components from running, before anything runs: build environments, look for images.
@@ -112,16 +138,18 @@ class Planner:
         """
         for path, node in nodes:
             executor = self._pipeline.spec.deployment_spec.executors[node.component.executor_label]
-            check_container(executor, self._conditions.containers, path)
+            if not self._conditions.pods:  # whose nodes fetch images
+                check_container(executor, self._conditions.containers, path)
             needs = self._needs(path, executor)
             if needs.note:
                 print_notice(needs.note)
-            if needs.environment is not None or needs.image:
+            if needs.environment is not None or (needs.image and "{{$" not in needs.image):
                 with contextlib.suppress(TaskInputError):  # what it asks for of the machine is not known yet
                     self._step(path, node, {})  # builds the environment
 
     def _needs(self, path: str, executor: Executor) -> Needs:
-        return needs_of(executor, self._conditions.containers, self._conditions.home, path)
+        mode = PODS if self._conditions.pods else self._conditions.containers
+        return needs_of(executor, mode, self._conditions.home, path)
 
     def _policy(self, node: Node, platform: dict[str, Any], asked: Resources) -> StepPolicy:
         retry, task = node.task.retry_policy, node.task

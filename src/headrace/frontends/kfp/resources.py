@@ -27,10 +27,13 @@ def quantity(text: str) -> float:
     return float(found[1]) * _FACTORS[found[2] or ""]
 
 
-def resources_of(container: Container | None, values: dict[str, Any], room: Resources | None) -> Resources:
+def resources_of(
+    container: Container | None, values: dict[str, Any], room: Resources | None, *, pods: bool = False
+) -> Resources:
     """What one attempt occupies: the request, else the limit; at most what the machine has.
 
-    ``values`` are the inputs of the task by name, for placeholders; ``room`` is None where tasks run elsewhere.
+    ``values`` are the inputs of the task by name, for placeholders; ``room`` is None where tasks run elsewhere. The
+    memory of ``pods`` is their limit, too: the larger one of the two is asked for.
 
     Raises:
         TaskInputError: a quantity is not one.
@@ -43,19 +46,30 @@ def resources_of(container: Container | None, values: dict[str, Any], room: Reso
         for text in texts:
             if text:
                 try:
-                    return quantity(replace(text, lambda path: _value(path, values)))
+                    return quantity(filled(text, values))
                 except ValueError as error:
                     raise TaskInputError(f"resources: {error}") from None
         return 0.0
 
     cpu = number(told.resource_cpu_request, told.resource_cpu_limit) or told.cpu_request or told.cpu_limit or 1.0
     memory = number(told.resource_memory_request, told.resource_memory_limit)
+    if pods:
+        memory = max(memory, number(told.resource_memory_limit))
     gpu = number(told.accelerator.resource_count) or told.accelerator.count if told.accelerator is not None else 0.0
     asked = Resources(cpu, int(memory), int(gpu), enforced=False)
     if room is None:
         return asked
     memory_here = min(asked.memory, room.memory) if room.memory else asked.memory
     return Resources(min(asked.cpu, room.cpu), memory_here, min(asked.gpu, room.gpu), enforced=False)
+
+
+def filled(text: str, values: dict[str, Any]) -> str:
+    """A text of a container, such as its image, with placeholders of inputs replaced by ``values``.
+
+    Raises:
+        TaskInputError: a placeholder names no input.
+    """
+    return replace(text, lambda path: _value(path, values))
 
 
 def _value(path: Path, values: dict[str, Any]) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from headrace.frontends.kfp.references import Ref
 
 SUCCEEDED, FAILED, SKIPPED, CANCELLED = "SUCCEEDED", "FAILED", "SKIPPED", "CANCELLED"
@@ -18,11 +20,17 @@ class Outputs:
 
 
 class Environment:
-    """The inputs of a task or of the DAG that it is, by name. ``around`` are those of the DAG around it."""
+    """The inputs of a task or of the DAG that it is, by name. ``around`` are those of the DAG around it.
 
-    __slots__ = ("around", "artifacts", "parameters")
+    ``platform`` are the task's settings for Kubernetes, with the values that they name, where it runs in pods.
+    """
+
+    __slots__ = ("around", "artifacts", "parameters", "platform")
+
+    platform: dict[str, Any] | None
 
     def __init__(self, parameters: dict[str, Ref], artifacts: dict[str, list[Ref]], around: Environment | None) -> None:
+        self.platform = None
         self.parameters = parameters
         self.artifacts = artifacts
         self.around = around

@@ -132,6 +132,12 @@ def setting(name: str, default: Any = None, environ: Mapping[str, str] | None = 
     return default if found is None else found
 
 
+def text_setting(name: str) -> str:
+    """A setting as a text; empty where it is none."""
+    found = setting(name)
+    return "" if found is None else str(found)
+
+
 def _folder() -> str:
     try:
         return os.getcwd()  # noqa: PTH109 - a text is quicker

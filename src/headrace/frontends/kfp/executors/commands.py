@@ -17,6 +17,7 @@ from headrace.frontends.kfp.executors.errors import ComponentFailedError
 from headrace.frontends.kfp.executors.folders import WORK
 from headrace.frontends.kfp.executors.places import Places
 from headrace.frontends.kfp.ir import Container, ContainerResources
+from headrace.frontends.kfp.pods import variables_of
 from headrace.frontends.kfp.resources import quantity
 from headrace.model.errors import CommandError, EnvironmentSetupError, TaskOutOfMemoryError
 from headrace.runtime.commands import process
@@ -45,7 +46,8 @@ def run_command(call: ComponentCall, container: Container, places: Places) -> No
     """
     words = Words(call, places)
     command, args = words.fill(container.command), words.fill(container.args)
-    env = {one.name: words.text(one.value) for one in container.env}
+    around = {name: os.environ[name] for name in variables_of(call.step.platform) if name in os.environ}
+    env = around | {one.name: words.text(one.value) for one in container.env}
     work = Path(call.folder, WORK)
     task = call.step.path
     long = [one for one in (*command, *args) if len(one) >= _LONGEST // 4 and len(one.encode()) >= _LONGEST]

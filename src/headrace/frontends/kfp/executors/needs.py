@@ -29,11 +29,16 @@ _VERSION = re.compile(r"(\d+)\.(\d+)")
 _DEFAULT_IMAGES = frozenset(f"python:3.{minor}" for minor in (7, 8, 9, 11))
 
 
+#: Instead of a program that runs containers: each task has a pod, whose image is that of its component.
+PODS = "pods"
+
+
 class Needs(msgspec.Struct, frozen=True, kw_only=True):
     """What a component's tasks run in.
 
-    ``environment`` is that of the worker (None: the one of the run), ``image`` the image in which the worker runs.
-    ``as_command`` as in ``ComponentStep``. ``note`` is what users are to know, on one line; empty: nothing.
+    ``environment`` is that of the worker (None: the one of the run), ``image`` the image in which the worker runs, or
+    with ``as_command`` in a pod, the command; it may have placeholders of inputs. ``as_command`` as in
+    ``ComponentStep``. ``note`` is what users are to know, on one line; empty: nothing.
     """
 
     environment: Environment | None = None
@@ -53,7 +58,7 @@ def needs_of(executor: Executor, containers_mode: str, cache: str, task: str) ->
         return Needs()
     told = function_of(container)
     if told is None:
-        return Needs()
+        return Needs(image=container.image, as_command=True) if containers_mode == PODS else Needs()
     python = _python_of(container.image)
     if python is not None or containers_mode == "host":
         version, note = _version_here(python or "", container.image)
@@ -138,6 +143,8 @@ def _are_here(packages: tuple[str, ...]) -> bool:
 
 def _in_image(told: PythonFunction, image: str, mode: str, cache: str, task: str) -> Needs:
     """A Python component in an image of its own: in a worker there, or as the command that it is."""
+    if mode == PODS:  # packages are installed by the command, as its image has pip, which needs no Headrace
+        return Needs(image=image, as_command=bool(told.packages))
     here = Needs(environment=_environment(told, "", cache))
     try:
         engine = named_engine(mode) if mode in ("podman", "docker") else find_engine()

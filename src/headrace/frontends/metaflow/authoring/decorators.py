@@ -20,7 +20,7 @@ from headrace.frontends.metaflow.exceptions import (
     UnknownStepDecoratorException,
 )
 
-#: What ``@batch`` and ``@kubernetes`` take: recorded, and nothing here acts on it.
+#: What ``@batch`` takes: recorded, and nothing acts on it. ``@kubernetes`` is honoured in a place that is a cluster.
 _BATCH: dict[str, Any] = dict.fromkeys(
     (
         *("cpu", "gpu", "memory", "image", "queue", "iam_role", "execution_role", "shared_memory", "max_swap"),

@@ -33,7 +33,7 @@ from headrace.frontends.metaflow.exceptions import (
 from headrace.frontends.metaflow.identity import user_name
 from headrace.frontends.metaflow.running.console import Console
 from headrace.frontends.metaflow.running.imports import imports_of
-from headrace.frontends.metaflow.running.plan import Ground, make_plans, set_up, unsupported_notes
+from headrace.frontends.metaflow.running.plan import Ground, cluster_of, make_plans, set_up, unsupported_notes
 from headrace.frontends.metaflow.running.runtime import KILLED, Runtime, last_words
 from headrace.frontends.metaflow.settings import setting
 from headrace.model.attempts import LogRules
@@ -141,7 +141,16 @@ def launch(cls: Any, values: dict[str, Any], options: RunOptions, scope: Scope) 
     facts = run_facts(cls, options, tags)
     room = places.open(places.default).capacity.largest
     called, environment = pack_call(cls, stores), options.environment
-    ground = Ground(room, workers, options.cache, called=called, warm=options.warm, environment=environment)
+    ground = Ground(
+        room,
+        workers,
+        options.cache,
+        called=called,
+        warm=options.warm,
+        environment=environment,
+        place=places.default,
+        clusters=places.clusters,
+    )
     added = [name for name in cls._parameters() if name not in base]  # since the run that this one goes on from
     plans = make_plans(cls, (*base, *added), facts, options.decorators, ground)
     inputs = (
@@ -161,7 +170,13 @@ def launch(cls: Any, values: dict[str, Any], options: RunOptions, scope: Scope) 
     session.observe(runtime.tasks.happened, LogRules(cut=_CUT, killed=KILLED, failed=last_words))
     try:
         with session.interruptible():
-            record = _drive(session, runtime, console, [*unsupported_notes(cls)], options)
+            record = _drive(
+                session,
+                runtime,
+                console,
+                [*unsupported_notes(cls, cluster=cluster_of(places.default, places.clusters))],
+                options,
+            )
     except (StepFailed, Interrupted):
         if options.reproduces is None:
             _call_hooks(cls, session, console, "on_error")

@@ -5,8 +5,10 @@ from __future__ import annotations
 import pickle
 import sys
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import msgspec
 from blake3 import blake3
 
 from headrace._base.usercode import main_name
@@ -21,6 +23,7 @@ from headrace.frontends.metaflow.exceptions import (
     PackagesException,
 )
 from headrace.frontends.metaflow.running.console import Console
+from headrace.frontends.metaflow.running.kubernetes import pods_of
 from headrace.frontends.metaflow.running.task import StepSpec, timeout_seconds
 from headrace.model.errors import EnvironmentSetupError
 from headrace.model.messages import Define
@@ -46,7 +49,8 @@ class Ground(NamedTuple):
     """What a flow runs on: what the machine has (None: it is not known yet which machines there will be), how many
     tasks may run at once, whether results are taken from the cache; ``within`` stands before the names of its steps
     when it is part of another run; ``called`` is what its file calls the class with; ``warm``: whether tasks share
-    processes; ``environment``: what ``--environment`` says."""
+    processes; ``environment``: what ``--environment`` says; ``place``: where steps run that name no place, and
+    ``clusters``: the places whose workers are pods, with their namespaces."""
 
     room: Resources | None
     workers: int
@@ -55,6 +59,8 @@ class Ground(NamedTuple):
     called: Packed | None = None
     warm: bool = False
     environment: str = "local"
+    place: str = ""
+    clusters: Mapping[str, str] = MappingProxyType({})
 
 
 class StepPlan:
@@ -162,7 +168,7 @@ def _policy(step: str, function: Any, retries: int, ground: Ground) -> StepPolic
 
         check_sources(step, function)
     variables = _variables(step, environment.attributes["vars"]) if environment is not None else {}
-    return StepPolicy(
+    policy = StepPolicy(
         resources=_resources(step, function, ground.room, ground.workers),
         retry=Retry(count=count, delay=wait, backoff=1.0, max_delay=max(wait, 1.0)),
         timeout=float(seconds + _TIMEOUT_GRACE) if seconds else 0.0,
@@ -171,6 +177,49 @@ def _policy(step: str, function: Any, retries: int, ground: Ground) -> StepPolic
         environment=environment_of(function),
         isolated=not ground.warm,
     )
+    return _in_pods(step, function, ground, policy)
+
+
+def _in_pods(step: str, function: Any, ground: Ground, policy: StepPolicy) -> StepPolicy:
+    """``policy`` with what ``@kubernetes`` says, if the step runs in a cluster."""
+    kubernetes = find(function, "kubernetes")
+    place = cluster_of(ground.place, ground.clusters)
+    if kubernetes is None or not place:
+        return policy
+    resources = find(function, "resources")
+    given = resources.given if resources is not None else {}
+    asked = pods_of(step, kubernetes.given, given, ground.clusters[place])
+    if asked.image and policy.environment is not None:
+        raise NotSupportedException(
+            f"@kubernetes of step *{step}*: image cannot be honoured beside @conda or @pypi: their environment "
+            "is built in the image of the place."
+        )
+    return msgspec.structs.replace(
+        policy,
+        place="" if place == ground.place else place,
+        resources=asked.resources,
+        pod=asked.settings,
+        image=asked.image,
+        env=tuple({**asked.variables, **dict(policy.env)}.items()),
+    )
+
+
+def cluster_of(place: str, clusters: Mapping[str, str]) -> str:
+    """Where steps with ``@kubernetes`` run: in the place of the run if its workers are pods, else in the one cluster.
+
+    Of several clusters it is the one that is called ``kubernetes``. Empty: there is none.
+
+    Raises:
+        MetaflowException: there are several, and none is called so.
+    """
+    if place in clusters or not clusters:
+        return place if place in clusters else ""
+    if len(clusters) > 1 and "kubernetes" not in clusters:
+        raise MetaflowException(
+            f"Steps with @kubernetes could run in {', '.join(sorted(clusters))}: call one of them 'kubernetes', "
+            "or run the flow with --on PLACE."
+        )
+    return "kubernetes" if len(clusters) > 1 else next(iter(clusters))
 
 
 def _variables(step: str, given: Any) -> dict[str, str]:
@@ -289,10 +338,13 @@ def set_up(plans: Mapping[str, StepPlan], places: Places, folder: str, *, quiet:
     console.say("Virtual environment(s) bootstrapped!")
 
 
-def unsupported_notes(cls: Any) -> list[str]:
-    """What the flow's decorators ask for that is recorded only, one line per decorator."""
+def unsupported_notes(cls: Any, *, cluster: str = "") -> list[str]:
+    """What the flow's decorators ask for that is recorded only, one line per decorator.
+
+    ``cluster`` is the place where steps with ``@kubernetes`` run; empty: they run where others do.
+    """
     notes = []
-    for name in _REMOTE:
+    for name in _REMOTE if not cluster else ("batch",):
         steps = [step for step, function in cls._steps.items() if find(function, name) is not None]
         if steps:
             notes.append(f"@{name} of {', '.join(steps)} is recorded; the steps run on this machine as it is")
