@@ -1,0 +1,130 @@
+"""A Metaflow flow with ``@kubernetes`` and a compiled Kubeflow pipeline, in pods of a real cluster."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from lightkube.models.meta_v1 import ObjectMeta
+from lightkube.resources.core_v1 import ConfigMap, Secret
+from tests.clusters import Cluster
+from tests.kubernetes.conftest import Space
+from tests.kubernetes.projects import Project
+from tests.pipelines import Pipeline, output, task
+
+
+@pytest.fixture
+def project(tmp_path: Path, space: Space, cluster: Cluster, image: str, bucket: dict[str, str]) -> Project:
+    return Project(tmp_path, space, cluster, image, bucket)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def given(space: Space) -> None:
+    """What tasks take from the namespace."""
+    space.client.create(Secret(metadata=ObjectMeta(name="db"), stringData={"DB_PASSWORD": "hidden", "user": "me"}))
+    space.client.create(ConfigMap(metadata=ObjectMeta(name="config"), data={"mode": "fast", "path.txt": "a path"}))
+
+
+FLOW = """
+import os
+from metaflow import FlowSpec, kubernetes, resources, step
+
+
+class Elsewhere(FlowSpec):
+    @step
+    def start(self):
+        self.here = "HEADRACE_POD" in os.environ
+        self.numbers = [3, 4]
+        self.next(self.fit, foreach="numbers")
+
+    @resources(cpu=0.01)
+    @kubernetes(cpu=0.01, memory=160, disk=64, secrets=["db"], shared_memory=16, use_tmpfs=True, tmpfs_size=8,
+                tmpfs_path="/fast", labels={"team": "ml"}, annotations={"why": "a test"}, port=8080,
+                security_context={"run_as_user": 1234})
+    @step
+    def fit(self):
+        sizes = [os.statvfs(one).f_blocks * os.statvfs(one).f_frsize >> 20 for one in ("/dev/shm", "/fast")]
+        self.told = [os.environ["DB_PASSWORD"], os.environ["METAFLOW_TEMPDIR"], sizes, os.getuid()]
+        self.pod = os.environ["HEADRACE_POD"]
+        self.square = self.input**2
+        self.next(self.join)
+
+    @step
+    def join(self, inputs):
+        self.total = sum(one.square for one in inputs)
+        self.told = inputs[0].told
+        self.pods = [one.pod for one in inputs]
+        self.next(self.end)
+
+    @step
+    def end(self):
+        print("»", self.total, self.told, all(self.pods), "HEADRACE_POD" in os.environ)
+
+
+if __name__ == "__main__":
+    Elsewhere()
+"""
+
+
+def test_steps_with_kubernetes_run_in_pods_and_the_others_here(project: Project) -> None:
+    project.write(FLOW)
+    said = project.run("run", "train.py")
+    assert "» 25 ['hidden', '/fast', [16, 8], 1234] True False" in said
+    assert "is recorded" not in said
+
+
+def pipeline() -> tuple[dict[str, object], dict[str, object]]:
+    made = Pipeline("settings", secret=(str, "db"))
+    made.python(
+        """
+        def named() -> str:
+            return "config"
+        """,
+        {"Output": str},
+    )
+    made.python(
+        """
+        def look(n: int) -> list:
+            import os
+            with open("/config/path.txt") as file:
+                text = file.read()
+            with open("/given/user") as file:
+                text += " of " + file.read()
+            size = os.statvfs("/scratch").f_blocks * os.statvfs("/scratch").f_frsize >> 20
+            same = os.environ["POD"] == os.environ["HEADRACE_POD"]
+            return [n, os.environ["PASSWORD"], os.environ["MODE"], same, text, size]
+        """,
+        {"Output": list},
+        n=int,
+    )
+    made.tasks["named"] = task("named")
+    made.tasks["look"] = task("look", "named", n={"runtimeValue": {"constant": 7}})
+    made.spec["root"]["dag"]["outputs"] = {
+        "parameters": {"o": {"valueFromParameter": {"producerSubtask": "look", "outputParameterKey": "Output"}}}
+    }
+    secret = {"secretNameParameter": {"componentInputParameter": "secret"}}
+    config = {"configMapNameParameter": output("named")}
+    platform = {
+        "secretAsEnv": [{**secret, "keyToEnv": [{"secretKey": "DB_PASSWORD", "envVar": "PASSWORD"}]}],
+        "secretAsVolume": [{**secret, "mountPath": "/given"}],
+        "configMapAsEnv": [{**config, "keyToEnv": [{"configMapKey": "mode", "envVar": "MODE"}]}],
+        "configMapAsVolume": [{**config, "mountPath": "/config"}],
+        "fieldPathAsEnv": [{"name": "POD", "fieldPath": "metadata.name"}],
+        "emptyDirMounts": [{"volumeName": "s", "mountPath": "/scratch", "medium": "Memory", "sizeLimit": "16Mi"}],
+        "tolerations": [{"key": "special", "operator": "Exists"}],
+        "podMetadata": {"labels": {"team": "ml"}},
+        "imagePullPolicy": "IfNotPresent",
+    }
+    small = {"resourceCpuRequest": "10m", "resourceMemoryLimit": "160Mi"}
+    for one in made.spec["deploymentSpec"]["executors"].values():
+        one["container"]["resources"] = small
+    return made.spec, {"platforms": {"kubernetes": {"deploymentSpec": {"executors": {"exec-look": platform}}}}}
+
+
+def test_pipeline_has_its_settings_for_kubernetes_in_pods(project: Project) -> None:
+    project.write("")
+    (project.folder / "p.yaml").write_text("\n---\n".join(json.dumps(one) for one in pipeline()))
+    said = project.run("run", "p.yaml", "--on", "pods")
+    assert "Kubernetes without effect" not in said
+    assert project.result("settings/1") == {"o": [7, "hidden", "fast", True, "a path of me", 16]}
