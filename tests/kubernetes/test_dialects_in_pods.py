@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from lightkube.models.core_v1 import HostPathVolumeSource, PersistentVolumeSpec
 from lightkube.models.meta_v1 import ObjectMeta
-from lightkube.resources.core_v1 import ConfigMap, Secret
+from lightkube.resources.core_v1 import ConfigMap, PersistentVolume, PersistentVolumeClaim, Secret
 from tests.clusters import Cluster
 from tests.kubernetes.conftest import Space
 from tests.kubernetes.projects import Project
-from tests.pipelines import Pipeline, output, task
+from tests.pipelines import Pipeline, constant, output, task
 
 
 @pytest.fixture
@@ -128,3 +130,73 @@ def test_pipeline_has_its_settings_for_kubernetes_in_pods(project: Project) -> N
     said = project.run("run", "p.yaml", "--on", "pods")
     assert "Kubernetes without effect" not in said
     assert project.result("settings/1") == {"o": [7, "hidden", "fast", True, "a path of me", 16]}
+
+
+@pytest.fixture
+def volume(space: Space, tmp_path: Path) -> Iterator[str]:
+    """A volume on the node for one claim."""
+    folder = tmp_path / "volume"
+    folder.mkdir()
+    folder.chmod(0o777)
+    for one in folder.parents:
+        if one.owner() == Path.home().owner() and one.stat().st_mode & 0o077 == 0:
+            one.chmod(0o711)
+    name = f"{space.name}-volume"
+    spec = PersistentVolumeSpec(
+        capacity={"storage": "16Mi"},
+        accessModes=["ReadWriteOnce"],
+        hostPath=HostPathVolumeSource(path=str(folder)),
+        persistentVolumeReclaimPolicy="Retain",
+        storageClassName="",
+    )
+    space.client.create(PersistentVolume(metadata=ObjectMeta(name=name), spec=spec))
+    yield name
+    space.client.delete(PersistentVolume, name, grace_period=0)
+
+
+def claims(volume: str) -> list[dict[str, object]]:
+    """A claim is made, written and read by two tasks, and deleted."""
+    made = Pipeline("claims")
+    outputs = {"name": str}
+    made.component(
+        "create",
+        {"executorLabel": "exec-create"},
+        outputs,
+        access_modes=list,
+        size=str,
+        volume_name=str,
+        pvc_name_suffix=str,
+    )
+    made.component("delete", {"executorLabel": "exec-delete"}, pvc_name=str)
+    executors = made.spec["deploymentSpec"]["executors"]
+    executors["exec-create"] = {"container": {"image": "argostub/createpvc"}}
+    executors["exec-delete"] = {"container": {"image": "argostub/deletepvc"}}
+    made.python('def write() -> str:\n    open("/data/a", "w").write("kept")\n    return "written"', {"Output": str})
+    made.python(
+        'def read(claim: str) -> str:\n    return open("/data/a").read() + " " + claim', {"Output": str}, claim=str
+    )
+    given = {"access_modes": ["ReadWriteOnce"], "size": "16Mi", "volume_name": volume, "pvc_name_suffix": "-data"}
+    made.tasks["create"] = task("create", **{name: constant(value) for name, value in given.items()})
+    made.tasks["write"] = task("write", "create")
+    made.tasks["read"] = task("read", "write", claim=output("create", "name"))
+    made.tasks["delete"] = task("delete", "read", pvc_name=output("create", "name"))
+    made.spec["root"]["dag"]["outputs"] = {
+        "parameters": {"o": {"valueFromParameter": {"producerSubtask": "read", "outputParameterKey": "Output"}}}
+    }
+    small = {"resourceCpuRequest": "10m", "resourceMemoryLimit": "160Mi"}
+    for label in ("exec-write", "exec-read"):
+        executors[label]["container"]["resources"] = small
+    mounts = [{"pvcNameParameter": output("create", "name"), "mountPath": "/data"}]
+    platform = {label: {"pvcMount": mounts} for label in ("exec-write", "exec-read")}
+    return [made.spec, {"platforms": {"kubernetes": {"deploymentSpec": {"executors": platform}}}}]
+
+
+def test_pipeline_makes_mounts_and_deletes_a_volume_claim(project: Project, space: Space, volume: str) -> None:
+    project.write("")
+    (project.folder / "p.yaml").write_text("\n---\n".join(json.dumps(one) for one in claims(volume)))
+    project.run("run", "p.yaml", "--on", "pods")
+    content, _, claim = project.result("claims/1")["o"].partition(" ")
+    assert content == "kept"
+    assert claim.endswith("-data")
+    left = [one for one in space.client.list(PersistentVolumeClaim) if one.metadata.deletionTimestamp is None]
+    assert left == []

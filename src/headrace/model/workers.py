@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from typing import NamedTuple
 
 import msgspec
 
@@ -12,6 +13,14 @@ from headrace.model.values import Blob
 
 #: The place that every project has: this machine.
 LOCAL = "local"
+
+
+class ClusterAddress(NamedTuple):
+    """Where a place has its pods: a ``context`` of a ``kubeconfig``, and the ``namespace``; empty: their defaults."""
+
+    kubeconfig: str = ""
+    context: str = ""
+    namespace: str = ""
 
 
 class WorkerSpec(msgspec.Struct, frozen=True, cache_hash=True):

@@ -15,7 +15,7 @@ from headrace.model.errors import DefinitionError, NotStorableError, ResourceErr
 from headrace.model.messages import Define
 from headrace.model.pods import PodSettings
 from headrace.model.policy import Resources, StepPolicy
-from headrace.model.workers import LOCAL
+from headrace.model.workers import LOCAL, ClusterAddress
 
 if TYPE_CHECKING:
     from headrace.engine.ports import Executor
@@ -39,8 +39,8 @@ class Places(Protocol):
         """For how many seconds a resumed run waits for workers that come back with its attempts; 0: they cannot."""
 
     @property
-    def clusters(self) -> Mapping[str, str]:
-        """The places whose workers are pods, with their namespaces (empty: that of the context)."""
+    def clusters(self) -> Mapping[str, ClusterAddress]:
+        """The places whose workers are pods."""
 
     def builds_here(self, place: str) -> bool:
         """Whether environments of steps in a place are built on this machine, or where its workers are."""
@@ -61,7 +61,7 @@ class FixedPlaces:
 
     environments: Environments
     hands_over = False
-    clusters: Mapping[str, str] = MappingProxyType({})
+    clusters: Mapping[str, ClusterAddress] = MappingProxyType({})
 
     def __init__(self, *executors: Executor) -> None:
         self._executors = {one.place: one for one in executors}

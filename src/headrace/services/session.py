@@ -35,7 +35,7 @@ from headrace.model.records import (
     Wait,
 )
 from headrace.model.states import AttemptState, RunState, TaskState
-from headrace.model.workers import ServedRun
+from headrace.model.workers import ClusterAddress, ServedRun
 from headrace.services import provenance
 from headrace.services.code.collect import CodeRules
 from headrace.services.code.package import CodeOfRun
@@ -377,9 +377,9 @@ class Session:
         return command_environment(define.command)
 
     @property
-    def runs_in_pods(self) -> bool:
-        """Whether steps that name no place run in pods, which ``StepPolicy.pod`` describes."""
-        return self._places.default in self._places.clusters
+    def cluster(self) -> ClusterAddress | None:
+        """Where steps that name no place have pods, which ``StepPolicy.pod`` describes; None: they have none."""
+        return self._places.clusters.get(self._places.default)
 
     def begins_as_copy(self, policy: StepPolicy) -> bool:
         """Whether workers for steps with this policy begin as copies of this process; else they import the flow."""

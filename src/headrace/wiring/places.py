@@ -15,7 +15,7 @@ from headrace._base.collection import CollectionPaused
 from headrace.engine.ports import Executor
 from headrace.model.errors import MissingSecretError, UsageError
 from headrace.model.policy import Resources
-from headrace.model.workers import LOCAL
+from headrace.model.workers import LOCAL, ClusterAddress
 from headrace.runtime.secrets import Secret
 from headrace.services.places import (
     KubernetesPlace,
@@ -88,9 +88,13 @@ class ConfiguredPlaces:
         return float(settings.adopt) if isinstance(settings, WorkersPlace | KubernetesPlace) else 0.0
 
     @property
-    def clusters(self) -> Mapping[str, str]:
+    def clusters(self) -> Mapping[str, ClusterAddress]:
         """See ``Places``."""
-        return {name: one.namespace for name, one in self._known.items() if isinstance(one, KubernetesPlace)}
+        return {
+            name: ClusterAddress(one.kubeconfig, one.context, one.namespace)
+            for name, one in self._known.items()
+            if isinstance(one, KubernetesPlace)
+        }
 
     def builds_here(self, place: str) -> bool:
         """See ``Places``."""

@@ -121,10 +121,10 @@ def test_any_settings_are_taken_or_refused_with_one_message(settings: dict[str, 
         assert "Kubernetes" in str(error)
 
 
-def test_in_a_cluster_all_settings_of_the_sdk_are_honoured_but_volume_claims_that_are_made() -> None:
-    notes = notes_of(PIPELINE, pods=True)
-    assert {one.setting for one in notes} == {"PersistentVolumeClaim"}
-    assert {one.setting for one in notes_of(PIPELINE)} > {"secretAsVolume", "pvcMount", "nodeSelector"}
+def test_in_a_cluster_all_settings_of_the_sdk_are_honoured() -> None:
+    assert notes_of(PIPELINE, pods=True) == []
+    elsewhere = {"secretAsVolume", "pvcMount", "nodeSelector", "PersistentVolumeClaim"}
+    assert {one.setting for one in notes_of(PIPELINE)} > elsewhere
 
 
 def test_memory_of_a_pod_is_its_limit() -> None:

@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from headrace.frontends.kfp.ir import Component, Executor
+from headrace.model.workers import ClusterAddress
 from headrace.runtime.raw import RawCall
 from headrace.stores.codecs import File, Folder
 
@@ -60,7 +61,7 @@ class ComponentStep(msgspec.Struct, frozen=True, kw_only=True):
     ``task`` is the key of the task in its DAG, ``path`` the name of the step: keys from the root on, joined by dots.
     ``platform`` are the executor's settings for Kubernetes. ``containers`` is where containers run: ``auto``,
     ``podman``, ``docker`` or ``host``. ``as_command``: a Python component runs as the command that it is, in its image,
-    instead of in the worker (see ``executors.needs``).
+    instead of in the worker (see ``executors.needs``). ``cluster`` is where tasks have pods, if they have.
     """
 
     task: str
@@ -71,6 +72,7 @@ class ComponentStep(msgspec.Struct, frozen=True, kw_only=True):
     platform: dict[str, Any] = {}
     containers: str = "auto"
     as_command: bool = False
+    cluster: ClusterAddress | None = None
 
 
 class ComponentCall(msgspec.Struct, kw_only=True):

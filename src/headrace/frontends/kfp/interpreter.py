@@ -43,7 +43,7 @@ class Interpreter:
     ) -> None:
         self.session = session
         self.store = session.stores.artifacts
-        self._ground = Ground(self.store, job, pipeline, final_states, session.runs_in_pods)
+        self._ground = Ground(self.store, job, pipeline, final_states, session.cluster is not None)
         self._pipeline = pipeline
         self._planner = planner
         self._graphs = Graphs(pipeline.spec)

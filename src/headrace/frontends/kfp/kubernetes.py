@@ -64,7 +64,7 @@ def notes_of(pipeline: Pipeline, *, pods: bool = False) -> list[PlatformNote]:
             found.append(PlatformNote(tasks=tasks, setting=name, text=text, needed=needed))
     for label, executor in pipeline.spec.deployment_spec.executors.items():
         stub = _STUBS.get(executor.container.image) if executor.container is not None else None
-        if stub and label in users:
+        if stub and label in users and not pods:
             found.append(PlatformNote(tasks=users[label], setting="PersistentVolumeClaim", text=stub, needed=True))
     for name, value in pipeline.kubernetes.pipeline_config.items():
         if name != "workspace" and value:

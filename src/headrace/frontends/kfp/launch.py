@@ -126,13 +126,13 @@ def planner_of(pipeline: Pipeline, session: Session, job: JobFacts, how: Launch 
     """
     room = session.place("").capacity.largest
     if isinstance(how, str):
-        conditions = Conditions(room=room, home=how, pods=session.runs_in_pods)
+        conditions = Conditions(room=room, home=how, cluster=session.cluster)
     else:
         home, containers = how.scope.settings.home, how.containers
         conditions = Conditions(
             room=room,
             home=home,
-            pods=session.runs_in_pods,
+            cluster=session.cluster,
             use_cache=how.use_cache,
             containers=containers,
             secrets=how.secrets,

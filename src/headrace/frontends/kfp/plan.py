@@ -15,6 +15,7 @@ from headrace.frontends.kfp.component_task import TASK_UUID, ComponentTask
 from headrace.frontends.kfp.contract import ComponentStep, JobFacts
 from headrace.frontends.kfp.errors import TaskInputError
 from headrace.frontends.kfp.executors.needs import PODS, Needs, check_container, needs_of
+from headrace.frontends.kfp.executors.volume_claims import is_claim
 from headrace.frontends.kfp.graph import Node
 from headrace.frontends.kfp.ir import Component, ContainerResources, Executor, Pipeline
 from headrace.frontends.kfp.placeholders import find
@@ -23,6 +24,7 @@ from headrace.frontends.kfp.resources import filled, resources_of
 from headrace.model.calls import Call, PendingInput, StepInfo
 from headrace.model.messages import Define
 from headrace.model.policy import Resources, Retry, StepPolicy
+from headrace.model.workers import LOCAL, ClusterAddress
 from headrace.services.notices import print_notice
 
 if TYPE_CHECKING:
@@ -36,11 +38,16 @@ class Conditions(msgspec.Struct, frozen=True, kw_only=True):
     is a folder for lists of requirements.
     """
 
+    @property
+    def pods(self) -> bool:
+        """Whether tasks run in pods."""
+        return self.cluster is not None
+
     room: Resources | None
     use_cache: bool = True
     containers: str = "auto"
     home: str
-    pods: bool = False  # tasks run in pods
+    cluster: ClusterAddress | None = None  # where tasks have pods
     secrets: dict[str, tuple[str, ...]] = {}  # by label of the executor: names of environment variables
 
 
@@ -105,6 +112,8 @@ class Planner:
         pod = pod_of(resolved, executor.container) if self._conditions.pods else None
         image = filled(needs.image, values)
         policy = msgspec.structs.replace(policy, environment=needs.environment, image=image, pod=pod)
+        if is_claim(executor):  # asked of the cluster by this machine, and never taken from another run
+            policy = msgspec.structs.replace(policy, place=LOCAL, pod=None, cache=False)
         step = ComponentStep(
             task=node.key,
             path=path,
@@ -114,6 +123,7 @@ class Planner:
             platform=platform,
             containers=self._conditions.containers,
             as_command=needs.as_command,
+            cluster=self._conditions.cluster,
         )
         body = pickle.dumps(ComponentTask(step))
 

@@ -18,6 +18,7 @@ from headrace.frontends.kfp.executors.function import call_function
 from headrace.frontends.kfp.executors.importer import run_importer
 from headrace.frontends.kfp.executors.outputs import Written, collect, executor_output
 from headrace.frontends.kfp.executors.places import Places
+from headrace.frontends.kfp.executors.volume_claims import is_claim, run_claim
 from headrace.frontends.kfp.ir import Container
 
 #: The format in which KFP prints what components log.
@@ -39,6 +40,8 @@ def execute(call: ComponentCall) -> ComponentResult:
         raise ComponentFailedError(
             f"{call.step.path}: its executor is neither a container nor an importer, which KFP itself does not run"
         )
+    if is_claim(executor):
+        return run_claim(call, container.image)
     try:
         return _run(call, container, places)
     finally:

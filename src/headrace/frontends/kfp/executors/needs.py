@@ -14,6 +14,7 @@ import msgspec
 from headrace.frontends.kfp import placeholders
 from headrace.frontends.kfp.executors.execute import function_of
 from headrace.frontends.kfp.executors.frame import PythonFunction
+from headrace.frontends.kfp.executors.volume_claims import is_claim
 from headrace.frontends.kfp.ir import Executor
 from headrace.model.environments import OLDEST_PYTHON, Environment
 from headrace.model.errors import EnvironmentSetupError
@@ -54,7 +55,7 @@ def needs_of(executor: Executor, containers_mode: str, cache: str, task: str) ->
     the step, for messages.
     """
     container = executor.container
-    if container is None:
+    if container is None or is_claim(executor):
         return Needs()
     told = function_of(container)
     if told is None:
@@ -188,7 +189,7 @@ def check_container(executor: Executor, containers_mode: str, task: str) -> None
         EnvironmentSetupError: it cannot run here; the message says what to do.
     """
     container = executor.container
-    if container is None or function_of(container) is not None:
+    if container is None or is_claim(executor) or function_of(container) is not None:
         return
     word = next(iter((*container.command, *container.args)), "")
     if containers_mode == "host":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pickle
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -33,6 +33,7 @@ from headrace.runtime import registry
 
 if TYPE_CHECKING:
     from headrace.model.calls import StepInfo
+    from headrace.model.workers import ClusterAddress
     from headrace.services.places import Places
     from headrace.services.session import Session
 
@@ -50,7 +51,7 @@ class Ground(NamedTuple):
     tasks may run at once, whether results are taken from the cache; ``within`` stands before the names of its steps
     when it is part of another run; ``called`` is what its file calls the class with; ``warm``: whether tasks share
     processes; ``environment``: what ``--environment`` says; ``place``: where steps run that name no place, and
-    ``clusters``: the places whose workers are pods, with their namespaces."""
+    ``clusters``: the places whose workers are pods."""
 
     room: Resources | None
     workers: int
@@ -60,7 +61,7 @@ class Ground(NamedTuple):
     warm: bool = False
     environment: str = "local"
     place: str = ""
-    clusters: Mapping[str, str] = MappingProxyType({})
+    clusters: Mapping[str, ClusterAddress] = MappingProxyType({})
 
 
 class StepPlan:
@@ -188,7 +189,7 @@ def _in_pods(step: str, function: Any, ground: Ground, policy: StepPolicy) -> St
         return policy
     resources = find(function, "resources")
     given = resources.given if resources is not None else {}
-    asked = pods_of(step, kubernetes.given, given, ground.clusters[place])
+    asked = pods_of(step, kubernetes.given, given, ground.clusters[place].namespace)
     if asked.image and policy.environment is not None:
         raise NotSupportedException(
             f"@kubernetes of step *{step}*: image cannot be honoured beside @conda or @pypi: their environment "
@@ -204,7 +205,7 @@ def _in_pods(step: str, function: Any, ground: Ground, policy: StepPolicy) -> St
     )
 
 
-def cluster_of(place: str, clusters: Mapping[str, str]) -> str:
+def cluster_of(place: str, clusters: Collection[str]) -> str:
     """Where steps with ``@kubernetes`` run: in the place of the run if its workers are pods, else in the one cluster.
 
     Of several clusters it is the one that is called ``kubernetes``. Empty: there is none.
