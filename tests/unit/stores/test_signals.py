@@ -11,7 +11,9 @@ from typing import Any
 import psycopg
 import pytest
 
+from headrace.model.records import Signal
 from headrace.stores.metadata import _sqlite
+from headrace.stores.metadata._subscriptions import Listener, Turn
 from headrace.stores.metadata.open import open_metadata
 from headrace.testing._metadata_signals import Heard
 from headrace.testing.engine import Rig
@@ -142,3 +144,32 @@ def test_closing_a_store_ends_its_subscriptions(tmp_path: Path) -> None:
     assert len(pollers()) == 1
     store.close()
     assert pollers() == []
+
+
+class _StillTurn(Turn):
+    def wake(self) -> None:
+        pass
+
+
+class _StillListener(Listener):
+    """A listener whose thread does nothing: the test delivers."""
+
+    def begin(self) -> Turn:
+        return _StillTurn(lambda: None)
+
+
+def test_subscription_that_is_made_while_the_store_is_asked_misses_no_signal() -> None:
+    signals = [
+        Signal(id=number, run_id=1, kind="cancel", name="", value=b"", sender="me", created=1.0) for number in (1, 2, 3)
+    ]
+    early: list[Signal] = []
+    late: list[Signal] = []
+    listener = _StillListener()
+    listener.add(1, 2, early.append)
+    asked = listener.current()  # the store is asked for what comes after signal 2
+    listener.add(1, 0, late.append)
+    listener.deliver(signals[2:], asked)
+    assert (early, late) == (signals[2:], [])
+    listener.deliver(signals, listener.current())
+    listener.close()
+    assert (early, late) == (signals[2:], signals)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import os
 import select
-import threading
 import time
 from collections.abc import Callable
 
@@ -18,133 +17,75 @@ from headrace.model.errors import StoreAwayError, StoreError
 from headrace.model.records import Signal
 from headrace.stores.metadata import _rows
 from headrace.stores.metadata._database import Database, Ear
+from headrace.stores.metadata._subscriptions import FIRST_PAUSE, LONGEST_PAUSE, Listener, Subscription, Turn
 
 _log = Log("store")
 
 #: Seconds before anything is opened: most runs that are shorter hear no signal.
 _GRACE = 0.1
-#: Seconds before a database that did not answer is asked again: at first, and at most.
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 2.0
-#: Seconds that the end of the last subscription waits for the thread.
-_GRACE_AT_END = 2.0
 #: How many runs one statement asks for.
 _PART = 200
 
-Heard = Callable[[Signal], None]
 
-
-class Subscription:
-    """The wish to hear the signals of one run; ``close`` ends it."""
-
-    def __init__(self, poller: SignalPoller, run_id: int, after: int, heard: Heard) -> None:
-        self.run_id = run_id
-        self.after = after
-        self.heard = heard
-        self._poller = poller
-
-    def close(self) -> None:
-        """Hear nothing more: ``heard`` is not called after this has returned. Calling twice is the same as once."""
-        self._poller.remove(self)
-
-
-class SignalPoller:
-    """The subscriptions of one database, and the thread that serves them: there is one while there are any."""
+class SignalPoller(Listener):
+    """The subscriptions of one database, and the thread that serves them."""
 
     def __init__(self, database: Database) -> None:
+        super().__init__()
         self._database = database
-        self._lock = threading.Lock()
-        self._subscriptions: list[Subscription] = []
-        self._turn: _Turn | None = None
-        self._pid = os.getpid()
 
-    def add(self, run_id: int, after: int, heard: Heard) -> Subscription:
-        """Call ``heard``, in the thread, for each signal of the run with an id greater than ``after``, in order.
-
-        ``heard`` must return soon, and end no subscription.
-        """
-        made = Subscription(self, run_id, after, heard)
-        with self._lock:
-            self._subscriptions.append(made)
-            if self._turn is None:
-                self._turn = _Turn(self._main)
-            else:
-                self._turn.wake()
-        return made
-
-    def remove(self, subscription: Subscription) -> None:
-        """End ``subscription``, and the thread with the last one."""
-        ended = None
-        with self._lock:
-            if subscription in self._subscriptions:
-                self._subscriptions.remove(subscription)
-                if not self._subscriptions:
-                    ended, self._turn = self._turn, None
-        if ended is not None:
-            ended.end()
-
-    def close(self) -> None:
-        """End all subscriptions; in a forked child, where there is no thread, nothing."""
-        if os.getpid() != self._pid:
-            return
-        for one in list(self._subscriptions):
-            self.remove(one)
+    def begin(self) -> _PollingTurn:
+        """See ``Listener``."""
+        turn = _PollingTurn(lambda: self._main(turn))
+        return turn
 
     # --- the thread -------------------------------------------------------------------------------------------
 
-    def _main(self, turn: _Turn) -> None:
-        pause = _FIRST_PAUSE
+    def _main(self, turn: _PollingTurn) -> None:
+        pause = FIRST_PAUSE
         turn.sleep(_GRACE)
         while not turn.ended:
             try:
                 with contextlib.closing(self._database.ear()) as ear:
                     self._deliver(ear)
-                    pause = _FIRST_PAUSE
+                    pause = FIRST_PAUSE
                     while turn.await_change(ear):
                         self._deliver(ear)
             except StoreError as error:
                 _log.warning("signals.away", str(error), store=self._database.url)
-                turn.sleep(pause if isinstance(error, StoreAwayError) else _LONGEST_PAUSE)
-                pause = min(2 * pause, _LONGEST_PAUSE)
+                turn.sleep(pause if isinstance(error, StoreAwayError) else LONGEST_PAUSE)
+                pause = min(2 * pause, LONGEST_PAUSE)
 
     def _deliver(self, ear: Ear) -> None:
-        with self._lock:
-            subscriptions = list(self._subscriptions)
+        subscriptions = self.current()
         for at in range(0, len(subscriptions), _PART):
-            self._deliver_to(ear, subscriptions[at : at + _PART])
+            part = subscriptions[at : at + _PART]
+            self.deliver(self._signals_for(ear, part), part)
 
-    def _deliver_to(self, ear: Ear, subscriptions: list[Subscription]) -> None:
+    def _signals_for(self, ear: Ear, subscriptions: list[Subscription]) -> list[Signal]:
         text = self._database.statements.source("signal_columns") + " WHERE "
         text += " OR ".join(["(run_id = :run_id AND id > :after)"] * len(subscriptions)) + " ORDER BY id"
         params = [value for one in subscriptions for value in (one.run_id, one.after)]
-        found = [_rows.signal_of(row) for row in ear.rows(self._database.statements.compile(text).text, tuple(params))]
-        with self._lock:
-            for one in subscriptions:
-                for signal in found:
-                    if signal.run_id == one.run_id and signal.id > one.after and one in self._subscriptions:
-                        one.after = signal.id
-                        one.heard(signal)
+        return [_rows.signal_of(row) for row in ear.rows(self._database.statements.compile(text).text, tuple(params))]
 
 
-class _Turn:
-    """One life of the thread, with what wakes it."""
+class _PollingTurn(Turn):
+    """Waits for the database and for ``wake`` at once."""
 
-    def __init__(self, main: Callable[[_Turn], None]) -> None:
-        self.ended = False
+    def __init__(self, main: Callable[[], None]) -> None:
+        super().__init__(main)
         self._wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        self._thread = threading.Thread(target=main, args=(self,), name="headrace-signals", daemon=True)
-        self._thread.start()
 
     def wake(self) -> None:
-        """Let the thread look for signals now."""
+        """See ``Turn``."""
         os.eventfd_write(self._wake_fd, 1)
 
-    def end(self) -> None:
-        """End the thread; one that waits for a database that is away ends when it can."""
-        self.ended = True
-        self.wake()
-        self._thread.join(_GRACE_AT_END)
-        if not self._thread.is_alive():
+    def end(self) -> bool:
+        """See ``Turn``."""
+        ended = super().end()
+        if ended:
             os.close(self._wake_fd)
+        return ended
 
     def sleep(self, seconds: float) -> None:
         """Let ``seconds`` pass, or less at the end."""

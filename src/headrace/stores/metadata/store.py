@@ -49,8 +49,9 @@ from headrace.stores.metadata._database import (
     patiently,
 )
 from headrace.stores.metadata._shared import SharedValues
-from headrace.stores.metadata._signals import SignalPoller, Subscription
+from headrace.stores.metadata._signals import SignalPoller
 from headrace.stores.metadata._sql import Row, Statements, parts_of
+from headrace.stores.metadata._subscriptions import Subscription
 from headrace.stores.metadata.protocol import ArtifactKey, AttemptKey, CacheEntry, NewRun, RunFilter, StepCount
 from headrace.stores.metadata.protocol import Write as Written
 
@@ -425,13 +426,11 @@ class SqlMetadata:
 
     def parents(self, run_id: int, task: TaskId) -> list[TaskId]:
         """See ``MetadataStore``."""
-        rows = self._select("parents", run_id=run_id, step=task[0], number=task[1])
-        return [_rows.task_id_of(row) for row in rows]
+        return [_rows.task_id_of(row) for row in self._select("parents", run_id=run_id, step=task[0], number=task[1])]
 
     def children(self, run_id: int, task: TaskId) -> list[TaskId]:
         """See ``MetadataStore``."""
-        rows = self._select("children", run_id=run_id, step=task[0], number=task[1])
-        return [_rows.task_id_of(row) for row in rows]
+        return [_rows.task_id_of(row) for row in self._select("children", run_id=run_id, step=task[0], number=task[1])]
 
     def edges(self, run_id: int, *, after: Edge | None = None, limit: int = 0) -> list[Edge]:
         """See ``MetadataStore``."""
