@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import http.client
+import io
 import os
+import socket
 import threading
 import time
 import urllib.parse
@@ -13,6 +15,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from blake3 import blake3
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from starlette.requests import HTTPConnection
@@ -378,6 +381,60 @@ def test_body_that_does_not_come_in_time_is_not_waited_for(server: StoreServer, 
     assert connection.getresponse().status == 408
     assert time.monotonic() - began < 30
     connection.close()
+
+
+@pytest.mark.parametrize("cuts", [(1,), (100, 70_000, 70_001), (3 << 20, (4 << 20) + 5), ()])
+def test_upload_in_any_pieces_leaves_the_connection_for_the_next_request(
+    server: StoreServer, tmp_path: Path, cuts: tuple[int, ...]
+) -> None:
+    """With the bytes of the next request right behind it, and after one that was refused or is there already."""
+    url = server.add(Workspace(Settings(home=str(tmp_path))))
+    parts = urllib.parse.urlsplit(url)
+    content = os.urandom(1 << 20) * 9
+    name = blake3(content).hexdigest()
+    ends = (*cuts, len(content))
+
+    def head(method: str, path: str, size: int) -> bytes:
+        lines = [f"{method} {parts.path}/api/v1{path} HTTP/1.1", "Host: x", "Headrace-Version: 0.1.0"]
+        return "\r\n".join([*lines, f"Content-Length: {size}", "\r\n"]).encode()
+
+    def answers(stream: io.BufferedReader, method: str) -> tuple[int, bytes]:
+        status = int(stream.readline().split()[1])
+        length = 0
+        while (line := stream.readline().lower()) != b"\r\n":
+            if line.startswith(b"content-length:"):
+                length = int(line[15:])
+        return status, stream.read(length if method != "HEAD" else 0)
+
+    with socket.create_connection((str(parts.hostname), parts.port), timeout=60) as client:
+        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        stream = client.makefile("rb")
+        for digest, status in ((name, 201), ("0" * 64, 422), (name, 201)):
+            client.sendall(head("PUT", f"/blobs/{digest}", len(content)))
+            for start, end in zip((0, *ends), ends, strict=False):
+                time.sleep(0.02)
+                following = head("HEAD", f"/blobs/{name}?size=9437184", 0) if end == ends[-1] else b""
+                client.sendall(content[start:end] + following)
+            assert answers(stream, "PUT")[0] == status
+            assert answers(stream, "HEAD") == (200, b"")
+        client.sendall(head("GET", f"/blobs/{name}?size=9437184", 0))
+        assert answers(stream, "GET") == (200, content)
+        stream.close()
+    assert not list((tmp_path / "artifacts/tmp").iterdir())
+
+
+def test_client_that_leaves_within_an_upload_leaves_nothing(server: StoreServer, tmp_path: Path) -> None:
+    url = server.add(Workspace(Settings(home=str(tmp_path))))
+    parts = urllib.parse.urlsplit(url)
+    for sent in (1_000, 5 << 20):
+        with socket.create_connection((str(parts.hostname), parts.port), timeout=60) as client:
+            lines = [f"PUT {parts.path}/api/v1/blobs/{'0' * 64} HTTP/1.1", "Host: x", "Headrace-Version: 0.1.0"]
+            client.sendall("\r\n".join([*lines, "Content-Length: 9000000", "\r\n"]).encode() + bytes(sent))
+    until = time.monotonic() + 60
+    while not (tmp_path / "artifacts/tmp").exists() or list((tmp_path / "artifacts/tmp").iterdir()):
+        assert time.monotonic() < until
+        time.sleep(0.05)
+    assert ask(url, "POST", "/blobs/missing", wire.encode([]))[0] == 200
 
 
 _values = st.recursive(

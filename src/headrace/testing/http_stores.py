@@ -16,6 +16,7 @@ from headrace.model.actors import Actor
 from headrace.server.call import Server
 from headrace.server.config import Limits, ServerConfig
 from headrace.server.principals import Authenticator, EverybodyIsUser
+from headrace.server.serve import patient_protocol
 from headrace.server.stores.mount import StoresApp
 from headrace.wiring import Workspace
 
@@ -66,7 +67,10 @@ def store_server() -> Iterator[StoreServer]:
     """A running server, gone with the ``with`` block."""
     listening = socket.create_server(("127.0.0.1", 0))
     stores = StoreServer(listening.getsockname()[1])
-    config = uvicorn.Config(stores, log_config=None, access_log=False, lifespan="off", timeout_keep_alive=30)
+    protocol = patient_protocol(30.0)
+    config = uvicorn.Config(
+        stores, http=protocol, log_config=None, access_log=False, lifespan="off", timeout_keep_alive=30
+    )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, name="store-server", daemon=True)
     thread.start()

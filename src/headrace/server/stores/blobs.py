@@ -143,9 +143,9 @@ class BlobsApi:
         upload = await self._run(store.upload, blob)
         writing: asyncio.Future[Any] | None = None
         try:
-            part: list[bytes] = []
+            part: list[memoryview] = []
             held = 0
-            async for piece in exchange.pieces(blob.size):
+            async for piece in exchange.parts(blob.size, _PART):
                 part.append(piece)
                 held += len(piece)
                 if held >= _PART:

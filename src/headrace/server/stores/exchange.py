@@ -16,6 +16,7 @@ import msgspec
 from headrace._version import __version__
 from headrace.model.states import IllegalTransitionError
 from headrace.server.config import Limits
+from headrace.server.direct_body import DIRECT_BODY, DirectBody
 from headrace.server.problems import Problem, problem_of
 from headrace.stores.metadata.wire import MEDIA_TYPE, PROTOCOL
 
@@ -98,6 +99,35 @@ class Exchange:
                     raise _too_large(limit)
                 if piece:
                     yield piece
+
+    async def parts(self, limit: int, size: int) -> AsyncIterator[memoryview]:
+        """The body in parts of ``size`` bytes, straight from the socket where that can be. A part is good until the one
+        after the next is asked for. Raises as ``pieces`` does."""
+        direct: DirectBody | None = self.scope.get(DIRECT_BODY)
+        if direct is None:
+            async for piece in self.pieces(limit):
+                yield memoryview(piece)
+            return
+        if self.expected_size(limit) < 0:
+            raise Problem(411, "length", "a blob is sent with its Content-Length")
+        left, turn = self.expected_size(limit), 0
+        buffers = [memoryview(bytearray(min(size, left))) for _ in range(2)]
+        with Patience(self._limits.chunk_seconds) as patience:
+            try:
+                while left:
+                    view = buffers[turn][: min(size, left)]
+                    count = await direct.read_into(view, patience.renew)
+                    left, turn = left - count, 1 - turn
+                    yield view[:count]
+                    patience.renew()
+            except asyncio.CancelledError:
+                if patience.is_over:
+                    direct.abandon()
+                    raise Problem(408, "slow", "the body of the request did not come in time") from None
+                raise
+            finally:
+                if left and not patience.is_over:
+                    await direct.drain(patience.renew)
 
     async def body(self, limit: int) -> bytes:
         """The whole body; raises as ``pieces`` does."""
