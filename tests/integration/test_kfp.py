@@ -204,6 +204,22 @@ def test_settings_for_a_cluster_are_refused_or_ignored_and_secrets_are_variables
     assert checked.code == 1
     assert "DB_PASSWORD" in checked.out
     assert "pvcMount" in checked.out
+    flow = """
+        import headrace.kfp
+
+        @flow
+        def outer():
+            try:
+                headrace.kfp.load("pipeline.yaml")()
+            except headrace.UsageError as error:
+                print(str(error).splitlines()[1].strip())
+            print(headrace.kfp.load("pipeline.yaml", ignore_kubernetes=True)())
+
+        if __name__ == "__main__":
+            outer()
+        """
+    part = project.succeed(flow, **known)
+    assert part.splitlines()[:2] == ["task use: pvcMount: needs a persistent volume claim (data)", "very-secret"]
 
 
 def test_a_failed_component_is_entered_with_its_inputs(project: Project) -> None:

@@ -150,8 +150,7 @@ def launch_of(loaded: Loaded, scope: Scope, options: Options) -> Launch:
     pods = options.on in scope.workspace.places(default=options.on).clusters
     _check_platform(loaded.pipeline, ignored="kubernetes" in options.ignore, pods=pods)
     secrets = {} if pods else kubernetes.secrets_of(loaded.pipeline)  # those of the cluster are in its pods
-    users = kubernetes.users_of_executors(loaded.pipeline)
-    wanted = {users[label][0]: names for label, names in secrets.items() if label in users}
+    wanted = {} if pods else kubernetes.wanted_secrets(loaded.pipeline)
     return Launch(
         scope=scope,
         entry=loaded.entry,
@@ -182,15 +181,8 @@ def _settings(table: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def _check_platform(pipeline: Pipeline, *, ignored: bool, pods: bool) -> None:
     """Refuse settings for Kubernetes without which results may be others; note the rest in one line."""
-    notes = kubernetes.notes_of(pipeline, pods=pods)
-    needed = [one for one in notes if one.needed]
-    if needed and not ignored:
-        lines = "\n".join(f"  task {', '.join(one.tasks)}: {one.setting}: {one.text}" for one in needed)
-        raise UsageError(
-            f"{pipeline.name} has settings that only a cluster can honour and its results may depend on:\n{lines}\n"
-            "To run it without them: --ignore kubernetes"
-        )
-    shown = notes if ignored else [one for one in notes if not one.needed]
+    how = "To run it without them: --ignore kubernetes"
+    shown = kubernetes.check_settings(pipeline, how, pods=pods, ignored=ignored)
     if shown:
         names = ", ".join(dict.fromkeys(one.setting for one in shown))
         click.echo(f"headrace: settings for Kubernetes without effect here: {names}", err=True)

@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from headrace.frontends.kfp.ir import Pipeline
+from headrace.model.errors import UsageError
 
 #: Settings that change the result where they cannot be honoured, and how people call them.
 _NEEDED = {
@@ -72,6 +73,23 @@ def notes_of(pipeline: Pipeline, *, pods: bool = False) -> list[PlatformNote]:
     return sorted(found, key=lambda one: not one.needed)
 
 
+def check_settings(pipeline: Pipeline, how: str, *, pods: bool, ignored: bool) -> list[PlatformNote]:
+    """Refuse settings for Kubernetes without which results may be others; those to tell of, which change nothing.
+
+    ``how`` says how to run it without them, ``ignored`` that this is done; ``pods`` as in ``notes_of``.
+
+    Raises:
+        UsageError: there are such settings; the message names each with its tasks.
+    """
+    notes = notes_of(pipeline, pods=pods)
+    needed = [one for one in notes if one.needed]
+    if needed and not ignored:
+        lines = "\n".join(f"  task {', '.join(one.tasks)}: {one.setting}: {one.text}" for one in needed)
+        told = f"{pipeline.name} has settings that only a cluster can honour and its results may depend on"
+        raise UsageError(f"{told}:\n{lines}\n{how}")
+    return notes if ignored else [one for one in notes if not one.needed]
+
+
 def secrets_of(pipeline: Pipeline) -> dict[str, tuple[str, ...]]:
     """The names of the environment variables that executors take from secrets, by label."""
     found = {}
@@ -85,6 +103,12 @@ def secrets_of(pipeline: Pipeline) -> dict[str, tuple[str, ...]]:
         if names:
             found[label] = tuple(names)
     return found
+
+
+def wanted_secrets(pipeline: Pipeline) -> dict[str, tuple[str, ...]]:
+    """The environment variables that tasks take from secrets, by the path of the first task that does."""
+    users = users_of_executors(pipeline)
+    return {users[label][0]: names for label, names in secrets_of(pipeline).items() if label in users}
 
 
 def users_of_executors(pipeline: Pipeline) -> dict[str, tuple[str, ...]]:

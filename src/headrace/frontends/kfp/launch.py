@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import os
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -80,8 +80,7 @@ def run_pipeline(
     if began is not None:
         began(session)
     if how.secret_values:
-        secrets.known_values.update(how.secret_values.values())
-        session.share_secrets({secrets.of_step(name): value for name, value in how.secret_values.items()})
+        share_secrets(session, how.secret_values)
     gate = InterruptGate()
     with session.interruptible(), gate.installed():
         return _drive(pipeline, arguments, session, how, gate)
@@ -116,30 +115,21 @@ def _open(pipeline: Pipeline, arguments: dict[str, Any], how: Launch) -> Session
     return open_session(stores, places, new)
 
 
-def planner_of(pipeline: Pipeline, session: Session, job: JobFacts, how: Launch | str) -> Planner:
+def planner_of(pipeline: Pipeline, session: Session, job: JobFacts, conditions: Conditions) -> Planner:
     """What makes calls of a pipeline's tasks, with all that its components need made ready.
-
-    ``how`` is the launch of the run, or the folder of its store where the pipeline is a part of another run.
 
     Raises:
         EnvironmentSetupError: a package, a Python, an image or a command is missing; the message names the task.
     """
-    room = session.place("").capacity.largest
-    if isinstance(how, str):
-        conditions = Conditions(room=room, home=how, cluster=session.cluster)
-    else:
-        home, containers = how.scope.settings.home, how.containers
-        conditions = Conditions(
-            room=room,
-            home=home,
-            cluster=session.cluster,
-            use_cache=how.use_cache,
-            containers=containers,
-            secrets=how.secrets,
-        )
     planner = Planner(pipeline, session, job, conditions)
     planner.prepare(components_of(pipeline.spec))
     return planner
+
+
+def share_secrets(session: Session, values: Mapping[str, str]) -> None:
+    """Let components have the values of secrets, and nobody see them."""
+    secrets.known_values.update(values.values())
+    session.share_secrets({secrets.of_step(name): value for name, value in values.items()})
 
 
 def _drive(pipeline: Pipeline, arguments: dict[str, Any], session: Session, how: Launch, gate: InterruptGate) -> Ended:
@@ -147,7 +137,15 @@ def _drive(pipeline: Pipeline, arguments: dict[str, Any], session: Session, how:
         job = job_facts(pipeline, session.run, how.scope.settings.home)
         if job.workspace:
             Path(job.workspace).mkdir(parents=True, exist_ok=True)
-        planner = planner_of(pipeline, session, job, how)
+        conditions = Conditions(
+            room=session.place("").capacity.largest,
+            home=how.scope.settings.home,
+            cluster=session.cluster,
+            use_cache=how.use_cache,
+            containers=how.containers,
+            secrets=how.secrets,
+        )
+        planner = planner_of(pipeline, session, job, conditions)
         states = _BACKEND_STATES if how.final_state == "backend" else {}
         interpreter = Interpreter(pipeline, session, planner, job, states)
         try:

@@ -11,9 +11,10 @@ from weakref import WeakKeyDictionary
 
 import msgspec
 
-from headrace.frontends.kfp import arguments, validation
+from headrace.client.default import default_scope
+from headrace.frontends.kfp import arguments, kubernetes, validation
 from headrace.frontends.kfp.artifacts import to_stored
-from headrace.frontends.kfp.contract import ArtifactValue
+from headrace.frontends.kfp.contract import ArtifactValue, JobFacts
 from headrace.frontends.kfp.errors import PipelineError
 from headrace.frontends.kfp.graph import node_at
 from headrace.frontends.kfp.interpreter import Interpreter
@@ -34,9 +35,9 @@ from headrace.frontends.kfp.ir import (
     TaskInputs,
     TaskParameter,
 )
-from headrace.frontends.kfp.launch import PipelineFailedError, job_facts, planner_of
+from headrace.frontends.kfp.launch import PipelineFailedError, job_facts, planner_of, share_secrets
 from headrace.frontends.kfp.pipeline_file import read_pipeline
-from headrace.frontends.kfp.plan import Planner
+from headrace.frontends.kfp.plan import Conditions, Planner
 from headrace.frontends.kfp.references import Out, Ref, Several
 from headrace.frontends.kfp.scope import FAILED, Ending
 from headrace.model.errors import UsageError
@@ -49,8 +50,9 @@ from headrace.stores.codecs import File, Folder
 class Part:
     """A pipeline, or a component of one, to be called within a native flow. Arguments go by name."""
 
-    def __init__(self, pipeline: Pipeline, name: str, within: str) -> None:
+    def __init__(self, pipeline: Pipeline, name: str, within: str, *, ignore_kubernetes: bool = False) -> None:
         self.name = name
+        self._ignore_kubernetes = ignore_kubernetes
         self._pipeline = pipeline
         self._within = within
         self._planners: WeakKeyDictionary[Session, Planner] = WeakKeyDictionary()
@@ -85,9 +87,24 @@ class Part:
         job = job_facts(self._pipeline, session.run, home)
         planner = self._planners.get(session)
         if planner is None:
-            planner = self._planners[session] = planner_of(self._pipeline, session, job, home)
+            planner = self._planners[session] = self._planner(session, job, home)
         interpreter = Interpreter(self._pipeline, session, planner, job, {})
         return self._result(run, interpreter, self._ending(interpreter, values, artifacts))
+
+    def _planner(self, session: Session, job: JobFacts, home: str) -> Planner:
+        pods = session.cluster is not None
+        how = f"To call it without them: headrace.kfp.load({self.name!r}, ignore_kubernetes=True)"
+        kubernetes.check_settings(self._pipeline, how, pods=pods, ignored=self._ignore_kubernetes)
+        wanted = {} if pods else kubernetes.wanted_secrets(self._pipeline)
+        if wanted:
+            share_secrets(session, default_scope().secret_sources.values(wanted))
+        conditions = Conditions(
+            room=session.place("").capacity.largest,
+            home=home,
+            cluster=session.cluster,
+            secrets={} if pods else kubernetes.secrets_of(self._pipeline),
+        )
+        return planner_of(self._pipeline, session, job, conditions)
 
     def _ending(self, interpreter: Interpreter, values: dict[str, Any], artifacts: dict[str, list[Any]]) -> Ending:
         gate = InterruptGate()
@@ -127,8 +144,8 @@ class Part:
 class LoadedPipeline(Part):
     """A pipeline to be called within a native flow, as ``Part``; ``component`` gives one of its components."""
 
-    def __init__(self, pipeline: Pipeline) -> None:
-        super().__init__(pipeline, pipeline.name, f"{pipeline.name}.")
+    def __init__(self, pipeline: Pipeline, *, ignore_kubernetes: bool = False) -> None:
+        super().__init__(pipeline, pipeline.name, f"{pipeline.name}.", ignore_kubernetes=ignore_kubernetes)
 
     def component(self, path: str) -> Part:
         """What a task of the pipeline runs, as a step; ``path`` as `headrace check` lists it.
@@ -142,7 +159,8 @@ class LoadedPipeline(Part):
         component = node.component
         spec = msgspec.structs.replace(self._pipeline.spec, root=_root_of(node.key, node.task, component))
         pipeline = msgspec.structs.replace(self._pipeline, spec=spec)
-        return Part(pipeline, f"{self.name}.{path}", f"{self.name}.")
+        within, ignored = f"{self.name}.", self._ignore_kubernetes
+        return Part(pipeline, f"{within}{path}", within, ignore_kubernetes=ignored)
 
 
 def _root_of(key: str, task: Task, component: Component) -> Component:
@@ -193,7 +211,7 @@ def _stored(name: str, declared: InputArtifact, value: Any) -> list[Any]:
     raise PipelineError(f"the input artifact {name!r} must be a File, a Folder or a path, and is {value!r}")
 
 
-def load(file: str | os.PathLike[str]) -> LoadedPipeline:
+def load(file: str | os.PathLike[str], *, ignore_kubernetes: bool = False) -> LoadedPipeline:
     """Make a compiled pipeline callable in native flows: ``train = headrace.kfp.load("train.yaml")``.
 
     Its tasks become tasks of the run that calls it, named ``PIPELINE.TASK``: they are resumed with it and listed by
@@ -201,6 +219,8 @@ def load(file: str | os.PathLike[str]) -> LoadedPipeline:
 
     Args:
         file: beside the calling file, unless the path is absolute.
+        ignore_kubernetes: run it without settings that only a cluster can honour; else a call that needs them is
+            refused.
 
     Raises:
         PipelineError: the file cannot be read, or the pipeline cannot run.
@@ -209,4 +229,4 @@ def load(file: str | os.PathLike[str]) -> LoadedPipeline:
     path = os.path.join(folder, os.fspath(file))  # noqa: PTH118
     pipeline = read_pipeline(path)
     validation.check(pipeline, os.fspath(file))
-    return LoadedPipeline(pipeline)
+    return LoadedPipeline(pipeline, ignore_kubernetes=ignore_kubernetes)
