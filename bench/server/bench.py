@@ -109,6 +109,8 @@ def headrace(given: argparse.Namespace, folder: Path) -> None:
     }
     for name, (path, readers) in cases.items():
         print(f"{name:25} {asyncio.run(measure(server.place, [(path, b'')], readers, given.seconds))}")
+    pages = [(f"{PROJECT}/runs/train/{number}", b"") for number in range(1, 201)]
+    print(f"{'200 readers of 200 runs':25} {asyncio.run(measure(server.place, pages, 200, given.seconds))}")
     print(f"memory after that         {resident(server.process.pid):.0f} MiB")
     before = os.times()
     heard = asyncio.run(listen(server.place, f"{PROJECT}/runs/train/17/events", 1_000, 3.0))
