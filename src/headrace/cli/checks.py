@@ -47,6 +47,17 @@ def all_checks() -> list[Check]:
     return checks
 
 
+def store_checks() -> list[Check]:
+    """What a worker needs, without what takes longer the more is stored: versions, and stores that answer."""
+    checks = [_versions()]
+    try:
+        settings = read_settings()
+    except HeadraceError as error:
+        return [*checks, Check(name="settings", ok=False, text=str(error), advice="Mend or remove that setting.")]
+    checks += _guarded("database", lambda: _answering(settings))
+    return checks + _guarded("artifacts", _writable)
+
+
 def _guarded(name: str, check: Callable[[], Iterator[Check]]) -> list[Check]:
     try:
         return list(check())
@@ -135,16 +146,34 @@ def _integrity(path: Path) -> Check:
     return Check(name="database integrity", ok=ok, text="; ".join(found), advice=advice)
 
 
-def _artifacts(settings: Settings) -> Iterator[Check]:
-    if not settings.artifacts and not Path(settings.home).exists():
-        yield Check(name="artifacts", ok=True, text="none yet; the first run makes the folder")
+def _answering(settings: Settings) -> Iterator[Check]:
+    path = database_file(settings)
+    if path is not None:
+        text = f"none that this machine shares with others: {path}"
+        yield Check(name="database", ok=True, text=text)
         return
+    metadata = wiring.scope_here().metadata
+    began = time.perf_counter()
+    metadata.projects()
+    took = (time.perf_counter() - began) * 1e3
+    yield Check(name="database", ok=True, text=f"{metadata.url}: answered in {took:.0f} ms")
+
+
+def _writable() -> Iterator[Check]:
     store = wiring.scope_here().artifacts
     blob = store.put((b"headrace doctor was here",))
     ok = bytes(store.get(blob)) == b"headrace doctor was here"
     yield Check(name="artifacts writable", ok=ok, text=f"{_hidden(store.url)}: written and read back")
+
+
+def _artifacts(settings: Settings) -> Iterator[Check]:
+    if not settings.artifacts and not Path(settings.home).exists():
+        yield Check(name="artifacts", ok=True, text="none yet; the first run makes the folder")
+        return
+    yield from _writable()
     if settings.server:
         return  # what it keeps for all projects is its own affair
+    store = wiring.scope_here().artifacts
     known = {info.digest: info.size for info in store.list()}
     missing = 0
     if _has_database(settings):

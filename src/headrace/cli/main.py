@@ -40,6 +40,7 @@ COMMANDS = {
     "import": ("transfer", "Bring an exported run, or runs of Metaflow, into this store."),
     "check": ("check", "Say what a Kubeflow pipeline does, and what cannot be honoured here."),
     "dialect": ("dialect", "Print the folder that lets files for Metaflow or kfp.local run here as they are."),
+    "place": ("place", "List and check places where steps run; print what a cluster needs."),
     "worker": ("worker", "Lend this machine to a run elsewhere."),
     "drive": ("drive", "Drive a run in a pod; what --on PLACE starts in a cluster."),
     "ui": ("ui", "Open the page of a run in the browser."),

@@ -86,6 +86,8 @@ SHAPES: dict[str, tuple[tuple[str, ...], set[str]]] = {
     "rm": (("rm", "numbers/1", "--yes", "--json"), {"removed"}),
     "export": (("export", "numbers/1", "out.run", "--json"), {"run", "file", "blobs", "bytes"}),
     "doctor": (("doctor", "--json"), {"name", "ok", "text", "advice"}),
+    "place": (("place", "list", "--json"), {"name", "kind", "where", "image"}),
+    "place check": (("place", "check", "local", "--json"), {"name", "ok", "text", "advice", "grant"}),
     "version": (("version", "--json"), {"headrace", "python"}),
 }
 
@@ -337,6 +339,28 @@ def test_doctor_says_which_settings_are_options(tmp_path: Path, call: Any, monke
     assert found["setting database"].endswith("/h/metadata.db  (option --home)")
     assert found["setting durability"] == "fsync  (environment: HEADRACE_DURABILITY)"
     assert found["setting max_parallel"] == "0  (default)"
+
+
+def test_doctor_looks_at_stores_alone_as_a_worker_does(folder: Path, call: Any) -> None:
+    found = {one["name"]: one for one in call("doctor", "--stores", "--json").json}
+    assert list(found) == ["versions", "database", "artifacts writable"]
+    assert "written and read back" in found["artifacts writable"]["text"]
+
+
+def test_manifest_is_refused_where_it_makes_no_sense(
+    tmp_path: Path, call: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("pyproject.toml").write_text('[tool.headrace.places.gpu]\nkind = "kubernetes"\nnamespace = "team"\n')
+    assert "needs no manifest" in call("place", "manifest", "local").err
+    assert "there is no place 'none'; there are: local, gpu" in call("place", "manifest", "none").err
+    assert "say where TLS ends" in call("place", "manifest", "gpu", "--server").err
+    assert "needs image and secret" in call("place", "manifest", "gpu", "--server", "--tls-secret", "t").err
+    assert call("place", "manifest", "gpu").out.startswith("# What place 'gpu' needs in namespace 'team'.")
+    assert call("place", "manifest", "gpu", "--helm", "chart").code == 0
+    assert Path("chart/templates/rbac.yaml").exists()
+    again = call("place", "manifest", "gpu", "--helm", "chart")
+    assert (again.code, "it exists already" in again.err) == (2, True)
 
 
 def test_a_place_without_runs_is_left_as_it_is(tmp_path: Path, call: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,8 +15,9 @@ if TYPE_CHECKING:
 
 @click.command(name="doctor")
 @click.argument("run", required=False)
+@click.option("--stores", is_flag=True, help="Look at versions, database and artifact store alone, as a worker does.")
 @as_json
-def doctor_command(run: str | None, json: bool) -> int:
+def doctor_command(run: str | None, stores: bool, json: bool) -> int:
     """Check versions, settings, stores and runs; exit code 1 when something is wrong.
 
     With the name of a run that is going on, such as train/42: how the process that drives it is doing, by what it
@@ -25,13 +26,13 @@ def doctor_command(run: str | None, json: bool) -> int:
     With --json: a list of objects with the keys name, ok, text, advice; with RUN an object with the keys run, state,
     owner, left, report, lost, next.
     """
-    return _check_all(json) if run is None else _look_at(run, json)
+    return _check_all(stores, json) if run is None else _look_at(run, json)
 
 
-def _check_all(json: bool) -> int:
-    from headrace.cli.checks import all_checks
+def _check_all(stores: bool, json: bool) -> int:
+    from headrace.cli.checks import all_checks, store_checks
 
-    checks = all_checks()
+    checks = store_checks() if stores else all_checks()
     bad = [one for one in checks if not one.ok]
     if json:
         print_json(checks)

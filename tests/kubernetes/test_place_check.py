@@ -1,0 +1,193 @@
+"""``headrace place``: what is missing is named with the YAML that grants it, and with that YAML runs work."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from tests.cluster import common
+from tests.clusters import Cluster
+from tests.kubernetes.conftest import Space
+from tests.kubernetes.projects import Project
+
+from headrace.executors.kubernetes.access import Access
+from headrace.executors.kubernetes.client import ClusterClient, Kind
+
+FLOW = """
+from headrace import flow, step
+
+@step(cpu=0.05)
+def double(n: int) -> int:
+    return 2 * n
+
+@flow
+def train() -> list[int]:
+    return [one.result() for one in double.map([1, 2, 3])]
+"""
+
+
+@pytest.fixture
+def client(cluster: Cluster, space: Space) -> Iterator[ClusterClient]:
+    with ClusterClient(Access(str(cluster.kubeconfig)), space.name) as client:
+        yield client
+
+
+@pytest.fixture
+def project(tmp_path: Path, space: Space, cluster: Cluster, image: str, bucket: dict[str, str]) -> Project:
+    return Project(tmp_path, space, cluster, image, bucket)
+
+
+def _act_as(project: Project, client: ClusterClient, cluster: Cluster, account: str) -> None:
+    """Let the commands of a project have the rights of a service account."""
+    path = f"/api/v1/namespaces/{client.namespace}/serviceaccounts/{account}/token"
+    body = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"expirationSeconds": 3600}}
+    config = yaml.safe_load(cluster.kubeconfig.read_text())
+    config["users"][0]["user"] = {"token": client.request("POST", path, body)["status"]["token"]}
+    file = project.folder / f"kubeconfig-{account}"
+    file.write_text(json.dumps(config))
+    project.environ["KUBECONFIG"] = str(file)
+
+
+def _checks(project: Project, code: int) -> dict[str, dict[str, Any]]:
+    said = project.run("place", "check", "pods", "--json", code=code)
+    return {one["name"]: one for one in json.loads(said)}
+
+
+def _missing(checks: dict[str, dict[str, Any]]) -> set[str]:
+    return {name for name, one in checks.items() if one["ok"] is False}
+
+
+def _kubectl(kubeconfig: Path, *words: str, given: str = "") -> str:
+    kubectl = common.BIN / "kubectl"
+    command = [str(kubectl if kubectl.exists() else "kubectl"), "--kubeconfig", str(kubeconfig), *words]
+    return subprocess.run(command, input=given, check=True, capture_output=True, text=True).stdout
+
+
+def test_missing_rights_are_named_and_the_yaml_beside_them_grants_them(
+    project: Project, client: ClusterClient, cluster: Cluster
+) -> None:
+    project.write(FLOW)
+    client.create({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "few"}})
+    _act_as(project, client, cluster, "few")
+    checks = _checks(project, 1)
+    rights = {f"right: {one}" for one in ("pods", "pods/log", "secrets", "jobs", "pods/portforward")}
+    assert _missing(checks) == rights
+    user = f"system:serviceaccount:{client.namespace}:few"
+    text = checks["right: secrets"]["text"]
+    assert text.startswith(f"{user} may not create, patch, delete secrets: needed to give workers the token")
+    assert checks["right: events"]["ok"] is None, "runs go without it"
+    assert checks["pod"]["ok"] is None, "it is not tried without the rights"
+
+    granted = "---\n".join(one["grant"] for one in checks.values() if one["grant"])
+    _kubectl(cluster.kubeconfig, "apply", "-f", "-", given=granted)
+    checks = _checks(project, 0)
+    assert {one["ok"] for one in checks.values()} == {True}, checks
+    assert "written and read back" in checks["in a pod: artifacts writable"]["text"]
+
+
+def test_printed_manifest_is_all_that_a_run_needs(project: Project, client: ClusterClient, cluster: Cluster) -> None:
+    project.write(FLOW)
+    manifest = project.run("place", "manifest", "pods", "--user", "alice")
+    _kubectl(cluster.kubeconfig, "apply", "-f", "-", given=manifest)
+    _act_as(project, client, cluster, "headrace-driver")
+    said = project.run("place", "check", "pods")
+    assert "MISSING" not in said
+    assert said.endswith("Place pods can be used.\n")
+
+    said = project.run("run", "train.py", "--on", "pods")
+    assert project.result("train/1") == [2, 4, 6], said
+    for right, expected in (("create pods", "yes"), ("list secrets", "no"), ("create deployments.apps", "no")):
+        words = ("auth", "can-i", *right.split(), "--as", "alice", "--namespace", client.namespace)
+        answer = subprocess.run(
+            [common.BIN / "kubectl", "--kubeconfig", cluster.kubeconfig, *words], capture_output=True, text=True
+        )
+        assert answer.stdout.strip() == expected, (right, answer)
+
+
+def test_what_keeps_pods_of_a_place_from_work_is_named(project: Project, client: ClusterClient, database: str) -> None:
+    pod = {"service_account": "nobody", "config_maps": ["tuning"], "priority_class": "none-such"}
+    project.write(FLOW, secret="stores", queue="research", pod=pod)
+    checks = _checks(project, 1)
+    absent = {
+        "secret stores",
+        "config map tuning",
+        "priority class none-such",
+        "service account nobody",
+        "queue research",
+    }
+    assert _missing(checks) == absent | {"pod"}
+    assert 'serviceaccount "nobody" not found' in checks["pod"]["text"]
+    assert "kind: ServiceAccount" in checks["service account nobody"]["grant"]
+
+    # A secret that names a database which is not there, and an image that is another.
+    wrong = {"HEADRACE_DATABASE": "postgresql://postgres@127.0.0.1:1/none"}
+    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "stores"}, "stringData": wrong}
+    client.create(secret)
+    project.write(FLOW, secret="stores")
+    checks = _checks(project, 1)
+    assert _missing(checks) == {"in a pod: database"}
+    client.apply({**secret, "stringData": {"HEADRACE_DATABASE": database}})
+    assert "answered in" in _checks(project, 0)["in a pod: database"]["text"]
+    project.write(FLOW, image="localhost/headrace/none:1", start_timeout="3s")
+    checks = _checks(project, 1)
+    assert "image localhost/headrace/none:1 cannot be pulled" in checks["pod"]["text"]
+    left = [one["metadata"]["name"] for one in client.list(Kind("v1", "Pod"))]
+    assert not [name for name in left if name.startswith("headrace-check")] or _gone(client)
+
+
+def _gone(client: ClusterClient) -> bool:
+    until = time.monotonic() + 60
+    while any(one["metadata"]["name"].startswith("headrace-check") for one in client.list(Kind("v1", "Pod"))):
+        assert time.monotonic() < until
+        time.sleep(0.2)
+    return True
+
+
+def test_namespace_quota_and_place_that_cannot_be_used_are_named(project: Project, client: ClusterClient) -> None:
+    spec = {"hard": {"pods": "0"}}
+    client.create({"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "none"}, "spec": spec})
+    try:
+        until = time.monotonic() + 60
+        while "hard" not in (client.get(Kind("v1", "ResourceQuota"), "none").get("status") or {}):
+            assert time.monotonic() < until
+            time.sleep(0.05)
+        project.write(FLOW)
+        checks = _checks(project, 1)
+        assert checks["quota none"]["text"] == "used: 0 of 0 pods"
+        assert "quota none" in checks["pod"]["text"]
+    finally:
+        client.delete(Kind("v1", "ResourceQuota"), "none")
+
+    project.write(FLOW, namespace=f"{client.namespace}-missing")
+    checks = _checks(project, 1)
+    assert _missing(checks) == {"namespace"}
+    assert "kind: Namespace" in checks["namespace"]["grant"]
+    del project.environ["HEADRACE_ARTIFACTS"]
+    project.write(FLOW, context="elsewhere")
+    checks = _checks(project, 1)
+    assert _missing(checks) == {"artifacts", "configuration"}
+    assert "has no context 'elsewhere'" in checks["configuration"]["text"]
+    assert "there is no place 'nowhere'" in project.run("place", "check", "nowhere", code=2)
+
+
+def test_server_of_the_manifest_serves_the_stores_of_the_secret(
+    project: Project, client: ClusterClient, cluster: Cluster, database: str
+) -> None:
+    values = {"HEADRACE_DATABASE": database, "HEADRACE_ARTIFACTS": project.environ["HEADRACE_ARTIFACTS"]}
+    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "served"}, "stringData": values}
+    client.create(secret)
+    project.write(FLOW, secret="served")
+    manifest = project.run("place", "manifest", "pods", "--server", "--behind-proxy", "10.0.0.0/8")
+    _kubectl(cluster.kubeconfig, "apply", "-f", "-", given=manifest)
+    kind = Kind("apps/v1", "Deployment")
+    until = time.monotonic() + 90
+    while not (client.get(kind, "headrace-server").get("status") or {}).get("readyReplicas"):
+        assert time.monotonic() < until, [client.log(one["metadata"]["name"]) for one in client.list(Kind("v1", "Pod"))]
+        time.sleep(0.3)
+    client.delete(kind, "headrace-server")
