@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol
 
@@ -152,6 +153,12 @@ class WorkersPlace(
         return host.strip("[]"), int(port)
 
 
+#: An ``address`` that no pod needs: the driver comes to the pods.
+FORWARD = "forward"
+#: Where a pod has the token of its service account: a driver in a pod is reached by other pods.
+_TOKEN = "/var/run/secrets/kubernetes.io/serviceaccount/token"
+
+
 class PodLimits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The most that a place has at once: pods, and cores, bytes and GPUs of them together (None: no limit)."""
 
@@ -181,6 +188,7 @@ class KubernetesPlace(
     run that is started from the command line is itself: in the ``"cluster"``, by the service account ``driver_account``
     (empty: that of ``pod``), or ``"here"``, as those are which Python code starts. Pods reach a driver here at
     ``address`` (``HOST`` or ``HOST:PORT``); it listens at that port of all interfaces, or at ``listen``.
+    With ``"forward"``, or outside of the cluster with neither, the driver comes to the pods through the API server.
     ``secret`` is a secret of the cluster whose keys become environment variables of workers and drivers, such as
     ``HEADRACE_DATABASE`` and ``AWS_SECRET_ACCESS_KEY``; ``variables`` are others, which are no secrets.
 
@@ -215,7 +223,7 @@ class KubernetesPlace(
         if self.floor < 0:
             raise ValueError(f"floor is {self.floor}, it cannot be negative")
         for name in ("address", "listen"):
-            if getattr(self, name):
+            if getattr(self, name) not in ("", FORWARD):
                 _host_and_port(name, getattr(self, name))
         msgspec.structs.force_setattr(self, "variables", tuple(sorted(dict(self.variables).items())))
         for name in ("idle", "start_timeout", "keep", "adopt"):
@@ -232,9 +240,15 @@ def _host_and_port(name: str, text: str) -> tuple[str, int]:
     return host.strip("[]"), int(port)
 
 
+def is_forwarded(place: KubernetesPlace) -> bool:
+    """Whether the driver of a run comes to the pods of a place through the API server, since they cannot reach it."""
+    return place.address == FORWARD or not (place.address or place.listen or Path(_TOKEN).exists())
+
+
 def addresses_of(place: KubernetesPlace) -> tuple[tuple[str, int], str]:
     """Where a driver listens for the pods of a place, and the host at which these reach it (empty: not known)."""
-    reached, port = _host_and_port("address", place.address) if place.address else ("", 0)
+    known = place.address and place.address != FORWARD
+    reached, port = _host_and_port("address", place.address) if known else ("", 0)
     if place.listen:
         host, own = _host_and_port("listen", place.listen)
         return (host, own or port), reached

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 class HostSettings(msgspec.Struct, frozen=True, kw_only=True):
     """What ``headrace worker`` was asked for; ``root`` is the folder for copies of blobs and for steps to run in.
 
-    ``name``, ``spare`` and ``once`` are those of ``HostOptions``.
+    ``name``, ``spare``, ``listen`` and ``once`` are those of ``HostOptions``.
     """
 
     address: tuple[str, int]
@@ -40,6 +40,7 @@ class HostSettings(msgspec.Struct, frozen=True, kw_only=True):
     once: bool = False
     name: str = ""
     spare: bool = True
+    listen: bool = False
 
 
 #: The joining token of a worker, where no file has it.
@@ -77,7 +78,14 @@ def lend_workers(settings: HostSettings, report: Callable[[str], None]) -> Worke
     workers = settings.workers or int(here.cpu)
     capacity = Resources(cpu=float(workers), memory=here.memory, gpu=here.gpu)
     options = HostOptions(
-        settings.address, read_token(text), workers, capacity, settings.once, settings.name, settings.spare
+        settings.address,
+        read_token(text),
+        workers,
+        capacity,
+        settings.once,
+        settings.name,
+        settings.spare,
+        settings.listen,
     )
     return WorkerHost(options, lambda welcome: _serve_elsewhere(welcome, root, capacity), _where_run_goes_on, report)
 

@@ -24,6 +24,7 @@ from headrace.services.places import (
     WorkersPlace,
     addresses_of,
     drives_there,
+    is_forwarded,
 )
 from headrace.settings import Settings
 from headrace.stores.artifacts.protocol import ArtifactStore
@@ -167,6 +168,7 @@ class ConfiguredPlaces:
             access=Access(place.kubeconfig, place.context),
             namespace=place.namespace,
             reached=reached,
+            forward=is_forwarded(place),
             image=place.image,
             pod=place.pod,
             secret=place.secret,

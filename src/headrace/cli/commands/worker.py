@@ -10,7 +10,9 @@ from typing import Any
 import click
 
 
-def _address(_: click.Context, __: click.Parameter, value: str) -> tuple[str, int]:
+def _address(_: click.Context, __: click.Parameter, value: str | None) -> tuple[str, int] | None:
+    if value is None:
+        return None
     host, colon, port = value.rpartition(":")
     if not colon or not host or not port.isdigit() or not 0 < int(port) < 1 << 16:
         raise click.BadParameter(f"{value!r} is not HOST:PORT, such as driver.example:7701")
@@ -18,7 +20,13 @@ def _address(_: click.Context, __: click.Parameter, value: str) -> tuple[str, in
 
 
 @click.command(name="worker")
-@click.option("--connect", required=True, callback=_address, metavar="HOST:PORT", help="Where a run listens.")
+@click.option("--connect", callback=_address, metavar="HOST:PORT", help="Where a run listens.")
+@click.option(
+    "--listen",
+    type=click.IntRange(1, 65_535),
+    metavar="PORT",
+    help="Instead: listen at this port of the loopback, for a driver that comes through a forwarded port.",
+)
 @click.option(
     "--secret-file", metavar="PATH", help="The joining token that the run wrote; else HEADRACE_WORKER_SECRET has it."
 )
@@ -28,7 +36,8 @@ def _address(_: click.Context, __: click.Parameter, value: str) -> tuple[str, in
 @click.option("--spare/--no-spare", default=True, help="Have more workers than N where attempts need them (default).")
 @click.option("--once", is_flag=True, help="Leave after one run.")
 def worker_command(
-    connect: tuple[str, int],
+    connect: tuple[str, int] | None,
+    listen: int | None,
     secret_file: str | None,
     workers: int | None,
     root: str,
@@ -44,7 +53,13 @@ def worker_command(
     def report(line: str) -> None:
         print(f"headrace worker: {line}", file=sys.stderr, flush=True)
 
-    settings = HostSettings(address=connect, secret_file=secret_file, workers=workers, root=root, **more)
+    if (connect is None) == (listen is None):
+        raise click.UsageError("give one of --connect HOST:PORT and --listen PORT")
+    address = ("127.0.0.1", listen) if listen is not None else connect
+    assert address is not None
+    settings = HostSettings(
+        address=address, listen=listen is not None, secret_file=secret_file, workers=workers, root=root, **more
+    )
     host = lend_workers(settings, report)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         with contextlib.suppress(ValueError, OSError):

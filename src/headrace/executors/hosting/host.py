@@ -42,6 +42,8 @@ _LOOK = 0.1
 _SOON, _LATE = 0.2, 2.0
 #: Seconds without a driver after which, and then between which, the metadata store is asked where it is.
 _LOOK_UP = 5.0
+#: Seconds that a host which listens stays without ever having seen its driver.
+_UNASKED = 600.0
 
 
 class RefusedError(HeadraceError):
@@ -52,7 +54,7 @@ class HostOptions(NamedTuple):
     """Where to join and what to bring. ``once``: leave after one session of a run.
 
     ``name`` is what the driver calls this host (empty: a random name). ``spare``: have workers beyond ``workers`` where
-    attempts need them.
+    attempts need them. ``listen``: the driver connects to this host, at ``address``.
     """
 
     address: tuple[str, int]
@@ -62,6 +64,7 @@ class HostOptions(NamedTuple):
     once: bool = False
     name: str = ""
     spare: bool = True
+    listen: bool = False
 
 
 class WorkerHost:
@@ -99,6 +102,9 @@ class WorkerHost:
         self._delay = _SOON
         self._over = False
         self._problem: HeadraceError | None = None
+        self._listener: socket.socket | None = None
+        self._expecting: list[Lane] = []  # that wait for the driver to connect
+        self._unasked_since = time.monotonic()  # when the driver was last here
 
     def run(self) -> None:
         """Serve until ``stop`` is called, or one session is over where that was asked for.
@@ -107,6 +113,8 @@ class WorkerHost:
             RefusedError: the driver does not take this worker. HeadraceError: what it needs cannot be had here.
         """
         try:
+            if self._options.listen:
+                self._listen()
             self._add_lane()
             self._look()
             while not self._over:
@@ -138,8 +146,11 @@ class WorkerHost:
 
     def _look(self) -> None:
         self._after(_LOOK, self._look)
-        self._find_driver()
         now = time.monotonic()
+        if self._options.listen:
+            self._end_when_unasked(now)
+        else:
+            self._find_driver()
         beat = now >= self._next_beat
         for lane in self._lanes[:]:
             if lane.channel is None:
@@ -211,6 +222,9 @@ class WorkerHost:
     def _dial(self, lane: Lane) -> None:
         if self._over or lane.channel is not None or lane not in self._lanes:
             return
+        if self._options.listen:
+            self._expect(lane)
+            return
         host, port = lane.address = self._asked_last = self._next_address()
         try:
             family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
@@ -224,8 +238,53 @@ class WorkerHost:
         if code not in (0, errno.EINPROGRESS):
             self._lose(lane, os.strerror(code).lower())
 
+    def _listen(self) -> None:
+        host, port = self._options.address
+        try:
+            self._listener = socket.create_server((host, port), backlog=8)
+        except OSError as error:
+            raise RefusedError(f"cannot listen at {host}:{port}: {error.strerror or error}") from None
+        self._listener.setblocking(False)
+        self._report(f"waits for its driver at {host}:{port}")
+
+    def _expect(self, lane: Lane) -> None:
+        """Let the lane have the next connection of the driver; others wait in the kernel until a lane asks for them."""
+        assert self._listener is not None
+        lane.address = self._options.address
+        if lane not in self._expecting:
+            self._expecting.append(lane)
+        if self._listener.fileno() not in self._selector.get_map():
+            self._selector.register(self._listener, selectors.EVENT_READ, lambda _: self._accept())
+
+    def _accept(self) -> None:
+        assert self._listener is not None
+        self._expecting = [one for one in self._expecting if one in self._lanes and one.channel is None]
+        if self._expecting:
+            try:
+                sock, _ = self._listener.accept()
+            except OSError:
+                return
+            lane = self._expecting.pop(0)
+            lane.connect(Channel(sock, self._context, server=False))
+            self._selector.register(sock, selectors.EVENT_WRITE, lambda mask: self._on_channel(lane))
+        if not self._expecting:
+            self._selector.unregister(self._listener)
+
+    def _end_when_unasked(self, now: float) -> None:
+        """End when no driver has come for as long as attempts are kept."""
+        if any(one.joined for one in self._lanes):
+            self._unasked_since = now
+            return
+        keep = self._services[-1].welcome.keep if self._services else _UNASKED
+        if self._options.once and now - self._unasked_since > keep:
+            self._report(f"no driver came for {keep:g} s")
+            self._over = True
+
     def _try_again(self, lane: Lane, why: str) -> None:
         host, port = lane.address
+        if self._options.listen:
+            self._after(_SOON, lambda: self._dial(lane))
+            return
         if self._options.once and self._services and not any(one.joined or one.in_hand() for one in self._lanes):
             if not self._services[-1].over:
                 self._report(f"the driver of {self._services[-1].welcome.run} is gone: {why}")
@@ -307,6 +366,8 @@ class WorkerHost:
         """Say who this is, once it is certain who listens."""
         host, port = lane.address
         if not is_driver(channel.certificate(), self._options.token):
+            if self._options.listen:  # somebody else who found the port
+                raise HandshakeError("what connected is not the driver that this joining token is for")
             self._fail(
                 RefusedError(
                     f"what listens at {host}:{port} is not the driver that this joining token is for; give this worker "
@@ -496,4 +557,6 @@ class WorkerHost:
             for lane in service.lanes:
                 if lane.link is not None:
                     lane.link.close()
+        if self._listener is not None:
+            self._listener.close()
         self._selector.close()

@@ -45,6 +45,8 @@ _CREATIONS, _OTHERS = 10, 6
 #: How often a creation is tried that the server fails at by itself (500), or that another one came between (409).
 _TRIES = 5
 _LOG_LINES = 1000
+#: Seconds between two attempts to connect to a pod that does not listen yet.
+_NOT_LISTENING = 0.1
 
 
 class PodSeen(NamedTuple):
@@ -174,11 +176,13 @@ class ClusterApi:
         """Ask for the end of a container's output; answered by ``PodLog``."""
         self._call(self._enqueue, self._fetch(name, container))
 
-    def forward(self, name: str, port: int) -> socket.socket:
-        """Connect to a port of a pod through the API server; its end is also told by ``ForwardEnded``."""
+    def forward(self, name: str, port: int, patience: float = 0.0) -> socket.socket:
+        """Connect to a port of a pod through the API server; its end is also told by ``ForwardEnded``. A pod that does
+        not listen yet is asked again for ``patience`` seconds.
+        """
         ours, theirs = socket.socketpair()
         theirs.setblocking(False)
-        self._call(self._begin_forward, name, port, theirs)
+        self._call(self._begin_forward, name, port, theirs, patience)
         return ours
 
     def close(self, wait: float = 5.0) -> None:
@@ -342,17 +346,24 @@ class ClusterApi:
             text, error = "", failure.message
         self._tell(PodLog(name, container, text, error))
 
-    def _begin_forward(self, name: str, port: int, sock: socket.socket) -> None:
-        task = self._loop.create_task(self._forward(name, port, sock))
+    def _begin_forward(self, name: str, port: int, sock: socket.socket, patience: float) -> None:
+        task = self._loop.create_task(self._forward(name, port, sock, patience))
         self._forwards.add(task)
         task.add_done_callback(self._forwards.discard)
 
-    async def _forward(self, name: str, port: int, sock: socket.socket) -> None:
+    async def _forward(self, name: str, port: int, sock: socket.socket, patience: float) -> None:
+        until = self._loop.time() + patience
         why = ""
         try:
-            await forward(self._http, self.namespace, name, port, sock)
-        except ClusterError as error:
-            why = error.message
+            while True:
+                try:
+                    await forward(self._http, self.namespace, name, port, sock)
+                    break
+                except ClusterError as error:
+                    why = error.message
+                    if error.reason != "NotListening" or self._loop.time() > until:
+                        break
+                    await asyncio.sleep(_NOT_LISTENING)
         finally:
             sock.close()
         self._tell(ForwardEnded(name, why))

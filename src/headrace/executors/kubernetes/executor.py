@@ -22,19 +22,29 @@ from headrace.executors.kubernetes.api import (
     Back,
     ClusterApi,
     CreateRefused,
+    ForwardEnded,
     Happening,
     PodEvent,
     PodGone,
     PodLog,
     PodSeen,
 )
-from headrace.executors.kubernetes.manifests import DOMAIN, PodKind, PodPlace, dns_label, label_of, pod_of, rounded
+from headrace.executors.kubernetes.manifests import (
+    DOMAIN,
+    LISTEN,
+    PodKind,
+    PodPlace,
+    dns_label,
+    label_of,
+    pod_of,
+    rounded,
+)
 from headrace.executors.kubernetes.manifests import token_of as secret_with_token
 from headrace.executors.kubernetes.pods import Action, Create, Delete, Fail, GiveBack, PodKeeper, PodRules
 from headrace.executors.remote.executor import RemoteExecutor, RemoteOptions, machine_of
 from headrace.executors.remote.link import Peer, RemoteLink
 from headrace.model.errors import UsageError
-from headrace.model.handshake import HandshakeError, Hello
+from headrace.model.handshake import HELLO_SECONDS, HandshakeError, Hello
 from headrace.model.messages import Execute, ToWorker
 from headrace.model.pods import PodSettings, merge
 from headrace.model.policy import Resources, StepPolicy
@@ -51,7 +61,8 @@ _KNOWN = 1_000
 
 
 class KubernetesOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """How pods are made. ``reached`` is the host at which pods find this driver (empty: where it listens).
+    """How pods are made. ``reached`` is the host at which pods find this driver (empty: where it listens). With
+    ``forward`` they need not find it: the driver comes to them, through the API server.
 
     ``image`` is that of steps which name none; ``pod``, ``secret`` and ``variables`` are those of the place.
     """
@@ -59,6 +70,7 @@ class KubernetesOptions(msgspec.Struct, frozen=True, kw_only=True):
     access: Access
     namespace: str = ""
     reached: str = ""
+    forward: bool = False
     image: str = ""
     pod: PodSettings = PodSettings()
     secret: str = ""
@@ -108,6 +120,8 @@ class KubernetesExecutor(RemoteExecutor):
         self._api: ClusterApi | None = None
         self._pods: PodPlace | None = None
         self._away = ""
+        self._running: set[str] = set()  # pods whose worker is to be reached by forwarding
+        self._forwarded: set[str] = set()
         self._offer()
 
     def _offer(self) -> None:
@@ -123,7 +137,13 @@ class KubernetesExecutor(RemoteExecutor):
 
     # --- the run ----------------------------------------------------------------------------------------------
 
+    def _listen(self) -> None:
+        if not self._settings.forward:
+            super()._listen()
+
     def _reached_at(self) -> str:
+        if self._settings.forward:
+            return ""
         if not self._settings.reached:
             return super()._reached_at()
         host = self._settings.reached
@@ -318,6 +338,7 @@ class KubernetesExecutor(RemoteExecutor):
     def _look(self, now: float) -> None:
         super()._look(now)
         self._obey(self._keeper.tick(now))
+        self._forward_again()
 
     def _share(self) -> None:
         """Where a link waits for a pod and a worker of the same spec has nothing to do, let that have the attempt."""
@@ -349,7 +370,11 @@ class KubernetesExecutor(RemoteExecutor):
                 self._away = why
                 _log.warning("cluster.away", f"place {self.place}: {why}; what runs goes on", place=self.place)
             case Back():
+                self._away = ""
                 _log.info("cluster.back", f"place {self.place}: the API server answers again", place=self.place)
+            case ForwardEnded(name, why):
+                self._forwarded.discard(name)
+                _log.debug("pod.unreached", f"the connection to pod {name} ended: {why or 'closed'}", pod=name)
             case PodLog():
                 pass
 
@@ -361,9 +386,24 @@ class KubernetesExecutor(RemoteExecutor):
             assert self._api is not None
             self._end_pod(name, pod, now)
             self._api.delete_pod(name, 0.0)
-        elif self._keeper.is_starting(name):
+        elif status.get("phase") == "Running" and self._settings.forward:
+            self._running.add(name)
+            self._forward(name)
+        if self._keeper.is_starting(name):
             self._seen[name] = pod
             self._tell_why(name)
+
+    def _forward(self, name: str) -> None:
+        """Connect to the worker in a pod, which may need a moment to listen."""
+        if name in self._forwarded or self._away or not self._keeper.expects(name):
+            return
+        assert self._api is not None
+        self._forwarded.add(name)
+        self._take_in(self._api.forward(name, LISTEN, HELLO_SECONDS / 2), f"pod {name}")
+
+    def _forward_again(self) -> None:
+        for name in self._running - self._forwarded:
+            self._forward(name)
 
     def _tell_why(self, name: str) -> None:
         self._keeper.said(name, _sentence(self._seen[name], self._events.get(name, [])))
@@ -376,6 +416,7 @@ class KubernetesExecutor(RemoteExecutor):
         why = f"pod {name} {_end_of(pod)}"
         link = self._at.get(name)
         self._keeper.ended(name, now, why)
+        self._running.discard(name)
         self._seen.pop(name, None)
         self._events.pop(name, None)
         if link is not None:

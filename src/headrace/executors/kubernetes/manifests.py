@@ -24,6 +24,8 @@ CONTAINER = "worker"
 OVERHEAD = 128 << 20
 #: The user and group of the processes in a pod: of no image, so that no image's files are theirs.
 _USER = 1000
+#: The port at which a worker listens in its pod where no address of its driver is known.
+LISTEN = 7701
 _GPU = "nvidia.com/gpu"
 _LONGEST = 63
 _SMALL = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5)
@@ -48,7 +50,8 @@ class PodKind(msgspec.Struct, frozen=True, kw_only=True):
 class PodPlace(msgspec.Struct, frozen=True, kw_only=True):
     """What is the same for all pods of a session.
 
-    ``labels`` are by their whole keys. ``address`` is where workers find the driver, and ``token`` the secret with the
+    ``labels`` are by their whole keys. ``address`` is where workers find the driver (empty: it comes to
+    them, through the API server), and ``token`` the secret with the
     joining token. ``secret`` and ``variables`` are those of the place. ``owner`` is a reference to the object with
     which the pods go.
     """
@@ -76,7 +79,8 @@ def pod_of(name: str, kind: PodKind, place: PodPlace) -> dict[str, Any]:
         "image": kind.image,
         "command": ["python", "-m", "headrace", "worker"],
         "args": [
-            *("--connect", place.address, "--secret-file", f"{JOIN}/token", "--name", "$(HEADRACE_POD)"),
+            *(("--connect", place.address) if place.address else ("--listen", str(LISTEN))),
+            *("--secret-file", f"{JOIN}/token", "--name", "$(HEADRACE_POD)"),
             *("--workers", "1", "--no-spare", "--once", "--root", ROOT),
         ],
         "workingDir": ROOT,

@@ -112,6 +112,12 @@ class RemoteExecutor:
             UsageError: the address cannot be had.
         """
         self._context = driver_context(self._identity)
+        self._listen()
+        self._timer = timer_fd(_LOOK)
+        for fd in (self._news, self._timer):
+            self._epoll.register(fd, select.EPOLLIN)
+
+    def _listen(self) -> None:
         host, port = self.address
         try:
             self._listener = socket.create_server((host, port), family=_family(host), backlog=128)
@@ -122,10 +128,7 @@ class RemoteExecutor:
             ) from None
         self._listener.setblocking(False)
         self.address = (host, self._listener.getsockname()[1])
-        self._timer = timer_fd(_LOOK)
-        for fd in (self._listener.fileno(), self._news, self._timer):
-            self._epoll.register(fd, select.EPOLLIN)
-
+        self._epoll.register(self._listener.fileno(), select.EPOLLIN)
         if self._options.join:
             print(
                 f"headrace: place {self.place!r} listens at {host}:{self.address[1]}; workers join it with: headrace "
@@ -303,12 +306,15 @@ class RemoteExecutor:
                 sock, address = self._listener.accept()
             except OSError:
                 return
-            peer = Peer(Channel(sock, self._context, server=True), f"{address[0]}:{address[1]}", time.monotonic())
             strangers = [one for one in self._peers.values() if one.hello is None]
             if len(strangers) >= _STRANGERS:
                 self._close(strangers[0], "made way for others before it said who it is")
-            self._peers[sock.fileno()] = peer
-            self._epoll.register(sock.fileno(), select.EPOLLIN)
+            self._take_in(sock, f"{address[0]}:{address[1]}")
+
+    def _take_in(self, sock: socket.socket, address: str) -> None:
+        """Hear on a connection who is at its other end."""
+        self._peers[sock.fileno()] = Peer(Channel(sock, self._context, server=True), address, time.monotonic())
+        self._epoll.register(sock.fileno(), select.EPOLLIN)
 
     def _hear(self, peer: Peer) -> None:
         """What a stranger says, or a worker that has nothing to do."""
