@@ -183,7 +183,7 @@ def test_server_of_the_manifest_serves_the_stores_of_the_secret(
     secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "served"}, "stringData": values}
     client.create(secret)
     project.write(FLOW, secret="served")
-    manifest = project.run("place", "manifest", "pods", "--server", "--behind-proxy", "10.0.0.0/8")
+    manifest = project.run("place", "manifest", "pods", "--with-server", "--behind-proxy", "10.0.0.0/8")
     _kubectl(cluster.kubeconfig, "apply", "-f", "-", given=manifest)
     kind = Kind("apps/v1", "Deployment")
     until = time.monotonic() + 90

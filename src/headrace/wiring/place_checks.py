@@ -190,7 +190,7 @@ def _server(place: KubernetesPlace, options: ManifestOptions) -> ServerShape | N
         return None
     if not options.proxies and not options.tls:
         raise UsageError(
-            "--server: say where TLS ends: --tls-secret NAME (a secret of the type kubernetes.io/tls), or "
+            "--with-server: say where TLS ends: --tls-secret NAME (a secret of the type kubernetes.io/tls), or "
             "--behind-proxy ADDRESS of the ingress that ends it, such as 10.244.0.0/16"
         )
     missing = [name for name in ("image", "secret") if not getattr(place, name)]

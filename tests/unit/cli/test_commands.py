@@ -354,8 +354,8 @@ def test_manifest_is_refused_where_it_makes_no_sense(
     Path("pyproject.toml").write_text('[tool.headrace.places.gpu]\nkind = "kubernetes"\nnamespace = "team"\n')
     assert "needs no manifest" in call("place", "manifest", "local").err
     assert "there is no place 'none'; there are: local, gpu" in call("place", "manifest", "none").err
-    assert "say where TLS ends" in call("place", "manifest", "gpu", "--server").err
-    assert "needs image and secret" in call("place", "manifest", "gpu", "--server", "--tls-secret", "t").err
+    assert "say where TLS ends" in call("place", "manifest", "gpu", "--with-server").err
+    assert "needs image and secret" in call("place", "manifest", "gpu", "--with-server", "--tls-secret", "t").err
     assert call("place", "manifest", "gpu").out.startswith("# What place 'gpu' needs in namespace 'team'.")
     assert call("place", "manifest", "gpu", "--helm", "chart").code == 0
     assert Path("chart/templates/rbac.yaml").exists()

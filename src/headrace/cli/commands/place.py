@@ -96,18 +96,22 @@ def _print_check(check: PlaceCheck) -> None:
 @click.argument("name")
 @click.option("--user", "users", multiple=True, metavar="NAME", help="Also let this user drive runs. May be repeated.")
 @click.option("--group", "groups", multiple=True, metavar="NAME", help="Also let this group. May be repeated.")
-@click.option("--server", is_flag=True, help="With a Headrace server: its pages and API, at service headrace-server.")
+@click.option(
+    "--with-server", is_flag=True, help="With a Headrace server: its pages and API, at service headrace-server."
+)
 @click.option(
     "--behind-proxy",
     "proxies",
     multiple=True,
     metavar="ADDRESS",
-    help="For --server: the ingress that ends TLS, such as 10.244.0.0/16. May be repeated.",
+    help="For --with-server: the ingress that ends TLS, such as 10.244.0.0/16. May be repeated.",
 )
-@click.option("--tls-secret", "tls", default="", metavar="NAME", help="For --server: the secret with its certificate.")
+@click.option(
+    "--tls-secret", "tls", default="", metavar="NAME", help="For --with-server: the secret with its certificate."
+)
 @click.option("--helm", metavar="FOLDER", help="Write a Helm chart of the same objects into FOLDER, and print nothing.")
 def manifest_command(
-    name: str, users: tuple[str, ...], groups: tuple[str, ...], helm: str | None, **server: Any
+    name: str, users: tuple[str, ...], groups: tuple[str, ...], helm: str | None, with_server: bool, **ending: Any
 ) -> None:
     """Print what a place of a cluster needs, as YAML for kubectl: service account, role, binding and network policy.
 
@@ -116,7 +120,7 @@ def manifest_command(
     from headrace.settings import read_settings
     from headrace.wiring.place_checks import ManifestOptions, chart_of, manifests_of
 
-    options = ManifestOptions(users=users, groups=groups, **server)
+    options = ManifestOptions(users=users, groups=groups, server=with_server, **ending)
     if helm is None:
         click.echo(manifests_of(read_settings(), name, options), nl=False)
         return
