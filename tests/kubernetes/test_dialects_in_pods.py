@@ -133,15 +133,15 @@ def test_pipeline_has_its_settings_for_kubernetes_in_pods(project: Project) -> N
 
 
 @pytest.fixture
-def volume(space: Space, tmp_path: Path) -> Iterator[str]:
-    """A volume on the node for one claim."""
+def volumes(space: Space, tmp_path: Path) -> Iterator[list[str]]:
+    """Two volumes on the node, each for one claim, in one folder."""
     folder = tmp_path / "volume"
     folder.mkdir()
     folder.chmod(0o777)
     for one in folder.parents:
         if one.owner() == Path.home().owner() and one.stat().st_mode & 0o077 == 0:
             one.chmod(0o711)
-    name = f"{space.name}-volume"
+    names = [f"{space.name}-{number}" for number in range(2)]
     spec = PersistentVolumeSpec(
         capacity={"storage": "16Mi"},
         accessModes=["ReadWriteOnce"],
@@ -149,13 +149,15 @@ def volume(space: Space, tmp_path: Path) -> Iterator[str]:
         persistentVolumeReclaimPolicy="Retain",
         storageClassName="",
     )
-    space.client.create(PersistentVolume(metadata=ObjectMeta(name=name), spec=spec))
-    yield name
-    space.client.delete(PersistentVolume, name, grace_period=0)
+    for name in names:
+        space.client.create(PersistentVolume(metadata=ObjectMeta(name=name), spec=spec))
+    yield names
+    for name in names:
+        space.client.delete(PersistentVolume, name, grace_period=0)
 
 
-def claims(volume: str) -> list[dict[str, object]]:
-    """A claim is made, written and read by two tasks, and deleted."""
+def claims(volume: str, workspace: str) -> list[dict[str, object]]:
+    """A claim is made, written and read by two tasks, and deleted; what they share, too, is their workspace."""
     made = Pipeline("claims")
     outputs = {"name": str}
     made.component(
@@ -171,13 +173,27 @@ def claims(volume: str) -> list[dict[str, object]]:
     executors = made.spec["deploymentSpec"]["executors"]
     executors["exec-create"] = {"container": {"image": "argostub/createpvc"}}
     executors["exec-delete"] = {"container": {"image": "argostub/deletepvc"}}
-    made.python('def write() -> str:\n    open("/data/a", "w").write("kept")\n    return "written"', {"Output": str})
     made.python(
-        'def read(claim: str) -> str:\n    return open("/data/a").read() + " " + claim', {"Output": str}, claim=str
+        """
+        def write(shared: str) -> str:
+            open("/data/a", "w").write("kept")
+            open(shared + "/b", "w").write("shared")
+            return shared
+        """,
+        {"Output": str},
+        shared=str,
+    )
+    made.python(
+        """
+        def read(claim: str) -> str:
+            return open("/data/a").read() + " " + open("/kfp-workspace/b").read() + " " + claim
+        """,
+        {"Output": str},
+        claim=str,
     )
     given = {"access_modes": ["ReadWriteOnce"], "size": "16Mi", "volume_name": volume, "pvc_name_suffix": "-data"}
     made.tasks["create"] = task("create", **{name: constant(value) for name, value in given.items()})
-    made.tasks["write"] = task("write", "create")
+    made.tasks["write"] = task("write", "create", shared=constant("{{$.workspace_path}}"))
     made.tasks["read"] = task("read", "write", claim=output("create", "name"))
     made.tasks["delete"] = task("delete", "read", pvc_name=output("create", "name"))
     made.spec["root"]["dag"]["outputs"] = {
@@ -188,15 +204,18 @@ def claims(volume: str) -> list[dict[str, object]]:
         executors[label]["container"]["resources"] = small
     mounts = [{"pvcNameParameter": output("create", "name"), "mountPath": "/data"}]
     platform = {label: {"pvcMount": mounts} for label in ("exec-write", "exec-read")}
-    return [made.spec, {"platforms": {"kubernetes": {"deploymentSpec": {"executors": platform}}}}]
+    patch = {"volumeName": workspace, "storageClassName": ""}
+    config = {"workspace": {"size": "16Mi", "kubernetes": {"pvcSpecPatch": patch}}}
+    settings = {"deploymentSpec": {"executors": platform}, "pipelineConfig": config}
+    return [made.spec, {"platforms": {"kubernetes": settings}}]
 
 
-def test_pipeline_makes_mounts_and_deletes_a_volume_claim(project: Project, space: Space, volume: str) -> None:
+def test_pipeline_makes_mounts_and_deletes_volume_claims(project: Project, space: Space, volumes: list[str]) -> None:
     project.write("")
-    (project.folder / "p.yaml").write_text("\n---\n".join(json.dumps(one) for one in claims(volume)))
+    (project.folder / "p.yaml").write_text("\n---\n".join(json.dumps(one) for one in claims(*volumes)))
     project.run("run", "p.yaml", "--on", "pods")
-    content, _, claim = project.result("claims/1")["o"].partition(" ")
-    assert content == "kept"
+    content, shared, claim = project.result("claims/1")["o"].split()
+    assert (content, shared) == ("kept", "shared")
     assert claim.endswith("-data")
     left = [one for one in space.client.list(PersistentVolumeClaim) if one.metadata.deletionTimestamp is None]
     assert left == []

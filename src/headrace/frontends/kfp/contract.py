@@ -17,6 +17,9 @@ from headrace.model.workers import ClusterAddress
 from headrace.runtime.raw import RawCall
 from headrace.stores.codecs import File, Folder
 
+#: The folder that code of components knows as the workspace.
+WORKSPACE_MOUNT = "/kfp-workspace"
+
 
 class JobFacts(msgspec.Struct, frozen=True, kw_only=True):
     """What placeholders say of the run, equal in all its tasks. Times are RFC 3339 in UTC.

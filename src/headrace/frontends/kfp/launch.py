@@ -19,8 +19,9 @@ from headrace.frontends.kfp.interpreter import Interpreter
 from headrace.frontends.kfp.interrupts import InterruptGate
 from headrace.frontends.kfp.ir import Pipeline
 from headrace.frontends.kfp.plan import Conditions, Planner
-from headrace.frontends.kfp.scope import CANCELLED, FAILED, Ending
+from headrace.frontends.kfp.scope import CANCELLED, FAILED, SUCCEEDED, Ending
 from headrace.frontends.kfp.values import compact
+from headrace.frontends.kfp.workspaces import made_workspace
 from headrace.model.errors import HeadraceError
 from headrace.model.records import Input, RunRecord
 from headrace.model.states import RunState
@@ -134,13 +135,13 @@ def share_secrets(session: Session, values: Mapping[str, str]) -> None:
 
 def _drive(pipeline: Pipeline, arguments: dict[str, Any], session: Session, how: Launch, gate: InterruptGate) -> Ended:
     try:
-        job = job_facts(pipeline, session.run, how.scope.settings.home)
-        if job.workspace:
-            Path(job.workspace).mkdir(parents=True, exist_ok=True)
+        workspace = made_workspace(pipeline, job_facts(pipeline, session.run, how.scope.settings.home), session.cluster)
+        job = workspace.job
         conditions = Conditions(
             room=session.place("").capacity.largest,
             home=how.scope.settings.home,
             cluster=session.cluster,
+            workspace_claim=workspace.claim,
             use_cache=how.use_cache,
             containers=how.containers,
             secrets=how.secrets,
@@ -153,6 +154,8 @@ def _drive(pipeline: Pipeline, arguments: dict[str, Any], session: Session, how:
         except KeyboardInterrupt as error:
             interpreter.clean_up(gate)  # here: the engine takes calls of a flow that handles its interrupt
             return _interrupted(session, error)
+        if ending.state == SUCCEEDED:
+            workspace.drop()
         return _finish(session, interpreter, ending)
     except BaseException as error:
         if not session.finished:

@@ -14,7 +14,7 @@ import msgspec
 from headrace.client.default import default_scope
 from headrace.frontends.kfp import arguments, kubernetes, validation
 from headrace.frontends.kfp.artifacts import to_stored
-from headrace.frontends.kfp.contract import ArtifactValue, JobFacts
+from headrace.frontends.kfp.contract import ArtifactValue
 from headrace.frontends.kfp.errors import PipelineError
 from headrace.frontends.kfp.graph import node_at
 from headrace.frontends.kfp.interpreter import Interpreter
@@ -40,6 +40,7 @@ from headrace.frontends.kfp.pipeline_file import read_pipeline
 from headrace.frontends.kfp.plan import Conditions, Planner
 from headrace.frontends.kfp.references import Out, Ref, Several
 from headrace.frontends.kfp.scope import FAILED, Ending
+from headrace.frontends.kfp.workspaces import Workspace, made_workspace
 from headrace.model.errors import UsageError
 from headrace.services.current import Calls, running
 from headrace.services.session import Session
@@ -84,14 +85,15 @@ class Part:
             raise PipelineError(f"{self.name}: the input artifact {missing[0]!r} is not given")
         session = run.session
         home = read_settings().home
-        job = job_facts(self._pipeline, session.run, home)
+        workspace = made_workspace(self._pipeline, job_facts(self._pipeline, session.run, home), session.cluster)
+        job = workspace.job
         planner = self._planners.get(session)
         if planner is None:
-            planner = self._planners[session] = self._planner(session, job, home)
+            planner = self._planners[session] = self._planner(session, workspace, home)
         interpreter = Interpreter(self._pipeline, session, planner, job, {})
         return self._result(run, interpreter, self._ending(interpreter, values, artifacts))
 
-    def _planner(self, session: Session, job: JobFacts, home: str) -> Planner:
+    def _planner(self, session: Session, workspace: Workspace, home: str) -> Planner:
         pods = session.cluster is not None
         how = f"To call it without them: headrace.kfp.load({self.name!r}, ignore_kubernetes=True)"
         kubernetes.check_settings(self._pipeline, how, pods=pods, ignored=self._ignore_kubernetes)
@@ -102,9 +104,10 @@ class Part:
             room=session.place("").capacity.largest,
             home=home,
             cluster=session.cluster,
+            workspace_claim=workspace.claim,
             secrets={} if pods else kubernetes.secrets_of(self._pipeline),
         )
-        return planner_of(self._pipeline, session, job, conditions)
+        return planner_of(self._pipeline, session, workspace.job, conditions)
 
     def _ending(self, interpreter: Interpreter, values: dict[str, Any], artifacts: dict[str, list[Any]]) -> Ending:
         gate = InterruptGate()

@@ -48,6 +48,7 @@ class Conditions(msgspec.Struct, frozen=True, kw_only=True):
     containers: str = "auto"
     home: str
     cluster: ClusterAddress | None = None  # where tasks have pods
+    workspace_claim: str = ""  # the volume claim that is the workspace in pods
     secrets: dict[str, tuple[str, ...]] = {}  # by label of the executor: names of environment variables
 
 
@@ -109,7 +110,8 @@ class Planner:
         platform = self._pipeline.kubernetes.deployment_spec.executors.get(label, {})
         needs = self._needs(path, executor)
         policy = self._policy(node, platform, asked)
-        pod = pod_of(resolved, executor.container) if self._conditions.pods else None
+        claim = self._conditions.workspace_claim
+        pod = pod_of(resolved, executor.container, claim) if self._conditions.pods else None
         image = filled(needs.image, values)
         policy = msgspec.structs.replace(policy, environment=needs.environment, image=image, pod=pod)
         if is_claim(executor):  # asked of the cluster by this machine, and never taken from another run

@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from headrace.frontends.kfp.contract import WORKSPACE_MOUNT
 from headrace.frontends.kfp.errors import TaskInputError
 from headrace.frontends.kfp.ir import Container, TaskParameter
 from headrace.model.errors import DefinitionError
@@ -69,14 +70,16 @@ def _value(setting: str, told: Any, lookup: Lookup, optional: bool) -> Any:
     return value
 
 
-def pod_of(settings: Mapping[str, Any], container: Container | None) -> PodSettings | None:
+def pod_of(settings: Mapping[str, Any], container: Container | None, workspace: str = "") -> PodSettings | None:
     """What the pods of a task are like; None where it says nothing of them.
+
+    ``workspace`` is the volume claim that is mounted as the workspace of the run.
 
     Raises:
         TaskInputError: a setting is not as KFP writes it.
     """
     try:
-        made = _Pod(settings).made(container)
+        made = _Pod(settings).made(container, workspace)
     except (KeyError, TypeError, ValueError, AttributeError, DefinitionError) as error:
         raise TaskInputError(f"its settings for Kubernetes are not as kfp.kubernetes writes them: {error!r}") from None
     return made if made != PodSettings() else None
@@ -93,10 +96,12 @@ class _Pod:
     def _each(self, name: str) -> list[Mapping[str, Any]]:
         return list(self._settings.get(name) or ())
 
-    def made(self, container: Container | None) -> PodSettings:
+    def made(self, container: Container | None, workspace: str) -> PodSettings:
         """The settings in the words of Headrace."""
         settings = self._settings
         self._add_volumes()
+        if workspace:
+            self._mount("workspace", {"persistentVolumeClaim": {"claimName": workspace}}, WORKSPACE_MOUNT)
         metadata = settings.get("podMetadata") or {}
         selector = settings.get("nodeSelector") or {}
         accelerator = container.resources.accelerator if container is not None else None

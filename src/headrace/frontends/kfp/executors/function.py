@@ -9,11 +9,11 @@ import os
 from collections.abc import Callable
 from typing import Any
 
-from headrace.frontends.kfp.contract import ArtifactValue, ComponentCall
+from headrace.frontends.kfp.contract import WORKSPACE_MOUNT, ArtifactValue, ComponentCall
 from headrace.frontends.kfp.executors import argument_kinds, kfp_module, objects
 from headrace.frontends.kfp.executors.errors import ComponentFailedError
 from headrace.frontends.kfp.executors.outputs import Told, Written
-from headrace.frontends.kfp.executors.places import WORKSPACE_MOUNT, Places
+from headrace.frontends.kfp.executors.places import Places
 
 
 def bound_arguments(function: Callable[..., Any], call: ComponentCall, places: Places) -> dict[str, Any]:

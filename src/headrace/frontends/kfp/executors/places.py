@@ -10,14 +10,12 @@ import os
 from pathlib import Path
 from typing import Any
 
-from headrace.frontends.kfp.contract import ArtifactValue, ComponentCall
+from headrace.frontends.kfp.contract import WORKSPACE_MOUNT, ArtifactValue, ComponentCall
 from headrace.frontends.kfp.executors import objects
 from headrace.frontends.kfp.executors.errors import ComponentFailedError
 from headrace.frontends.kfp.executors.folders import OUTPUTS
 from headrace.frontends.kfp.ir import ArtifactType
 
-#: The folder that code of components knows as the workspace.
-WORKSPACE_MOUNT = "/kfp-workspace"
 _IN_WORKSPACE = "_kfp_workspace"
 
 
