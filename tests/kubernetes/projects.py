@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import ast
+import base64
 import json
 import os
+import secrets
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+from lightkube.models.meta_v1 import ObjectMeta
+from lightkube.models.rbac_v1 import PolicyRule, RoleRef, Subject
+from lightkube.resources.core_v1 import Secret, ServiceAccount
+from lightkube.resources.rbac_authorization_v1 import Role, RoleBinding
 from tests.clusters import Cluster
 from tests.kubernetes.conftest import Space
 
@@ -65,6 +71,32 @@ class Project:
     def result(self, run: str) -> Any:
         """What the flow returned."""
         return ast.literal_eval(json.loads(self.run("get", run, "--json"))["text"])
+
+
+def driven_project(folder: Path, space: Space, cluster: Cluster, image: str, variables: dict[str, str]) -> Project:
+    """A folder whose runs are driven in the cluster; their stores are those of ``variables``, in a project alone."""
+    made = Project(folder, space, cluster, image, variables)
+    made.environ |= variables | {"HEADRACE_PROJECT": f"p{secrets.token_hex(4)}"}
+    del made.settings["address"]
+    made.settings |= {"driver": "cluster", "driver_account": "driver", "secret": "stores", "variables": {}}
+    return made
+
+
+def allow_drivers(space: Space, variables: dict[str, str]) -> None:
+    """Make what drivers need in the namespace: a service account that may make pods, and a secret with variables."""
+    client = space.client
+    data = {name: base64.b64encode(value.encode()).decode() for name, value in variables.items()}
+    client.create(Secret(metadata=ObjectMeta(name="stores"), data=data))
+    client.create(ServiceAccount(metadata=ObjectMeta(name="driver")))
+    rules = [
+        PolicyRule(apiGroups=[""], resources=["pods", "secrets"], verbs=["*"]),
+        PolicyRule(apiGroups=[""], resources=["pods/log", "events"], verbs=["get", "list", "watch"]),
+        PolicyRule(apiGroups=["batch"], resources=["jobs"], verbs=["get", "patch"]),
+    ]
+    client.create(Role(metadata=ObjectMeta(name="driver"), rules=rules))
+    role = RoleRef(apiGroup="rbac.authorization.k8s.io", kind="Role", name="driver")
+    subject = Subject(kind="ServiceAccount", name="driver", namespace=space.name)
+    client.create(RoleBinding(metadata=ObjectMeta(name="driver"), roleRef=role, subjects=[subject]))
 
 
 def _toml(value: Any) -> str:

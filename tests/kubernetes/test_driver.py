@@ -9,21 +9,17 @@ import re
 import secrets
 import signal
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import obstore
 import psycopg
 import pytest
-from lightkube.models.meta_v1 import ObjectMeta
-from lightkube.models.rbac_v1 import PolicyRule, RoleRef, Subject
-from lightkube.resources.core_v1 import Pod, Secret, ServiceAccount
-from lightkube.resources.rbac_authorization_v1 import Role, RoleBinding
+from lightkube.resources.core_v1 import Pod, Secret
 from obstore.store import S3Store
 from tests.clusters import Cluster
 from tests.integration.kfp_pipelines import Made, parts
 from tests.kubernetes.conftest import Space
-from tests.kubernetes.projects import Project
+from tests.kubernetes.projects import Project, allow_drivers, driven_project
 
 from headrace.executors.kubernetes.access import Access
 from headrace.executors.kubernetes.client import ClusterClient, Kind
@@ -52,60 +48,15 @@ def train(n: int = 4, seconds: float = 0.0) -> int:
 
 @pytest.fixture(scope="module")
 def prepared(space: Space, database: str, bucket: dict[str, str]) -> dict[str, str]:
-    """A secret with the stores' variables, and a service account that may make pods; gives the variables."""
-    client = space.client
+    """The variables of the stores, which a secret has."""
     variables = {"HEADRACE_DATABASE": database.replace("postgres@", f"postgres:{PASSWORD}@"), **bucket}
-    data = {name: base64.b64encode(value.encode()).decode() for name, value in variables.items()}
-    client.create(Secret(metadata=ObjectMeta(name="stores"), data=data))
-    client.create(ServiceAccount(metadata=ObjectMeta(name="driver")))
-    rules = [
-        PolicyRule(apiGroups=[""], resources=["pods", "secrets"], verbs=["*"]),
-        PolicyRule(apiGroups=[""], resources=["pods/log", "events"], verbs=["get", "list", "watch"]),
-        PolicyRule(apiGroups=["batch"], resources=["jobs"], verbs=["get", "patch"]),
-    ]
-    client.create(Role(metadata=ObjectMeta(name="driver"), rules=rules))
-    role = RoleRef(apiGroup="rbac.authorization.k8s.io", kind="Role", name="driver")
-    subject = Subject(kind="ServiceAccount", name="driver", namespace=space.name)
-    client.create(RoleBinding(metadata=ObjectMeta(name="driver"), roleRef=role, subjects=[subject]))
+    allow_drivers(space, variables)
     return variables
 
 
 @pytest.fixture
-def project(
-    tmp_path: Path, space: Space, cluster: Cluster, image: str, bucket: dict[str, str], prepared: dict[str, str]
-) -> Iterator[Project]:
-    made = Project(tmp_path, space, cluster, image, bucket)
-    made.environ |= prepared | {"HEADRACE_PROJECT": f"p{secrets.token_hex(4)}"}
-    del made.settings["address"]
-    made.settings |= {"driver": "cluster", "driver_account": "driver", "secret": "stores", "variables": {}}
-    yield made
-
-
-def test_run_is_driven_in_the_cluster_and_shown_here(project: Project, space: Space) -> None:
-    project.write(FLOW)
-    said = project.run("run", "train.py", "--on", "pods", "--n", "4")
-    assert "the flow is in train-1-" in said
-    assert "train/1 succeeded" in said
-    assert project.result("train/1") == 14
-    assert "fitted 3 in train-1-" in project.run("logs", "train/1")
-
-
-def test_ctrl_c_leaves_the_run_where_it_is_and_follow_shows_its_end(project: Project) -> None:
-    project.write(FLOW)
-    process = project.start("run", "train.py", "--on", "pods", "--n", "2", "--seconds", "4")
-    assert process.stdout is not None
-    said = ""
-    while "the flow is in" not in said:
-        line = process.stdout.readline()
-        assert line, said
-        said += line
-    process.send_signal(signal.SIGINT)
-    rest, _ = process.communicate(timeout=30)
-    assert process.returncode == 130, said + rest
-    assert "train/1 goes on without this terminal" in rest
-    assert "headrace follow train/1" in rest
-    assert "train/1 succeeded" in project.run("follow", "train/1")
-    assert project.result("train/1") == 1
+def project(tmp_path: Path, space: Space, cluster: Cluster, image: str, prepared: dict[str, str]) -> Project:
+    return driven_project(tmp_path, space, cluster, image, prepared)
 
 
 COUNTED = """
@@ -197,30 +148,38 @@ def _stored_by_headrace(database: str, bucket: dict[str, str]) -> bytes:
     return b"\n".join(parts)
 
 
-def test_credentials_of_stores_are_in_secrets_of_the_cluster_alone(
+def test_run_is_driven_in_the_cluster_without_this_terminal_and_no_credential_leaves_its_secret(
     project: Project, space: Space, database: str, bucket: dict[str, str]
 ) -> None:
     project.write(FLOW)
     process = project.start("run", "train.py", "--on", "pods", "--n", "2", "--seconds", "4")
     assert process.stdout is not None
-    while "the flow is in" not in (line := process.stdout.readline()):
-        assert line
-    seen = _stored_by_the_cluster(space)
+    said = ""
+    while "the flow is in train-1-" not in said:
+        line = process.stdout.readline()
+        assert line, said
+        said += line
+    process.send_signal(signal.SIGINT)
     rest, _ = process.communicate(timeout=60)
-    assert process.returncode == 0, rest
+    assert process.returncode == 130, rest
+    assert "train/1 goes on without this terminal" in rest
+    seen = _stored_by_the_cluster(space)
+    followed = project.run("follow", "train/1")
+    assert "the flow is in train-1-" in followed
+    assert "train/1 succeeded" in followed
+    assert project.result("train/1") == 1
+    assert "fitted 1 in train-1-" in project.run("logs", "train/1")
+
     seen += _stored_by_the_cluster(space)
     kept = _stored_by_headrace(database, bucket)
     assert "train-1-" in seen
     assert b"fitted" in kept, "else nothing was looked at"
-    for word in (PASSWORD, bucket["AWS_SECRET_ACCESS_KEY"]):
+    made = [one.data or {} for one in space.client.list(Secret)]  # the joining token and the identity, too
+    told = [base64.b64decode(data[name]).decode() for data in made for name in ("token", "identity") if name in data]
+    assert told
+    for word in (PASSWORD, bucket["AWS_SECRET_ACCESS_KEY"], *told):
         assert word not in seen
         assert word.encode() not in kept
-    token = space.client.list(Secret)  # the joining token and the identity, too
-    for one in token:
-        for name, value in (one.data or {}).items():
-            if name in ("token", "identity"):
-                assert base64.b64decode(value).decode() not in seen
-                assert base64.b64decode(value) not in kept
 
 
 METAFLOW = """
