@@ -13,11 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from lightkube.models.meta_v1 import ObjectMeta
-from lightkube.models.rbac_v1 import PolicyRule, RoleRef, Subject
-from lightkube.resources.core_v1 import Secret, ServiceAccount
-from lightkube.resources.rbac_authorization_v1 import Role, RoleBinding
+from lightkube.resources.core_v1 import Secret
 from tests.clusters import Cluster
 from tests.kubernetes.conftest import Space
+
+from headrace.executors.kubernetes.access import Access
+from headrace.executors.kubernetes.client import ClusterClient
+from headrace.executors.kubernetes.rights import DRIVER, Grant, binding_of, role_of, service_account
 
 
 class Project:
@@ -78,25 +80,18 @@ def driven_project(folder: Path, space: Space, cluster: Cluster, image: str, var
     made = Project(folder, space, cluster, image, variables)
     made.environ |= variables | {"HEADRACE_PROJECT": f"p{secrets.token_hex(4)}"}
     del made.settings["address"]
-    made.settings |= {"driver": "cluster", "driver_account": "driver", "secret": "stores", "variables": {}}
+    made.settings |= {"driver": "cluster", "secret": "stores", "variables": {}}
     return made
 
 
 def allow_drivers(space: Space, variables: dict[str, str]) -> None:
-    """Make what drivers need in the namespace: a service account that may make pods, and a secret with variables."""
+    """Make what drivers need in the namespace: what ``place manifest`` prints, and a secret with ``variables``."""
     client = space.client
     data = {name: base64.b64encode(value.encode()).decode() for name, value in variables.items()}
     client.create(Secret(metadata=ObjectMeta(name="stores"), data=data))
-    client.create(ServiceAccount(metadata=ObjectMeta(name="driver")))
-    rules = [
-        PolicyRule(apiGroups=[""], resources=["pods", "secrets"], verbs=["*"]),
-        PolicyRule(apiGroups=[""], resources=["pods/log", "events"], verbs=["get", "list", "watch"]),
-        PolicyRule(apiGroups=["batch"], resources=["jobs"], verbs=["get", "patch"]),
-    ]
-    client.create(Role(metadata=ObjectMeta(name="driver"), rules=rules))
-    role = RoleRef(apiGroup="rbac.authorization.k8s.io", kind="Role", name="driver")
-    subject = Subject(kind="ServiceAccount", name="driver", namespace=space.name)
-    client.create(RoleBinding(metadata=ObjectMeta(name="driver"), roleRef=role, subjects=[subject]))
+    with ClusterClient(Access(space.variables["KUBECONFIG"]), space.name) as cluster:
+        for one in (service_account(space.name, DRIVER), role_of(space.name), binding_of(space.name, Grant())):
+            cluster.create(one)
 
 
 def _toml(value: Any) -> str:

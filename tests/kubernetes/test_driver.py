@@ -14,6 +14,7 @@ from pathlib import Path
 import obstore
 import psycopg
 import pytest
+from lightkube.models.meta_v1 import ObjectMeta
 from lightkube.resources.core_v1 import Pod, Secret
 from obstore.store import S3Store
 from tests.clusters import Cluster
@@ -57,6 +58,28 @@ def prepared(space: Space, database: str, bucket: dict[str, str]) -> dict[str, s
 @pytest.fixture
 def project(tmp_path: Path, space: Space, cluster: Cluster, image: str, prepared: dict[str, str]) -> Project:
     return driven_project(tmp_path, space, cluster, image, prepared)
+
+
+def test_driver_that_cannot_start_or_work_says_why(project: Project, space: Space) -> None:
+    project.write(FLOW, secret="nothing")
+    process = project.start("run", "train.py", "--on", "pods")
+    assert process.stdout is not None
+    said = ""
+    while "cannot start" not in said:
+        line = process.stdout.readline()
+        assert line, said
+        said += line
+    assert "driver: pod train-1-" in said
+    assert "nothing" in said
+    project.run("cancel", "train/1")
+    rest, _ = process.communicate(timeout=60)
+    assert "train/1 cancelled" in rest
+    assert process.returncode == 1
+
+    data = {"HEADRACE_DATABASE": base64.b64encode(b"/tmp/elsewhere.db").decode()}
+    space.client.create(Secret(metadata=ObjectMeta(name="others"), data=data))
+    project.write(FLOW, secret="others")
+    assert "the stores of this pod are not those of train/2" in project.run("run", "train.py", "--on", "pods", code=1)
 
 
 COUNTED = """

@@ -186,8 +186,9 @@ class KubernetesPlace(
     ``context`` is one of ``kubeconfig`` (empty: as kubectl finds it; in a pod, its service account), ``namespace``
     empty that of the context. ``image`` has Headrace and is what steps run in that name none. ``driver`` says where a
     run that is started from the command line is itself: in the ``"cluster"``, by the service account ``driver_account``
-    (empty: that of ``pod``), or ``"here"``, as those are which Python code starts. Pods reach a driver here at
-    ``address`` (``HOST`` or ``HOST:PORT``); it listens at that port of all interfaces, or at ``listen``.
+    (empty: that of ``pod``; ``headrace place manifest`` makes it), or ``"here"``, as those are which Python code
+    starts. Pods reach a driver here at ``address`` (``HOST`` or ``HOST:PORT``); it listens at that port of all
+    interfaces, or at ``listen``.
     With ``"forward"``, or outside of the cluster with neither, the driver comes to the pods through the API server.
     ``secret`` is a secret of the cluster whose keys become environment variables of workers and drivers, such as
     ``HEADRACE_DATABASE`` and ``AWS_SECRET_ACCESS_KEY``; ``variables`` are others, which are no secrets.
@@ -203,7 +204,7 @@ class KubernetesPlace(
     namespace: str = ""
     image: str = ""
     driver: str = "cluster"
-    driver_account: str = ""
+    driver_account: str = "headrace-driver"
     address: str = ""
     listen: str = ""
     secret: str = ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING
 from headrace.model.errors import UsageError
 from headrace.model.records import RunRecord
 from headrace.services.places import KubernetesPlace
+from headrace.services.session import recorded_details
 from headrace.settings import settings_file
 from headrace.wiring.driver_pods import IDENTITY, DriverPod
 from headrace.wiring.scopes import Scope
@@ -50,15 +52,43 @@ def place_of(scope: Scope, name: str) -> KubernetesPlace:
     return found
 
 
+def _name(run: RunRecord) -> str:
+    from headrace.executors.kubernetes.driver_jobs import job_name
+
+    return job_name(run.name, _key(run), run.session)
+
+
+def _key(run: RunRecord) -> str:
+    return f"{run.id}@{run.created!r}"
+
+
+def forget_driver(scope: Scope, run: RunRecord) -> None:
+    """Take the Job of a run away that was cancelled before its driver began; nothing happens where there is none."""
+    place = recorded_details(run).place
+    where = next((one for one in scope.settings.places if one.name == place), None)
+    if not isinstance(where, KubernetesPlace):
+        return
+    from headrace.executors.kubernetes.client import ClusterError
+
+    with contextlib.suppress(ClusterError, UsageError):
+        _jobs(where).delete(_name(run))
+
+
+def _jobs(where: KubernetesPlace) -> DriverJobs:
+    from headrace.executors.kubernetes.access import Access
+    from headrace.executors.kubernetes.client import ClusterClient
+    from headrace.executors.kubernetes.driver_jobs import DriverJobs
+
+    return DriverJobs(ClusterClient(Access(where.kubeconfig, where.context), where.namespace))
+
+
 def start_driver(scope: Scope, run: RunRecord, place: str, words: tuple[str, ...]) -> StartedDriver:
     """Start a driver of a run that was handed over, in a pod of ``place``.
 
     Raises:
         UsageError: the place lacks settings; ClusterError: the cluster refuses it.
     """
-    from headrace.executors.kubernetes.access import Access
-    from headrace.executors.kubernetes.client import ClusterClient
-    from headrace.executors.kubernetes.driver_jobs import DriverJob, DriverJobs
+    from headrace.executors.kubernetes.driver_jobs import DriverJob
 
     where = place_of(scope, place)
     if not where.image:
@@ -71,7 +101,7 @@ def start_driver(scope: Scope, run: RunRecord, place: str, words: tuple[str, ...
     file = settings_file()
     driver = DriverJob(
         run=run.name,
-        key=f"{run.id}@{run.created!r}",
+        key=_key(run),
         session=run.session,
         place=place,
         image=where.image,
@@ -82,7 +112,7 @@ def start_driver(scope: Scope, run: RunRecord, place: str, words: tuple[str, ...
         account=where.driver_account,
         settings=where.pod,
     )
-    jobs = DriverJobs(ClusterClient(Access(where.kubeconfig, where.context), where.namespace))
+    jobs = _jobs(where)
     jobs.start(driver)
     return StartedDriver(jobs, driver.name)
 

@@ -25,6 +25,10 @@ def cancel_command(name: str, wait: float, json: bool) -> int:
 
     scope = open_existing()
     run = request_cancel(scope.metadata, find_run(scope.metadata, scope.project, name), scope.actor, time.time())
+    if run.state is RunState.CANCELLED:  # no driver was there
+        from headrace.wiring.drivers import forget_driver
+
+        forget_driver(scope, run)
     run = wait_until_over(scope.metadata, run, wait)
     if json:
         print_json({"run": run.name, "state": str(run.state)})

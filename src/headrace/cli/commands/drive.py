@@ -22,19 +22,19 @@ def drive_command(name: str, words: tuple[str, ...]) -> int:
 
     Exit codes: 0 the run is over, or left to another driver; 78 there is no such run in the stores of this pod.
     """
-    from headrace.model.errors import NotFoundError
+    from headrace.model.errors import NotFoundError, UsageError
     from headrace.services.driver_keeper import DriverKeeper
     from headrace.services.names import find_run
     from headrace.wiring.driver_pods import driver_pod
     from headrace.wiring.drivers import hand_on
 
     pod = driver_pod()
-    scope = open_existing()
-    metadata = scope.opened_stores().metadata
     try:
+        scope = open_existing()
+        metadata = scope.opened_stores().metadata
         run = find_run(metadata, scope.project, name)
-    except NotFoundError as error:
-        click.echo(f"headrace: {error}: the stores of this pod are not those where it was started", err=True)
+    except (NotFoundError, UsageError) as error:
+        click.echo(f"headrace: the stores of this pod are not those of {name}: {error}", err=True)
         return _HOPELESS
     command = [sys.executable, "-m", "headrace", "resume", name, "--code", "recorded", "--driver", "here", *words]
     if pod is None:

@@ -54,7 +54,7 @@ class DriverJob(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def name(self) -> str:
         """The name of the Job, its service and its secret; short, since pods add numbers to it."""
-        return f"{dns_label(self.run.replace('/', '-'), 30)}-{dns_label(self.key, 9)[-8:]}-driver-{self.session}"
+        return job_name(self.run, self.key, self.session)
 
     @property
     def labels(self) -> dict[str, str]:
@@ -64,6 +64,11 @@ class DriverJob(msgspec.Struct, frozen=True, kw_only=True):
             f"{DOMAIN}/run": label_of(self.run),
             f"{DOMAIN}/driver": self.name,
         }
+
+
+def job_name(run: str, key: str, session: int) -> str:
+    """The name of the Job of a session of a run."""
+    return f"{dns_label(run.replace('/', '-'), 30)}-{dns_label(key, 9)[-8:]}-driver-{session}"
 
 
 def job_of(driver: DriverJob) -> Json:
@@ -254,11 +259,16 @@ class DriverJobs:
             if condition["type"] == "Failed" and condition["status"] == "True":
                 return self._last_words(name, pods) or f"its driver Job {name} failed: {condition['message']}", True
         if not pods:
-            return "", False
-        newest = pods[-1]
-        params = {"fieldSelector": f"involvedObject.name={newest['metadata']['name']}"}
-        events = self.client.request("GET", Kind("v1", "Event").path(self.client.namespace), params=params)
-        return reason_of(newest, events.get("items") or []).text, False
+            failed = [one for one in self._events(name) if one.get("reason") == "FailedCreate"]
+            return f"its pod is refused: {failed[-1].get('message')}" if failed else "", False
+        newest = pods[-1]["metadata"]["name"]
+        why = reason_of(pods[-1], self._events(newest)).text
+        return f"pod {newest} {why}" if why else "", False
+
+    def _events(self, name: str) -> list[Json]:
+        params = {"fieldSelector": f"involvedObject.name={name}"}
+        found = self.client.request("GET", Kind("v1", "Event").path(self.client.namespace), params=params)
+        return list(found.get("items") or [])
 
     def _last_words(self, name: str, pods: list[Json]) -> str:
         try:

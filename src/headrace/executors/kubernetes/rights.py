@@ -37,6 +37,7 @@ RIGHTS = (
     Right("", "pods", ("create", "get", "list", "watch", "delete"), "make and watch the pods of workers"),
     Right("", "pods/log", ("get",), "tell what a pod wrote that died before its worker spoke"),
     Right("", "secrets", ("create", "patch", "delete"), "give workers the token with which they join"),
+    Right("", "services", ("create",), "give drivers in the cluster a name by which workers find them"),
     Right("batch", "jobs", ("create", "get", "list", "watch", "patch", "delete"), "run drivers in the cluster (--on)"),
     Right("", "pods/portforward", ("create", "get"), "reach workers through the API server"),
     Right("", "events", ("list", "watch"), "say why a pod waits", optional=True),
