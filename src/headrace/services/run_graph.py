@@ -6,7 +6,7 @@ from collections import deque
 
 import msgspec
 
-from headrace.model.records import RunRecord, TaskId
+from headrace.model.records import Edge, RunRecord, TaskId
 from headrace.services.describe import ALL_ROWS
 from headrace.services.names import task_name
 from headrace.services.paging import each_edge
@@ -14,6 +14,9 @@ from headrace.stores.metadata.protocol import MetadataStore, StepCount
 
 #: Tasks at each end of a step whose data are looked at in a very large run.
 _LOOKED_AT = 20
+#: Parents of a task that are read at first, and that are counted one by one.
+_FEW, _COUNTED = 32, 1_000
+_BEYOND = 2**53
 
 
 class StepEdge(msgspec.Struct, frozen=True, kw_only=True):
@@ -86,13 +89,41 @@ def _sampled(metadata: MetadataStore, run_id: int, counts: list[StepCount]) -> l
         some = metadata.tasks(run_id, step, limit=_LOOKED_AT)
         some += metadata.tasks(run_id, step, after=max(total - _LOOKED_AT, _LOOKED_AT), limit=_LOOKED_AT)
         pairs: dict[str, int] = {}
+        exact = len(some) == total
         for task in some:
-            for parent in metadata.parents(run_id, task.id):
-                pairs[parent.step] = pairs.get(parent.step, 0) + 1
+            counted, whole = _parents_by_step(metadata, run_id, task.id, totals)
+            exact = exact and whole
+            for parent_step, count in counted.items():
+                pairs[parent_step] = pairs.get(parent_step, 0) + count
         for parent_step, count in pairs.items():
             estimate = round(count * total / len(some))
-            found.append(StepEdge(parent=parent_step, child=step, count=estimate, exact=len(some) == total))
+            found.append(StepEdge(parent=parent_step, child=step, count=estimate, exact=exact))
     return found
+
+
+def _parents_by_step(
+    metadata: MetadataStore, run_id: int, task: TaskId, totals: dict[str, int]
+) -> tuple[dict[str, int], bool]:
+    """How many tasks of each step gave an output to ``task``, and whether they were counted: of a step with more than
+    ``_COUNTED`` of them, all its tasks are taken to have."""
+    found: dict[str, int] = {}
+    whole = True
+    after, limit = Edge(run_id, "", -1, task.step, task.number), _FEW
+    while page := metadata.edges(run_id, after=after, limit=limit):
+        own = [one for one in page if (one.child_step, one.child_number) == task]
+        for one in own:
+            found[one.parent_step] = found.get(one.parent_step, 0) + 1
+        if len(own) < limit:
+            break
+        last = own[-1].parent_step
+        if limit == _COUNTED and len({one.parent_step for one in own}) == 1:
+            found[last], whole = max(totals.get(last, 0), found[last]), False
+            after = Edge(run_id, last, _BEYOND, task.step, task.number)
+        else:  # the last step of the page begins anew on the next
+            del found[last]
+            after = Edge(run_id, last, -1, task.step, task.number)
+        limit = _COUNTED
+    return found, whole
 
 
 def lineage_of(metadata: MetadataStore, run: RunRecord, task: TaskId, limit: int) -> Lineage:
