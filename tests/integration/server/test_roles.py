@@ -291,6 +291,21 @@ def test_viewer_writes_nothing_through_the_store_and_that_is_audited(team: Team)
         store_of(team, "vera", "lab").run("train", 1, "lab")
 
 
+def test_what_an_editor_does_to_runs_through_the_store_is_audited_once(team: Team) -> None:
+    store = store_of(team, "ed")
+    before = len(team.audit(actor="ed"))
+    made = new_run(store, project="shop")
+    store.send(made.id, "cancel", "", b"", "ed", 0.0)
+    store.delete_run(made.id)
+    found = [(one["action"], one["object"], one["outcome"]) for one in team.audit(actor="ed")]
+    about = f"run with the id {made.id}"
+    assert found[: len(found) - before] == [
+        ("store delete_run", about, "done"),
+        ("store send", about, "done"),
+        ("store create_run", made.name, "done"),
+    ]
+
+
 def test_token_of_a_driver_opens_one_run_and_writes_that_alone(team: Team) -> None:
     store = store_of(team, "starter")
     with pytest.raises(StoreReadOnlyError):

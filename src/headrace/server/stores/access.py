@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import urllib.parse
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import msgspec
@@ -22,7 +23,8 @@ from headrace.stores.metadata.protocol import MetadataStore, RunChange, Write
 #: Methods that open a run: a token for one run may not, unless it is yet to have its run.
 _OPENS = ("create_run", "open_run")
 #: Methods whose success is in the audit log. What a driver writes of its run is not: the run itself shows that.
-_AUDITED = (*_OPENS, "delete_run", "import_rows", "send")
+#: Those of ``_NAMED`` name the run, so the entry is written with the change; the others make one.
+_AUDITED, _NAMED = (*_OPENS, "import_rows"), ("delete_run", "send")
 _PROJECT, HASTY = b"headrace-project", b"headrace-hasty"
 
 
@@ -134,7 +136,13 @@ class Access:
         elif name in ("send", "delete_run") and arguments.run_id != run:
             raise self._beyond(run)
 
-    def settle(self, server: Server, name: str, arguments: Any, found: Any) -> None:
+    def recorded(self, server: Server, name: str, arguments: Any) -> AbstractContextManager[None]:
+        """Write the entry of the audit log with the change that is made in the ``with`` block, where it has one."""
+        if name not in _NAMED:
+            return nullcontext()
+        return server.audit.change(self.source, f"store {name}", f"run with the id {arguments.run_id}", self.project)
+
+    def settle(self, server: Server, name: str, found: Any) -> None:
         """After a method has succeeded: audit it, and give a driver's token the run that it has opened.
 
         Raises:
@@ -149,8 +157,7 @@ class Access:
                 server.workspace.metadata.delete_run(run.id)
                 raise Problem(403, "forbidden", "this token has opened its run already")
             server.authenticator.forget()
-        about = run.name if run is not None else f"run with the id {arguments.run_id}"
-        server.audit.done(self.source, f"store {name}", about, self.project)
+        server.audit.done(self.source, f"store {name}", "" if run is None else run.name, self.project)
 
     def check_lease(self, name: str) -> None:
         """Refuse a token that is for one run the lease of anything else.

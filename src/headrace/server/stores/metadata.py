@@ -94,8 +94,9 @@ class MetadataApi:
         arguments = method.decode_arguments(body)
         access.check_arguments(method.name, arguments)
         named = {field: getattr(arguments, field) for field in arguments.__struct_fields__}
-        found = getattr(self._store(access), method.name)(**access.renamed(method.name, named))
-        access.settle(self._stores.server, method.name, arguments, found)
+        with access.recorded(self._stores.server, method.name, arguments):
+            found = getattr(self._store(access), method.name)(**access.renamed(method.name, named))
+        access.settle(self._stores.server, method.name, found)
         if method.name == "projects":
             found = [project for project in found if access.principal.role_in(project) is not None]
         return method.encode_result(found)
