@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from packaging.requirements import Requirement
+from tests import entry
 from tests.cluster import common, oci
 
 ROOT = Path(__file__).parents[1]
@@ -100,7 +101,7 @@ def worker_image() -> str:
         fcntl.flock(lock, fcntl.LOCK_EX)
         packages = _packages_layer()
         source = ROOT / "src/headrace"
-        digest = hashlib.sha256(packages.name.encode())
+        digest = hashlib.sha256(packages.name.encode() + entry.program().read_bytes())
         for file in _files(source):
             digest.update(f"{file.relative_to(source)}\0{file.stat().st_mode}\0".encode() + file.read_bytes())
         name = f"localhost/headrace/worker:test-{digest.hexdigest()[:16]}"
@@ -114,6 +115,7 @@ def _make(name: str, packages: Path, source: Path) -> None:
     with tempfile.TemporaryDirectory(dir=common.CACHE) as scratch:
         layer = Path(scratch, "layer")
         with oci.Layer(layer) as writer:
+            writer.file("usr/local/bin/headrace-entry", entry.program().read_bytes(), 0o755)
             writer.tree(source, f"{_SITE}/headrace", skip=("*.opt-?.pyc",))  # compiled here, or every pod would do it
         command = [sys.executable, ROOT / "tests/cluster/image", name, "--layer", packages, "--layer", layer]
         subprocess.run([*command, "--discard"], check=True, stdout=subprocess.DEVNULL)

@@ -35,7 +35,7 @@ def test_recipe_is_pinned_runs_as_nobody_and_asks_for_hashes() -> None:
     lines = [line for line in (RECIPE / "Dockerfile").read_text().splitlines() if not line.startswith("#")]
     assert [line for line in lines if line.startswith("FROM ")] == ["FROM ${BASE} AS build", "FROM ${BASE}"]
     assert [line for line in lines if line.startswith("USER ")] == ["USER 65532:65532"]
-    assert not [line for line in lines if re.match(r"ADD|ARG (?!BASE$)|RUN .*(curl|wget|sudo|apt)", line)]
+    assert not [line for line in lines if re.match(r"ADD|ARG (?!(BASE|TARGETARCH)$)|RUN .*(curl|wget|sudo|apt)", line)]
     assert "--require-hashes" in "".join(lines)
     bases = re.findall(r'"(3\.\d+)": "([^"]+)"', (RECIPE / "build").read_text())
     python = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["classifiers"]
@@ -78,6 +78,7 @@ def test_image_is_built_from_wheels_and_runs_as_any_user(tmp_path: Path, monkeyp
                 ([], ["python", "-c", look]),
                 (["--user", "1234:0"], ["python", "-c", look]),
                 ([], ["headrace", "--version"]),
+                ([], ["headrace-entry", "copy", "/tmp/entry"]),
             )
         ]
         assert said[:2] == [f"65532 headrace {__version__}", f"1234 headrace {__version__}"]

@@ -34,6 +34,7 @@ COMMANDS = {
     "answer": ("answer", "Answer a question that a run waits for."),
     "mark": ("mark", "Name, tag, pin or archive a run."),
     "env": ("env", "List, show, lock, build or remove environments of steps."),
+    "image": ("image", "Build container images of environments."),
     "gc": ("gc", "Remove old runs and bytes that nothing needs."),
     "rm": ("rm", "Remove runs."),
     "export": ("transfer", "Write a run with all its artifacts to one file."),

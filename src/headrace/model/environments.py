@@ -12,6 +12,10 @@ from headrace.model.errors import DefinitionError
 
 #: The oldest Python that steps run on.
 OLDEST_PYTHON = (3, 10)
+#: Where the image of an environment has what workers need.
+RUNTIME = "/opt/headrace/runtime"
+#: Digits of a digest that tell environments apart.
+SHORTEST_DIGEST = 12
 _PYTHON = re.compile(r"\d+\.\d+(\.\d+)?")
 
 
@@ -79,7 +83,8 @@ class EnvironmentLock(msgspec.Struct, frozen=True, kw_only=True, cache_hash=True
     installs: one requirement per line, each with one version or URL, and the hashes of its files. ``request`` is the
     digest of what was asked for; ``label`` is that in a few words. Of a step in a container, ``image`` is the digest of
     its image; ``python`` is the version in it and ``program`` its executable, or both are empty, of a command.
-    ``program`` is also that of an environment whose interpreter was asked for by its path.
+    ``program`` is also that of an environment whose interpreter was asked for by its path. ``beside`` is a folder
+    of the image that has what workers need.
     """
 
     digest: bytes
@@ -92,9 +97,21 @@ class EnvironmentLock(msgspec.Struct, frozen=True, kw_only=True, cache_hash=True
     variables: tuple[tuple[str, str], ...] = ()
     image: str = ""
     program: str = ""
+    beside: str = ""
 
     @property
     def minor(self) -> tuple[int, int]:
         """The version of the interpreter as far as bytecode and extensions depend on it."""
         major, minor = self.python.split(".")[:2]
         return int(major), int(minor)
+
+    def baked(self, images: Mapping[str, str]) -> EnvironmentLock:
+        """The environment in the image that it was baked into, if ``images`` has one by its digest's first digits.
+
+        It stays the same environment, of the same digest.
+        """
+        digest = self.digest.hex()
+        for key, image in images.items():
+            if len(key) >= SHORTEST_DIGEST and digest.startswith(key) and not self.image:
+                return msgspec.structs.replace(self, image=image, program="python3", beside=RUNTIME)
+        return self

@@ -195,7 +195,8 @@ class KubernetesPlace(
 
     Per kind of pod ``floor`` stay warm; others leave when they had nothing to do for ``idle``. A pod that has not begun
     to work within ``start_timeout`` fails the tasks that wait for it. ``queue`` is a local queue of Kueue. ``keep`` and
-    ``adopt`` are as for workers elsewhere.
+    ``adopt`` are as for workers elsewhere. ``baked`` are images of environments by the digests of these, as ``headrace
+    image build`` prints them.
     """
 
     name: str
@@ -217,6 +218,7 @@ class KubernetesPlace(
     queue: str = ""
     keep: str | float = "10m"
     adopt: str | float = "60s"
+    baked: dict[str, str] | tuple[tuple[str, str], ...] = ()
 
     def __post_init__(self) -> None:
         if self.driver not in ("here", "cluster"):
@@ -226,7 +228,8 @@ class KubernetesPlace(
         for name in ("address", "listen"):
             if getattr(self, name) not in ("", FORWARD):
                 _host_and_port(name, getattr(self, name))
-        msgspec.structs.force_setattr(self, "variables", tuple(sorted(dict(self.variables).items())))
+        for name in ("variables", "baked"):
+            msgspec.structs.force_setattr(self, name, tuple(sorted(dict(getattr(self, name)).items())))
         for name in ("idle", "start_timeout", "keep", "adopt"):
             msgspec.structs.force_setattr(self, name, parse_duration(getattr(self, name)))
 

@@ -74,6 +74,7 @@ class ConfiguredPlaces:
         self._known: dict[str, PlaceSettings] = {LOCAL: LocalPlace(name=LOCAL)}
         self._known.update((one.name, one) for one in settings.places)
         self._opened: dict[str, Executor] = {}
+        self._images: dict[str, ImageSource] = {}
         self._environments = environments
         self.default = default
         self.hands_over = _hands_over(self._settings_of(default), settings, workers.driver)
@@ -103,7 +104,17 @@ class ConfiguredPlaces:
 
     def images(self, place: str) -> ImageSource | None:
         """See ``Places``."""
-        return None
+        if not isinstance(self._known.get(place), KubernetesPlace):
+            return None
+        if place not in self._images:
+            from headrace.executors.kubernetes.executor import KubernetesExecutor
+            from headrace.executors.kubernetes.probing import ClusterImages
+            from headrace.services.environments.images import ASKED, PYTHONS
+
+            executor = self.open(place)
+            assert isinstance(executor, KubernetesExecutor)
+            self._images[place] = ClusterImages(executor.probe, PYTHONS, ["-c", ASKED])
+        return self._images[place]
 
     def open(self, place: str) -> Executor:
         """See ``Places``."""
@@ -140,6 +151,7 @@ class ConfiguredPlaces:
             ) from None
         from headrace.executors.kubernetes.pods import PodRules
         from headrace.executors.remote.executor import RemoteOptions
+        from headrace.services.environments.baking import noted
         from headrace.worker.join_token import identity_of
 
         pod, owner = driver_pod(), None
@@ -173,6 +185,7 @@ class ConfiguredPlaces:
             pod=place.pod,
             secret=place.secret,
             variables=dict(place.variables),
+            baked=noted(self.environments.cache) | dict(place.baked),
             rules=rules,
             owner=owner,
         )

@@ -268,7 +268,20 @@ def test_debug_opens_in_the_users_own_code_and_reaches_the_rest(folder: Path) ->
 
 
 #: Commands with nothing to report, and groups, whose commands have ``--json`` where they report.
-SILENT = ("completion", "drive", "place", "dialect", "worker", "server", "login", "logout", "env", "user", "token")
+SILENT = (
+    "completion",
+    "drive",
+    "place",
+    "dialect",
+    "worker",
+    "server",
+    "login",
+    "logout",
+    "env",
+    "image",
+    "user",
+    "token",
+)
 
 
 def test_every_command_has_help(runner: CliRunner) -> None:

@@ -41,6 +41,7 @@ from headrace.executors.kubernetes.manifests import (
 )
 from headrace.executors.kubernetes.manifests import token_of as secret_with_token
 from headrace.executors.kubernetes.pods import Action, Create, Delete, Fail, GiveBack, PodKeeper, PodRules
+from headrace.executors.kubernetes.probing import ProbeOptions
 from headrace.executors.remote.executor import RemoteExecutor, RemoteOptions, machine_of
 from headrace.executors.remote.link import Peer, RemoteLink
 from headrace.model.errors import UsageError
@@ -64,7 +65,8 @@ class KubernetesOptions(msgspec.Struct, frozen=True, kw_only=True):
     """How pods are made. ``reached`` is the host at which pods find this driver (empty: where it listens). With
     ``forward`` they need not find it: the driver comes to them, through the API server.
 
-    ``image`` is that of steps which name none; ``pod``, ``secret`` and ``variables`` are those of the place.
+    ``image`` is that of steps which name none; ``pod``, ``secret`` and ``variables`` are those of the place. ``baked``
+    are images of environments by the first digits of their digests.
     """
 
     access: Access
@@ -75,6 +77,7 @@ class KubernetesOptions(msgspec.Struct, frozen=True, kw_only=True):
     pod: PodSettings = PodSettings()
     secret: str = ""
     variables: Mapping[str, str] = {}
+    baked: Mapping[str, str] = {}
     rules: PodRules
     owner: Mapping[str, Any] | None = None
 
@@ -187,16 +190,25 @@ class KubernetesExecutor(RemoteExecutor):
             return known[1]
         lock = policy.lock
         environment = ""
-        if lock is not None and lock.python and not policy.image:
+        within = policy.image
+        if lock is not None and lock.python:
+            lock = lock.baked(self._settings.baked)
             environment = lock.digest.hex()
             self._locks[environment] = lock
-        image = policy.image or self._settings.image
-        if not image:
+        if lock is not None and (not within or "@" in lock.image):
+            within = lock.image
+        if not self._settings.image:
             raise UsageError(
-                f"place {self.place!r} has no image: set image of [tool.headrace.places.{self.place}], or image= of "
-                "the step, to an image that has Headrace"
+                f"place {self.place!r} has no image: set image of [tool.headrace.places.{self.place}] to an image that "
+                "has Headrace"
             )
-        kind = PodKind(image=image, resources=rounded(policy.resources), settings=merge(self._settings.pod, policy.pod))
+        kind = PodKind(
+            image=self._settings.image,
+            within=within,
+            python=bool(within and environment),
+            resources=rounded(policy.resources),
+            settings=merge(self._settings.pod, policy.pod),
+        )
         name = kind.digest
         self._kinds[name] = kind
         spec = WorkerSpec(
@@ -206,6 +218,14 @@ class KubernetesExecutor(RemoteExecutor):
             self._specs.clear()
         self._specs[id(policy)] = policy, spec
         return spec
+
+    @property
+    def probe(self) -> ProbeOptions:
+        """How images of steps are looked into."""
+        told = self._settings
+        return ProbeOptions(
+            self.place, told.access, told.namespace, told.image, told.pod, told.rules.start_timeout, told.owner
+        )
 
     def surplus(self, spec: WorkerSpec, idle: Sequence[float]) -> int:
         """See ``Executor``: those that are idle for too long, but for a floor; all where others wait for their room."""

@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from headrace.executors.kubernetes.containment import contained
 from headrace.model.pods import PodSettings, overlay
 from headrace.model.policy import Resources
 
@@ -34,10 +35,13 @@ _SMALL = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5)
 class PodKind(msgspec.Struct, frozen=True, kw_only=True):
     """What a pod of workers is like. Attempts with equal kinds may share a pod.
 
-    ``resources`` are what an attempt asks for, in classes (``rounded``).
+    ``resources`` are what an attempt asks for, in classes (``rounded``). Attempts run ``within`` an image of the user,
+    or in that of the worker itself (empty); ``python`` says that they run on the Python of the user's.
     """
 
     image: str
+    within: str = ""
+    python: bool = False
     resources: Resources
     settings: PodSettings = PodSettings()
 
@@ -102,12 +106,14 @@ def pod_of(name: str, kind: PodKind, place: PodPlace) -> dict[str, Any]:
     }
     if settings.image_pull_policy:
         container["imagePullPolicy"] = settings.image_pull_policy
-    manifest = {
+    manifest: dict[str, Any] = {
         "apiVersion": "v1",
         "kind": "Pod",
         "metadata": _metadata(name, kind, place),
         "spec": _spec(container, place, settings),
     }
+    if kind.within:
+        manifest["spec"] = contained(manifest["spec"], kind.within, ROOT, OVERHEAD, python=kind.python)
     patched: dict[str, Any] = overlay(manifest, settings.patch) if settings.patch else manifest
     return patched
 
@@ -161,7 +167,8 @@ def _requests(kind: PodKind) -> dict[str, str]:
     need, settings = kind.resources, kind.settings
     requests = {"cpu": f"{round(need.cpu * 1000)}m"}
     if need.memory:
-        requests["memory"] = str(need.memory + OVERHEAD)
+        beside = OVERHEAD if kind.python or not kind.within else 0  # a command has nothing of Headrace beside it
+        requests["memory"] = str(need.memory + beside)
     if need.gpu:
         requests[settings.gpu or _GPU] = str(need.gpu)
     return requests | {key: str(value) for key, value in settings.devices.items() if value}

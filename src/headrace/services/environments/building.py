@@ -192,7 +192,7 @@ def _stamp(path: str) -> tuple[int, int]:
 
 def _beside(lock: EnvironmentLock, cache: str, extra: tuple[str, ...]) -> tuple[str, ...]:
     """The folder with what Headrace needs on this interpreter, itself included. It comes last on ``sys.path``."""
-    facts = (lock.minor, lock.platform, __version__, str(CODE), NEEDED, BESIDE, extra)
+    facts = (lock.minor, lock.platform, __version__, str(CODE), NEEDED, BESIDE, extra, lock.beside)
     key = blake3(repr(facts).encode()).hexdigest()[:16]
     return (str(Path(cache, "runtime", f"{lock.minor[0]}.{lock.minor[1]}-{key}")),)
 
@@ -229,7 +229,7 @@ def runtime_of_image(
         ) from None
     except OSError as error:
         raise EnvironmentSetupError(f"{lock.label}: {cache} cannot be written: {error.strerror or error}") from None
-    return _beside(lock, cache, extra)
+    return (*_beside(lock, cache, extra), *([lock.beside] if lock.beside else []))
 
 
 def _provide_runtime(
@@ -244,7 +244,9 @@ def _provide_runtime(
             return
         draft = _draft_of(folder)
         needed = [*NEEDED, *BESIDE, *extra, *(["exceptiongroup>=1.2"] if lock.minor < (3, 11) else [])]
-        if not whole or not copy_packages(lock, needed, draft):
+        if lock.beside:  # the image has them
+            draft.mkdir()
+        elif not whole or not copy_packages(lock, needed, draft):
             run_uv(["pip", "install", "--quiet", *told, "--target", str(draft), *needed])
         if whole:
             shutil.copytree(CODE, draft / "headrace", ignore=shutil.ignore_patterns("static"))

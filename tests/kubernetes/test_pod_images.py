@@ -1,0 +1,146 @@
+"""Steps in images of users, in pods: a static binary alone, R, a Python alone. As with podman, see test_images."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from tests import images, user_images
+from tests.clusters import Cluster
+from tests.interpreters import FOUND, OURS
+from tests.kubernetes.conftest import Space
+from tests.kubernetes.projects import Project
+
+from headrace.services.environments.baking import STORES
+from headrace.services.environments.locking import BESIDE, NEEDED
+
+ROOT = Path(__file__).parents[2]
+FLOW = """
+import os
+import subprocess
+from headrace import File, command, flow, step
+
+total = command(
+    ["/total", "{numbers}", "{out}"], inputs={"numbers": "text"}, outputs={"out": float}, image=BINARY, cpu=0.05
+)
+shout = command(
+    shell="echo first; tr a-z A-Z < {text} > {out}; id -u >> {out}", inputs={"text": "text"},
+    outputs={"out": "text"}, image=TOOLS, cpu=0.05,
+)
+
+@step(image=TOOLS, cpu=0.05)
+def inside(n: int) -> str:
+    import importlib.util
+    print("printed inside", n)
+    return f"{n * n} {importlib.util.find_spec('lightkube')} {os.getuid()}"
+
+@flow
+def main():
+    totals = [total(text) for text in ("1 2 3", "4", "5")]
+    squares = [one.result() for one in inside.map(range(3))]
+    return {"totals": totals, "shouted": shout("abc"), "squares": squares}
+"""
+
+#: Every call fails, and says why.
+FAILURES = """
+from headrace import command, flow, step
+
+few = dict(image=TOOLS, cpu=0.05, memory="64MiB")
+steps = {
+    "code": command(["sh", "-c", "echo why >&2; exit 7"], **few),
+    "missing": command(["no-such-program"], **few),
+    "memory": command(shell="head -c 200000000 /dev/zero | sort > /dev/null", name="memory", **few),
+    "slow": command(["sleep", "600"], timeout="1s", **few),
+    "left": command(name="leaves", shell="sleep 601 > /dev/null & echo fine > {out}", outputs={"out": "text"}, **few),
+    "again": command(name="again", shell="ps | grep -c [s]leep > {out} || true", outputs={"out": int}, **few),
+}
+
+@flow
+def main():
+    found = {}
+    for name, made in steps.items():
+        try:
+            found[name] = made()
+        except Exception as error:
+            found[name] = f"{type(error).__name__}: {error}"
+    return "\\n".join(f"{name}: {one}" for name, one in found.items())
+"""
+
+
+@pytest.fixture(scope="module")
+def names(cluster: Cluster) -> dict[str, str]:
+    kinds = {"BINARY": "binary", "TOOLS": f"python{sys.version_info[0]}.{sys.version_info[1]}"}
+    return {name: user_images.for_cluster(kind) for name, kind in kinds.items()}
+
+
+@pytest.fixture
+def project(tmp_path: Path, space: Space, cluster: Cluster, image: str, bucket: dict[str, str]) -> Project:
+    return Project(tmp_path, space, cluster, image, bucket)
+
+
+def with_names(text: str, names: dict[str, str]) -> str:
+    for name, image in names.items():
+        text = text.replace(f"image={name}", f"image={image!r}")
+    return text
+
+
+def test_steps_run_in_images_of_their_own(project: Project, names: dict[str, str]) -> None:
+    project.write(with_names(FLOW, names))
+    said = project.run("run", "train.py", "--on", "pods", seconds=300)
+    result = project.result("main/1")
+    assert result["totals"] == [6.0, 4.0, 5.0], said
+    assert result["shouted"] == "ABC1000\n"
+    assert result["squares"] == ["0 None 1000", "1 None 1000", "4 None 1000"]
+    assert "printed inside 2" in project.run("logs", "main/1")
+
+
+def test_failures_in_an_image_are_told_apart(project: Project, names: dict[str, str]) -> None:
+    project.write(with_names(FAILURES, names))
+    project.run("run", "train.py", "--on", "pods", seconds=300)
+    said = project.run("get", "main/1")
+    for expected in (
+        "code: CommandError: command 'sh' ended with exit code 7: why",
+        "missing: CommandError: command 'no-such-program' ended with exit code 127",
+        "command 'memory' was killed in its container, whose memory is limited to 67,108,864 bytes",
+        "slow: TaskTimeoutError",
+        "left: fine",
+        "again: 0",
+    ):
+        assert expected in said, said
+    assert "running: killed" in project.run("logs", "main/1")
+
+
+@pytest.mark.timeout(900)
+def test_example_with_three_images_gives_the_same_in_pods_and_by_podman(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    images.require_podman()
+    for name, value in images.settings(tmp_path).items():
+        monkeypatch.setenv(name, value)
+        project.environ[name] = value
+    python = "3.12" if "3.12" in FOUND else OURS
+    project.write((ROOT / "examples/images.py").read_text())
+    project.environ |= {"EXAMPLE_PYTHON": python, "R_IMAGE": user_images.name_of("r")}
+    project.environ |= {"TOTAL_IMAGE": user_images.name_of("binary")}
+    base = user_images.for_podman(f"python{python}-pip")
+    wheels = tmp_path / "wheels"
+    needed = [*NEEDED, *BESIDE, STORES, "packaging==24.2"]
+    pip = [sys.executable, "-m", "pip", "download", "--quiet", "--only-binary=:all:", f"--python-version={python}"]
+    subprocess.run([*pip, "--dest", str(wheels), *needed], check=True)
+    told = ["--base", base, "--wheels", str(wheels), "--tag", "localhost/headrace/example", "--builder", "podman"]
+    said = project.run("image", "build", "train.py", "--step", "generate", *told, seconds=400)
+    found = re.search(r'^"[0-9a-f]{16}" = "(localhost/headrace/example:env-[0-9a-f]{16})"', said, re.MULTILINE)
+    assert found, said
+    user_images.from_podman(found.group(1), tmp_path)
+    for kind in ("r", "binary"):
+        user_images.for_cluster(kind)
+        user_images.for_podman(kind)
+    here = project.run("run", "train.py", seconds=300)
+    project.run("run", "train.py", "--on", "pods", seconds=300)
+    expected = f"packaging 24.2 on Python {python}: slope 3.000, sum 145"
+    assert [project.run("get", one).strip() for one in ("images/1", "images/2")] == [expected, expected], here
+    there = project.run("logs", "images/2")
+    assert "building environment" not in there
