@@ -105,7 +105,7 @@ class Kernel:
         #: What waits for a store that does not answer: look-ups in the cache, and inputs to be made again.
         self._lookups: list[Task] = []
         self._lost: list[tuple[TaskId, int, str]] = []
-        self._hurried: float | None = None  # when the workers' time to stop cleanly was over
+        self._killed_at: float | None = None  # when the workers' time to stop cleanly was over
         self.section: InterruptSafeLock
         self.inbox: Inbox
         self._subscription: Subscription | None = None
@@ -138,7 +138,7 @@ class Kernel:
                 self._feed_all(events)
             self._settle()
         except Exception as error:
-            self._break(error)
+            self._fail(error)
         self._turns.notice_deadline()
 
     def _feed(self, event: Event) -> None:
@@ -167,7 +167,9 @@ class Kernel:
             case Later():
                 self._later(command)
             case Kill():
-                events += self.workers.kill(command.token, command.grace if self._hurried is None else 0.0, time.time())
+                events += self.workers.kill(
+                    command.token, command.grace if self._killed_at is None else 0.0, time.time()
+                )
             case Rejoin():
                 events += self.workers.rejoin(command, time.time())
             case Forget():
@@ -296,7 +298,7 @@ class Kernel:
         now = {"waiting": waiting, "running": running, "workers": self.workers.count()}
         return msgspec.structs.replace(self.counters, starts=self.state.started, **now)
 
-    def _break(self, error: BaseException) -> None:
+    def _fail(self, error: BaseException) -> None:
         """The run cannot be driven any more: let everybody know, and leave no worker running."""
         if self.failure is None:
             text = f"it cannot go on: {type(error).__name__}: {error}"

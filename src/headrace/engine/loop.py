@@ -141,7 +141,7 @@ class Loop(Kernel):
             try:
                 self._settle()
             except Exception as error:
-                self._break(error)
+                self._fail(error)
         self._hear_once(task, math.inf)  # until the deadline as it is now
 
     def _feed_submits(self, tasks: list[Task]) -> None:
@@ -155,7 +155,7 @@ class Loop(Kernel):
         try:
             self._feed_all([Submit(task, now) for task in tasks])
         except Exception as error:
-            self._break(error)
+            self._fail(error)
             raise
 
     def wait(self, task: TaskHandle, timeout: float | None = None) -> bool:
@@ -215,24 +215,25 @@ class Loop(Kernel):
         self._wake()
 
     def _over(self) -> BaseException:
-        """What a thread hears that still asks for something when nothing can be had any more."""
+        """The error to raise in threads that still wait, or ask for something, after the run has ended."""
         return self.failure or TaskCancelledError(f"run {self.run_name} has ended")
 
     def ending(self) -> None:
         """From here on interrupts do not break in, so that the run is ended and recorded whole.
 
-        The next one takes the workers' time to stop cleanly away. Only those raise that come some seconds later.
+        The next interrupt kills the workers, which lose their time to stop cleanly. A later one raises if it comes more
+        than ``_PATIENCE`` seconds after that.
         """
-        self.section.instead = self._hurry
+        self.section.instead = self._kill_on_interrupt
 
-    def _hurry(self) -> bool:
-        """Whether an interrupt is dealt with."""
-        if self._hurried is None:
-            self._hurried = time.monotonic()
+    def _kill_on_interrupt(self) -> bool:
+        """Answer an interrupt by killing the workers; False once they had ``_PATIENCE`` seconds to be gone."""
+        if self._killed_at is None:
+            self._killed_at = time.monotonic()
             # In a thread, for the code that the signal stopped may be in the section; made without the locks of
             # ``threading``, which it may hold as well.
             _thread.start_new_thread(self._kill_all, ())
-        return time.monotonic() - self._hurried < _PATIENCE
+        return time.monotonic() - self._killed_at < _PATIENCE
 
     def _kill_all(self) -> None:
         with self.section:
@@ -407,7 +408,7 @@ class Loop(Kernel):
             problem = error
         with self.section:
             if problem is not None:
-                self._break(problem)
+                self._fail(problem)
             self._closed = True
             self._wake_all()
         self._turns.close()
@@ -486,7 +487,7 @@ class Loop(Kernel):
                     self.counters.note_round(time.monotonic() - self._heard)
                     self._heard = math.inf
             except Exception as error:  # a defect of ours must end the run, never hang it
-                self._break(error)
+                self._fail(error)
         if self._journal.notices:
             self._tell()
 
@@ -500,7 +501,7 @@ class Loop(Kernel):
                 if heard < math.inf:  # else a thread came without the turn, to settle what others decided
                     self.counters.note_round(time.monotonic() - heard)
             except Exception as error:
-                self._break(error)
+                self._fail(error)
         if self._journal.notices:
             self._tell()
 

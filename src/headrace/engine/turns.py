@@ -191,4 +191,3 @@ class Turns:
             os.close(self._ring)
         # The loop has this object: without references back, it goes with its last user.
         self._deadline, self._wake, self._settle = lambda: math.inf, _nothing, _nothing
-        self.is_slow = bool

@@ -218,7 +218,7 @@ class WorkerPool:
         executor = self._places[step.policy.place or self._place]
         if start.ahead:
             busy = [w for w in self._workers.values() if w.executor is executor and w.queue and not (w.once or w.dying)]
-            # All gone since it was decided: there is no room for one more worker.
+            # None if all busy workers ended since the decision: there is no room, and the attempt is handed back.
             return min(busy, key=lambda w: len(w.queue)) if busy else None
         spec = executor.spec(step.policy)
         if start.machine:
@@ -390,7 +390,7 @@ class WorkerPool:
         del self._workers[worker.fd]
         tell = _log.warning if ended.code and not worker.killed_for else _log.debug
         tell("worker.ended", "a worker is gone", run=self._run_name, worker=name_of(worker), code=ended.code)
-        # Stopped because of an attempt that had ended when the signal came? Then what it went on to is not to blame.
+        # If the kill was meant for an attempt that had already finished, the next one is handed back instead of failed.
         not_at_fault = (
             ended.code < 0 and worker.killed_for and worker.queue and worker.queue[0].token != worker.killed_for
         )

@@ -73,9 +73,7 @@ class _Worker:
         self._capture = capture
         self._pid = os.getpid()
         self._parent = os.getppid()
-        self._frames = frames_from_driver()
-        self._inbox: deque[ToWorker] = deque()
-        self._inbox_lock = threading.Lock()
+        self._inbox = _Inbox(sock)
         self._send_lock = threading.Lock()
         self._defines: dict[int, _Defined] = {}
         self._bindings = Bindings(store)
@@ -95,7 +93,7 @@ class _Worker:
         steward = _thread.start_new_thread(self._steward, ())  # not by ``threading``, which waits until it runs
         self._leftovers = Leftovers(steward)
         while True:
-            message = self._next()
+            message = self._inbox.next()
             if message is None or isinstance(message, Stop):
                 if self._last:
                     self._leftovers.end()
@@ -108,20 +106,6 @@ class _Worker:
                 self._execute(message)
 
     # --- talking ----------------------------------------------------------------------------------------------
-
-    def _next(self) -> ToWorker | None:
-        while True:
-            with self._inbox_lock:
-                if self._inbox:
-                    return self._inbox.popleft()
-            try:
-                data = self._sock.recv(_RECEIVE)
-            except OSError:
-                return None
-            if not data:
-                return None
-            with self._inbox_lock:
-                self._inbox.extend(self._frames.feed(data))
 
     def _send(self, message: ToDriver) -> None:
         with self._send_lock:
@@ -144,7 +128,7 @@ class _Worker:
     def _execute(self, message: Execute) -> None:
         defined = self._defines[message.step]
         define = defined.define
-        is_only = bool(self._inbox) and isinstance(self._inbox[0], Stop)  # nobody comes after it
+        is_only = self._inbox.stops_next()  # nobody comes after it
         limit_threads(define.threads)
         self._imports.begin()
         self._step = define.name
@@ -220,18 +204,62 @@ class _Worker:
             self._send(Imported(self._step, installed, own))
 
     def _hand_back(self) -> None:
-        with self._inbox_lock:
+        tokens = self._inbox.take_attempts()
+        if tokens:
+            self._send(Handback(tokens))
+
+
+class _Inbox:
+    """Messages of the driver that are to be dealt with, in order.
+
+    The main thread takes them out and waits for more. While it runs an attempt, the steward may take the attempts out.
+    """
+
+    __slots__ = ("_frames", "_lock", "_messages", "_receiving", "_sock")
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+        self._frames = frames_from_driver()
+        self._messages: deque[ToWorker] = deque()
+        self._lock = threading.Lock()
+        self._receiving = False  # whether the main thread reads the socket
+
+    def next(self) -> ToWorker | None:
+        """Take out the next message, or wait for one; None when the driver is gone."""
+        while True:
+            with self._lock:
+                if self._messages:
+                    return self._messages.popleft()
+                self._receiving = True
+            try:
+                data = self._sock.recv(_RECEIVE)
+            except OSError:
+                return None
+            if not data:
+                return None
+            with self._lock:
+                self._receiving = False
+                self._messages.extend(self._frames.feed(data))
+
+    def stops_next(self) -> bool:
+        """Whether the next message is here and says to stop."""
+        return bool(self._messages) and isinstance(self._messages[0], Stop)
+
+    def take_attempts(self) -> tuple[int, ...]:
+        """Take out the attempts that arrived and return their tokens; none while the main thread reads the socket."""
+        with self._lock:
+            if self._receiving:  # the attempt has just ended; two readers would mix up the order of the bytes
+                return ()
             try:
                 data = self._sock.recv(_RECEIVE, socket.MSG_DONTWAIT)
             except OSError:
                 data = b""
             if data:
-                self._inbox.extend(self._frames.feed(data))
-            tokens = tuple(m.token for m in self._inbox if isinstance(m, Execute))
-            if not tokens:
-                return
-            self._inbox = deque(m for m in self._inbox if not isinstance(m, Execute))
-        self._send(Handback(tokens))
+                self._messages.extend(self._frames.feed(data))
+            tokens = tuple(m.token for m in self._messages if isinstance(m, Execute))
+            if tokens:
+                self._messages = deque(m for m in self._messages if not isinstance(m, Execute))
+            return tokens
 
 
 def _ending(answer: Done | Failed, log_ends: tuple[int, int]) -> Done | Failed:
