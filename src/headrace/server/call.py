@@ -29,6 +29,10 @@ B = TypeVar("B")
 R = TypeVar("R")
 
 
+#: Searches that run at once.
+_SLOW_THREADS = 2
+
+
 class Params(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What the path and the query of a request say: fields that the path names come from there.
 
@@ -53,7 +57,8 @@ class Server:
         self.authenticator = authenticator
         self.audit = AuditLog(lambda: self.accounts)
         self.threads = concurrent.futures.ThreadPoolExecutor(config.limits.threads, "headrace-request")
-        self.reads: SharedReads[Any] = SharedReads(self.threads)
+        self.slow_threads = concurrent.futures.ThreadPoolExecutor(_SLOW_THREADS, "headrace-search")
+        self.reads: SharedReads[Any] = SharedReads()
         self.counts = Counts()
         #: Set when the server stops: requests that wait for something to happen end.
         self.stopped = asyncio.Event()

@@ -76,6 +76,7 @@ class Endpoint:
         self._of_project = "project" in self._fields and "{project}" in route.path
         self._json = None if route.body is None else msgspec.json.Decoder(route.body)
         self._msgpack = None if route.body is None else msgspec.msgpack.Decoder(route.body)
+        self._threads = server.slow_threads if route.slow else server.threads
         self._shared = self._of_project and route.shared and not self._async
 
     async def answer(self, request: Request) -> Response:
@@ -118,9 +119,10 @@ class Endpoint:
             result = await route.handler(call)
         elif self._shared:
             call.hide_principal()
-            result = await self._server.reads.get((route, call.params), functools.partial(self._handled, call))
+            work = functools.partial(self._handled, call)
+            result = await self._server.reads.get((route, call.params), work, self._threads)
         else:
-            result = await asyncio.get_running_loop().run_in_executor(self._server.threads, self._handled, call)
+            result = await asyncio.get_running_loop().run_in_executor(self._threads, self._handled, call)
         return result if isinstance(result, Response) else self._encoded(request, call, result)
 
     def _check(self, call: Call[Any, Any]) -> None:

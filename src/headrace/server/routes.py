@@ -57,6 +57,8 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
         action: what the audit log calls a change; empty: its method and path.
         audits_itself: whether the handler writes to the audit log that it succeeded.
         fields: whether items may be asked for in part (``fields=name,state``).
+        slow: whether it looks through much: few such requests run at once, in threads of their own, so that they hold
+            up no others.
     """
 
     method: str
@@ -74,6 +76,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     problems: tuple[int, ...] = ()
     tag: str = "runs"
     fields: bool = False
+    slow: bool = False
     action: str = ""
     audits_itself: bool = False
 

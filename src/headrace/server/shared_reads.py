@@ -16,8 +16,9 @@ R = TypeVar("R")
 class _Reading(Generic[R]):
     """One reading; ``begun`` is set by its thread before it looks at anything."""
 
-    def __init__(self, read: Callable[[], R], ended: asyncio.Future[R]) -> None:
+    def __init__(self, read: Callable[[], R], threads: concurrent.futures.Executor, ended: asyncio.Future[R]) -> None:
         self._read = read
+        self.threads = threads
         self.ended = ended
         self.begun = False
 
@@ -31,31 +32,28 @@ class SharedReads(Generic[R]):
 
     Of each key at most one reading runs and one waits for it to end. A request joins the running one if that has not
     begun yet, else the waiting one.
-
-    Args:
-        threads: where readings run.
     """
 
-    def __init__(self, threads: concurrent.futures.Executor) -> None:
-        self._threads = threads
+    def __init__(self) -> None:
         self._running: dict[Hashable, _Reading[R]] = {}
         self._waiting: dict[Hashable, _Reading[R]] = {}
 
-    async def get(self, key: Hashable, read: Callable[[], R]) -> R:
-        """What ``read`` returns or raises, or the same of an equal request that is answered with this one."""
+    async def get(self, key: Hashable, read: Callable[[], R], threads: concurrent.futures.Executor) -> R:
+        """What ``read`` returns or raises in a thread of ``threads``, or the same of an equal request that is answered
+        with this one."""
         running = self._running.get(key)
         if running is None:
-            reading = self._begin(key, _Reading(read, asyncio.get_running_loop().create_future()))
+            reading = self._begin(key, _Reading(read, threads, asyncio.get_running_loop().create_future()))
         elif not running.begun:
             reading = running
         else:
-            reading = self._waiting.get(key) or _Reading(read, asyncio.get_running_loop().create_future())
+            reading = self._waiting.get(key) or _Reading(read, threads, asyncio.get_running_loop().create_future())
             self._waiting[key] = reading
         return await asyncio.shield(reading.ended)  # one request that is broken off leaves the others theirs
 
     def _begin(self, key: Hashable, reading: _Reading[R]) -> _Reading[R]:
         self._running[key] = reading
-        asyncio.get_running_loop().run_in_executor(self._threads, reading).add_done_callback(
+        asyncio.get_running_loop().run_in_executor(reading.threads, reading).add_done_callback(
             lambda done: self._end(key, reading, done)
         )
         return reading

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import socket
 import threading
 import time
@@ -42,7 +43,16 @@ def _broken(call: Call[Any, None]) -> Said:
     raise ZeroDivisionError("the password is hunter2")
 
 
+_search_may_end = threading.Event()
+
+
+def _search(call: Call[Any, None]) -> Said:
+    assert _search_may_end.wait(60)
+    return Said("found")
+
+
 ROUTES = (
+    get("/search", _search, "A search that takes long", needs=None, result=Said, slow=True),
     change("POST", "/echo", _echo, "Echo", needs=None, body=Said, result=Said),
     get("/endless", _endless, "Bytes", needs=None, result=Media(types=("text/plain",))),
     get("/broken", _broken, "A defect", needs=None, result=Said),
@@ -151,6 +161,17 @@ def test_body_that_cannot_be_read_is_refused(client: httpx.Client, body: bytes, 
     answer = client.post("/echo", content=body, headers={"Content-Type": kind} if kind else {})
     assert answer.status_code == status
     assert answer.headers["content-type"] == "application/problem+json"
+
+
+def test_searches_that_take_long_hold_up_no_other_request(client: httpx.Client) -> None:
+    with concurrent.futures.ThreadPoolExecutor(20) as readers:
+        searches = [readers.submit(client.get, "/search", timeout=60) for _ in range(20)]
+        try:
+            assert client.post("/echo", json={"text": "x"}, timeout=60).json() == {"text": "x"}
+            assert not any(one.done() for one in searches)
+        finally:
+            _search_may_end.set()
+        assert [one.result().json() for one in searches] == [{"text": "found"}] * 20
 
 
 def test_defect_says_nothing_of_itself(client: httpx.Client) -> None:

@@ -42,11 +42,11 @@ def test_request_that_comes_during_a_reading_gets_what_was_written_before_it(
     threads: concurrent.futures.ThreadPoolExecutor,
 ) -> None:
     async def check() -> None:
-        page, reads = Page(), SharedReads[int](threads)
-        first = asyncio.ensure_future(reads.get("page", page.read))
+        page, reads = Page(), SharedReads[int]()
+        first = asyncio.ensure_future(reads.get("page", page.read, threads))
         await started(page)
         page.value = 1
-        later = [asyncio.ensure_future(reads.get("page", page.read)) for _ in range(200)]
+        later = [asyncio.ensure_future(reads.get("page", page.read, threads)) for _ in range(200)]
         await asyncio.sleep(0)
         page.gate.set()
         assert await first == 0
@@ -61,9 +61,9 @@ def test_requests_that_wait_for_a_thread_share_one_reading() -> None:
         page, gate = Page(), threading.Event()
         with concurrent.futures.ThreadPoolExecutor(1) as threads:
             threads.submit(gate.wait)
-            reads = SharedReads[int](threads)
+            reads = SharedReads[int]()
             page.gate.set()
-            asked = [asyncio.ensure_future(reads.get("page", page.read)) for _ in range(3)]
+            asked = [asyncio.ensure_future(reads.get("page", page.read, threads)) for _ in range(3)]
             await asyncio.sleep(0)
             page.value = 1
             gate.set()
@@ -75,8 +75,8 @@ def test_requests_that_wait_for_a_thread_share_one_reading() -> None:
 
 def test_other_pages_are_read_for_themselves(threads: concurrent.futures.ThreadPoolExecutor) -> None:
     async def check() -> None:
-        reads = SharedReads[int](threads)
-        found = await asyncio.gather(*(reads.get(n % 3, lambda n=n: n % 3) for n in range(9)))  # type: ignore[misc]
+        reads = SharedReads[int]()
+        found = await asyncio.gather(*(reads.get(n % 3, lambda n=n: n % 3, threads) for n in range(9)))  # type: ignore[misc]
         assert found == [n % 3 for n in range(9)]
 
     asyncio.run(check())
@@ -86,20 +86,20 @@ def test_failure_reaches_all_that_share_it_and_nobody_after_them(
     threads: concurrent.futures.ThreadPoolExecutor,
 ) -> None:
     async def check() -> None:
-        page, reads = Page(), SharedReads[int](threads)
+        page, reads = Page(), SharedReads[int]()
 
         def fail() -> int:
             page.read()
             raise KeyError("gone")
 
-        first = asyncio.ensure_future(reads.get("page", fail))
+        first = asyncio.ensure_future(reads.get("page", fail, threads))
         await started(page)
-        shared = [asyncio.ensure_future(reads.get("page", fail)) for _ in range(3)]
+        shared = [asyncio.ensure_future(reads.get("page", fail, threads)) for _ in range(3)]
         await asyncio.sleep(0)
         page.gate.set()
         found = await asyncio.gather(first, *shared, return_exceptions=True)
         assert [type(one) for one in found] == [KeyError] * 4
-        assert await reads.get("page", page.read) == 0
+        assert await reads.get("page", page.read, threads) == 0
 
     asyncio.run(check())
 
@@ -108,10 +108,10 @@ def test_request_that_is_broken_off_leaves_the_others_their_answer(
     threads: concurrent.futures.ThreadPoolExecutor,
 ) -> None:
     async def check() -> None:
-        page, reads = Page(), SharedReads[int](threads)
-        first = asyncio.ensure_future(reads.get("page", page.read))
+        page, reads = Page(), SharedReads[int]()
+        first = asyncio.ensure_future(reads.get("page", page.read, threads))
         await started(page)
-        second, third = (asyncio.ensure_future(reads.get("page", page.read)) for _ in range(2))
+        second, third = (asyncio.ensure_future(reads.get("page", page.read, threads)) for _ in range(2))
         await asyncio.sleep(0)
         first.cancel()
         second.cancel()

@@ -256,6 +256,7 @@ ROUTES = (
         PROJECT + "/artifacts",
         _search,
         "Search artifacts of all runs",
+        slow=True,
         params=SearchQuery,
         result=Page[ArtifactView],
         tag="artifacts",

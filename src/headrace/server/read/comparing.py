@@ -132,7 +132,9 @@ def _values(sides: list[dict[str, Any]] | list[dict[str, float]]) -> list[Compar
 
 _TEXT = Media(types=("text/plain",), ranges=True, about="A unified diff")
 ROUTES = (
-    get(RUN + "/explain", _explain_run, "Why tasks ran", params=RunPath, result=RunExplanation, tag="compare"),
+    get(
+        RUN + "/explain", _explain_run, "Why tasks ran", slow=True, params=RunPath, result=RunExplanation, tag="compare"
+    ),
     get(TASK + "/explain", _explain, "Why a task ran", params=ExplainQuery, result=Explanation, tag="compare"),
     get(RUN + "/diff", _diff, "What differs from another run", params=DiffQuery, result=RunDiff, tag="compare"),
     get(

@@ -98,6 +98,7 @@ ROUTES = (
         PROJECT + "/values/{digest}",
         _value,
         "Where a value was made and used, in all runs",
+        slow=True,
         params=ValueQuery,
         result=Page[ValueUse],
         tag="lineage",

@@ -54,6 +54,7 @@ ROUTES = (
         PROJECT + "/storage",
         _storage,
         "What the stores hold, and what garbage collection would free",
+        slow=True,
         admin=True,
         params=StorageQuery,
         result=StorageView,
