@@ -91,7 +91,22 @@ def test_missing_rights_are_named_and_the_yaml_beside_them_grants_them(
     assert "written and read back" in checks["in a pod: artifacts writable"]["text"]
 
 
-def test_printed_manifest_is_all_that_a_run_needs(project: Project, client: ClusterClient, cluster: Cluster) -> None:
+def test_printed_manifest_is_all_that_runs_need_with_drivers_here_and_there(
+    tmp_path: Path,
+    space: Space,
+    client: ClusterClient,
+    cluster: Cluster,
+    image: str,
+    bucket: dict[str, str],
+    database: str,
+) -> None:
+    project = Project(tmp_path, space, cluster, image, bucket)
+    stores = bucket | {"HEADRACE_DATABASE": database, "HEADRACE_ARTIFACTS": project.environ["HEADRACE_ARTIFACTS"]}
+    project.environ |= {"HEADRACE_DATABASE": database, "HEADRACE_PROJECT": "driven"}
+    del project.settings["address"]
+    project.settings |= {"driver": "cluster", "driver_account": "headrace-driver", "secret": "kept", "variables": {}}
+    metadata = {"name": "kept", "namespace": client.namespace}
+    client.create({"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "stringData": stores})
     project.write(FLOW)
     manifest = project.run("place", "manifest", "pods", "--user", "alice")
     _kubectl(cluster.kubeconfig, "apply", "-f", "-", given=manifest)
@@ -102,6 +117,8 @@ def test_printed_manifest_is_all_that_a_run_needs(project: Project, client: Clus
 
     said = project.run("run", "train.py", "--on", "pods")
     assert project.result("train/1") == [2, 4, 6], said
+    said = project.run("run", "train.py", "--on", "pods", "--driver", "here")  # forwarded: the place has no address
+    assert project.result("train/2") == [2, 4, 6], said
     for right, expected in (("create pods", "yes"), ("list secrets", "no"), ("create deployments.apps", "no")):
         words = ("auth", "can-i", *right.split(), "--as", "alice", "--namespace", client.namespace)
         answer = subprocess.run(
@@ -134,6 +151,9 @@ def test_what_keeps_pods_of_a_place_from_work_is_named(project: Project, client:
     assert _missing(checks) == {"in a pod: database"}
     client.apply({**secret, "stringData": {"HEADRACE_DATABASE": database}})
     assert "answered in" in _checks(project, 0)["in a pod: database"]["text"]
+    elsewhere = {"HEADRACE_DATABASE": database, "HEADRACE_ARTIFACTS": f"{project.environ['HEADRACE_ARTIFACTS']}x"}
+    client.apply({**secret, "stringData": elsewhere})
+    assert "not those of this machine" in _checks(project, 1)["in a pod: artifacts writable"]["advice"]
     project.write(FLOW, image="localhost/headrace/none:1", start_timeout="3s")
     checks = _checks(project, 1)
     assert "image localhost/headrace/none:1 cannot be pulled" in checks["pod"]["text"]

@@ -316,4 +316,13 @@ def _read(place: CheckedPlace, text: str, ended: str) -> Iterator[PlaceCheck]:
             advice = "" if same else f"Workers and driver must be of one version; here: {place.versions}."
             yield PlaceCheck(name="image", ok=same, text=one.text, advice=advice)
         else:
-            yield msgspec.structs.replace(one, name=f"in a pod: {one.name}")
+            yield _same_store(place, msgspec.structs.replace(one, name=f"in a pod: {one.name}"))
+
+
+def _same_store(place: CheckedPlace, check: PlaceCheck) -> PlaceCheck:
+    """Artifacts that are in another store than this machine's are as good as none."""
+    wanted = place.stores.get("HEADRACE_ARTIFACTS", "").rstrip("/")
+    if "artifacts" not in check.name or not check.ok or not wanted or check.text.startswith(f"{wanted}:"):
+        return check
+    advice = f"The place's secret or variables name artifacts that are not those of this machine, {wanted}."
+    return msgspec.structs.replace(check, ok=False, advice=advice)
