@@ -39,7 +39,6 @@ RIGHTS = (
     Right("", "secrets", ("create", "patch", "delete"), "give workers the token with which they join"),
     Right("", "services", ("create",), "give drivers in the cluster a name by which workers find them"),
     Right("batch", "jobs", ("create", "get", "list", "watch", "patch", "delete"), "run drivers in the cluster (--on)"),
-    Right("", "services", ("create",), "give a driver in the cluster an address"),
     Right("", "pods/portforward", ("create", "get"), "reach workers through the API server"),
     Right("", "events", ("list", "watch"), "say why a pod waits", optional=True),
     Right("", "resourcequotas", ("list",), "say what a quota leaves", optional=True),
