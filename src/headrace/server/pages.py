@@ -1,7 +1,7 @@
 """The pages: files that ``ui/`` is built into, and ``index.html`` for every address that a page may have.
 
-Only files that were there when the server started are served, so no path leads elsewhere. Nothing of a page comes from
-another origin, no script stands in the HTML, and nothing may frame it: the content security policy says so.
+Only files that were there when the pages were built are served, so no path leads elsewhere. Nothing of a page comes
+from another origin, no script stands in the HTML, and nothing may frame it: the content security policy says so.
 """
 
 from __future__ import annotations
@@ -56,8 +56,11 @@ class Pages:
     """
 
     def __init__(self, folder: Path = STATIC) -> None:
-        self._files = dict(_files(folder))
+        self._folder = folder
+        self._made = 0
+        self._files: dict[str, _File] = {}
         self._read: dict[str, tuple[bytes, bytes, str]] = {}
+        self._look()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request with a file, or with the page for an address of one."""
@@ -76,9 +79,19 @@ class Pages:
             return self._answer(request, path)
         if path and path.partition("/")[0] not in _PAGES:
             raise HTTPException(404)
+        self._look()
         if "index.html" not in self._files:
             return Response(_NOT_BUILT, 503, {"Cache-Control": "no-store"}, _TYPES[".html"])
         return self._answer(request, "index.html")
+
+    def _look(self) -> None:
+        """List the files again where they were built again: old pages would ask for what is gone."""
+        try:
+            made = (self._folder / "index.html").stat().st_mtime_ns
+        except OSError:
+            made = 0
+        if made != self._made or not self._files:
+            self._made, self._files, self._read = made, dict(_files(self._folder)), {}
 
     def _answer(self, request: Request, name: str) -> Response:
         file = self._files[name]

@@ -1,5 +1,5 @@
 /** One line at the bottom: what was done, and how to undo it. */
-import { createContext, useCallback, useContext, useEffect, useState, type ReactNode } from "react";
+import { createContext, useCallback, useContext, useEffect, useRef, useState, type ReactNode } from "react";
 
 export interface Said {
   text: string;
@@ -22,10 +22,18 @@ export function Toasts({ children }: { children: ReactNode }) {
     const timer = window.setTimeout(() => setSaid(null), said.undo ? UNDO : 5000);
     return () => window.clearTimeout(timer);
   }, [said]);
+  const line = useRef<HTMLDivElement>(null);
+  useEffect(() => {
+    const element = line.current;
+    if (!element || typeof element.showPopover !== "function") return;
+    if (element.matches(":popover-open")) element.hidePopover();
+    if (said) element.showPopover(); // on top of a dialog that may be open
+  }, [said]);
   return (
     <Say.Provider value={say}>
       {children}
-      <div className="toasts" role="status" aria-live="polite">
+      <div role="status" aria-live="polite">
+        <div className="toasts" popover="manual" ref={line}>
         {said && (
           <div className={said.bad ? "toast bad" : "toast"}>
             <span>{said.text}</span>
@@ -46,6 +54,7 @@ export function Toasts({ children }: { children: ReactNode }) {
             </button>
           </div>
         )}
+        </div>
       </div>
     </Say.Provider>
   );

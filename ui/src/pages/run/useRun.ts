@@ -32,7 +32,9 @@ export function useRun(): RunContext {
 }
 
 export function useRunView(at: RunAddress) {
-  const query = useGet(RUN, { ...at });
+  const known = useQueryClient().getQueryData<RunView>([RUN, { ...at }]);
+  // Events tell of a live run. One that has ended changes seldom: it is tagged, resumed or removed.
+  const query = useGet(RUN, { ...at }, { every: known && known.run.state !== "running" ? 10 : false });
   const state = query.data?.run.state;
   const live = state === "running";
   const url = live ? `/api/v1/projects/${encodeURIComponent(at.project)}/runs/${encodeURIComponent(at.flow)}/${at.number}/events` : null;
