@@ -95,3 +95,20 @@ def test_failed_run_is_resumed(page: Page) -> None:
     expect(page.get_by_text("a driver is started")).to_be_visible(timeout=30_000)
     facts = page.get_by_role("complementary", name="Facts about the run")
     expect(facts).to_contain_text("resumed 1 time", timeout=60_000)
+
+
+def test_steps_of_a_run_are_run_again(page: Page, start: Start) -> None:
+    start("flows.py:grade", "--score", "0.625")
+    page.goto("/p/default/runs?where=params.score%20%3D%3D%200.625&state=succeeded")
+    page.get_by_role("link", name=re.compile("^grade.[0-9]+$")).click(timeout=60_000)
+    facts = page.get_by_role("complementary", name="Facts about the run")
+    expect(facts).to_be_visible()
+    run = page.url
+    page.get_by_role("button", name="More").click()
+    page.get_by_role("menuitem", name=re.compile("Run steps again")).click()
+    page.get_by_role("checkbox", name=re.compile("judge")).check()
+    page.get_by_role("button", name="Run again").click()
+    expect(facts).to_contain_text("resumed 1 time", timeout=60_000)
+    expect(page.locator("header.run-head")).to_contain_text("succeeded", timeout=60_000)
+    page.goto(f"{run}/tasks/judge/1")
+    expect(page.get_by_role("complementary")).to_contain_text("ran again", timeout=30_000)

@@ -112,6 +112,15 @@ def test_artifact_is_previewed_and_downloaded(page: Page) -> None:
     assert download.value.path().stat().st_size > 10
 
 
+def test_artifacts_of_a_dialect_itself_are_shown_on_request(page: Page) -> None:
+    page.goto("/p/default/runs/Hostile/1/artifacts")
+    expect(page.get_by_role("button", name="start/1/texts")).to_be_visible()
+    inner = page.get_by_role("button", name="start/1/_transition")
+    expect(inner).to_have_count(0)
+    page.get_by_role("button", name="Internal ones").click()
+    expect(inner).to_be_visible()
+
+
 def test_code_is_shown_and_compared(page: Page) -> None:
     page.goto(f"{RUN}/code?line=12")
     expect(page.locator(".source-line.chosen")).to_be_visible()

@@ -11,6 +11,7 @@ import { runPage, useParam } from "../../lib/url";
 import { ArtifactDetail } from "../../parts/ArtifactDetail";
 import { Empty, Loading, Problem, Time } from "../../parts/Bits";
 import { Grid, type Column } from "../../parts/Grid";
+import { InnerButton, isInner } from "../../parts/inner";
 import type { ArtifactView } from "../../parts/Preview";
 
 const PATH = "/api/v1/projects/{project}/artifacts" as const;
@@ -39,7 +40,10 @@ export default function ArtifactsPage({ project }: { project: string }) {
     initialPageParam: "",
     getNextPageParam: (page) => page.next ?? undefined,
   });
-  const rows = useMemo(() => (pages.data?.pages.flatMap((page) => page.items) ?? []) as ArtifactView[], [pages.data]);
+  const [inner, setInner] = useParam("inner");
+  const all = useMemo(() => (pages.data?.pages.flatMap((page) => page.items) ?? []) as ArtifactView[], [pages.data]);
+  // A name that is asked for is shown, whatever it begins with.
+  const rows = useMemo(() => (inner || name.startsWith("_") ? all : all.filter((one) => !isInner(one))), [all, inner, name]);
   const { hasNextPage, isFetchingNextPage, fetchNextPage } = pages;
   const near = useCallback(
     (index: number) => {
@@ -94,6 +98,7 @@ export default function ArtifactsPage({ project }: { project: string }) {
         {field("Name", name, setName, "Name  ( / )", true)}
         {field("Type", type, setType, "Type, such as DataFrame")}
         {field("Producer", producer, setProducer, "Producer, such as train/42/fit")}
+        {all.some(isInner) && <InnerButton shown={inner !== ""} show={(on) => setInner(on ? "1" : "")} />}
       </div>
       {pages.error && <Problem error={pages.error as ApiError} retry={() => void pages.refetch()} />}
       {!pages.data && !pages.error && <Loading rows={10} />}

@@ -10,6 +10,7 @@ import { ArtifactDetail } from "../../parts/ArtifactDetail";
 import { Empty, Loading, Problem } from "../../parts/Bits";
 import { Grid, type Column } from "../../parts/Grid";
 import { Menu, MenuAction } from "../../parts/Menu";
+import { InnerButton, isInner } from "../../parts/inner";
 import { taskOf, type ArtifactView } from "../../parts/Preview";
 import { useRun } from "./useRun";
 
@@ -28,7 +29,9 @@ export default function Artifacts() {
     initialPageParam: "",
     getNextPageParam: (page) => page.next ?? undefined,
   });
-  const rows = useMemo(() => (pages.data?.pages.flatMap((page) => page.items) ?? []) as ArtifactView[], [pages.data]);
+  const [inner, setInner] = useParam("inner");
+  const all = useMemo(() => (pages.data?.pages.flatMap((page) => page.items) ?? []) as ArtifactView[], [pages.data]);
+  const rows = useMemo(() => (inner ? all : all.filter((one) => !isInner(one))), [all, inner]);
   const { hasNextPage, isFetchingNextPage, fetchNextPage } = pages;
   const near = useCallback(
     (index: number) => {
@@ -78,10 +81,11 @@ export default function Artifacts() {
           ))}
         </Menu>
         {view.artifacts_size !== null && view.artifacts_size !== undefined && <span className="quiet num">{bytes(view.artifacts_size)} in all</span>}
+        {all.some(isInner) && <InnerButton shown={inner !== ""} show={(on) => setInner(on ? "1" : "")} />}
       </div>
       {pages.error && <Problem error={pages.error as ApiError} retry={() => void pages.refetch()} />}
       {!pages.data && !pages.error && <Loading rows={8} />}
-      {pages.data && rows.length === 0 && (
+      {pages.data && all.length === 0 && (
         <Empty title={live ? "No artifact yet" : "No artifacts"} command={'headrace.log_artifact("model", model)'}>
           What steps return is kept by itself; more is kept by:
         </Empty>
