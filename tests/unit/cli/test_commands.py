@@ -112,6 +112,7 @@ def test_runs_are_listed_newest_first(folder: Path, call: Any) -> None:
         (("--tag", "try"), ["numbers/2"]),
         (("--tag", "try=second"), []),
         (("--where", "params.n = 4"), ["numbers/3"]),
+        (("--sort", "-params.n", "--where", "params.n >= 3"), ["numbers/3", "numbers/2", "numbers/1"]),
         (("--where", "params.n = 4 and state = succeeded"), ["numbers/3"]),
         (("--status", "failed,crashed"), ["numbers/2"]),
         (("--where", "state != failed", "--status", "failed"), []),

@@ -41,6 +41,7 @@ MISTAKES: dict[str, tuple[tuple[str, ...], int, str]] = {
     "csv-of-a-list": (("get", "numbers/1/load/1", "-o", "x.csv"), 2, ".csv"),
     "into-nowhere": (("get", "numbers/1", "-o", "no/such/x.json"), 2, "cannot write"),
     "onto-a-folder": (("get", "numbers/1", "-o", ".", "--force"), 2, "folder"),
+    "sort-nonsense": (("runs", "--sort", "accuracy"), 2, "cannot be sorted by 'accuracy'"),
     "where-nonsense": (("runs", "--where", "accuracy"), 2, "expected one of metrics.NAME"),
     "where-unknown": (("runs", "--where", "accuracy > 1"), 2, "accuracy"),
     "where-number": (("runs", "--where", "metrics.a > high"), 2, "high"),

@@ -49,6 +49,9 @@ _COLUMNS = (
     help="Only runs in this state; may be repeated.",
 )
 @click.option("--where", multiple=True, metavar="COND", help="Such as 'metrics.accuracy > 0.9'; may be repeated.")
+@click.option(
+    "--sort", default="", metavar="KEY", help="By metrics.NAME, ... instead; with - in front: greatest first."
+)
 @click.option("--all", "all_", is_flag=True, help="Archived runs too, and those that are about to be deleted.")
 @click.option("--limit", type=click.IntRange(0), default=20, show_default=True, help="At most so many; 0: all.")
 @as_json
@@ -57,6 +60,7 @@ def runs_command(
     tags: tuple[str, ...],
     states: tuple[str, ...],
     where: tuple[str, ...],
+    sort: str,
     all_: bool,
     limit: int,
     json: bool,
@@ -65,7 +69,8 @@ def runs_command(
 
     Conditions of --where compare metrics.NAME (the last value), params.NAME, tags.NAME, state, flow, number, created
     or duration with = != < <= > >= or `in (A, B)`; join them by `and`, `or` and parentheses. A run whose process was
-    killed is in the state `crashed`.
+    killed is in the state `crashed`. --sort takes the same names, and started, finished, user or host; runs without
+    the value come last.
 
     With --json: a list of objects with the keys name, flow, number, state, driver, created, started, finished,
     duration, session, user, host, params, metrics, tags, queue, failed_task, error, pinned, archived, deleted; times in
@@ -97,6 +102,7 @@ def runs_command(
         marks=() if all_ else LISTED,
         where=conditions,
         limit=limit + 1 if limit else None,
+        sort=sort,
     )
     now = time.time()
     found = scope.metadata.runs(as_recorded(scope.metadata, want, wanted))
@@ -112,7 +118,9 @@ def runs_command(
     _print_rows(rows)
     if more:
         total = sum(count for _, count, _ in scope.metadata.flows(scope.project))
-        click.echo(f"... and older ones ({total} runs in this project); --limit 0 shows all.", err=True)
+        click.echo(
+            f"... and {'more' if sort else 'older ones'} ({total} runs in this project); --limit 0 shows all.", err=True
+        )
 
 
 def _print_rows(rows: Sequence[RunRow]) -> None:
