@@ -143,7 +143,7 @@ def _identify(state: EngineState, task: Task, now: float, out: list[Command]) ->
         if before is not None:
             reuse.reuse(state, task, before, now, out)
             return (task,)
-        if _refuse(state, [task], now, out):
+        if state.admitted is not None and _refuse(state, [task], now, out):
             return ()
         if task.step.policy.cache and state.options.use_cache:
             out.append(Lookup(task))
@@ -554,8 +554,10 @@ def _recall(state: EngineState, event: Recall, task: Task, out: list[Command]) -
 def _enter(state: EngineState, task: Task) -> None:
     state.live.add(task)
     state.moved.add(task.step.name)
-    counts = state.counts.setdefault(task.step.name, {})
-    counts[task.state] = counts.get(task.state, 0) + 1
+    counts = state.counts.get(task.step.name)
+    if counts is None:
+        counts = state.counts[task.step.name] = dict.fromkeys(TaskState, 0)
+    counts[task.state] += 1
 
 
 def _move(state: EngineState, task: Task, to: TaskState) -> None:
@@ -565,7 +567,7 @@ def _move(state: EngineState, task: Task, to: TaskState) -> None:
     state.moved.add(name)
     counts = state.counts[name]
     counts[task.state] -= 1
-    counts[to] = counts.get(to, 0) + 1
+    counts[to] += 1
     task.state = to
 
 

@@ -29,7 +29,6 @@ from headrace.model.records import (
 from headrace.model.states import AttemptState, RunState, TaskState
 from headrace.runtime import randomness
 from headrace.services.code.package import CodeOfRun
-from headrace.services.handing_over import hand_over
 from headrace.services.leases import take_lease
 from headrace.services.notices import print_notice
 from headrace.services.places import Places
@@ -58,6 +57,8 @@ def open_session(stores: Stores, places: Places, new: NewSession, seed: Resume |
     if places.hands_over:
         if seed is not None:
             raise UsageError("a run that takes over what another finished has its driver here: add --driver here")
+        from headrace.services.handing_over import hand_over
+
         hand_over(stores, places.default, new)
     code = CodeOfRun(new.entry, new.code, new.files)
     patient = waiting(stores, StoreWait(new.store_wait))
@@ -134,6 +135,8 @@ def reopen_session(stores: Stores, places: Places, new: NewSession, resume: Resu
         HandedOver: the run is to be driven in its default place.
     """
     if places.hands_over:
+        from headrace.services.handing_over import hand_over
+
         hand_over(stores, places.default, new, resume)
     code = CodeOfRun(new.entry, new.code, new.files)
     if origin := recorded_details(resume.run).reproduces:

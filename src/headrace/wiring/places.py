@@ -28,7 +28,6 @@ from headrace.services.places import (
 )
 from headrace.settings import Settings
 from headrace.stores.artifacts.protocol import ArtifactStore
-from headrace.wiring.driver_pods import driver_pod, seated
 from headrace.wiring.machine import machine
 from headrace.wiring.preparations import preparation_of
 from headrace.wiring.stores import code_cache
@@ -152,6 +151,7 @@ class ConfiguredPlaces:
         from headrace.executors.kubernetes.pods import PodRules
         from headrace.executors.remote.executor import RemoteOptions
         from headrace.services.environments.baking import noted
+        from headrace.wiring.driver_pods import driver_pod, seated
         from headrace.worker.join_token import identity_of
 
         pod, owner = driver_pod(), None
