@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,15 +11,22 @@ import pytest
 from lightkube.models.core_v1 import HostPathVolumeSource, PersistentVolumeSpec
 from lightkube.models.meta_v1 import ObjectMeta
 from lightkube.resources.core_v1 import ConfigMap, PersistentVolume, PersistentVolumeClaim, Secret
+from tests import user_images
 from tests.clusters import Cluster
 from tests.kubernetes.conftest import Space
 from tests.kubernetes.projects import Project
-from tests.pipelines import Pipeline, constant, output, task
+from tests.pipelines import Pipeline, around, constant, output, task
 
 
 @pytest.fixture
 def project(tmp_path: Path, space: Space, cluster: Cluster, image: str, bucket: dict[str, str]) -> Project:
     return Project(tmp_path, space, cluster, image, bucket)
+
+
+@pytest.fixture(scope="module")
+def tools(cluster: Cluster) -> str:
+    """An image with a Python of its own, without Headrace."""
+    return user_images.for_cluster(f"python{sys.version_info[0]}.{sys.version_info[1]}")
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -52,8 +60,11 @@ class Elsewhere(FlowSpec):
         self.square = self.input**2
         self.next(self.join)
 
+    @kubernetes(cpu=0.02, memory=160, image=TOOLS)
     @step
     def join(self, inputs):
+        import importlib.util
+        self.bare = importlib.util.find_spec("lightkube") is None
         self.total = sum(one.square for one in inputs)
         self.told = inputs[0].told
         self.pods = [one.pod for one in inputs]
@@ -61,7 +72,7 @@ class Elsewhere(FlowSpec):
 
     @step
     def end(self):
-        print("»", self.total, self.told, all(self.pods), "HEADRACE_POD" in os.environ)
+        print("»", self.total, self.told, all(self.pods), self.bare, "HEADRACE_POD" in os.environ)
 
 
 if __name__ == "__main__":
@@ -69,10 +80,10 @@ if __name__ == "__main__":
 """
 
 
-def test_steps_with_kubernetes_run_in_pods_and_the_others_here(project: Project) -> None:
-    project.write(FLOW)
-    said = project.run("run", "train.py")
-    assert "» 25 ['hidden', '/fast', [16, 8], 1234] True False" in said
+def test_steps_with_kubernetes_run_in_pods_and_the_others_here(project: Project, tools: str) -> None:
+    project.write(FLOW.replace("TOOLS", repr(tools)))
+    said = project.run("run", "train.py", seconds=200)
+    assert "» 25 ['hidden', '/fast', [16, 8], 1234] True True False" in said
     assert "is recorded" not in said
 
 
@@ -219,3 +230,72 @@ def test_pipeline_makes_mounts_and_deletes_volume_claims(project: Project, space
     assert claim.endswith("-data")
     left = [one for one in space.client.list(PersistentVolumeClaim) if one.metadata.deletionTimestamp is None]
     assert left == []
+
+
+def in_images(tools: str) -> dict[str, object]:
+    """A Python component here, one in an image of its own, and a command in that image, which reads and writes."""
+    made = Pipeline("images", word=str)
+    made.python(
+        """
+        def write(word: str, out: dsl.Output[dsl.Dataset]):
+            open(out.path, "w").write(word)
+            out.metadata["letters"] = len(word)
+        """,
+        word=str,
+    )
+    data = {"artifactType": {"schemaTitle": "system.Dataset", "schemaVersion": "0.0.1"}}
+    components, executors = made.spec["components"], made.spec["deploymentSpec"]["executors"]
+    components["comp-write"]["outputDefinitions"] = {"artifacts": {"out": data}}
+    made.component("shout", {"executorLabel": "exec-shout"}, {"text": str, "user": int}, word=str)
+    components["comp-shout"]["inputDefinitions"]["artifacts"] = {"data": data}
+    script = 'echo shouting >&2; tr a-z A-Z < "$0" > "$1"; printf "%s %s" "$3" "$TIMES" >> "$1"; id -u > "$2"'
+    executors["exec-shout"] = {
+        "container": {
+            "image": tools,
+            "command": ["sh", "-ec", script],
+            "args": [
+                "{{$.inputs.artifacts['data'].path}}",
+                "{{$.outputs.parameters['text'].output_file}}",
+                "{{$.outputs.parameters['user'].output_file}}",
+                "{{$.inputs.parameters['word']}}",
+            ],
+            "env": [{"name": "TIMES", "value": "twice"}],
+        }
+    }
+    made.python(
+        """
+        def inside(text: str) -> str:
+            import importlib.util
+            print("printed inside")
+            return f"{text[::-1]} {importlib.util.find_spec('lightkube')}"
+        """,
+        {"Output": str},
+        text=str,
+    )
+    executors["exec-inside"]["container"]["image"] = tools
+    made.tasks["write"] = task("write", word=around("word"))
+    made.tasks["shout"] = task("shout", word=constant("$(id)"))
+    made.tasks["shout"]["inputs"]["artifacts"] = {
+        "data": {"taskOutputArtifact": {"producerTask": "write", "outputArtifactKey": "out"}}
+    }
+    made.tasks["inside"] = task("inside", text=output("shout", "text"))
+    for one in executors.values():
+        one["container"]["resources"] = {"resourceCpuRequest": "20m", "resourceMemoryLimit": "160Mi"}
+    selectors = {"text": ("shout", "text"), "user": ("shout", "user"), "back": ("inside", "Output")}
+    made.spec["root"]["dag"]["outputs"] = {
+        "parameters": {
+            name: {"valueFromParameter": {"producerSubtask": producer, "outputParameterKey": key}}
+            for name, (producer, key) in selectors.items()
+        }
+    }
+    return made.spec
+
+
+def test_components_run_in_pods_of_their_images(project: Project, tools: str) -> None:
+    project.write("")
+    (project.folder / "p.json").write_text(json.dumps(in_images(tools)))
+    project.run("run", "p.json", "--word", "abc", "--on", "pods", seconds=200)
+    assert project.result("images/1") == {"text": "ABC$(id) twice", "user": 1000, "back": "eciwt )di($CBA None"}
+    logs = project.run("logs", "images/1")
+    assert "shouting" in logs
+    assert "printed inside" in logs

@@ -319,7 +319,7 @@ def check_travels(step: str, define: Define, policy: StepPolicy) -> None:
         NotStorableError: it is such a step; the message says what to do.
     """
     lock = policy.lock
-    if lock is None or define.command or lock.minor == sys.version_info[:2]:
+    if lock is None or define.command or not lock.python or lock.minor == sys.version_info[:2]:
         return
     ours = f"{sys.version_info[0]}.{sys.version_info[1]}"
     if define.body and not define.raw:  # a raw step is an object of its dialect

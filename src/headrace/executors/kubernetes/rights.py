@@ -41,6 +41,9 @@ RIGHTS = (
     Right("batch", "jobs", ("create", "get", "list", "watch", "patch", "delete"), "run drivers in the cluster (--on)"),
     Right("", "pods/portforward", ("create", "get"), "reach workers through the API server"),
     Right("", "events", ("list", "watch"), "say why a pod waits", optional=True),
+    Right(
+        "", "persistentvolumeclaims", ("create", "get", "delete"), "make claims of Kubeflow pipelines", optional=True
+    ),
     Right("", "resourcequotas", ("list",), "say what a quota leaves", optional=True),
 )
 
