@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import click
 
-from headrace.cli.options import as_json
+from headrace.cli.options import as_json, open_here
 from headrace.cli.output import Column, clean, print_facts, print_json, print_table
 
 
 @click.command(name="check")
 @click.option("--containers", metavar="HOW", default="auto", help="As in `headrace run`: auto, podman, docker or host.")
+@click.option("--on", "place", metavar="PLACE", default="", help="Where it is to run; default: on this machine.")
 @as_json
 @click.argument("target", metavar="FILE[:PIPELINE]", type=click.Path())
-def check_command(target: str, containers: str, json: bool) -> int:
-    """Say what a Kubeflow pipeline does, and what of it cannot be honoured here. Nothing is run.
+def check_command(target: str, containers: str, place: str, json: bool) -> int:
+    """Say what a Kubeflow pipeline does, and what of it cannot be honoured, here or in a place. Nothing is run.
 
     FILE is a compiled pipeline (YAML or JSON), or a Python file with @dsl.pipeline.
 
@@ -34,9 +35,12 @@ def check_command(target: str, containers: str, json: bool) -> int:
         raise UsageError(f"{target} is not a Kubeflow pipeline; `headrace check` reads pipelines alone")
     pipeline = load(target).pipeline
     tasks = describe(pipeline)
-    notes = notes_of(pipeline)
+    pods = bool(place) and place in open_here().workspace.places(default=place).clusters
+    notes = notes_of(pipeline, pods=pods)
     users = users_of_executors(pipeline)
-    secrets = {name: users.get(label, ()) for label, names in secrets_of(pipeline).items() for name in names}
+    secrets: dict[str, tuple[str, ...]] = {}
+    if not pods:  # those of the cluster are in its pods
+        secrets = {name: users.get(label, ()) for label, names in secrets_of(pipeline).items() for name in names}
     parameters = arguments.usage(pipeline)
     if json:
         told = {"pipeline": pipeline.name, "description": pipeline.spec.pipeline_info.description}

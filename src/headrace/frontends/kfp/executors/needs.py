@@ -72,6 +72,8 @@ def kind_of(executor: Executor) -> str:
     container = executor.container
     if container is None:
         return "no container"
+    if is_claim(executor):
+        return "volume claim"
     told = function_of(container)
     if told is None:
         return f"container {container.image}"
