@@ -379,7 +379,17 @@ class Session:
     @property
     def cluster(self) -> ClusterAddress | None:
         """Where steps that name no place have pods, which ``StepPolicy.pod`` describes; None: they have none."""
-        return self._places.clusters.get(self._places.default)
+        return self.clusters.get(self.default_place)
+
+    @property
+    def clusters(self) -> Mapping[str, ClusterAddress]:
+        """The places whose workers are pods."""
+        return self._places.clusters
+
+    @property
+    def default_place(self) -> str:
+        """Where steps run that name no place."""
+        return self._places.default
 
     def begins_as_copy(self, policy: StepPolicy) -> bool:
         """Whether workers for steps with this policy begin as copies of this process; else they import the flow."""

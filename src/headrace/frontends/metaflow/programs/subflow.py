@@ -127,7 +127,12 @@ class Subflow:
         plans = self._plans.get(session)
         if plans is None:
             ground = Ground(
-                session.place("").capacity.largest, session.max_parallel or _WORKERS, self._cache, f"{self.name}."
+                session.place("").capacity.largest,
+                session.max_parallel or _WORKERS,
+                self._cache,
+                f"{self.name}.",
+                place=session.default_place,
+                clusters=session.clusters,
             )
             facts = run_facts(self.flow, RunOptions(), ())
             plans = self._plans[session] = make_plans(self.flow, constants, facts, (), ground)
