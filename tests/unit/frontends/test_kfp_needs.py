@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from headrace.frontends.kfp.executors.needs import Needs, check_container, kind_of, needs_of
+from headrace.frontends.kfp.executors.needs import PODS, Needs, check_container, kind_of, needs_of
 from headrace.frontends.kfp.ir import Executor
 from headrace.model.environments import Environment
 from headrace.model.errors import EnvironmentSetupError
@@ -116,3 +116,20 @@ def test_command_that_is_not_here_is_told_unless_it_is_an_input(tmp_path):
     check_container(executor({"image": "i", "command": ["{{$.inputs.parameters['c']}}"]}), "host", "outer.a")
     with pytest.raises(EnvironmentSetupError, match=r"outer\.a: .*no command"):
         check_container(executor({"image": "i", "args": ["x"]}), "host", "outer.a")
+
+
+def test_component_with_an_image_has_pods_of_it(tmp_path):
+    command = {"image": "alpine:3", "command": ["true"]}
+    assert needs_of(executor(command), PODS, str(tmp_path), "outer.a") == Needs(image="alpine:3", as_command=True)
+    assert needs("mine/image:1", tmp_path, mode=PODS) == Needs(image="mine/image:1")
+    assert needs("mine/image:1", tmp_path, "'a'", mode=PODS) == Needs(image="mine/image:1", as_command=True)
+    assert needs(f"python:{OTHER}", tmp_path, mode=PODS) == Needs(environment=Environment(python=OTHER))
+    with pytest.raises(EnvironmentSetupError, match=r"outer\.a: .*no command: image alpine:3"):
+        needs_of(executor({"image": "alpine:3", "args": ["x"]}), PODS, str(tmp_path), "outer.a")
+
+
+def test_claims_need_nothing_and_are_called_so(tmp_path):
+    made = executor({"image": "argostub/createpvc"})
+    assert needs_of(made, "podman", str(tmp_path), "outer.a") == Needs()
+    check_container(made, "podman", "outer.a")
+    assert kind_of(made) == "volume claim"

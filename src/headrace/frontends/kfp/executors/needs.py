@@ -53,13 +53,23 @@ def needs_of(executor: Executor, containers_mode: str, cache: str, task: str) ->
 
     ``containers_mode`` as in ``ComponentStep``; ``cache`` is a folder for lists of requirements, ``task`` the name of
     the step, for messages.
+
+    Raises:
+        EnvironmentSetupError: it cannot run; the message says what to do.
     """
     container = executor.container
     if container is None or is_claim(executor):
         return Needs()
     told = function_of(container)
+    if told is None and containers_mode == PODS:
+        if not container.command:
+            raise EnvironmentSetupError(
+                f"{task}: its component has no command: image {container.image} says what runs, which is not known in "
+                "a pod; give the component that command"
+            )
+        return Needs(image=container.image, as_command=True)
     if told is None:
-        return Needs(image=container.image, as_command=True) if containers_mode == PODS else Needs()
+        return Needs()
     python = _python_of(container.image)
     if python is not None or containers_mode == "host":
         version, note = _version_here(python or "", container.image)
