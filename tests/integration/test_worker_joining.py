@@ -27,8 +27,9 @@ from headrace.model.messages import Done, Failed, Heartbeat, Stop, frame, framed
 from headrace.model.values import Blob
 from headrace.model.workers import ServedRun
 from headrace.stores.artifacts.local import LocalStore
-from headrace.testing.executors import Talk, double, ends, flood, gone, hire, nap, pid, say_after
+from headrace.testing.executors import Talk, double, ends, gone, hire, nap, pid
 from headrace.testing.proxy import Proxy
+from headrace.testing.suite_steps import flood, say_after
 from headrace.worker.channel import Channel
 from headrace.worker.join_token import JoinToken, identity_of, worker_context
 

@@ -269,7 +269,7 @@ def _promote(state: EngineState, event: Promote, task: Task, out: list[Command])
 
 def _handback(state: EngineState, event: Handback, task: Task, out: list[Command]) -> None:
     slot = _end_lease(state, task)
-    _take_back(state, slot, task.token, event.now, out)
+    _take_back(state, slot, task.token, event.now, out, event.why)
     if task.gang is not None:
         _leave_round(state, task.gang, task, event.now, out)
     elif slot.reason is Cancelled:
@@ -284,11 +284,11 @@ def _end_lease(state: EngineState, task: Task) -> Slot:
     return slot
 
 
-def _take_back(state: EngineState, slot: Slot, token: int, now: float, out: list[Command]) -> None:
-    """Undo the start of an attempt. Its number is used again, unless others know of the attempt already."""
+def _take_back(state: EngineState, slot: Slot, token: int, now: float, out: list[Command], why: str = "") -> None:
+    """Undo the start of an attempt. Its number is used again, unless there is something to say of the attempt."""
     task = slot.task
-    if slot.recorded:
-        out.append(Record((rows.taken_back_attempt(state, token, slot, now),), urgent=False))
+    if slot.recorded or why:
+        out.append(Record((rows.taken_back_attempt(state, token, slot, now, why),), urgent=False))
         task.attempts_before += 1
     else:
         task.attempt -= 1

@@ -77,10 +77,11 @@ class InputLost(msgspec.Struct):
 
 
 class Handback(msgspec.Struct):
-    """A worker gave back attempts that it had not started."""
+    """A worker gave back attempts that it had not started, or (``why``) ended by no fault of theirs."""
 
     tokens: tuple[int, ...]
     now: float
+    why: str = ""
 
 
 class Promote(msgspec.Struct):

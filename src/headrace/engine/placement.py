@@ -18,7 +18,7 @@ from headrace.engine.rooms import Room
 from headrace.engine.tasks import Gang, Task
 from headrace.model.calls import StepInfo
 from headrace.model.outcomes import Problem
-from headrace.model.policy import Resources
+from headrace.model.policy import Resources, StepPolicy
 from headrace.model.states import TaskState
 from headrace.model.workers import LOCAL, Capacity
 
@@ -216,7 +216,7 @@ class Placement:
     def _most_ahead(self, shape: LaneShape, task: Task) -> int:
         """How many attempts busy workers may hold in hand in all, if one of ``task`` is to be among them."""
         load, policy = task.step.load, task.step.policy
-        if load.seconds is None or policy.isolated or policy.timeout or shape.limit or task.gang is not None:
+        if load.seconds is None or is_apart(policy) or policy.timeout or shape.limit or task.gang is not None:
             return 0
         if policy.resources.gpu or policy.resources.memory:
             return 0
@@ -263,7 +263,7 @@ class Placement:
         slot = self.slots.get(token)
         if slot is None or slot.reason is not None:
             return None
-        self.rooms[slot.place].hosts -= not (slot.ahead or slot.task.step.policy.isolated)
+        self.rooms[slot.place].hosts -= not (slot.ahead or is_apart(slot.task.step.policy))
         slot.reason = reason
         return slot
 
@@ -287,7 +287,7 @@ class Placement:
         else:
             self._running -= 1
             room.running -= 1
-            room.hosts -= not (slot.reason or slot.task.step.policy.isolated)
+            room.hosts -= not (slot.reason or is_apart(slot.task.step.policy))
             room.memory -= need.memory
             room.gpu -= need.gpu
             room.cpu = room.cpu - need.cpu if room.running else 0.0  # rounding errors end here
@@ -299,12 +299,17 @@ class Placement:
         need = slot.resources
         self._running += 1
         room.running += 1
-        room.hosts += not (slot.reason or slot.task.step.policy.isolated)
+        room.hosts += not (slot.reason or is_apart(slot.task.step.policy))
         room.cpu += need.cpu
         room.memory += need.memory
         room.gpu += need.gpu
         if slot.machine:
             room.occupy(need, slot.machine)
+
+
+def is_apart(policy: StepPolicy) -> bool:
+    """Whether steps with this policy want workers that others cannot share, so that nothing is sent ahead to these."""
+    return policy.isolated or policy.lock is not None or policy.pod is not None or bool(policy.image)
 
 
 def described(need: Resources) -> str:

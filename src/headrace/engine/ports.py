@@ -66,8 +66,9 @@ class WorkerLink(Protocol):
 class WorkerExit(msgspec.Struct, frozen=True):
     """How a worker ended. ``code`` >= 0: its exit code; negative: the signal. ``out_of_memory``: the system says so.
 
-    ``lost`` says why the worker cannot be reached, where nothing else is known of its end. A worker that was never
-    there has not ``begun``, and its attempts are given to others; ``refused`` says why there can be none.
+    ``lost`` says why the worker cannot be reached, or what is known of its end beside that. A worker that was never
+    there has not ``begun``, nor one whose end is no attempt's fault: its attempts are given to others. ``refused`` says
+    why there can be no worker.
     """
 
     link: WorkerLink

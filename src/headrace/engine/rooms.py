@@ -54,7 +54,7 @@ class Room:
         #: Cores, bytes and devices that attempts hold; those sent ahead wait their turn and hold nothing.
         self.cpu, self.memory, self.gpu = 0.0, 0, 0
         self.running = self.ahead = 0
-        #: Attempts that others may wait behind: running, not being killed, not isolated.
+        #: Attempts that others may wait behind: running, not being killed, with workers that these may share.
         self.hosts = 0
         self.cores: dict[float, int] = {}  # how many slots ask for so many cores
         self._free_gpus = list(range(capacity.resources.gpu))  # a heap

@@ -174,9 +174,9 @@ def failed_attempt(state: EngineState, to: AttemptState, event: AttemptFailed, s
     )
 
 
-def taken_back_attempt(state: EngineState, token: int, slot: Slot, now: float) -> AttemptRecord:
-    """An attempt that is recorded as running and did not get to run, so that another one follows."""
-    error = "it did not get to run; the next attempt does its work"
+def taken_back_attempt(state: EngineState, token: int, slot: Slot, now: float, why: str = "") -> AttemptRecord:
+    """An attempt that did not get to run, or lost its worker by no fault of its own, so that another one follows."""
+    error = f"{why or 'it did not get to run'}; the next attempt does its work"
     return _attempt(state, token, slot, AttemptState.LOST, slot.where, finished=now, error=error)
 
 

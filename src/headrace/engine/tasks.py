@@ -11,7 +11,7 @@ from headrace.identity.keys import input_digest
 from headrace.model.calls import Call, PendingInput, StepInfo, TaskHandle
 from headrace.model.messages import Output
 from headrace.model.outcomes import NO_ID, Cancelled, Problem, UpstreamFailed
-from headrace.model.policy import Resources
+from headrace.model.policy import Resources, StepPolicy
 from headrace.model.records import AttemptRecord, Input, Source
 from headrace.model.states import TaskState
 from headrace.model.values import Preview
@@ -85,6 +85,13 @@ class Task(TaskHandle):
     def ask_memory(self, size: int) -> None:
         """Let its next attempt have ``size`` bytes of memory."""
         self.resources = msgspec.structs.replace(self.resources, memory=size)
+
+    @property
+    def policy(self) -> StepPolicy:
+        """That of its step, with what its next attempt asks for."""
+        policy = self.step.policy
+        same = self.resources is policy.resources
+        return policy if same else msgspec.structs.replace(policy, resources=self.resources)
 
     def final_inputs(self) -> tuple[Input, ...]:
         """Its inputs as they are recorded, once all it depends on has finished."""

@@ -33,6 +33,8 @@ def cause_of(ended: WorkerExit, slot: Slot | None, timeout: float, memory: int) 
         return Killed, str(reason.failure)
     if ended.refused:
         return NotSetUp, ended.refused
+    if ended.out_of_memory and ended.lost:
+        return OutOfMemory, ended.lost
     if ended.lost:
         return Killed, ended.lost
     code = ended.code

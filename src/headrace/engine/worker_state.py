@@ -36,6 +36,7 @@ class HeldWorker:
     """A worker of the run, from the request for it to its end."""
 
     __slots__ = (
+        "apart",
         "blocked",
         "dying",
         "executor",
@@ -66,6 +67,7 @@ class HeldWorker:
         self.blocked = False  # whether its link keeps messages that could not be sent yet
         self.offsets = [0, 0]
         self.once = once  # takes a single attempt, and leaves after it
+        self.apart = False  # nothing is sent ahead to it
         self.dying = False
         self.killed_for = 0  # the attempt because of which it is being stopped
         self.protocol_error = False

@@ -14,7 +14,7 @@ from headrace._base.output_redaction import SHORTEST
 from headrace._base.redaction import redact
 from headrace.engine.arguments import arguments_of, source_of
 from headrace.engine.events import AttemptFailed, Event, Handback, Promote, Rejoin, Resized, Start, Succeeded
-from headrace.engine.placement import Slot
+from headrace.engine.placement import Slot, is_apart
 from headrace.engine.ports import Executor, ProtocolError, WorkerExit
 from headrace.engine.rows import tracked
 from headrace.engine.state import RunOptions
@@ -23,6 +23,7 @@ from headrace.engine.worker_exits import RAISED_AS, cause_of
 from headrace.engine.worker_state import HeldAttempt, HeldWorker, name_of
 from headrace.identity.keys import task_seed
 from headrace.model.attempts import AttemptEvent, AttemptFailure, AttemptPrinted, AttemptStarted, LogRules
+from headrace.model.calls import StepInfo
 from headrace.model.messages import (
     KNOWN_STEPS,
     Define,
@@ -103,14 +104,14 @@ class WorkerPool:
             events.append(Resized(executor.place, executor.capacity, now))
         return events
 
-    def _hire(self, executor: Executor, spec: WorkerSpec, idle: list[HeldWorker], step: str) -> HeldWorker:
+    def _hire(self, executor: Executor, spec: WorkerSpec, idle: list[HeldWorker], step: StepInfo) -> HeldWorker:
         if executor.capacity.workers:
             self._make_room(executor, spec.machine)
-        worker = HeldWorker(executor.provide(spec, step), executor, idle, once=spec.isolated)
-        worker.machine = spec.machine
+        worker = HeldWorker(executor.provide(spec, step.name), executor, idle, once=spec.isolated)
+        worker.machine, worker.apart = spec.machine, is_apart(step.policy)
         self._workers[worker.fd] = worker
         self._epoll.register(worker.fd, select.EPOLLIN)
-        _log.debug("worker.asked", "a worker is wanted", run=self._run_name, step=step, place=spec.place)
+        _log.debug("worker.asked", "a worker is wanted", run=self._run_name, step=step.name, place=spec.place)
         return worker
 
     def retire_idle(self, clock: float) -> None:
@@ -217,16 +218,19 @@ class WorkerPool:
         step = start.task.step
         executor = self._places[step.policy.place or self._place]
         if start.ahead:
-            busy = [w for w in self._workers.values() if w.executor is executor and w.queue and not (w.once or w.dying)]
+            there = (w for w in self._workers.values() if w.executor is executor and w.queue)
+            busy = [w for w in there if not (w.once or w.dying or w.apart)]
             # None if all busy workers ended since the decision: there is no room, and the attempt is handed back.
             return min(busy, key=lambda w: len(w.queue)) if busy else None
-        spec = executor.spec(step.policy)
+        spec = executor.spec(start.task.policy)
         if start.machine:
             spec = on_machine(spec, start.machine)
         idle = self._idle.get(spec)
         if idle is None:
             idle = self._idle[spec] = []
-        return idle.pop() if idle else self._hire(executor, spec, idle, step.name)
+        if idle:
+            return idle.pop()
+        return self._hire(executor, spec, idle, step)
 
     def _send(self, worker: HeldWorker, *messages: ToWorker) -> None:
         if not worker.link.send(*messages) and not worker.blocked:
@@ -407,17 +411,22 @@ class WorkerPool:
                 self._keep(current, 1, f"{self.log_rules.killed}\n".encode(), now)
             events.append(failed)
         if worker.queue:
-            events.append(self._take_back(worker, now))
+            if ended.lost and not ended.begun:
+                self._pump(worker, worker.queue[0], now, None)
+                self._let_out(worker.queue[0], now)
+            events.append(self._take_back(worker, now, why="" if ended.begun else ended.lost))
         worker.link.close()
         return events
 
-    def _take_back(self, worker: HeldWorker, now: float, tokens: tuple[int, ...] | None = None) -> Handback:
+    def _take_back(
+        self, worker: HeldWorker, now: float, tokens: tuple[int, ...] | None = None, why: str = ""
+    ) -> Handback:
         """Attempts that it has and will not begin: all, or those of ``tokens`` that are really in its hands."""
         back = tuple(one.token for one in worker.queue if tokens is None or one.token in tokens)
         worker.queue = deque(one for one in worker.queue if one.token not in back)
         for token in back:
             self._at.pop(token, None)
-        return Handback(back, now)
+        return Handback(back, now, why)
 
     def _post_mortem(
         self, worker: HeldWorker, attempt: HeldAttempt, slot: Slot | None, ended: WorkerExit, now: float

@@ -10,11 +10,9 @@ class TestMyExecutor(ProcessExecutorSuite):
 
 from __future__ import annotations
 
-import faulthandler
 import os
 import select
 import signal
-import sys
 import time
 from collections.abc import Callable, Iterator
 from weakref import WeakKeyDictionary
@@ -37,120 +35,30 @@ from headrace.model.messages import (
 )
 from headrace.model.policy import StepPolicy
 from headrace.model.workers import WorkerSpec
-from headrace.runtime import context, secrets
+from headrace.runtime import secrets
 from headrace.stores import codecs
 from headrace.stores.artifacts.memory import MemoryStore
+from headrace.testing import suite_steps
+from headrace.testing.suite_steps import (
+    FUNCTIONS,
+    deaf,
+    die,
+    double,
+    fail,
+    hold,
+    keep_to_itself,
+    leave,
+    nap,
+    pid,
+    say,
+    say_and_die,
+    variable,
+    with_child,
+    with_daemon,
+)
 
-# --- what the workers are asked to do -----------------------------------------------------------------------------
-
-
-def double(value: int) -> int:
-    """Twice ``value``."""
-    return 2 * value
-
-
-def fail() -> None:
-    """Raise."""
-    raise ValueError("no")
-
-
-def nap(seconds: float) -> None:
-    """Take that long."""
-    time.sleep(seconds)
-
-
-def pid() -> int:
-    """Which process this is."""
-    return os.getpid()
-
-
-def leave(code: int) -> None:
-    """End the process."""
-    os._exit(code)
-
-
-def die(signum: int) -> None:
-    """Die of a signal."""
-    faulthandler.disable()  # which a test runner may have enabled
-    os.kill(os.getpid(), signum)
-    time.sleep(60)
-
-
-def say(out: str, err: str) -> None:
-    """Write to both streams, also from a child and past Python."""
-    os.system(f"printf '{out}'")
-    print(err, end="", file=sys.stderr)
-
-
-def say_after(seconds: float, text: str) -> None:
-    """Take that long, and write."""
-    time.sleep(seconds)
-    os.write(1, text.encode())
-
-
-def flood(mebibytes: int, last: str) -> None:
-    """Write that much, then ``last``, and die where that is not empty."""
-    faulthandler.disable()
-    for _ in range(mebibytes):
-        os.write(1, b"flood..\n" * (1 << 17))
-    if last:
-        os.write(1, last.encode())
-        os.kill(os.getpid(), signal.SIGSEGV)
-
-
-def say_and_die(text: str) -> None:
-    """Write, and die before anything could be flushed by anybody."""
-    faulthandler.disable()
-    os.write(1, text.encode())
-    os.kill(os.getpid(), signal.SIGSEGV)
-
-
-def deaf(seconds: float) -> None:
-    """Do not listen to SIGTERM."""
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    os.write(1, b"deaf\n")
-    time.sleep(seconds)
-
-
-def keep_to_itself(value: int) -> int:
-    """``value``, which the cache is not to keep."""
-    context.do_not_reuse()
-    return value
-
-
-def with_child(seconds: float) -> int:
-    """Start a process that outlives the step."""
-    import subprocess
-
-    return subprocess.Popen(["sleep", str(seconds)]).pid
-
-
-def with_daemon(seconds: float) -> int:
-    """Start a process that leaves its parent and its session, as daemons do."""
-    import subprocess
-
-    start = "import subprocess; print(subprocess.Popen(['sleep', '{}'], start_new_session=True, stdout=2).pid)"
-    done = subprocess.run([sys.executable, "-c", start.format(seconds)], stdout=subprocess.PIPE, check=True)
-    return int(done.stdout)
-
-
-def hold(size: int, seconds: float) -> None:
-    """Hold that many bytes for so long."""
-    held = bytearray(b"x") * size
-    time.sleep(seconds)
-    del held
-
-
-def variable(name: str) -> str:
-    """An environment variable; empty where it is not set."""
-    return os.environ.get(name, "")
-
-
-FUNCTIONS: tuple[Callable[..., object], ...] = (
-    double, fail, nap, pid, leave, die, say, say_and_die, deaf, with_child, hold,
-    keep_to_itself, with_daemon, variable, say_after,
-    flood,
-)  # fmt: skip
+#: Where workers find what they are asked to do.
+STEPS = suite_steps.__name__
 
 
 class Talk:
@@ -176,7 +84,7 @@ class Talk:
         step = FUNCTIONS.index(function) + 1
         if function.__name__ not in self._known:
             self._known.add(function.__name__)
-            self.send(Define(step, function.__name__, module=__name__, qualname=function.__name__))
+            self.send(Define(step, function.__name__, module=STEPS, qualname=function.__name__))
         self._token += 1
         store = MemoryStore()
         packed = tuple(Argument("", codecs.pack(one, store)) for one in arguments)
@@ -418,13 +326,13 @@ class ProcessExecutorSuite(ExecutorSuite):
         step = FUNCTIONS.index(variable) + 1
         for names, seen in (((), ""), (("SUITE_KEY",), "s3cret"), ((), "")):
             talk._known.add("variable")
-            talk.send(Define(step, "variable", module=__name__, qualname="variable", secrets=names))
+            talk.send(Define(step, "variable", module=STEPS, qualname="variable", secrets=names))
             assert talk.call(variable, "SUITE_KEY") == seen
 
     def test_task_whose_secret_did_not_come_fails(self, talk: Talk) -> None:
         talk._known.add("variable")
         step = FUNCTIONS.index(variable) + 1
-        talk.send(Define(step, "variable", module=__name__, qualname="variable", secrets=("SUITE_KEY",)))
+        talk.send(Define(step, "variable", module=STEPS, qualname="variable", secrets=("SUITE_KEY",)))
         talk.begin(variable, "SUITE_KEY")
         failed = talk.answer()
         assert isinstance(failed, Failed)

@@ -17,6 +17,7 @@ from headrace.model.errors import MissingSecretError, UsageError
 from headrace.model.policy import Resources
 from headrace.model.workers import LOCAL, ClusterAddress
 from headrace.runtime.secrets import Secret
+from headrace.services.notices import print_notice
 from headrace.services.places import (
     KubernetesPlace,
     LocalPlace,
@@ -188,6 +189,7 @@ class ConfiguredPlaces:
             baked=noted(self.environments.cache) | dict(place.baked),
             rules=rules,
             owner=owner,
+            notify=print_notice,
         )
         return KubernetesExecutor(place.name, listen, identity, remote, options)
 

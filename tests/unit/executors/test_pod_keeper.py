@@ -267,7 +267,9 @@ class Keeping(RuleBasedStateMachine):
         assert set(place.keeper.names()) == set(place.pods)
         for kind in "ab":
             assert place.keeper.waiting(kind) == place.waiting[kind]
-            assert place.keeper.working(kind) == sum(one == kind for one in [*place.ready.values(), *place.busy.values()])
+            assert place.keeper.working(kind) == sum(
+                one == kind for one in [*place.ready.values(), *place.busy.values()]
+            )
             starting = sum(one == kind for one in place.starting.values())
             assert not (place.waiting[kind] and kind in place.ready.values())
             assert starting <= place.keeper.rules.pods

@@ -6,10 +6,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import select
 import signal
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -29,7 +31,9 @@ from headrace.executors.kubernetes.api import (
     PodLog,
     PodSeen,
 )
+from headrace.executors.kubernetes.client import ClusterError, Kind
 from headrace.executors.kubernetes.manifests import (
+    CONTAINER,
     DOMAIN,
     LISTEN,
     PodKind,
@@ -41,12 +45,14 @@ from headrace.executors.kubernetes.manifests import (
 )
 from headrace.executors.kubernetes.manifests import token_of as secret_with_token
 from headrace.executors.kubernetes.pods import Action, Create, Delete, Fail, GiveBack, PodKeeper, PodRules
+from headrace.executors.kubernetes.podstates import PodStates
 from headrace.executors.kubernetes.probing import ProbeOptions
+from headrace.executors.kubernetes.reasons import Reason, reason_of_refusal
 from headrace.executors.remote.executor import RemoteExecutor, RemoteOptions, machine_of
 from headrace.executors.remote.link import Peer, RemoteLink
 from headrace.model.errors import UsageError
 from headrace.model.handshake import HELLO_SECONDS, HandshakeError, Hello
-from headrace.model.messages import Execute, ToWorker
+from headrace.model.messages import Execute, Ready, ToDriver, ToWorker
 from headrace.model.pods import PodSettings, merge
 from headrace.model.policy import Resources, StepPolicy
 from headrace.model.workers import Capacity, ServedRun, WorkerSpec
@@ -57,6 +63,10 @@ _log = logs.Log("kubernetes")
 _PLENTY = Resources(cpu=1e6, memory=1 << 60, gpu=4096)
 #: Seconds that a pod has to end which is not needed any more.
 _GRACE = 10.0
+#: Seconds after which it is said why a pod does not work yet.
+_SLOW = 5.0
+#: Seconds after which the same notice is given again.
+_AGAIN = 60.0
 #: Policies of steps whose specs are kept.
 _KNOWN = 1_000
 
@@ -66,7 +76,8 @@ class KubernetesOptions(msgspec.Struct, frozen=True, kw_only=True):
     ``forward`` they need not find it: the driver comes to them, through the API server.
 
     ``image`` is that of steps which name none; ``pod``, ``secret`` and ``variables`` are those of the place. ``baked``
-    are images of environments by the first digits of their digests.
+    are images of environments by the first digits of their digests. ``notify`` tells the person at the terminal
+    something.
     """
 
     access: Access
@@ -80,18 +91,38 @@ class KubernetesOptions(msgspec.Struct, frozen=True, kw_only=True):
     baked: Mapping[str, str] = {}
     rules: PodRules
     owner: Mapping[str, Any] | None = None
+    notify: Callable[[str], None] = lambda text: None
 
 
 class PodLink(RemoteLink):
-    """A worker in a pod, or one that is waited for. Devices are counted per pod, each of which has its own."""
+    """A worker in a pod, or one that is waited for. Devices are counted per pod, each of which has its own.
+
+    ``where`` names the pod, and the node that it is on.
+    """
 
     waits = False  # for a pod to join
+    node = ""  # that its pod is on
     idle_since = 0.0  # when its last attempt ended
 
     def send(self, *messages: ToWorker) -> bool:
         """See ``WorkerLink``."""
         mine = [_with_own_devices(one) if isinstance(one, Execute) and one.gpus else one for one in messages]
         return super().send(*mine)
+
+    def _take(self, message: ToDriver, peer: Peer) -> None:
+        super()._take(message, peer)
+        if isinstance(message, Ready):
+            self.place_at(self.node)
+
+    def place_at(self, node: str) -> None:
+        """Its pod is on this node."""
+        self.node = node
+        if node and self.where[1]:
+            self.where = (f"{self.machine} on {node}", self.where[1])
+
+    def add_output(self, text: str) -> None:
+        """Let ``text`` be what its worker has printed to standard error."""
+        self._outputs[1].add(self._outputs[1].end, text.encode())
 
 
 def _with_own_devices(execute: Execute) -> Execute:
@@ -118,11 +149,15 @@ class KubernetesExecutor(RemoteExecutor):
         self._idle: dict[WorkerSpec, dict[RemoteLink, None]] = {}
         self._at: dict[str, RemoteLink] = {}  # links that have the worker of a pod
         self._idle_since: dict[str, float] = {}  # when the last attempt in a pod ended, whose link is over
-        self._seen: dict[str, dict[str, Any]] = {}  # pods that have not begun to work, as they were last seen
-        self._events: dict[str, list[dict[str, Any]]] = {}
+        self._states = PodStates()
+        self._leftovers: dict[str, float] = {}  # pods of earlier sessions, and when they were found
+        self._last_words: dict[str, str] = {}  # by kind, of the last pod that ended before it worked
+        self._sharing = False
+        self._told: dict[str, float] = {}  # notices, and when they were given
+        self._session = ""
         self._api: ClusterApi | None = None
         self._pods: PodPlace | None = None
-        self._away = ""
+        self._away = False
         self._running: set[str] = set()  # pods whose worker is to be reached by forwarding
         self._forwarded: set[str] = set()
         self._offer()
@@ -167,9 +202,10 @@ class KubernetesExecutor(RemoteExecutor):
             f"{DOMAIN}/key": unique,
         }
         token = f"{name}-{unique}-join"
+        self._session = str(run.session)
         self._pods = PodPlace(
             prefix=f"{name}-{unique}-{run.session}",
-            labels={**labels, f"{DOMAIN}/session": str(run.session), f"{DOMAIN}/place": label_of(self.place)},
+            labels={**labels, f"{DOMAIN}/session": self._session, f"{DOMAIN}/place": label_of(self.place)},
             annotations={f"{DOMAIN}/run": run.name},
             address=address,
             token=token,
@@ -180,7 +216,7 @@ class KubernetesExecutor(RemoteExecutor):
         self._api = ClusterApi(self._settings.access, self._settings.namespace, labels)
         self._api.start()
         self._api.client.apply(secret_with_token(token, self._identity.token.write(), self._pods))
-        self._epoll.register(self._api.fileno(), 1)
+        self._epoll.register(self._api.fileno(), select.EPOLLIN)
         return address
 
     def spec(self, policy: StepPolicy) -> WorkerSpec:
@@ -229,6 +265,7 @@ class KubernetesExecutor(RemoteExecutor):
 
     def surplus(self, spec: WorkerSpec, idle: Sequence[float]) -> int:
         """See ``Executor``: those that are idle for too long, but for a floor; all where others wait for their room."""
+        self._sharing = True
         waiting = {one.spec for one in self._waiting} - {spec}
         if waiting and self._keeper.is_full():
             return len(idle)
@@ -244,11 +281,11 @@ class KubernetesExecutor(RemoteExecutor):
     def provide(self, spec: WorkerSpec, step: str = "") -> RemoteLink:
         """A worker in a warm pod of the kind that the spec names, or in the next one that joins."""
         now = time.monotonic()
-        kind = self._kinds[spec.image]
         link = self._new_link(spec)
-        link.waits = True
-        self._keeper.wait(spec.image, kind.resources, now)
         self._await_worker(link)
+        if link.peer is None and not link.over:
+            link.waits = True
+            self._keeper.wait(spec.image, self._kinds[spec.image].resources, now)
         self._obey(self._keeper.react(now))
         return link
 
@@ -271,6 +308,8 @@ class KubernetesExecutor(RemoteExecutor):
         """See ``LinkOwner``."""
         super().on_attached(link)
         self._note_served(link)
+        assert isinstance(link, PodLink)
+        link.place_at(self._states.node_of(link.machine))
         self._at[link.machine] = link
         self._keeper.taken(link.machine, time.monotonic())
 
@@ -312,18 +351,24 @@ class KubernetesExecutor(RemoteExecutor):
     # --- workers that join ------------------------------------------------------------------------------------
 
     def _check_host(self, hello: Hello) -> None:
-        if not self._keeper.expects(hello.owner):
-            raise HandshakeError(
-                f"is in pod {hello.owner!r}, which this run has not made",
-                "this run has made no pod of that name, or has given it up",
-            )
+        if self._keeper.expects(hello.owner):
+            return
+        if any((one.session, one.token) in self._wanted for one in hello.in_hand):
+            kind = self._states.kind_of(hello.owner)
+            need = self._kinds[kind].resources if kind in self._kinds else Resources(0.0)
+            self._leftovers.pop(hello.owner, None)
+            self._keeper.found(hello.owner, kind, need, time.monotonic())
+            return
+        raise HandshakeError(
+            f"is in pod {hello.owner!r}, which this run has not made",
+            "this run has made no pod of that name, or has given it up",
+        )
 
     def _welcome_peer(self, peer: Peer, welcome: Any) -> None:
         name = machine_of(peer)
         if name not in self._at:
             self._keeper.joined(name, time.monotonic())
-            self._seen.pop(name, None)
-            self._events.pop(name, None)
+            self._states.joined(name)
         super()._welcome_peer(peer, welcome)
 
     def _close(self, peer: Peer, why: str) -> None:
@@ -357,12 +402,19 @@ class KubernetesExecutor(RemoteExecutor):
 
     def _look(self, now: float) -> None:
         super()._look(now)
+        self._reap(now)
+        for name in self._keeper.slow(now - _SLOW):
+            if text := self._states.reason_of(name).text:
+                self._notice(text, f"a pod {text}")
         self._obey(self._keeper.tick(now))
         self._forward_again()
 
     def _share(self) -> None:
-        """Where a link waits for a pod and a worker of the same spec has nothing to do, let that have the attempt."""
-        for link in self._waiting[:] if self._idle else ():
+        """Where a link waits for a pod and a worker of the same spec has nothing to do, let that have the attempt.
+
+        Whoever asks for ``surplus`` gives what comes back to idle workers.
+        """
+        for link in self._waiting[:] if self._sharing else ():
             idle = self._idle.get(link.spec)
             if idle:
                 idle.popitem()
@@ -377,45 +429,63 @@ class KubernetesExecutor(RemoteExecutor):
             case PodSeen(pod):
                 self._on_pod(pod, now)
             case PodGone(name, _, pod):
-                self._on_gone_pod(name, pod, now)
-            case CreateRefused(name, code, _, message, retry_after):
-                quota = code == 403 and "exceeded quota" in message
-                why = f"the cluster refused pod {name}: {message}"
+                if self._keeper.knows(name):
+                    self._end_pod(name, self._states.end_of(name, pod), now)
+                self._forget_pod(name)
+            case CreateRefused(name, code, reason, message, retry_after):
+                refusal = reason_of_refusal(code, reason, message)
+                why, quota = f"pod {name} {refusal.text}", not refusal.final
                 self._keeper.refused(name, now, why, quota=quota, wait=retry_after)
+                self._notice(refusal.text, f"a pod {refusal.text}")
             case PodEvent(name, event):
-                if name in self._seen:
-                    self._events.setdefault(name, []).append(event)
-                    self._tell_why(name)
+                if self._states.add_event(name, event):
+                    self._look_at(name, now)
+            case PodLog(name, _, text, _):
+                if self._keeper.knows(name):
+                    self._last_words[self._keeper.kind_of(name)] = text
+                    self._end_pod(name, self._states.end_of(name), now)
+                    self._drop_object(name)
             case Away(_, why):
-                self._away = why
-                _log.warning("cluster.away", f"place {self.place}: {why}; what runs goes on", place=self.place)
+                self._away = True
+                self._notice(why, f"{why}. What runs goes on; pods are made when it answers again")
             case Back():
-                self._away = ""
-                _log.info("cluster.back", f"place {self.place}: the API server answers again", place=self.place)
+                self._away = False
+                self._notice("back", "the API server answers again")
             case ForwardEnded(name, why):
                 self._forwarded.discard(name)
                 _log.debug("pod.unreached", f"the connection to pod {name} ended: {why or 'closed'}", pod=name)
-            case PodLog():
-                pass
+
+    def _notice(self, key: str, text: str) -> None:
+        """Tell the person at the terminal, once in a while."""
+        now = time.monotonic()
+        if now - self._told.get(key, -_AGAIN) >= _AGAIN:
+            self._told[key] = now
+            self._settings.notify(f"place {self.place!r}: {text}")
 
     def _on_pod(self, pod: dict[str, Any], now: float) -> None:
-        name, status = pod["metadata"]["name"], pod.get("status") or {}
+        name, phase = pod["metadata"]["name"], (pod.get("status") or {}).get("phase")
+        self._states.seen(pod)
         if not self._keeper.knows(name):
-            return
-        if status.get("phase") in ("Succeeded", "Failed"):
+            if pod["metadata"]["labels"].get(f"{DOMAIN}/session") != self._session:
+                self._leftovers.setdefault(name, now)
+            elif phase in ("Succeeded", "Failed"):
+                self._drop_object(name)
+        elif phase not in ("Succeeded", "Failed"):
+            if self._keeper.is_starting(name):
+                self._look_at(name, now)
+        elif self._keeper.is_starting(name) and self._states.end_of(name).started:
             assert self._api is not None
-            self._end_pod(name, pod, now)
-            self._api.delete_pod(name, 0.0)
-        elif status.get("phase") == "Running" and self._settings.forward:
+            self._api.fetch_log(name, CONTAINER)  # its end follows
+        else:
+            self._end_pod(name, self._states.end_of(name), now)
+            self._drop_object(name)
+        if self._settings.forward and phase == "Running":
             self._running.add(name)
             self._forward(name)
-        if self._keeper.is_starting(name):
-            self._seen[name] = pod
-            self._tell_why(name)
 
     def _forward(self, name: str) -> None:
         """Connect to the worker in a pod, which may need a moment to listen."""
-        if name in self._forwarded or self._away or not self._keeper.expects(name):
+        if name in self._forwarded or self._away or not (self._keeper.expects(name) or name in self._leftovers):
             return
         assert self._api is not None
         self._forwarded.add(name)
@@ -425,25 +495,48 @@ class KubernetesExecutor(RemoteExecutor):
         for name in self._running - self._forwarded:
             self._forward(name)
 
-    def _tell_why(self, name: str) -> None:
-        self._keeper.said(name, _sentence(self._seen[name], self._events.get(name, [])))
+    def _look_at(self, name: str, now: float) -> None:
+        """See why a pod does not run yet."""
+        reason = self._states.reason_of(name)
+        if not reason.text or not self._keeper.is_starting(name):
+            return
+        self._keeper.said(name, f"pod {name} {reason.text}")
+        if reason.final and reason.fault == "place":
+            self._keeper.hopeless(name, now)
 
-    def _on_gone_pod(self, name: str, pod: dict[str, Any] | None, now: float) -> None:
-        if self._keeper.knows(name):
-            self._end_pod(name, pod or self._seen.get(name), now)
-
-    def _end_pod(self, name: str, pod: dict[str, Any] | None, now: float) -> None:
-        why = f"pod {name} {_end_of(pod)}"
+    def _end_pod(self, name: str, reason: Reason, now: float) -> None:
+        why = f"pod {name} {reason.text}"
         link = self._at.get(name)
-        self._keeper.ended(name, now, why)
-        self._running.discard(name)
-        self._seen.pop(name, None)
-        self._events.pop(name, None)
+        self._keeper.ended(name, now, why, by_itself=reason.fault != "cluster")
         if link is not None:
             link.collect()
-            link.give_up(WorkerExit(link, -signal.SIGKILL, False, why, begun=False))
+            own = reason.fault in ("attempt", "memory")
+            code = -signal.SIGKILL if reason.exit_code is None else reason.exit_code
+            link.give_up(WorkerExit(link, code, reason.fault == "memory", why, begun=own))
+            if not own:
+                self._notice(reason.text, f"{why}; what it had in hand is done again")
         for peer in [one for one in self._peers.values() if machine_of(one) == name]:
             self._close(peer, "")
+
+    def _drop_object(self, name: str) -> None:
+        """Delete a pod that has ended."""
+        assert self._api is not None
+        self._forget_pod(name)
+        self._api.delete_pod(name, 0.0)
+
+    def _forget_pod(self, name: str) -> None:
+        self._states.gone(name)
+        self._running.discard(name)
+        self._leftovers.pop(name, None)
+        self._idle_since.pop(name, None)
+
+    def _reap(self, now: float) -> None:
+        """Delete pods of earlier sessions that have not come back with an attempt."""
+        for name, found in list(self._leftovers.items()):
+            if now - found > (self._options.adopt if self._wanted else 0.0):
+                del self._leftovers[name]
+                assert self._api is not None
+                self._api.delete_pod(name, 0.0)
 
     # --- what the keeper wants ----------------------------------------------------------------------------------
 
@@ -473,6 +566,8 @@ class KubernetesExecutor(RemoteExecutor):
     def _fail(self, kind: str, why: str) -> None:
         for link in [one for one in self._waiting if one.spec.image == kind]:
             self._waiting.remove(link)
+            if kind in self._last_words and isinstance(link, PodLink):
+                link.add_output(self._last_words[kind])
             link.end(WorkerExit(link, -signal.SIGKILL, False, refused=why))
 
     def close(self) -> None:
@@ -481,26 +576,12 @@ class KubernetesExecutor(RemoteExecutor):
             return
         super().close()
         if self._api is not None:
-            for name in list(self._keeper.names()):
+            assert self._pods is not None
+            for name in [*self._keeper.names(), *self._leftovers]:
                 self._api.delete_pod(name, 1.0)
+            with contextlib.suppress(ClusterError):
+                self._api.client.delete(Kind("v1", "Secret"), self._pods.token)
             self._api.close()
-
-
-def _sentence(pod: dict[str, Any], events: list[dict[str, Any]]) -> str:
-    status = pod.get("status") or {}
-    for one in status.get("containerStatuses") or ():
-        waiting = (one.get("state") or {}).get("waiting") or {}
-        if waiting.get("message"):
-            return f"{waiting.get('reason')}: {waiting['message']}"
-    for one in status.get("conditions") or ():
-        if one.get("status") == "False" and one.get("message"):
-            return f"{one.get('reason')}: {one['message']}"
-    return str(status.get("phase", ""))
-
-
-def _end_of(pod: dict[str, Any] | None) -> str:
-    status = (pod or {}).get("status") or {}
-    return f"ended ({status.get('reason') or status.get('phase') or 'deleted'})"
 
 
 _: type[Executor] = KubernetesExecutor

@@ -164,6 +164,10 @@ class PodKeeper:
         known = self._kinds.get(kind)
         return known.waiting if known is not None else 0
 
+    def slow(self, asked: float) -> list[str]:
+        """Pods that were asked for before then, and whose workers have not joined."""
+        return [pod.name for kind in self._kinds.values() for pod in kind.starting.values() if pod.asked < asked]
+
     def is_full(self) -> bool:
         """Whether links wait that there is no room for pods for."""
         return any(one.waiting > len(one.starting) and not self._fits(one) for one in self._kinds.values())
@@ -218,8 +222,8 @@ class PodKeeper:
             self._move(name, "leaving", now)
             self._out.append(Delete(name, why))
 
-    def ended(self, name: str, now: float, why: str) -> None:
-        """A pod has ended, or is gone; ``why`` says more where it did not work yet."""
+    def ended(self, name: str, now: float, why: str, *, by_itself: bool = True) -> None:
+        """A pod has ended, or is gone: ``by_itself``, or the cluster took it. ``why`` is told if too many do early."""
         known = self._pods.get(name)
         if known is None:
             return
@@ -229,10 +233,17 @@ class PodKeeper:
         self._drop(name)
         if started:
             return
-        kind.failures += 1
-        kind.hold = now + min(_LATE, _SOON * 2 ** (kind.failures - 1))
+        kind.failures += by_itself
+        kind.hold = now + min(_LATE, _SOON * 2 ** max(0, kind.failures - 1))
         if kind.failures >= _TRIES and not kind.works:
             self._break(kind, now, why)
+
+    def hopeless(self, name: str, now: float) -> None:
+        """A pod will never work, as was ``said``: those that wait for its kind fail."""
+        if self.is_starting(name):
+            pod = self._pods[name][0]
+            self._break(pod.kind, now, pod.said)
+            self.left(name, now, pod.said)
 
     def refused(self, name: str, now: float, why: str, *, quota: bool, wait: float = 0.0) -> None:
         """A pod was not created. ``quota``: for want of quota, of which the pods that are there leave no more."""

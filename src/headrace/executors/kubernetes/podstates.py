@@ -1,0 +1,79 @@
+"""What is known of the pods of a run: their state as it was last seen, and Kubernetes' events about them.
+
+Of pods that work little is kept, since there may be thousands.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from headrace.executors.kubernetes.manifests import DOMAIN
+from headrace.executors.kubernetes.reasons import Reason, reason_of
+
+_EVENTS = 20
+
+
+class PodStates:
+    """See the module."""
+
+    def __init__(self) -> None:
+        self._pods: dict[str, Mapping[str, Any]] = {}
+        self._events: dict[str, list[Mapping[str, Any]]] = {}
+        self._nodes: dict[str, str] = {}
+        self._kinds: dict[str, str] = {}
+        self._working: set[str] = set()
+
+    def seen(self, pod: Mapping[str, Any]) -> None:
+        """A pod is like that now."""
+        about, status = pod["metadata"], pod.get("status") or {}
+        name = about["name"]
+        self._nodes[name] = (pod.get("spec") or {}).get("nodeName") or ""
+        self._kinds[name] = (about.get("labels") or {}).get(f"{DOMAIN}/kind", "")
+        if name not in self._working or about.get("deletionTimestamp") or status.get("phase") != "Running":
+            self._pods[name] = pod
+
+    def joined(self, name: str) -> None:
+        """The worker of a pod has joined: what was said of its start does not matter any more."""
+        self._working.add(name)
+        self._pods.pop(name, None)
+        self._events.pop(name, None)
+
+    def gone(self, name: str) -> None:
+        """A pod is not there any more."""
+        self._pods.pop(name, None)
+        self._events.pop(name, None)
+        self._nodes.pop(name, None)
+        self._kinds.pop(name, None)
+        self._working.discard(name)
+
+    def add_event(self, name: str, event: Mapping[str, Any]) -> bool:
+        """Note what Kubernetes says about a pod; whether that may matter."""
+        if name in self._working:
+            return False
+        events = self._events.setdefault(name, [])
+        events.append(event)
+        del events[:-_EVENTS]
+        return name in self._pods
+
+    def node_of(self, name: str) -> str:
+        """The node that a pod is on; empty: none, or it is not known."""
+        return self._nodes.get(name, "")
+
+    def kind_of(self, name: str) -> str:
+        """The kind of a pod, as its label says."""
+        return self._kinds.get(name, "")
+
+    def reason_of(self, name: str) -> Reason:
+        """Why a pod is as it is."""
+        return reason_of(self._pods.get(name) or {}, self._events.get(name, ()))
+
+    def end_of(self, name: str, last: Mapping[str, Any] | None = None) -> Reason:
+        """Why a pod has ended. ``last``: as it was when it was deleted."""
+        pod = last or self._pods.get(name)
+        if pod is None:
+            return Reason("was deleted", True, "cluster")
+        reason = reason_of(pod, self._events.get(name, ()))
+        if last is not None and reason.fault == "":
+            return Reason("was deleted", reason.started, "cluster")
+        return reason
