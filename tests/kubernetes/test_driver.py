@@ -8,6 +8,8 @@ import random
 import re
 import secrets
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -58,6 +60,36 @@ def prepared(space: Space, database: str, bucket: dict[str, str]) -> dict[str, s
 @pytest.fixture
 def project(tmp_path: Path, space: Space, cluster: Cluster, image: str, prepared: dict[str, str]) -> Project:
     return driven_project(tmp_path, space, cluster, image, prepared)
+
+
+BROKEN = """
+import os
+from headrace import flow, step
+
+@step(cpu=0.02)
+def fit(n: int) -> int:
+    assert os.environ["HEADRACE_POD"]
+    return 1 // (n - 7)
+
+@flow
+def train() -> int:
+    return fit(7)
+"""
+
+
+def test_failed_task_is_looked_at_in_a_pod_with_its_inputs(project: Project, space: Space) -> None:
+    project.write(BROKEN)
+    assert "train/1 failed" in project.run("run", "train.py", "--on", "pods", code=1)
+    (project.folder / "train.py").unlink()  # the pod has the code that was kept
+    command = [sys.executable, "-m", "headrace", "debug", "--on", "pods"]
+    done = subprocess.run(
+        command, cwd=project.folder, env=project.environ, input="p 'n is', n\nq\n", capture_output=True, text=True
+    )
+    assert "('n is', 7)" in done.stdout, done
+    assert done.returncode == 0, done
+    assert "ZeroDivisionError" in done.stdout + done.stderr
+    left = [pod.metadata for pod in space.client.list(Pod) if "-debug-" in str(pod.metadata.name)]
+    assert all(one.deletionTimestamp for one in left), (left, done)
 
 
 def test_driver_that_cannot_start_or_work_says_why(project: Project, space: Space) -> None:

@@ -7,9 +7,10 @@ import pdb  # noqa: T100 - the debugger is what was asked for
 import sys
 from collections.abc import Callable, Iterator
 from types import FrameType, ModuleType, TracebackType
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
+import msgspec
 
 from headrace._base.attributes import on_type
 from headrace._base.frames import is_ours
@@ -23,6 +24,9 @@ from headrace.stores import codecs
 from headrace.stores.artifacts.protocol import ArtifactStore
 from headrace.stores.metadata.protocol import MetadataStore
 
+if TYPE_CHECKING:
+    from headrace.wiring import Scope
+
 
 class Entered(NamedTuple):
     """A task to look at: what its step sees, by name, and how to call it."""
@@ -30,6 +34,14 @@ class Entered(NamedTuple):
     step: str
     names: dict[str, Any]
     call: Callable[[], Any]
+
+
+def with_recorded_code(scope: Scope, run: RunRecord) -> RunRecord:
+    """``run`` as if its flow was in the code that it kept, which is put where this process imports it from."""
+    from headrace.services.code.recorded_code import install_recorded
+
+    found = install_recorded(run, scope.artifacts, scope.workspace.code_cache)
+    return msgspec.structs.replace(run, entry=f"{found.file}:{found.flow}")
 
 
 def enter(metadata: MetadataStore, artifacts: ArtifactStore, run: RunRecord, task: TaskRecord) -> Entered:

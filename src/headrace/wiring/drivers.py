@@ -16,6 +16,7 @@ from headrace.wiring.driver_pods import IDENTITY, DriverPod
 from headrace.wiring.scopes import Scope
 
 if TYPE_CHECKING:
+    from headrace.executors.kubernetes.client import ClusterClient
     from headrace.executors.kubernetes.driver_jobs import DriverJobs
 
 
@@ -74,12 +75,18 @@ def forget_driver(scope: Scope, run: RunRecord) -> None:
         _jobs(where).delete(_name(run))
 
 
-def _jobs(where: KubernetesPlace) -> DriverJobs:
+def client_of(where: KubernetesPlace) -> ClusterClient:
+    """A client of the API server of a place."""
     from headrace.executors.kubernetes.access import Access
     from headrace.executors.kubernetes.client import ClusterClient
+
+    return ClusterClient(Access(where.kubeconfig, where.context), where.namespace)
+
+
+def _jobs(where: KubernetesPlace) -> DriverJobs:
     from headrace.executors.kubernetes.driver_jobs import DriverJobs
 
-    return DriverJobs(ClusterClient(Access(where.kubeconfig, where.context), where.namespace))
+    return DriverJobs(client_of(where))
 
 
 def start_driver(scope: Scope, run: RunRecord, place: str, words: tuple[str, ...]) -> StartedDriver:

@@ -14,8 +14,10 @@ from headrace.cli.output import print_json
 @click.command(name="debug")
 @click.argument("name", type=RunName(parts=True), default="", metavar="[RUN/STEP/N]")
 @click.option("--shell", is_flag=True, help="A Python prompt with the inputs by name, instead of calling the step.")
+@click.option("--on", "place", metavar="PLACE", help="In a pod of this place, with the code that the run kept.")
+@click.option("--code", type=click.Choice(["file", "recorded"]), default="file", help="Which code; default: file.")
 @as_json
-def debug_command(name: str, shell: bool, json: bool) -> int:
+def debug_command(name: str, shell: bool, place: str | None, code: str, json: bool) -> int:
     """Enter a task with its real inputs: default, the task that failed the newest run.
 
     The flow's file is loaded as it is now, the inputs come from the store, and the step is called here; where it
@@ -42,10 +44,18 @@ def debug_command(name: str, shell: bool, json: bool) -> int:
         told = {"task": f"{run.name}/{task.id}", "step": task.step, "entry": run.entry, "inputs": names}
         print_json({**told, "state": str(task.state), "error": task.error})
         return 0
+    if place is not None:
+        from headrace.wiring.debug_pods import debug_in_pod
+
+        words = [f"{run.name}/{task.id}", "--code", "recorded", *(["--shell"] if shell else [])]
+        terminal = sys.stdin.isatty() and sys.stdout.isatty()
+        return debug_in_pod(scope, run, place, words, lambda why: click.echo(why, err=True), terminal=terminal)
     if not (sys.stdin.isatty() and sys.stdout.isatty()) and not _commands_wait():
         click.echo(task_replay.describe(run, task, shell=shell))
         click.echo("headrace: debug needs a terminal", err=True)
         return 2
+    if code == "recorded":
+        run = task_replay.with_recorded_code(scope, run)
     label = environment_label(scope.metadata, run, task)
     if label:
         version = sys.version.split(maxsplit=1)[0]

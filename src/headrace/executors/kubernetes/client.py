@@ -85,7 +85,7 @@ class ClusterClient:
     def __init__(self, access: Access, namespace: str = "") -> None:
         self.connection: Connection = connection(access)
         self.namespace = namespace or self.connection.namespace
-        self._http = httpx2.Client(**self.connection.settings(TIMEOUT))
+        self.http = self._http = httpx2.Client(**self.connection.settings(TIMEOUT))
 
     def request(
         self, method: str, path: str, body: Any = None, *, params: Mapping[str, Any] | None = None, content: str = ""

@@ -213,6 +213,37 @@ def _spec(driver: DriverJob) -> Json:
     return patched
 
 
+def debug_pod_of(driver: DriverJob) -> Json:
+    """The manifest of a pod that has what pods of workers have, and waits for a program to be run in it."""
+    spec = _spec(driver)
+    container = spec["containers"][0]
+    for name in ("args", "lifecycle"):
+        del container[name]
+    container["command"] = ["python", "-c", "import time; time.sleep(86400)"]
+    container["workingDir"] = ROOT
+    own = ("HEADRACE_DRIVER_JOB", "HEADRACE_DRIVER_PLACE", "HEADRACE_DRIVER_NAMESPACE", "HEADRACE_DRIVER_UID")
+    container["env"] = [one for one in container["env"] if one["name"] not in own]
+    container["volumeMounts"] = [one for one in container["volumeMounts"] if one["name"] != "headrace-driver"]
+    spec["volumes"] = [one for one in spec["volumes"] if one["name"] != "headrace-driver"]
+    spec["automountServiceAccountToken"] = bool(spec.get("serviceAccountName"))
+    labels = {"app.kubernetes.io/managed-by": "headrace", f"{DOMAIN}/run": label_of(driver.run)}
+    metadata = {
+        "name": driver.name.replace("-driver-", "-debug-"),
+        "labels": labels,
+        "annotations": _annotations(driver),
+    }
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
+
+
+def reason_of_pod(client: ClusterClient, pod: Json) -> str:
+    """Why a pod is as it is, in one sentence; empty: nothing is wrong."""
+    name = pod["metadata"]["name"]
+    params = {"fieldSelector": f"involvedObject.name={name}"}
+    found = client.request("GET", Kind("v1", "Event").path(client.namespace), params=params)
+    why = reason_of(pod, found.get("items") or []).text
+    return f"pod {name} {why}" if why else ""
+
+
 class DriverJobs:
     """The driver Jobs of a namespace."""
 
@@ -261,9 +292,7 @@ class DriverJobs:
         if not pods:
             failed = [one for one in self._events(name) if one.get("reason") == "FailedCreate"]
             return f"its pod is refused: {failed[-1].get('message')}" if failed else "", False
-        newest = pods[-1]["metadata"]["name"]
-        why = reason_of(pods[-1], self._events(newest)).text
-        return f"pod {newest} {why}" if why else "", False
+        return reason_of_pod(self.client, pods[-1]), False
 
     def _events(self, name: str) -> list[Json]:
         params = {"fieldSelector": f"involvedObject.name={name}"}

@@ -40,6 +40,7 @@ RIGHTS = (
     Right("", "services", ("create",), "give drivers in the cluster a name by which workers find them"),
     Right("batch", "jobs", ("create", "get", "list", "watch", "patch", "delete"), "run drivers in the cluster (--on)"),
     Right("", "pods/portforward", ("create", "get"), "reach workers through the API server"),
+    Right("", "pods/exec", ("create", "get"), "look at tasks in a pod (headrace debug --on)", optional=True),
     Right("", "events", ("list", "watch"), "say why a pod waits", optional=True),
     Right(
         "", "persistentvolumeclaims", ("create", "get", "delete"), "make claims of Kubeflow pipelines", optional=True
