@@ -17,6 +17,9 @@ from tests.kubernetes.conftest import Space
 from tests.kubernetes.projects import Project
 from tests.pipelines import Pipeline, around, constant, output, task
 
+#: The first test waits for images.
+pytestmark = pytest.mark.timeout(400)
+
 
 @pytest.fixture
 def project(tmp_path: Path, space: Space, cluster: Cluster, image: str, bucket: dict[str, str]) -> Project:
@@ -138,7 +141,7 @@ def pipeline() -> tuple[dict[str, object], dict[str, object]]:
 def test_pipeline_has_its_settings_for_kubernetes_in_pods(project: Project) -> None:
     project.write("")
     (project.folder / "p.yaml").write_text("\n---\n".join(json.dumps(one) for one in pipeline()))
-    said = project.run("run", "p.yaml", "--on", "pods")
+    said = project.run("run", "p.yaml", "--on", "pods", seconds=200)
     assert "Kubernetes without effect" not in said
     assert project.result("settings/1") == {"o": [7, "hidden", "fast", True, "a path of me", 16]}
 
@@ -224,7 +227,7 @@ def claims(volume: str, workspace: str) -> list[dict[str, object]]:
 def test_pipeline_makes_mounts_and_deletes_volume_claims(project: Project, space: Space, volumes: list[str]) -> None:
     project.write("")
     (project.folder / "p.yaml").write_text("\n---\n".join(json.dumps(one) for one in claims(*volumes)))
-    project.run("run", "p.yaml", "--on", "pods")
+    project.run("run", "p.yaml", "--on", "pods", seconds=200)
     content, shared, claim = project.result("claims/1")["o"].split()
     assert (content, shared) == ("kept", "shared")
     assert claim.endswith("-data")
