@@ -79,3 +79,26 @@ def test_policy_forbids_scripts_of_others_and_frames(watched: Watched) -> None:
     assert watched.context.request.get("/api/v1/nothing").status == 404
     assert watched.context.request.get("/assets/../app.py").status == 404
     assert watched.context.request.get("/.built-from").status == 404
+
+
+def test_view_is_saved_under_a_name_and_opened_again(page: Page) -> None:
+    page.goto("/p/default/runs?flow=train&sort=-metrics.best&cols=metrics.best")
+    views = page.get_by_role("button", name="Saved views")
+    views.click()
+    page.get_by_role("menuitem", name="Save this view").click()
+    page.get_by_label("Name of the filter").fill("best first")
+    page.get_by_role("button", name="Save", exact=True).click()
+    page.goto("/p/default/runs")
+    views.click()
+    page.get_by_role("menuitem", name="best first").click()
+    expect(page).to_have_url(re.compile("flow=train&sort=-metrics.best&cols=metrics.best"))
+    rows = page.get_by_role("row").filter(has_text="train/")
+    expect(rows.first).to_contain_text("train/2")  # 1.2, above 1.0; the one that failed has none
+
+
+def test_sorting_reaches_beyond_the_rows_in_sight(page: Page) -> None:
+    page.goto("/p/default/runs")
+    page.get_by_role("button", name="Took").click()
+    expect(page).to_have_url(re.compile("sort=duration"))
+    wanted = page.request.get("/api/v1/projects/default/runs?sort=duration&limit=1").json()["items"][0]["name"]
+    expect(page.get_by_role("row").nth(1)).to_contain_text(wanted)
