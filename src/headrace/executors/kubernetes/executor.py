@@ -32,6 +32,7 @@ from headrace.executors.kubernetes.api import (
     PodSeen,
 )
 from headrace.executors.kubernetes.client import ClusterError, Kind
+from headrace.executors.kubernetes.gangs import GangStarts, Member
 from headrace.executors.kubernetes.manifests import (
     CONTAINER,
     DOMAIN,
@@ -44,6 +45,7 @@ from headrace.executors.kubernetes.manifests import (
     rounded,
 )
 from headrace.executors.kubernetes.manifests import token_of as secret_with_token
+from headrace.executors.kubernetes.podlink import PodLink
 from headrace.executors.kubernetes.pods import Action, Create, Delete, Fail, GiveBack, PodKeeper, PodRules
 from headrace.executors.kubernetes.podstates import PodStates
 from headrace.executors.kubernetes.probing import ProbeOptions
@@ -52,7 +54,6 @@ from headrace.executors.remote.executor import RemoteExecutor, RemoteOptions, ma
 from headrace.executors.remote.link import Peer, RemoteLink
 from headrace.model.errors import UsageError
 from headrace.model.handshake import HELLO_SECONDS, HandshakeError, Hello
-from headrace.model.messages import Execute, Ready, ToDriver, ToWorker
 from headrace.model.pods import PodSettings, merge
 from headrace.model.policy import Resources, StepPolicy
 from headrace.model.workers import Capacity, ServedRun, WorkerSpec
@@ -94,41 +95,6 @@ class KubernetesOptions(msgspec.Struct, frozen=True, kw_only=True):
     notify: Callable[[str], None] = lambda text: None
 
 
-class PodLink(RemoteLink):
-    """A worker in a pod, or one that is waited for. Devices are counted per pod, each of which has its own.
-
-    ``where`` names the pod, and the node that it is on.
-    """
-
-    waits = False  # for a pod to join
-    node = ""  # that its pod is on
-    idle_since = 0.0  # when its last attempt ended
-
-    def send(self, *messages: ToWorker) -> bool:
-        """See ``WorkerLink``."""
-        mine = [_with_own_devices(one) if isinstance(one, Execute) and one.gpus else one for one in messages]
-        return super().send(*mine)
-
-    def _take(self, message: ToDriver, peer: Peer) -> None:
-        super()._take(message, peer)
-        if isinstance(message, Ready):
-            self.place_at(self.node)
-
-    def place_at(self, node: str) -> None:
-        """Its pod is on this node."""
-        self.node = node
-        if node and self.where[1]:
-            self.where = (f"{self.machine} on {node}", self.where[1])
-
-    def add_output(self, text: str) -> None:
-        """Let ``text`` be what its worker has printed to standard error."""
-        self._outputs[1].add(self._outputs[1].end, text.encode())
-
-
-def _with_own_devices(execute: Execute) -> Execute:
-    return msgspec.structs.replace(execute, gpus=tuple(range(len(execute.gpus))))
-
-
 class KubernetesExecutor(RemoteExecutor):
     """See the module. ``address`` is where this driver listens for the workers."""
 
@@ -143,6 +109,7 @@ class KubernetesExecutor(RemoteExecutor):
         super().__init__(place, address, identity, remote)
         self._settings = options
         self._most = options.rules.resources
+        self.gangs = GangStarts(self._address_in_cluster)
         self._keeper = PodKeeper(options.rules, self._name_of)
         self._kinds: dict[str, PodKind] = {}
         self._specs: dict[int, tuple[StepPolicy, WorkerSpec]] = {}  # by the identity of the policy
@@ -276,7 +243,9 @@ class KubernetesExecutor(RemoteExecutor):
     # --- links ------------------------------------------------------------------------------------------------
 
     def _new_link(self, spec: WorkerSpec) -> PodLink:
-        return PodLink(self, spec, self._locks.get(spec.environment))
+        link = PodLink(self, spec, self._locks.get(spec.environment))
+        link.gangs = self.gangs
+        return link
 
     def provide(self, spec: WorkerSpec, step: str = "") -> RemoteLink:
         """A worker in a warm pod of the kind that the spec names, or in the next one that joins."""
@@ -313,6 +282,15 @@ class KubernetesExecutor(RemoteExecutor):
         self._at[link.machine] = link
         self._keeper.taken(link.machine, time.monotonic())
 
+    def address_of(self, link: WorkerLink) -> str:
+        """See ``Executor``: what stands for the address of the pod until all of the gang have theirs."""
+        assert isinstance(link, PodLink)
+        return self.gangs.promise(link)
+
+    def _address_in_cluster(self, link: Member) -> str:
+        assert isinstance(link, PodLink)
+        return self._states.address_of(link.machine) or super().address_of(link)
+
     def on_busy(self, link: RemoteLink) -> None:
         """See ``LinkOwner``."""
         self._keeper.active += 1
@@ -336,6 +314,7 @@ class KubernetesExecutor(RemoteExecutor):
         self._idle.get(link.spec, {}).pop(link, None)
         self._note_served(link)
         assert isinstance(link, PodLink)
+        self.gangs.gone(link)
         if self._at.get(link.machine) is link:
             del self._at[link.machine]
             self._idle_since[link.machine] = link.idle_since

@@ -21,6 +21,7 @@ class PodStates:
         self._pods: dict[str, Mapping[str, Any]] = {}
         self._events: dict[str, list[Mapping[str, Any]]] = {}
         self._nodes: dict[str, str] = {}
+        self._addresses: dict[str, str] = {}
         self._kinds: dict[str, str] = {}
         self._working: set[str] = set()
 
@@ -29,6 +30,7 @@ class PodStates:
         about, status = pod["metadata"], pod.get("status") or {}
         name = about["name"]
         self._nodes[name] = (pod.get("spec") or {}).get("nodeName") or ""
+        self._addresses[name] = status.get("podIP") or ""
         self._kinds[name] = (about.get("labels") or {}).get(f"{DOMAIN}/kind", "")
         if name not in self._working or about.get("deletionTimestamp") or status.get("phase") != "Running":
             self._pods[name] = pod
@@ -44,6 +46,7 @@ class PodStates:
         self._pods.pop(name, None)
         self._events.pop(name, None)
         self._nodes.pop(name, None)
+        self._addresses.pop(name, None)
         self._kinds.pop(name, None)
         self._working.discard(name)
 
@@ -55,6 +58,10 @@ class PodStates:
         events.append(event)
         del events[:-_EVENTS]
         return name in self._pods
+
+    def address_of(self, name: str) -> str:
+        """Where other pods reach a pod; empty while that is not known."""
+        return self._addresses.get(name, "")
 
     def node_of(self, name: str) -> str:
         """The node that a pod is on; empty: none, or it is not known."""

@@ -6,7 +6,7 @@ import os
 import select
 import signal
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 import msgspec
@@ -257,17 +257,25 @@ class RemoteLink:
         """See ``WorkerLink``. What cannot go at once goes when ``fileno`` says so, with the next ``receive``."""
         if self.over:
             return True
+        self.note(messages)
+        self.say(messages)
+        return True
+
+    def note(self, messages: Sequence[ToWorker]) -> None:
+        """Count the attempts among messages that are sent now or later."""
         before = len(self._in_hand)
         self._in_hand.update([one.token for one in messages if isinstance(one, Execute)])
         if self._in_hand and not before:
             self._owner.on_busy(self)
+
+    def say(self, messages: Sequence[ToWorker]) -> None:
+        """Send messages that were noted, or keep them until there is a worker."""
         data = [frame(one) for one in messages]
         if self.peer is None:
             self._backlog += data
         else:
             self.peer.say(data)
             self._arm()
-        return True
 
     def flush(self) -> bool:
         """Nothing is left to the caller."""
