@@ -41,7 +41,7 @@ def train() -> int:
     return sum(sizes) + sum(len(kept(n)) for n in range(10))
 """
 #: Seconds for which the bucket is away.
-AWAY = 10.0
+AWAY = 6.0
 
 
 def test_pods_fetch_no_value_that_they_made_and_wait_for_a_bucket_that_is_away(
