@@ -299,6 +299,19 @@ def test_a_task_without_outputs_comes_from_the_cache_too(scope: Scope) -> None:
     assert [ran(scope, run(scope, made, n=n)) for n in (1, 1, 2)] == [{"tell": 1}, {"tell": 0}, {"tell": 1}]
 
 
+def test_an_exit_task_is_never_reused(scope: Scope) -> None:
+    made = Pipeline("leaving")
+    made.python("def work() -> int:\n    return 1", {"Output": int})
+    made.python("def leave():\n    print('left')")
+    cached = {"cachingOptions": {"enableCache": True}}
+    made.dag("exit-handler-1", {"work": {**task("work"), **cached}})
+    made.tasks["exit-handler-1"] = task("exit-handler-1")
+    made.tasks["leave"] = {**task("leave", "exit-handler-1"), **cached}
+    made.tasks["leave"]["triggerPolicy"] = {"strategy": "ALL_UPSTREAM_TASKS_COMPLETED"}
+    assert ran(scope, run(scope, made)) == {"exit-handler-1.work": 1, "leave": 1}
+    assert ran(scope, run(scope, made)) == {"exit-handler-1.work": 0, "leave": 1}
+
+
 def test_display_names_of_tasks_are_titles_of_their_steps(scope: Scope) -> None:
     made = Pipeline("titled")
     made.python("def one() -> int:\n    return 1", {"Output": int})

@@ -174,7 +174,8 @@ class Planner:
                 max_delay=seconds(retry.backoff_max_duration) or 3600.0,
             ),
             timeout=float(platform.get("activeDeadlineSeconds", 0)),
-            cache=task.caching_options.enable_cache and self._conditions.use_cache,
+            # An exit task is there for what it does, and its inputs seldom differ.
+            cache=task.caching_options.enable_cache and self._conditions.use_cache and not node.is_exit,
             secrets=self._conditions.secrets.get(node.component.executor_label, ()),
         )
 
