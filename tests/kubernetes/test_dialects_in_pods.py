@@ -90,6 +90,63 @@ def test_steps_with_kubernetes_run_in_pods_and_the_others_here(project: Project,
     assert "is recorded" not in said
 
 
+GANG = """
+import os
+import socket
+import time
+from metaflow import FlowSpec, current, kubernetes, parallel, step
+
+PORT = 29500
+
+
+class Gang(FlowSpec):
+    @step
+    def start(self):
+        self.next(self.train, num_parallel=2)
+
+    @kubernetes(cpu=0.02, memory=160)
+    @parallel
+    @step
+    def train(self):
+        place = current.parallel
+        self.place, self.pod = (place.node_index, place.num_nodes), os.environ["HEADRACE_POD"]
+        if place.node_index == 0:
+            with socket.create_server(("", PORT)) as server:
+                other, _ = server.accept()
+        else:
+            until = time.monotonic() + 60
+            while True:
+                try:
+                    other = socket.create_connection((place.main_ip, PORT), 5)
+                    break
+                except OSError:
+                    assert time.monotonic() < until, place
+                    time.sleep(0.1)
+        with other:
+            other.sendall(b"%d" % place.node_index)
+            self.heard = other.recv(1).decode()
+        self.next(self.join)
+
+    @step
+    def join(self, inputs):
+        print("»", sorted((*one.place, one.heard) for one in inputs), len({one.pod for one in inputs}))
+        self.next(self.end)
+
+    @step
+    def end(self):
+        pass
+
+
+if __name__ == "__main__":
+    Gang()
+"""
+
+
+def test_nodes_of_a_gang_are_pods_that_find_each_other(project: Project) -> None:
+    project.write(GANG)
+    assert "» [(0, 2, '1'), (1, 2, '0')] 2" in project.run("run", "train.py", seconds=200)
+
+
 def pipeline() -> tuple[dict[str, object], dict[str, object]]:
     made = Pipeline("settings", secret=(str, "db"))
     made.python(
