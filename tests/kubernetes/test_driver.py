@@ -72,12 +72,14 @@ def fit(n: int) -> int:
     return 1 // (n - 7)
 
 @flow
-def train() -> int:
-    return fit(7)
+def train(n: int = 7) -> int:
+    return fit(n)
 """
 
 
-def test_failed_task_is_looked_at_in_a_pod_with_its_inputs(project: Project, space: Space) -> None:
+def test_failed_task_is_looked_at_in_a_pod_with_its_inputs_and_the_run_goes_on_there(
+    project: Project, space: Space
+) -> None:
     project.write(BROKEN)
     assert "train/1 failed" in project.run("run", "train.py", "--on", "pods", code=1)
     (project.folder / "train.py").unlink()  # the pod has the code that was kept
@@ -90,6 +92,14 @@ def test_failed_task_is_looked_at_in_a_pod_with_its_inputs(project: Project, spa
     assert "ZeroDivisionError" in done.stdout + done.stderr
     left = [pod.metadata for pod in space.client.list(Pod) if "-debug-" in str(pod.metadata.name)]
     assert all(one.deletionTimestamp for one in left), (left, done)
+
+    said = project.run("resume", "train/1", "--code", "recorded", "--n", "8")
+    assert "its driver is in place 'pods'" in said
+    assert "train/1 succeeded" in said
+    assert project.result("train/1") == 1
+    said = project.run("run", "--code-of", "train/1", "--", "--n", "6")  # as the pages start runs
+    assert "train/2: its driver is in place 'pods'" in said
+    assert project.result("train/2") == -1
 
 
 def test_driver_that_cannot_start_or_work_says_why(project: Project, space: Space) -> None:

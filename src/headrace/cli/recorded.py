@@ -12,14 +12,20 @@ from headrace.model.errors import UsageError
 def run_recorded(name: str, words: Sequence[str], options: Options, ours: Collection[str]) -> int:
     """Run the flow of the run ``name`` anew, with the parameters in ``words`` changed; returns the exit code.
 
+    It runs in the place of that run, where the settings here know it.
+
     Raises:
         FlowLoadError, BlobError: the run kept no code, or it is gone.
     """
     from headrace.cli.summary import drive
     from headrace.services.names import find_run
+    from headrace.services.session import recorded_details
 
     scope = open_existing()
     run = find_run(scope.opened_stores().metadata, scope.project, name)
+    place = recorded_details(run).place
+    if not options.on and any(one.name == place for one in scope.settings.places):
+        options.on = place
     words = words[1:] if words[:1] == ("--",) else words
     if run.dialect == "metaflow":
         from headrace.cli.metaflowfile import parameters_of_ours, recorded_file, run_file

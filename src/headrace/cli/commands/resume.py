@@ -129,10 +129,14 @@ def _wants_recorded(arguments: list[str]) -> bool:
 def _resume_metaflow(scope: Scope, run: RunRecord, arguments: list[str]) -> int:
     """``python flow.py resume`` for that very run, with our options as that command line has them."""
     from headrace.cli.metaflowfile import parameters_of_ours, recorded_file, run_file
+    from headrace.services.session import recorded_details
 
     options = Options()
     file = run.entry.rpartition(":")[0]
     rest = split(arguments, _OURS - {"help"}, parameters_of_ours(file), options)
+    place = recorded_details(run).place
+    if not options.on and any(one.name == place for one in scope.settings.places):
+        options.on = place
     command = ["resume", "--same-run", f"--origin-run-id={run.number}"]
     if options.recorded:
         file = recorded_file(scope, run)
