@@ -14,6 +14,7 @@ from blake3 import blake3
 from headrace._base.collection import CollectionPaused
 from headrace.engine.ports import Executor
 from headrace.model.errors import MissingSecretError, UsageError
+from headrace.model.pods import PodSettings, merge
 from headrace.model.policy import Resources
 from headrace.model.workers import LOCAL, ClusterAddress
 from headrace.runtime.secrets import Secret
@@ -39,6 +40,9 @@ if TYPE_CHECKING:
     from headrace.model.workers import ServedRun
     from headrace.services.environments.images import ImageSource
     from headrace.services.environments.service import Environments
+
+#: The label by which Kueue finds the queue of a pod.
+_QUEUE = "kueue.x-k8s.io/queue-name"
 
 
 class WorkerOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -183,7 +187,7 @@ class ConfiguredPlaces:
             reached=reached,
             forward=is_forwarded(place),
             image=place.image,
-            pod=place.pod,
+            pod=_in_queue(place),
             secret=place.secret,
             variables=dict(place.variables),
             baked=noted(self.environments.cache) | dict(place.baked),
@@ -296,3 +300,8 @@ def _write_private(file: Path, text: str) -> None:
     with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as out:  # noqa: PTH123
         out.write(f"{text}\n")
     os.rename(draft, file)  # noqa: PTH104
+
+
+def _in_queue(place: KubernetesPlace) -> PodSettings:
+    """The settings of a place's pods, which Kueue finds by a label where the place names a queue of it."""
+    return merge(place.pod, PodSettings(labels={_QUEUE: place.queue})) if place.queue else place.pod

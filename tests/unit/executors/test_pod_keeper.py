@@ -187,6 +187,20 @@ def test_pods_that_do_not_start_in_time_fail_what_waits_with_what_the_cluster_sa
     assert len(place.failed) == 4, "the next ones fail at once"
 
 
+def test_time_to_start_counts_from_when_a_queue_lets_a_pod_go() -> None:
+    place = Place(start_timeout=60.0)
+    place.wait()
+    (name,) = place.starting
+    place.keeper.queued(name, place.now, held=True)
+    place.pass_time(3_600)
+    assert (list(place.starting), place.failed) == ([name], [])
+    place.keeper.queued(name, place.now, held=False)
+    place.pass_time(59)
+    assert (list(place.starting), place.failed) == ([name], [])
+    place.pass_time(2)
+    assert len(place.failed) == 1
+
+
 def test_pods_beyond_what_the_cluster_has_room_for_are_given_up_while_others_work() -> None:
     place = Place(start_timeout=5.0, pods=10)
     place.wait(count=10)

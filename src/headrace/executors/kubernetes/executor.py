@@ -480,6 +480,7 @@ class KubernetesExecutor(RemoteExecutor):
         if not reason.text or not self._keeper.is_starting(name):
             return
         self._keeper.said(name, f"pod {name} {reason.text}")
+        self._keeper.queued(name, now, held=reason.fault == "queue")
         if reason.final and reason.fault == "place":
             self._keeper.hopeless(name, now)
 

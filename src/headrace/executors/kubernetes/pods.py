@@ -66,7 +66,7 @@ Action = Create | Delete | GiveBack | Fail
 
 
 class _Pod:
-    __slots__ = ("asked", "kind", "name", "said", "since")
+    __slots__ = ("asked", "kind", "name", "queued", "said", "since")
 
     def __init__(self, name: str, kind: _Kind, now: float) -> None:
         self.name = name
@@ -74,6 +74,7 @@ class _Pod:
         self.asked = now  # when it was asked for
         self.since = now  # since when it is in its state
         self.said = ""  # why it does not run yet
+        self.queued = False  # whether a queue of the cluster holds it
 
 
 class _Kind:
@@ -200,6 +201,14 @@ class PodKeeper:
         """Why a pod does not run yet."""
         if name in self._pods:
             self._pods[name][0].said = why
+
+    def queued(self, name: str, now: float, *, held: bool) -> None:
+        """Whether a queue of the cluster holds a pod: the time in which it has to start counts from its release."""
+        if name in self._pods:
+            pod = self._pods[name][0]
+            if pod.queued and not held:
+                pod.asked = now
+            pod.queued = held
 
     def joined(self, name: str, now: float) -> None:
         """The worker of a pod has joined, and is free."""
@@ -352,7 +361,8 @@ class PodKeeper:
         )
 
     def _give_up_late(self, kind: _Kind, now: float) -> None:
-        late = [pod for pod in kind.starting.values() if now - pod.asked >= self.rules.start_timeout]
+        timeout = self.rules.start_timeout
+        late = [pod for pod in kind.starting.values() if not pod.queued and now - pod.asked >= timeout]
         if not late:
             return
         why = next((pod.said for pod in late if pod.said), "it has not begun to work, and the cluster does not say why")

@@ -14,8 +14,9 @@ from typing import Any, Literal, NamedTuple
 
 #: "": nothing is wrong (yet). ``attempt``: what ran in the pod ended by itself. ``memory``: it needed more than its
 #: limit. ``place``: settings of place or step are wrong, and no pod of them can start. ``quota``: the namespace allows
-#: no more pods now. ``cluster``: the cluster took the pod away, or has no room for it; the attempt is not to blame.
-Fault = Literal["", "attempt", "memory", "place", "quota", "cluster"]
+#: no more pods now. ``queue``: a queue of the cluster holds the pod. ``cluster``: the cluster took the pod away, or
+#: has no room for it; the attempt is not to blame.
+Fault = Literal["", "attempt", "memory", "place", "quota", "queue", "cluster"]
 
 
 class Reason(NamedTuple):
@@ -302,7 +303,7 @@ def _unscheduled(pod: Mapping[str, Any], status: Mapping[str, Any]) -> Reason | 
         queue = _text(labels.get("kueue.x-k8s.io/queue-name"))
         gates = [_text(_map(one).get("name")) for one in _list(_map(pod.get("spec")).get("schedulingGates"))]
         where = f"in queue {queue!r} of Kueue" if queue else f"for {', '.join(gates) or 'a scheduling gate'}"
-        return Reason(f"waits {where}", False, "cluster")
+        return Reason(f"waits {where}", False, "queue")
     return Reason(f"waits for a node: {_scheduling(pod, message)}", False, "cluster")
 
 

@@ -32,7 +32,7 @@ RECORDED = json.loads(Path(__file__).with_name("recorded_pods.json").read_text()
             Reason("waits for a node: 1 of 1 node does not match its node selector or affinity", False, "cluster"),
         ),
         ("pvc", Reason("waits for a node: pod has unbound immediate PersistentVolumeClaims", False, "cluster")),
-        ("gated", Reason("waits for kueue.x-k8s.io/admission", False, "cluster")),
+        ("gated", Reason("waits for kueue.x-k8s.io/admission", False, "queue")),
         (
             "noimage",
             Reason(
