@@ -44,6 +44,14 @@ def main():
     return {"totals": totals, "shouted": shout("abc"), "squares": squares}
 """
 
+_READ_ONLY = {"securityContext": {"readOnlyRootFilesystem": True}}
+#: What makes the root file systems of all containers read-only.
+READ_ONLY = {
+    "spec": {
+        "containers": [{"name": "user", **_READ_ONLY}],
+        "initContainers": [{"name": one, **_READ_ONLY} for one in ("worker", "headrace-entry")],
+    }
+}
 #: Every call fails, and says why.
 FAILURES = """
 from headrace import command, flow, step
@@ -88,7 +96,7 @@ def with_names(text: str, names: dict[str, str]) -> str:
 
 
 def test_steps_run_in_images_of_their_own(project: Project, names: dict[str, str]) -> None:
-    project.write(with_names(FLOW, names))
+    project.write(with_names(FLOW, names), pod={"patch": READ_ONLY})
     said = project.run("run", "train.py", "--on", "pods", seconds=300)
     result = project.result("main/1")
     assert result["totals"] == [6.0, 4.0, 5.0], said

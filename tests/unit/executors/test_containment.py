@@ -64,8 +64,7 @@ def test_workers_on_the_python_of_an_image_have_processes_that_the_pod_shares() 
 
 
 def test_probe_asks_the_image_without_worker_and_secret() -> None:
-    kind = PodKind(image="headrace:1", resources=Resources(cpu=0.01))
-    spec = probing(pod_of("a", kind, PLACE)["spec"], "r-base:4.4", ROOT, ["python3", "python"], ["-c", "x"])
+    spec = probing(spec_of(), ROOT, ["python3", "python"], ["-c", "x"])
     (user,), (entry,) = spec["containers"], spec["initContainers"]
     assert user["command"][1:] == ["probe", "/dev/termination-log", "python3,python", "-c", "x"]
     assert entry["name"] == "headrace-entry"

@@ -71,19 +71,19 @@ def contained(spec: Mapping[str, Any], image: str, root: str, overhead: int, *, 
     return made | ({"shareProcessNamespace": True} if python else {})
 
 
-def probing(spec: Mapping[str, Any], image: str, root: str, programs: Sequence[str], arguments: Sequence[str]) -> Json:
+def probing(spec: Mapping[str, Any], root: str, programs: Sequence[str], arguments: Sequence[str]) -> Json:
     """The spec of a pod that tells which of ``programs`` an image has, and what it says to ``arguments``.
 
-    The answer is the message with which its container ends.
+    ``spec`` is that of a pod with the user's container. The answer is the message with which that ends.
     """
-    made = contained(spec, image, root, 0, python=False)
-    entry, (user, *_) = made["initContainers"][-2], made["containers"]
+    entry = next(one for one in spec["initContainers"] if one["name"] == ENTRY_CONTAINER)
+    user = next(one for one in spec["containers"] if one["name"] == USER_CONTAINER)
     command = [f"{root}/{PROGRAM}", "probe", "/dev/termination-log", ",".join(programs), *arguments]
     small = {"requests": {"cpu": _SIDECAR_CPU}}
     mounts = _mounts_of(user, root)
-    volumes = [one for one in made["volumes"] if one["name"] in {mount["name"] for mount in mounts}]
+    volumes = [one for one in spec["volumes"] if one["name"] in {mount["name"] for mount in mounts}]
     user = {**user, "command": command, "resources": small, "volumeMounts": mounts}
-    return {**made, "initContainers": [entry], "containers": [user], "volumes": volumes}
+    return {**spec, "initContainers": [entry], "containers": [user], "volumes": volumes}
 
 
 def _mounts_of(container: Mapping[str, Any], root: str) -> list[Json]:

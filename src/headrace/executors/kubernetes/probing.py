@@ -94,9 +94,9 @@ class ClusterImages:
         name = f"headrace-image-{os.urandom(5).hex()}"
         labels = {"app.kubernetes.io/managed-by": "headrace", f"{DOMAIN}/probe": name}
         where = PodPlace(prefix="", labels=labels, annotations={}, address="-", token="none", owner=options.owner)
-        kind = PodKind(image=options.image, resources=Resources(cpu=0.01), settings=options.settings)
+        kind = PodKind(image=options.image, within=image, resources=Resources(cpu=0.01), settings=options.settings)
         pod = pod_of(name, kind, where)
-        pod["spec"] = probing(pod["spec"], image, ROOT, self._programs, self._arguments)
+        pod["spec"] = probing(pod["spec"], ROOT, self._programs, self._arguments)
         api = ClusterApi(options.access, options.namespace, labels)
         api.start()
         try:
