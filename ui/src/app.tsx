@@ -82,8 +82,26 @@ function decode(part: string): string {
   }
 }
 
-/** The address of the server alone leads to the project that it was started in. */
+/** The address of the server alone leads to the project that it was started in, else to the first that the reader may see. */
 function Home() {
   const about = useGet("/api/v1/about", {});
-  return <Shown query={about}>{(found) => <Redirect to={`/p/${encodeURIComponent(found.project)}/runs`} replace />}</Shown>;
+  const projects = useGet("/api/v1/projects", {});
+  return (
+    <Shown query={about}>
+      {({ project }) => (
+        <Shown query={projects}>
+          {({ items }) => {
+            const names = items.map((one) => one.name);
+            const first = names.includes(project) ? project : names[0];
+            if (first !== undefined) return <Redirect to={`/p/${encodeURIComponent(first)}/runs`} replace />;
+            return (
+              <Empty title="You have no role in any project yet" command="headrace user role NAME --project PROJECT viewer">
+                An admin of a project, or of the server, gives one on the page Admin, or with:
+              </Empty>
+            );
+          }}
+        </Shown>
+      )}
+    </Shown>
+  );
 }

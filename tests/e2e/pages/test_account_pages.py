@@ -28,6 +28,7 @@ USERS = {
     "ed": ("default", Role.EDITOR),
     "vera": ("default", Role.VIEWER),
     "pia": ("default", Role.VIEWER),
+    "lou": ("lab", Role.VIEWER),
 }
 RUN = "/p/default/runs/grade/1"
 As = Callable[..., Page]
@@ -90,6 +91,13 @@ def test_viewer_is_offered_nothing_that_changes(as_: As) -> None:
         expect(page.get_by_role("navigation", name="Parts of")).to_have_text("Tokens")
 
 
+def test_reader_is_led_to_a_project_of_theirs(as_: As) -> None:
+    page = as_("lou")
+    page.goto("/")
+    expect(page).to_have_url(re.compile("/p/lab/runs$"))
+    expect(page.get_by_text("No runs in project lab yet")).to_be_visible()
+
+
 def test_editor_changes_runs_and_undoes_it(as_: As) -> None:
     page = as_("ed")
     page.goto(RUN)
@@ -147,6 +155,7 @@ def test_admin_of_the_server_manages_users_and_tokens(as_: As) -> None:
     row.get_by_role("button", name="Role of noa in default").click()
     page.get_by_role("menuitem", name="viewer").click()
     expect(row).to_contain_text("default: viewer")
+    expect(row.get_by_text("all projects: none")).to_have_count(1)
     row.get_by_role("button", name="Disable").click()
     expect(row).to_contain_text("disabled")
     page.get_by_role("button", name="Undo").last.click()

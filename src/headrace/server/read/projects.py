@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from headrace.model.accounts import ALL_PROJECTS
 from headrace.server.call import Call
 from headrace.server.read.paths import PROJECT, ProjectPath
 from headrace.server.routes import Page, get
@@ -27,7 +28,7 @@ class FlowView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def _projects(call: Call[Any, None]) -> Page[ProjectView]:
-    names = dict.fromkeys([*call.metadata.projects(), call.server.project, *call.principal.roles])
+    names = {*call.metadata.projects(), call.server.project, *call.principal.roles} - {ALL_PROJECTS}
     roles = [(name, call.principal.role_in(name)) for name in sorted(names)]
     return Page(items=[ProjectView(name=name, role=role.label) for name, role in roles if role is not None])
 
