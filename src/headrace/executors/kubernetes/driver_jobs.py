@@ -236,12 +236,12 @@ def debug_pod_of(driver: DriverJob) -> Json:
 
 
 def reason_of_pod(client: ClusterClient, pod: Json) -> str:
-    """Why a pod is as it is, in one sentence; empty: nothing is wrong."""
+    """Why a pod is not at work, in one sentence; empty: it is."""
     name = pod["metadata"]["name"]
     params = {"fieldSelector": f"involvedObject.name={name}"}
     found = client.request("GET", Kind("v1", "Event").path(client.namespace), params=params)
-    why = reason_of(pod, found.get("items") or []).text
-    return f"pod {name} {why}" if why else ""
+    why = reason_of(pod, found.get("items") or [])
+    return f"pod {name} {why.text}" if why.text and (why.fault or not why.started) else ""
 
 
 class DriverJobs:
