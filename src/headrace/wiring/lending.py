@@ -86,8 +86,15 @@ def lend_workers(settings: HostSettings, report: Callable[[str], None]) -> Worke
         settings.name,
         settings.spare,
         settings.listen,
+        _shown_as(),
     )
     return WorkerHost(options, lambda welcome: _serve_elsewhere(welcome, root, capacity), _where_run_goes_on, report)
+
+
+def _shown_as() -> str:
+    """What people see of where attempts run: in a pod its name and its node, which its manifest puts there."""
+    pod, node = os.environ.get("HEADRACE_POD", ""), os.environ.get("HEADRACE_NODE", "")
+    return f"{pod} on {node}"[:200] if pod and node else ""
 
 
 def _where_run_goes_on(welcome: Welcome) -> tuple[str, int] | None:

@@ -194,6 +194,7 @@ class ConfiguredPlaces:
             rules=rules,
             owner=owner,
             notify=print_notice,
+            port_file=str(Path(self._settings.home, "places", f"{place.name}.port")),
         )
         return KubernetesExecutor(place.name, listen, identity, remote, options)
 

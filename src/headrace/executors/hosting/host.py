@@ -55,6 +55,7 @@ class HostOptions(NamedTuple):
 
     ``name`` is what the driver calls this host (empty: a random name). ``spare``: have workers beyond ``workers`` where
     attempts need them. ``listen``: the driver connects to this host, at ``address``.
+    ``host`` is what people see (empty: the machine's name).
     """
 
     address: tuple[str, int]
@@ -65,6 +66,7 @@ class HostOptions(NamedTuple):
     name: str = ""
     spare: bool = True
     listen: bool = False
+    host: str = ""
 
 
 class WorkerHost:
@@ -384,7 +386,7 @@ class WorkerHost:
             secret=self._options.token.secret,
             owner=self._owner,
             worker=lane.name,
-            host=host_name(),
+            host=self._options.host or host_name(),
             pid=os.getpid(),
             process=lane.link.where[1] if lane.link is not None else 0,
             cpu=capacity.cpu,

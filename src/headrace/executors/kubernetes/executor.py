@@ -12,6 +12,7 @@ import select
 import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -74,7 +75,8 @@ _KNOWN = 1_000
 
 class KubernetesOptions(msgspec.Struct, frozen=True, kw_only=True):
     """How pods are made. ``reached`` is the host at which pods find this driver (empty: where it listens). With
-    ``forward`` they need not find it: the driver comes to them, through the API server.
+    ``forward`` they need not find it: the driver comes to them, through the API server. ``port_file`` remembers the
+    port at which the last driver listened.
 
     ``image`` is that of steps which name none; ``pod``, ``secret`` and ``variables`` are those of the place. ``baked``
     are images of environments by the first digits of their digests. ``notify`` tells the person at the terminal
@@ -92,6 +94,7 @@ class KubernetesOptions(msgspec.Struct, frozen=True, kw_only=True):
     baked: Mapping[str, str] = {}
     rules: PodRules
     owner: Mapping[str, Any] | None = None
+    port_file: str = ""
     notify: Callable[[str], None] = lambda text: None
 
 
@@ -143,8 +146,25 @@ class KubernetesExecutor(RemoteExecutor):
     # --- the run ----------------------------------------------------------------------------------------------
 
     def _listen(self) -> None:
-        if not self._settings.forward:
+        """Where no port is set, listen at the one of last time, so that pods of a killed driver find the next one."""
+        if self._settings.forward:
+            return
+        host, port = self.address
+        file = Path(self._settings.port_file) if self._settings.port_file and not port else None
+        if file is not None:
+            with contextlib.suppress(OSError, ValueError):
+                self.address = host, int(file.read_text())
+        try:
             super()._listen()
+        except UsageError:
+            if port or not self.address[1]:
+                raise
+            self.address = host, 0  # another run listens there
+            super()._listen()
+        if file is not None:
+            with contextlib.suppress(OSError):
+                file.parent.mkdir(0o700, parents=True, exist_ok=True)
+                file.write_text(str(self.address[1]))
 
     def _reached_at(self) -> str:
         if self._settings.forward:
@@ -277,8 +297,6 @@ class KubernetesExecutor(RemoteExecutor):
         """See ``LinkOwner``."""
         super().on_attached(link)
         self._note_served(link)
-        assert isinstance(link, PodLink)
-        link.place_at(self._states.node_of(link.machine))
         self._at[link.machine] = link
         self._keeper.taken(link.machine, time.monotonic())
 
@@ -383,8 +401,9 @@ class KubernetesExecutor(RemoteExecutor):
         super()._look(now)
         self._reap(now)
         for name in self._keeper.slow(now - _SLOW):
-            if text := self._states.reason_of(name).text:
-                self._notice(text, f"a pod {text}")
+            reason = self._states.reason_of(name)
+            if reason.fault:
+                self._notice(reason.text, f"a pod {reason.text}")
         self._obey(self._keeper.tick(now))
         self._forward_again()
 

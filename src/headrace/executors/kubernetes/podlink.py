@@ -19,7 +19,6 @@ class PodLink(RemoteLink):
 
     gangs: GangStarts  # of its executor
     waits = False  # for a pod to join
-    node = ""  # that its pod is on
     idle_since = 0.0  # when its last attempt ended
     is_there = False  # has a worker, which knows what it is to be
 
@@ -45,13 +44,8 @@ class PodLink(RemoteLink):
     def _take(self, message: ToDriver, peer: Peer) -> None:
         super()._take(message, peer)
         if isinstance(message, Ready):
-            self.place_at(self.node)
-
-    def place_at(self, node: str) -> None:
-        """Its pod is on this node."""
-        self.node = node
-        if node and self.where[1]:
-            self.where = (f"{self.machine} on {node}", self.where[1])
+            assert peer.hello is not None
+            self.where = (peer.hello.host, message.pid)
 
     def add_output(self, text: str) -> None:
         """Let ``text`` be what its worker has printed to standard error."""

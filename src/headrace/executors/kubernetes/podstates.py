@@ -20,7 +20,6 @@ class PodStates:
     def __init__(self) -> None:
         self._pods: dict[str, Mapping[str, Any]] = {}
         self._events: dict[str, list[Mapping[str, Any]]] = {}
-        self._nodes: dict[str, str] = {}
         self._addresses: dict[str, str] = {}
         self._kinds: dict[str, str] = {}
         self._working: set[str] = set()
@@ -29,7 +28,6 @@ class PodStates:
         """A pod is like that now."""
         about, status = pod["metadata"], pod.get("status") or {}
         name = about["name"]
-        self._nodes[name] = (pod.get("spec") or {}).get("nodeName") or ""
         self._addresses[name] = status.get("podIP") or ""
         self._kinds[name] = (about.get("labels") or {}).get(f"{DOMAIN}/kind", "")
         if name not in self._working or about.get("deletionTimestamp") or status.get("phase") != "Running":
@@ -45,7 +43,6 @@ class PodStates:
         """A pod is not there any more."""
         self._pods.pop(name, None)
         self._events.pop(name, None)
-        self._nodes.pop(name, None)
         self._addresses.pop(name, None)
         self._kinds.pop(name, None)
         self._working.discard(name)
@@ -62,10 +59,6 @@ class PodStates:
     def address_of(self, name: str) -> str:
         """Where other pods reach a pod; empty while that is not known."""
         return self._addresses.get(name, "")
-
-    def node_of(self, name: str) -> str:
-        """The node that a pod is on; empty: none, or it is not known."""
-        return self._nodes.get(name, "")
 
     def kind_of(self, name: str) -> str:
         """The kind of a pod, as its label says."""

@@ -1,0 +1,142 @@
+"""How long tasks take in warm pods, beside the same flow on this machine, and how long the first one takes.
+
+    python bench/kubernetes/bench.py --namespace bench --image localhost/headrace/worker:test --address 10.222.0.1
+
+The driver is here; artifacts are in an S3 server that is started for it. Each figure is the least of ``--rounds``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from headrace.executors.kubernetes.access import Access
+from headrace.executors.kubernetes.client import ClusterClient, Kind
+from headrace.testing.servers import rclone_s3
+
+FLOW = """
+import resource
+import time
+from headrace import flow, step
+
+@step(cpu=0.05)
+def work(n: int) -> int:
+    return n
+
+@flow(tags=["bench"])
+def bench(chain: int = 50, fan: int = 1000, warm: int = 4) -> dict:
+    began = time.perf_counter()
+    work(-1)
+    first = time.perf_counter() - began
+    for _ in range(2):
+        [one.result() for one in work.map(list(range(-100, 0)))]
+    began = time.perf_counter()
+    value = 0
+    for _ in range(chain):
+        value = work(value + 1)
+    per_step = (time.perf_counter() - began) / chain
+    began = time.perf_counter()
+    [one.result() for one in work.map(list(range(1000, 1000 + fan)))]
+    per_task = (time.perf_counter() - began) / fan
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return {"first": first, "chain": per_step, "fan": per_task, "peak": peak}
+"""
+POD = Kind("v1", "Pod")
+
+
+def main() -> None:
+    """Print a table."""
+    arguments = _arguments()
+    with rclone_s3(host="0.0.0.0") as (url, config), tempfile.TemporaryDirectory() as folder:
+        config["aws_endpoint_url"] = f"http://{arguments.address}:{config['aws_endpoint_url'].rpartition(':')[2]}"
+        credentials = {name.upper(): value for name, value in config.items()}
+        _write(Path(folder), arguments, credentials)
+        environ = {**os.environ, **credentials, "HEADRACE_ARTIFACTS": f"{url}/bench"}
+        client = ClusterClient(Access(arguments.kubeconfig), arguments.namespace)
+        bare = min(_bare_pod(client, arguments.image) for _ in range(arguments.rounds))
+        found = {place: _best(Path(folder), place, environ, arguments) for place in ("local", "pods")}
+    local, pods = found["local"], found["pods"]
+    print(f"bare pod, asked for to Running: {bare:.2f} s")
+    print(f"first task: {pods['first']:.2f} s, which is {pods['first'] - bare:+.2f} s (target: + 0.7 s)")
+    for name, what in (("chain", "step of a chain"), ("fan", "task of a fan-out")):
+        print(f"{what}: {1e3 * pods[name]:.2f} ms in pods, {1e3 * local[name]:.2f} ms here")
+    print(f"driver at its peak: {pods['peak']:.0f} MiB, {local['peak']:.0f} MiB here")
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--kubeconfig", default="")
+    parser.add_argument("--namespace", required=True)
+    parser.add_argument("--image", required=True)
+    parser.add_argument("--address", required=True, help="of this machine, for pods")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--chain", type=int, default=50)
+    parser.add_argument("--fan", type=int, default=1000)
+    parser.add_argument("--warm", type=int, default=4, help="pods")
+    return parser.parse_args()
+
+
+def _write(folder: Path, arguments: argparse.Namespace, credentials: dict[str, str]) -> None:
+    variables = ", ".join(f"{name} = {json.dumps(value)}" for name, value in credentials.items())
+    (folder / "bench.py").write_text(FLOW)
+    (folder / "pyproject.toml").write_text(
+        f"""
+[tool.headrace.places.pods]
+kind = "kubernetes"
+driver = "here"
+kubeconfig = {json.dumps(arguments.kubeconfig)}
+namespace = {json.dumps(arguments.namespace)}
+image = {json.dumps(arguments.image)}
+address = {json.dumps(arguments.address)}
+limits = {{pods = {arguments.warm}}}
+variables = {{{variables}}}
+"""
+    )
+
+
+def _best(folder: Path, place: str, environ: dict[str, str], arguments: argparse.Namespace) -> dict[str, float]:
+    command = [sys.executable, "-m", "headrace"]
+    sizes = ["--chain", str(arguments.chain), "--fan", str(arguments.fan)]
+    rounds = []
+    for _ in range(arguments.rounds):
+        subprocess.run(
+            [*command, "run", "bench.py", *sizes, "--on", place, "--quiet"], cwd=folder, env=environ, check=True
+        )
+        said = subprocess.check_output([*command, "get", "bench", "--json"], cwd=folder, env=environ, text=True)
+        rounds.append(ast.literal_eval(json.loads(said)["text"]))
+    return {name: min(one[name] for one in rounds) for name in rounds[0]}
+
+
+def _bare_pod(client: ClusterClient, image: str) -> float:
+    """Seconds from asking for a pod until its status says that it runs."""
+    name = f"bare-{os.urandom(4).hex()}"
+    container = {"name": "main", "image": image, "command": ["sleep", "60"], "resources": {"requests": {"cpu": "50m"}}}
+    spec = {"containers": [container], "restartPolicy": "Never", "terminationGracePeriodSeconds": 0}
+    began = time.perf_counter()
+    client.create({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": spec})
+    with _deleted(client, name):
+        while (client.get(POD, name).get("status") or {}).get("phase") != "Running":
+            time.sleep(0.02)
+        return time.perf_counter() - began
+
+
+@contextlib.contextmanager
+def _deleted(client: ClusterClient, name: str) -> Iterator[Any]:
+    try:
+        yield
+    finally:
+        client.delete(POD, name)
+
+
+if __name__ == "__main__":
+    main()
