@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
+from lightkube.resources.core_v1 import Pod
 from tests import images, user_images
 from tests.clusters import Cluster
 from tests.interpreters import FOUND, OURS
@@ -119,6 +121,40 @@ def test_failures_in_an_image_are_told_apart(project: Project, names: dict[str, 
     ):
         assert expected in said, said
     assert "running: killed" in project.run("logs", "main/1")
+
+
+SLOW = """
+from headrace import command, flow
+
+slow = command(shell="echo begun; sleep 4; echo done > {out}", outputs={"out": "text"}, image=TOOLS, cpu=0.05)
+
+@flow
+def main() -> str:
+    return slow()
+"""
+
+
+def test_deleted_pod_is_not_the_fault_of_the_command_in_it(
+    project: Project, names: dict[str, str], space: Space
+) -> None:
+    project.write(with_names(SLOW, names))
+    with project.start("run", "train.py", "--on", "pods") as process:
+        try:
+            until = time.monotonic() + 200
+            while not (found := [one for one in _workers(space) if one.status and one.status.phase == "Running"]):
+                assert time.monotonic() < until, "no pod runs"
+                time.sleep(0.1)
+            time.sleep(1)  # the command has begun, most likely; if not, the rest holds as well
+            space.client.delete(Pod, found[0].metadata.name, grace_period=2)  # type: ignore[union-attr, arg-type]
+            said, _ = process.communicate(timeout=200)
+        finally:
+            process.kill()
+    assert process.returncode == 0, said
+    assert project.run("get", "main/1").strip() == "done"
+
+
+def _workers(space: Space) -> list[Pod]:
+    return list(space.client.list(Pod, labels={"headrace.io/place": "pods"}))
 
 
 @pytest.mark.timeout(900)
