@@ -35,7 +35,7 @@ def double(n: int) -> tuple[int, str]:
 @step(cpu=0.05)
 def long(path: str) -> str:
     print("begun", flush=True)
-    time.sleep(5)
+    time.sleep(8)
     return socket.gethostname()
 
 @flow
@@ -135,6 +135,24 @@ def test_driver_that_reaches_the_api_server_alone_works_with_its_pods(
     logs = project.run("logs", "train/1")
     assert logs.count("begun") == 1, f"the attempt was repeated:\n{said}"
     assert logs.count("doubling") == 20
+
+
+def test_attempt_of_a_killed_driver_is_taken_over_by_the_next_one(project: Project) -> None:
+    flow = FLOW[: FLOW.index("@flow")] + "@flow\ndef train() -> list:\n    return [long('x')]\n"
+    project.write(flow, address="forward")
+    run = project.start("run", "train.py", "--on", "pods")
+    try:
+        until = time.monotonic() + 90
+        while "begun" not in _logs(project):
+            assert run.poll() is None, run.communicate()
+            assert time.monotonic() < until
+            time.sleep(0.2)
+    finally:
+        run.kill()
+        run.communicate()
+    said = project.run("resume", "train/1")
+    assert project.result("train/1")[0].endswith("-1-1"), said  # the pod of the first session
+    assert project.run("logs", "train/1").count("begun") == 1, said
 
 
 def _logs(project: Project) -> str:
