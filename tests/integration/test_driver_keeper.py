@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import collections
 import os
 import signal
+import socket
 import time
 from typing import TYPE_CHECKING
 
@@ -99,3 +101,51 @@ def test_follow_shows_a_run_that_another_process_drives(project: Project) -> Non
     assert "the flow says so" in shown.out
     assert "fit: 10/10 done" in shown.out
     assert "train/1 succeeded" in shown.out
+
+
+COUNTED = """
+    @step
+    def fit(n):
+        with open("ran", "a") as file:
+            file.write(f"{n} ")
+        time.sleep(0.4)
+        return n
+
+    @flow
+    def train() -> int:
+        return sum(one.result() for one in fit.map(list(range(40))))
+"""
+
+
+def test_driver_that_is_asked_to_end_leaves_what_runs_elsewhere_and_nothing_runs_twice(project: Project) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    place = f'[tool.headrace.places.far]\nkind = "workers"\nlisten = "127.0.0.1:{port}"\nadopt = "1m"\n'
+    (project.path / "pyproject.toml").write_text(place)
+    project.write(COUNTED)
+    token = project.home / "places" / "far.join"
+    driver = project.start("-m", "headrace", "run", "train.py", "--on", "far")
+    project.eventually(token.exists, 30)
+    for _ in range(2):
+        project.start(
+            *("-m", "headrace", "worker", "--connect", f"127.0.0.1:{port}", "--secret-file", str(token)),
+            *("--workers", "1", "--root", str(project.path)),
+        )
+    wait_for(project, 2)
+    driver.kill()
+    project.finish(driver)
+    ran = project.path / "ran"
+    killed = len(ran.read_text().split())
+    for number in range(6):
+        keeper = project.start("-m", "headrace", "drive", "train/1", "--on", "far")
+        done = len(ran.read_text().split())
+        project.eventually(lambda done=done: len(ran.read_text().split()) > done + 2, 40)
+        time.sleep(0.07 * number)  # it may be anywhere in its work
+        keeper.send_signal(signal.SIGTERM)
+        assert project.finish(keeper).code == 0
+    done = project.finish(project.start("-m", "headrace", "drive", "train/1", "--on", "far"), 90)
+    assert project.last().state is RunState.SUCCEEDED, done.err
+    counts = collections.Counter(ran.read_text().split())
+    assert len(counts) == 40
+    # The first driver was killed, not asked: two attempts had just begun.
+    assert sum(counts.values()) <= 40 + 2, (killed, counts.most_common(5))

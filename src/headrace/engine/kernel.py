@@ -198,6 +198,22 @@ class Kernel:
                 self._tell_waiters()
         if self._record_at == math.inf and (self.state.placement.unrecorded or self.state.moved):
             self._record_at = time.monotonic() + RECORD_AFTER
+        if self.workers.leaving:
+            self._leave_when_written()
+
+    def leave(self) -> None:
+        """End this process as soon as all that runs is written down: the next driver takes it over where it runs
+        elsewhere. Nothing more is started. Called by a signal handler.
+        """
+        self.workers.leaving = True
+        self._wake()
+
+    def _leave_when_written(self) -> None:
+        journal, unrecorded = self._journal, self.state.placement.unrecorded
+        written = not (self._committing or journal.has_writes or journal.away_since is not None)
+        if written and not any(self.workers.where(token) for token in unrecorded):
+            os._exit(0)
+        self._record_at = -math.inf
 
     def _commit_and_send(self) -> bool:
         """Whether all is written that is decided, but for a commit that is being made."""
@@ -218,6 +234,8 @@ class Kernel:
         return True
 
     def _dispatch(self, starts: list[Start]) -> None:
+        if self.workers.leaving:
+            return
         events = self.workers.dispatch(starts, time.time())
         if events:
             self._feed_all(events)

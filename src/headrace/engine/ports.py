@@ -24,7 +24,7 @@ class WorkerLink(Protocol):
 
     @property
     def where(self) -> tuple[str, int]:
-        """Host and process id of the worker, for showing alone; ``("", 0)`` until it is up."""
+        """Host and process id of the worker, for showing alone; ``("", 0)`` until there is one, 0 until it is up."""
 
     def fileno(self) -> int:
         """A descriptor of this process that polls as readable when ``receive`` has something to return."""

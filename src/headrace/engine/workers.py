@@ -66,6 +66,8 @@ class WorkerPool:
         self._workers: dict[int, HeldWorker] = {}
         self._idle: dict[WorkerSpec, list[HeldWorker]] = {}
         self._at: dict[int, HeldWorker] = {}
+        #: Whether this process is to end, and what has been sent to workers is to be known to the next driver.
+        self.leaving = False
         #: Attempts of earlier sessions until their workers come back, and how much of their output is recorded.
         self._awaited: dict[int, tuple[HeldAttempt, tuple[int, int]]] = {}
         self._writes: list[Write] = []
@@ -212,7 +214,10 @@ class WorkerPool:
     def where(self, token: int) -> tuple[str, int] | None:
         """Host and process of the worker that has this attempt; None while it is not up."""
         worker = self._at.get(token)
-        return worker.link.where if worker is not None and worker.link.where[1] else None
+        if worker is None:
+            return None
+        there = worker.link.where
+        return there if there[1] or (self.leaving and there[0]) else None
 
     def _choose(self, start: Start) -> HeldWorker | None:
         step = start.task.step

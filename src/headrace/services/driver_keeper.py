@@ -1,8 +1,8 @@
 """Keeps a driver of a run at work, in a process of its own, until the run is over or this process is asked to end.
 
-For pods, which may be asked to go at any time. A driver is a process that may be killed: the next one goes on with the
-run. So a keeper that is asked to end kills its driver, leaves the run's lease to the driver of the next pod, and asks
-for that pod. What is running in workers elsewhere goes on meanwhile.
+For pods, which may be asked to go at any time. A keeper that is asked to end lets its driver write down what runs, and
+kills it if that takes too long; it leaves the run's lease to the driver of the next pod, and asks for that pod. What is
+running in workers elsewhere goes on meanwhile, and the next driver takes it over.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from headrace._base.logs import Log
 from headrace.model.errors import HeadraceError, StoreAwayError
 from headrace.model.records import LEASE_SECONDS, RunRecord, lease_name
 from headrace.model.states import RunState
+from headrace.services.interrupts import KEPT
 from headrace.services.leases import leave_to_heir, make_way, take_lease
 from headrace.stores.metadata.protocol import MetadataStore, RunChange
 
@@ -33,6 +34,8 @@ _PAUSE, _LONGEST = 0.5, 30.0
 #: Drivers in a row that end by themselves and have done nothing, after which the run has failed.
 _TRIES = 3
 _LAST_LINES = 20
+#: Seconds that a driver has to write down what runs.
+_LEAVING = 3.0
 
 
 class DriverKeeper:
@@ -97,12 +100,13 @@ class DriverKeeper:
     def _end(self, *_: object) -> None:
         self._asked.set()
         if self._driver is not None:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self._driver.pid, signal.SIGKILL)
+            threading.Thread(target=_see_off, args=(self._driver,), daemon=True).start()
 
     def _drive(self) -> int:
         """Run a driver to its end; returns its exit code."""
-        self._driver = subprocess.Popen(self._command, stderr=subprocess.PIPE, start_new_session=True)
+        self._driver = subprocess.Popen(
+            self._command, stderr=subprocess.PIPE, start_new_session=True, env={**os.environ, KEPT: "1"}
+        )
         try:
             if self._asked.is_set():  # just now
                 self._end()
@@ -150,3 +154,13 @@ class DriverKeeper:
                 leave_to_heir(self._metadata, self._run, held.owner, self._place)
             self._hand_on()
         return 0
+
+
+def _see_off(driver: subprocess.Popen[bytes]) -> None:
+    """Ask a driver to leave, and end it and its processes."""
+    with contextlib.suppress(ProcessLookupError):
+        driver.send_signal(signal.SIGUSR1)
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        driver.wait(_LEAVING)
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(driver.pid, signal.SIGKILL)

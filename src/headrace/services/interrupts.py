@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import os
 
 from headrace.engine.loop import Loop
 from headrace.engine.stop_requests import CANCELLED
+
+#: Set where whoever started this process asks it by SIGUSR1 to leave the run to another driver.
+KEPT = "HEADRACE_KEPT"
 
 
 class Interruptible:
@@ -32,6 +36,8 @@ class Interruptible:
             signal.signal(signal.SIGINT, self._interrupt)
         if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:  # else ``nohup``: it is to go on
             signal.signal(signal.SIGHUP, self._hang_up)
+        if KEPT in os.environ:
+            signal.signal(signal.SIGUSR1, lambda *_: self._loop.leave())
         self._loop.on_cancel = self._cancelled
 
     def __exit__(self, *_: object) -> None:

@@ -169,6 +169,8 @@ class RemoteLink:
 
     def attach(self, peer: Peer) -> None:
         """Speak to the process that this worker has now."""
+        assert peer.hello is not None
+        self.where = (peer.hello.host, 0)
         self._speak_to(peer)
         backlog, self._backlog = self._backlog, []
         peer.say([frame(Begin(self.lock)), *backlog])
