@@ -334,7 +334,7 @@ class ClusterApi:
                     await asyncio.sleep(wait)
                     continue
                 else:
-                    _log.warning("pod.not_deleted", f"pod {name} cannot be deleted: {error.message}")
+                    _log.warning("pod.kept", f"pod {name} cannot be deleted: {error.message}")
             return
 
     async def _fetch(self, name: str, container: str) -> None:
