@@ -13,7 +13,6 @@ import subprocess
 import sys
 import tempfile
 import time
-import tomllib
 from collections.abc import Iterable, Iterator
 from importlib.util import cache_from_source
 from pathlib import Path
@@ -153,6 +152,8 @@ _SCRIPT = f"#!/usr/local/bin/{_PYTHON}\nimport sys\nfrom headrace.cli.main impor
 
 def requirements(extras: Iterable[str]) -> list[Requirement]:
     """What Headrace needs with ``extras``, as pyproject.toml says now (the environment may have been made earlier)."""
+    import tomllib  # not there on Python 3.10, where parts of the suite run, too
+
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     wanted = list(project["dependencies"])
     for extra in extras:

@@ -19,7 +19,7 @@ import importlib, pkgutil, sys
 import headrace
 for name in headrace.__all__:
     getattr(headrace, name)
-missing = ("cryptography", "obstore", "psycopg", "boto3", "yaml")
+missing = ("cryptography", "obstore", "psycopg", "boto3", "yaml", "httpx2", "lightkube")
 parts = ("_base", "model", "stores.codecs", "stores.artifacts", "runtime", "identity", "worker", "executors",
          "frontends.native", "frontends.metaflow.authoring", "frontends.metaflow.running", "client", "services")
 for part in parts:

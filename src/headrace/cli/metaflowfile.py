@@ -70,11 +70,12 @@ def _hand_over(path: str, words: list[str], options: Options) -> int:
     """Let a process commit the run and hand it over; then start its driver, and show the run as it goes."""
     import os
 
+    from headrace._base.variables import HAND_OVER
     from headrace.cli.following import follow_handed_over
     from headrace.cli.options import open_here
     from headrace.cli.summary import conclude
     from headrace.frontends.metaflow.programs.script import environment
-    from headrace.services.handing_over import HAND_OVER, HandedOver
+    from headrace.services.handing_over import HandedOver
     from headrace.services.names import find_run
 
     with tempfile.TemporaryDirectory() as folder:

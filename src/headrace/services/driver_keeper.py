@@ -18,10 +18,10 @@ from collections import deque
 from collections.abc import Callable, Sequence
 
 from headrace._base.logs import Log
+from headrace._base.variables import KEPT
 from headrace.model.errors import HeadraceError, StoreAwayError
 from headrace.model.records import LEASE_SECONDS, RunRecord, lease_name
 from headrace.model.states import RunState
-from headrace.services.interrupts import KEPT
 from headrace.services.leases import leave_to_heir, make_way, take_lease
 from headrace.stores.metadata.protocol import MetadataStore, RunChange
 

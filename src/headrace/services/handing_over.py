@@ -22,9 +22,6 @@ from headrace.services.stores import Stores
 from headrace.services.surroundings import Surroundings
 from headrace.stores.metadata.protocol import NewRun, RunChange, Write
 
-#: The variable with a file for what was handed over, for a process that another one has started to do this alone.
-HAND_OVER = "HEADRACE_HAND_OVER"
-
 
 class HandedOver(HeadraceError):
     """The run is committed, and a driver in ``place`` is to be started: by ``headrace resume`` with ``words``."""

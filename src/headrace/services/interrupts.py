@@ -5,11 +5,9 @@ from __future__ import annotations
 import contextlib
 import os
 
+from headrace._base.variables import KEPT
 from headrace.engine.loop import Loop
 from headrace.engine.stop_requests import CANCELLED
-
-#: Set where whoever started this process asks it by SIGUSR1 to leave the run to another driver.
-KEPT = "HEADRACE_KEPT"
 
 
 class Interruptible:

@@ -191,7 +191,7 @@ class KubernetesPlace(
     interfaces, or at ``listen``.
     With ``"forward"``, or outside of the cluster with neither, the driver comes to the pods through the API server.
     ``secret`` is a secret of the cluster whose keys become environment variables of workers and drivers, such as
-    ``HEADRACE_DATABASE`` and ``AWS_SECRET_ACCESS_KEY``; ``variables`` are others, which are no secrets.
+    those with the stores and ``AWS_SECRET_ACCESS_KEY``; ``variables`` are others, which are no secrets.
 
     Per kind of pod ``floor`` stay warm; others leave when they had nothing to do for ``idle``. A pod that has not begun
     to work within ``start_timeout`` fails the tasks that wait for it. ``queue`` is a local queue of Kueue. ``keep`` and

@@ -8,7 +8,7 @@ from __future__ import annotations
 import email.utils
 import time
 from collections.abc import AsyncGenerator, Iterator, Mapping
-from typing import Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote
 
 import httpx2
@@ -17,6 +17,9 @@ from lightkube.core.exceptions import ConfigError
 
 from headrace.executors.kubernetes.access import Access, Connection, connection
 from headrace.model.errors import HeadraceError
+
+if TYPE_CHECKING:
+    from typing import Self
 
 Json = dict[str, Any]
 #: Seconds that one request may take.

@@ -20,6 +20,7 @@ from typing import NamedTuple
 import msgspec
 from blake3 import blake3
 
+from headrace._base.variables import POD
 from headrace._version import __version__
 from headrace.model.environments import EnvironmentLock
 from headrace.model.errors import EnvironmentSetupError
@@ -29,8 +30,6 @@ from headrace.services.environments.locking import BESIDE, NEEDED
 from headrace.services.environments.uv import UvError, run_uv, trusted_hosts, without_trusted_hosts
 
 MARK = "headrace-environment"
-#: The variable of workers in pods, where an index may be far and a copy is near.
-HOST = "HEADRACE_POD"
 #: The folder of Headrace itself.
 CODE = Path(__file__).resolve().parents[2]
 
@@ -248,7 +247,7 @@ def _provide_runtime(
         needed = [*NEEDED, *BESIDE, *extra, *(["exceptiongroup>=1.2"] if lock.minor < (3, 11) else [])]
         if lock.beside:  # the image has them
             draft.mkdir()
-        elif not (whole or HOST in os.environ) or not copy_packages(lock, needed, draft):
+        elif not (whole or POD in os.environ) or not copy_packages(lock, needed, draft):
             run_uv(["pip", "install", "--quiet", *told, "--target", str(draft), *needed])
         if whole:
             shutil.copytree(CODE, draft / "headrace", ignore=shutil.ignore_patterns("static"))

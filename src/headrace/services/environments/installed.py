@@ -11,10 +11,9 @@ from collections.abc import Iterable, Sequence
 from importlib import metadata
 from pathlib import Path
 
+from headrace._base.variables import RUNTIMES
 from headrace.model.environments import EnvironmentLock
 
-#: Names folders, by colon, of which ``PYTHON-PLATFORM`` (such as ``3.10-linux-x86_64``) has what workers need there.
-RUNTIMES = "HEADRACE_RUNTIMES"
 _NAME = re.compile(r"[A-Za-z0-9][\w.-]*")
 
 

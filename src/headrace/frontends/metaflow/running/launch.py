@@ -12,6 +12,7 @@ import msgspec
 
 from headrace._base.sizes import parse_duration
 from headrace._base.usercode import is_user_file, module_file
+from headrace._base.variables import HAND_OVER
 from headrace.frontends.metaflow.authoring.configs import ConfigValue, unwrap
 from headrace.frontends.metaflow.authoring.decorators import flow_decorators
 from headrace.frontends.metaflow.authoring.gangs import is_gang
@@ -40,7 +41,7 @@ from headrace.model.attempts import LogRules
 from headrace.model.records import Input, RunRecord, task_text
 from headrace.model.states import RunState
 from headrace.model.values import Packed
-from headrace.services.handing_over import HAND_OVER, HandedOver
+from headrace.services.handing_over import HandedOver
 from headrace.services.mainmodule import canonical_main
 from headrace.services.places import Places
 from headrace.services.session import NewSession, Reproduces, Resume, Session, recorded_details
