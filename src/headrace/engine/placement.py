@@ -18,7 +18,7 @@ from headrace.engine.rooms import Room
 from headrace.engine.tasks import Gang, Task
 from headrace.model.calls import StepInfo
 from headrace.model.outcomes import Problem
-from headrace.model.policy import Resources, StepPolicy
+from headrace.model.policy import Resources
 from headrace.model.states import TaskState
 from headrace.model.workers import LOCAL, Capacity
 
@@ -216,14 +216,14 @@ class Placement:
     def _most_ahead(self, shape: LaneShape, task: Task) -> int:
         """How many attempts busy workers may hold in hand in all, if one of ``task`` is to be among them."""
         load, policy = task.step.load, task.step.policy
-        if load.seconds is None or is_apart(policy) or policy.timeout or shape.limit or task.gang is not None:
+        if load.seconds is None or task.step.kind is None or policy.timeout or shape.limit or task.gang is not None:
             return 0
         if policy.resources.gpu or policy.resources.memory:
             return 0
         room = self.rooms[shape.place]
         if policy.resources.cpu > min(room.cores, default=room.capacity.resources.cpu):  # it gets what that one leaves
             return 0
-        return room.hosts * min(AHEAD_DEPTH, int(AHEAD_SECONDS / max(load.seconds, 1e-6)))
+        return room.hosts.get(task.step.kind, 0) * min(AHEAD_DEPTH, int(AHEAD_SECONDS / max(load.seconds, 1e-6)))
 
     # --- running attempts -------------------------------------------------------------------------------------
 
@@ -263,7 +263,8 @@ class Placement:
         slot = self.slots.get(token)
         if slot is None or slot.reason is not None:
             return None
-        self.rooms[slot.place].hosts -= not (slot.ahead or is_apart(slot.task.step.policy))
+        if not slot.ahead:
+            self.rooms[slot.place].count_host(slot.task.step.kind, -1)
         slot.reason = reason
         return slot
 
@@ -287,7 +288,8 @@ class Placement:
         else:
             self._running -= 1
             room.running -= 1
-            room.hosts -= not (slot.reason or is_apart(slot.task.step.policy))
+            if not slot.reason:
+                room.count_host(slot.task.step.kind, -1)
             room.memory -= need.memory
             room.gpu -= need.gpu
             room.cpu = room.cpu - need.cpu if room.running else 0.0  # rounding errors end here
@@ -299,17 +301,13 @@ class Placement:
         need = slot.resources
         self._running += 1
         room.running += 1
-        room.hosts += not (slot.reason or is_apart(slot.task.step.policy))
+        if not slot.reason:
+            room.count_host(slot.task.step.kind, 1)
         room.cpu += need.cpu
         room.memory += need.memory
         room.gpu += need.gpu
         if slot.machine:
             room.occupy(need, slot.machine)
-
-
-def is_apart(policy: StepPolicy) -> bool:
-    """Whether steps with this policy want workers that others cannot share, so that nothing is sent ahead to these."""
-    return policy.isolated or policy.lock is not None or policy.pod is not None or bool(policy.image)
 
 
 def described(need: Resources) -> str:

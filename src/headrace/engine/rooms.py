@@ -54,11 +54,16 @@ class Room:
         #: Cores, bytes and devices that attempts hold; those sent ahead wait their turn and hold nothing.
         self.cpu, self.memory, self.gpu = 0.0, 0, 0
         self.running = self.ahead = 0
-        #: Attempts that others may wait behind: running, not being killed, with workers that these may share.
-        self.hosts = 0
+        #: Attempts that others may wait behind, running and not being killed, by the kinds of their workers.
+        self.hosts: dict[object, int] = {}
         self.cores: dict[float, int] = {}  # how many slots ask for so many cores
         self._free_gpus = list(range(capacity.resources.gpu))  # a heap
         self.machines = {one.name: Machine(one) for one in capacity.machines}
+
+    def count_host(self, kind: object, change: int) -> None:
+        """An attempt begins or ends in a worker of this kind, of which there are more."""
+        if kind is not None:
+            self.hosts[kind] = self.hosts.get(kind, 0) + change
 
     def fits(self, need: Resources, count: int) -> bool:
         """Whether ``count`` more attempts have room that need so much together."""

@@ -36,7 +36,6 @@ class HeldWorker:
     """A worker of the run, from the request for it to its end."""
 
     __slots__ = (
-        "apart",
         "blocked",
         "dying",
         "executor",
@@ -44,6 +43,7 @@ class HeldWorker:
         "idle",
         "idle_since",
         "killed_for",
+        "kind",
         "known",
         "link",
         "machine",
@@ -67,7 +67,7 @@ class HeldWorker:
         self.blocked = False  # whether its link keeps messages that could not be sent yet
         self.offsets = [0, 0]
         self.once = once  # takes a single attempt, and leaves after it
-        self.apart = False  # nothing is sent ahead to it
+        self.kind: object = None  # that of the steps for which it was asked for
         self.dying = False
         self.killed_for = 0  # the attempt because of which it is being stopped
         self.protocol_error = False

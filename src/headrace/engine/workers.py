@@ -14,7 +14,7 @@ from headrace._base.output_redaction import SHORTEST
 from headrace._base.redaction import redact
 from headrace.engine.arguments import arguments_of, source_of
 from headrace.engine.events import AttemptFailed, Event, Handback, Promote, Rejoin, Resized, Start, Succeeded
-from headrace.engine.placement import Slot, is_apart
+from headrace.engine.placement import Slot
 from headrace.engine.ports import Executor, ProtocolError, WorkerExit
 from headrace.engine.rows import tracked
 from headrace.engine.state import RunOptions
@@ -110,7 +110,7 @@ class WorkerPool:
         if executor.capacity.workers:
             self._make_room(executor, spec.machine)
         worker = HeldWorker(executor.provide(spec, step.name), executor, idle, once=spec.isolated)
-        worker.machine, worker.apart = spec.machine, is_apart(step.policy)
+        worker.machine, worker.kind = spec.machine, step.kind
         self._workers[worker.fd] = worker
         self._epoll.register(worker.fd, select.EPOLLIN)
         _log.debug("worker.asked", "a worker is wanted", run=self._run_name, step=step.name, place=spec.place)
@@ -224,7 +224,7 @@ class WorkerPool:
         executor = self._places[step.policy.place or self._place]
         if start.ahead:
             there = (w for w in self._workers.values() if w.executor is executor and w.queue)
-            busy = [w for w in there if not (w.once or w.dying or w.apart)]
+            busy = [w for w in there if w.kind == step.kind and not (w.once or w.dying)]
             # None if all busy workers ended since the decision: there is no room, and the attempt is handed back.
             return min(busy, key=lambda w: len(w.queue)) if busy else None
         spec = executor.spec(start.task.policy)

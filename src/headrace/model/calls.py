@@ -40,6 +40,15 @@ class StepInfo(msgspec.Struct, eq=False):
     load: StepLoad = msgspec.field(default_factory=StepLoad)
     counter: str = ""
     defaults: dict[str, bytes] = {}
+    #: Attempts of steps of one kind may wait behind each other's in a worker; None: a worker is for one attempt alone.
+    kind: object = ""
+
+    def __post_init__(self) -> None:
+        policy = self.policy
+        if policy.isolated:
+            self.kind = None
+        elif policy.lock is not None or policy.image or policy.pod is not None:
+            self.kind = (policy.lock, policy.image, policy.pod)
 
     @property
     def has_container(self) -> bool:

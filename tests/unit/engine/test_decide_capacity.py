@@ -11,6 +11,7 @@ from headrace.engine.events import Cancel, Handback, Kill, Promote, Record, Star
 from headrace.engine.placement import AHEAD_DEPTH, PATIENCE
 from headrace.engine.rows import running_records
 from headrace.engine.tasks import Task
+from headrace.model.pods import PodSettings
 from headrace.model.policy import Resources
 from headrace.model.records import AttemptRecord, TaskRecord
 from headrace.model.states import AttemptState, TaskState
@@ -208,6 +209,23 @@ def test_what_needs_care_is_not_sent_ahead(policy: dict) -> None:
     assert bench.submit(plain, "1").state is TaskState.READY
     short(bench, **policy)
     assert not any(slot.ahead for slot in bench.state.placement.slots.values())
+
+
+@pytest.mark.parametrize("policy", [{"image": "python:3.12"}, {"pod": PodSettings(labels={"team": "blue"})}])
+def test_attempts_are_sent_ahead_behind_those_of_their_own_kind_alone(policy: dict) -> None:
+    bench = Bench()
+    plain = bench.step("plain", seconds=1.0)
+    for number in range(2):
+        bench.submit(plain, str(number))
+    bench.start()
+    tasks = short(bench, **policy)
+    assert not any(slot.ahead for slot in bench.state.placement.slots.values()), (
+        "workers of plain steps cannot run them"
+    )
+    own = Bench()
+    assert short(own, **policy)
+    assert [slot.ahead for slot in own.state.placement.slots.values()].count(True) == 2 * AHEAD_DEPTH
+    assert len(tasks) == 40
 
 
 def test_nothing_is_sent_ahead_behind_a_fresh_process_or_one_that_is_being_killed() -> None:
