@@ -191,7 +191,7 @@ class KubernetesPlace(
     interfaces, or at ``listen``.
     With ``"forward"``, or outside of the cluster with neither, the driver comes to the pods through the API server.
     ``secret`` is a secret of the cluster whose keys become environment variables of workers and drivers, such as
-    those with the stores and ``AWS_SECRET_ACCESS_KEY``; ``variables`` are others, which are no secrets.
+    those with the stores and ``AWS_SECRET_ACCESS_KEY``; ``variables`` are others, which are not secrets.
 
     Per kind of pod ``floor`` stay warm; others leave when they had nothing to do for ``idle``. A pod that has not begun
     to work within ``start_timeout`` fails the tasks that wait for it. ``queue`` is a local queue of Kueue. ``keep`` and
@@ -263,11 +263,11 @@ def drives_there(place: PlaceSettings, driver: str) -> bool:
     """Whether a run whose default place this is has its driver there; ``driver``: here, cluster, or as the place says.
 
     Raises:
-        UsageError: it is no place for drivers.
+        UsageError: it is not a place for drivers.
     """
     if not isinstance(place, KubernetesPlace):
         if driver == "cluster":
-            raise UsageError(f"place {place.name!r} is no cluster: --driver cluster needs --on with one")
+            raise UsageError(f"place {place.name!r} is not a cluster: --driver cluster needs --on with one")
         return False
     return (driver or place.driver) == "cluster"
 

@@ -49,7 +49,7 @@ def place_of(scope: Scope, name: str) -> KubernetesPlace:
     """
     found = next((one for one in scope.settings.places if one.name == name), None)
     if not isinstance(found, KubernetesPlace):
-        raise UsageError(f"place {name!r} is no cluster of [tool.headrace.places] in pyproject.toml")
+        raise UsageError(f"place {name!r} is not a cluster of [tool.headrace.places] in pyproject.toml")
     return found
 
 

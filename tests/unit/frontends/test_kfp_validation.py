@@ -106,7 +106,7 @@ WRONG: dict[str, tuple[Callable[[Any], None], str]] = {
     ),
     "input of a condition": (
         put(lambda s: tasks(s)["add"], "triggerPolicy", {"condition": "inputs.parameter_values['q'] == 'x'"}),
-        "'add': its condition .* asks for 'q', which is no input of it",
+        "'add': its condition .* asks for 'q', which is not its input",
     ),
     "placeholder of a command": (
         put(container, "args", ["{{$.inputs.parameters['a']}}", "{{$.inputs.parameters['q']}}"]),

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 import click
 
 from headrace.cli.options import as_json, open_here
 from headrace.cli.output import Column, clean, print_facts, print_json, print_table
+
+if TYPE_CHECKING:
+    from headrace.frontends.kfp.ir import Pipeline
 
 
 @click.command(name="check")
@@ -46,33 +51,37 @@ def check_command(target: str, containers: str, place: str, json: bool) -> int:
         told = {"pipeline": pipeline.name, "description": pipeline.spec.pipeline_info.description}
         print_json({**told, "parameters": parameters, "tasks": tasks, "notes": notes, "secrets": secrets})
     else:
-        print_facts(
-            [
-                ("pipeline", pipeline.name),
-                ("does", clean(pipeline.spec.pipeline_info.description)),
-                ("compiled by", pipeline.spec.sdk_version),
-            ]
-        )
-        if parameters:
-            click.echo("\nParameters")
-            rows = [(one.option, one.type, one.default) for one in parameters]
-            print_table((Column(""), Column(""), Column("", flex=True)), rows, "  ")
-        click.echo("\nTasks")
-        columns = (Column("TASK"), Column("WHAT"), Column("AFTER"), Column("RUNS", flex=True))
-        print_table(
-            columns,
-            [
-                (f"{one.name} ({one.title})" if one.title else one.name, one.kind, ", ".join(one.after), one.runs)
-                for one in tasks
-            ],
-            "  ",
-        )
-        if secrets:
-            click.echo("\nSecrets")
-            rows3 = [(name, ", ".join(paths)) for name, paths in secrets.items()]
-            print_table((Column("VARIABLE"), Column("TASKS", flex=True)), rows3, "  ")
-        if notes:
-            click.echo("\nSettings for Kubernetes")
-            rows4 = [(one.setting, ", ".join(one.tasks), one.text) for one in notes]
-            print_table((Column("SETTING"), Column("TASKS"), Column("HERE", flex=True)), rows4, "  ")
+        _print(pipeline, parameters, tasks, secrets, notes)
     return 1 if any(one.needed for one in notes) else 0
+
+
+def _print(pipeline: Pipeline, parameters: Any, tasks: Any, secrets: dict[str, tuple[str, ...]], notes: Any) -> None:
+    print_facts(
+        [
+            ("pipeline", pipeline.name),
+            ("does", clean(pipeline.spec.pipeline_info.description)),
+            ("compiled by", pipeline.spec.sdk_version),
+        ]
+    )
+    if parameters:
+        click.echo("\nParameters")
+        rows = [(one.option, one.type, one.default) for one in parameters]
+        print_table((Column(""), Column(""), Column("", flex=True)), rows, "  ")
+    click.echo("\nTasks")
+    columns = (Column("TASK"), Column("WHAT"), Column("AFTER"), Column("RUNS", flex=True))
+    print_table(
+        columns,
+        [
+            (f"{one.name} ({one.title})" if one.title else one.name, one.kind, ", ".join(one.after), one.runs)
+            for one in tasks
+        ],
+        "  ",
+    )
+    if secrets:
+        click.echo("\nSecrets")
+        rows3 = [(name, ", ".join(paths)) for name, paths in secrets.items()]
+        print_table((Column("VARIABLE"), Column("TASKS", flex=True)), rows3, "  ")
+    if notes:
+        click.echo("\nSettings for Kubernetes")
+        rows4 = [(one.setting, ", ".join(one.tasks), one.text) for one in notes]
+        print_table((Column("SETTING"), Column("TASKS"), Column("HERE", flex=True)), rows4, "  ")

@@ -81,12 +81,7 @@ def runs_command(
     from headrace.services.run_rows import as_recorded, parse_states, rows_of
     from headrace.stores.metadata.protocol import RunFilter
 
-    wanted = parse_states(states)
-    conditions: tuple[Any, ...] = ()
-    if where:
-        from headrace.services.query import parse_query
-
-        conditions = tuple(condition for one in where for condition in parse_query(one))
+    wanted, conditions = parse_states(states), _conditions(where)
     try:
         scope = open_existing()
     except NotFoundError as error:
@@ -104,9 +99,8 @@ def runs_command(
         limit=limit + 1 if limit else None,
         sort=sort,
     )
-    now = time.time()
     found = scope.metadata.runs(as_recorded(scope.metadata, want, wanted))
-    rows = rows_of(scope.metadata, found, now)
+    rows = rows_of(scope.metadata, found, time.time())
     more = bool(limit) and len(rows) > limit
     rows = rows[:limit] if limit else rows
     if json:
@@ -121,6 +115,14 @@ def runs_command(
         click.echo(
             f"... and {'more' if sort else 'older ones'} ({total} runs in this project); --limit 0 shows all.", err=True
         )
+
+
+def _conditions(where: tuple[str, ...]) -> tuple[Any, ...]:
+    if not where:
+        return ()
+    from headrace.services.query import parse_query
+
+    return tuple(condition for one in where for condition in parse_query(one))
 
 
 def _print_rows(rows: Sequence[RunRow]) -> None:

@@ -15,7 +15,14 @@ from typing import Any
 import msgspec
 
 from headrace.executors.kubernetes.client import ClusterClient, ClusterError, Json, Kind
-from headrace.executors.kubernetes.manifests import DOMAIN, dns_label, label_of
+from headrace.executors.kubernetes.manifests import (
+    DOMAIN,
+    dns_label,
+    label_of,
+    placed,
+    pod_security,
+    variable_sources,
+)
 from headrace.executors.kubernetes.reasons import reason_of
 from headrace.model.pods import PodSettings, overlay
 
@@ -26,7 +33,6 @@ HOPELESS = 78
 CONTAINER = "driver"
 #: Where the driver finds its settings, and may write.
 SETTINGS, ROOT = "/var/run/headrace/driver", "/headrace"
-_USER = 1000
 #: Seconds for which a Job that is over is kept, and that a driver has to hand the run on.
 _KEPT, _GRACE = 3_600, 30
 _OWNER_LABEL = "batch.kubernetes.io/controller-uid"
@@ -139,10 +145,27 @@ def _annotations(driver: DriverJob) -> dict[str, str]:
 
 def _spec(driver: DriverJob) -> Json:
     settings = driver.settings
-    sources = [
-        {"secretRef": {"name": one}} for one in dict.fromkeys([*filter(None, [driver.secret]), *settings.secrets])
-    ]
-    sources += [{"configMapRef": {"name": one}} for one in settings.config_maps]
+    spec: Json = {
+        "restartPolicy": "Never",
+        "enableServiceLinks": False,
+        "terminationGracePeriodSeconds": _GRACE,
+        "securityContext": pod_security(),
+        "containers": [_container(driver)],
+        "volumes": [
+            {"name": "headrace-root", "emptyDir": {}},
+            {"name": "headrace-driver", "secret": {"secretName": driver.name, "defaultMode": 0o440}},
+            *settings.volumes,
+        ],
+    }
+    whole = spec | placed(settings, driver.account or settings.service_account)
+    patch = (settings.patch.get("spec") or {}) if settings.patch else {}
+    # What a place lays over pods of workers holds for the pod of the driver, but for what concerns their container.
+    patched: Json = overlay(whole, {key: value for key, value in patch.items() if key != "containers"})
+    return patched
+
+
+def _container(driver: DriverJob) -> Json:
+    settings = driver.settings
     own = {
         "HEADRACE_DRIVER_JOB": driver.name,
         "HEADRACE_DRIVER_PLACE": driver.place,
@@ -167,7 +190,7 @@ def _spec(driver: DriverJob) -> Json:
             *[{"name": name, "value": value} for name, value in {**driver.variables, **own}.items()],
             *[{"name": name, "valueFrom": {"fieldRef": {"fieldPath": path}}} for name, path in fields.items()],
         ],
-        "envFrom": sources,
+        "envFrom": variable_sources(driver.secret, settings),
         # A process that has not set its handlers hears no signal, as the first one of a pod.
         "lifecycle": {"preStop": {"exec": {"command": ["python", "-c", f"open('{ROOT}/leaving', 'w').close()"]}}},
         "resources": {"requests": {"cpu": "50m", "memory": "192Mi"}},
@@ -180,37 +203,7 @@ def _spec(driver: DriverJob) -> Json:
     }
     if settings.image_pull_policy:
         container["imagePullPolicy"] = settings.image_pull_policy
-    spec: Json = {
-        "restartPolicy": "Never",
-        "enableServiceLinks": False,
-        "terminationGracePeriodSeconds": _GRACE,
-        "securityContext": {
-            "runAsNonRoot": True,
-            "runAsUser": _USER,
-            "runAsGroup": _USER,
-            "fsGroup": _USER,
-            "seccompProfile": {"type": "RuntimeDefault"},
-        },
-        "containers": [container],
-        "volumes": [
-            {"name": "headrace-root", "emptyDir": {}},
-            {"name": "headrace-driver", "secret": {"secretName": driver.name, "defaultMode": 0o440}},
-            *settings.volumes,
-        ],
-    }
-    optional = {
-        "nodeSelector": dict(settings.node_selector),
-        "tolerations": list(settings.tolerations),
-        "affinity": dict(settings.affinity),
-        "serviceAccountName": driver.account or settings.service_account,
-        "priorityClassName": settings.priority_class,
-        "imagePullSecrets": [{"name": one} for one in settings.image_pull_secrets],
-    }
-    whole = spec | {key: value for key, value in optional.items() if value}
-    patch = (settings.patch.get("spec") or {}) if settings.patch else {}
-    # What a place lays over pods of workers holds for the pod of the driver, but for what concerns their container.
-    patched: Json = overlay(whole, {key: value for key, value in patch.items() if key != "containers"})
-    return patched
+    return container
 
 
 def debug_pod_of(driver: DriverJob) -> Json:

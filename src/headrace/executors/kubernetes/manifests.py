@@ -75,9 +75,7 @@ def pod_of(name: str, kind: PodKind, place: PodPlace) -> dict[str, Any]:
     settings = kind.settings
     requests = _requests(kind)
     limits = {key: value for key, value in requests.items() if key != "cpu"}  # idle cores are for everybody
-    names = [place.secret] if place.secret else []
-    sources = [{"secretRef": {"name": one}} for one in dict.fromkeys([*names, *settings.secrets])]
-    sources += [{"configMapRef": {"name": one}} for one in settings.config_maps]
+    sources = variable_sources(place.secret, settings)
     container: dict[str, Any] = {
         "name": CONTAINER,
         "image": kind.image,
@@ -137,13 +135,7 @@ def _spec(container: dict[str, Any], place: PodPlace, settings: PodSettings) -> 
         "enableServiceLinks": False,
         "automountServiceAccountToken": bool(settings.service_account),
         "terminationGracePeriodSeconds": 30,
-        "securityContext": {
-            "runAsNonRoot": True,
-            "runAsUser": _USER,
-            "runAsGroup": _USER,
-            "fsGroup": _USER,
-            "seccompProfile": {"type": "RuntimeDefault"},
-        },
+        "securityContext": pod_security(),
         "containers": [container],
         "volumes": [
             {"name": "headrace-root", "emptyDir": {}},
@@ -151,16 +143,36 @@ def _spec(container: dict[str, Any], place: PodPlace, settings: PodSettings) -> 
             *settings.volumes,
         ],
     }
+    return spec | placed(settings, settings.service_account)
+
+
+def pod_security() -> dict[str, Any]:
+    """What the processes of our pods may do: as little as PodSecurity ``restricted`` asks for."""
+    user = {"runAsNonRoot": True, "runAsUser": _USER, "runAsGroup": _USER, "fsGroup": _USER}
+    return {**user, "seccompProfile": {"type": "RuntimeDefault"}}
+
+
+def placed(settings: PodSettings, account: str) -> dict[str, Any]:
+    """The parts of a pod's specification that say where and as whom it runs: those that are set."""
     optional = {
         "nodeSelector": dict(settings.node_selector),
         "tolerations": list(settings.tolerations),
         "affinity": dict(settings.affinity),
-        "serviceAccountName": settings.service_account,
+        "serviceAccountName": account,
         "priorityClassName": settings.priority_class,
         "runtimeClassName": settings.runtime_class,
         "imagePullSecrets": [{"name": one} for one in settings.image_pull_secrets],
     }
-    return spec | {key: value for key, value in optional.items() if value}
+    return {key: value for key, value in optional.items() if value}
+
+
+def variable_sources(secret: str, settings: PodSettings) -> list[dict[str, Any]]:
+    """The secrets (first ``secret``, that of the place) and config maps whose keys become environment variables."""
+    names = dict.fromkeys([*filter(None, [secret]), *settings.secrets])
+    return [
+        *[{"secretRef": {"name": one}} for one in names],
+        *[{"configMapRef": {"name": one}} for one in settings.config_maps],
+    ]
 
 
 def _requests(kind: PodKind) -> dict[str, str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from headrace.executors.kubernetes.manifests import pod_security
 from headrace.executors.kubernetes.yaml_text import yaml_text
 
 Json = dict[str, Any]
@@ -20,7 +21,6 @@ _SERVER = "headrace-server"
 _PORT = 8700
 _TLS = "/var/run/headrace/tls"
 #: The user of the containers: no image's own.
-_USER = 1000
 
 
 class Right(NamedTuple):
@@ -153,13 +153,7 @@ def server_manifests(namespace: str, server: ServerShape) -> list[Json]:
     spec = {
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
-        "securityContext": {
-            "runAsNonRoot": True,
-            "runAsUser": _USER,
-            "runAsGroup": _USER,
-            "fsGroup": _USER,
-            "seccompProfile": {"type": "RuntimeDefault"},
-        },
+        "securityContext": pod_security(),
         "containers": [container],
         "volumes": [
             {"name": "home", "emptyDir": {}},
@@ -263,7 +257,7 @@ def _template(text: str) -> str:
             for mark, key in required.items()
         },
     }
-    escaped = text.replace("{{", "{{`{{`}}")  # what a setting says is no template
+    escaped = text.replace("{{", "{{`{{`}}")  # what a setting says is not a template
     for mark, value in values.items():
         escaped = escaped.replace(f"'{mark}'", value).replace(mark, value)
     return escaped

@@ -267,7 +267,7 @@ def _of_words(component: Component, executor: Executor) -> Iterator[str]:
         told = executor.importer
         what, texts = "its importer", [told.artifact_uri.constant, told.metadata]
         if told.artifact_uri.runtime_parameter and told.artifact_uri.runtime_parameter not in ours.parameters:
-            yield f"its importer takes its URI from {told.artifact_uri.runtime_parameter!r}, which is no input of it"
+            yield f"its importer takes its URI from {told.artifact_uri.runtime_parameter!r}, which is not its input"
     elif executor.container is not None:
         container = executor.container
         words = [] if python_function(container.command, container.args) is not None else [container.command]
@@ -282,7 +282,7 @@ def _of_policies(task: Task, component: Component) -> Iterator[str]:
     condition = task.trigger_policy.condition
     for name in conditions.inputs_of(condition):
         if name not in task.inputs.parameters and name not in component.input_definitions.parameters:
-            yield f"its condition {condition!r} asks for {name!r}, which is no input of it"
+            yield f"its condition {condition!r} asks for {name!r}, which is not its input"
     if condition:
         try:
             wrong = conditions.check(condition)

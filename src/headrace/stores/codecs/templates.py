@@ -41,7 +41,7 @@ class _Copy:
     __slots__ = ("_left", "_seen")
 
     def __init__(self) -> None:
-        self._left = NODE_LIMIT  # parts that are no holes; a larger structure is pickled
+        self._left = NODE_LIMIT  # parts that are not holes; a larger structure is pickled
         self._seen: set[int] = set()
 
     def of(self, value: object) -> Any:

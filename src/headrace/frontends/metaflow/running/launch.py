@@ -143,9 +143,7 @@ def launch(cls: Any, values: dict[str, Any], options: RunOptions, scope: Scope) 
     room = places.open(places.default).capacity.largest
     called, environment = pack_call(cls, stores), options.environment
     ground = Ground(
-        room,
-        workers,
-        options.cache,
+        *(room, workers, options.cache),
         called=called,
         warm=options.warm,
         environment=environment,
@@ -171,13 +169,8 @@ def launch(cls: Any, values: dict[str, Any], options: RunOptions, scope: Scope) 
     session.observe(runtime.tasks.happened, LogRules(cut=_CUT, killed=KILLED, failed=last_words))
     try:
         with session.interruptible():
-            record = _drive(
-                session,
-                runtime,
-                console,
-                [*unsupported_notes(cls, cluster=cluster_of(places.default, places.clusters))],
-                options,
-            )
+            notes = [*unsupported_notes(cls, cluster=cluster_of(places.default, places.clusters))]
+            record = _drive(session, runtime, console, notes, options)
     except (StepFailed, Interrupted):
         if options.reproduces is None:
             _call_hooks(cls, session, console, "on_error")
