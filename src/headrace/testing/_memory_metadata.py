@@ -5,8 +5,6 @@ It is written to be plainly right, not fast: listings look at everything.
 
 from __future__ import annotations
 
-import functools
-import math
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -54,15 +52,23 @@ from headrace.stores.metadata.protocol import (
     NewRun,
     RunChange,
     RunFilter,
-    SortKey,
     StepCount,
     Untag,
     Where,
     Write,
 )
 from headrace.stores.metadata.sort_keys import sort_key
-from headrace.stores.metadata.sorting import parse_sort
-from headrace.testing._memory_rows import MAKERS, OPERATORS, check_where, edge_key, is_marked, log_row, of_task, page
+from headrace.testing._memory_rows import (
+    MAKERS,
+    check_where,
+    compares,
+    edge_key,
+    is_marked,
+    log_row,
+    of_task,
+    page,
+    sorted_runs,
+)
 from headrace.testing._memory_tables import Subscription, Tables
 
 
@@ -263,23 +269,9 @@ class MemoryMetadata:
         found = [run for run in self._all.runs.values() if self._wanted(run, want)]
         found.sort(key=lambda run: -run.id)
         if want.sort:
-            found = self._sorted(found, want)
+            found = sorted_runs(found, {run.id: sort_key(self, run, want.sort) for run in found}, want)
         found = found if want.limit is None else found[: want.limit]
         return [msgspec.structs.replace(run, inputs=(), details=b"") for run in found]
-
-    def _sorted(self, runs: list[RunRecord], want: RunFilter) -> list[RunRecord]:
-        _, descending = parse_sort(want.sort)
-        keys = {run.id: sort_key(self, run, want.sort) for run in runs}
-
-        def compare(left: SortKey, right: SortKey) -> int:
-            if left.rank != right.rank:
-                return left.rank - right.rank
-            if (left.number, left.text) != (right.number, right.text):
-                return 1 if ((left.number, left.text) > (right.number, right.text)) != descending else -1
-            return right.run_id - left.run_id
-
-        found = sorted(runs, key=lambda run: functools.cmp_to_key(compare)(keys[run.id]))
-        return found if want.after is None else [run for run in found if compare(keys[run.id], want.after) > 0]
 
     def _wanted(self, run: RunRecord, want: RunFilter) -> bool:
         if not all(is_marked(self._all.flags.get(run.id, RunFlags(run.id)), mark) for mark in want.marks):
@@ -307,16 +299,7 @@ class MemoryMetadata:
 
     def _holds(self, run: RunRecord, subject: str, sign: str, operand: float | str) -> bool:
         value = self._value(run, subject)
-        if value is None:
-            return False
-        if subject in ("state", "flow"):
-            return OPERATORS[sign](str(value), str(operand))
-        left = _rows.number_of(value) if isinstance(value, str) else value
-        right = _rows.number_of(operand) if isinstance(operand, str) else operand
-        if left is not None and right is not None:
-            return not math.isnan(left) and OPERATORS[sign](left, right)
-        word = operand if isinstance(operand, str) else f"{operand:g}"
-        return OPERATORS[sign](str(value), word)
+        return value is not None and compares(value, sign, operand, as_text=subject in ("state", "flow"))
 
     def _value(self, run: RunRecord, subject: str) -> float | str | None:
         group, _, name = subject.partition(".")

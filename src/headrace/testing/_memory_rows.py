@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
+import math
 import operator
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from headrace.model.errors import UsageError
@@ -15,12 +17,14 @@ from headrace.model.records import (
     LogSegment,
     Param,
     RunFlags,
+    RunRecord,
     Tag,
     TaskId,
 )
 from headrace.stores.metadata import _rows
 from headrace.stores.metadata._sql import Row
-from headrace.stores.metadata.protocol import AnyOf, Where, Write
+from headrace.stores.metadata.protocol import AnyOf, RunFilter, SortKey, Where, Write
+from headrace.stores.metadata.sorting import parse_sort
 
 _R = TypeVar("_R", AttemptRecord, ArtifactRecord)
 
@@ -99,3 +103,30 @@ def _check_one(subject: str, sign: str, operand: float | str) -> None:
     numeric = group == "metrics" or subject in ("id", "number", "created", "duration")
     if numeric and isinstance(operand, str) and _rows.number_of(operand) is None:
         raise UsageError(f"{subject} is a number, so it cannot be compared with {operand!r}")
+
+
+def sorted_runs(runs: Sequence[RunRecord], keys: Mapping[int, SortKey], want: RunFilter) -> list[RunRecord]:
+    """The runs in the order of ``want``, those after its cursor; ``keys`` are theirs, by the runs' ids."""
+    _, descending = parse_sort(want.sort)
+
+    def compare(left: SortKey, right: SortKey) -> int:
+        if left.rank != right.rank:
+            return left.rank - right.rank
+        if (left.number, left.text) != (right.number, right.text):
+            return 1 if ((left.number, left.text) > (right.number, right.text)) != descending else -1
+        return right.run_id - left.run_id
+
+    found = sorted(runs, key=lambda run: functools.cmp_to_key(compare)(keys[run.id]))
+    return found if want.after is None else [run for run in found if compare(keys[run.id], want.after) > 0]
+
+
+def compares(value: float | str, sign: str, operand: float | str, *, as_text: bool) -> bool:
+    """Whether a value of a run compares so with an operand: as numbers where both are, unless ``as_text``."""
+    if as_text:
+        return OPERATORS[sign](str(value), str(operand))
+    left = _rows.number_of(value) if isinstance(value, str) else value
+    right = _rows.number_of(operand) if isinstance(operand, str) else operand
+    if left is not None and right is not None:
+        return not math.isnan(left) and OPERATORS[sign](left, right)
+    word = operand if isinstance(operand, str) else f"{operand:g}"
+    return OPERATORS[sign](str(value), word)
