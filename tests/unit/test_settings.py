@@ -13,6 +13,7 @@ from headrace import wiring
 from headrace.model.errors import NotFoundError, UsageError
 from headrace.model.policy import Resources
 from headrace.runtime import context
+from headrace.services.places import read_places
 from headrace.settings import (
     Settings,
     chosen_server_token,
@@ -248,3 +249,8 @@ def test_token_goes_to_the_server_that_the_environment_names(folder: Path) -> No
     assert chosen_server_token(SERVER, variables) == ""
     assert chosen_server_token(SERVER, {**variables, "HEADRACE_SERVER": "https://other.example"}) == ""
     assert chosen_server_token(SERVER, {**variables, "HEADRACE_SERVER": f"{SERVER}/"}) == "t"
+
+
+def test_unknown_setting_of_a_place_is_refused_with_those_that_there_are() -> None:
+    with pytest.raises(UsageError, match=r"unknown field `idel`; a place of kind 'local' has: cpu, memory"):
+        read_places({"box": {"kind": "local", "idel": 3}})

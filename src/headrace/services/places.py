@@ -308,7 +308,9 @@ def read_places(table: object) -> tuple[PlaceSettings, ...]:
         try:
             places.append(msgspec.convert(values, KINDS[kind]))
         except (msgspec.ValidationError, ValueError, DefinitionError) as error:
-            raise UsageError(f"{where}: {error}") from None
+            known = [one for one in KINDS[kind].__struct_fields__ if one != "name"]
+            hint = f"; a place of kind {kind!r} has: {', '.join(known)}" if "unknown field" in str(error) else ""
+            raise UsageError(f"{where}: {error}{hint}") from None
     return tuple(places)
 
 
