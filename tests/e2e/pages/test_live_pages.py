@@ -60,6 +60,18 @@ def test_question_is_answered_on_its_page(page: Page, start: Start) -> None:
     expect(page.get_by_role("figure").filter(has_text="result")).to_contain_text("True")
 
 
+def test_page_of_a_run_that_ends_shows_what_it_left(page: Page, start: Start) -> None:
+    start("flows.py:ask")
+    page.goto("/p/default/waits")
+    page.get_by_role("main").get_by_role("link", name="ask/").click(timeout=60_000)
+    header = page.locator("header.run-head")
+    expect(header).to_contain_text("Does <b>it</b> look right?")
+    header.get_by_role("button", name="Approve").click()
+    expect(header).to_contain_text("succeeded", timeout=60_000)
+    # Events of the last moment are gathered for a while: the end must not throw them away.
+    expect(page.get_by_role("figure").filter(has_text="result")).to_contain_text("True")
+
+
 def test_run_is_tagged_deleted_and_restored(page: Page) -> None:
     page.goto("/p/default/runs/talk/1")
     page.get_by_role("button", name="More").click()

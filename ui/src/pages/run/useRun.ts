@@ -1,6 +1,6 @@
 /** A run at a glance, kept up to date while it is live. */
 import { useQueryClient } from "@tanstack/react-query";
-import { createContext, useContext, useEffect } from "react";
+import { createContext, useContext, useEffect, useRef } from "react";
 import { ApiError, RUN, useGet, type Schemas } from "../../api/client";
 import { useEvents, type LiveEvent } from "../../api/events";
 
@@ -44,8 +44,12 @@ export function useRunView(at: RunAddress) {
     queries.setQueryData<RunView>([RUN, { project, flow, number }], (now) => now && told(now, event)),
   );
   // What is shown of the run is asked for again when something happened; every 2 s where events do not come.
+  // Its end is such an event too: with it the run is no longer live, but what it left last is not here yet.
+  const wasLive = useRef(live);
   useEffect(() => {
-    if (!live) return;
+    const ended = wasLive.current && !live;
+    wasLive.current = live;
+    if (!live && !ended) return;
     const again = () =>
       void queries.invalidateQueries({
         predicate: (one) => {
@@ -53,7 +57,8 @@ export function useRunView(at: RunAddress) {
           return wanted?.project === project && wanted.flow === flow && wanted.number === number && one.queryKey[2] !== "fixed";
         },
       });
-    if (events.count > 0) again();
+    if (ended || events.count > 0) again();
+    if (ended) return;
     const timer = window.setInterval(again, events.open ? 10_000 : 2_000);
     return () => window.clearInterval(timer);
   }, [live, events.count, events.open, queries, project, flow, number]);
