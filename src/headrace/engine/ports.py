@@ -67,8 +67,8 @@ class WorkerExit(msgspec.Struct, frozen=True):
     """How a worker ended. ``code`` >= 0: its exit code; negative: the signal. ``out_of_memory``: the system says so.
 
     ``lost`` says why the worker cannot be reached, or what is known of its end beside that. A worker that was never
-    there has not ``begun``, nor one whose end is no attempt's fault: its attempts are given to others. ``refused`` says
-    why there can be no worker.
+    there has not ``begun``, nor one whose end is no attempt's fault: its attempts are given to others, those of one
+    task up to ``repeats`` times (0: as often as that happens). ``refused`` says why there can be no worker.
     """
 
     link: WorkerLink
@@ -77,6 +77,7 @@ class WorkerExit(msgspec.Struct, frozen=True):
     lost: str = ""
     begun: bool = True
     refused: str = ""
+    repeats: int = 0
 
 
 class Returned(msgspec.Struct, frozen=True):

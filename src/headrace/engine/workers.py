@@ -9,6 +9,8 @@ import select
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
+import msgspec
+
 from headrace._base.logs import Log
 from headrace._base.output_redaction import SHORTEST
 from headrace._base.redaction import redact
@@ -70,6 +72,8 @@ class WorkerPool:
         self.leaving = False
         #: Attempts of earlier sessions until their workers come back, and how much of their output is recorded.
         self._awaited: dict[int, tuple[HeldAttempt, tuple[int, int]]] = {}
+        #: How often attempts of a task lost their workers by no fault of theirs.
+        self._taken: dict[TaskId, int] = {}
         self._writes: list[Write] = []
         #: What ``take_lost_inputs`` returns.
         self.lost: list[tuple[TaskId, int, str]] = []
@@ -403,10 +407,11 @@ class WorkerPool:
         not_at_fault = (
             ended.code < 0 and worker.killed_for and worker.queue and worker.queue[0].token != worker.killed_for
         )
+        slot = slots.get(worker.queue[0].token) if worker.queue else None
+        ended = self._judged(worker, slot, ended)
         if worker.queue and ended.begun and not not_at_fault:
             current = worker.queue.popleft()
             self._at.pop(current.token, None)
-            slot = slots.get(current.token)
             self._pump(worker, current, now, None)
             self._let_out(current, now)
             failed = self._post_mortem(worker, current, slot, ended, now)
@@ -422,6 +427,21 @@ class WorkerPool:
             events.append(self._take_back(worker, now, why="" if ended.begun else ended.lost))
         worker.link.close()
         return events
+
+    def _judged(self, worker: HeldWorker, slot: Slot | None, ended: WorkerExit) -> WorkerExit:
+        """The end of a worker that was no attempt's fault: a failure all the same of one that was to be stopped, or
+        whose task has lost its workers too often.
+        """
+        if ended.begun or not ended.lost or not worker.queue:
+            return ended
+        if slot is not None and slot.reason is not None:
+            return msgspec.structs.replace(ended, begun=True)
+        task = worker.queue[0].task.id
+        times = self._taken[task] = self._taken.get(task, 0) + 1
+        if not ended.repeats or times <= ended.repeats:
+            return ended
+        why = f"{ended.lost}. So the task lost its worker {times} times; its place repeats that {ended.repeats} times"
+        return msgspec.structs.replace(ended, begun=True, lost=f"{why} (repeats = {ended.repeats})")
 
     def _take_back(
         self, worker: HeldWorker, now: float, tokens: tuple[int, ...] | None = None, why: str = ""

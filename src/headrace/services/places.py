@@ -194,9 +194,10 @@ class KubernetesPlace(
     those with the stores and ``AWS_SECRET_ACCESS_KEY``; ``variables`` are others, which are not secrets.
 
     Per kind of pod ``floor`` stay warm; others leave when they had nothing to do for ``idle``. A pod that has not begun
-    to work within ``start_timeout`` fails the tasks that wait for it. ``queue`` is a local queue of Kueue. ``keep`` and
-    ``adopt`` are as for workers elsewhere. ``baked`` are images of environments by the digests of these, as ``headrace
-    image build`` prints them.
+    to work within ``start_timeout`` fails the tasks that wait for it. What the cluster takes from a task (evicted, its
+    node lost, deleted) is done again up to ``repeats`` times before that counts as a failure. ``queue`` is a local
+    queue of Kueue. ``keep`` and ``adopt`` are as for workers elsewhere. ``baked`` are images of environments by the
+    digests of these, as ``headrace image build`` prints them.
     """
 
     name: str
@@ -215,6 +216,7 @@ class KubernetesPlace(
     floor: int = 0
     idle: str | float = "60s"
     start_timeout: str | float = "5m"
+    repeats: int = 20
     queue: str = ""
     keep: str | float = "10m"
     adopt: str | float = "60s"
@@ -223,8 +225,9 @@ class KubernetesPlace(
     def __post_init__(self) -> None:
         if self.driver not in ("here", "cluster"):
             raise ValueError(f"driver is {self.driver!r}, it must be 'here' or 'cluster'")
-        if self.floor < 0:
-            raise ValueError(f"floor is {self.floor}, it cannot be negative")
+        for name in ("floor", "repeats"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} is {getattr(self, name)}, it cannot be negative")
         for name in ("address", "listen"):
             if getattr(self, name) not in ("", FORWARD):
                 _host_and_port(name, getattr(self, name))

@@ -268,6 +268,7 @@ class FakeExecutor:
         self.answer: Answer = answer or (lambda _, run: run())
         self.links: list[FakeLink] = []
         self.executed: list[str] = []  # "train/1/fit/2", in order of their starts
+        self.takes = ("", 0)  # why workers die by no fault of their attempts, and how often these are repeated
         self._ended: list[WorkerExit] = []
         self._lock = threading.Lock()
         self._news = -1
@@ -318,7 +319,8 @@ class FakeExecutor:
             if not link.alive:
                 return
             link.alive = False
-            self._ended.append(WorkerExit(link, code, False))
+            why, repeats = self.takes
+            self._ended.append(WorkerExit(link, code, False, why, begun=not why, repeats=repeats))
             with contextlib.suppress(OSError):  # it ended by itself just now
                 link.theirs.shutdown(socket.SHUT_RDWR)
             if self._news >= 0:

@@ -192,6 +192,7 @@ class ConfiguredPlaces:
             variables=dict(place.variables),
             baked=noted(self.environments.cache) | dict(place.baked),
             rules=rules,
+            repeats=place.repeats,
             owner=owner,
             notify=print_notice,
             port_file=str(Path(self._settings.home, "places", f"{place.name}.port")),

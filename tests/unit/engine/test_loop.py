@@ -122,6 +122,23 @@ def test_a_worker_that_dies_takes_only_its_own_attempt_with_it() -> None:
     assert [(a.number, a.failure) for a in failed] == [(3, Failure.KILLED)]
 
 
+def test_task_whose_workers_are_taken_away_fails_after_as_many_repeats_as_its_place_allows() -> None:
+    def answer(message: Any, run: Any) -> Any:
+        return -9 if message.task.endswith("fail/1") or message.attempt == 1 else run()
+
+    with Rig(answer=answer) as rig:
+        rig.executor.takes = ("its pod was evicted", 3)
+        other = rig.submit(rig.step(double), 4)
+        task = rig.submit(rig.step(fail, retry=Retry(1)))
+        rig.result(task)
+        assert task.problem is not None
+        assert task.problem.error.startswith("its pod was evicted. So the task lost its worker 5 times")
+        assert rig.result(other) == 8, "once is no failure"
+    tried = rig.store.attempts(rig.run.id)
+    assert [str(one.state) for one in tried if one.step == "double"] == ["lost", "succeeded"]
+    assert [str(one.state) for one in tried if one.step == "fail"] == ["lost"] * 3 + ["failed"] * 2
+
+
 def test_a_cache_entry_whose_task_ran_again_from_other_code_is_no_answer() -> None:
     store, artifacts = MemoryMetadata(), MemoryStore()
     first = Rig(store=store, artifacts=artifacts)

@@ -171,7 +171,26 @@ def test_cluster_without_any_quota_is_asked_again_with_patience_and_then_fails_w
     assert not place.failed
     assert place.made < 30
     place.pass_time(3)
-    assert place.failed == ["quota"] * 3
+    assert place.failed == ["no pod began to work within 300 s: quota"] * 3
+
+
+def test_pods_that_the_cluster_takes_before_they_work_are_made_again_with_patience_and_then_fail_what_waits() -> None:
+    place = Place(pods=10, start_timeout=300.0)
+    place.wait()
+    for _ in range(299):
+        for name in list(place.starting):
+            place.starting.pop(name)
+            place.keeper.ended(name, place.now, "it was evicted", by_itself=False)
+        place.pass_time(1)
+    assert not place.failed
+    assert 5 < place.made < 30
+    place.pass_time(4)
+    assert place.failed == ["no pod began to work within 300 s: it was evicted"]
+    place.pass_time(600)
+    place.wait()
+    assert len(place.failed) == 1, "what comes later is tried again"
+    place.join(next(iter(place.starting)))
+    assert place.busy
 
 
 def test_pods_that_do_not_start_in_time_fail_what_waits_with_what_the_cluster_says() -> None:

@@ -31,6 +31,7 @@ from headrace.executors.kubernetes.client import (
     selector_text,
 )
 from headrace.executors.kubernetes.forwarding import forward
+from headrace.executors.kubernetes.leftovers import reap
 from headrace.executors.kubernetes.watch import Watch, WatchListener, back_off
 from headrace.model.errors import UsageError
 
@@ -175,6 +176,10 @@ class ClusterApi:
     def fetch_log(self, name: str, container: str = "") -> None:
         """Ask for the end of a container's output; answered by ``PodLog``."""
         self._call(self._enqueue, self._fetch(name, container))
+
+    def reap(self, key: str) -> None:
+        """Delete what dead drivers of other runs left in the namespace; ``key`` is that of this run."""
+        self._call(lambda: self._enqueue(reap(self._http, self.namespace, key)))
 
     def forward(self, name: str, port: int, patience: float = 0.0) -> socket.socket:
         """Connect to a port of a pod through the API server; its end is also told by ``ForwardEnded``. A pod that does

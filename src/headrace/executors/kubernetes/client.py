@@ -181,14 +181,26 @@ class AsyncClusterClient:
         limits = httpx2.Limits(max_connections=None, max_keepalive_connections=20)
         self.http = httpx2.AsyncClient(**connection.settings(TIMEOUT), limits=limits)
 
-    async def request(self, method: str, path: str, body: Any = None, params: Mapping[str, Any] | None = None) -> Json:
+    async def request(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        params: Mapping[str, Any] | None = None,
+        content: str = "application/json",
+    ) -> Json:
         """See ``ClusterClient.request``."""
-        return answer_of(await self.response(method, path, body, params))
+        return answer_of(await self.response(method, path, body, params, content))
 
     async def response(
-        self, method: str, path: str, body: Any = None, params: Mapping[str, Any] | None = None
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        params: Mapping[str, Any] | None = None,
+        content: str = "application/json",
     ) -> httpx2.Response:
-        """Do one request and return the answer, also a refusal.
+        """Do one request and return the answer, also a refusal. ``content`` is the type of ``body``.
 
         Raises:
             ClusterError: the API server did not answer.
@@ -199,7 +211,7 @@ class AsyncClusterClient:
                 path,
                 params=dict(params or {}),
                 content=None if body is None else msgspec.json.encode(body),
-                headers={} if body is None else {"Content-Type": "application/json"},
+                headers={} if body is None else {"Content-Type": content},
                 extensions=self.connection.extensions,
             )
 

@@ -88,7 +88,9 @@ def job_of(driver: DriverJob) -> Json:
             "completions": 1,
             "parallelism": 1,
             "suspend": True,  # until all is there that its pod needs
-            "backoffLimitPerIndex": 1_000_000,
+            # Not that of an index, under which a failed pod keeps its finalizer until another one is in its place: a
+            # namespace that is being deleted takes none, and would wait for ever.
+            "backoffLimit": 1_000_000,
             "podReplacementPolicy": "Failed",
             "ttlSecondsAfterFinished": _KEPT,
             "podFailurePolicy": {

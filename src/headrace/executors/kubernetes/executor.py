@@ -79,7 +79,8 @@ class KubernetesOptions(msgspec.Struct, frozen=True, kw_only=True):
     port at which the last driver listened.
 
     ``image`` is that of steps which name none; ``pod``, ``secret`` and ``variables`` are those of the place. ``baked``
-    are images of environments by the first digits of their digests. ``notify`` tells the person at the terminal
+    are images of environments by the first digits of their digests. ``repeats`` is how often the attempts of a task may
+    lose their pods by no fault of theirs. ``notify`` tells the person at the terminal
     something.
     """
 
@@ -93,6 +94,7 @@ class KubernetesOptions(msgspec.Struct, frozen=True, kw_only=True):
     variables: Mapping[str, str] = {}
     baked: Mapping[str, str] = {}
     rules: PodRules
+    repeats: int = 20
     owner: Mapping[str, Any] | None = None
     port_file: str = ""
     notify: Callable[[str], None] = lambda text: None
@@ -203,6 +205,7 @@ class KubernetesExecutor(RemoteExecutor):
         self._api = ClusterApi(self._settings.access, self._settings.namespace, labels)
         self._api.start()
         self._api.client.apply(secret_with_token(token, self._identity.token.write(), self._pods))
+        self._api.reap(unique)
         self._epoll.register(self._api.fileno(), select.EPOLLIN)
         return address
 
@@ -264,7 +267,7 @@ class KubernetesExecutor(RemoteExecutor):
 
     def _new_link(self, spec: WorkerSpec) -> PodLink:
         link = PodLink(self, spec, self._locks.get(spec.environment))
-        link.gangs = self.gangs
+        link.gangs, link.repeats = self.gangs, self._settings.repeats
         return link
 
     def provide(self, spec: WorkerSpec, step: str = "") -> RemoteLink:
@@ -404,8 +407,11 @@ class KubernetesExecutor(RemoteExecutor):
             reason = self._states.reason_of(name)
             if reason.fault:
                 self._notice(reason.text, f"a pod {reason.text}")
+        for name in self._states.unexplained:
+            self._settle(name, now)
         self._obey(self._keeper.tick(now))
-        self._forward_again()
+        for name in self._running - self._forwarded:
+            self._forward(name)
 
     def _share(self) -> None:
         """Where a link waits for a pod and a worker of the same spec has nothing to do, let that have the attempt.
@@ -475,8 +481,7 @@ class KubernetesExecutor(RemoteExecutor):
             assert self._api is not None
             self._api.fetch_log(name, CONTAINER)  # its end follows
         else:
-            self._end_pod(name, self._states.end_of(name), now)
-            self._drop_object(name)
+            self._settle(name, now)
         if self._settings.forward and phase == "Running":
             self._running.add(name)
             self._forward(name)
@@ -489,10 +494,6 @@ class KubernetesExecutor(RemoteExecutor):
         self._forwarded.add(name)
         self._take_in(self._api.forward(name, LISTEN, HELLO_SECONDS / 2), f"pod {name}")
 
-    def _forward_again(self) -> None:
-        for name in self._running - self._forwarded:
-            self._forward(name)
-
     def _look_at(self, name: str, now: float) -> None:
         """See why a pod does not run yet."""
         reason = self._states.reason_of(name)
@@ -503,16 +504,23 @@ class KubernetesExecutor(RemoteExecutor):
         if reason.final and reason.fault == "place":
             self._keeper.hopeless(name, now)
 
+    def _settle(self, name: str, now: float) -> None:
+        """A pod has ended: if it had attempts in hand, as soon as it is known why."""
+        if name not in self._at or not self._states.is_unexplained(name, now):
+            self._end_pod(name, self._states.end_of(name), now)
+            self._drop_object(name)
+
     def _end_pod(self, name: str, reason: Reason, now: float) -> None:
         why = f"pod {name} {reason.text}"
         link = self._at.get(name)
         self._keeper.ended(name, now, why, by_itself=reason.fault != "cluster")
         if link is not None:
             link.collect()
-            own = reason.fault in ("attempt", "memory")
-            code = -signal.SIGKILL if reason.exit_code is None else reason.exit_code
-            link.give_up(WorkerExit(link, code, reason.fault == "memory", why, begun=own))
-            if not own:
+            if reason.fault in ("attempt", "memory"):
+                code = -signal.SIGKILL if reason.exit_code is None else reason.exit_code
+                link.give_up(WorkerExit(link, code, reason.fault == "memory", why))
+            else:
+                link.lose(why)
                 self._notice(reason.text, f"{why}; what it had in hand is done again")
         for peer in [one for one in self._peers.values() if machine_of(one) == name]:
             self._close(peer, "")

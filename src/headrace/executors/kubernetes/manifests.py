@@ -19,6 +19,7 @@ from headrace.model.policy import Resources
 DOMAIN = "headrace.io"
 #: Where things are in the container of a worker.
 ROOT, JOIN = "/headrace", "/var/run/headrace/join"
+JOIN_VOLUME = "headrace-join"
 #: The container of the worker.
 CONTAINER = "worker"
 #: Bytes that Headrace itself needs in a pod, beyond those of the attempt.
@@ -98,7 +99,7 @@ def pod_of(name: str, kind: PodKind, place: PodPlace) -> dict[str, Any]:
         "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
         "volumeMounts": [
             {"name": "headrace-root", "mountPath": ROOT},
-            {"name": "headrace-join", "mountPath": JOIN, "readOnly": True},
+            {"name": JOIN_VOLUME, "mountPath": JOIN, "readOnly": True},
             *settings.volume_mounts,
         ],
     }
@@ -139,7 +140,7 @@ def _spec(container: dict[str, Any], place: PodPlace, settings: PodSettings) -> 
         "containers": [container],
         "volumes": [
             {"name": "headrace-root", "emptyDir": {}},
-            {"name": "headrace-join", "secret": {"secretName": place.token, "defaultMode": 0o440}},
+            {"name": JOIN_VOLUME, "secret": {"secretName": place.token, "defaultMode": 0o440}},
             *settings.volumes,
         ],
     }

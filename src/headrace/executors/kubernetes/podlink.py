@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Sequence
 
 import msgspec
 
+from headrace.engine.ports import WorkerExit
 from headrace.executors.kubernetes.gangs import GangStarts
 from headrace.executors.remote.link import Peer, RemoteLink
 from headrace.model.messages import Cancel, Execute, Ready, ToDriver, ToWorker
@@ -18,6 +20,7 @@ class PodLink(RemoteLink):
     """
 
     gangs: GangStarts  # of its executor
+    repeats = 0  # of its place
     waits = False  # for a pod to join
     idle_since = 0.0  # when its last attempt ended
     is_there = False  # has a worker, which knows what it is to be
@@ -36,6 +39,11 @@ class PodLink(RemoteLink):
         super().attach(peer)
         self.is_there = True
         self.gangs.arrived(self)
+
+    def lose(self, why: str) -> None:
+        """See ``RemoteLink``. That a pod is out of reach, deleted or evicted is not the fault of its attempt."""
+        own = bool(self._broken)
+        self.give_up(WorkerExit(self, -signal.SIGKILL, False, why, begun=own, repeats=self.repeats))
 
     def release(self, messages: Sequence[ToWorker]) -> None:
         """See ``Member``."""

@@ -104,7 +104,7 @@ class _Kind:
         self.leaving: dict[str, _Pod] = {}
         self.failures = 0  # pods in a row that ended before they worked
         self.hold = 0.0  # until when none is created
-        self.blocked: tuple[float, str] | None = None  # since when, and why, none can be created
+        self.blocked: tuple[float, str] | None = None  # since when, and why, the cluster gives none
         self.broken: tuple[float, str] | None = None  # until when, and why, links that wait for it fail
 
     @property
@@ -184,6 +184,8 @@ class PodKeeper:
         known = self._kinds.get(kind)
         if known is None:
             known = self._kinds[kind] = _Kind(kind, need)
+        if not known.waiting:
+            known.blocked = None  # what was is not what this one waited for
         known.waiting += 1
 
     def unwait(self, kind: str) -> None:
@@ -242,9 +244,11 @@ class PodKeeper:
         self._drop(name)
         if started:
             return
-        kind.failures += by_itself
-        kind.hold = now + min(_LATE, _SOON * 2 ** max(0, kind.failures - 1))
-        if kind.failures >= _TRIES and not kind.works:
+        kind.failures += 1
+        kind.hold = now + min(_LATE, _SOON * 2 ** min(10, kind.failures - 1))
+        if not by_itself:
+            kind.blocked = (kind.blocked[0] if kind.blocked else now, why)
+        elif kind.failures >= _TRIES and not kind.works:
             self._break(kind, now, why)
 
     def hopeless(self, name: str, now: float) -> None:
@@ -298,7 +302,7 @@ class PodKeeper:
             if blocked is not None and kind.works:
                 kind.blocked = None
             elif blocked is not None and kind.waiting and now - blocked[0] > self.rules.start_timeout:
-                self._break(kind, now, blocked[1])
+                self._break(kind, now, self._too_late(blocked[1]))
         return self.react(now)
 
     def _give_back(self) -> None:
@@ -371,10 +375,13 @@ class PodKeeper:
         if not kind.waiting:
             return
         if not kind.works:
-            self._break(kind, now, f"no pod began to work within {self.rules.start_timeout:g} s: {why}")
+            self._break(kind, now, self._too_late(why))
             return
         there = len(self._pods) - sum(len(one.leaving) for one in self._kinds.values())
         self._lower(max(1, there), now, self.rules.start_timeout)
+
+    def _too_late(self, why: str) -> str:
+        return f"no pod began to work within {self.rules.start_timeout:g} s: {why}"
 
     def _let_idle_go(self, kind: _Kind, now: float) -> None:
         spare = len(kind.ready) + len(kind.busy) + len(kind.starting) - self.rules.floor

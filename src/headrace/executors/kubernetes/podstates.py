@@ -9,9 +9,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from headrace.executors.kubernetes.manifests import DOMAIN
-from headrace.executors.kubernetes.reasons import Reason, reason_of
+from headrace.executors.kubernetes.reasons import Reason, explains_end, reason_of
 
 _EVENTS = 20
+#: Seconds to wait for an event that says why a pod has ended, if its status does not.
+_EXPLAINED = 2.0
 
 
 class PodStates:
@@ -23,6 +25,7 @@ class PodStates:
         self._addresses: dict[str, str] = {}
         self._kinds: dict[str, str] = {}
         self._working: set[str] = set()
+        self._unexplained: dict[str, float] = {}  # pods that ended without a reason, and since when that is known
 
     def seen(self, pod: Mapping[str, Any]) -> None:
         """A pod is like that now."""
@@ -46,10 +49,11 @@ class PodStates:
         self._addresses.pop(name, None)
         self._kinds.pop(name, None)
         self._working.discard(name)
+        self._unexplained.pop(name, None)
 
     def add_event(self, name: str, event: Mapping[str, Any]) -> bool:
         """Note what Kubernetes says about a pod; whether that may matter."""
-        if name in self._working:
+        if name in self._working and not explains_end(event):
             return False
         events = self._events.setdefault(name, [])
         events.append(event)
@@ -67,6 +71,18 @@ class PodStates:
     def reason_of(self, name: str) -> Reason:
         """Why a pod is as it is."""
         return reason_of(self._pods.get(name) or {}, self._events.get(name, ()))
+
+    def is_unexplained(self, name: str, now: float) -> bool:
+        """Whether a pod has ended without a reason, which an event may still tell; ``unexplained`` has it."""
+        if self.end_of(name).fault or now - self._unexplained.setdefault(name, now) > _EXPLAINED:
+            self._unexplained.pop(name, None)
+            return False
+        return True
+
+    @property
+    def unexplained(self) -> list[str]:
+        """Pods of which that is to be asked again."""
+        return list(self._unexplained)
 
     def end_of(self, name: str, last: Mapping[str, Any] | None = None) -> Reason:
         """Why a pod has ended. ``last``: as it was when it was deleted."""

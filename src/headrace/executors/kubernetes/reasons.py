@@ -97,7 +97,7 @@ def reason_of(pod: Mapping[str, Any], events: Sequence[Mapping[str, Any]] = ()) 
     containers = list(_containers(pod))
     started = any(_has_run(pod, one) for one in containers if one.main)
     found = (
-        _taken_away(status, started)
+        _taken_away(status, events, started)
         or _out_of_memory(pod, containers, started)
         or _deleted(pod, containers, started)
         or _waiting(containers, started)
@@ -151,8 +151,17 @@ def _quantity(text: str) -> float:
 # --- taken away ---------------------------------------------------------------------------------------------------
 
 
-def _taken_away(status: Mapping[str, Any], started: bool) -> Reason | None:
-    reason, message = _text(status.get("reason")), _text(status.get("message"))
+def explains_end(event: Mapping[str, Any]) -> bool:
+    """Whether an event may be all that says why its pod has ended: where the containers end by themselves when they are
+    asked to, the kubelet leaves nothing of an eviction in the pod's status.
+    """
+    return event.get("reason") in ("Evicted", "Preempting")
+
+
+def _taken_away(status: Mapping[str, Any], events: Sequence[Mapping[str, Any]], started: bool) -> Reason | None:
+    told = next((one for one in map(_map, reversed(events)) if explains_end(one)), status)
+    told = status if status.get("reason") else told
+    reason, message = _text(told.get("reason")), _text(told.get("message"))
     if reason == "Evicted" and _OWN_EVICTION.search(message):
         what = "used more memory-backed or disk space than the limit of its volume" if "volume" in message else _STORAGE
         return Reason(f"{what}: {_sentence(message)}", started, "attempt", final=True)

@@ -236,6 +236,36 @@ def test_pod_that_ended_before_it_was_deleted_has_ended_by_itself() -> None:
     assert reason_of(pod).text == "ended: exit code 3"
 
 
+@pytest.mark.parametrize(
+    ("message", "text", "fault"),
+    [
+        (
+            "Pod ephemeral local storage usage exceeds the total limit of containers 20Mi. ",
+            "used more disk space than its limit (ephemeral-storage): Pod ephemeral local storage usage exceeds the total "
+            "limit of containers 20Mi",
+            "attempt",
+        ),
+        (
+            "The node was low on resource: ephemeral-storage. Threshold quantity: 1Gi, available: 9Mi. Container worker "
+            "was using 4Ki, request is 0, has larger consumption of ephemeral-storage. ",
+            "was evicted from its node: The node was low on resource: ephemeral-storage. Threshold quantity: 1Gi, "
+            "available: 9Mi. Container worker was using 4Ki, request is 0, has larger consumption of ephemeral-storage",
+            "cluster",
+        ),
+    ],
+)
+def test_eviction_of_a_pod_that_ends_by_itself_is_told_by_its_event(message: str, text: str, fault: str) -> None:
+    """As the kubelet of 1.35 leaves it: the container heard SIGTERM and exited with 0, so the pod has succeeded."""
+    ended = {"name": "worker", "state": {"terminated": {"exitCode": 0, "reason": "Completed"}}}
+    pod = {"status": {"phase": "Succeeded", "containerStatuses": [ended]}}
+    events = [
+        {"type": "Warning", "reason": "Evicted", "message": message},
+        {"type": "Normal", "reason": "Killing", "message": "Stopping container worker"},
+    ]
+    assert reason_of(pod, events)[:3] == (text, True, fault)
+    assert reason_of(pod)[:3] == ("ended: exit code 0", True, "")
+
+
 def test_queue_of_kueue_is_named() -> None:
     pod = json.loads(json.dumps(RECORDED["gated"]["pod"]))
     pod["metadata"]["labels"] = {"kueue.x-k8s.io/queue-name": "research"}
