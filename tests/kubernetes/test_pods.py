@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -51,3 +52,11 @@ def test_steps_run_in_warm_pods_and_the_run_goes_as_it_does_here(project: Projec
     assert result["label"] not in result["hosts"], "a step with other settings has a pod of its own"
     assert result["here"] != result["label"]
     assert "fitting 7" in project.run("logs", "train/1")
+    [attempt] = json.loads(project.run("show", "train/1/label/1", "--json"))["attempts"]
+    pod, node = attempt["host"].split(" on ")
+    assert (attempt["pod"]["name"], attempt["pod"]["node"]) == (pod, node)
+    told = [one["text"] for one in attempt["pod"]["events"]]
+    assert "its worker joined the run" in told
+    shown = project.run("show", "train/1/label/1")
+    assert f"Pod {pod}" in shown
+    assert "its worker joined the run" in shown

@@ -10,7 +10,8 @@ from tests.clusters import Cluster
 from tests.kubernetes.conftest import Space
 
 from headrace.executors.kubernetes.access import Access
-from headrace.executors.kubernetes.executor import KubernetesExecutor, KubernetesOptions
+from headrace.executors.kubernetes.executor import KubernetesExecutor
+from headrace.executors.kubernetes.options import KubernetesOptions
 from headrace.executors.kubernetes.pods import PodRules
 from headrace.executors.remote.executor import RemoteOptions
 from headrace.model.code import CodePackage

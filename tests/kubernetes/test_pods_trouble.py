@@ -81,6 +81,29 @@ def test_pod_for_which_no_node_has_room_fails_its_tasks_with_the_reason(project:
     assert "no pod began to work within 3 s" in said
 
 
+def test_tasks_whose_pod_is_pending_wait_and_page_and_terminal_say_for_what(project: Project) -> None:
+    project.write(FLOW.replace("cpu=0.02", "cpu=64"))
+    run = project.start("run", "train.py", "--count", "3", "--on", "pods")
+    try:
+        assert run.stdout is not None
+        said = next(line for line in run.stdout if "place 'pods'" in line)
+        view = wait_for(lambda: _pending(project))
+        project.run("cancel", "train/1")
+        run.communicate(timeout=60)
+    finally:
+        run.kill()
+    [step] = view["steps"]
+    assert step["counts"] == {"ready": 3}
+    assert view["run"]["queue"]["running"] == 0
+    assert view["running"] == []
+    assert f"place 'pods': {step['waits_for']}\n" in said
+
+
+def _pending(project: Project) -> dict[str, Any] | None:
+    view: dict[str, Any] = json.loads(project.run("show", "train/1", "--json"))
+    return view if any("too little cpu" in one["waits_for"] for one in view["steps"]) else None
+
+
 def test_output_of_a_pod_that_ends_before_its_worker_speaks_is_kept(project: Project) -> None:
     broken = {"spec": {"containers": [{"name": "worker", "command": ["sh", "-c", "echo no python here >&2; exit 3"]}]}}
     project.write(FLOW, pod={"patch": broken})
@@ -96,6 +119,8 @@ def test_pods_deleted_by_hand_cost_their_tasks_no_retry(project: Project, space:
     try:
         running = wait_for(lambda: len(found := [one for one in pods(space) if _runs(one)]) == 3 and found)
         time.sleep(2.0)
+        alive = [attempts(project, f"train/1/work/{n}")[0]["pod"] for n in (1, 2, 3)]
+        assert {one["name"] for one in alive} == {one.metadata.name for one in running}, "told while the pods live"
         for one in running:
             space.client.delete(Pod, one.metadata.name)
         said, _ = run.communicate(timeout=120)
@@ -108,7 +133,9 @@ def test_pods_deleted_by_hand_cost_their_tasks_no_retry(project: Project, space:
     assert states == ["lost"] * 3 + ["succeeded"] * 3, tried
     lost = next(one for one in tried[0] if one["state"] == "lost")
     assert "was deleted" in lost["error"]
+    assert "was deleted" in lost["pod"]["events"][-1]["text"], "and after they are gone"
     node = running[0].spec.nodeName
+    assert f"scheduled on node {node}" in [one["text"] for one in lost["pod"]["events"]]
     assert all(one["host"].endswith(f" on {node}") for task in tried for one in task), "pod and node are recorded"
 
 

@@ -12,6 +12,7 @@ from headrace.client.object_loader import load
 from headrace.client.source import RunReader, moment
 from headrace.client.views import LogText
 from headrace.model.records import AttemptRecord, TaskId
+from headrace.services.pods import PodView, pod_of
 from headrace.stores.codecs.exceptions import make_exception
 
 
@@ -49,6 +50,11 @@ class Attempt(Printed):
         """Seconds from its start to its end; None before."""
         record = self._record
         return None if record.finished is None else max(0.0, record.finished - record.started)
+
+    @property
+    def pod(self) -> PodView | None:
+        """The pod it is or was in: its name, node and image, and what happened to it; None where it was in none."""
+        return pod_of(self._run.metadata, self._record)
 
     @property
     def exception(self) -> BaseException | None:

@@ -17,6 +17,7 @@ class SocketChannel:
     """The driver's end of a stream socket to a worker; its methods are those of ``WorkerLink``."""
 
     __slots__ = ("_frames", "_rest", "_sock", "where")
+    waits_for = ""  # it is up in a moment
 
     def __init__(self, sock: socket.socket) -> None:
         sock.setblocking(False)

@@ -9,7 +9,8 @@ class LoopCounters(msgspec.Struct):
     """Changed by the loop under its lock. Times are in seconds.
 
     A *round* is one batch of what workers said, from when it was read until it was recorded and told. ``waiting`` and
-    ``running`` count tasks, ``workers`` those that live; all three are as of the snapshot.
+    ``running`` count tasks, ``workers`` those that live; ``waits_for`` says, by step, what the attempts wait for that
+    have been given to a worker which is not up. These four are as of the snapshot.
     """
 
     rounds: int = 0
@@ -24,6 +25,7 @@ class LoopCounters(msgspec.Struct):
     waiting: int = 0
     running: int = 0
     workers: int = 0
+    waits_for: dict[str, str] = {}
 
     def note_round(self, seconds: float) -> None:
         """A round took ``seconds``."""

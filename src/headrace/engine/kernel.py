@@ -93,7 +93,7 @@ class Kernel:
         self.failed: list[Task] = []
         self.workers: WorkerPool
         self._turns: Turns
-        self.queue = QueueCounts(state)
+        self.queue = QueueCounts(state, lambda token: self.workers.where(token))  # noqa: PLW0108 - these are made later
         #: When to write down what runs and waits by then (``time.monotonic``).
         self._record_at = math.inf
         self._journal = journal
@@ -313,8 +313,15 @@ class Kernel:
         counts = list(self.state.counts.values())
         waiting = sum(one.get(state, 0) for one in counts for state in _WAITING)
         running = sum(one.get(TaskState.RUNNING, 0) for one in counts)
-        now = {"waiting": waiting, "running": running, "workers": self.workers.count()}
-        return msgspec.structs.replace(self.counters, starts=self.state.started, **now)
+        pending = self.queue.not_begun().total()
+        return msgspec.structs.replace(
+            self.counters,
+            starts=self.state.started,
+            waiting=waiting + pending,
+            running=running - pending,
+            workers=self.workers.count(),
+            waits_for=self.workers.waits_for(self.state.placement.unrecorded),
+        )
 
     def _fail(self, error: BaseException) -> None:
         """The run cannot be driven any more: let everybody know, and leave no worker running."""

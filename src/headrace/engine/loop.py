@@ -363,7 +363,7 @@ class Loop(Kernel):
     def snapshot(self) -> dict[str, dict[str, int]]:
         """Counts of tasks by step and state, for showing."""
         with self.section:
-            return {step: {str(k): n for k, n in counts.items() if n} for step, counts in self.state.counts.items()}
+            return self.queue.shown()
 
     def count(self) -> LoopCounters:
         """A copy of the loop's counters, with what is there now."""

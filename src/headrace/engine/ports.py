@@ -8,6 +8,7 @@ from typing import Protocol
 import msgspec
 
 from headrace.model.messages import ToDriver, ToWorker
+from headrace.model.pod_history import PodHistory
 from headrace.model.policy import StepPolicy
 from headrace.model.workers import Capacity, ServedRun, WorkerSpec
 
@@ -25,6 +26,10 @@ class WorkerLink(Protocol):
     @property
     def where(self) -> tuple[str, int]:
         """Host and process id of the worker, for showing alone; ``("", 0)`` until there is one, 0 until it is up."""
+
+    @property
+    def waits_for(self) -> str:
+        """Why the worker is not up yet, as a sentence; empty once it is, or where that takes a moment only."""
 
     def fileno(self) -> int:
         """A descriptor of this process that polls as readable when ``receive`` has something to return."""
@@ -143,6 +148,9 @@ class Executor(Protocol):
 
     def heard(self, step: str, installed: tuple[str, ...], own: tuple[str, ...]) -> None:
         """A worker imports these modules in ``step``; an executor may see to it that later ones begin with them."""
+
+    def pod_histories(self) -> Sequence[PodHistory]:
+        """Where workers are in pods: those of which more is known than at the last call, 0.1 s before."""
 
     def stop(self, link: WorkerLink, grace: float) -> None:
         """Ask the worker and all its processes to end, and make them after ``grace`` seconds. Its exit is reported."""

@@ -7,6 +7,7 @@ A step whose tasks begin and end between two looks never gets a row: a chain of 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 
 from headrace.engine.state import EngineState
 from headrace.model.records import QueueCount
@@ -22,10 +23,11 @@ _OPEN = (TaskState.WAITING, TaskState.READY, TaskState.DELAYED, TaskState.RUNNIN
 
 
 class QueueCounts:
-    """What was written of the counts in ``state``."""
+    """What was written of the counts in ``state``. ``where`` is that of ``rows.running_records``."""
 
-    def __init__(self, state: EngineState) -> None:
+    def __init__(self, state: EngineState, where: Callable[[int], object | None]) -> None:
         self._state = state
+        self._where = where
         self._written: set[str] = set()
         #: Before this time (monotonic) no commit that is made anyway needs to ask.
         self.due_at = float("-inf")
@@ -37,7 +39,7 @@ class QueueCounts:
         due_at = self._written_at + ALONE if alone else self.due_at
         if clock < due_at or self._ended or not self._state.moved:
             return []
-        in_hand = Counter([slot.task.step.name for slot in self._state.placement.slots.values() if slot.ahead])
+        in_hand = self.not_begun()
         rows = [row for step in self._state.moved if (row := self._row(step, in_hand[step], now)) is not None]
         self._state.moved.clear()
         self.due_at = clock + WITH_COMMIT
@@ -45,8 +47,31 @@ class QueueCounts:
             self._written_at = clock
         return rows
 
+    def not_begun(self) -> Counter[str]:
+        """Attempts by step that hold room and have not begun: they were sent ahead, or their worker is not up."""
+        placement, where = self._state.placement, self._where
+        unrecorded = placement.unrecorded
+        return Counter(
+            [
+                slot.task.step.name
+                for token, slot in placement.slots.items()
+                if slot.ahead or (token in unrecorded and where(token) is None)
+            ]
+        )
+
+    def shown(self) -> dict[str, dict[str, int]]:
+        """Numbers of tasks by step and state as they are shown: one whose attempt has not begun is ready."""
+        found = {step: {str(k): n for k, n in counts.items() if n} for step, counts in self._state.counts.items()}
+        for step, count in self.not_begun().items():
+            counts = found[step]
+            counts[TaskState.READY] = counts.get(TaskState.READY, 0) + count
+            counts[TaskState.RUNNING] -= count
+            if not counts[TaskState.RUNNING]:
+                del counts[TaskState.RUNNING]
+        return found
+
     def _row(self, step: str, in_hand: int, now: float) -> QueueCount | None:
-        """The row of ``step``; attempts that were sent ahead, which a worker has ``in_hand``, have not begun."""
+        """The row of ``step``, of whose attempts so many are ``in_hand`` and have not begun."""
         counts = self._state.counts[step]
         waiting, ready, delayed, running = [counts.get(state, 0) for state in _OPEN]
         if step not in self._written:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Container, Iterable
 from typing import Any, TypeVar
 
+import msgspec
 from msgspec.structs import replace
 
 from headrace.engine.events import AttemptFailed, Succeeded
@@ -13,7 +14,9 @@ from headrace.engine.state import EngineState
 from headrace.engine.tasks import Task
 from headrace.identity import keys
 from headrace.model.messages import Track
+from headrace.model.pod_history import PodHistory
 from headrace.model.records import (
+    POD,
     ArtifactRecord,
     AttemptRecord,
     Edge,
@@ -24,8 +27,11 @@ from headrace.model.records import (
     Tag,
     TaskId,
     TaskRecord,
+    pod_owner,
 )
 from headrace.model.states import AttemptState, TaskState
+from headrace.model.values import Packed, Preview
+from headrace.stores.codecs.digests import content_digest
 from headrace.stores.metadata.protocol import CacheEntry, DropOutputs, Write
 
 _Ended = TypeVar("_Ended", Succeeded, AttemptFailed)
@@ -50,6 +56,7 @@ def running_records(
         if at is not None:
             del unrecorded[token]
             slot.where, slot.recorded = at, True
+            state.moved.add(slot.task.step.name)  # it counts as running from here on
             records += task_records(state, slot.task, TaskState.RUNNING, None)
             records.append(_attempt(state, token, slot, AttemptState.RUNNING, at))
     return records
@@ -135,6 +142,21 @@ def in_our_time(event: _Ended, slot: Slot) -> _Ended:
         return event
     seconds = max(0.0, usage.finished - usage.started)
     return replace(event, usage=replace(usage, started=event.now - seconds, finished=event.now))
+
+
+def pod_record(run_id: int, history: PodHistory) -> ArtifactRecord:
+    """The row with the history of a pod. It is found by the name that the pod's attempts have as their host."""
+    data = msgspec.msgpack.encode(history)
+    return ArtifactRecord(
+        run_id=run_id,
+        step=pod_owner(history.pod).step,
+        number=0,
+        name=history.place,
+        value=Packed("bytes", content_digest("bytes", data), len(data), data),
+        preview=Preview("pod", f"{history.pod} on node {history.node}" if history.node else history.pod),
+        created=history.created,
+        kind=POD,
+    )
 
 
 def success_of(state: EngineState, event: Succeeded, slot: Slot) -> Success:

@@ -18,7 +18,7 @@ from headrace.engine.arguments import arguments_of, source_of
 from headrace.engine.events import AttemptFailed, Event, Handback, Promote, Rejoin, Resized, Start, Succeeded
 from headrace.engine.placement import Slot
 from headrace.engine.ports import Executor, ProtocolError, WorkerExit
-from headrace.engine.rows import tracked
+from headrace.engine.rows import pod_record, tracked
 from headrace.engine.state import RunOptions
 from headrace.engine.tasks import Gang, Task
 from headrace.engine.worker_exits import RAISED_AS, cause_of
@@ -535,8 +535,20 @@ class WorkerPool:
             return
         self._writes += tracked(self._run_id, attempt.task.id, message, now)
 
+    def waits_for(self, unrecorded: Mapping[int, Slot]) -> dict[str, str]:
+        """By step, what attempts wait for whose workers are not up; one reason for each step."""
+        found: dict[str, str] = {}
+        for token, slot in unrecorded.items():
+            worker = self._at.get(token)
+            step = slot.task.step.name
+            if step not in found and worker is not None and (why := worker.link.waits_for):
+                found[step] = why
+        return found
+
     def take_writes(self, now: float) -> list[Write]:
-        """Output and tracking that arrived and is not written yet."""
+        """Output, tracking and news of pods that arrived and are not written yet."""
+        for executor in self._places.values():
+            self._writes += [pod_record(self._run_id, one) for one in executor.pod_histories()]
         for worker in self._workers.values():
             if worker.queue:
                 self._pump(worker, worker.queue[0], now, None)

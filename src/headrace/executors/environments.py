@@ -22,6 +22,7 @@ from headrace.engine.ports import Executor, Returned, WorkerExit, WorkerLink
 from headrace.model.environments import EnvironmentLock
 from headrace.model.errors import HeadraceError
 from headrace.model.messages import ToDriver, ToWorker
+from headrace.model.pod_history import PodHistory
 from headrace.model.policy import StepPolicy
 from headrace.model.workers import ServedRun, WorkerSpec
 
@@ -65,6 +66,11 @@ class _WaitingLink:
     def where(self) -> tuple[str, int]:
         """See ``WorkerLink``."""
         return self.inner.where if self.inner is not None else ("", 0)
+
+    @property
+    def waits_for(self) -> str:
+        """See ``WorkerLink``."""
+        return self.inner.waits_for if self.inner is not None else "its environment is being built"
 
     def attach(self, inner: WorkerLink) -> None:
         """Speak to this worker."""
@@ -248,6 +254,10 @@ class EnvironmentsExecutor:
                 link.attach(inner)
         if self._ended:
             self._wake()
+
+    def pod_histories(self) -> Sequence[PodHistory]:
+        """See ``Executor``."""
+        return self._base.pod_histories()
 
     def surplus(self, spec: WorkerSpec, idle: Sequence[float]) -> int:
         """See ``Executor``."""

@@ -19,6 +19,7 @@ from headrace._base.logs import Log
 from headrace.engine.channel import SocketChannel
 from headrace.engine.ports import Executor, WorkerExit, WorkerLink
 from headrace.model.code import CodePackage
+from headrace.model.pod_history import PodHistory
 from headrace.model.policy import Resources, StepPolicy
 from headrace.model.workers import LOCAL, Capacity, ServedRun, WorkerSpec
 from headrace.runtime import randomness
@@ -284,6 +285,10 @@ class LocalExecutor:
 
     def claim(self, token: int) -> None:
         """See ``Executor``; these workers end with their driver."""
+
+    def pod_histories(self) -> Sequence[PodHistory]:
+        """See ``Executor``."""
+        return ()
 
     def surplus(self, spec: WorkerSpec, idle: Sequence[float]) -> int:
         """See ``Executor``."""

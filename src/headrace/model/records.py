@@ -60,8 +60,15 @@ FOREIGN_NUMBERS = 10**12
 
 #: Owner of what the flow function itself prints, tracks and returns.
 FLOW_TASK = TaskId("", 0)
-#: Kinds of artifacts that are facts about steps, no values of anybody's.
-UNLISTED = ("code", "environment")
+#: Kinds of artifacts that are facts about steps, or about pods that they ran in, and not values of users.
+UNLISTED = ("code", "environment", "pod")
+#: The kind of the row with the history of a pod (``model.pod_history``).
+POD = "pod"
+
+
+def pod_owner(pod: str) -> TaskId:
+    """Under which name the history of a pod is kept. No step has it."""
+    return TaskId(f"@{pod}", 0)
 
 
 class Source(msgspec.Struct, frozen=True, array_like=True):

@@ -11,7 +11,7 @@ from headrace.model.errors import StoreDamagedError
 from headrace.model.records import FLOW_TASK, UNLISTED, ArtifactRecord, RunDetails, RunRecord, TaskId, TaskRecord
 from headrace.model.states import TaskState
 from headrace.services.environments.records import labels_of
-from headrace.services.live_counts import RunningView, StepTotals, running_attempts, totals_of
+from headrace.services.live_counts import RunningView, StepTotals, running_attempts, totals_of, waits_of
 from headrace.services.names import read_task, task_name
 from headrace.services.run_rows import RunRow, driver_of, rows_of
 from headrace.services.tracebacks import users_frames
@@ -26,7 +26,8 @@ class StepView(msgspec.Struct, frozen=True, kw_only=True):
     """A step of a run: tasks by state, those included that wait or run; times over all tasks, None in a very large run.
 
     In a run whose driver was killed, tasks that ran then are ``lost``. ``title``: how people call the step, where that
-    is another name.
+    is another name. Tasks whose worker is not up yet are ``ready``; ``waits_for`` says what such a worker waits for: a
+    node with room for its pod, for instance.
     """
 
     step: str
@@ -38,6 +39,7 @@ class StepView(msgspec.Struct, frozen=True, kw_only=True):
     started: float | None
     finished: float | None
     duration: float | None
+    waits_for: str = ""
 
 
 class ArtifactView(msgspec.Struct, frozen=True, kw_only=True):
@@ -173,8 +175,14 @@ def steps_of(
     for task in metadata.tasks(run.id) if small else ():
         tasks.setdefault(task.step, []).append(task)
     titles = details_of(run).titles
+    waits = waits_of(metadata, run)
     views = [_view_step(run, step, one, tasks.get(step, []) if small else None, now) for step, one in totals.items()]
-    return [msgspec.structs.replace(one, title=titles[one.step]) if one.step in titles else one for one in views]
+    return [
+        msgspec.structs.replace(one, title=titles.get(one.step, ""), waits_for=waits.get(one.step, ""))
+        if one.step in titles or one.step in waits
+        else one
+        for one in views
+    ]
 
 
 def _view_step(run: RunRecord, step: str, totals: StepTotals, tasks: list[TaskRecord] | None, now: float) -> StepView:

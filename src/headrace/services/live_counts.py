@@ -6,7 +6,8 @@ from collections.abc import Iterable
 
 import msgspec
 
-from headrace.model.records import AttemptRecord, QueueCount, RunRecord, TaskId
+from headrace.engine.counters import LoopCounters
+from headrace.model.records import AttemptRecord, QueueCount, RunRecord, TaskId, lease_name
 from headrace.model.states import AttemptState, RunState, TaskState
 from headrace.services.names import task_name
 from headrace.stores.metadata.protocol import MetadataStore, StepCount
@@ -63,6 +64,15 @@ def totals_of(
         else:
             found[step] = StepTotals(counts, _but_stale(counts))
     return found
+
+
+def waits_of(metadata: MetadataStore, run: RunRecord) -> dict[str, str]:
+    """By step, what attempts of a live run wait for that have no worker yet: a node for their pod, a quota, an image.
+
+    The driver says so about once in a second.
+    """
+    held = metadata.lease(lease_name(run.id)) if run.state is RunState.RUNNING else None
+    return msgspec.msgpack.decode(held.note, type=LoopCounters).waits_for if held is not None and held.note else {}
 
 
 def _but_stale(counts: dict[str, int]) -> int:

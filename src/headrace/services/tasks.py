@@ -12,6 +12,7 @@ from headrace.services.describe import ArtifactView, MetricView, view_artifact, 
 from headrace.services.environments.records import labels_of
 from headrace.services.live_counts import LOST
 from headrace.services.names import task_name
+from headrace.services.pods import PodView, pod_of
 from headrace.services.tracebacks import users_frames
 from headrace.stores import codecs
 from headrace.stores.artifacts.protocol import ArtifactStore
@@ -35,7 +36,7 @@ class InputView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AttemptView(msgspec.Struct, frozen=True, kw_only=True):
-    """One try of a task."""
+    """One try of a task. ``pod``: what is recorded of the pod that it was in, where it was in one."""
 
     attempt: int
     state: str
@@ -51,6 +52,7 @@ class AttemptView(msgspec.Struct, frozen=True, kw_only=True):
     exit_code: int | None
     error: str
     traceback: str
+    pod: PodView | None = None
 
 
 class TaskView(msgspec.Struct, frozen=True, kw_only=True):
@@ -89,7 +91,7 @@ def describe_task(
     metadata: MetadataStore, artifacts: ArtifactStore, run: RunRecord, task: TaskRecord, *, gone: bool = False
 ) -> TaskView:
     """All of ``task``, a task of ``run``; ``gone``: the driver of ``run`` was killed."""
-    attempts = [_view_attempt(one, gone=gone) for one in metadata.attempts(run.id, task.id)]
+    attempts = [_view_attempt(metadata, one, gone=gone) for one in metadata.attempts(run.id, task.id)]
     last = attempts[-1] if attempts else None
     return TaskView(
         name=task_name(run, task.id),
@@ -133,7 +135,7 @@ def _shown_state(state: TaskState | AttemptState, *, gone: bool) -> str:
     return LOST if gone and state in (TaskState.RUNNING, AttemptState.RUNNING) else str(state)
 
 
-def _view_attempt(one: AttemptRecord, *, gone: bool) -> AttemptView:
+def _view_attempt(metadata: MetadataStore, one: AttemptRecord, *, gone: bool) -> AttemptView:
     return AttemptView(
         attempt=one.attempt,
         state=_shown_state(one.state, gone=gone),
@@ -149,6 +151,7 @@ def _view_attempt(one: AttemptRecord, *, gone: bool) -> AttemptView:
         exit_code=one.exit_code,
         error=one.error,
         traceback=users_frames(one.traceback),
+        pod=pod_of(metadata, one),
     )
 
 

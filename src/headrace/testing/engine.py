@@ -51,6 +51,7 @@ from headrace.model.messages import (
     frames_from_driver,
 )
 from headrace.model.outcomes import outcome
+from headrace.model.pod_history import PodHistory
 from headrace.model.policy import Resources, StepPolicy
 from headrace.model.records import (
     LEASE_SECONDS,
@@ -295,6 +296,10 @@ class FakeExecutor:
 
     def heard(self, step: str, installed: tuple[str, ...], own: tuple[str, ...]) -> None:
         """See ``Executor``."""
+
+    def pod_histories(self) -> Sequence[PodHistory]:
+        """See ``Executor``."""
+        return ()
 
     def spec(self, policy: StepPolicy) -> WorkerSpec:
         """See ``Executor``."""

@@ -148,7 +148,8 @@ class ConfiguredPlaces:
     def _in_pods(self, place: KubernetesPlace) -> Executor:
         try:
             from headrace.executors.kubernetes.access import Access
-            from headrace.executors.kubernetes.executor import KubernetesExecutor, KubernetesOptions
+            from headrace.executors.kubernetes.executor import KubernetesExecutor
+            from headrace.executors.kubernetes.options import KubernetesOptions
         except ImportError as error:
             raise UsageError(
                 f"place {place.name!r} needs the package {error.name}: install headrace[kubernetes]"

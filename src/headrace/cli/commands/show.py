@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from headrace.model.records import RunRecord
     from headrace.services.describe import ArtifactView, CodeView, MetricView, RunView, StepView
     from headrace.services.live_counts import RunningView
+    from headrace.services.pods import PodEventView
     from headrace.services.tasks import TaskRow, TaskView
     from headrace.wiring import Scope
 
@@ -178,6 +179,9 @@ def _print_steps(steps: list[StepView]) -> None:
         Column("OTHERS", flex=True),
     )
     print_table(columns, rows, "  ")
+    for one in steps:
+        if one.waits_for:
+            click.echo(f"  {one.step} waits: {clean_lines(one.waits_for)}")
 
 
 def _print_running(running: list[RunningView], run: str) -> None:
@@ -463,3 +467,12 @@ def _print_attempts(task: TaskView) -> None:
         for one in task.attempts
     ]
     print_table(columns, rows, "  ")
+    for name, pod in {one.pod.name: one.pod for one in task.attempts if one.pod is not None}.items():
+        heading(f"\nPod {name}")
+        print_facts([("node", pod.node), ("image", pod.image), ("created", moment(pod.created))], "  ")
+        told = [(moment(event.time), _told(event)) for event in pod.events]
+        print_table((Column("WHEN"), Column("WHAT", flex=True)), told, "  ")
+
+
+def _told(event: PodEventView) -> str:
+    return clean_lines(event.text) + (f" ({event.count} times)" if event.count > 1 else "")

@@ -8,18 +8,16 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import select
 import signal
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from headrace._base import logs
 from headrace.engine.ports import Executor, WorkerExit, WorkerLink
-from headrace.executors.kubernetes.access import Access
 from headrace.executors.kubernetes.api import (
     Away,
     Back,
@@ -46,8 +44,9 @@ from headrace.executors.kubernetes.manifests import (
     rounded,
 )
 from headrace.executors.kubernetes.manifests import token_of as secret_with_token
+from headrace.executors.kubernetes.options import KubernetesOptions
 from headrace.executors.kubernetes.podlink import PodLink
-from headrace.executors.kubernetes.pods import Action, Create, Delete, Fail, GiveBack, PodKeeper, PodRules
+from headrace.executors.kubernetes.pods import Action, Create, Delete, Fail, GiveBack, PodKeeper
 from headrace.executors.kubernetes.podstates import PodStates
 from headrace.executors.kubernetes.probing import ProbeOptions
 from headrace.executors.kubernetes.reasons import Reason, reason_of_refusal
@@ -55,7 +54,8 @@ from headrace.executors.remote.executor import RemoteExecutor, RemoteOptions, ma
 from headrace.executors.remote.link import Peer, RemoteLink
 from headrace.model.errors import UsageError
 from headrace.model.handshake import HELLO_SECONDS, HandshakeError, Hello
-from headrace.model.pods import PodSettings, merge
+from headrace.model.pod_history import PodHistory
+from headrace.model.pods import merge
 from headrace.model.policy import Resources, StepPolicy
 from headrace.model.workers import Capacity, ServedRun, WorkerSpec
 from headrace.worker.join_token import Identity
@@ -69,35 +69,10 @@ _GRACE = 10.0
 _SLOW = 5.0
 #: Seconds after which the same notice is given again.
 _AGAIN = 60.0
+#: How sentences about a pod of this run begin.
+_OF_A_POD = re.compile(r"^pod \S+")
 #: Policies of steps whose specs are kept.
 _KNOWN = 1_000
-
-
-class KubernetesOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """How pods are made. ``reached`` is the host at which pods find this driver (empty: where it listens). With
-    ``forward`` they need not find it: the driver comes to them, through the API server. ``port_file`` remembers the
-    port at which the last driver listened.
-
-    ``image`` is that of steps which name none; ``pod``, ``secret`` and ``variables`` are those of the place. ``baked``
-    are images of environments by the first digits of their digests. ``repeats`` is how often the attempts of a task may
-    lose their pods by no fault of theirs. ``notify`` tells the person at the terminal
-    something.
-    """
-
-    access: Access
-    namespace: str = ""
-    reached: str = ""
-    forward: bool = False
-    image: str = ""
-    pod: PodSettings = PodSettings()
-    secret: str = ""
-    variables: Mapping[str, str] = {}
-    baked: Mapping[str, str] = {}
-    rules: PodRules
-    repeats: int = 20
-    owner: Mapping[str, Any] | None = None
-    port_file: str = ""
-    notify: Callable[[str], None] = lambda text: None
 
 
 class KubernetesExecutor(RemoteExecutor):
@@ -121,7 +96,7 @@ class KubernetesExecutor(RemoteExecutor):
         self._idle: dict[WorkerSpec, dict[RemoteLink, None]] = {}
         self._at: dict[str, RemoteLink] = {}  # links that have the worker of a pod
         self._idle_since: dict[str, float] = {}  # when the last attempt in a pod ended, whose link is over
-        self._states = PodStates()
+        self._states = PodStates(place)
         self._leftovers: dict[str, float] = {}  # pods of earlier sessions, and when they were found
         self._last_words: dict[str, str] = {}  # by kind, of the last pod that ended before it worked
         self._sharing = False
@@ -283,6 +258,14 @@ class KubernetesExecutor(RemoteExecutor):
 
     def _takes(self, link: RemoteLink, peer: Peer) -> bool:
         return self._keeper.kind_of(machine_of(peer)) == link.spec.image
+
+    def lacks(self, link: RemoteLink) -> str:
+        """See ``LinkOwner``: what its pod waits for."""
+        return _OF_A_POD.sub("a pod", self._keeper.hindrance(link.spec.image)) or "a pod is being created"
+
+    def pod_histories(self) -> list[PodHistory]:
+        """See ``Executor``."""
+        return self._states.histories.take()
 
     def stop(self, link: WorkerLink, grace: float) -> None:
         """See ``Executor``."""
@@ -513,6 +496,7 @@ class KubernetesExecutor(RemoteExecutor):
     def _end_pod(self, name: str, reason: Reason, now: float) -> None:
         why = f"pod {name} {reason.text}"
         link = self._at.get(name)
+        self._states.histories.note(name, f"it {reason.text}", end=True)
         self._keeper.ended(name, now, why, by_itself=reason.fault != "cluster")
         if link is not None:
             link.collect()
@@ -566,6 +550,7 @@ class KubernetesExecutor(RemoteExecutor):
     def _delete(self, name: str, why: str) -> None:
         assert self._api is not None
         _log.debug("pod.deleted", f"pod {name} is deleted: {why}", place=self.place, pod=name)
+        self._states.histories.note(name, f"the run deleted it: {why}", end=True)
         for peer in [one for one in self._peers.values() if machine_of(one) == name and one.link is None]:
             self._close(peer, "")
         self._api.delete_pod(name, _GRACE)

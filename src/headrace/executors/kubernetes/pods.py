@@ -169,6 +169,14 @@ class PodKeeper:
         """Pods that were asked for before then, and whose workers have not joined."""
         return [pod.name for kind in self._kinds.values() for pod in kind.starting.values() if pod.asked < asked]
 
+    def hindrance(self, kind: str) -> str:
+        """Why no pod of a kind works yet, as far as is known."""
+        known = self._kinds.get(kind)
+        if known is None:
+            return ""
+        said = next((pod.said for pod in known.starting.values() if pod.said), "")
+        return said or (known.blocked[1] if known.blocked is not None else "")
+
     def is_full(self) -> bool:
         """Whether links wait that there is no room for pods for."""
         return any(one.waiting > len(one.starting) and not self._fits(one) for one in self._kinds.values())

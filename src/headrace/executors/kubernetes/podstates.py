@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from headrace.executors.kubernetes.manifests import DOMAIN
+from headrace.executors.kubernetes.pod_events import PodHistories
 from headrace.executors.kubernetes.reasons import Reason, explains_end, reason_of
 
 _EVENTS = 20
@@ -19,7 +20,8 @@ _EXPLAINED = 2.0
 class PodStates:
     """See the module."""
 
-    def __init__(self) -> None:
+    def __init__(self, place: str) -> None:
+        self.histories = PodHistories(place)
         self._pods: dict[str, Mapping[str, Any]] = {}
         self._events: dict[str, list[Mapping[str, Any]]] = {}
         self._addresses: dict[str, str] = {}
@@ -31,6 +33,7 @@ class PodStates:
         """A pod is like that now."""
         about, status = pod["metadata"], pod.get("status") or {}
         name = about["name"]
+        self.histories.seen(pod)
         self._addresses[name] = status.get("podIP") or ""
         self._kinds[name] = (about.get("labels") or {}).get(f"{DOMAIN}/kind", "")
         if name not in self._working or about.get("deletionTimestamp") or status.get("phase") != "Running":
@@ -39,11 +42,13 @@ class PodStates:
     def joined(self, name: str) -> None:
         """The worker of a pod has joined: what was said of its start does not matter any more."""
         self._working.add(name)
+        self.histories.note(name, "its worker joined the run")
         self._pods.pop(name, None)
         self._events.pop(name, None)
 
     def gone(self, name: str) -> None:
         """A pod is not there any more."""
+        self.histories.gone(name)
         self._pods.pop(name, None)
         self._events.pop(name, None)
         self._addresses.pop(name, None)
@@ -53,6 +58,7 @@ class PodStates:
 
     def add_event(self, name: str, event: Mapping[str, Any]) -> bool:
         """Note what Kubernetes says about a pod; whether that may matter."""
+        self.histories.add_event(name, event)
         if name in self._working and not explains_end(event):
             return False
         events = self._events.setdefault(name, [])

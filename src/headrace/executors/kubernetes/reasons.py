@@ -105,12 +105,12 @@ def reason_of(pod: Mapping[str, Any], events: Sequence[Mapping[str, Any]] = ()) 
         or _unscheduled(pod, status)
         or _not_ready(status, containers, events, started)
     )
-    return found._replace(text=_short(found.text, _LONGEST))
+    return found._replace(text=one_line(found.text, _LONGEST))
 
 
 def reason_of_refusal(code: int, reason: str, message: str) -> Reason:
     """Why the API server did not create a pod."""
-    text = _short(message, _LONGEST)
+    text = one_line(message, _LONGEST)
     quota = re.search(r"exceeded quota: ([^,]+), requested: (.+), used: (.+), limited: (.+)$", text)
     if quota:
         name, asked, used, limited = quota.groups()
@@ -242,7 +242,7 @@ def _pull_error(message: str) -> str:
     for words, meaning in _PULLS:
         if re.search(words, message, re.I):
             detail = message.rsplit(": ", 1)[-1].strip()
-            return f"{meaning} ({_short(detail, 120)})" if detail and detail != message else meaning
+            return f"{meaning} ({one_line(detail, 120)})" if detail and detail != message else meaning
     return _sentence(message) or "the registry does not say why"
 
 
@@ -313,10 +313,10 @@ def _unscheduled(pod: Mapping[str, Any], status: Mapping[str, Any]) -> Reason | 
         gates = [_text(_map(one).get("name")) for one in _list(_map(pod.get("spec")).get("schedulingGates"))]
         where = f"in queue {queue!r} of Kueue" if queue else f"for {', '.join(gates) or 'a scheduling gate'}"
         return Reason(f"waits {where}", False, "queue")
-    return Reason(f"waits for a node: {_scheduling(pod, message)}", False, "cluster")
+    return Reason(f"waits for a node: {scheduling_text(pod, message)}", False, "cluster")
 
 
-def _scheduling(pod: Mapping[str, Any], message: str) -> str:
+def scheduling_text(pod: Mapping[str, Any], message: str) -> str:
     """The scheduler's message in plain words. Source of its form: Kubernetes, pkg/scheduler/framework/types.go."""
     matched = _NODES.match(message)
     if matched is None:
@@ -460,10 +460,10 @@ def _with(text: str, message: str) -> str:
 
 
 def _sentence(message: str) -> str:
-    return _short(message, 240).rstrip(" .")
+    return one_line(message, 240).rstrip(" .")
 
 
-def _short(text: str, length: int) -> str:
+def one_line(text: str, length: int) -> str:
     """One line without control characters, cut to a length."""
     line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
     return line if len(line) <= length else f"{line[: length - 3]}..."

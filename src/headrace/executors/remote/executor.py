@@ -44,6 +44,7 @@ from headrace.model.handshake import (
     Welcome,
 )
 from headrace.model.messages import MAX_FRAME, Bye, Cancel, frame, framed
+from headrace.model.pod_history import PodHistory
 from headrace.model.policy import Resources, StepPolicy
 from headrace.model.workers import Capacity, MachineCapacity, ServedRun, WorkerSpec
 from headrace.runtime import randomness
@@ -270,6 +271,14 @@ class RemoteExecutor:
         """See ``LinkOwner``."""
 
     # --- hearing ----------------------------------------------------------------------------------------------
+
+    def lacks(self, link: RemoteLink) -> str:
+        """See ``LinkOwner``."""
+        return f"place {self.place!r} waits for a worker to join"
+
+    def pod_histories(self) -> Sequence[PodHistory]:
+        """See ``Executor``."""
+        return ()
 
     def fileno(self) -> int:
         """Readable when a worker joins or leaves, and now and then."""

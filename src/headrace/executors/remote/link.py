@@ -134,6 +134,9 @@ class LinkOwner(Protocol):
     def on_idle(self, link: RemoteLink) -> None:
         """A link has no attempts in hand any more."""
 
+    def lacks(self, link: RemoteLink) -> str:
+        """Why no worker has come to a link, as a sentence."""
+
 
 class RemoteLink:
     """A process of a worker elsewhere, or one that is still waited for.
@@ -164,6 +167,13 @@ class RemoteLink:
         self._news = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._told = False  # whether it says that something is pending
         self._epoll.register(self._news, select.EPOLLIN)
+
+    @property
+    def waits_for(self) -> str:
+        """See ``WorkerLink``."""
+        if self.where[1]:
+            return ""
+        return "its worker is getting ready" if self.peer is not None else self._owner.lacks(self)
 
     # --- the worker -------------------------------------------------------------------------------------------
 

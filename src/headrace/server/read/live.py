@@ -17,7 +17,7 @@ from headrace.server.events import Event, EventStream, last_seen
 from headrace.server.read.paths import PROJECT, RUN, ProjectPath, RunPath, run_of
 from headrace.server.routes import Media, get
 from headrace.services.describe import open_questions
-from headrace.services.live_counts import running_attempts, totals_of
+from headrace.services.live_counts import running_attempts, totals_of, waits_of
 from headrace.services.logs import LogTail
 from headrace.services.marks import LISTED
 from headrace.services.names import task_name
@@ -125,7 +125,11 @@ class RunSource:
         row["duration"] = None if run.finished is None else row["duration"]
         gone = driver_of(metadata, run) == "gone"
         totals = totals_of(metadata, run, gone=gone)
-        steps = [{"step": name, "counts": one.counts, "total": one.total} for name, one in totals.items()]
+        waits = waits_of(metadata, run) if row["driver"] not in ("", "gone") else {}
+        steps = [
+            {"step": name, "counts": one.counts, "total": one.total, "waits_for": waits.get(name, "")}
+            for name, one in totals.items()
+        ]
         parts = {
             "run": row,
             "steps": {"steps": steps},
