@@ -107,6 +107,8 @@ def __getattr__(name: str) -> Any:
     from headrace._base.collection import CollectionPaused
 
     with CollectionPaused():
+        from headrace._base import lean_msgspec  # noqa: F401
+
         value = getattr(importlib.import_module(where), name)
     globals()[name] = value
     return value

@@ -15,7 +15,7 @@ import sys
 import threading
 from collections.abc import Callable
 
-_STREAMS = (io.TextIOWrapper, io.BufferedReader, io.BufferedWriter, io.FileIO)
+_STREAMS = frozenset({io.TextIOWrapper, io.BufferedReader, io.BufferedWriter, io.FileIO})
 
 
 def quicken(close: Callable[[], None]) -> None:
@@ -44,7 +44,10 @@ def _finalizer_is_left() -> bool:
     if any(hasattr(one, "__del__") and one not in _STREAMS for one in different):
         return True
     database = getattr(sys.modules.get("sqlite3"), "Connection", None)
-    return database in different or any(kinds.count(one) > _standard(one) for one in _STREAMS if one in different)
+    if database in different:
+        return True
+    streams = list(filter(_STREAMS.__contains__, kinds))  # one walk over what may be many
+    return any(streams.count(one) > _standard(one) for one in _STREAMS)
 
 
 def _standard(kind: type) -> int:
