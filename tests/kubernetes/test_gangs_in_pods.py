@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import socket
-from collections.abc import Iterator
+import time
 from pathlib import Path
+from typing import Any
 
 import pytest
+from lightkube.resources.batch_v1 import Job
 from lightkube.resources.core_v1 import Pod
 from tests.clusters import Cluster
+from tests.kubernetes import controllers
 from tests.kubernetes.conftest import Space
 from tests.kubernetes.projects import Project
 
@@ -69,11 +72,12 @@ def all_reduce(value, rank, count, main):
 class Ring(FlowSpec):
     gate = Parameter("gate", default="")
 
+    @resources(cpu=0.02)
     @step
     def start(self):
         self.next(self.train, num_parallel=2)
 
-    @resources(cpu=0.05)
+    @resources(cpu=0.02)
     @parallel
     @step
     def train(self):
@@ -86,11 +90,13 @@ class Ring(FlowSpec):
             assert gate.makefile().readline() == "go\\n"
         self.next(self.join)
 
+    @resources(cpu=0.02)
     @step
     def join(self, inputs):
         self.totals = [one.total for one in inputs]
         self.next(self.end)
 
+    @resources(cpu=0.02)
     @step
     def end(self):
         print("totals", self.totals)
@@ -101,50 +107,80 @@ if __name__ == "__main__":
 """
 
 
-@pytest.fixture
-def project(tmp_path: Path, space: Space, cluster: Cluster, image: str, bucket: dict[str, str]) -> Project:
-    return Project(tmp_path, space, cluster, image, bucket)
+#: What the pods of a gang may be, and the controller that this needs.
+FORMS = {"pods": "", "job": "", "jobset": "jobset", "trainjob": "trainer"}
 
 
-@pytest.fixture
-def gate() -> Iterator[socket.socket]:
-    """Where members of a gang report and wait."""
-    with socket.create_server(("0.0.0.0", 0)) as listener:
-        listener.settimeout(150)
-        yield listener
+class GangRun:
+    """A run with a gang of two, which report at a gate and wait there."""
 
+    def __init__(self, project: Project, cluster: Cluster, **settings: Any) -> None:
+        project.write(FLOW, **settings)
+        self.gate = socket.create_server(("0.0.0.0", 0))
+        self.gate.settimeout(1)
+        self._connections: list[socket.socket] = []
+        address = f"{cluster.host}:{self.gate.getsockname()[1]}"
+        self.process = project.start("run", "train.py", "--on", "pods", "--gate", address)
 
-def members(gate: socket.socket, count: int, stack: contextlib.ExitStack) -> dict[int, tuple[socket.socket, str, int]]:
-    """The members that report next: connection, pod and total by rank."""
-    found = {}
-    while len(found) < count:
-        connection = gate.accept()[0]
-        stack.callback(connection.close)
-        connection.settimeout(150)
-        with connection.makefile() as lines:
-            rank, pod, total = lines.readline().split()
-        found[int(rank)] = connection, pod, int(total)
-    return found
+    def members(self) -> dict[int, str]:
+        """The pods of the two members that report next, by rank; each has added up what both have."""
+        found: dict[int, str] = {}
+        until = time.monotonic() + 150
+        while len(found) < 2:
+            assert self.process.poll() is None, self.process.communicate()[0]
+            assert time.monotonic() < until, f"reported within 150 s: {sorted(found)}"
+            try:
+                connection = self.gate.accept()[0]
+            except TimeoutError:
+                continue
+            connection.settimeout(150)
+            with connection.makefile() as lines:
+                rank, pod, total = lines.readline().split()
+            assert int(total) == 21
+            found[int(rank)] = pod
+            self._connections.append(connection)
+        return found
+
+    def finish(self) -> str:
+        """Let the members end, and the run; what it printed."""
+        for connection in self._connections[-2:]:  # earlier ones are of members that were stopped
+            connection.sendall(b"go\n")
+        said, _ = self.process.communicate(timeout=200)
+        assert self.process.returncode == 0, said
+        assert "totals [21, 21]" in said
+        return said
+
+    def close(self) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.communicate()
+        for one in (self.gate, *self._connections):
+            one.close()
 
 
 @pytest.mark.timeout(600)
 def test_gang_reduces_over_a_ring_and_starts_again_when_one_member_is_killed(
-    project: Project, gate: socket.socket, cluster: Cluster, space: Space
+    tmp_path: Path, space: Space, cluster: Cluster, image: str, bucket: dict[str, str]
 ) -> None:
-    project.write(FLOW)
-    address = f"{cluster.host}:{gate.getsockname()[1]}"
-    process = project.start("run", "train.py", "--on", "pods", "--gate", address)
-    with process, contextlib.ExitStack() as stack:
-        stack.callback(process.kill)
-        first = members(gate, 2, stack)
-        assert {rank: total for rank, (_, _, total) in first.items()} == {0: 21, 1: 21}
-        assert first[0][1] != first[1][1], "each member has a pod of its own"
-        space.client.delete(Pod, first[1][1], grace_period=0)
-        again = members(gate, 2, stack)
-        assert again[1][1] != first[1][1]
-        assert {rank: total for rank, (_, _, total) in again.items()} == {0: 21, 1: 21}
-        for connection, _, _ in again.values():
-            connection.sendall(b"go\n")
-        said, _ = process.communicate(timeout=200)
-    assert process.returncode == 0, said
-    assert "totals [21, 21]" in said
+    with contextlib.ExitStack() as stack:
+        runs: dict[str, GangRun] = {}
+        for form in [one for one, controller in FORMS.items() if controllers.has(controller)]:
+            folder = tmp_path / form
+            folder.mkdir()
+            runs[form] = GangRun(Project(folder, space, cluster, image, bucket), cluster, gangs=form)
+            stack.callback(runs[form].close)
+        first = {form: run.members() for form, run in runs.items()}
+        for pods in first.values():
+            assert pods[0] != pods[1], "each member has a pod of its own"
+            space.client.delete(Pod, pods[1], grace_period=0)
+        again = {form: run.members() for form, run in runs.items()}
+        for form, pods in again.items():
+            assert first[form][1] not in pods.values()
+            if form != "pods":  # a group ends as a whole
+                assert first[form][0] not in pods.values()
+        for run in runs.values():
+            assert "was deleted, by hand or by another program" in run.finish()
+    for kind in (Job, Pod):
+        assert not [one for one in space.client.list(kind) if not one.metadata.deletionTimestamp]
+    if len(runs) < len(FORMS):
+        pytest.skip(controllers.HOW)

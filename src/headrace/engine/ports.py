@@ -10,7 +10,7 @@ import msgspec
 from headrace.model.messages import ToDriver, ToWorker
 from headrace.model.pod_history import PodHistory
 from headrace.model.policy import StepPolicy
-from headrace.model.workers import Capacity, ServedRun, WorkerSpec
+from headrace.model.workers import Capacity, GangSeat, ServedRun, WorkerSpec
 
 
 class ProtocolError(Exception):
@@ -123,10 +123,11 @@ class Executor(Protocol):
     def spec(self, policy: StepPolicy) -> WorkerSpec:
         """What a worker must be like here for steps with this policy. Called for every attempt, so it must be quick."""
 
-    def provide(self, spec: WorkerSpec, step: str = "") -> WorkerLink:
+    def provide(self, spec: WorkerSpec, step: str = "", seat: GangSeat | None = None) -> WorkerLink:
         """Ask for a worker like ``spec``, at first for the step named ``step``.
 
-        Returns at once; what is sent through the link waits until the worker is up.
+        Returns at once; what is sent through the link waits until the worker is up. ``seat``: the worker is for that
+        node of a gang alone; the other nodes' are asked for before anything is sent.
         """
 
     def surplus(self, spec: WorkerSpec, idle: Sequence[float]) -> int:

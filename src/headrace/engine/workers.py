@@ -44,7 +44,7 @@ from headrace.model.messages import (
 from headrace.model.messages import Handback as HandbackMessage
 from headrace.model.outcomes import Cancelled, Crashed, outcome
 from headrace.model.records import TaskId
-from headrace.model.workers import Capacity, WorkerSpec, on_machine
+from headrace.model.workers import Capacity, GangSeat, WorkerSpec, on_machine
 from headrace.runtime.secrets import names_for, of_steps
 from headrace.stores.metadata.protocol import Write
 
@@ -110,10 +110,13 @@ class WorkerPool:
             events.append(Resized(executor.place, executor.capacity, now))
         return events
 
-    def _hire(self, executor: Executor, spec: WorkerSpec, idle: list[HeldWorker], step: StepInfo) -> HeldWorker:
+    def _hire(
+        self, executor: Executor, spec: WorkerSpec, idle: list[HeldWorker], step: StepInfo, seat: GangSeat | None = None
+    ) -> HeldWorker:
         if executor.capacity.workers:
             self._make_room(executor, spec.machine)
-        worker = HeldWorker(executor.provide(spec, step.name), executor, idle, once=spec.isolated)
+        once = spec.isolated or seat is not None
+        worker = HeldWorker(executor.provide(spec, step.name, seat), executor, idle, once=once)
         worker.machine, worker.kind = spec.machine, step.kind
         self._workers[worker.fd] = worker
         self._epoll.register(worker.fd, select.EPOLLIN)
@@ -234,6 +237,9 @@ class WorkerPool:
         spec = executor.spec(start.task.policy)
         if start.machine:
             spec = on_machine(spec, start.machine)
+        gang = start.task.gang
+        if gang is not None:
+            return self._hire(executor, spec, [], step, GangSeat(gang.tasks[0].token, start.task.rank, len(gang.tasks)))
         idle = self._idle.get(spec)
         if idle is None:
             idle = self._idle[spec] = []

@@ -24,7 +24,7 @@ from headrace.model.errors import HeadraceError
 from headrace.model.messages import ToDriver, ToWorker
 from headrace.model.pod_history import PodHistory
 from headrace.model.policy import StepPolicy
-from headrace.model.workers import ServedRun, WorkerSpec
+from headrace.model.workers import GangSeat, ServedRun, WorkerSpec
 
 
 class Preparation(Protocol):
@@ -187,7 +187,7 @@ class EnvironmentsExecutor:
             self._specs[key] = found
         return found
 
-    def provide(self, spec: WorkerSpec, step: str = "") -> WorkerLink:
+    def provide(self, spec: WorkerSpec, step: str = "", seat: GangSeat | None = None) -> WorkerLink:
         """See ``Executor``."""
         name = self._steps[step] = spec.environment
         if not name:

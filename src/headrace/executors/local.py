@@ -21,7 +21,7 @@ from headrace.engine.ports import Executor, WorkerExit, WorkerLink
 from headrace.model.code import CodePackage
 from headrace.model.pod_history import PodHistory
 from headrace.model.policy import Resources, StepPolicy
-from headrace.model.workers import LOCAL, Capacity, ServedRun, WorkerSpec
+from headrace.model.workers import LOCAL, Capacity, GangSeat, ServedRun, WorkerSpec
 from headrace.runtime import randomness
 from headrace.stores.artifacts.protocol import ArtifactStore
 from headrace.worker.fork_safety import may_fork
@@ -297,7 +297,7 @@ class LocalExecutor:
         limit = self._idle
         return sum(seconds > limit for seconds in idle[: max(0, len(idle) - self._warm)])
 
-    def provide(self, spec: WorkerSpec, step: str = "") -> LocalLink:
+    def provide(self, spec: WorkerSpec, step: str = "", seat: GangSeat | None = None) -> LocalLink:
         """A spare worker, or one that is not up yet when this returns."""
         self._once |= spec.isolated
         self._import_ahead()

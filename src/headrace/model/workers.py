@@ -40,6 +40,17 @@ class WorkerSpec(msgspec.Struct, frozen=True, cache_hash=True):
     machine: str = ""
 
 
+class GangSeat(NamedTuple):
+    """Whom a worker is for that runs an attempt of a gang: node ``rank`` of the ``size`` that begin together.
+
+    ``round`` is the same for all of them, and no other round of the run has it.
+    """
+
+    round: int
+    rank: int
+    size: int
+
+
 @functools.lru_cache(maxsize=1024)
 def on_machine(spec: WorkerSpec, machine: str) -> WorkerSpec:
     """``spec`` for workers of one machine of its place."""

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import msgspec
 
@@ -196,7 +196,8 @@ class KubernetesPlace(
     Per kind of pod ``floor`` stay warm; others leave when they had nothing to do for ``idle``. A pod that has not begun
     to work within ``start_timeout`` fails the tasks that wait for it. What the cluster takes from a task (evicted, its
     node lost, deleted) is done again up to ``repeats`` times before that counts as a failure. ``queue`` is a local
-    queue of Kueue. ``keep`` and ``adopt`` are as for workers elsewhere. ``baked`` are images of environments by the
+    queue of Kueue. The pods of a gang are plain ``"pods"``, or one ``"job"``, ``"jobset"`` or ``"trainjob"``, as
+    ``gangs`` says. ``keep`` and ``adopt`` are as for workers elsewhere. ``baked`` are images of environments by the
     digests of these, as ``headrace image build`` prints them.
     """
 
@@ -218,6 +219,7 @@ class KubernetesPlace(
     start_timeout: str | float = "5m"
     repeats: int = 20
     queue: str = ""
+    gangs: Literal["pods", "job", "jobset", "trainjob"] = "pods"
     keep: str | float = "10m"
     adopt: str | float = "60s"
     baked: dict[str, str] | tuple[tuple[str, str], ...] = ()

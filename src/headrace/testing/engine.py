@@ -64,7 +64,7 @@ from headrace.model.records import (
 )
 from headrace.model.states import TaskState
 from headrace.model.values import Packed, Preview
-from headrace.model.workers import LOCAL, Capacity, ServedRun, WorkerSpec
+from headrace.model.workers import LOCAL, Capacity, GangSeat, ServedRun, WorkerSpec
 from headrace.runtime.registry import HOME, register
 from headrace.services.start import load_recorded
 from headrace.services.stores import Stores
@@ -305,7 +305,7 @@ class FakeExecutor:
         """See ``Executor``."""
         return WorkerSpec(self.place, isolated=policy.isolated)
 
-    def provide(self, spec: WorkerSpec, step: str = "") -> FakeLink:
+    def provide(self, spec: WorkerSpec, step: str = "", seat: GangSeat | None = None) -> FakeLink:
         """See ``Executor``."""
         ours, theirs = socket.socketpair()
         link = FakeLink(ours, theirs, 100_000 + len(self.links))

@@ -34,7 +34,7 @@ from headrace.model.messages import (
     ToWorker,
 )
 from headrace.model.policy import StepPolicy
-from headrace.model.workers import WorkerSpec
+from headrace.model.workers import GangSeat, WorkerSpec
 from headrace.runtime import secrets
 from headrace.stores import codecs
 from headrace.stores.artifacts.memory import MemoryStore
@@ -194,8 +194,8 @@ class ExecutorSuite:
         links: list[WorkerLink] = []
         provide = executor.provide
 
-        def remember(spec: WorkerSpec, step: str = "") -> WorkerLink:
-            links.append(provide(spec, step))
+        def remember(spec: WorkerSpec, step: str = "", seat: GangSeat | None = None) -> WorkerLink:
+            links.append(provide(spec, step, seat))
             return links[-1]
 
         executor.provide = remember  # type: ignore[method-assign]

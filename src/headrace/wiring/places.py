@@ -194,6 +194,8 @@ class ConfiguredPlaces:
             baked=noted(self.environments.cache) | dict(place.baked),
             rules=rules,
             repeats=place.repeats,
+            gangs=place.gangs,
+            queued=bool(place.queue),
             owner=owner,
             notify=print_notice,
             port_file=str(Path(self._settings.home, "places", f"{place.name}.port")),

@@ -13,7 +13,7 @@ import socket
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -27,20 +27,18 @@ from headrace.executors.kubernetes.client import (
     Json,
     Kind,
     delete_options,
+    kind_of,
     log_options,
     selector_text,
 )
 from headrace.executors.kubernetes.forwarding import forward
 from headrace.executors.kubernetes.leftovers import reap
+from headrace.executors.kubernetes.permission import check_access, explained
 from headrace.executors.kubernetes.watch import Watch, WatchListener, back_off
-from headrace.model.errors import UsageError
 
 _log = logs.Log("kubernetes")
 POD = Kind("v1", "Pod")
 EVENT = Kind("v1", "Event")
-REVIEW = Kind("authorization.k8s.io/v1", "SelfSubjectAccessReview")
-#: What a driver does with pods.
-VERBS = ("create", "delete", "list", "watch")
 #: Requests at once: creations, and all others.
 _CREATIONS, _OTHERS = 10, 6
 #: How often a creation is tried that the server fails at by itself (500), or that another one came between (409).
@@ -81,6 +79,27 @@ class PodEvent(NamedTuple):
     event: Json
 
 
+class ObjectSeen(NamedTuple):
+    """An object of another kind that is watched, as it is now."""
+
+    kind: Kind
+    manifest: Json
+
+
+class ObjectGone(NamedTuple):
+    """An object of another kind does not exist any more, or was never made."""
+
+    kind: Kind
+    name: str
+
+
+class ObjectEvent(NamedTuple):
+    """A Kubernetes event about an object that is no pod."""
+
+    name: str
+    event: Json
+
+
 class PodLog(NamedTuple):
     """The end of a container's output; ``error`` says why there is none."""
 
@@ -108,18 +127,41 @@ class Back(NamedTuple):
     """The API server answers again, and all that happened meanwhile has been told or is about to be."""
 
 
-Happening = PodSeen | PodGone | CreateRefused | PodEvent | PodLog | ForwardEnded | Away | Back
+Happening = (
+    PodSeen
+    | PodGone
+    | CreateRefused
+    | PodEvent
+    | ObjectSeen
+    | ObjectGone
+    | ObjectEvent
+    | PodLog
+    | ForwardEnded
+    | Away
+    | Back
+)
+
+
+class Watched(NamedTuple):
+    """Another kind that is watched: those with the labels of the pods, or all of the namespace."""
+
+    kind: Kind
+    labelled: bool
 
 
 class ClusterApi:
     """The one connection of a driver to a cluster's API server: watches the pods with the labels of ``selector``, and
-    Kubernetes' events about them. ``client`` does synchronous requests, for those who may wait.
+    Kubernetes' events about them. Of objects of the kinds ``others`` it tells too, as far as it may and the cluster has
+    them. ``client`` does synchronous requests, for those who may wait.
 
     Raises:
         UsageError: no kubeconfig, no such context, or certificates that cannot be read.
     """
 
-    def __init__(self, access: Access, namespace: str, selector: Mapping[str, str]) -> None:
+    def __init__(
+        self, access: Access, namespace: str, selector: Mapping[str, str], others: Sequence[Watched] = ()
+    ) -> None:
+        self._others_watched = tuple(others)
         self.client = ClusterClient(access, namespace)
         self.namespace = self.client.namespace
         self._selector = selector_text(selector)
@@ -133,7 +175,7 @@ class ClusterApi:
         # In the thread only:
         self._known: dict[str, tuple[str, str]] = {}  # uid and version of each pod
         self._creating: dict[str, bool] = {}  # names asked for, and whether the request is under way
-        self._withdrawn: dict[str, float] = {}  # grace of the deletions of those
+        self._withdrawn: dict[str, tuple[Kind, float]] = {}  # kind of those, and grace of their deletions
         self._ended_early: set[str] = set()  # uids of pods that ended before their creation was answered
         self._away = False
         self._hold = 0.0
@@ -167,11 +209,19 @@ class ClusterApi:
 
     def create_pod(self, pod: Json) -> None:
         """Create a pod; answered by ``PodSeen`` or ``CreateRefused``. Its name is not given to another pod later."""
-        self._call(self._want, pod)
+        self._call(self._want, (pod,))
+
+    def create_objects(self, manifests: Sequence[Json]) -> None:
+        """Create objects of other kinds, one after the other; a refusal has the name of the last."""
+        self._call(self._want, tuple(manifests))
 
     def delete_pod(self, name: str, grace: float) -> None:
         """Delete a pod that has ``grace`` seconds to end; answered by ``PodGone`` (at once if none was created)."""
-        self._call(self._drop, name, grace)
+        self._call(self._drop, POD, name, grace)
+
+    def delete_object(self, kind: Kind, name: str) -> None:
+        """Delete an object of another kind with what it owns; answered by ``ObjectGone``."""
+        self._call(self._drop, kind, name, 0.0)
 
     def fetch_log(self, name: str, container: str = "") -> None:
         """Ask for the end of a container's output; answered by ``PodLog``."""
@@ -220,7 +270,7 @@ class ClusterApi:
 
     async def _serve(self, ready: threading.Event) -> None:
         self._http = AsyncClusterClient(self.client.connection)
-        self._wanted: asyncio.Queue[Json] = asyncio.Queue()
+        self._wanted: asyncio.Queue[tuple[Json, ...]] = asyncio.Queue()
         self._others: asyncio.Queue[Coroutine[Any, Any, None]] = asyncio.Queue()
         ready.set()
         pods = WatchListener(self._on_begin, self._on_pods, self._on_pod, self._on_failure, self._on_success)
@@ -230,6 +280,12 @@ class ClusterApi:
                 group.create_task(Watch(self._http, self._path, {"labelSelector": self._selector}, pods).run())
                 about = {"fieldSelector": "involvedObject.kind=Pod"}
                 group.create_task(Watch(self._http, EVENT.path(self.namespace), about, events).run())
+                for other in self._others_watched:
+                    group.create_task(self._watch_of(other).run())
+                if self._others_watched:
+                    others = WatchListener(_nothing, _nothing, self._on_other_event, self._on_events_failure, _nothing)
+                    about = {"fieldSelector": "involvedObject.kind!=Pod"}
+                    group.create_task(Watch(self._http, EVENT.path(self.namespace), about, others).run())
                 for _ in range(_CREATIONS):
                     group.create_task(self._creator())
                 for _ in range(_OTHERS):
@@ -244,7 +300,7 @@ class ClusterApi:
 
     def _finish(self, wait: float) -> None:
         while not self._wanted.empty():
-            self._creating.pop(self._wanted.get_nowait()["metadata"]["name"], None)
+            self._creating.pop(_name_of(self._wanted.get_nowait()), None)
             self._wanted.task_done()
         self._finishing = self._loop.create_task(self._finish_within(wait))
 
@@ -258,19 +314,23 @@ class ClusterApi:
 
     # --- requests ---------------------------------------------------------------------------------------------
 
-    def _want(self, pod: Json) -> None:
-        self._creating[pod["metadata"]["name"]] = False
-        self._wanted.put_nowait(pod)
+    def _want(self, manifests: tuple[Json, ...]) -> None:
+        self._creating[_name_of(manifests)] = False
+        self._wanted.put_nowait(manifests)
 
-    def _drop(self, name: str, grace: float) -> None:
+    def _drop(self, kind: Kind, name: str, grace: float) -> None:
         under_way = self._creating.get(name)
         if under_way is None:
-            self._enqueue(self._delete(name, grace))
+            self._enqueue(self._delete(kind, name, grace))
             return
-        self._withdrawn[name] = grace
+        self._withdrawn[name] = kind, grace
         if not under_way:
             del self._creating[name]
-            self._tell(PodGone(name, "", None))
+            self._tell_gone(kind, name)
+
+    def _tell_gone(self, kind: Kind, name: str) -> None:
+        """Nothing of that name is there; what is watched told its end itself."""
+        self._tell(PodGone(name, "", None) if kind == POD else ObjectGone(kind, name))
 
     def _enqueue(self, request: Coroutine[Any, Any, None]) -> None:
         self._others.put_nowait(request)
@@ -285,61 +345,69 @@ class ClusterApi:
 
     async def _creator(self) -> None:
         while True:
-            pod = await self._wanted.get()
-            name = pod["metadata"]["name"]
+            manifests = await self._wanted.get()
+            name = _name_of(manifests)
             try:
                 if self._withdrawn.pop(name, None) is None:
-                    await self._create(name, pod)
+                    await self._create(name, manifests)
             finally:
                 self._wanted.task_done()
 
-    async def _create(self, name: str, pod: Json) -> None:
+    async def _create(self, name: str, manifests: tuple[Json, ...]) -> None:
         self._creating[name] = True
-        tries = 0
-        while True:
-            await asyncio.sleep(max(0.0, self._hold - self._loop.time()))
-            try:
-                made = await self._http.request("POST", self._path, pod)
-                break
-            except ClusterError as error:
-                tries += 1
-                if error.reason == "AlreadyExists" and tries > 1:  # made by a try whose answer got lost
-                    made = None
-                    break
-                wait = _wait_after(error, tries)
-                if wait is None:
-                    self._creating.pop(name)
-                    self._withdrawn.pop(name, None)
-                    self._tell(CreateRefused(name, error.code, error.reason, error.message, error.retry_after))
-                    return
-                if error.code == 429:  # meant for all requests of this client
-                    self._hold = max(self._hold, self._loop.time() + wait)
-                else:
-                    await asyncio.sleep(wait)
+        try:
+            for one in manifests:
+                made = await self._post(one)
+        except ClusterError as error:
+            self._creating.pop(name)
+            self._withdrawn.pop(name, None)
+            self._tell(CreateRefused(name, error.code, error.reason, error.message, error.retry_after))
+            return
         self._creating.pop(name)
-        if made is not None and made["metadata"]["uid"] not in self._ended_early and name not in self._known:
+        is_new_pod = made is not None and kind_of(manifests[-1]) == POD and name not in self._known
+        if is_new_pod and made is not None and made["metadata"]["uid"] not in self._ended_early:
             self._on_pod("ADDED", made)
         if not self._creating:
             self._ended_early.clear()
         if name in self._withdrawn:
-            self._enqueue(self._delete(name, self._withdrawn.pop(name)))
+            kind, grace = self._withdrawn.pop(name)
+            self._enqueue(self._delete(kind, name, grace))
 
-    async def _delete(self, name: str, grace: float) -> None:
+    async def _post(self, manifest: Json) -> Json | None:
+        """Create an object; None: an earlier try had made it. Raises ``ClusterError`` where it is refused."""
+        tries = 0
+        while True:
+            await asyncio.sleep(max(0.0, self._hold - self._loop.time()))
+            try:
+                return await self._http.request("POST", kind_of(manifest).path(self.namespace), manifest)
+            except ClusterError as error:
+                tries += 1
+                if error.reason == "AlreadyExists" and tries > 1:  # made by a try whose answer got lost
+                    return None
+                wait = _wait_after(error, tries)
+                if wait is None:
+                    raise
+                if error.code == 429:  # meant for all requests of this client
+                    self._hold = max(self._hold, self._loop.time() + wait)
+                else:
+                    await asyncio.sleep(wait)
+
+    async def _delete(self, kind: Kind, name: str, grace: float) -> None:
         tries = 0
         while True:
             try:
-                await self._http.request("DELETE", POD.path(self.namespace, name), delete_options(grace))
+                await self._http.request("DELETE", kind.path(self.namespace, name), delete_options(grace))
             except ClusterError as error:
                 tries += 1
                 wait = _wait_after(error, tries)
                 if error.code == 404:
                     if name not in self._known:
-                        self._tell(PodGone(name, "", None))
+                        self._tell_gone(kind, name)
                 elif wait is not None:
                     await asyncio.sleep(wait)
                     continue
                 else:
-                    _log.warning("pod.kept", f"pod {name} cannot be deleted: {error.message}")
+                    _log.warning("pod.kept", f"{kind.name} {name} cannot be deleted: {error.message}")
             return
 
     async def _fetch(self, name: str, container: str) -> None:
@@ -413,6 +481,43 @@ class ClusterApi:
             self._away = False
             self._tell(Back())
 
+    def _watch_of(self, other: Watched) -> Watch:
+        kind, known = other.kind, dict[str, None]()
+
+        def on_one(change: str, manifest: Json) -> None:
+            name = manifest["metadata"]["name"]
+            manifest["metadata"].pop("managedFields", None)
+            if change != "DELETED":
+                known[name] = None
+                self._tell(ObjectSeen(kind, manifest))
+            elif name in known:
+                del known[name]
+                self._tell(ObjectGone(kind, name))
+
+        def on_list(manifests: list[Json]) -> None:
+            for name in set(known) - {one["metadata"]["name"] for one in manifests}:
+                del known[name]
+                self._tell(ObjectGone(kind, name))
+            for one in manifests:
+                # Items of a list do not say what they are.
+                on_one("ADDED", {"apiVersion": kind.api_version, "kind": kind.name, **one})
+
+        def on_failure(error: ClusterError) -> bool:
+            if error.code in (403, 404):
+                _log.warning("kind.unseen", f"{kind.name} of {kind.api_version} cannot be watched: {error.message}")
+                return False
+            return True
+
+        params = {"labelSelector": self._selector} if other.labelled else {}
+        listener = WatchListener(_nothing, on_list, on_one, on_failure, _nothing)
+        return Watch(self._http, kind.path(self.namespace), params, listener)
+
+    def _on_other_event(self, change: str, event: Json) -> None:
+        name = (event.get("involvedObject") or {}).get("name", "")
+        if change != "DELETED" and name:
+            event.get("metadata", {}).pop("managedFields", None)
+            self._tell(ObjectEvent(name, event))
+
     def _on_events(self, events: list[Json]) -> None:
         for event in events:
             self._on_event("ADDED", event)
@@ -442,8 +547,13 @@ def _wait_after(error: ClusterError, tries: int) -> float | None:
     return None
 
 
-def _nothing() -> None:
+def _nothing(*_: object) -> None:
     pass
+
+
+def _name_of(manifests: tuple[Json, ...]) -> str:
+    """The name by which a creation is known: that of the last object."""
+    return str(manifests[-1]["metadata"]["name"])
 
 
 def _message_of(content: bytes) -> str:
@@ -451,69 +561,3 @@ def _message_of(content: bytes) -> str:
         return str(msgspec.json.decode(content)["message"])
     except (msgspec.DecodeError, LookupError, TypeError):
         return content.decode(errors="replace").strip()[:500]
-
-
-# --- may it be used? ----------------------------------------------------------------------------------------------
-
-
-def check_access(client: ClusterClient) -> None:
-    """See that pods can be made and watched in the client's namespace.
-
-    Raises:
-        UsageError: they cannot; the message says what to do.
-    """
-    try:
-        missing = [verb for verb in VERBS if not allowed(client, verb, "pods")]
-        if missing:
-            raise UsageError(
-                f"{client.connection.where} has no right to {', '.join(missing)} pods in namespace "
-                f"{client.namespace!r}; `headrace place manifest` prints the role that gives it"
-            )
-        client.create(_probe(), dry_run=True)
-    except ClusterError as error:
-        if error.code in (0, 401) or error.reason == "NamespaceTerminating":
-            raise UsageError(explained(error, client)) from None
-        if error.code == 404:
-            raise UsageError(
-                f"namespace {client.namespace!r} does not exist in the cluster of {client.connection.where}; create it "
-                f"(kubectl create namespace {client.namespace}) or set `namespace` of the place to another one"
-            ) from None
-        # A quota, a policy or a webhook refused the bare pod of this check; pods of runs are told of theirs.
-        if error.code >= 500:
-            raise UsageError(explained(error, client)) from None
-
-
-def allowed(client: ClusterClient, verb: str, resource: str, *, group: str = "", subresource: str = "") -> bool:
-    """Whether the credentials have a right in the client's namespace.
-
-    Raises:
-        ClusterError: the API server does not say.
-    """
-    asked = {
-        "namespace": client.namespace,
-        "verb": verb,
-        "group": group,
-        "resource": resource,
-        "subresource": subresource,
-    }
-    review = {"apiVersion": REVIEW.api_version, "kind": REVIEW.name, "spec": {"resourceAttributes": asked}}
-    return bool((client.create(review).get("status") or {}).get("allowed"))
-
-
-def explained(error: ClusterError, client: ClusterClient) -> str:
-    """What went wrong with the API server, and what to do."""
-    where = client.connection.where
-    if error.code == 401:
-        return f"the cluster does not accept the credentials of {where} (expired or withdrawn); log in again"
-    if error.reason == "NamespaceTerminating":
-        return f"namespace {client.namespace!r} is being deleted; wait until it is gone and create it, or set another"
-    if error.code == 0:
-        return f"{error.message} ({where})"
-    return f"the API server {client.connection.server} answers {error.code}: {error.message} ({where})"
-
-
-def _probe() -> Json:
-    """A pod that is only offered, never made: the server says whether the namespace takes pods."""
-    container = {"name": "probe", "image": "headrace/probe", "resources": {"limits": {"cpu": "1m", "memory": "1Mi"}}}
-    spec = {"containers": [container], "restartPolicy": "Never"}
-    return {"apiVersion": "v1", "kind": "Pod", "metadata": {"generateName": "headrace-probe-"}, "spec": spec}

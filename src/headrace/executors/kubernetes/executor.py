@@ -13,7 +13,6 @@ import select
 import signal
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from headrace._base import logs
@@ -25,6 +24,9 @@ from headrace.executors.kubernetes.api import (
     CreateRefused,
     ForwardEnded,
     Happening,
+    ObjectEvent,
+    ObjectGone,
+    ObjectSeen,
     PodEvent,
     PodGone,
     PodLog,
@@ -32,32 +34,27 @@ from headrace.executors.kubernetes.api import (
 )
 from headrace.executors.kubernetes.client import ClusterError, Kind
 from headrace.executors.kubernetes.gangs import GangStarts, Member
-from headrace.executors.kubernetes.manifests import (
-    CONTAINER,
-    DOMAIN,
-    LISTEN,
-    PodKind,
-    PodPlace,
-    dns_label,
-    label_of,
-    pod_of,
-    rounded,
-)
+from headrace.executors.kubernetes.group_objects import GroupObjects, failure_of, refusal_in
+from headrace.executors.kubernetes.groups import PodGroups
+from headrace.executors.kubernetes.kinds import PodKinds
+from headrace.executors.kubernetes.manifests import CONTAINER, DOMAIN, LISTEN, PodPlace, pod_of
 from headrace.executors.kubernetes.manifests import token_of as secret_with_token
+from headrace.executors.kubernetes.notices import Notices
 from headrace.executors.kubernetes.options import KubernetesOptions
 from headrace.executors.kubernetes.podlink import PodLink
 from headrace.executors.kubernetes.pods import Action, Create, Delete, Fail, GiveBack, PodKeeper
 from headrace.executors.kubernetes.podstates import PodStates
-from headrace.executors.kubernetes.probing import ProbeOptions
-from headrace.executors.kubernetes.reasons import Reason, reason_of_refusal
-from headrace.executors.remote.executor import RemoteExecutor, RemoteOptions, machine_of
+from headrace.executors.kubernetes.probing import ProbeOptions, probe_options
+from headrace.executors.kubernetes.queues import WORKLOAD, owners_of, reason_of_workload
+from headrace.executors.kubernetes.reaching import ReachedExecutor
+from headrace.executors.kubernetes.reasons import Reason
+from headrace.executors.kubernetes.session_objects import run_labels, session_of
+from headrace.executors.remote.executor import RemoteOptions, machine_of
 from headrace.executors.remote.link import Peer, RemoteLink
-from headrace.model.errors import UsageError
 from headrace.model.handshake import HELLO_SECONDS, HandshakeError, Hello
 from headrace.model.pod_history import PodHistory
-from headrace.model.pods import merge
 from headrace.model.policy import Resources, StepPolicy
-from headrace.model.workers import Capacity, ServedRun, WorkerSpec
+from headrace.model.workers import Capacity, GangSeat, ServedRun, WorkerSpec
 from headrace.worker.join_token import Identity
 
 _log = logs.Log("kubernetes")
@@ -67,15 +64,11 @@ _PLENTY = Resources(cpu=1e6, memory=1 << 60, gpu=4096)
 _GRACE = 10.0
 #: Seconds after which it is said why a pod does not work yet.
 _SLOW = 5.0
-#: Seconds after which the same notice is given again.
-_AGAIN = 60.0
-#: How sentences about a pod of this run begin.
-_OF_A_POD = re.compile(r"^pod \S+")
-#: Policies of steps whose specs are kept.
-_KNOWN = 1_000
+#: How sentences about a pod or a group of this run begin.
+_OF_A_POD = re.compile(r"^(pod|group) \S+")
 
 
-class KubernetesExecutor(RemoteExecutor):
+class KubernetesExecutor(ReachedExecutor):
     """See the module. ``address`` is where this driver listens for the workers."""
 
     def __init__(
@@ -86,13 +79,13 @@ class KubernetesExecutor(RemoteExecutor):
         remote: RemoteOptions,
         options: KubernetesOptions,
     ) -> None:
-        super().__init__(place, address, identity, remote)
-        self._settings = options
+        super().__init__(place, address, identity, remote, options)
         self._most = options.rules.resources
         self.gangs = GangStarts(self._address_in_cluster)
         self._keeper = PodKeeper(options.rules, self._name_of)
-        self._kinds: dict[str, PodKind] = {}
-        self._specs: dict[int, tuple[StepPolicy, WorkerSpec]] = {}  # by the identity of the policy
+        self._kinds = PodKinds(place, options, self._locks)
+        self._groups = PodGroups(self._keeper)
+        self._objects = GroupObjects(options.gangs, queued=options.queued)
         self._idle: dict[WorkerSpec, dict[RemoteLink, None]] = {}
         self._at: dict[str, RemoteLink] = {}  # links that have the worker of a pod
         self._idle_since: dict[str, float] = {}  # when the last attempt in a pod ended, whose link is over
@@ -100,7 +93,7 @@ class KubernetesExecutor(RemoteExecutor):
         self._leftovers: dict[str, float] = {}  # pods of earlier sessions, and when they were found
         self._last_words: dict[str, str] = {}  # by kind, of the last pod that ended before it worked
         self._sharing = False
-        self._told: dict[str, float] = {}  # notices, and when they were given
+        self._notices = Notices(place, options.notify)
         self._session = ""
         self._api: ClusterApi | None = None
         self._pods: PodPlace | None = None
@@ -122,35 +115,6 @@ class KubernetesExecutor(RemoteExecutor):
 
     # --- the run ----------------------------------------------------------------------------------------------
 
-    def _listen(self) -> None:
-        """Where no port is set, listen at the one of last time, so that pods of a killed driver find the next one."""
-        if self._settings.forward:
-            return
-        host, port = self.address
-        file = Path(self._settings.port_file) if self._settings.port_file and not port else None
-        if file is not None:
-            with contextlib.suppress(OSError, ValueError):
-                self.address = host, int(file.read_text())
-        try:
-            super()._listen()
-        except UsageError:
-            if port or not self.address[1]:
-                raise
-            self.address = host, 0  # another run listens there
-            super()._listen()
-        if file is not None:
-            with contextlib.suppress(OSError):
-                file.parent.mkdir(0o700, parents=True, exist_ok=True)
-                file.write_text(str(self.address[1]))
-
-    def _reached_at(self) -> str:
-        if self._settings.forward:
-            return ""
-        if not self._settings.reached:
-            return super()._reached_at()
-        host = self._settings.reached
-        return f"[{host}]:{self.address[1]}" if ":" in host else f"{host}:{self.address[1]}"
-
     def introduce(self, run: ServedRun) -> str:
         """See ``Executor``. The cluster is asked whether it takes pods of this user.
 
@@ -158,75 +122,26 @@ class KubernetesExecutor(RemoteExecutor):
             UsageError: it does not; the message says what to do.
         """
         address = super().introduce(run)
-        name = dns_label(run.name.replace("/", "-"), 40)
-        unique = dns_label(run.key, 9)[-8:]
-        labels = {
-            "app.kubernetes.io/managed-by": "headrace",
-            f"{DOMAIN}/run": label_of(run.name),
-            f"{DOMAIN}/key": unique,
-        }
-        token = f"{name}-{unique}-join"
+        self._pods = session_of(run, self.place, address, self._settings)
+        self._groups.named(self._pods.prefix)
         self._session = str(run.session)
-        self._pods = PodPlace(
-            prefix=f"{name}-{unique}-{run.session}",
-            labels={**labels, f"{DOMAIN}/session": self._session, f"{DOMAIN}/place": label_of(self.place)},
-            annotations={f"{DOMAIN}/run": run.name},
-            address=address,
-            token=token,
-            secret=self._settings.secret,
-            variables=self._settings.variables,
-            owner=self._settings.owner,
+        self._api = ClusterApi(
+            self._settings.access, self._settings.namespace, run_labels(run), self._objects.watched()
         )
-        self._api = ClusterApi(self._settings.access, self._settings.namespace, labels)
         self._api.start()
-        self._api.client.apply(secret_with_token(token, self._identity.token.write(), self._pods))
-        self._api.reap(unique)
+        self._api.client.apply(secret_with_token(self._pods.token, self._identity.token.write(), self._pods))
+        self._api.reap(self._pods.labels[f"{DOMAIN}/key"])
         self._epoll.register(self._api.fileno(), select.EPOLLIN)
         return address
 
     def spec(self, policy: StepPolicy) -> WorkerSpec:
         """See ``Executor``."""
-        known = self._specs.get(id(policy))
-        if known is not None and known[0] is policy:
-            return known[1]
-        lock = policy.lock
-        environment = ""
-        within = policy.image
-        if lock is not None and lock.python:
-            lock = lock.baked(self._settings.baked)
-            environment = lock.digest.hex()
-            self._locks[environment] = lock
-        if lock is not None and (not within or "@" in lock.image):
-            within = lock.image
-        if not self._settings.image:
-            raise UsageError(
-                f"place {self.place!r} has no image: set image of [tool.headrace.places.{self.place}] to an image that "
-                "has Headrace"
-            )
-        kind = PodKind(
-            image=self._settings.image,
-            within=within,
-            python=bool(within and environment),
-            resources=rounded(policy.resources),
-            settings=merge(self._settings.pod, policy.pod),
-        )
-        name = kind.digest
-        self._kinds[name] = kind
-        spec = WorkerSpec(
-            place=self.place, environment=environment, image=name, resources=kind.resources, isolated=policy.isolated
-        )
-        if len(self._specs) >= _KNOWN:
-            self._specs.clear()
-        self._specs[id(policy)] = policy, spec
-        return spec
+        return self._kinds.spec(policy)
 
     @property
     def probe(self) -> ProbeOptions:
         """How images of steps are looked into."""
-        told = self._settings
-        return ProbeOptions(
-            self.place, told.access, told.namespace, told.image, told.pod, told.rules.start_timeout, told.owner
-        )
+        return probe_options(self.place, self._settings)
 
     def surplus(self, spec: WorkerSpec, idle: Sequence[float]) -> int:
         """See ``Executor``: those that are idle for too long, but for a floor; all where others wait for their room."""
@@ -245,9 +160,11 @@ class KubernetesExecutor(RemoteExecutor):
         link.gangs, link.repeats = self.gangs, self._settings.repeats
         return link
 
-    def provide(self, spec: WorkerSpec, step: str = "") -> RemoteLink:
+    def provide(self, spec: WorkerSpec, step: str = "", seat: GangSeat | None = None) -> RemoteLink:
         """A worker in a warm pod of the kind that the spec names, or in the next one that joins."""
         now = time.monotonic()
+        if seat is not None and self._objects.used:
+            return self._provide_in_group(spec, seat, now)
         link = self._new_link(spec)
         self._await_worker(link)
         if link.peer is None and not link.over:
@@ -256,12 +173,26 @@ class KubernetesExecutor(RemoteExecutor):
         self._obey(self._keeper.react(now))
         return link
 
+    def _provide_in_group(self, spec: WorkerSpec, seat: GangSeat, now: float) -> RemoteLink:
+        spec, kind = self._kinds.group(spec, seat.size)
+        self._groups.kinds[spec.image] = kind
+        link = self._new_link(spec)
+        link.seat = seat
+        self._waiting.append(link)
+        self._groups.enlist(link, spec.image, now)
+        self._match()
+        self._obey(self._keeper.react(now))
+        return link
+
     def _takes(self, link: RemoteLink, peer: Peer) -> bool:
+        assert isinstance(link, PodLink)
+        if link.seat is not None:
+            return self._groups.takes(link, machine_of(peer))
         return self._keeper.kind_of(machine_of(peer)) == link.spec.image
 
     def lacks(self, link: RemoteLink) -> str:
         """See ``LinkOwner``: what its pod waits for."""
-        return _OF_A_POD.sub("a pod", self._keeper.hindrance(link.spec.image)) or "a pod is being created"
+        return _OF_A_POD.sub(r"a \1", self._keeper.hindrance(link.spec.image)) or "a pod is being created"
 
     def pod_histories(self) -> list[PodHistory]:
         """See ``Executor``."""
@@ -278,12 +209,16 @@ class KubernetesExecutor(RemoteExecutor):
         if link.waits:
             link.waits = False
             self._keeper.unwait(link.spec.image)
+        self._groups.leave(link)
 
     def on_attached(self, link: RemoteLink) -> None:
         """See ``LinkOwner``."""
         super().on_attached(link)
-        self._note_served(link)
         self._at[link.machine] = link
+        if self._groups.has(link.machine):
+            self._groups.taken(link.machine)
+            return
+        self._note_served(link)
         self._keeper.taken(link.machine, time.monotonic())
 
     def address_of(self, link: WorkerLink) -> str:
@@ -307,7 +242,7 @@ class KubernetesExecutor(RemoteExecutor):
         assert isinstance(link, PodLink)
         self._keeper.active -= 1
         link.idle_since = time.monotonic()
-        if link.peer is not None and not link.over:
+        if link.peer is not None and not link.over and link.seat is None:
             self._idle.setdefault(link.spec, {})[link] = None
             if self._waiting:
                 os.eventfd_write(self._news, 1)  # it may take what one of these carries
@@ -323,20 +258,27 @@ class KubernetesExecutor(RemoteExecutor):
             del self._at[link.machine]
             self._idle_since[link.machine] = link.idle_since
             if link.peer is not None:  # the connection to its pod is lost, or given up
-                self._keeper.left(link.machine, time.monotonic(), ended.lost or "its worker is gone")
+                unit = self._groups.unit_of(link.machine)
+                self._keeper.left(unit, time.monotonic(), ended.lost or "its worker is gone")
 
     def on_free(self, peer: Peer) -> None:
         """See ``LinkOwner``."""
-        name = machine_of(peer)
-        self._keeper.freed(name, self._idle_since.pop(name, 0.0) or time.monotonic())
+        name, now = machine_of(peer), time.monotonic()
+        since = self._idle_since.pop(name, 0.0) or now
+        if self._groups.has(name):
+            self._groups.freed(name, since, now)
+        else:
+            self._keeper.freed(name, since)
         super().on_free(peer)
 
     # --- workers that join ------------------------------------------------------------------------------------
 
     def _check_host(self, hello: Hello) -> None:
-        if self._keeper.expects(hello.owner):
+        if self._keeper.expects(self._groups.unit_of(hello.owner)):
             return
-        if any((one.session, one.token) in self._wanted for one in hello.in_hand):
+        if not self._states.is_member(hello.owner) and any(
+            (one.session, one.token) in self._wanted for one in hello.in_hand
+        ):
             kind = self._states.kind_of(hello.owner)
             need = self._kinds[kind].resources if kind in self._kinds else Resources(0.0)
             self._leftovers.pop(hello.owner, None)
@@ -348,9 +290,12 @@ class KubernetesExecutor(RemoteExecutor):
         )
 
     def _welcome_peer(self, peer: Peer, welcome: Any) -> None:
-        name = machine_of(peer)
+        name, now = machine_of(peer), time.monotonic()
         if name not in self._at:
-            self._keeper.joined(name, time.monotonic())
+            if self._groups.has(name):
+                self._groups.freed(name, now, now)
+            else:
+                self._keeper.joined(name, now)
             self._states.joined(name)
         super()._welcome_peer(peer, welcome)
 
@@ -358,7 +303,7 @@ class KubernetesExecutor(RemoteExecutor):
         super()._close(peer, why)
         name = machine_of(peer)
         if name and name not in self._at and not any(machine_of(one) == name for one in self._peers.values()):
-            self._keeper.left(name, time.monotonic(), "its worker is gone")
+            self._keeper.left(self._groups.unit_of(name), time.monotonic(), "its worker is gone")
 
     def _count(self) -> None:
         """What a place offers does not depend on who has joined."""
@@ -389,7 +334,7 @@ class KubernetesExecutor(RemoteExecutor):
         for name in self._keeper.slow(now - _SLOW):
             reason = self._states.reason_of(name)
             if reason.fault:
-                self._notice(reason.text, f"a pod {reason.text}")
+                self._notices.give(reason.text, f"a {self._groups.noun(name)} {reason.text}")
         for name in self._states.unexplained:
             self._settle(name, now)
         self._obey(self._keeper.tick(now))
@@ -403,7 +348,7 @@ class KubernetesExecutor(RemoteExecutor):
         """
         for link in self._waiting[:] if self._sharing else ():
             idle = self._idle.get(link.spec)
-            if idle:
+            if idle and isinstance(link, PodLink) and link.seat is None:
                 idle.popitem()
                 self._give_back(link)
 
@@ -416,53 +361,55 @@ class KubernetesExecutor(RemoteExecutor):
             case PodSeen(pod):
                 self._on_pod(pod, now)
             case PodGone(name, _, pod):
-                if self._keeper.knows(name):
+                if self._keeper.knows(self._groups.unit_of(name)):
                     self._end_pod(name, self._states.end_of(name, pod), now)
                 self._forget_pod(name)
             case CreateRefused(name, code, reason, message, retry_after):
-                refusal = reason_of_refusal(code, reason, message)
-                why, quota = f"pod {name} {refusal.text}", not refusal.final
-                self._keeper.refused(name, now, why, quota=quota, wait=retry_after)
-                self._notice(refusal.text, f"a pod {refusal.text}")
+                self._on_refusal(name, self._objects.reason_of_refusal(code, reason, message), retry_after, now)
+            case ObjectSeen(kind, manifest):
+                self._on_object(kind, manifest, now)
+            case ObjectGone(kind, name):
+                if kind != WORKLOAD and self._keeper.knows(name):  # what that stood for says itself how it goes on
+                    self._end_group(name, Reason("was deleted, by hand or by another program", True, "cluster"), now)
+            case ObjectEvent(name, event):
+                refusal = refusal_in(event)
+                if refusal is not None and self._groups.has(name):
+                    self._hear_of(self._groups.unit_of(name), refusal, now)
             case PodEvent(name, event):
                 if self._states.add_event(name, event):
-                    self._look_at(name, now)
+                    self._look_at(self._groups.unit_of(name), now)
             case PodLog(name, _, text, _):
-                if self._keeper.knows(name):
-                    self._last_words[self._keeper.kind_of(name)] = text
+                unit = self._groups.unit_of(name)
+                if self._keeper.knows(unit):
+                    self._last_words[self._keeper.kind_of(unit)] = text
                     self._end_pod(name, self._states.end_of(name), now)
                     self._drop_object(name)
             case Away(_, why):
                 self._away = True
-                self._notice(why, f"{why}. What runs goes on; pods are made when it answers again")
+                self._notices.give(why, f"{why}. What runs goes on; pods are made when it answers again")
             case Back():
                 self._away = False
-                self._notice("back", "the API server answers again")
+                self._notices.give("back", "the API server answers again")
             case ForwardEnded(name, why):
                 self._forwarded.discard(name)
                 _log.debug("pod.unreached", f"the connection to pod {name} ended: {why or 'closed'}", pod=name)
 
-    def _notice(self, key: str, text: str) -> None:
-        """Tell the person at the terminal, once in a while."""
-        now = time.monotonic()
-        if now - self._told.get(key, -_AGAIN) >= _AGAIN:
-            self._told[key] = now
-            self._settings.notify(f"place {self.place!r}: {text}")
-
     def _on_pod(self, pod: dict[str, Any], now: float) -> None:
         name, phase = pod["metadata"]["name"], (pod.get("status") or {}).get("phase")
         self._states.seen(pod)
-        if not self._keeper.knows(name):
+        unit = self._groups.unit_of(name)
+        if not self._keeper.knows(unit):
             if pod["metadata"]["labels"].get(f"{DOMAIN}/session") != self._session:
                 self._leftovers.setdefault(name, now)
             elif phase in ("Succeeded", "Failed"):
                 self._drop_object(name)
         elif phase not in ("Succeeded", "Failed"):
-            if self._keeper.is_starting(name):
-                self._look_at(name, now)
-        elif self._keeper.is_starting(name) and self._states.end_of(name).started:
+            if self._keeper.is_starting(unit):
+                self._look_at(unit, now)
+        elif self._keeper.is_starting(unit) and self._states.end_of(name).started:
             assert self._api is not None
-            self._api.fetch_log(name, CONTAINER)  # its end follows
+            container = self._groups.form_of(unit).container if self._groups.is_group(unit) else CONTAINER
+            self._api.fetch_log(name, container)  # its end follows
         else:
             self._settle(name, now)
         if self._settings.forward and phase == "Running":
@@ -471,18 +418,19 @@ class KubernetesExecutor(RemoteExecutor):
 
     def _forward(self, name: str) -> None:
         """Connect to the worker in a pod, which may need a moment to listen."""
-        if name in self._forwarded or self._away or not (self._keeper.expects(name) or name in self._leftovers):
+        wanted = self._keeper.expects(self._groups.unit_of(name)) or name in self._leftovers
+        if name in self._forwarded or self._away or not wanted:
             return
         assert self._api is not None
         self._forwarded.add(name)
         self._take_in(self._api.forward(name, LISTEN, HELLO_SECONDS / 2), f"pod {name}")
 
     def _look_at(self, name: str, now: float) -> None:
-        """See why a pod does not run yet."""
+        """See why a pod, or a group, does not run yet."""
         reason = self._states.reason_of(name)
         if not reason.text or not self._keeper.is_starting(name):
             return
-        self._keeper.said(name, f"pod {name} {reason.text}")
+        self._keeper.said(name, f"{self._groups.noun(name)} {name} {reason.text}")
         self._keeper.queued(name, now, held=reason.fault == "queue")
         if reason.final and reason.fault == "place":
             self._keeper.hopeless(name, now)
@@ -497,7 +445,8 @@ class KubernetesExecutor(RemoteExecutor):
         why = f"pod {name} {reason.text}"
         link = self._at.get(name)
         self._states.histories.note(name, f"it {reason.text}", end=True)
-        self._keeper.ended(name, now, why, by_itself=reason.fault != "cluster")
+        unit = self._groups.unit_of(name)
+        self._keeper.ended(unit, now, why, by_itself=reason.fault != "cluster")
         if link is not None:
             link.collect()
             if reason.fault in ("attempt", "memory"):
@@ -505,9 +454,11 @@ class KubernetesExecutor(RemoteExecutor):
                 link.give_up(WorkerExit(link, code, reason.fault == "memory", why))
             else:
                 link.lose(why)
-                self._notice(reason.text, f"{why}; what it had in hand is done again")
+                self._notices.give(reason.text, f"{why}; what it had in hand is done again")
         for peer in [one for one in self._peers.values() if machine_of(one) == name]:
             self._close(peer, "")
+        if unit != name:
+            self._take_apart(unit, f"{why}, and its group ends with it")
 
     def _drop_object(self, name: str) -> None:
         """Delete a pod that has ended."""
@@ -529,6 +480,57 @@ class KubernetesExecutor(RemoteExecutor):
                 assert self._api is not None
                 self._api.delete_pod(name, 0.0)
 
+    # --- groups -----------------------------------------------------------------------------------------------
+
+    def _take_apart(self, unit: str, why: str) -> None:
+        """Delete a group, and let all go that have its pods."""
+        assert self._api is not None
+        if not self._groups.is_group(unit):
+            return
+        pods = self._groups.pods_of(unit)
+        self._groups.ended(unit)
+        self._states.gone(unit)
+        for link in [one for name, one in self._at.items() if self._groups.unit_of(name) == unit]:
+            link.collect()
+            link.lose(why)
+        for peer in [one for one in self._peers.values() if self._groups.unit_of(machine_of(one)) == unit]:
+            self._close(peer, "")
+        self._objects.delete(self._api, unit, pods)
+
+    def _end_group(self, unit: str, reason: Reason, now: float) -> None:
+        """A group as a whole has ended."""
+        why = f"group {unit} {reason.text}"
+        self._keeper.ended(unit, now, why, by_itself=reason.fault != "cluster")
+        self._take_apart(unit, why)
+
+    def _on_refusal(self, name: str, refusal: Reason, wait: float, now: float) -> None:
+        """A pod or a group was not created."""
+        unit = self._groups.unit_of(name)
+        why = f"{self._groups.noun(unit)} {unit} {refusal.text}"
+        self._notices.give(refusal.text, f"a {self._groups.noun(unit)} {refusal.text}")
+        self._keeper.refused(unit, now, why, quota=not refusal.final, wait=wait)
+        self._take_apart(unit, why)
+
+    def _on_object(self, kind: Kind, manifest: dict[str, Any], now: float) -> None:
+        """What is watched beside pods: groups, and what Kueue says of groups and of pods."""
+        assert self._api is not None
+        about = manifest["metadata"]
+        if kind == WORKLOAD:
+            for unit in {self._groups.unit_of(one) for one in owners_of(manifest)}:
+                self._hear_of(unit, reason_of_workload(manifest), now)
+        elif (about.get("labels") or {}).get(f"{DOMAIN}/session") != self._session:
+            self._objects.delete_object(self._api, kind, about["name"])  # no gang goes on without its driver
+        elif self._keeper.is_starting(about["name"]) and not self._states.has_members(about["name"]):
+            failed = failure_of(manifest)
+            if failed is not None:
+                self._end_group(about["name"], failed, now)
+
+    def _hear_of(self, unit: str, reason: Reason | None, now: float) -> None:
+        """Something is said of a group, or of a pod in a queue."""
+        if self._keeper.knows(unit):
+            self._states.note(unit, reason)
+            self._look_at(unit, now)
+
     # --- what the keeper wants ----------------------------------------------------------------------------------
 
     def _obey(self, actions: Sequence[Action]) -> None:
@@ -537,11 +539,17 @@ class KubernetesExecutor(RemoteExecutor):
                 case Create(name, kind):
                     assert self._api is not None
                     assert self._pods is not None
-                    self._api.create_pod(pod_of(name, self._kinds[kind], self._pods))
+                    if kind in self._groups.kinds:
+                        self._groups.made(name, kind)
+                        self._objects.create(self._api, name, self._groups.kinds[kind], self._pods)
+                    else:
+                        self._api.create_pod(pod_of(name, self._kinds[kind], self._pods))
                 case Delete(name, why):
                     self._delete(name, why)
                 case GiveBack(kind, count):
-                    for link in [one for one in self._waiting if one.spec.image == kind][:count]:
+                    waiting = [one for one in self._waiting if one.spec.image == kind]
+                    nodes = self._groups.waiting_nodes(kind, count) if kind in self._groups.kinds else waiting[:count]
+                    for link in [one for one in waiting if one in nodes]:
                         self._give_back(link)
                 case Fail(kind, why):
                     self._fail(kind, why)
@@ -549,7 +557,10 @@ class KubernetesExecutor(RemoteExecutor):
 
     def _delete(self, name: str, why: str) -> None:
         assert self._api is not None
-        _log.debug("pod.deleted", f"pod {name} is deleted: {why}", place=self.place, pod=name)
+        _log.debug("pod.deleted", f"{self._groups.noun(name)} {name} is deleted: {why}", place=self.place, pod=name)
+        if self._groups.is_group(name):
+            self._take_apart(name, why)
+            return
         self._states.histories.note(name, f"the run deleted it: {why}", end=True)
         for peer in [one for one in self._peers.values() if machine_of(one) == name and one.link is None]:
             self._close(peer, "")
@@ -570,7 +581,10 @@ class KubernetesExecutor(RemoteExecutor):
         if self._api is not None:
             assert self._pods is not None
             for name in [*self._keeper.names(), *self._leftovers]:
-                self._api.delete_pod(name, 1.0)
+                if self._groups.is_group(name):
+                    self._take_apart(name, "")
+                else:
+                    self._api.delete_pod(name, 1.0)
             with contextlib.suppress(ClusterError):
                 self._api.client.delete(Kind("v1", "Secret"), self._pods.token)
             self._api.close()

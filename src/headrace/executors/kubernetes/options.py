@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from headrace.executors.kubernetes.access import Access
+from headrace.executors.kubernetes.group_manifests import Form
 from headrace.executors.kubernetes.pods import PodRules
 from headrace.model.pods import PodSettings
 
@@ -19,8 +20,8 @@ class KubernetesOptions(msgspec.Struct, frozen=True, kw_only=True):
 
     ``image`` is that of steps which name none; ``pod``, ``secret`` and ``variables`` are those of the place. ``baked``
     are images of environments by the first digits of their digests. ``repeats`` is how often the attempts of a task may
-    lose their pods by no fault of theirs. ``notify`` tells the person at the terminal
-    something.
+    lose their pods by no fault of theirs. ``gangs`` is what the pods of a gang are together, and ``queued`` says that
+    pods wait in a queue of Kueue. ``notify`` tells the person at the terminal something.
     """
 
     access: Access
@@ -34,6 +35,8 @@ class KubernetesOptions(msgspec.Struct, frozen=True, kw_only=True):
     baked: Mapping[str, str] = {}
     rules: PodRules
     repeats: int = 20
+    gangs: Form = "pods"
+    queued: bool = False
     owner: Mapping[str, Any] | None = None
     port_file: str = ""
     notify: Callable[[str], None] = lambda text: None

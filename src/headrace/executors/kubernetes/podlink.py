@@ -11,6 +11,7 @@ from headrace.engine.ports import WorkerExit
 from headrace.executors.kubernetes.gangs import GangStarts
 from headrace.executors.remote.link import Peer, RemoteLink
 from headrace.model.messages import Cancel, Execute, Ready, ToDriver, ToWorker
+from headrace.model.workers import GangSeat
 
 
 class PodLink(RemoteLink):
@@ -21,6 +22,7 @@ class PodLink(RemoteLink):
 
     gangs: GangStarts  # of its executor
     repeats = 0  # of its place
+    seat: GangSeat | None = None  # of the gang whose group has its pod
     waits = False  # for a pod to join
     idle_since = 0.0  # when its last attempt ended
     is_there = False  # has a worker, which knows what it is to be

@@ -4,6 +4,9 @@ come out; it has no clock, no chance and no I/O.
 A link that waits for a worker wants a pod of some *kind*. A pod is starting until its worker joins; then it is warm, or
 taken by a link. No more pods are asked for than links wait, nor than the place allows. What the cluster refuses for
 want of quota lowers that ceiling for a while. The cost of an event does not grow with the number of pods.
+
+What is called a pod here may be a group of ``size`` pods, which is created, taken and deleted as a whole: a gang waits
+for one.
 """
 
 from __future__ import annotations
@@ -90,13 +93,15 @@ class _Kind:
         "name",
         "need",
         "ready",
+        "size",
         "starting",
         "waiting",
     )
 
-    def __init__(self, name: str, need: Resources) -> None:
+    def __init__(self, name: str, need: Resources, size: int) -> None:
         self.name = name
-        self.need = need
+        self.need = need  # of each of its pods, or of a group as a whole
+        self.size = size  # pods in each
         self.waiting = 0
         self.starting: dict[str, _Pod] = {}
         self.ready: dict[str, _Pod] = {}
@@ -126,6 +131,7 @@ class PodKeeper:
         self._kinds: dict[str, _Kind] = {}
         self._pods: dict[str, tuple[_Pod, dict[str, _Pod]]] = {}  # with the state that each is in
         self._number = 0
+        self._count = 0  # pods, those in groups each for itself
         self._held = (0.0, 0, 0)  # cores, bytes and GPUs of all pods
         self._ceiling = rules.pods
         self._raise = 0.0  # when the ceiling is raised again
@@ -187,11 +193,11 @@ class PodKeeper:
 
     # --- what happens -----------------------------------------------------------------------------------------
 
-    def wait(self, kind: str, need: Resources, now: float) -> None:
-        """A link waits for a pod of this kind, each of which holds ``need``."""
+    def wait(self, kind: str, need: Resources, now: float, size: int = 1) -> None:
+        """A link waits for a pod of this kind, or a gang for a group of ``size``; each of these holds ``need``."""
         known = self._kinds.get(kind)
         if known is None:
-            known = self._kinds[kind] = _Kind(kind, need)
+            known = self._kinds[kind] = _Kind(kind, need, size)
         if not known.waiting:
             known.blocked = None  # what was is not what this one waited for
         known.waiting += 1
@@ -203,7 +209,7 @@ class PodKeeper:
     def found(self, name: str, kind: str, need: Resources, now: float) -> None:
         """There is a pod that an earlier session made; its worker may join."""
         if kind not in self._kinds:
-            self._kinds[kind] = _Kind(kind, need)
+            self._kinds[kind] = _Kind(kind, need, 1)
         if name not in self._pods:
             self._add(name, self._kinds[kind], now)
 
@@ -276,7 +282,7 @@ class PodKeeper:
             self._break(kind, now, why)
             return
         kind.blocked = (kind.blocked[0] if kind.blocked else now, why)
-        self._lower(max(1, len(self._pods)), now, wait)
+        self._lower(max(kind.size, self._count), now, wait)
         kind.hold = max(kind.hold, self._raise)
 
     # --- what follows -----------------------------------------------------------------------------------------
@@ -315,11 +321,11 @@ class PodKeeper:
 
     def _give_back(self) -> None:
         """Take links from those that wait where more attempts are under way than pods can be had."""
-        over = self.active + sum(one.waiting for one in self._kinds.values()) - self._ceiling
+        over = self.active + sum(one.waiting * one.size for one in self._kinds.values()) - self._ceiling
         for kind in self._kinds.values():
-            count = min(over, kind.waiting - len(kind.starting))
+            count = min(-(-over // kind.size), kind.waiting - len(kind.starting))
             if kind.works and count > 0:
-                over -= count
+                over -= count * kind.size
                 self._out.append(GiveBack(kind.name, count))
 
     def _lower(self, ceiling: int, now: float, wait: float) -> None:
@@ -346,7 +352,7 @@ class PodKeeper:
     def _add(self, name: str, kind: _Kind, now: float) -> None:
         pod = kind.starting[name] = _Pod(name, kind, now)
         self._pods[name] = pod, kind.starting
-        self._occupy(kind.need, 1)
+        self._occupy(kind, 1)
 
     def _make_room(self, kind: _Kind, missing: int, now: float) -> None:
         """Let warm pods of other kinds go, those first that have had nothing to do for longest."""
@@ -354,18 +360,19 @@ class PodKeeper:
             pod for one in self._kinds.values() if one is not kind and not one.waiting for pod in one.ready.values()
         ]
         others.sort(key=lambda pod: pod.since)
-        for pod in others[:missing]:
+        for pod in others[: missing * kind.size]:
             self.left(pod.name, now, "pods of another kind need its room")
 
     def _keep_floor(self, kind: _Kind, now: float) -> None:
         there = len(kind.starting) + len(kind.ready) + len(kind.busy)
-        for _ in range(self.rules.floor - there if kind.hold <= now and not kind.broken else 0):
+        wanted = self.rules.floor - there if kind.size == 1 and kind.hold <= now and not kind.broken else 0
+        for _ in range(wanted):
             if self._fits(kind):
                 self._create(kind, now)
 
     def _fits(self, kind: _Kind) -> bool:
         most, need = self.rules.resources, kind.need
-        if len(self._pods) >= self._ceiling:
+        if self._count + kind.size > self._ceiling:
             return False
         cpu, memory, gpu = self._held
         return most is None or (
@@ -385,14 +392,15 @@ class PodKeeper:
         if not kind.works:
             self._break(kind, now, self._too_late(why))
             return
-        there = len(self._pods) - sum(len(one.leaving) for one in self._kinds.values())
-        self._lower(max(1, there), now, self.rules.start_timeout)
+        there = self._count - sum(len(one.leaving) * one.size for one in self._kinds.values())
+        self._lower(max(kind.size, there), now, self.rules.start_timeout)
 
     def _too_late(self, why: str) -> str:
         return f"no pod began to work within {self.rules.start_timeout:g} s: {why}"
 
     def _let_idle_go(self, kind: _Kind, now: float) -> None:
-        spare = len(kind.ready) + len(kind.busy) + len(kind.starting) - self.rules.floor
+        floor = self.rules.floor if kind.size == 1 else 0
+        spare = len(kind.ready) + len(kind.busy) + len(kind.starting) - floor
         excess = len(kind.starting) - kind.waiting
         for pod in list(kind.ready.values()) + list(reversed(kind.starting.values())):
             starting = pod.name in kind.starting
@@ -424,9 +432,11 @@ class PodKeeper:
     def _drop(self, name: str) -> None:
         pod, state = self._pods.pop(name)
         del state[name]
-        self._occupy(pod.kind.need, -1)
+        self._occupy(pod.kind, -1)
 
-    def _occupy(self, need: Resources, sign: int) -> None:
+    def _occupy(self, kind: _Kind, sign: int) -> None:
+        need = kind.need
+        self._count += sign * kind.size
         cpu, memory, gpu = self._held
         cpu = cpu + sign * need.cpu if self._pods else 0.0  # rounding errors end here
         self._held = cpu, memory + sign * need.memory, gpu + sign * need.gpu

@@ -1,4 +1,5 @@
-"""What is known of the pods of a run: their state as it was last seen, and Kubernetes' events about them.
+"""What is known of the pods of a run: their state as it was last seen, and Kubernetes' events about them; and what
+others say of the groups that they are in, and of those that have no pods yet.
 
 Of pods that work little is kept, since there may be thousands.
 """
@@ -8,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from headrace.executors.kubernetes.group_manifests import GROUP
 from headrace.executors.kubernetes.manifests import DOMAIN
 from headrace.executors.kubernetes.pod_events import PodHistories
 from headrace.executors.kubernetes.reasons import Reason, explains_end, reason_of
@@ -15,6 +17,7 @@ from headrace.executors.kubernetes.reasons import Reason, explains_end, reason_o
 _EVENTS = 20
 #: Seconds to wait for an event that says why a pod has ended, if its status does not.
 _EXPLAINED = 2.0
+_NOTHING = Reason("", False, "")
 
 
 class PodStates:
@@ -28,6 +31,9 @@ class PodStates:
         self._kinds: dict[str, str] = {}
         self._working: set[str] = set()
         self._unexplained: dict[str, float] = {}  # pods that ended without a reason, and since when that is known
+        self._members: dict[str, set[str]] = {}  # pods by their groups
+        self._group_of: dict[str, str] = {}
+        self._notes: dict[str, Reason] = {}  # by groups, and by pods in a queue
 
     def seen(self, pod: Mapping[str, Any]) -> None:
         """A pod is like that now."""
@@ -35,7 +41,13 @@ class PodStates:
         name = about["name"]
         self.histories.seen(pod)
         self._addresses[name] = status.get("podIP") or ""
-        self._kinds[name] = (about.get("labels") or {}).get(f"{DOMAIN}/kind", "")
+        labels = about.get("labels") or {}
+        self._kinds[name] = labels.get(f"{DOMAIN}/kind", "")
+        if GROUP in labels:
+            if name not in self._group_of and self.note_of(labels[GROUP]).fault == "quota":
+                self.note(labels[GROUP], None)  # there was room for it
+            self._members.setdefault(labels[GROUP], set()).add(name)
+            self._group_of[name] = labels[GROUP]
         if name not in self._working or about.get("deletionTimestamp") or status.get("phase") != "Running":
             self._pods[name] = pod
 
@@ -55,6 +67,31 @@ class PodStates:
         self._kinds.pop(name, None)
         self._working.discard(name)
         self._unexplained.pop(name, None)
+        self._notes.pop(name, None)
+        group = self._group_of.pop(name, "")
+        members = self._members.get(group, set())
+        members.discard(name)
+        if group and not members:
+            del self._members[group]
+
+    def is_member(self, name: str) -> bool:
+        """Whether a pod is one of a group."""
+        return name in self._group_of
+
+    def has_members(self, group: str) -> bool:
+        """Whether a group has pods."""
+        return bool(self._members.get(group))
+
+    def note(self, name: str, reason: Reason | None) -> None:
+        """What is said of a group, or of a pod in a queue; None: nothing any more."""
+        if reason is None:
+            self._notes.pop(name, None)
+        else:
+            self._notes[name] = reason
+
+    def note_of(self, name: str) -> Reason:
+        """What was said of a group, or of a pod in a queue."""
+        return self._notes.get(name, _NOTHING)
 
     def add_event(self, name: str, event: Mapping[str, Any]) -> bool:
         """Note what Kubernetes says about a pod; whether that may matter."""
@@ -75,7 +112,16 @@ class PodStates:
         return self._kinds.get(name, "")
 
     def reason_of(self, name: str) -> Reason:
-        """Why a pod is as it is."""
+        """Why a pod, or a group, is as it is."""
+        note = self._notes.get(name)
+        members = [self._of_pod(one) for one in self._members.get(name, ())]
+        found = [one for one in members or [self._of_pod(name)] if one.fault]
+        first = min(found, key=lambda one: (not one.final, one.text), default=None)
+        if note is not None and (first is None or first.fault == "queue"):
+            return note
+        return first or (min(members, key=lambda one: one.started) if members else self._of_pod(name))
+
+    def _of_pod(self, name: str) -> Reason:
         return reason_of(self._pods.get(name) or {}, self._events.get(name, ()))
 
     def is_unexplained(self, name: str, now: float) -> bool:
@@ -92,6 +138,11 @@ class PodStates:
 
     def end_of(self, name: str, last: Mapping[str, Any] | None = None) -> Reason:
         """Why a pod has ended. ``last``: as it was when it was deleted."""
+        found = self._end_of(name, last)
+        note = self._notes.get(self._group_of.get(name, name))
+        return note if found.fault == "cluster" and note is not None and note.fault == "cluster" else found
+
+    def _end_of(self, name: str, last: Mapping[str, Any] | None) -> Reason:
         pod = last or self._pods.get(name)
         if pod is None:
             return Reason("was deleted", True, "cluster")

@@ -13,6 +13,7 @@ from headrace.executors.kubernetes.access import Access
 from headrace.executors.kubernetes.api import ClusterApi, CreateRefused, PodEvent, PodGone, PodSeen
 from headrace.executors.kubernetes.containment import USER_CONTAINER, probing
 from headrace.executors.kubernetes.manifests import DOMAIN, ROOT, PodKind, PodPlace, pod_of
+from headrace.executors.kubernetes.options import KubernetesOptions
 from headrace.executors.kubernetes.reasons import reason_of, reason_of_refusal
 from headrace.model.errors import EnvironmentSetupError
 from headrace.model.pods import PodSettings
@@ -32,6 +33,12 @@ class ProbeOptions(NamedTuple):
     settings: PodSettings
     timeout: float
     owner: Mapping[str, Any] | None = None
+
+
+def probe_options(place: str, told: KubernetesOptions) -> ProbeOptions:
+    """Where images of steps in a place are probed."""
+    timeout = told.rules.start_timeout
+    return ProbeOptions(place, told.access, told.namespace, told.image, told.pod, timeout, told.owner)
 
 
 class _Probed(NamedTuple):

@@ -46,7 +46,7 @@ from headrace.model.handshake import (
 from headrace.model.messages import MAX_FRAME, Bye, Cancel, frame, framed
 from headrace.model.pod_history import PodHistory
 from headrace.model.policy import Resources, StepPolicy
-from headrace.model.workers import Capacity, MachineCapacity, ServedRun, WorkerSpec
+from headrace.model.workers import Capacity, GangSeat, MachineCapacity, ServedRun, WorkerSpec
 from headrace.runtime import randomness
 from headrace.worker.channel import Channel, ChannelError
 from headrace.worker.join_token import Identity, driver_context
@@ -184,7 +184,7 @@ class RemoteExecutor:
         self._locks[name] = lock
         return WorkerSpec(place=self.place, environment=name, image=lock.image, isolated=policy.isolated)
 
-    def provide(self, spec: WorkerSpec, step: str = "") -> RemoteLink:
+    def provide(self, spec: WorkerSpec, step: str = "", seat: GangSeat | None = None) -> RemoteLink:
         """A worker that joined, or the next one that does, of the worker host that the spec names."""
         link = self._new_link(spec)
         self._await_worker(link)
