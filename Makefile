@@ -49,7 +49,7 @@ $(BIN)/python:
 	@$(BIN)/python -m pip install --quiet uv || true
 
 $(VENV)/.demo: pyproject.toml hatch_build.py | $(BIN)/python
-	@echo "-- installing headrace and what the examples need"
+	@echo "-- installing headrace, its server and what the examples need"
 	@$(call install,-e '.[examples]')
 	@touch $@
 
@@ -73,7 +73,7 @@ demo: $(VENV)/.demo
 	  '  headrace diff digits/1 digits/2          what differs between two runs' \
 	  '  headrace run examples/failure.py         a step that fails; its docstring says how to go on' \
 	  '  headrace run examples/flights.py         100 bootstrap models on 336,776 flights' \
-  '  headrace server --open                   all of it as pages' \
+	  '  headrace server --open                   all of it as pages' \
 	  '' 'README.md goes on from here.'
 
 # ----------------------------------------------------------------------- pages

@@ -82,8 +82,9 @@ def run_of_many_steps(store: MetadataStore, layers: int = 50, width: int = 20) -
 
 
 def task(run_id: int, step: str, number: int) -> TaskRecord:
-    """A task that succeeded."""
-    how = Success(NOW, NOW + 1.0, "host", 100 + number % 8, 0.5, 1 << 20, 1, "local", number)
+    """A task that succeeded, one after the other on each of eight workers."""
+    at = NOW + number // 8 * 0.045
+    how = Success(at, at + 0.04, "host", 100 + number % 8, 0.03, 1 << 20, 1, "local", number)
     return TaskRecord(
         run_id=run_id,
         step=step,
@@ -94,9 +95,9 @@ def task(run_id: int, step: str, number: int) -> TaskRecord:
         occurrence=0,
         code=bytes(32),
         attempts=1,
-        created=NOW,
-        started=NOW,
-        finished=NOW + 1.0,
+        created=at,
+        started=at,
+        finished=at + 0.04,
         success=how,
     )
 

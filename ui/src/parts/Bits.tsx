@@ -8,11 +8,17 @@ import { useNow } from "../lib/now";
 export function Time({ at }: { at: number | null | undefined }) {
   if (at === null || at === undefined) return null;
   return (
-    <time className="num" dateTime={new Date(at * 1000).toISOString()} title={exactTime(at)}>
+    <time className="num" dateTime={new Date(at * 1000).toISOString()}>
       {shortTime(at)}
     </time>
   );
 }
+
+/** The exact time, when the pointer comes over a short one: of thousands in a list few are ever asked. */
+document.addEventListener("pointerover", (event) => {
+  const time = event.target instanceof Element ? event.target.closest("time") : null;
+  if (time) time.title = exactTime(Date.parse(time.dateTime) / 1000);
+});
 
 /** A duration; one that still grows is counted on from `since`. */
 export function Took({ seconds, since, live }: { seconds?: number | null; since?: number | null; live?: boolean }) {

@@ -25,7 +25,16 @@ interface Props {
   label: string;
   zoom: [number, number] | null;
   onZoom: (zoom: [number, number] | null) => void;
+  /** How values are written, and those of x where they are not times. */
+  show?: (value: number) => string;
+  showX?: (value: number) => string;
+  /** Of what the numbers on the axis are multiples: 2 ** 20, where it counts MiB. */
+  step?: number;
+  /** Whether the axis of the values begins at 0. */
+  zero?: boolean;
 }
+
+const MULTIPLES = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000];
 
 /** Exponential smoothing that begins without a lag; 0: none. */
 export function smoothed(values: readonly (number | null)[], weight: number): (number | null)[] {
@@ -54,7 +63,7 @@ export function aligned(lines: readonly Line[], smooth: number, log: boolean): u
 }
 
 export function Chart(props: Props) {
-  const { lines, log, time, smooth, height, zoom, onZoom } = props;
+  const { lines, log, time, smooth, height, zoom, onZoom, show = metric, showX, step, zero } = props;
   const [frame, size] = useSize<HTMLDivElement>();
   const theme = useTheme();
   const plot = useRef<uPlot | null>(null);
@@ -93,10 +102,14 @@ export function Chart(props: Props) {
       series,
       bands,
       legend: { show: false },
-      scales: { x: { time }, y: { distr: log ? 3 : 1 } },
+      scales: { x: { time }, y: { distr: log ? 3 : 1, ...(zero ? { range: (_: uPlot, __: number, most: number): [number, number] => [0, most * 1.05 || 1] } : {}) } },
       axes: [
-        axis({ size: 26, space: 64 }),
-        axis({ size: 58, values: (_, ticks) => ticks.map((one) => (one === null ? "" : metric(one))) }),
+        axis({ size: 26, space: 64, ...(showX ? { values: (_: uPlot, ticks: number[]) => ticks.map(showX) } : {}) }),
+        axis({
+          size: show === metric ? 58 : 72,
+          values: (_, ticks) => ticks.map((one) => (one === null ? "" : show(one))),
+          ...(step ? { incrs: MULTIPLES.map((one) => one * step) } : {}),
+        }),
       ],
       cursor: { points: { size: 6 }, drag: { x: true, y: false }, y: false },
       hooks: {
@@ -130,13 +143,22 @@ export function Chart(props: Props) {
   return (
     <div className="chart">
       <div className="chart-frame" ref={frame} style={{ height }} role="img" aria-label={props.label} />
-      <Values lines={lines} data={data} at={at} time={time} />
+      <Values lines={lines} data={data} at={at} time={time} show={show} showX={showX ?? metric} />
     </div>
   );
 }
 
+interface ValuesProps {
+  lines: readonly Line[];
+  data: uPlot.AlignedData;
+  at: number | null;
+  time: boolean;
+  show: (value: number) => string;
+  showX: (value: number) => string;
+}
+
 /** The values of all lines where the pointer is, else their last ones. */
-function Values({ lines, data, at, time }: { lines: readonly Line[]; data: uPlot.AlignedData; at: number | null; time: boolean }) {
+function Values({ lines, data, at, time, show, showX }: ValuesProps) {
   const xs = data[0] as readonly number[];
   const index = at ?? xs.length - 1;
   const x = xs[index];
@@ -152,13 +174,13 @@ function Values({ lines, data, at, time }: { lines: readonly Line[]; data: uPlot
   if (at !== null) rows.sort((a, b) => (b.value ?? -Infinity) - (a.value ?? -Infinity));
   return (
     <ul className="legend chart-values">
-      <li className="quiet num">{x === undefined ? "" : at === null ? "last" : time ? new Date(x * 1000).toLocaleTimeString() : `at ${metric(x)}`}</li>
+      <li className="quiet num">{x === undefined ? "" : at === null ? "last" : time ? new Date(x * 1000).toLocaleTimeString() : `at ${showX(x)}`}</li>
       {rows.slice(0, many ? 8 : 10).map(({ line, value }) => (
         <li key={line.name} title={line.name}>
           <svg width="10" height="10" aria-hidden="true">
             <rect y="3" width="10" height="4" rx="1" fill={`var(${line.hue})`} />
           </svg>
-          <span className="cut">{line.name}</span> <span className="num">{metric(value)}</span>
+          <span className="cut">{line.name}</span> <span className="num">{value === null || value === undefined ? "" : show(value)}</span>
         </li>
       ))}
       {many && <li className="quiet">and {rows.length - 8} more</li>}

@@ -59,7 +59,8 @@ export function Drawing(props: Props) {
 
   const fit = useCallback(() => {
     if (!placed || size.width === 0) return;
-    const zoom = Math.min(1, size.width / (placed.width + 16), size.height / (placed.height + 16));
+    // Small drawings in large windows grow, up to what still reads as text.
+    const zoom = Math.min(size.width > 1600 ? 1.6 : 1.15, size.width / (placed.width + 16), size.height / (placed.height + 16));
     setView({ zoom, x: Math.max(8, (size.width - placed.width * zoom) / 2), y: Math.max(8, Math.min(40, (size.height - placed.height * zoom) / 2)) });
   }, [placed, size.width, size.height, setView]);
   useEffect(() => {

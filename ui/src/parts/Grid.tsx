@@ -1,6 +1,6 @@
 /** A table of any length: rows of equal height, of which only those in sight exist. */
-import { useVirtualizer } from "@tanstack/react-virtual";
-import { memo, useEffect, useRef, useState, type ReactNode } from "react";
+import { memo, useEffect, useLayoutEffect, useRef, useState, type ReactNode, type RefObject } from "react";
+import { flushSync } from "react-dom";
 
 export interface Column<T> {
   id: string;
@@ -12,6 +12,8 @@ export interface Column<T> {
   wide?: boolean;
   sort?: { now: "up" | "down" | null; change: () => void };
   cell: (row: T, index: number) => ReactNode;
+  /** What the pointer is told over the cell. */
+  hint?: (row: T) => string | undefined;
 }
 
 export interface GridProps<T> {
@@ -30,31 +32,30 @@ export interface GridProps<T> {
 
 /** Rows beyond those in sight, on each side. */
 const OVERSCAN = 8;
+/** Pixels of the row of titles. */
+const HEAD = 28;
 
 export function Grid<T>(props: GridProps<T>) {
   const { columns, rows, cursor, total = rows.length } = props;
   const scroller = useRef<HTMLDivElement>(null);
   const height = props.height ?? 28;
-  const virtual = useVirtualizer({
-    count: total,
-    getScrollElement: () => scroller.current,
-    estimateSize: () => height,
-    overscan: OVERSCAN,
-  });
-  const items = virtual.getVirtualItems();
-  const last = items.at(-1)?.index ?? 0;
+  const [first, last] = useRowsInSight(scroller, height, total);
   // Elements of rows that go out of sight are those of rows that come in: changing a text costs less than making elements.
   const pool = useRef(64);
-  while (items.length > pool.current) pool.current *= 2;
+  while (last - first >= pool.current) pool.current *= 2;
   const near = props.onNear;
   useEffect(() => near?.(last), [near, last, rows.length]);
-  const first = items[0]?.index ?? 0;
   const quick = useQuick(first, last);
   const range = props.onRange;
   useEffect(() => range?.(first, last), [range, first, last]);
   useEffect(() => {
-    if (cursor !== undefined && cursor >= 0) virtual.scrollToIndex(cursor, { align: "auto" });
-  }, [cursor, virtual]);
+    const element = scroller.current;
+    if (cursor === undefined || cursor < 0 || !element) return;
+    const top = cursor * height;
+    const seen = element.clientHeight - HEAD - height;
+    if (top < element.scrollTop) element.scrollTop = top;
+    else if (top > element.scrollTop + seen) element.scrollTop = top - seen;
+  }, [cursor, height]);
   const template = columns.map((column) => column.width).join(" ");
   return (
     <div className={props.fill === false ? "grid" : "grid fill"} ref={scroller} role="region" aria-label={props.label} tabIndex={0}>
@@ -78,22 +79,23 @@ export function Grid<T>(props: GridProps<T>) {
             </div>
           ))}
         </div>
-        <div className="grid-space" role="rowgroup" style={{ height: virtual.getTotalSize() }}>
-          {items.map((item) => {
-            const row = rows[item.index];
-            const chosen = item.index === cursor ? " at" : "";
+        <div className="grid-space" role="rowgroup" style={{ height: total * height }}>
+          {Array.from({ length: Math.max(0, last - first + 1) }, (_, offset) => {
+            const index = first + offset;
+            const row = rows[index];
+            const chosen = index === cursor ? " at" : "";
             const own = row === undefined ? "" : ` ${props.className?.(row) ?? ""}`;
             return (
               <Row
-                key={item.index % pool.current}
+                key={index % pool.current}
                 row={row}
                 quick={quick}
-                index={item.index}
+                index={index}
                 columns={columns as Column<unknown>[]}
                 className={`grid-row${chosen}${own}`}
                 template={template}
                 height={height}
-                start={item.start}
+                start={index * height}
               />
             );
           })}
@@ -101,6 +103,37 @@ export function Grid<T>(props: GridProps<T>) {
       </div>
     </div>
   );
+}
+
+/** The first and the last row that exist: those in sight and some around them. Reads nothing that needs a layout. */
+function useRowsInSight(scroller: RefObject<HTMLDivElement | null>, height: number, total: number): [number, number] {
+  const [place, setPlace] = useState({ top: 0, seen: 0 });
+  useLayoutEffect(() => {
+    const element = scroller.current;
+    if (!element) return;
+    let now = { top: -1, seen: element.clientHeight };
+    const look = () => {
+      const next = { top: Math.floor(element.scrollTop / height), seen: now.seen };
+      if (next.top === now.top) return;
+      now = next;
+      flushSync(() => setPlace(next)); // in this frame, not in the next one
+    };
+    const resized = new ResizeObserver(() => {
+      now = { top: now.top, seen: element.clientHeight };
+      setPlace(now);
+    });
+    now = { top: Math.floor(element.scrollTop / height), seen: now.seen };
+    setPlace(now);
+    resized.observe(element);
+    element.addEventListener("scroll", look, { passive: true });
+    return () => {
+      resized.disconnect();
+      element.removeEventListener("scroll", look);
+    };
+  }, [scroller, height]);
+  // A list that became shorter may be scrolled beyond its end.
+  const top = Math.min(place.top, Math.max(0, total - Math.ceil(place.seen / height)));
+  return [Math.max(0, top - OVERSCAN), Math.min(total - 1, top + Math.ceil(place.seen / height) + OVERSCAN)];
 }
 
 /** Whether the rows in sight are others altogether than a moment ago, as when the bar of the scroller is dragged: nobody reads
@@ -150,7 +183,7 @@ const Row = memo(function Row({ row, quick, index, columns, className, template,
         </div>
       )}
       {(quick ? [] : columns).map((column) => (
-        <div key={column.id} role="cell" className={column.right ? "cell right" : "cell"}>
+        <div key={column.id} role="cell" className={column.right ? "cell right" : "cell"} title={row === undefined ? undefined : column.hint?.(row)}>
           {row === undefined ? <span className="bone" /> : column.cell(row, index)}
         </div>
       ))}

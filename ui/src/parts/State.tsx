@@ -37,7 +37,11 @@ export function StateMark({ state, size = 12 }: { state: string; size?: number }
   );
 }
 
+/** Marks that style sheets draw: lists have thousands of them. */
+const DRAWN = new Set(["succeeded", "failed", "cached"]);
+
 export function State({ state }: { state: string }) {
+  if (DRAWN.has(state)) return <span className={`state drawn s-${state}`}>{state}</span>;
   return (
     <span className={`state s-${hueOf(state)}`}>
       <StateMark state={state} />

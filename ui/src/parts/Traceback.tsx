@@ -65,7 +65,7 @@ export function Traceback({ text }: { text: string }) {
                 one.head
               )}
             </code>
-            {one.body.length > 0 && <pre>{one.body.join("\n")}</pre>}
+            {one.body.length > 0 && <pre tabIndex={0}>{one.body.join("\n")}</pre>}
           </div>
         );
       })}

@@ -60,9 +60,9 @@ def challenge_of(verifier: str) -> str:
 
 
 def login_routes(server: Server) -> list[BaseRoute]:
-    """The routes of these pages; none where there are no accounts."""
+    """The routes of these pages; where there are no accounts, nobody has to log in."""
     if not isinstance(server.authenticator, AccountsAuthenticator):
-        return []
+        return [Served("/login", _to_the_pages, methods=["GET"])]
     pages = LoginPages(server, server.authenticator)
     routes = [
         Served("/login", pages.guarded(pages.show_login), methods=["GET"]),
@@ -85,6 +85,10 @@ def login_routes(server: Server) -> list[BaseRoute]:
             Served("/login/callback", pages.guarded(pages.come_from_provider), methods=["GET"]),
         ]
     return list(routes)
+
+
+async def _to_the_pages(_: Request) -> Response:
+    return RedirectResponse("/", 303)
 
 
 class LoginPages:

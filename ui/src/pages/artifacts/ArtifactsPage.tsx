@@ -10,6 +10,7 @@ import { useTitle } from "../../lib/title";
 import { runPage, useParam } from "../../lib/url";
 import { ArtifactDetail } from "../../parts/ArtifactDetail";
 import { Empty, Loading, Problem, Time } from "../../parts/Bits";
+import { Name, widthOf } from "../../parts/Name";
 import { Grid, type Column } from "../../parts/Grid";
 import { InnerButton, isInner } from "../../parts/inner";
 import type { ArtifactView } from "../../parts/Preview";
@@ -58,6 +59,7 @@ export default function ArtifactsPage({ project }: { project: string }) {
     { keys: "Enter, o", does: "Show the artifact", run: () => rows[cursor] && setChosen(idOf(rows[cursor] as ArtifactView)) },
     { keys: "Escape", does: "Close the artifact", run: () => setChosen("") },
   ]);
+  const longest = rows.reduce((most, row) => Math.max(most, row.task.length), 0);
   const columns: Column<ArtifactView>[] = [
     {
       id: "name",
@@ -72,10 +74,10 @@ export default function ArtifactsPage({ project }: { project: string }) {
     {
       id: "run",
       title: "Made by",
-      width: "minmax(120px, 240px)",
+      width: widthOf(longest, 240, 480),
       cell: (row) => (
         <Link href={runPage(project, placeOf(row).run)} title={row.task}>
-          {row.task}
+          <Name text={row.task} />
         </Link>
       ),
     },

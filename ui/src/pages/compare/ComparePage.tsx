@@ -8,6 +8,7 @@ import { useTitle } from "../../lib/title";
 import { runPage, useChangeQuery, useParam, useParams } from "../../lib/url";
 import { Empty, Loading, Section, Shown, Time } from "../../parts/Bits";
 import { artifactPage, PreviewBody } from "../../parts/Preview";
+import { Name } from "../../parts/Name";
 import { State } from "../../parts/State";
 import { Parallel } from "./Parallel";
 import { Scatter } from "./Scatter";
@@ -74,7 +75,7 @@ function Found({ project, found, drop }: { project: string; found: Compared; dro
                     <svg width="10" height="10" aria-hidden="true">
                       <rect width="10" height="10" rx="2" fill={`var(${hues.get(run.name)})`} />
                     </svg>
-                    <Link href={runPage(project, run.name)}>{run.name}</Link>
+                    <Link href={runPage(project, run.name)} title={run.name}><Name text={run.name} /></Link>
                     <button type="button" className="iconbutton" onClick={() => drop(run.name)} aria-label={`Leave ${run.name} out`}>
                       ×
                     </button>

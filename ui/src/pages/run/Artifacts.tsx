@@ -9,6 +9,7 @@ import { useChangeQuery, useParam } from "../../lib/url";
 import { ArtifactDetail } from "../../parts/ArtifactDetail";
 import { Empty, Loading, Problem } from "../../parts/Bits";
 import { Grid, type Column } from "../../parts/Grid";
+import { widthOf } from "../../parts/Name";
 import { Menu, MenuAction } from "../../parts/Menu";
 import { InnerButton, isInner } from "../../parts/inner";
 import { taskOf, type ArtifactView } from "../../parts/Preview";
@@ -52,15 +53,21 @@ export default function Artifacts() {
     { keys: "Enter, o", does: "Show the artifact", run: () => rows[cursor] && setChosen(idOf(rows[cursor] as ArtifactView)) },
     { keys: "Escape", does: "Close the artifact", run: () => setChosen("") },
   ]);
+  const longest = rows.reduce((most, row) => Math.max(most, idOf(row).length), 0);
   const columns: Column<ArtifactView>[] = [
     {
       id: "name",
       title: "Artifact",
-      width: narrow ? "minmax(140px, 1fr)" : "minmax(160px, 280px)",
+      width: narrow ? "minmax(140px, 1fr)" : widthOf(longest, 280, 520),
       cell: (row) => (
-        <button type="button" className="linkbutton bare cut" onClick={() => setChosen(idOf(row))} title={idOf(row)}>
-          {taskOf(name, row) && <span className="quiet">{taskOf(name, row)}/</span>}
-          {row.name}
+        <button type="button" className="linkbutton bare cut" onClick={() => setChosen(idOf(row))} title={idOf(row)} aria-label={idOf(row)}>
+          <span className="name">
+            {taskOf(name, row) && <span className="quiet">{taskOf(name, row)}</span>}
+            <span>
+              {taskOf(name, row) && <span className="quiet">/</span>}
+              {row.name}
+            </span>
+          </span>
         </button>
       ),
     },

@@ -55,7 +55,7 @@ export function Header({ lost }: { lost: boolean }) {
           <span className="pairs" title={params.map(([key, value]) => `${key} = ${plain(value)}`).join("\n")}>
             {params.slice(0, 8).map(([key, value]) => (
               <span key={key} className="pair">
-                <span className="pair-name">{key}</span> <code>{plain(value).slice(0, 60)}</code>
+                <span className="pair-name">{key}</span> <code>{cut(plain(value), 60)}</code>
               </span>
             ))}
             {params.length > 8 && <span className="quiet">and {params.length - 8} more</span>}
@@ -88,6 +88,8 @@ export function Header({ lost }: { lost: boolean }) {
     </header>
   );
 }
+
+const cut = (text: string, most: number): string => (text.length > most ? `${text.slice(0, most - 1)}…` : text);
 
 function since(view: RunView, now: number): string {
   const run = view.run;
@@ -159,7 +161,7 @@ function Failure() {
   return (
     <div className="run-failure">
       <p>
-        <code className="run-error">{failure.error}</code>
+        <code className="run-error" title={failure.error}>{failure.error}</code>
       </p>
       <p className="quiet">
         {failure.task && (

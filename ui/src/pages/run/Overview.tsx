@@ -73,7 +73,7 @@ function Steps() {
               <tr key={step.step}>
                 <td>
                   <Link href={runPage(at.project, name, "tasks", { step: step.step })} title={step.step}>{step.title || step.step}</Link>
-                  {step.title && <span className="quiet"> {step.title}</span>}
+                  {step.title && step.title !== step.step && <span className="quiet"> {step.step}</span>}
                 </td>
                 <td className="steps-bar">
                   <StateBar counts={withReused(step.counts, step.reused)} total={step.total} />

@@ -10,7 +10,9 @@ import { curvesOf, sumsOf, type Sum } from "./resources";
 import { useBars } from "./timeline/data";
 import { useRun } from "./useRun";
 
-const GIB = 2 ** 30;
+const short = (value: number): string => String(Number(value.toPrecision(3)));
+/** The largest power of 1,024 that is not above `size`: ticks of an axis are multiples of it. */
+const unitOf = (size: number): number => 1024 ** Math.max(0, Math.floor(Math.log(Math.max(1, size)) / Math.log(1024)));
 
 export default function Resources() {
   const { at, name, view, live } = useRun();
@@ -26,13 +28,13 @@ export default function Resources() {
   if (bars.length === 0) return <Empty title="Nothing has run yet">What tasks use is known when they have ended.</Empty>;
   const all = sumsOf(bars, () => "", now)[0] as Sum;
   const span = Math.max(0.001, (curves.x[1] ?? 0) * curves.x.length);
-  const chart = (title: string, y: number[], hue: string, unit: string) => (
+  const chart = (title: string, y: number[], hue: string, show: (value: number) => string, step = 0) => (
     <figure className="metric">
       <figcaption>
         <span className="metric-name">{title}</span>
-        <span className="quiet num">at most {Number(Math.max(...y).toPrecision(3))} {unit}</span>
+        <span className="quiet num">at most {show(Math.max(...y))}</span>
       </figcaption>
-      <Chart lines={[{ name: title, hue, x: curves.x, y }]} log={false} time={false} smooth={0} height={180} label={`${title} over ${duration(span)}`} zoom={null} onZoom={() => undefined} />
+      <Chart lines={[{ name: title, hue, x: curves.x, y }]} log={false} time={false} smooth={0} height={180} zero show={show} showX={duration} {...(step ? { step } : {})} label={`${title} over ${duration(span)}`} zoom={null} onZoom={() => undefined} />
     </figure>
   );
   return (
@@ -44,10 +46,10 @@ export default function Resources() {
         <Value title="Largest memory of a task" text={all.peak ? bytes(all.peak) : "unknown"} />
         {all.wasted > 0 && <Value title={`${count(all.wasted)} attempts came to nothing`} text={duration(all.wastedSeconds)} />}
       </dl>
-      <div className="charts">
-        {chart("Attempts at once", curves.running, "--c1", "")}
-        {chart("Cores", curves.cores, "--c2", "")}
-        {all.peak > 0 && chart("Memory, at most", curves.memory.map((one) => one / GIB), "--c3", "GiB")}
+      <div className="charts three">
+        {chart("Attempts at once", curves.running, "--c1", short)}
+        {chart("Cores", curves.cores, "--c2", short)}
+        {all.peak > 0 && chart("Memory, at most", curves.memory, "--c3", bytes, unitOf(Math.max(...curves.memory)))}
       </div>
       {query.hasNextPage && <p className="note">Of the first {count(bars.length)} attempts; more are being read.</p>}
       <p className="note">Over seconds since the first attempt. CPU time is spread over each attempt; memory adds the peaks of what ran at a time.</p>
@@ -72,7 +74,7 @@ function Value({ title, text }: { title: string; text: string }) {
 
 function Sums({ rows, first, link, span }: { rows: readonly Sum[]; first: string; link?: (name: string) => string; span?: number }) {
   return (
-    <div className="scroll-x" tabIndex={0} role="group" aria-label={`Use by ${first.toLowerCase()}`}>
+    <div className="scroll-x measured" tabIndex={0} role="group" aria-label={`Use by ${first.toLowerCase()}`}>
       <table className="plain-table">
         <thead>
           <tr>

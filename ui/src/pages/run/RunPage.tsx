@@ -1,4 +1,4 @@
-import { lazy, Suspense, useMemo } from "react";
+import { lazy, Suspense, useEffect, useMemo, useRef } from "react";
 import { Link, useLocation } from "wouter";
 import { count } from "../../lib/format";
 import { useShortcuts } from "../../lib/keys";
@@ -49,6 +49,12 @@ function Page(props: { at: RunAddress; name: string; view: RunView; live: boolea
     { keys: "l", does: "Logs of the run", run: () => go("logs") },
     { keys: "u", does: "Back to the runs", run: () => navigate(`/p/${encodeURIComponent(at.project)}/runs`) },
   ]);
+  // In a narrow window the strip of tabs scrolls: the one that is shown is in sight.
+  const strip = useRef<HTMLElement>(null);
+  useEffect(() => {
+    const current = strip.current?.querySelector<HTMLElement>("[aria-current]");
+    if (strip.current && current) strip.current.scrollLeft = current.offsetLeft - (strip.current.clientWidth - current.offsetWidth) / 2;
+  }, [tab]);
   const Shows = TABS[tab as Tab]?.show;
   return (
     <Run.Provider value={shared}>
@@ -58,7 +64,7 @@ function Page(props: { at: RunAddress; name: string; view: RunView; live: boolea
         </p>
       )}
       <Header lost={props.lost} />
-      <nav className="tabs" aria-label="Parts of the run">
+      <nav className="tabs" aria-label="Parts of the run" ref={strip}>
         {known.map((one) => {
           const number = countOf(view, one);
           return (

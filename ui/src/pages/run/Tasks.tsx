@@ -1,12 +1,13 @@
 import { useMemo, useState } from "react";
 import { useLocation } from "wouter";
-import { count } from "../../lib/format";
+import { count, duration } from "../../lib/format";
 import { useShortcuts } from "../../lib/keys";
 import { useNarrow } from "../../lib/media";
 import { runPage, taskPage, useChangeQuery, useParam, useParams } from "../../lib/url";
 import { Empty, Problem, Time, Took } from "../../parts/Bits";
 import { Grid, type Column } from "../../parts/Grid";
 import { Menu, MenuAction, MenuCheck } from "../../parts/Menu";
+import { Name, widthOf } from "../../parts/Name";
 import { RowLink } from "../../parts/RowLink";
 import { State } from "../../parts/State";
 import { useRun } from "./useRun";
@@ -27,6 +28,7 @@ export default function Tasks() {
   const part = useTasksInStates(at, step, states, some);
   const { rows, total, near, error } = some ? part : all;
   const current = rows[cursor];
+  const longest = Math.max(0, ...view.steps.map((one) => one.step.length + 6));
   const columns = useMemo(
     () =>
       columnsOf(
@@ -34,8 +36,9 @@ export default function Tasks() {
         (row) => runPage(at.project, name, "logs", { step: row.step, task: shortNumber(row) }),
         narrow,
         live,
+        longest,
       ),
-    [at.project, name, narrow, live],
+    [at.project, name, narrow, live, longest],
   );
   const page = (row: TaskRow): string => taskPage(at.project, name, row.step, shortNumber(row));
   useShortcuts([
@@ -97,14 +100,15 @@ export function shortNumber(row: { name: string }): string {
   return row.name.slice(row.name.lastIndexOf("/") + 1);
 }
 
-function columnsOf(page: (row: TaskRow) => string, logs: (row: TaskRow) => string, narrow: boolean, live: boolean): Column<TaskRow>[] {
+function columnsOf(page: (row: TaskRow) => string, logs: (row: TaskRow) => string, narrow: boolean, live: boolean, longest: number): Column<TaskRow>[] {
   const task: Column<TaskRow> = {
     id: "task",
+    hint: (row) => row.name,
     title: "Task",
-    width: "minmax(120px, 260px)",
+    width: widthOf(longest, 200, 520),
     cell: (row) => (
-      <RowLink href={page(row)} title={row.name}>
-        {row.step}/{shortNumber(row)}
+      <RowLink href={page(row)}>
+        <Name text={`${row.step}/${shortNumber(row)}`} />
       </RowLink>
     ),
   };
@@ -119,7 +123,7 @@ function columnsOf(page: (row: TaskRow) => string, logs: (row: TaskRow) => strin
     title: "Took",
     width: "100px",
     right: true,
-    cell: (row) => <Took seconds={row.duration} since={row.started} live={live && row.state === "running"} />,
+    cell: (row) => (live && row.state === "running" ? <Took seconds={row.duration} since={row.started} live /> : duration(row.duration)),
   };
   if (narrow) return [{ ...task, width: "minmax(100px, 1fr)" }, state, took];
   return [
@@ -133,11 +137,13 @@ function columnsOf(page: (row: TaskRow) => string, logs: (row: TaskRow) => strin
       id: "why",
       title: "",
       width: "minmax(160px, 1fr)",
-      cell: (row) => (
-        <span className={row.error ? "s-failed" : "quiet"} title={row.error || row.reused_from}>
-          {row.error || (row.reused_from ? `from ${row.reused_from}` : row.reused ? "from an earlier session" : "")}
-        </span>
-      ),
+      hint: (row) => row.error || row.reused_from || undefined,
+      cell: (row) =>
+        row.error ? (
+          <span className="s-failed">{row.error}</span>
+        ) : row.reused ? (
+          <span className="quiet">{row.reused_from ? `from ${row.reused_from}` : "from an earlier session"}</span>
+        ) : null,
     },
   ];
 }

@@ -1,6 +1,6 @@
 /** Tasks of a run as rows of one long table: pages of it are fetched where they are looked at. */
 import { useInfiniteQuery, useQueries } from "@tanstack/react-query";
-import { useCallback, useMemo, useState } from "react";
+import { useCallback, useEffect, useMemo, useRef, useState } from "react";
 import { get, RUN, type ApiError, type Schemas } from "../../api/client";
 import type { RunAddress, StepView } from "./useRun";
 
@@ -44,7 +44,7 @@ export interface Tasks {
 export function useAllTasks(at: RunAddress, steps: readonly StepView[], only: string, enabled: boolean, live: boolean): Tasks {
   const [range, setRange] = useState<[number, number]>([0, 60]);
   const parts = useMemo(() => partsOf(steps, only), [steps, only]);
-  const seen = parts.filter((part) => part.row + part.size > range[0] - 60 && part.row < range[1] + 60);
+  const seen = parts.filter((part) => part.row + part.size > range[0] - 100 && part.row < range[1] + 100);
   const answers = useQueries({
     queries: seen.map((part) => ({
       queryKey: [PATH, { ...at }, part.step, part.start],
@@ -65,14 +65,18 @@ export function useAllTasks(at: RunAddress, steps: readonly StepView[], only: st
     });
     return found;
   }, [seen, answers]);
-  const near = useCallback(
-    (first: number, last: number) => {
-      // In steps of 50 rows: the page is drawn again when other rows are needed, not with every row.
-      const [from, to] = [Math.floor(first / 50) * 50, Math.ceil(last / 50) * 50];
-      setRange((now) => (now[0] === from && now[1] === to ? now : [from, to]));
-    },
-    [],
-  );
+  const waits = useRef<{ timer: number; next: [number, number] }>({ timer: 0, next: [0, 60] });
+  const near = useCallback((first: number, last: number) => {
+    // In steps of 50 rows, at most every tenth of a second, and not while a frame is made.
+    const found = waits.current;
+    found.next = [Math.floor(first / 50) * 50, Math.ceil(last / 50) * 50];
+    if (found.timer) return;
+    found.timer = window.setTimeout(() => {
+      found.timer = 0;
+      setRange((now) => (now[0] === found.next[0] && now[1] === found.next[1] ? now : found.next));
+    }, 100);
+  }, []);
+  useEffect(() => () => window.clearTimeout(waits.current.timer), []);
   const last = parts.at(-1);
   const failed = answers.find((one) => one.error);
   return { rows, total: last ? last.row + last.size : 0, near, error: (failed?.error as ApiError | undefined) ?? null };

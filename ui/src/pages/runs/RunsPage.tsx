@@ -62,9 +62,10 @@ export function RunsPage({ project }: { project: string }) {
     { keys: "Escape", does: "Select nothing", run: () => setChosen([]) },
   ]);
 
+  const longest = useMemo(() => found.reduce((most, row) => Math.max(most, row.name.length + (row.tags["name"]?.length ?? 0)), 0), [found]);
   const columns = useMemo(
-    () => columnsOf({ project, narrow, shown: shownColumns, selected, toggle, sort, setSort: (by) => setOrder(nextOrder(order, by), true) }),
-    [project, narrow, shownColumns, selected, toggle, sort, order, setOrder],
+    () => columnsOf({ project, longest, narrow, shown: shownColumns, selected, toggle, sort, setSort: (by) => setOrder(nextOrder(order, by), true) }),
+    [project, longest, narrow, shownColumns, selected, toggle, sort, order, setOrder],
   );
   const { hasNextPage, isFetchingNextPage, fetchNextPage } = pages;
   const near = useCallback(

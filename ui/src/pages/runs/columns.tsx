@@ -5,6 +5,7 @@ import { metric, plain } from "../../lib/format";
 import { runPage, withQuery } from "../../lib/url";
 import { Time, Took } from "../../parts/Bits";
 import type { Column } from "../../parts/Grid";
+import { Name, widthOf } from "../../parts/Name";
 import { RowLink } from "../../parts/RowLink";
 import { State, StateBar } from "../../parts/State";
 import type { RunRow } from "./useRuns";
@@ -16,6 +17,8 @@ export interface Sort {
 
 interface Wanted {
   project: string;
+  /** Letters of the longest name. */
+  longest: number;
   narrow: boolean;
   shown: string[];
   selected: ReadonlySet<string>;
@@ -70,11 +73,11 @@ export function columnsOf(wanted: Wanted): Column<RunRow>[] {
   const name: Column<RunRow> = {
     id: "name",
     title: "Run",
-    width: "minmax(110px, 200px)",
+    width: widthOf(wanted.longest, 200, 440),
     sort: sortable("flow"),
     cell: (row) => (
       <RowLink href={runPage(project, row.name)} className="run-name" title={row.name}>
-        {row.name}
+        <Name text={row.name} />
         {row.tags["name"] && <span className="quiet"> {row.tags["name"]}</span>}
         {row.pinned && <Pin size={12} className="row-pin" aria-label="pinned" />}
       </RowLink>

@@ -118,7 +118,7 @@ function Head({ at, run, view, task }: { at: At; run: string; view: TaskView; ta
       {view.error && (
         <div className="run-failure">
           <p>
-            <code className="run-error">{view.error}</code>
+            <code className="run-error" title={view.error}>{view.error}</code>
           </p>
           {frame && (
             <p className="quiet">
@@ -255,7 +255,30 @@ function Metrics({ view }: { view: TaskView }) {
   if (view.metrics.length === 0) return null;
   return (
     <Section title="Metrics">
-      <Facts rows={view.metrics.map((one) => [one.name, `${metric(one.last)}  (${metric(one.min)} to ${metric(one.max)}, ${count(one.count)} points)`] as const)} />
+      <div className="scroll-x" tabIndex={0} role="group" aria-label="Table">
+        <table className="plain-table">
+          <thead>
+            <tr>
+              <th scope="col">Name</th>
+              <th scope="col" className="right">Last</th>
+              <th scope="col" className="right">Smallest</th>
+              <th scope="col" className="right">Largest</th>
+              <th scope="col" className="right">Points</th>
+            </tr>
+          </thead>
+          <tbody>
+            {view.metrics.map((one) => (
+              <tr key={one.name}>
+                <td>{one.name}</td>
+                <td className="right num strong">{metric(one.last)}</td>
+                <td className="right num">{metric(one.min)}</td>
+                <td className="right num">{metric(one.max)}</td>
+                <td className="right num quiet">{count(one.count)}</td>
+              </tr>
+            ))}
+          </tbody>
+        </table>
+      </div>
     </Section>
   );
 }

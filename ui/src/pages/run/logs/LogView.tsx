@@ -4,6 +4,7 @@ import { memo, useEffect, useMemo, useRef } from "react";
 import { useLocation } from "wouter";
 import { levelOf, spansOf, withoutAnsi } from "../../../lib/ansi";
 import { duration, exactTime } from "../../../lib/format";
+import { Name } from "../../../parts/Name";
 import type { Line } from "./book";
 
 interface Props {
@@ -146,7 +147,7 @@ const LogLine = memo(function LogLine(props: LineProps) {
       </span>
       {props.showTask && (
         <span className={href ? "log-task to" : "log-task"} title={line.task} onClick={() => href && navigate(href)}>
-          {line.task || "flow"}
+          <Name text={line.task || "flow"} />
         </span>
       )}
       {line.stream === "err" && <span className="log-err" title="Standard error">err</span>}
