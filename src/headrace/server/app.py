@@ -20,6 +20,7 @@ from headrace.server.accounts.authenticator import AccountsAuthenticator
 from headrace.server.accounts.login_pages import login_routes
 from headrace.server.call import Server
 from headrace.server.config import ServerConfig, is_loopback
+from headrace.server.direct_socket import SENT
 from headrace.server.dispatch import PathEndpoint, answer_error
 from headrace.server.forwarded import Forwarded
 from headrace.server.kfp.mount import kfp_routes
@@ -122,6 +123,7 @@ class RequestLog:
             raise
         finally:
             seconds, method = time.perf_counter() - began, scope["method"]
+            size += scope.get(SENT, 0)
             self._counts.request(
                 method if method in _METHODS else "other", scope.get("template", ""), status, seconds, size
             )

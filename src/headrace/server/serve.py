@@ -18,7 +18,7 @@ from headrace.model.errors import UsageError
 from headrace.server.actions.drivers import start_waiting
 from headrace.server.app import build_app
 from headrace.server.config import ServerConfig
-from headrace.server.direct_body import offer_direct_body
+from headrace.server.direct_socket import PROTOCOL
 from headrace.server.purging import purging
 from headrace.wiring import Scope
 
@@ -86,7 +86,7 @@ def patient_protocol(seconds: float) -> type[HttpToolsProtocol]:
         def on_headers_complete(self) -> None:
             self._stop_waiting()
             super().on_headers_complete()
-            offer_direct_body(self)
+            self.scope[PROTOCOL] = self, self.cycle  # type: ignore[literal-required]
 
         def connection_lost(self, exc: Exception | None) -> None:
             self._stop_waiting()

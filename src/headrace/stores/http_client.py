@@ -17,8 +17,8 @@ import ssl
 import urllib.parse
 import weakref
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, NamedTuple, TypeVar
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import msgspec
 
@@ -210,16 +210,25 @@ class _SecureConnection(http.client.HTTPSConnection, _Connection):
     pass
 
 
+class Body(Protocol):
+    """What is sent piece by piece, and can be sent again."""
+
+    size: int
+
+    def pieces(self) -> Iterator[bytes | memoryview]:
+        """Its ``size`` bytes."""
+
+
 class Request(NamedTuple):
     """What is asked of a server.
 
-    ``body``: bytes, or views of them that can be sent again. ``again``: whether the same request may be made twice,
+    ``again``: whether the same request may be made twice,
     because the second changes nothing more. ``seconds``: until the answer must begin.
     """
 
     method: str
     path: str
-    body: bytes | list[memoryview] = b""
+    body: bytes | Body = b""
     headers: Mapping[str, str] = {}
     again: bool = True
     seconds: float = ANSWER_SECONDS
@@ -349,7 +358,7 @@ class HttpClient:
     def _head(self, connection: _Connection, request: Request) -> bytes:
         """The head of ``request``."""
         body = request.body
-        size = len(body) if isinstance(body, bytes) else sum(view.nbytes for view in body)
+        size = len(body) if isinstance(body, bytes) else body.size
         lines = [f"{request.method} {self.endpoint.path}{request.path} HTTP/1.1", connection.own_head]
         lines += [f"{name}: {value}" for name, value in request.headers.items()]
         if size or request.method in ("POST", "PUT"):
@@ -407,8 +416,8 @@ class HttpClient:
         return errors.StoreError(text)
 
 
-#: Bytes that are handed to the kernel at once; that an answer may begin with; that its head may have.
-_CHUNK, _FIRST, _LONGEST_HEAD = 1 << 20, 1 << 16, 1 << 16
+#: Bytes that an answer may begin with; that its head may have.
+_FIRST, _LONGEST_HEAD = 1 << 16, 1 << 16
 #: Answers that say that all is well, with a body of known length, over a connection that stays.
 _USUAL = re.compile(rb"HTTP/1\.1 20[014] ")
 _LENGTH = re.compile(rb"\r\ncontent-length: *([0-9]{1,18})\r\n", re.IGNORECASE)
@@ -424,14 +433,22 @@ def _begin(
         sock.sendall(head + request.body)
     else:
         sock.sendall(head)
-        for view in request.body:
-            for at in range(0, view.nbytes, _CHUNK):
-                sock.sendall(view[at : at + _CHUNK])
+        _send_pieces(sock, request.body)
     if watch is not None:
         watch(sock)
     answer = http.client.HTTPResponse(sock, method=request.method)
     answer.begin()
     return answer
+
+
+def _send_pieces(sock: socket.socket, body: Body) -> None:
+    try:
+        for piece in body.pieces():
+            sock.sendall(piece)
+    except (BrokenPipeError, ConnectionResetError):
+        if not select.select([sock], [], [], 0)[0] or not sock.recv(1, socket.MSG_PEEK):
+            raise
+        # A server that does not want the rest has said why, and closed.
 
 
 def _exchange(
@@ -573,11 +590,6 @@ class Stream:
 def frame(part: bytes) -> bytes:
     """``part`` as ``Stream.frames`` reads it."""
     return len(part).to_bytes(4, "big") + part
-
-
-def views_of(parts: Iterable[bytes | bytearray | memoryview]) -> list[memoryview]:
-    """Flat views that can be sent."""
-    return [memoryview(part).cast("B") for part in parts]
 
 
 def _reason(error: Exception) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import os
 from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import parse_qs
@@ -21,7 +22,7 @@ from headrace.model.values import Blob
 from headrace.server.problems import Problem, not_found
 from headrace.server.stores.access import Access, OpenStores
 from headrace.server.stores.exchange import Exchange
-from headrace.stores.artifacts.protocol import BlobInfo, GivesLinks, TakesUploads
+from headrace.stores.artifacts.protocol import DIGEST_SIZE, BlobInfo, GivesFiles, GivesLinks, TakesUploads
 from headrace.stores.http_client import frame
 
 MIB = 1 << 20
@@ -31,8 +32,7 @@ _NAMES_LIMIT, _MOST_NAMES = 4 * MIB, 10_000
 BLOB_LIMIT = 1 << 40
 #: Below this many bytes a blob is taken whole.
 _WHOLE = 256 << 10
-#: Bytes that are written and hashed, or sent, at once.
-_PART = 4 * MIB
+#: Bytes that are sent at once.
 _SENT = MIB
 #: Seconds for which a link to a bucket is good.
 _LINK_SECONDS = 3600.0
@@ -72,6 +72,9 @@ class BlobsApi:
             await self._list(exchange)
         elif method == "POST" and name in ("missing", "renew", "delete"):
             await self._of_many(name, exchange, access)
+        elif method == "POST" and name == "upload":
+            access.check_somewhere(Role.EDITOR)
+            await self._upload(exchange)
         elif method in ("GET", "HEAD", "PUT"):
             digest = _digest(name)
             if method == "PUT":
@@ -102,12 +105,23 @@ class BlobsApi:
                 raise BlobMissingError(f"blob {blob.hex} is not in {store.url}", blob.digest)
             await exchange.head_answer(blob.size)
             return
-        view: memoryview = await self._run(store.get, blob)
         start, end = _range(exchange.headers.get(b"range", b""), blob.size)
         headers = [_OCTETS, (b"content-length", str(end - start).encode()), (b"accept-ranges", b"bytes")]
-        if (start, end) != (0, blob.size):
+        whole = (start, end) == (0, blob.size)
+        if not whole:
             headers.append((b"content-range", f"bytes {start}-{end - 1}/{blob.size}".encode()))
-        await exchange.begin(206 if (start, end) != (0, blob.size) else 200, headers)
+        if end - start >= _WHOLE and isinstance(store, GivesFiles):
+            descriptor: int = await self._run(store.open_file, blob)
+            try:
+                await exchange.begin(200 if whole else 206, headers)
+                if await exchange.file(descriptor, start, end, self._threads):
+                    await exchange.end()
+                    return
+            finally:
+                os.close(descriptor)
+        view: memoryview = await self._run(store.get, blob)
+        if not exchange.began:
+            await exchange.begin(200 if whole else 206, headers)
         for at in range(start, end, _SENT):
             await exchange.piece(view[at : min(at + _SENT, end)])
         await exchange.end()
@@ -115,51 +129,50 @@ class BlobsApi:
     # --- writing ---
 
     async def _put(self, digest: bytes, exchange: Exchange) -> None:
-        size = exchange.expected_size(BLOB_LIMIT)
-        if size < 0:
-            raise Problem(411, "length", "a blob is sent with its Content-Length")
-        blob = Blob(digest, size)
-        good = await (self._put_whole(blob, exchange) if size < _WHOLE else self._put_pieces(blob, exchange))
-        if not good:
-            raise Problem(
-                422, "damaged", f"blob {blob.hex} came with other bytes than its name promises", error="StoreAwayError"
-            )
+        size = _expected(exchange)
+        if size < _WHOLE:
+            await self._run(self._store_whole, Blob(digest, size), await exchange.body(_WHOLE))
+        else:
+            await self._take(exchange, size, digest)
         await exchange.answer(b"", 201)
 
-    async def _put_whole(self, blob: Blob, exchange: Exchange) -> bool:
-        body = await exchange.body(_WHOLE)
-        return bool(await self._run(self._store_whole, blob, body))
-
-    def _store_whole(self, blob: Blob, body: bytes) -> bool:
+    def _store_whole(self, blob: Blob, body: bytes) -> None:
         if blake3(body).digest() != blob.digest:
-            return False
-        return self._stores.artifacts.put((body,)) == blob
+            raise _damaged(blob)
+        self._stores.artifacts.put((body,))
 
-    async def _put_pieces(self, blob: Blob, exchange: Exchange) -> bool:
-        """Write and hash one part while the next one comes."""
+    async def _upload(self, exchange: Exchange) -> None:
+        """A blob whose digest stands behind its bytes, because the client hashes it while it sends."""
+        size = _expected(exchange)
+        if size < DIGEST_SIZE:
+            raise Problem(422, "arguments", f"behind the bytes of the blob stand the {DIGEST_SIZE} of its BLAKE3")
+        await self._take(exchange, size - DIGEST_SIZE)
+        await exchange.answer(b"", 201)
+
+    async def _take(self, exchange: Exchange, size: int, digest: bytes = b"") -> None:
+        """Write and hash a blob while it comes; without ``digest``, that is the rest of the body.
+
+        Raises:
+            Problem: it is not what its digest promises.
+        """
         store = self._stores.artifacts
         if not isinstance(store, TakesUploads):
             raise Problem(507, "too-large", f"{store.url} does not take large blobs")
-        upload = await self._run(store.upload, blob)
-        writing: asyncio.Future[Any] | None = None
+        upload = await self._run(store.upload, size)
         try:
-            part: list[memoryview] = []
-            held = 0
-            async for piece in exchange.parts(blob.size, _PART):
-                part.append(piece)
-                held += len(piece)
-                if held >= _PART:
-                    if writing is not None:
-                        await writing
-                    writing = asyncio.ensure_future(self._run(upload.write, part))
-                    part, held = [], 0
-            if writing is not None:
-                await writing
-            await self._run(upload.write, part)
-            return bool(await self._run(upload.finish))
+            rest, left = bytearray(digest), size
+
+            def take(part: memoryview) -> None:
+                nonlocal left
+                upload.write(part[:left])
+                rest.extend(part[left:])
+                left -= min(left, len(part))
+
+            await exchange.give_body(size + DIGEST_SIZE - len(digest), take, self._threads)
+            blob = Blob(bytes(rest), size)
+            if not await self._run(upload.finish, blob):
+                raise _damaged(blob)
         finally:
-            if writing is not None and not writing.done():
-                await asyncio.wait([writing])
             await self._run(upload.__exit__, None, None, None)
 
     # --- many ---
@@ -191,6 +204,23 @@ class BlobsApi:
             batch = await self._run(part)
         await exchange.piece(frame(b""))
         await exchange.end()
+
+
+def _expected(exchange: Exchange) -> int:
+    """The length of the body.
+
+    Raises:
+        Problem: 411, it is not said; 413.
+    """
+    size = exchange.expected_size(BLOB_LIMIT)
+    if size < 0:
+        raise Problem(411, "length", "a blob is sent with its Content-Length")
+    return size
+
+
+def _damaged(blob: Blob) -> Problem:
+    text = f"blob {blob.hex} came with other bytes than its name promises"
+    return Problem(422, "damaged", text, error="StoreAwayError")
 
 
 def _digest(name: str) -> bytes:

@@ -16,7 +16,7 @@ import msgspec
 from headrace._version import __version__
 from headrace.model.states import IllegalTransitionError
 from headrace.server.config import Limits
-from headrace.server.direct_body import DIRECT_BODY, DirectBody
+from headrace.server.direct_socket import direct_socket
 from headrace.server.problems import Problem, problem_of
 from headrace.stores.metadata.wire import MEDIA_TYPE, PROTOCOL
 
@@ -26,6 +26,8 @@ Send = Callable[[dict[str, Any]], Awaitable[None]]
 _BINARY = [(b"content-type", MEDIA_TYPE.encode())]
 
 
+#: Bytes that are gathered before a thread takes them.
+_GATHERED = 4 << 20
 _VERSION = re.compile(r"([0-9]{1,6})\.([0-9]{1,6})\.([0-9]{1,6})")
 
 
@@ -88,7 +90,7 @@ class Exchange:
                     message = await self._receive()
                 except asyncio.CancelledError:
                     if patience.is_over:
-                        raise Problem(408, "slow", "the body of the request did not come in time") from None
+                        raise _too_slow() from None
                     raise
                 patience.renew()
                 if message["type"] == "http.disconnect":
@@ -100,34 +102,25 @@ class Exchange:
                 if piece:
                     yield piece
 
-    async def parts(self, limit: int, size: int) -> AsyncIterator[memoryview]:
-        """The body in parts of ``size`` bytes, straight from the socket where that can be. A part is good until the one
-        after the next is asked for. Raises as ``pieces`` does."""
-        direct: DirectBody | None = self.scope.get(DIRECT_BODY)
-        if direct is None:
-            async for piece in self.pieces(limit):
-                yield memoryview(piece)
+    async def give_body(self, size: int, take: Callable[[memoryview], None], threads: Any) -> None:
+        """Give the body, of ``size`` bytes, to ``take`` in ``threads``, straight from the socket where that can be. A
+        part is good until ``take`` returns. Raises as ``pieces`` does, and what ``take`` raises."""
+        direct = direct_socket(self.scope, threads, self._limits.chunk_seconds)
+        if direct is not None:
+            with direct:
+                try:
+                    await direct.receive(size, take)
+                except TimeoutError:
+                    raise _too_slow() from None
             return
-        if self.expected_size(limit) < 0:
-            raise Problem(411, "length", "a blob is sent with its Content-Length")
-        left, turn = self.expected_size(limit), 0
-        buffers = [memoryview(bytearray(min(size, left))) for _ in range(2)]
-        with Patience(self._limits.chunk_seconds) as patience:
-            try:
-                while left:
-                    view = buffers[turn][: min(size, left)]
-                    count = await direct.read_into(view, patience.renew)
-                    left, turn = left - count, 1 - turn
-                    yield view[:count]
-                    patience.renew()
-            except asyncio.CancelledError:
-                if patience.is_over:
-                    direct.abandon()
-                    raise Problem(408, "slow", "the body of the request did not come in time") from None
-                raise
-            finally:
-                if left and not patience.is_over:
-                    await direct.drain(patience.renew)
+        run = asyncio.get_running_loop().run_in_executor
+        held = bytearray()
+        async for piece in self.pieces(size):
+            held += piece
+            if len(held) >= _GATHERED:
+                await run(threads, take, memoryview(held))
+                held = bytearray()
+        await run(threads, take, memoryview(held))
 
     async def body(self, limit: int) -> bytes:
         """The whole body; raises as ``pieces`` does."""
@@ -176,6 +169,16 @@ class Exchange:
                     raise ConnectionError from None
                 raise
 
+    async def file(self, descriptor: int, start: int, end: int, threads: Any) -> bool:
+        """The bytes from ``start`` to before ``end`` of a file as the whole body, after ``begin``; False, and nothing
+        was sent, where they cannot go straight to the socket. Leaves a client that takes nothing for long."""
+        direct = direct_socket(self.scope, threads, self._limits.chunk_seconds)
+        if direct is None:
+            return False
+        with direct:
+            await direct.send_file(descriptor, start, end)
+        return True
+
     async def end(self) -> None:
         """The end of the body."""
         await self._send({"type": "http.response.body", "body": b""})
@@ -194,6 +197,10 @@ class Exchange:
         self.began = True
         await self._send({"type": "http.response.start", "status": response.status_code, "headers": headers})
         await self._send({"type": "http.response.body", "body": response.body})
+
+
+def _too_slow() -> Problem:
+    return Problem(408, "slow", "the body of the request did not come in time")
 
 
 class Patience:
@@ -237,7 +244,7 @@ def problem_for(error: Exception) -> Problem | None:
         return Problem(422, "arguments", f"the arguments do not fit: {error}", error="UsageError")
     if isinstance(error, (msgspec.DecodeError, UnicodeDecodeError, RecursionError)):
         return Problem(400, "encoding", "the body is not MessagePack", error="UsageError")
-    if isinstance(error, OverflowError):
+    if isinstance(error, OverflowError) or isinstance(error.__cause__, OverflowError):
         return Problem(422, "arguments", f"a number is too large for the database: {error}", error="UsageError")
     if isinstance(error, IllegalTransitionError):
         return Problem(409, "illegal-transition", str(error), error="IllegalTransitionError")

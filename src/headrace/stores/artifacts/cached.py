@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from headrace.model.errors import BlobCorruptError, BlobMissingError, StoreError
 from headrace.model.values import Blob
-from headrace.stores.artifacts.protocol import ArtifactStore, BlobInfo, Buffer, GivesLinks, Upload
+from headrace.stores.artifacts.protocol import ArtifactStore, BlobInfo, Buffer, FillsUploads, GivesLinks, Upload
 from headrace.stores.artifacts.uploads import ForwardedUpload
 
 if TYPE_CHECKING:
@@ -25,6 +26,39 @@ class FarStore(ArtifactStore, Protocol):
         """Like ``put`` for bytes whose name is already known to be ``blob``."""
 
 
+class _NoCopyError(Exception):
+    """The cache cannot take a copy."""
+
+
+class _CopyUpload:
+    """An upload into the cache, whose errors are told from those of the store that the bytes come from."""
+
+    def __init__(self, upload: Upload) -> None:
+        self._upload = upload
+
+    def write(self, piece: Buffer) -> None:
+        """See ``Upload``."""
+        try:
+            self._upload.write(piece)
+        except StoreError as error:
+            raise _NoCopyError from error
+
+    def finish(self, blob: Blob) -> bool:
+        """See ``Upload``."""
+        try:
+            return self._upload.finish(blob)
+        except StoreError as error:
+            raise _NoCopyError from error
+
+    def __enter__(self) -> _CopyUpload:
+        return self
+
+    def __exit__(self, *args: object) -> None:
+        self._upload.__exit__(*args)
+
+
+#: From this size on a blob comes straight into the cache.
+_STREAMED_FROM = 1 << 20
 _PRUNE_AT = 8  # look at the whole cache each time an eighth of its limit was added
 
 
@@ -64,6 +98,11 @@ class CachedStore:
             pass  # not here, or set aside just now
         except StoreError:
             return self._store.get(blob)
+        if blob.size >= _STREAMED_FROM and isinstance(self._store, FillsUploads):
+            if self._fetch(self._store, blob):
+                with contextlib.suppress(StoreError):  # it was too large to be kept
+                    return self._cache.get(blob)
+            return self._store.get(blob)
         content = self._store.get(blob)
         try:
             self._cache.put((content,))
@@ -72,9 +111,32 @@ class CachedStore:
         except StoreError:  # no room for a copy here
             return content
 
-    def upload(self, blob: Blob) -> Upload:
+    def _fetch(self, store: FillsUploads, blob: Blob) -> bool:
+        """Let the bytes come into the cache without holding them; False when they were damaged on the way, or there is
+        no room for a copy here."""
+        try:
+            upload = self._cache.upload(blob.size)
+        except StoreError:
+            return False
+        try:
+            with _CopyUpload(upload) as copy:
+                complete = store.fetch(blob, copy)
+        except _NoCopyError:
+            return False
+        self._count(blob.size)
+        return complete
+
+    def upload(self, size: int) -> Upload:
         """See ``TakesUploads``: it comes here first."""
-        return ForwardedUpload(blob, self._cache.upload(blob), self._forward)
+        return ForwardedUpload(self._cache.upload(size), self._forward)
+
+    def open_file(self, blob: Blob) -> int:
+        """See ``GivesFiles``; comes into the cache first where it is not there."""
+        try:
+            return self._cache.open_file(blob)
+        except (BlobMissingError, BlobCorruptError):
+            self.get(blob)
+            return self._cache.open_file(blob)
 
     def _forward(self, blob: Blob) -> None:
         self._store.put_named(blob, (self._cache.get(blob),))

@@ -1,27 +1,33 @@
 """The artifact store of a Headrace server, over HTTP.
 
-What goes up is hashed here and again by the server. What comes down is fetched from the bucket behind the server where
-it gives a link, else from the server, in ranges after a broken connection; it is checked here in any case.
+What goes up is hashed here, large blobs while they are sent, and again by the server. What comes down is fetched from
+the bucket behind the server where it gives a link, else from the server, in ranges after a broken connection; it is
+checked here in any case.
 """
 
 from __future__ import annotations
 
 import math
-import mmap
-import queue
-import threading
 import time
 import urllib.parse
 from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
-from blake3 import blake3
 
 from headrace._base.logs import Log
-from headrace.model.errors import BlobCorruptError, BlobMissingError, HeadraceError, StoreAwayError
+from headrace.model.errors import BlobCorruptError, BlobMissingError, HeadraceError
 from headrace.model.values import Blob
 from headrace.stores.artifacts.hashing import as_bytes_view, digest_of
-from headrace.stores.artifacts.protocol import BlobInfo, Buffer
+from headrace.stores.artifacts.http_bodies import (
+    OVERLAPPED_FROM,
+    AlreadyThereError,
+    HashedBody,
+    MemorySink,
+    Sink,
+    UploadSink,
+    ViewsBody,
+)
+from headrace.stores.artifacts.protocol import BlobInfo, Buffer, Upload
 from headrace.stores.http_client import (
     ANSWER_SECONDS,
     DRIVER_SECONDS,
@@ -37,17 +43,12 @@ _log = Log("store")
 PATIENCE_SECONDS = 60.0
 #: From this size on a blob is asked for before it is sent, and fetched by a link where there is one.
 LARGE = 256 << 10
-#: From this size on memory for a blob comes from the system, which gives it back.
-_MAPPED_FROM = 1 << 20
 #: Seconds for which links are not used after one that led nowhere: the bucket may not be reached from here.
 _LINKS_AFTER = 60.0
 _BLOBS_AT_ONCE = 10_000
-#: After so many bytes a download that breaks off goes on where it was.
-_CHUNK = 8 << 20
-#: From this size on a blob is hashed while it comes.
-_HASHED_BEHIND = 16 << 20
 
 _headers = {"Content-Type": "application/x-msgpack"}
+_octets = {"Content-Type": "application/octet-stream"}
 _encode = msgspec.msgpack.Encoder().encode
 _blobs = msgspec.msgpack.Decoder(list[Blob]).decode
 _infos = msgspec.msgpack.Decoder(list[BlobInfo]).decode
@@ -86,81 +87,83 @@ class HttpArtifacts:
         """Store the concatenation of ``parts``; see the protocol."""
         views = [as_bytes_view(part) for part in parts]
         size = sum([view.nbytes for view in views])
-        blob = Blob(digest_of(views, size), size)
-        self.put_named(blob, views)
-        return blob
+        if size < OVERLAPPED_FROM:
+            blob = Blob(digest_of(views, size), size)
+            self.put_named(blob, views)
+            return blob
+        body = HashedBody(views, size, self._is_there)
+        try:
+            self._client.ask(Request("POST", "/blobs/upload", body, _octets, seconds=self._seconds))
+        except AlreadyThereError:
+            pass
+        return body.blob()
+
+    def _is_there(self, blob: Blob) -> bool:
+        """Whether the server holds ``blob``; False if it does not answer at once."""
+        request = Request("POST", "/blobs/renew", _encode([blob]), _headers, seconds=self._seconds)
+        try:
+            return not _blobs(self._client.once(request))
+        except HeadraceError:
+            return False
 
     def put_named(self, blob: Blob, parts: Sequence[Buffer]) -> None:
         """Like ``put`` for bytes whose name is already known to be ``blob``."""
         views = [as_bytes_view(part) for part in parts]
         if blob.size >= LARGE and not self.renew([blob]):
             return
-        body = bytes(views[0]) if len(views) == 1 and blob.size < LARGE else views
-        self._client.ask(Request("PUT", f"/blobs/{blob.hex}", body, seconds=self._seconds))
+        body = bytes(views[0]) if len(views) == 1 and blob.size < LARGE else ViewsBody(views, blob.size)
+        self._client.ask(Request("PUT", f"/blobs/{blob.hex}", body, _octets, seconds=self._seconds))
 
     # --- reading ---
 
     def get(self, blob: Blob) -> memoryview:
         """The verified bytes of ``blob``, in private memory; see the protocol."""
-        if blob.size >= LARGE and time.monotonic() >= self._links_from:
-            view = self._by_link(blob)
-            if view is not None:
-                return view
-        view, digest = self._from_server(blob)
-        if digest != blob.digest:
-            raise BlobCorruptError(f"blob {blob.hex} came from {self.url} with other bytes than it has", blob.digest)
-        return view
+        for link in (True, False):
+            with MemorySink(blob.size) as sink:
+                by_link = self._fill(blob, sink, link)
+            if sink.digest() == blob.digest:
+                return sink.view
+            if not by_link:
+                break
+        raise BlobCorruptError(f"blob {blob.hex} came from {self.url} with other bytes than it has", blob.digest)
 
-    def _from_server(self, blob: Blob) -> tuple[memoryview, bytes]:
-        """The bytes as they came, and their digest, which is made while they come."""
-        view, done = _memory(blob.size), 0
-        hashing = _HashBehind() if blob.size >= _HASHED_BEHIND else None
+    def fetch(self, blob: Blob, upload: Upload) -> bool:
+        """Write the bytes of ``blob`` to ``upload``, and finish it; see ``FillsUploads``."""
+        self._fill(blob, UploadSink(blob.size, upload), link=True)
+        return upload.finish(blob)
 
-        def go_on() -> None:
-            nonlocal done
-            with self._client.stream(self._read(blob, done)) as answer:
-                while done < blob.size:
-                    part = view[done : done + _CHUNK]
-                    done += answer.read_into(part)
-                    if hashing is not None:
-                        hashing.update(part)
+    def _fill(self, blob: Blob, sink: Sink, link: bool) -> bool:
+        """Give the bytes of ``blob`` to ``sink``; returns whether some came from the bucket behind the server."""
+        link = link and blob.size >= LARGE and time.monotonic() >= self._links_from
 
-        if hashing is None:
-            self._client.patiently(go_on)
-            return view, digest_of([view], blob.size)
-        with hashing:
-            self._client.patiently(go_on)
-        return view, hashing.digest
-
-    def _read(self, blob: Blob, start: int, link: bool = False) -> Request:
-        headers = {"Range": f"bytes={start}-"} if start else {}
-        if link:
-            headers[LINK] = "1"
-        return Request("GET", f"/blobs/{blob.hex}?size={blob.size}", headers=headers, seconds=self._seconds)
-
-    def _by_link(self, blob: Blob) -> memoryview | None:
-        """The verified bytes from the bucket behind the server; None when they were not to be had so.
-
-        A server without a bucket sends the bytes themselves.
-        """
-        view = _memory(blob.size)
-        with self._client.patiently(lambda: self._client.stream(self._read(blob, 0, link=True))) as answer:
-            link = answer.header("Location") if answer.status == 307 else ""
-            try:
-                if not link:
+        def go_on() -> str:
+            with self._client.stream(self._read(blob, sink.done, link)) as answer:
+                if answer.status == 307:
+                    return answer.header("Location")
+                if link:
                     self._links_from = math.inf  # there is no bucket behind it
-                    answer.read_into(view)
-            except StoreAwayError:
-                return None
+                sink.fill(answer)
+                return ""
+
+        found = self._client.patiently(go_on)
+        if not found:
+            return False
         try:
-            if link:
-                _fetch(link, view, self._seconds)
+            _fetch(found, sink, self._seconds)
         except HeadraceError as error:
             if not isinstance(error, BlobMissingError):
                 _log.warning("blobs.link", f"a link of {self.url} led nowhere: {error}", store=self.url)
                 self._links_from = time.monotonic() + _LINKS_AFTER
-            return None
-        return view if digest_of([view], blob.size) == blob.digest else None
+        if sink.done < sink.size:
+            link = False
+            self._client.patiently(go_on)
+        return True
+
+    def _read(self, blob: Blob, start: int, link: bool) -> Request:
+        headers = {"Range": f"bytes={start}-"} if start else {}
+        if link:
+            headers[LINK] = "1"
+        return Request("GET", f"/blobs/{blob.hex}?size={blob.size}", headers=headers, seconds=self._seconds)
 
     # --- keeping house ---
 
@@ -200,12 +203,8 @@ def _make(url: str, token: str) -> HttpArtifacts:
     return HttpArtifacts(Endpoint(url, lambda: token))
 
 
-def _memory(size: int) -> memoryview:
-    return memoryview(mmap.mmap(-1, size)) if size >= _MAPPED_FROM else memoryview(bytearray(size))
-
-
-def _fetch(link: str, view: memoryview, seconds: float) -> None:
-    """Fill ``view`` from a link, which needs no credentials.
+def _fetch(link: str, sink: Sink, seconds: float) -> None:
+    """Give what is at a link, which needs no credentials, to ``sink``.
 
     Raises:
         BlobMissingError: there is nothing at the link.
@@ -215,32 +214,5 @@ def _fetch(link: str, view: memoryview, seconds: float) -> None:
     endpoint = Endpoint(f"{parts.scheme}://{parts.netloc}", lambda: "", api="")
     target = parts.path + (f"?{parts.query}" if parts.query else "")
     with HttpClient(endpoint, 0.0).stream(Request("GET", target, seconds=seconds)) as answer:
-        if answer.header("Content-Length") == str(len(view)):  # else it is damaged, which the server is to see
-            answer.read_into(view)
-
-
-class _HashBehind:
-    """Hashes parts in another thread while the next ones come; ``digest`` is there after the ``with`` statement."""
-
-    def __init__(self) -> None:
-        self._parts: queue.SimpleQueue[memoryview | None] = queue.SimpleQueue()
-        self._hasher = blake3()
-        self._thread = threading.Thread(target=self._hash, name="headrace-hash", daemon=True)
-        self.digest = b""
-
-    def update(self, part: memoryview) -> None:
-        """Take the next part, which must not change any more."""
-        self._parts.put(part)
-
-    def _hash(self) -> None:
-        while (part := self._parts.get()) is not None:
-            self._hasher.update(part)
-
-    def __enter__(self) -> _HashBehind:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._parts.put(None)
-        self._thread.join()
-        self.digest = self._hasher.digest()
+        if answer.header("Content-Length") == str(sink.size):  # else it is damaged, which the server is to see
+            sink.fill(answer)

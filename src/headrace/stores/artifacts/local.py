@@ -27,6 +27,7 @@ from headrace.model.errors import (
 )
 from headrace.model.values import Blob
 from headrace.stores.artifacts import verified
+from headrace.stores.artifacts.file_space import reserve
 from headrace.stores.artifacts.hashing import PARALLEL_FROM, as_bytes_view, digest_of, hash_threads
 from headrace.stores.artifacts.protocol import REFRESH_AFTER, BlobInfo, Buffer
 from headrace.stores.artifacts.uploads import FileUpload
@@ -156,6 +157,7 @@ class LocalStore:
         try:
             descriptor = self._create(temporary)
             try:
+                reserve(descriptor, 0, sum(view.nbytes for view in views))
                 complete = _write_all(descriptor, views, stop)
                 if complete and self._durable:
                     os.fsync(descriptor)
@@ -168,14 +170,14 @@ class LocalStore:
                 _unlink(temporary)
         return temporary if complete else ""
 
-    def upload(self, blob: Blob) -> FileUpload:
+    def upload(self, size: int) -> FileUpload:
         """See ``TakesUploads``."""
         temporary = f"{self._root}/{_TMP}/{os.urandom(12).hex()}"
         try:
             descriptor = self._create(temporary)
         except OSError as exc:
-            raise self._error(exc, "write to", blob) from exc
-        return FileUpload(blob, temporary, descriptor, self._publish_upload, self._error)
+            raise self._error(exc, "write to") from exc
+        return FileUpload(temporary, descriptor, size, self._publish_upload, self._error)
 
     def _publish_upload(self, temporary: str, descriptor: int, blob: Blob) -> None:
         if self._durable:
@@ -243,6 +245,33 @@ class LocalStore:
 
     def get(self, blob: Blob) -> memoryview:
         """The verified bytes of ``blob``; see the protocol."""
+        descriptor, status = self._open(blob)
+        try:
+            if blob.size < MAP_FROM:
+                return self._read(descriptor, blob)
+            return self._verified(descriptor, status, blob)
+        except OSError as exc:
+            raise self._error(exc, "read", blob) from exc
+        finally:
+            os.close(descriptor)
+
+    def open_file(self, blob: Blob) -> int:
+        """See ``GivesFiles``."""
+        descriptor, status = self._open(blob)
+        try:
+            if blob.size < MAP_FROM:
+                self._read(descriptor, blob)
+            else:
+                self._verified(descriptor, status, blob)
+        except BaseException as exc:
+            os.close(descriptor)
+            if isinstance(exc, OSError):
+                raise self._error(exc, "read", blob) from exc
+            raise
+        return descriptor
+
+    def _open(self, blob: Blob) -> tuple[int, os.stat_result]:
+        """The file of ``blob``, of the right size."""
         path = self._path(blob.digest)
         try:
             descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
@@ -250,37 +279,35 @@ class LocalStore:
             raise BlobMissingError(f"blob {blob.hex} is not in {self.url}", blob.digest) from None
         except OSError as exc:
             raise self._error(exc, "read", blob) from exc
-        try:
-            status = os.fstat(descriptor)
-            if status.st_size != blob.size:
-                raise self._set_aside(path, blob, f"it has {status.st_size} bytes instead of {blob.size}")
-            if blob.size < MAP_FROM:
-                return self._read(descriptor, path, blob)
-            view = memoryview(mmap.mmap(descriptor, blob.size, access=mmap.ACCESS_COPY))
-        except OSError as exc:
-            raise self._error(exc, "read", blob) from exc
-        finally:
+        status = os.fstat(descriptor)
+        if status.st_size != blob.size:
             os.close(descriptor)
+            raise self._set_aside(blob, f"it has {status.st_size} bytes instead of {blob.size}")
+        return descriptor, status
+
+    def _verified(self, descriptor: int, status: os.stat_result, blob: Blob) -> memoryview:
+        view = memoryview(mmap.mmap(descriptor, blob.size, access=mmap.ACCESS_COPY))
         if not verified.is_verified(blob.digest, status):
             if digest_of([view], blob.size) != blob.digest:
-                raise self._set_aside(path, blob, "its content is not what its name promises")
+                raise self._set_aside(blob, "its content is not what its name promises")
             verified.remember(blob.digest, status)
         return view
 
-    def _read(self, descriptor: int, path: str, blob: Blob) -> memoryview:
+    def _read(self, descriptor: int, blob: Blob) -> memoryview:
         content = bytearray(blob.size)
         view = memoryview(content)
         done = 0
         while done < blob.size:
             count = os.readv(descriptor, [view[done:]])
             if not count:
-                raise self._set_aside(path, blob, f"it has {done} bytes instead of {blob.size}")
+                raise self._set_aside(blob, f"it has {done} bytes instead of {blob.size}")
             done += count
         if blake3(content).digest() != blob.digest:
-            raise self._set_aside(path, blob, "its content is not what its name promises")
+            raise self._set_aside(blob, "its content is not what its name promises")
         return view
 
-    def _set_aside(self, path: str, blob: Blob, problem: str) -> BlobCorruptError:
+    def _set_aside(self, blob: Blob, problem: str) -> BlobCorruptError:
+        path = self._path(blob.digest)
         self._edges.clear()
         try:
             os.replace(path, path + _CORRUPT)  # noqa: PTH105

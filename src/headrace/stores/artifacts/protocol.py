@@ -14,6 +14,8 @@ from headrace.model.values import Blob
 Buffer = bytes | bytearray | memoryview
 
 
+#: Bytes of a digest.
+DIGEST_SIZE = 32
 #: A blob that is put again counts as new from then on, if it was older than this many seconds.
 REFRESH_AFTER = 600.0
 
@@ -30,11 +32,11 @@ class Upload(Protocol):
     """A blob that comes in pieces, and is in the store once ``finish`` has returned; use it in a ``with`` statement,
     which drops what was not finished."""
 
-    def write(self, pieces: Sequence[Buffer]) -> None:
-        """Take the next pieces."""
+    def write(self, piece: Buffer) -> None:
+        """Take the next piece."""
 
-    def finish(self) -> bool:
-        """Store what came; False, and nothing is stored, when it is not what its name promises."""
+    def finish(self, blob: Blob) -> bool:
+        """Store what came; False, and nothing is stored, when it is not ``blob``."""
 
     def __enter__(self) -> Upload:
         """Itself."""
@@ -47,8 +49,32 @@ class Upload(Protocol):
 class TakesUploads(Protocol):
     """A store that takes large blobs piece by piece, without holding them."""
 
-    def upload(self, blob: Blob) -> Upload:
-        """Begin to take the bytes of ``blob``."""
+    def upload(self, size: int) -> Upload:
+        """Begin to take a blob of ``size`` bytes."""
+
+
+@runtime_checkable
+class GivesFiles(Protocol):
+    """A store that has large blobs in files of this machine."""
+
+    def open_file(self, blob: Blob) -> int:
+        """A descriptor, open for reading, of a file with the verified bytes of ``blob``; the caller closes it.
+
+        Raises:
+            BlobMissingError, BlobCorruptError: as ``ArtifactStore.get``.
+        """
+
+
+@runtime_checkable
+class FillsUploads(Protocol):
+    """A store whose blobs can be read without holding them."""
+
+    def fetch(self, blob: Blob, upload: Upload) -> bool:
+        """Write the bytes of ``blob`` to ``upload``, and finish it; False when they were damaged on the way.
+
+        Raises:
+            BlobMissingError, BlobCorruptError: as ``ArtifactStore.get``; and what ``upload`` raises.
+        """
 
 
 @runtime_checkable

@@ -3,72 +3,70 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from blake3 import blake3
 
 from headrace.model.errors import StoreError
 from headrace.model.values import Blob
+from headrace.stores.artifacts.file_space import reserve
 from headrace.stores.artifacts.protocol import Buffer, Upload
 
-#: How many buffers one call of the kernel takes.
-_BUFFERS = 256
+_RESERVED_AT_ONCE = 64 << 20
 
 
 class FileUpload:
     """See ``Upload``; into a new file.
 
     Args:
-        blob: what is to come.
         path: of the file; ``descriptor`` is open for writing.
+        size: of the blob, as its sender says.
         publish: makes the complete file the blob.
         error: the error of the store that an OSError is.
     """
 
     def __init__(
         self,
-        blob: Blob,
         path: str,
         descriptor: int,
+        size: int,
         publish: Callable[[str, int, Blob], None],
         error: Callable[[OSError, str, Blob | None], StoreError],
     ) -> None:
-        self._blob = blob
         self._path = path
         self._descriptor = descriptor
         self._publish = publish
         self._error = error
         self._hasher = blake3()
-        self._size = 0
+        self._expected = size
+        self._size = self._reserved = 0
         self._published = False
 
-    def write(self, pieces: Sequence[Buffer]) -> None:
+    def write(self, piece: Buffer) -> None:
         """See ``Upload``."""
-        for piece in pieces:
-            self._hasher.update(piece)
+        self._hasher.update(piece)
+        if self._reserved < self._expected and self._size + len(piece) > self._reserved:
+            # Step by step: a sender that promises much may send little.
+            step = min(_RESERVED_AT_ONCE, self._expected - self._reserved)
+            reserve(self._descriptor, self._reserved, step)
+            self._reserved += step
+        view = memoryview(piece)
         try:
-            for at in range(0, len(pieces), _BUFFERS):
-                self._write_all([memoryview(piece) for piece in pieces[at : at + _BUFFERS]])
+            while view:
+                count = os.write(self._descriptor, view)
+                self._size += count
+                view = view[count:]
         except OSError as exc:
-            raise self._error(exc, "write to", self._blob) from exc
+            raise self._error(exc, "write to", None) from exc
 
-    def _write_all(self, views: list[memoryview]) -> None:
-        while views:
-            count = os.writev(self._descriptor, views)
-            self._size += count
-            while views and count >= len(views[0]):
-                count -= len(views.pop(0))
-            if count:
-                views[0] = views[0][count:]
-
-    def finish(self) -> bool:
+    def finish(self, blob: Blob) -> bool:
         """See ``Upload``."""
-        if self._size != self._blob.size or self._hasher.digest() != self._blob.digest:
+        if not self._size == self._expected == blob.size or self._hasher.digest() != blob.digest:
             return False
         try:
-            self._publish(self._path, self._descriptor, self._blob)
+            self._publish(self._path, self._descriptor, blob)
         except OSError as exc:
-            raise self._error(exc, "write to", self._blob) from exc
+            raise self._error(exc, "write to", blob) from exc
         self._published = True
         return True
 
@@ -87,20 +85,19 @@ class FileUpload:
 class ForwardedUpload:
     """See ``Upload``; into a cache first, by ``upload``, from where ``forward`` puts it where it belongs."""
 
-    def __init__(self, blob: Blob, upload: Upload, forward: Callable[[Blob], None]) -> None:
-        self._blob = blob
+    def __init__(self, upload: Upload, forward: Callable[[Blob], None]) -> None:
         self._upload = upload
         self._forward = forward
 
-    def write(self, pieces: Sequence[Buffer]) -> None:
+    def write(self, piece: Buffer) -> None:
         """See ``Upload``."""
-        self._upload.write(pieces)
+        self._upload.write(piece)
 
-    def finish(self) -> bool:
+    def finish(self, blob: Blob) -> bool:
         """See ``Upload``."""
-        if not self._upload.finish():
+        if not self._upload.finish(blob):
             return False
-        self._forward(self._blob)
+        self._forward(blob)
         return True
 
     def __enter__(self) -> ForwardedUpload:
