@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import base64
+import contextlib
+import json
+import os
+import re
+import ssl
 import subprocess
 import time
+import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from lightkube.models.meta_v1 import ObjectMeta
 from lightkube.resources.core_v1 import ConfigMap
+from tests.cluster import common
 from tests.clusters import Cluster
 from tests.kubernetes.conftest import Space
 from tests.kubernetes.projects import Project
@@ -18,7 +26,12 @@ from tests.kubernetes.test_pods_trouble import attempts, pods
 
 from headrace.executors.kubernetes.access import Access
 from headrace.executors.kubernetes.client import ClusterClient, ClusterError, Kind
+from headrace.testing.proxy import Proxy
 
+POD = Kind("v1", "Pod")
+#: Seconds for which the API server is away: more than its client's longest pause between two tries, so that longer ones
+#: are the same again.
+AWAY = float(os.environ.get("HEADRACE_TEST_AWAY", "6"))
 #: Seconds by which the clock of a pod is wrong. S3 refuses requests from clocks that are wrong by more than 15 minutes.
 SKEW = -800
 #: Shifts the clock of all programs that load it, and nothing that measures how long something takes.
@@ -117,11 +130,12 @@ def _shifted_clock(space: Space, folder: Path) -> None:
 def _evict(client: ClusterClient, name: str) -> None:
     eviction = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": name}}
     try:
-        client.request("POST", f"{Kind('v1', 'Pod').path(client.namespace, name)}/eviction", eviction)
+        client.request("POST", f"{POD.path(client.namespace, name)}/eviction", eviction)
     except ClusterError as error:
         assert error.code == 404, error  # it has ended just now
 
 
+@pytest.mark.timeout(300)
 def test_evictions_full_disks_and_wrong_clocks_are_told_apart(project: Project, space: Space, cluster: Cluster) -> None:
     _shifted_clock(space, project.folder)
     project.write(FLOW, repeats=2, limits={"pods": 8})
@@ -156,3 +170,120 @@ def test_evictions_full_disks_and_wrong_clocks_are_told_apart(project: Project, 
 
 def _is_evicted(pod: Any) -> bool:
     return "luck" in pod.metadata.labels and pod.status.phase == "Running" and not pod.metadata.deletionTimestamp
+
+
+TEN = """
+import os
+import time
+from headrace import flow, step
+
+@step(cpu=0.02)
+def work(n: int) -> int:
+    print("attempt of", n, flush=True)
+    if int(os.environ["HEADRACE_POD"].rpartition("-")[2]) <= 10:
+        time.sleep(600)
+    return n
+
+@flow
+def train() -> int:
+    return sum(one.result() for one in work.map(list(range(10))))
+"""
+
+
+class _Forgetful(Proxy):
+    """A way to an API server which, once ``stale``, asks for the oldest version of pods in place of the wanted one."""
+
+    stale = False
+    asked = 0
+
+    def _share(self, direction: str, data: bytes) -> tuple[bytes, bool]:
+        if self.stale and direction == "request" and re.match(rb"GET \S+/pods\?\S*watch=true", data):
+            self.stale = False
+            self.asked += 1
+            data = re.sub(rb"resourceVersion=\d+", b"resourceVersion=1", data, count=1)
+        return super()._share(direction, data)
+
+
+@contextlib.contextmanager
+def _forgetful(project: Project, cluster: Cluster) -> Iterator[_Forgetful]:
+    """Let the commands of a project reach the API server by a proxy, to which it speaks plain HTTP."""
+    command = [common.BIN / "kubectl", "--kubeconfig", cluster.kubeconfig, "proxy", "--port=0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
+        try:
+            assert server.stdout is not None
+            host, _, port = server.stdout.readline().rpartition(" ")[2].strip().rpartition(":")
+            with _Forgetful((host, int(port))) as proxy:
+                _write_kubeconfig(project, f"http://{proxy.address[0]}:{proxy.address[1]}")
+                yield proxy
+        finally:
+            server.kill()
+
+
+def _write_kubeconfig(project: Project, server: str) -> None:
+    config = {
+        "clusters": [{"name": "behind", "cluster": {"server": server}}],
+        "contexts": [{"name": "behind", "context": {"cluster": "behind"}}],
+        "current-context": "behind",
+    }
+    file = project.folder / "kubeconfig"
+    file.write_text(json.dumps(config))
+    project.environ["KUBECONFIG"] = str(file)
+
+
+def _compact_etcd() -> None:
+    """Let the cluster's etcd forget all versions but the current ones."""
+    keys = common.RUN / "pki"
+    context = ssl.create_default_context(cafile=keys / "ca.crt")
+    context.load_cert_chain(keys / "apiserver-client.crt", keys / "apiserver-client.key")
+
+    def ask(path: str, **body: Any) -> Any:
+        request = urllib.request.Request(f"https://127.0.0.1:2379/v3/kv/{path}", json.dumps(body).encode())
+        with urllib.request.urlopen(request, context=context, timeout=20) as answer:
+            return json.load(answer)
+
+    now = ask("range", key=base64.b64encode(b"/").decode())["header"]["revision"]
+    ask("compaction", revision=now, physical=True)
+
+
+@pytest.mark.timeout(300)
+def test_ten_pods_lost_while_the_api_server_is_away_are_replaced_when_it_is_back(
+    project: Project, space: Space, cluster: Cluster
+) -> None:
+    """Meanwhile etcd is compacted, and the watch goes on from a version that is gone."""
+    project.write(TEN, limits={"pods": 10})
+    project.environ |= {"HEADRACE_LOG": "text", "HEADRACE_LOG_LEVEL": "debug"}
+    with _forgetful(project, cluster) as way, ClusterClient(Access(str(cluster.kubeconfig)), space.name) as client:
+        run = project.start("run", "train.py", "--on", "pods")
+        try:
+            _await_begun(project, run, 10)
+            way.refusing = True
+            way.cut()
+            client.request("DELETE", POD.path(space.name))
+            if cluster.kubeconfig == common.KUBECONFIG:
+                _compact_etcd()
+            time.sleep(AWAY)
+            assert run.poll() is None
+            way.stale, way.refusing = True, False
+            said, _ = run.communicate(timeout=120)
+        finally:
+            run.kill()
+            run.wait()
+    assert run.returncode == 0, said
+    assert way.asked == 1
+    tried = [one["state"] for n in range(1, 11) for one in attempts(project, f"train/1/work/{n}")]
+    assert tried == ["lost", "succeeded"] * 10, said
+    assert len(re.findall("the API server http://.* does not answer", said)) == 1
+    assert said.count("the API server answers again") == 1
+    assert len(re.findall("was deleted; what it had in hand is done again", said)) == 1
+    listed = re.findall(r"/(pods|events) is listed again: (.*)", said)
+    assert "too old resource version: 1" in dict(listed)["pods"], said
+    if cluster.kubeconfig == common.KUBECONFIG:  # events are asked of etcd itself
+        assert "too old" in dict(listed)["events"], said
+
+
+def _await_begun(project: Project, run: subprocess.Popen[str], count: int) -> None:
+    until = time.monotonic() + 100
+    while (begun := project.start("logs", "train/1").communicate(timeout=60)[0].count("attempt of")) < count:
+        assert run.poll() is None
+        assert time.monotonic() < until, f"{begun} have begun"
+        time.sleep(0.2)

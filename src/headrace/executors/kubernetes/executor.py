@@ -507,7 +507,8 @@ class KubernetesExecutor(ReachedExecutor):
         """A pod or a group was not created."""
         unit = self._groups.unit_of(name)
         why = f"{self._groups.noun(unit)} {unit} {refusal.text}"
-        self._notices.give(refusal.text, f"a {self._groups.noun(unit)} {refusal.text}")
+        if not refusal.final:  # else the tasks that wait for it say so
+            self._notices.give(refusal.text, f"a {self._groups.noun(unit)} {refusal.text}")
         self._keeper.refused(unit, now, why, quota=not refusal.final, wait=wait)
         self._take_apart(unit, why)
 
