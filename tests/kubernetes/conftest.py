@@ -12,8 +12,9 @@ from typing import NamedTuple
 
 import pytest
 from lightkube import ApiError, Client, KubeConfig
+from lightkube.models.core_v1 import Container, PodSpec
 from lightkube.models.meta_v1 import ObjectMeta
-from lightkube.resources.core_v1 import Namespace, ServiceAccount
+from lightkube.resources.core_v1 import Namespace, Pod
 from tests import clusters
 
 from headrace.testing.postgres import restartable_postgres
@@ -65,19 +66,21 @@ def space(request: pytest.FixtureRequest, cluster: clusters.Cluster) -> Iterator
     with Client(config=config, namespace=name) as client:
         client.create(Namespace(metadata=ObjectMeta(name=name, labels={"headrace-test": str(os.getpid())})))
         try:
-            _await_service_account(client)
+            _await_pods(client)
             yield Space(name, client, {"KUBECONFIG": str(cluster.kubeconfig)})
         finally:
             client.delete(Namespace, name, grace_period=0)
 
 
-def _await_service_account(client: Client) -> None:
+def _await_pods(client: Client) -> None:
+    """Wait until the namespace takes pods: it needs a service account, and Kueue's webhook has to hear of it."""
+    pod = Pod(metadata=ObjectMeta(name="probe"), spec=PodSpec(containers=[Container(name="probe", image="probe")]))
     until = time.monotonic() + 60
-    while True:  # pods are refused before the namespace has one
+    while True:
         try:
-            client.get(ServiceAccount, "default")
+            client.create(pod, dry_run=True)
         except ApiError:
-            assert time.monotonic() < until, "the namespace gets no service account"
+            assert time.monotonic() < until, "the namespace takes no pods"
             time.sleep(0.05)
         else:
             return
