@@ -8,7 +8,6 @@ passed, so a slow client holds no thread. With TLS there is no such way: what th
 from __future__ import annotations
 
 import asyncio
-import concurrent.futures
 import os
 import socket
 from collections.abc import Callable
@@ -16,6 +15,8 @@ from typing import Any
 
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from headrace.server.hand_over import Threads
 
 #: Where the ASGI scope has the protocol of the connection with what it does for this request; and bytes sent beside it.
 PROTOCOL, SENT = "headrace.protocol", "headrace.sent"
@@ -36,7 +37,7 @@ class DirectSocket:
         seconds: how long a client may send, or take, nothing.
     """
 
-    def __init__(self, http: HttpToolsProtocol, threads: concurrent.futures.Executor, seconds: float) -> None:
+    def __init__(self, http: HttpToolsProtocol, threads: Threads, seconds: float) -> None:
         self._http = http
         self._cycle = http.cycle
         self._threads = threads
@@ -59,7 +60,7 @@ class DirectSocket:
         held, self._cycle.body = memoryview(self._cycle.body), bytearray()
         self._left = size - len(held)
         try:
-            await self._in_thread(take, held)
+            await self._threads.run(take, held)
             await self._receive_rest(take)
         except (ConnectionError, TimeoutError):
             self._cycle.keep_alive = False
@@ -146,16 +147,13 @@ class DirectSocket:
     async def _burst(self, burst: Callable[[Callable[[], bool]], bool]) -> bool:
         """``burst(stopped)`` in a thread, which has ended when this returns or raises."""
         stopped = False
-        running = asyncio.ensure_future(self._in_thread(burst, lambda: stopped))
+        running = self._threads.run(burst, lambda: stopped)
         try:
             return bool(await asyncio.shield(running))
         finally:
             stopped = True
             if not running.done():
                 await asyncio.wait([running])
-
-    async def _in_thread(self, work: Callable[..., Any], *arguments: Any) -> Any:
-        return await asyncio.get_running_loop().run_in_executor(self._threads, work, *arguments)
 
     async def _ready(self, reading: bool) -> None:
         """Wait until the socket has something to read, or takes something.
@@ -184,7 +182,7 @@ def _set(ready: asyncio.Future[None]) -> None:
         ready.set_result(None)
 
 
-def direct_socket(scope: Any, threads: concurrent.futures.Executor, seconds: float) -> DirectSocket | None:
+def direct_socket(scope: Any, threads: Threads, seconds: float) -> DirectSocket | None:
     """The socket of a request, for its body or its answer; None where both must go through the transport: with TLS, in
     other servers, and where the client has sent the next request already or waits for a word before it sends the body.
     """

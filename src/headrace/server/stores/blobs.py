@@ -6,7 +6,6 @@ What is sent here is hashed before it counts. Removing and listing blobs is for 
 
 from __future__ import annotations
 
-import asyncio
 import itertools
 import os
 from collections.abc import Callable, Iterator
@@ -19,6 +18,7 @@ from blake3 import blake3
 from headrace.model.accounts import Role
 from headrace.model.errors import BlobMissingError
 from headrace.model.values import Blob
+from headrace.server.hand_over import Threads
 from headrace.server.problems import Problem, not_found
 from headrace.server.stores.access import Access, OpenStores
 from headrace.server.stores.exchange import Exchange
@@ -60,7 +60,7 @@ class BlobsApi:
         threads: where stores are called.
     """
 
-    def __init__(self, stores: OpenStores, threads: Any) -> None:
+    def __init__(self, stores: OpenStores, threads: Threads) -> None:
         self._stores = stores
         self._threads = threads
 
@@ -87,7 +87,7 @@ class BlobsApi:
             raise Problem(405, "method", "blobs are read by GET and stored by PUT")
 
     async def _run(self, work: Callable[..., Any], *arguments: Any) -> Any:
-        return await asyncio.get_running_loop().run_in_executor(self._threads, work, *arguments)
+        return await self._threads.run(work, *arguments)
 
     # --- reading ---
 

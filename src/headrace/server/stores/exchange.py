@@ -17,6 +17,7 @@ from headrace._version import __version__
 from headrace.model.states import IllegalTransitionError
 from headrace.server.config import Limits
 from headrace.server.direct_socket import direct_socket
+from headrace.server.hand_over import Threads
 from headrace.server.problems import Problem, problem_of
 from headrace.stores.metadata.wire import MEDIA_TYPE, PROTOCOL
 
@@ -102,7 +103,7 @@ class Exchange:
                 if piece:
                     yield piece
 
-    async def give_body(self, size: int, take: Callable[[memoryview], None], threads: Any) -> None:
+    async def give_body(self, size: int, take: Callable[[memoryview], None], threads: Threads) -> None:
         """Give the body, of ``size`` bytes, to ``take`` in ``threads``, straight from the socket where that can be. A
         part is good until ``take`` returns. Raises as ``pieces`` does, and what ``take`` raises."""
         direct = direct_socket(self.scope, threads, self._limits.chunk_seconds)
@@ -113,14 +114,13 @@ class Exchange:
                 except TimeoutError:
                     raise _too_slow() from None
             return
-        run = asyncio.get_running_loop().run_in_executor
         held = bytearray()
         async for piece in self.pieces(size):
             held += piece
             if len(held) >= _GATHERED:
-                await run(threads, take, memoryview(held))
+                await threads.run(take, memoryview(held))
                 held = bytearray()
-        await run(threads, take, memoryview(held))
+        await threads.run(take, memoryview(held))
 
     async def body(self, limit: int) -> bytes:
         """The whole body; raises as ``pieces`` does."""
@@ -169,7 +169,7 @@ class Exchange:
                     raise ConnectionError from None
                 raise
 
-    async def file(self, descriptor: int, start: int, end: int, threads: Any) -> bool:
+    async def file(self, descriptor: int, start: int, end: int, threads: Threads) -> bool:
         """The bytes from ``start`` to before ``end`` of a file as the whole body, after ``begin``; False, and nothing
         was sent, where they cannot go straight to the socket. Leaves a client that takes nothing for long."""
         direct = direct_socket(self.scope, threads, self._limits.chunk_seconds)

@@ -9,6 +9,7 @@ from typing import Any
 
 from headrace.model.errors import NotFoundError
 from headrace.model.records import Lease, Signal
+from headrace.server.hand_over import Threads
 from headrace.server.problems import Problem, not_found
 from headrace.server.stores.access import Access, OpenStores
 from headrace.server.stores.exchange import Exchange
@@ -36,7 +37,7 @@ class MetadataApi:
         threads: where they are called.
     """
 
-    def __init__(self, stores: OpenStores, threads: Any) -> None:
+    def __init__(self, stores: OpenStores, threads: Threads) -> None:
         self._stores = stores
         self._threads = threads
         self._remote = {name: wire.remote(name) for name in wire.names()}
@@ -47,11 +48,11 @@ class MetadataApi:
             raise Problem(405, "method", "methods of the store are called by POST", headers={"Allow": "POST"})
         if exchange.headers.get(b"content-type") != wire.MEDIA_TYPE.encode():
             raise Problem(415, "media-type", f"the body must be {wire.MEDIA_TYPE}")
-        run = asyncio.get_running_loop().run_in_executor
+        run = self._threads.run
         if name == "commit":
             access.check(writes=True)
             body = await exchange.body(COMMIT_LIMIT)
-            await run(self._threads, self._commit, body, access)
+            await run(self._commit, body, access)
             await exchange.answer(b"")
         elif name == "await_signals":
             access.check()
@@ -60,7 +61,7 @@ class MetadataApi:
             await exchange.body(0)
             if access.project:
                 access.check()
-            await run(self._threads, self._check, access)
+            await run(self._check, access)
             await exchange.answer(b"")
         elif name in _LISTINGS:
             access.check(whole=True)
@@ -71,7 +72,7 @@ class MetadataApi:
             if name != "projects" or access.project:
                 access.check(writes=method.writes, whole=name in wire.WHOLE and name != "projects")
             body = await exchange.body(IMPORT_LIMIT if name == "import_rows" else ARGUMENT_LIMIT)
-            await exchange.answer(await run(self._threads, self._call, method, body, access))
+            await exchange.answer(await run(self._call, method, body, access))
         else:
             raise not_found(f"a metadata store has no method {name[:100]!r}")
 
@@ -103,17 +104,17 @@ class MetadataApi:
 
     async def _listing(self, name: str, exchange: Exchange, access: Access) -> None:
         """What may be long, in parts."""
-        run = asyncio.get_running_loop().run_in_executor
-        rows: Iterator[Any] = await run(self._threads, getattr(self._store(access), name))
+        run = self._threads.run
+        rows: Iterator[Any] = await run(getattr(self._store(access), name))
 
         def part() -> list[Any]:
             return list(itertools.islice(rows, _BATCH))
 
-        batch = await run(self._threads, part)
+        batch = await run(part)
         await exchange.begin(200, [(b"content-type", wire.MEDIA_TYPE.encode())])
         while batch:
             await exchange.piece(frame(wire.encode(batch)))
-            batch = await run(self._threads, part)
+            batch = await run(part)
         await exchange.piece(frame(b""))
         await exchange.end()
 
@@ -130,7 +131,7 @@ class MetadataApi:
         def heard(signal: Signal) -> None:
             loop.call_soon_threadsafe(came.put_nowait, signal)
 
-        subscriptions = await loop.run_in_executor(self._threads, self._subscribe, access, asked.after, heard)
+        subscriptions = await self._threads.run(self._subscribe, access, asked.after, heard)
         gone = asyncio.ensure_future(exchange.client_left())
         first = asyncio.ensure_future(came.get())
         stopped = asyncio.ensure_future(self._stores.server.stopped.wait())
@@ -146,7 +147,7 @@ class MetadataApi:
             gone.cancel()
             first.cancel()
             stopped.cancel()
-            await loop.run_in_executor(self._threads, _close_all, subscriptions)
+            await self._threads.run(_close_all, subscriptions)
         if not (gone.done() and not gone.cancelled()):
             await exchange.answer(wire.encode(found))
 

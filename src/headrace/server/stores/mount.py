@@ -5,14 +5,13 @@ Mounted in the server's application, and usable alone in tests.
 
 from __future__ import annotations
 
-import asyncio
-import concurrent.futures
 from typing import Any
 
 from starlette.requests import HTTPConnection
 
 from headrace.server.audit_log import source_of
 from headrace.server.call import CHALLENGE, Server
+from headrace.server.hand_over import Threads
 from headrace.server.principals import Principal
 from headrace.server.problems import Problem, not_found
 from headrace.server.routes import API
@@ -38,9 +37,7 @@ class StoresApp:
         stores = OpenStores(server)
         # Calls of clients that wait for a database which does not answer hold their threads: drivers, which do not
         # wait, have threads of their own.
-        self._threads, hasty = (
-            concurrent.futures.ThreadPoolExecutor(_THREADS, f"headrace-{name}") for name in ("stores", "drivers")
-        )
+        self._threads, hasty = (Threads(_THREADS, f"headrace-{name}") for name in ("stores", "drivers"))
         self._apis: dict[tuple[str, bool], MetadataApi | BlobsApi] = {
             (kind, is_hasty): api(stores, threads)
             for kind, api in (("store", MetadataApi), ("blobs", BlobsApi))
@@ -77,9 +74,7 @@ class StoresApp:
             return
         source = source_of(HTTPConnection(exchange.scope), principal)
         project = Access.project_of(exchange.headers)
-        await asyncio.get_running_loop().run_in_executor(
-            self._threads, self._server.audit.ended, source, action, "", project, problem.status, problem.kind
-        )
+        await self._threads.run(self._server.audit.ended, source, action, "", project, problem.status, problem.kind)
 
 
 class StoresFirst:
