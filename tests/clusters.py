@@ -91,16 +91,21 @@ def _own_address() -> str:
 
 
 @functools.cache
-def worker_image() -> str:
-    """The name of an image with this tree's Headrace, for pods; made unless the cluster has it."""
+def worker_image(*more: str) -> str:
+    """The name of an image with this tree's Headrace, for pods; made unless the cluster has it.
+
+    ``more`` are packages of this environment that it has besides, with what they need.
+    """
     if name := os.environ.get("HEADRACE_TEST_IMAGE"):
         return name
     common.IMAGES.mkdir(parents=True, exist_ok=True)
     with (common.CACHE / "image.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        packages = _packages_layer()
+        packages = [_packages_layer()]
+        if more:
+            packages.append(_more_layer(more))
         source = ROOT / "src/headrace"
-        digest = hashlib.sha256(packages.name.encode() + entry.program().read_bytes())
+        digest = hashlib.sha256("".join(one.name for one in packages).encode() + entry.program().read_bytes())
         for file in _files(source):
             digest.update(f"{file.relative_to(source)}\0{file.stat().st_mode}\0".encode() + file.read_bytes())
         name = f"localhost/headrace/worker:test-{digest.hexdigest()[:16]}"
@@ -110,14 +115,15 @@ def worker_image() -> str:
     return name
 
 
-def _make(name: str, packages: Path, source: Path) -> None:
+def _make(name: str, packages: list[Path], source: Path) -> None:
     with tempfile.TemporaryDirectory(dir=common.CACHE) as scratch:
         layer = Path(scratch, "layer")
         with oci.Layer(layer) as writer:
             writer.file("usr/local/bin/headrace-entry", entry.program().read_bytes(), 0o755)
             writer.tree(source, f"{_SITE}/headrace", skip=("*.opt-?.pyc",))  # compiled here, or every pod would do it
-        command = [sys.executable, ROOT / "tests/cluster/image", name, "--layer", packages, "--layer", layer]
-        subprocess.run([*command, "--discard"], check=True, stdout=subprocess.DEVNULL)
+        layers = [word for one in (*packages, layer) for word in ("--layer", one)]
+        command = [sys.executable, ROOT / "tests/cluster/image", name, *layers, "--discard"]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
 
 
 def _packages_layer() -> Path:
@@ -132,19 +138,39 @@ def _packages_layer() -> Path:
             old.unlink()
     unfinished = path.with_suffix(".unfinished")
     with oci.Layer(unfinished) as layer:
-        for one in found:
-            for file in one.files or ():
-                where = Path(str(one.locate_file(file)))
-                if ".." in file.parts or file.suffix in (".pyc", ".pth") or not where.exists():
-                    continue
-                layer.tree(where, f"{_SITE}/{file}")
-                if file.suffix == ".py" and (compiled := Path(cache_from_source(str(where)))).exists():
-                    layer.tree(compiled, f"{_SITE}/{file.parent}/__pycache__/{compiled.name}")
+        _add_packages(layer, found)
         layer.file("usr/local/bin/headrace", _SCRIPT.encode(), 0o755)
         if (uv := Path(sys.prefix, "bin/uv")).exists():
             layer.tree(uv, "usr/local/bin/uv")
     unfinished.rename(path)
     return path
+
+
+def _more_layer(names: tuple[str, ...]) -> Path:
+    """A layer with packages that are not in that layer; made once for each set of versions."""
+    common_ones = {one.name for one in closure(_EXTRAS, *_LIBRARIES)}
+    wanted = [Requirement(one) for one in names]
+    found = sorted((one for one in needed_by(wanted) if one.name not in common_ones), key=lambda one: one.name)
+    versions = "\n".join(f"{one.name} {one.version}" for one in found)
+    path = common.IMAGES / f"worker-{hashlib.sha256(versions.encode()).hexdigest()[:16]}.layer"
+    if not path.exists():
+        unfinished = path.with_suffix(".unfinished")
+        with oci.Layer(unfinished) as layer:
+            _add_packages(layer, found, skip="tests")
+        unfinished.rename(path)
+    return path
+
+
+def _add_packages(layer: oci.Layer, found: Iterable[importlib.metadata.Distribution], skip: str = "") -> None:
+    """Add distributions to a layer, without what is in folders named ``skip``."""
+    for one in found:
+        for file in one.files or ():
+            where = Path(str(one.locate_file(file)))
+            if ".." in file.parts or skip in file.parts or file.suffix in (".pyc", ".pth") or not where.exists():
+                continue
+            layer.tree(where, f"{_SITE}/{file}")
+            if file.suffix == ".py" and (compiled := Path(cache_from_source(str(where)))).exists():
+                layer.tree(compiled, f"{_SITE}/{file.parent}/__pycache__/{compiled.name}")
 
 
 _SCRIPT = f"#!/usr/local/bin/{_PYTHON}\nimport sys\nfrom headrace.cli.main import main\nsys.exit(main())\n"
@@ -163,7 +189,11 @@ def requirements(extras: Iterable[str]) -> list[Requirement]:
 
 def closure(extras: Iterable[str], *more: str) -> Iterable[importlib.metadata.Distribution]:
     """The distributions of this environment that Headrace needs with ``extras``, and ``more`` with what they need."""
-    todo = requirements(extras) + [Requirement(one) for one in more]
+    return needed_by(requirements(extras) + [Requirement(one) for one in more])
+
+
+def needed_by(todo: list[Requirement]) -> Iterable[importlib.metadata.Distribution]:
+    """The distributions of this environment that answer requirements, with all that they need."""
     found: dict[str, importlib.metadata.Distribution] = {}
     seen = {str(one) for one in todo}
     while todo:

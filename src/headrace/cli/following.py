@@ -23,8 +23,6 @@ _LOOK = 0.3
 _COUNTED = 10_000
 #: Seconds after which its driver is asked after that has not begun, or is gone, and between two such questions.
 _PATIENCE = 2.0
-#: Seconds after which it is told what tasks wait for.
-_SLOW = 4.0
 
 
 class FollowedRun:
@@ -42,8 +40,6 @@ class FollowedRun:
         self.last_line = ("", "")
         #: ``alive``, ``unknown`` or ``gone``; empty when the run is over.
         self.driver = "unknown"
-        #: By step, what tasks wait for that have no worker yet.
-        self.waits: dict[str, str] = {}
         self._counts: dict[str, dict[str, int]] = {}
         self._tail = LogTail(run.id)
 
@@ -61,7 +57,7 @@ class FollowedRun:
     def look(self) -> str:
         """Read how far the run is; returns what its flow has printed since."""
         from headrace.model.records import TaskId
-        from headrace.services.live_counts import totals_of, waits_of
+        from headrace.services.live_counts import totals_of
         from headrace.services.run_rows import driver_of
 
         metadata = self.stores.metadata
@@ -69,7 +65,6 @@ class FollowedRun:
         over = current is None or current.state != "running"
         self.run = current or self.run
         self.driver = "" if over else driver_of(metadata, self.run)
-        self.waits = waits_of(metadata, self.run) if self.driver not in ("", "gone") else {}
         totals = totals_of(metadata, self.run, gone=False)
         self._counts = {step: one.counts for step, one in totals.items()}
         printed = []
@@ -133,11 +128,8 @@ def _watch(
 ) -> str:
     """Look until the run is over; returns why it will not go on."""
     asked, said = time.monotonic(), ""
-    waits = _Waits()
     while True:
         printed = followed.look()
-        for line in [] if options.quiet else waits.lines(followed.waits):
-            watch.say(line)
         if printed:
             out = sys.stderr if options.json else sys.stdout
             out.write(printed)
@@ -158,22 +150,6 @@ def _watch(
         if why and why != said and not options.quiet:
             watch.say(f"driver: {why}")
         said = why
-
-
-class _Waits:
-    """Chooses what to tell of tasks that wait for their workers: each reason once, when it has lasted."""
-
-    def __init__(self) -> None:
-        self._since: dict[tuple[str, str], float] = {}
-        self._told: set[tuple[str, str]] = set()
-
-    def lines(self, waits: dict[str, str]) -> list[str]:
-        """What to tell now, given what steps wait for."""
-        now = time.monotonic()
-        self._since = {one: self._since.get(one, now) for one in waits.items()}
-        late = [one for one, since in self._since.items() if now - since > _SLOW and one not in self._told]
-        self._told.update(late)
-        return [f"{step} waits: {why}" for step, why in late]
 
 
 def _tell_detached(run: str, options: Options) -> None:

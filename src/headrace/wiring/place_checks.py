@@ -14,7 +14,7 @@ from headrace._version import __version__
 from headrace.model.errors import UsageError
 from headrace.model.place_checks import PlaceCheck
 from headrace.model.workers import LOCAL
-from headrace.services.places import KubernetesPlace, LocalPlace, PlaceSettings, WorkersPlace
+from headrace.services.places import KubernetesPlace, LocalPlace, PlaceSettings, WorkersPlace, is_forwarded
 from headrace.settings import Settings, database_file, without_password
 from headrace.wiring.machine import machine
 
@@ -121,8 +121,16 @@ def _check_cluster(settings: Settings, place: KubernetesPlace) -> Iterator[Place
             stores=_store_variables(settings),
             versions=f"headrace {__version__}, Python {python}.",
             patience=float(place.start_timeout),
+            needs=_needs(place),
         )
     )
+
+
+def _needs(place: KubernetesPlace) -> frozenset[str]:
+    """Which rights its runs need that others go without."""
+    if place.driver == "cluster":
+        return frozenset({"cluster"})
+    return frozenset({"forward"} if is_forwarded(place) else ())
 
 
 def _store_variables(settings: Settings) -> dict[str, str]:

@@ -47,6 +47,7 @@ _LOG = 30.0
 class CheckedPlace(msgspec.Struct, frozen=True, kw_only=True):
     """What is to be tried. ``stores`` are the variables with which a worker finds artifacts and database, where others
     than this machine reach these. ``versions`` is what the image must have. ``patience`` in seconds: for the pod.
+    ``needs``: see ``Right.only``.
     """
 
     name: str
@@ -60,6 +61,7 @@ class CheckedPlace(msgspec.Struct, frozen=True, kw_only=True):
     stores: Mapping[str, str] = {}
     versions: str = ""
     patience: float = 300.0
+    needs: frozenset[str] = frozenset()
 
 
 def check_cluster(place: CheckedPlace) -> Iterator[PlaceCheck]:
@@ -85,7 +87,8 @@ def check_cluster(place: CheckedPlace) -> Iterator[PlaceCheck]:
             return
         missing = []
         for right in RIGHTS:
-            check = _right(client, right, user)
+            optional = right.optional or not (not right.only or right.only in place.needs)
+            check = _right(client, right._replace(optional=optional), user)
             missing += [right] if check.ok is False else []
             yield check
         yield from _quotas(client)

@@ -103,7 +103,7 @@ def reason_of(pod: Mapping[str, Any], events: Sequence[Mapping[str, Any]] = ()) 
         or _waiting(containers, started)
         or _ended(status, containers, started)
         or _unscheduled(pod, status)
-        or _not_ready(status, containers, events, started)
+        or _not_ready(pod, containers, events, started)
     )
     return found._replace(text=one_line(found.text, _LONGEST))
 
@@ -362,11 +362,14 @@ def _verb(number: str, one: str, many: str) -> str:
 
 
 def _not_ready(
-    status: Mapping[str, Any], containers: list[_Container], events: Sequence[Mapping[str, Any]], started: bool
+    pod: Mapping[str, Any], containers: list[_Container], events: Sequence[Mapping[str, Any]], started: bool
 ) -> Reason:
     if started:
         return Reason("runs", True, "")
+    scheduled = _condition(_map(pod.get("status")), "PodScheduled").get("status") == "True"
     troubles = [_map(one) for one in events if _map(one).get("type") == "Warning"]
+    if scheduled:
+        troubles = [one for one in troubles if one.get("reason") != "FailedScheduling"]
     if troubles:
         reason, message = _text(troubles[-1].get("reason")), _text(troubles[-1].get("message"))
         if reason in ("FailedMount", "FailedAttachVolume"):
@@ -376,8 +379,9 @@ def _not_ready(
             return Reason(f"cannot start: its volume{name} cannot be mounted: {detail}", False, "place")
         if reason == "FailedCreatePodSandBox":
             return Reason(f"cannot start: its node cannot make its network: {_sentence(message)}", False, "cluster")
+        if reason == "FailedScheduling":
+            return Reason(f"waits for a node: {scheduling_text(pod, message)}", False, "cluster")
         return Reason(f"has not started yet: {reason}: {_sentence(message)}", False, "cluster")
-    scheduled = _condition(status, "PodScheduled").get("status") == "True"
     if any(_text(_map(one).get("reason")) == "Pulling" for one in events) and not _pulled(events):
         return Reason("is starting: its image is being pulled", False, "")
     return Reason("is starting on its node" if scheduled or containers else "waits for a node", False, "")

@@ -24,22 +24,33 @@ _TLS = "/var/run/headrace/tls"
 
 
 class Right(NamedTuple):
-    """Verbs on a kind of objects, and what they are for. Without an ``optional`` one less is told, nothing else."""
+    """Verbs on a kind of objects, and what they are for. Without an ``optional`` one less is told, nothing else.
+
+    ``only`` says where it is needed alone: with drivers in the ``cluster``, or without an address of the driver
+    (``forward``); empty: everywhere.
+    """
 
     group: str
     resource: str
     verbs: tuple[str, ...]
     purpose: str
     optional: bool = False
+    only: str = ""
 
 
 RIGHTS = (
     Right("", "pods", ("create", "get", "list", "watch", "delete"), "make and watch the pods of workers"),
-    Right("", "pods/log", ("get",), "tell what a pod wrote that died before its worker spoke"),
+    Right("", "pods/log", ("get",), "tell what a pod wrote that died before its worker spoke", optional=True),
     Right("", "secrets", ("create", "patch", "delete"), "give workers the token with which they join"),
-    Right("", "services", ("create",), "give drivers in the cluster a name by which workers find them"),
-    Right("batch", "jobs", ("create", "get", "list", "watch", "patch", "delete"), "run drivers in the cluster (--on)"),
-    Right("", "pods/portforward", ("create", "get"), "reach workers through the API server"),
+    Right("", "services", ("create",), "give drivers in the cluster a name by which workers find them", only="cluster"),
+    Right(
+        "batch",
+        "jobs",
+        ("create", "get", "list", "watch", "patch", "delete"),
+        "run drivers in the cluster",
+        only="cluster",
+    ),
+    Right("", "pods/portforward", ("create", "get"), "reach workers through the API server", only="forward"),
     Right("", "pods/exec", ("create", "get"), "look at tasks in a pod (headrace debug --on)", optional=True),
     Right("", "events", ("list", "watch"), "say why a pod waits", optional=True),
     Right(

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from headrace.model.environments import Environment
 from headrace.model.errors import EnvironmentSetupError
+from headrace.services.environments.carried_files import path_of
 from headrace.services.environments.uv import run_uv
 
 _HEADER = re.compile(r"(?m)^# /// (?P<type>[a-zA-Z0-9-]+)$\s(?P<content>(^#(| .*)$\s)+)^# ///$")
@@ -34,7 +35,7 @@ def content_of(environment: Environment, folder: str) -> bytes:
     """
     if not environment.file:
         return b""
-    file = _path(environment, folder)
+    file = path_of(environment, folder)
     beside = [file.with_name("uv.lock")] if file.name == "pyproject.toml" else []
     if file.name == "uv.lock":
         beside = [file.with_name("pyproject.toml")]
@@ -59,7 +60,7 @@ def read_source(environment: Environment, folder: str) -> Source:
     """
     if not environment.file:
         return Source("\n".join(environment.packages), folder)
-    file = _path(environment, folder)
+    file = path_of(environment, folder)
     try:
         text = file.read_text()
     except (OSError, UnicodeDecodeError) as error:
@@ -79,10 +80,6 @@ def read_source(environment: Environment, folder: str) -> Source:
     raise EnvironmentSetupError(
         f"{file}: an environment is read from a requirements.txt, pylock.toml, uv.lock, pyproject.toml or a .py file"
     )
-
-
-def _path(environment: Environment, folder: str) -> Path:
-    return Path(folder, Path(environment.file).expanduser())
 
 
 def _exported(folder: Path, group: str) -> str:

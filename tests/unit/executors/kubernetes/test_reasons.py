@@ -375,3 +375,14 @@ def test_any_object_gives_one_short_line(status: Any, events: list[Any]) -> None
 @given(st.integers(0, 600), st.text(max_size=20), st.text(max_size=600))
 def test_any_refusal_gives_one_short_line(code: int, reason: str, message: str) -> None:
     assert reason_of_refusal(code, reason, message).text.isprintable()
+
+
+def test_scheduling_that_failed_is_told_in_the_same_words_as_by_event_and_by_condition() -> None:
+    message = "0/2 nodes are available: 2 Insufficient cpu. preemption: 0/2 nodes are available"
+    event = {"type": "Warning", "reason": "FailedScheduling", "message": message}
+    condition = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": message}
+    by_event = reason_of({"status": {"phase": "Pending"}}, [event])
+    assert by_event.text == "waits for a node: too little cpu free on 2 of 2 nodes"
+    assert by_event.text == reason_of({"status": {"phase": "Pending", "conditions": [condition]}}).text
+    there = {"status": {"phase": "Pending", "conditions": [{"type": "PodScheduled", "status": "True"}]}}
+    assert reason_of(there, [event]).text == "is starting on its node", "it has a node since"
