@@ -6,10 +6,19 @@ import json
 import time
 from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
+
+from headrace.model.errors import UsageError
+from headrace.services.places import KubernetesPlace
+from headrace.settings import Settings
+from headrace.stores.artifacts.local import LocalStore
+from headrace.wiring.places import ConfiguredPlaces, WorkerOptions
 
 if TYPE_CHECKING:
     from tests.integration.conftest import Finished, Project
+
+    from headrace.services.environments.service import Environments
 
 SETTINGS = """
 [tool.headrace.places.side]
@@ -324,3 +333,40 @@ def test_a_default_place_that_cannot_open_changes_no_run(project: Project) -> No
     assert "env:NOT_SET_ANYWHERE is not here" in again.err
     assert headrace(project, "runs", "--json").out == before.out
     assert headrace(project, "resume", "main/1").code == 1, "its lease is free"
+
+
+UNREACHABLE = """
+[tool.headrace.places.cluster]
+kind = "kubernetes"
+kubeconfig = "/nowhere/config"
+image = "x"
+secret = "stores"
+"""
+
+
+def test_place_that_cannot_be_had_leaves_no_run(project: Project) -> None:
+    (project.path / "pyproject.toml").write_text(UNREACHABLE)
+    project.write(TWO_PLACES)
+    done = headrace(project, "run", "train.py", "--on", "cluster", "--driver", "here")
+    assert done.code == 2
+    [line] = done.err.strip().splitlines()
+    assert line.startswith("headrace: no kubeconfig: /nowhere/config does not exist")
+    assert json.loads(headrace(project, "runs", "--json").out) == []
+
+
+def _no_environments() -> Environments:
+    raise AssertionError("no environment is needed to refuse a place")
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [({"image": ""}, "has no image"), ({"secret": ""}, "finds no stores"), ({}, "no kubeconfig: /nowhere/config")],
+)
+def test_place_that_cannot_have_the_driver_is_refused_before_the_run_is_recorded(
+    changes: dict[str, str], problem: str
+) -> None:
+    place = KubernetesPlace(name="cluster", kubeconfig="/nowhere/config", image="x", secret="s")
+    place = msgspec.structs.replace(place, **changes)
+    settings = Settings(home="unused", server="http://127.0.0.1:1", places=(place,))
+    with pytest.raises(UsageError, match=problem):
+        ConfiguredPlaces(settings, LocalStore("unused"), _no_environments, WorkerOptions(driver="cluster"), "cluster")

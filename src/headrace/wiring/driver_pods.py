@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from headrace.model.errors import UsageError
 from headrace.services.places import KubernetesPlace, PlaceSettings
 
 #: The file with the secret from which workers and driver know each other, beside the settings of the run.
@@ -19,6 +20,26 @@ _SETTINGS = "/var/run/headrace/driver"
 _LEAVING = "/headrace/leaving"
 #: Where drivers in a cluster listen: the first place there, the next one at the next port.
 PORT = 7701
+
+
+def check_driver_place(place: KubernetesPlace) -> None:
+    """Refuse a place that cannot have a driver, before a run is recorded for it. The cluster is not asked.
+
+    Raises:
+        UsageError: it has no image or no stores, or there is no way to its cluster.
+    """
+    if not place.image:
+        raise UsageError(f"place {place.name!r} has no image: set image of [tool.headrace.places.{place.name}]")
+    if not place.secret and not place.pod.secrets and not place.variables:
+        raise UsageError(
+            f"a driver in place {place.name!r} finds no stores: set secret of [tool.headrace.places.{place.name}] to a "
+            "secret of the cluster whose keys are variables such as HEADRACE_DATABASE and HEADRACE_ARTIFACTS"
+        )
+    try:
+        from headrace.executors.kubernetes.access import Access, connection
+    except ImportError as error:
+        raise UsageError(f"place {place.name!r} needs the package {error.name}: install headrace[kubernetes]") from None
+    connection(Access(place.kubeconfig, place.context))
 
 
 class DriverPod(msgspec.Struct, frozen=True, kw_only=True):

@@ -12,7 +12,7 @@ from headrace.model.records import RunRecord
 from headrace.services.places import KubernetesPlace
 from headrace.services.session import recorded_details
 from headrace.settings import settings_file
-from headrace.wiring.driver_pods import IDENTITY, DriverPod
+from headrace.wiring.driver_pods import IDENTITY, DriverPod, check_driver_place
 from headrace.wiring.scopes import Scope
 
 if TYPE_CHECKING:
@@ -98,13 +98,7 @@ def start_driver(scope: Scope, run: RunRecord, place: str, words: tuple[str, ...
     from headrace.executors.kubernetes.driver_jobs import DriverJob
 
     where = place_of(scope, place)
-    if not where.image:
-        raise UsageError(f"place {place!r} has no image: set image of [tool.headrace.places.{place}]")
-    if not where.secret and not where.pod.secrets and not where.variables:
-        raise UsageError(
-            f"a driver in place {place!r} finds no stores: set secret of [tool.headrace.places.{place}] to a secret of "
-            "the cluster whose keys are variables such as HEADRACE_DATABASE and HEADRACE_ARTIFACTS"
-        )
+    check_driver_place(where)
     file = settings_file()
     driver = DriverJob(
         run=run.name,

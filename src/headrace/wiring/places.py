@@ -147,7 +147,7 @@ class ConfiguredPlaces:
 
     def _in_pods(self, place: KubernetesPlace) -> Executor:
         try:
-            from headrace.executors.kubernetes.access import Access
+            from headrace.executors.kubernetes.access import Access, connection
             from headrace.executors.kubernetes.executor import KubernetesExecutor
             from headrace.executors.kubernetes.options import KubernetesOptions
         except ImportError as error:
@@ -174,6 +174,8 @@ class ConfiguredPlaces:
             bounded = Resources(
                 1e6 if limits.cpu is None else limits.cpu, memory, 4096 if limits.gpu is None else limits.gpu
             )
+        access = Access(place.kubeconfig, place.context)
+        connection(access)  # which cannot be had without: found before a run is recorded
         rules = PodRules(
             pods=limits.pods,
             resources=bounded,
@@ -183,7 +185,7 @@ class ConfiguredPlaces:
         )
         remote = RemoteOptions(modules=self._workers.preload, keep=float(place.keep), adopt=float(place.adopt))
         options = KubernetesOptions(
-            access=Access(place.kubeconfig, place.context),
+            access=access,
             namespace=place.namespace,
             reached=reached,
             forward=is_forwarded(place),
@@ -268,6 +270,10 @@ def _hands_over(place: PlaceSettings, settings: Settings, driver: str) -> bool:
     if not drives_there(place, driver):
         return False
     if settings.server or ("://" in settings.artifacts and settings.database.startswith("postgres")):
+        from headrace.wiring.driver_pods import check_driver_place
+
+        assert isinstance(place, KubernetesPlace)
+        check_driver_place(place)
         return True
     raise UsageError(
         f"place {place.name!r} drives runs in its cluster, whose pods reach no files of this machine: set "
