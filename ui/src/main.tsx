@@ -14,7 +14,7 @@ const queries = new QueryClient({
       refetchOnWindowFocus: true,
       // What the server refused stays refused; a server that is away is asked again.
       retry: (count, error) => count < 3 && (!(error instanceof ApiError) || error.status === 0 || error.status >= 502),
-      retryDelay: (count) => Math.min(4000, 500 * 2 ** count),
+      retryDelay: (count) => Math.min(1500, 300 * 2 ** count),
     },
   },
 });

@@ -25,8 +25,10 @@ from headrace.model.errors import HeadraceError
 from headrace.server.problems import Problem
 
 _log = Log("server")
-#: Seconds between looks at something that changes, at most and at least; looking takes a tenth of the time at most.
+#: Seconds between looks at something that changes, at least and at most; looking takes a tenth of the time at most.
 _SHORTEST, _LONGEST = 0.15, 2.0
+#: Seconds between looks at a run that has ended, at least.
+_IDLE = 1.0
 #: Seconds for which a feed without listeners stays, for those that come back.
 _LINGER = 3.0
 #: Events that wait for a slow listener; with more it is cut off, and comes back for the rest.
@@ -161,7 +163,8 @@ class Feed:
                 if self._source.over:
                     break
                 took = time.monotonic() - began
-                await asyncio.sleep(_LONGEST if self._source.idle else min(_LONGEST, max(_SHORTEST, 10 * took)))
+                least = _IDLE if self._source.idle else _SHORTEST
+                await asyncio.sleep(min(_LONGEST, max(least, 10 * took)))
         except Exception as error:
             if not self._started.done():
                 self._started.set_exception(error)

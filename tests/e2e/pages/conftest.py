@@ -15,12 +15,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
+import msgspec
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 from tests.e2e.pages.flows import CARDS_FLOW, FLOWS, PAYLOADS_FLOW, STARTS
 
-from headrace.model.records import Edge, Success, TaskRecord
-from headrace.model.states import RunState, TaskState
+from headrace.engine.counters import LoopCounters
+from headrace.engine.rows import pod_record
+from headrace.model.pod_history import PodEvent, PodHistory
+from headrace.model.records import AttemptRecord, Edge, QueueCount, Success, TaskRecord, lease_name
+from headrace.model.states import AttemptState, RunState, TaskState
 from headrace.settings import Settings
 from headrace.stores.metadata.protocol import MetadataStore, NewRun, RunChange
 from headrace.wiring import Workspace
@@ -76,7 +80,67 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
         assert started.returncode == code, out
     with Workspace(Settings(home=str(folder / ".headrace"))) as opened:
         many_steps(opened.metadata)
+        in_pods(opened.metadata)
+        without_pods(opened.metadata)
     return folder
+
+
+def in_pods(store: MetadataStore) -> None:
+    """A run whose task lost its first pod, with what is recorded of both."""
+    run = store.create_run(NewRun(project="default", flow="pods", dialect="native", entry="p.py:pods", created=NOW))
+    of = {"run_id": run.id, "step": "fit", "number": 1, "place": "gpu", "pid": 7, "session": 1}
+    told = (
+        ("pods-1-a", "node-3", "its node was <b>drained</b>"),
+        ("pods-1-b", "node-7", "its worker joined the run"),
+    )
+    store.commit(
+        [
+            *(
+                pod_record(
+                    run.id,
+                    PodHistory(
+                        place="gpu",
+                        pod=pod,
+                        node=node,
+                        image="registry.example/headrace:1",
+                        created=NOW,
+                        events=(PodEvent(NOW + 1, f"scheduled on node {node}"), PodEvent(NOW + 2, text, 3)),
+                    ),
+                )
+                for pod, node, text in told
+            ),
+            msgspec.structs.replace(succeeded(run.id, "fit"), attempts=2, success=None),
+            AttemptRecord(
+                attempt=1,
+                state=AttemptState.LOST,
+                started=NOW,
+                finished=NOW + 2,
+                host="pods-1-a on node-3",
+                error="its node was drained",
+                **of,
+            ),
+            AttemptRecord(
+                attempt=2,
+                state=AttemptState.SUCCEEDED,
+                started=NOW + 3,
+                finished=NOW + 8,
+                host="pods-1-b on node-7",
+                **of,
+            ),
+            RunChange(run_id=run.id, state=RunState.SUCCEEDED, started=NOW, finished=NOW + 8),
+        ]
+    )
+
+
+def without_pods(store: MetadataStore) -> None:
+    """A live run, driven elsewhere, whose pods find no node."""
+    run = store.create_run(NewRun(project="default", flow="pending", dialect="native", entry="p.py:p", created=NOW))
+    lease = store.acquire(lease_name(run.id), "elsewhere:1:1", 3600.0)
+    assert lease is not None
+    why = {"fit": "no node has room: 3 nodes lack nvidia.com/gpu"}
+    told = msgspec.structs.replace(lease, note=msgspec.msgpack.encode(LoopCounters(waiting=4, waits_for=why)))
+    waiting = QueueCount(run_id=run.id, step="fit", waiting=0, ready=4, delayed=0, running=0, total=4, changed=NOW)
+    store.commit([RunChange(run_id=run.id, state=RunState.RUNNING, started=NOW), waiting], told, 3600.0)
 
 
 def many_steps(store: MetadataStore, layers: int = 40, width: int = 10) -> None:

@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect
-from tests.e2e.pages.conftest import headrace
+from playwright.sync_api import Browser, Page, expect
+from tests.e2e.pages.conftest import Watched, headrace
 
 Start = Callable[..., None]
 
@@ -124,3 +124,42 @@ def test_steps_of_a_run_are_run_again(page: Page, start: Start) -> None:
     expect(page.locator("header.run-head")).to_contain_text("succeeded", timeout=60_000)
     page.goto(f"{run}/tasks/judge/1")
     expect(page.get_by_role("complementary")).to_contain_text("ran again", timeout=30_000)
+
+
+def test_pages_show_what_is_changed_elsewhere(watched: Watched, browser: Browser, server: str) -> None:
+    """No page is loaded again: an ended run that is tagged and deleted, in its own page and in lists of runs."""
+    run = "/api/v1/projects/default/runs/talk/1"
+    one = watched.open("/p/default/runs/talk/1/logs")
+    expect(one.get_by_role("log")).to_contain_text("line 5")
+    lists = []
+    for path in ("/p/default/runs", "/p/default/runs?state=succeeded", "/p/default/runs?sort=-duration"):
+        lists.append(Watched(browser, server))
+        page = lists[-1].open(path)
+        expect(page.get_by_role("link", name="talk/1", exact=True)).to_be_visible()
+    assert one.request.put(f"{run}/tags/checked", data={"value": "by hand"}).ok
+    expect(one.locator("header.run-head")).to_contain_text("checked=by hand")
+    for window in lists:
+        expect(window.page.get_by_role("link", name="checked=by hand")).to_be_visible()
+    assert one.request.post(f"{run}/delete").ok
+    expect(one.get_by_role("alert")).to_contain_text("talk/1 is deleted")
+    for window in lists:
+        expect(window.page.get_by_role("link", name="talk/1", exact=True)).to_have_count(0)
+    assert one.request.post(f"{run}/restore").ok
+    expect(one.get_by_role("alert")).to_have_count(0)
+    for window in lists:
+        expect(window.page.get_by_role("link", name="talk/1", exact=True)).to_be_visible()
+        window.close()
+
+
+def test_page_of_an_ended_task_shows_that_it_ran_again(page: Page, start: Start) -> None:
+    start("flows.py:grade", "--score", "0.375")
+    page.goto("/p/default/runs?where=params.score%20%3D%3D%200.375&state=succeeded")
+    page.get_by_role("link", name=re.compile("^grade.[0-9]+$")).click(timeout=60_000)
+    expect(page.locator("header.run-head")).to_contain_text("succeeded")
+    run = page.url.partition("/runs/")[2]
+    page.goto(f"{page.url}/tasks/judge/1")
+    explained = page.get_by_role("complementary")
+    expect(explained).to_contain_text("Why it ran")
+    expect(explained).not_to_contain_text("ran again")
+    assert page.request.post(f"/api/v1/projects/default/runs/{run}/retry", data={"steps": ["judge"]}).ok
+    expect(explained).to_contain_text("ran again", timeout=60_000)

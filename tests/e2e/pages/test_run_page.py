@@ -70,3 +70,32 @@ def test_reused_task_says_from_where(page: Page) -> None:
 def test_run_that_is_not_there_is_a_plain_answer(page: Page) -> None:
     page.goto("/p/default/runs/train/999")
     expect(page.get_by_role("alert")).to_contain_text("Not found")
+
+
+def test_task_shows_the_pods_of_its_attempts(page: Page) -> None:
+    page.goto("/p/default/runs/pods/1/tasks/fit/1")
+    first = page.locator("section").filter(has=page.get_by_role("heading", name="Pod pods-1-a", exact=True))
+    expect(first).to_contain_text("node-3")
+    expect(first).to_contain_text("its node was <b>drained</b> 3 times")
+    expect(first).to_contain_text("attempt 1")
+    headings = page.get_by_role("heading", name="Pod pods-1-")
+    expect(headings).to_have_text(["Pod pods-1-b", "Pod pods-1-a"])
+
+
+def test_timeline_tells_the_pod_under_the_pointer(page: Page) -> None:
+    page.goto("/p/default/runs/pods/1/timeline")
+    chart = page.get_by_role("img", name="attempts on 2 workers")
+    expect(chart).to_be_visible()
+    box = chart.bounding_box()
+    assert box is not None
+    page.mouse.move(box["x"] + box["width"] * 0.8, box["y"] + 22 + 24 + 12)
+    expect(page.locator(".tip")).to_contain_text("its worker joined the run")
+    expect(page.locator(".tip")).to_contain_text("on node-7")
+
+
+def test_run_says_what_tasks_wait_for_whose_pods_do_not_work_yet(page: Page) -> None:
+    page.goto("/p/default/runs/pending/1")
+    header = page.locator("header.run-head")
+    expect(header).to_contain_text("fit waits: no node has room: 3 nodes lack nvidia.com/gpu")
+    expect(header).to_contain_text("0 of 4 tasks")
+    expect(header).not_to_contain_text("4 running")

@@ -15,6 +15,8 @@ export interface Events {
 }
 
 const GATHER = 250;
+/** Milliseconds after which a window that nobody sees listens no more: browsers have six connections for all of them. */
+const HIDDEN = 10_000;
 
 /** Listen at `url` (not at all when it is null); `onEvent` hears each event, the component is told of bundles. */
 export function useEvents(url: string | null, kinds: readonly string[], onEvent?: (event: LiveEvent) => void): Events {
@@ -26,9 +28,11 @@ export function useEvents(url: string | null, kinds: readonly string[], onEvent?
     if (url === null) return;
     let source: EventSource | null = null;
     let timer = 0;
+    let later = 0;
     let gathered = 0;
     let told = -Infinity;
     let tries = 0;
+    let last = "";
     let stopped = false;
     const tell = () => {
       timer = 0;
@@ -39,43 +43,58 @@ export function useEvents(url: string | null, kinds: readonly string[], onEvent?
     };
     const hear = (event: MessageEvent<string>) => {
       gathered += 1;
-      if (heard.current) {
-        let data: unknown = null;
-        try {
-          data = JSON.parse(event.data);
-        } catch {
-          data = event.data;
-        }
-        heard.current({ kind: event.type, id: event.lastEventId, data });
+      last = event.lastEventId || last;
+      let data: unknown = null;
+      try {
+        data = JSON.parse(event.data);
+      } catch {
+        data = event.data;
       }
+      heard.current?.({ kind: event.type, id: event.lastEventId, data });
       // The first after a pause is told at once, those that follow in bundles.
       if (!timer) timer = window.setTimeout(tell, Math.max(0, GATHER - (performance.now() - told)));
-      if (event.type === "end") {
+      // A run that ended may be resumed, tagged or removed: the stream goes on. After a removal nothing comes.
+      if (event.type === "end" && (data as { state?: string }).state === "deleted") {
         stopped = true;
-        source?.close();
-        setState((now) => ({ ...now, open: false, lost: false }));
+        close();
       }
     };
+    const close = () => {
+      source?.close();
+      source = null;
+      setState((now) => ({ ...now, open: false, lost: false }));
+    };
     const connect = () => {
-      source = new EventSource(url);
-      source.onopen = () => {
+      window.clearTimeout(later);
+      if (stopped || source) return;
+      const made = new EventSource(last ? `${url}?after=${encodeURIComponent(last)}` : url);
+      source = made;
+      made.onopen = () => {
         tries = 0;
         setState((now) => ({ ...now, open: true, lost: false }));
       };
-      source.onerror = () => {
-        setState((now) => ({ ...now, open: false, lost: !stopped }));
+      made.onerror = () => {
+        setState((now) => ({ ...now, open: false, lost: true }));
         // The browser tries again by itself unless the answer was an error.
-        if (source?.readyState === EventSource.CLOSED && !stopped) {
-          tries += 1;
-          window.setTimeout(() => !stopped && connect(), Math.min(30_000, 1000 * 2 ** tries));
-        }
+        if (made.readyState !== EventSource.CLOSED) return;
+        source = null;
+        tries += 1;
+        later = window.setTimeout(connect, Math.min(8000, 500 * 2 ** tries));
       };
-      for (const kind of wanted.split(" ")) source.addEventListener(kind, hear as EventListener);
+      for (const kind of wanted.split(" ")) made.addEventListener(kind, hear as EventListener);
+    };
+    const seen = () => {
+      window.clearTimeout(later);
+      if (document.hidden) later = window.setTimeout(close, HIDDEN);
+      else connect();
     };
     connect();
+    document.addEventListener("visibilitychange", seen);
     return () => {
       stopped = true;
       window.clearTimeout(timer);
+      window.clearTimeout(later);
+      document.removeEventListener("visibilitychange", seen);
       source?.close();
     };
   }, [url, wanted]);

@@ -169,7 +169,7 @@ function Away() {
   }, [queries, busy]);
   useEffect(() => {
     if (!away) return;
-    const timer = window.setInterval(() => void queries.refetchQueries({ type: "active", stale: true }), 3000);
+    const timer = window.setInterval(() => void queries.refetchQueries({ type: "active", stale: true }), 2000);
     return () => window.clearInterval(timer);
   }, [away, queries]);
   return (

@@ -31,6 +31,8 @@ _ROWS = 500
 _TEXT = 64 * 1024
 #: Running tasks that are named one by one.
 _NAMED = 64
+#: Runs of a project that are watched for changes.
+_NEWEST = 100
 _PARTS = ("run", "steps", "task", "wait")
 _ID = re.compile(r"(\d{1,18})-(\d{1,18})-([0-9a-f]{24})")
 
@@ -228,15 +230,16 @@ class ProjectSource:
 
     def look(self) -> list[Event]:
         """See ``Source``."""
-        runs = self._scope.metadata.runs(RunFilter(project=self._scope.project, marks=LISTED, limit=100))
+        runs = self._scope.metadata.runs(RunFilter(project=self._scope.project, marks=LISTED, limit=_NEWEST))
         rows = {}
         for run, one in zip(runs, rows_of(self._scope.metadata, runs, time.time()), strict=True):
             row = msgspec.to_builtins(one)
             row["duration"] = None if run.finished is None else row["duration"]
             rows[row["name"]] = row
         items = [row for name, row in rows.items() if self._rows.get(name) != row]
-        newest = next(iter(rows), "")
-        gone = [name for name in self._rows if name not in rows and newest]
+        # Runs that newer ones pushed out of a full window are still listed, further down.
+        oldest = runs[-1].created if len(runs) == _NEWEST else float("-inf")
+        gone = [name for name, row in self._rows.items() if name not in rows and row["created"] > oldest]
         self._rows, self.position = rows, _short(rows)
         return [Event("runs", {"items": items, "gone": gone})] if items or gone else []
 

@@ -1,4 +1,5 @@
 /** Runs side by side: what differs first, metrics over each other, scatter and parallel coordinates, results. */
+import { useQueryClient } from "@tanstack/react-query";
 import { lazy, Suspense, useMemo } from "react";
 import { Link } from "wouter";
 import { useGet, type Schemas } from "../../api/client";
@@ -26,7 +27,10 @@ export default function ComparePage({ project }: { project: string }) {
   useTitle("Compare");
   const [runs, setRuns] = useParams("run");
   const enough = runs.length >= 2;
-  const query = useGet("/api/v1/projects/{project}/compare", { project, run: runs.slice(0, 50) }, { enabled: enough, keep: true });
+  const wanted = { project, run: runs.slice(0, 50) };
+  const known = useQueryClient().getQueryData<Compared>(["/api/v1/projects/{project}/compare", wanted]);
+  const live = known?.runs.some((run) => run.state === "running");
+  const query = useGet("/api/v1/projects/{project}/compare", wanted, { enabled: enough, keep: true, every: live ? 2 : 15 });
   if (!enough) {
     return (
       <Empty title="Choose at least two runs" command="headrace diff train/1 train/2">

@@ -190,10 +190,23 @@ function Failure() {
   );
 }
 
-/** What a live run waits for, when nothing runs. */
+/** What a live run waits for: workers that are not up yet, or, when nothing runs, room or time. */
 function Waiting() {
-  const { view, live } = useRun();
+  const { at, name, view, live } = useRun();
   const { counts } = progressOf(view);
+  const waits = live ? view.steps.filter((one) => one.waits_for) : [];
+  if (waits.length > 0) {
+    return (
+      <div className="run-note">
+        {waits.slice(0, 3).map((one) => (
+          <p key={one.step}>
+            <Link href={runPage(at.project, name, "tasks", { step: one.step, state: "ready" })}>{one.title || one.step}</Link> waits: {one.waits_for}
+          </p>
+        ))}
+        {waits.length > 3 && <p className="quiet">and {count(waits.length - 3)} more steps wait for workers</p>}
+      </div>
+    );
+  }
   if (!live || (counts["running"] ?? 0) > 0 || view.questions.length > 0) return null;
   const ready = counts["ready"] ?? 0;
   const delayed = counts["delayed"] ?? 0;

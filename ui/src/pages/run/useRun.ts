@@ -1,6 +1,6 @@
 /** A run at a glance, kept up to date while it is live. */
 import { useQueryClient } from "@tanstack/react-query";
-import { createContext, useContext, useEffect, useRef } from "react";
+import { createContext, useContext, useEffect, useMemo, useRef } from "react";
 import { ApiError, RUN, useGet, type Schemas } from "../../api/client";
 import { useEvents, type LiveEvent } from "../../api/events";
 
@@ -31,44 +31,80 @@ export function useRun(): RunContext {
   return found;
 }
 
+/** Kinds of events that tell how a run stands. */
+const STANDING = new Set(["run", "steps", "task", "wait"]);
+
 export function useRunView(at: RunAddress) {
-  const known = useQueryClient().getQueryData<RunView>([RUN, { ...at }]);
-  // Events tell of a live run. One that has ended changes seldom: it is tagged, resumed or removed.
-  const query = useGet(RUN, { ...at }, { every: known && known.run.state !== "running" ? 10 : false });
-  const state = query.data?.run.state;
-  const live = state === "running";
-  const url = live ? `/api/v1/projects/${encodeURIComponent(at.project)}/runs/${encodeURIComponent(at.flow)}/${at.number}/events` : null;
+  const query = useGet(RUN, { ...at });
   const queries = useQueryClient();
-  const { project, flow, number } = at;
-  const events = useEvents(url, ["run", "steps", "task", "log", "metric", "artifact", "wait", "end"], (event) =>
-    queries.setQueryData<RunView>([RUN, { project, flow, number }], (now) => now && told(now, event)),
-  );
-  // What is shown of the run is asked for again when something happened; every 2 s where events do not come.
-  // Its end is such an event too: with it the run is no longer live, but what it left last is not here yet.
-  const wasLive = useRef(live);
-  useEffect(() => {
-    const ended = wasLive.current && !live;
-    wasLive.current = live;
-    if (!live && !ended) return;
-    const again = () =>
-      void queries.invalidateQueries({
-        predicate: (one) => {
-          const wanted = one.queryKey[1] as Partial<RunAddress> | undefined;
-          return wanted?.project === project && wanted.flow === flow && wanted.number === number && one.queryKey[2] !== "fixed";
-        },
-      });
-    if (ended || events.count > 0) again();
-    if (ended) return;
-    const timer = window.setInterval(again, events.open ? 10_000 : 2_000);
-    return () => window.clearInterval(timer);
-  }, [live, events.count, events.open, queries, project, flow, number]);
+  const live = query.data?.run.state === "running";
   const gone = query.error instanceof ApiError && query.error.status === 404;
+  const { project, flow, number } = at;
+  const listens = query.data !== undefined && !gone;
+  const url = listens ? `/api/v1/projects/${encodeURIComponent(project)}/runs/${encodeURIComponent(flow)}/${number}/events` : null;
+  // Runs that have ended are listened to as well: they are resumed, tagged, removed.
+  const news = useRef(false);
+  const events = useEvents(url, ["run", "steps", "task", "log", "metric", "artifact", "wait", "end"], (event) => {
+    const key = [RUN, { project, flow, number }];
+    const before = queries.getQueryData<RunView>(key);
+    if (before) queries.setQueryData<RunView>(key, told(before, event));
+    // A stream begins with how things stand, which is known already.
+    news.current ||= !STANDING.has(event.kind) || queries.getQueryData<RunView>(key) !== before;
+  });
+  const again = useAgain(project, flow, number);
+  useEffect(() => {
+    if (!news.current) return;
+    news.current = false;
+    again();
+  }, [events.count, again]);
+  // What happened while no event could come is asked for when they come again, and now and then until they do.
+  const lost = useRef(false);
+  useEffect(() => {
+    if (!listens) return;
+    if (events.open && lost.current) again(true);
+    lost.current ||= events.lost;
+    if (events.open) lost.current = false;
+    const timer = window.setInterval(again, events.open ? 15_000 : document.hidden ? 10_000 : 2_000);
+    return () => window.clearInterval(timer);
+  }, [listens, events.open, events.lost, again]);
   return { query, live: live && !gone, tick: events.count, lost: live && events.lost, gone };
+}
+
+/** Asks again for what is shown of a run: at once, but not before what was asked for is here, and twice as long has passed. */
+function useAgain(project: string, flow: string, number: number): (force?: boolean | void) => void {
+  const queries = useQueryClient();
+  return useMemo(() => {
+    let asks = 0;
+    let wanted = false;
+    const again = (force?: boolean | void) => {
+      if (asks > 0 && force !== true) {
+        wanted = true;
+        return;
+      }
+      asks += 1;
+      wanted = false;
+      const began = performance.now();
+      const rest = () =>
+        window.setTimeout(() => {
+          asks -= 1;
+          if (wanted && asks === 0) again();
+        }, Math.min(1000, 2 * (performance.now() - began)));
+      void queries
+        .invalidateQueries({
+          predicate: (one) => {
+            const of = one.queryKey[1] as Partial<RunAddress> | undefined;
+            return of?.project === project && of.flow === flow && of.number === number && one.queryKey[2] !== "fixed";
+          },
+        })
+        .then(rest, rest);
+    };
+    return again;
+  }, [queries, project, flow, number]);
 }
 
 /** The run as an event says that it is now: shown before it is asked for as a whole. */
 function told(view: RunView, event: LiveEvent): RunView {
-  const data = event.data as { steps?: { step: string; counts: Record<string, number>; total: number }[]; running?: RunView["running"]; questions?: RunView["questions"] };
+  const data = event.data as { steps?: { step: string; counts: Record<string, number>; total: number; waits_for: string }[]; running?: RunView["running"]; questions?: RunView["questions"] };
   if (event.kind === "run") return { ...view, run: { ...view.run, ...(event.data as Partial<RunView["run"]>) } };
   if (event.kind === "task" && data.running) return { ...view, running: data.running };
   if (event.kind === "wait" && data.questions) return { ...view, questions: data.questions };
@@ -78,7 +114,7 @@ function told(view: RunView, event: LiveEvent): RunView {
     ...view,
     steps: view.steps.map((one) => {
       const next = steps.get(one.step);
-      return next ? { ...one, counts: next.counts, total: next.total, done: next.counts["succeeded"] ?? 0 } : one;
+      return next ? { ...one, counts: next.counts, total: next.total, waits_for: next.waits_for, done: next.counts["succeeded"] ?? 0 } : one;
     }),
   };
 }

@@ -9,13 +9,15 @@ interface Props {
   step: string;
   task: string;
   live: boolean;
+  tick: number;
 }
 
 const NONE: number[] = [];
 
-export function TaskLogs({ at, step, task, live }: Props) {
+export function TaskLogs({ at, step, task, live, tick }: Props) {
+  const [began] = useState(live); // what is here stays when the task ends
   const [follow, setFollow] = useState(live);
-  const log = useLog(at, { step, task }, { live, tick: 0, fromEnd: live });
+  const log = useLog(at, { step, task }, { live, tick, fromEnd: began });
   const none = useCallback(() => null, []);
   if (log.error) return <Problem error={log.error} retry={log.load} />;
   if (log.lines.length === 0) return log.version > 1 && !log.loading ? <p className="quiet">{live ? "Nothing was printed yet." : "It printed nothing."}</p> : null;

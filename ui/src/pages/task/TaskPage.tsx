@@ -6,9 +6,11 @@ import { useShortcuts } from "../../lib/keys";
 import { useTitle } from "../../lib/title";
 import { runPage, taskPage } from "../../lib/url";
 import { CopyButton, Facts, Section, Shown, Time, Took } from "../../parts/Bits";
+import { PodEvents } from "../../parts/Pod";
 import { Preview } from "../../parts/Preview";
 import { State } from "../../parts/State";
 import { Traceback } from "../../parts/Traceback";
+import { useRunView } from "../run/useRun";
 import { Explain } from "./Explain";
 import { TaskLogs } from "./TaskLogs";
 import { lastFrame } from "../../parts/Traceback";
@@ -29,9 +31,10 @@ export default function TaskPage({ project, flow, number, step, task }: Props) {
   const run = `${flow}/${number}`;
   useTitle(`${run}/${step}/${task}`);
   const query = useGet(`${RUN}/tasks/{step}/{task}` as const, { ...at, step, task });
+  const ofRun = useRunView(at);
   const state = query.data?.state;
   const open = state === "running" || state === "ready" || state === "waiting" || state === "delayed";
-  const live = useGet(`${RUN}/tasks/{step}/{task}` as const, { ...at, step, task }, { every: open ? 2 : false });
+  const waits = open ? (ofRun.query.data?.steps.find((one) => one.step === step)?.waits_for ?? "") : "";
   const [, navigate] = useLocation();
   const neighbour = (by: number) => {
     const next = Number(task) + by;
@@ -44,19 +47,20 @@ export default function TaskPage({ project, flow, number, step, task }: Props) {
     { keys: "[", does: "Task before it", run: () => neighbour(-1) },
   ]);
   return (
-    <Shown query={live.data ? live : query} rows={10}>
+    <Shown query={query} rows={10}>
       {(view) => (
         <>
-          <Head at={at} run={run} view={view} task={task} />
+          <Head at={at} run={run} view={view} task={task} waits={state === "running" ? "" : waits} />
           <div className="tab-body">
             <div className="overview">
               <div className="overview-main">
                 <Failure view={view} />
                 <Values at={at} run={run} view={view} />
                 <Attempts view={view} />
+                <Pods view={view} />
                 <Metrics view={view} />
                 <Section title="Output" more={<Link href={runPage(project, run, "logs", { step, task })}>search and follow</Link>}>
-                  <TaskLogs at={at} step={step} task={task} live={open} />
+                  <TaskLogs at={at} step={step} task={task} live={open} tick={ofRun.tick} />
                 </Section>
               </div>
               <aside className="overview-side" aria-label="Facts about the task">
@@ -77,7 +81,7 @@ interface At {
   number: number;
 }
 
-function Head({ at, run, view, task }: { at: At; run: string; view: TaskView; task: string }) {
+function Head({ at, run, view, task, waits }: { at: At; run: string; view: TaskView; task: string; waits: string }) {
   const last = view.attempts.at(-1);
   const shown = view.reused && view.state === "succeeded" ? "cached" : view.state;
   const frame = last?.traceback ? lastFrame(last.traceback) : "";
@@ -115,6 +119,7 @@ function Head({ at, run, view, task }: { at: At; run: string; view: TaskView; ta
           </CopyButton>
         </span>
       </div>
+      {waits && <p className="run-note">Waits: {waits}</p>}
       {view.error && (
         <div className="run-failure">
           <p>
@@ -237,6 +242,7 @@ function Attempts({ view }: { view: TaskView }) {
                 <td className="right">{one.peak_memory ? bytes(one.peak_memory) : ""}</td>
                 <td className="quiet">
                   {[one.place, one.host, one.pid || ""].filter(Boolean).join(" · ")}
+                  {one.pod && !one.host.includes(" on ") && one.pod.node ? ` on ${one.pod.node}` : ""}
                 </td>
                 <td>
                   {one.failure && one.failure !== "error" ? `${one.failure}${one.exit_code !== null ? ` (exit code ${one.exit_code})` : ""}: ` : ""}
@@ -249,6 +255,30 @@ function Attempts({ view }: { view: TaskView }) {
       </div>
     </Section>
   );
+}
+
+/** What is recorded of the pods that attempts were made in; the last attempt's first. */
+function Pods({ view }: { view: TaskView }) {
+  const pods = new Map([...view.attempts].reverse().flatMap((one) => (one.pod ? [[one.pod.name, one.pod] as const] : [])));
+  return [...pods.values()].map((pod) => {
+    const attempts = view.attempts.filter((one) => one.pod?.name === pod.name).map((one) => one.attempt);
+    return (
+      <Section
+        key={pod.name}
+        title={`Pod ${pod.name}`}
+        more={view.attempts.length > 1 && <span>{attempts.length === 1 ? "attempt" : "attempts"} {attempts.join(", ")}</span>}
+      >
+        <Facts
+          rows={[
+            ["Node", pod.node || "none yet"],
+            ["Image", pod.image && <code key="i">{pod.image}</code>],
+            ["Created", pod.created > 0 && <Time key="c" at={pod.created} />],
+          ]}
+        />
+        <PodEvents pod={pod} />
+      </Section>
+    );
+  });
 }
 
 function Metrics({ view }: { view: TaskView }) {

@@ -10,7 +10,7 @@ import type { RunRow } from "../runs/useRuns";
 
 export default function WaitsPage({ project }: { project: string }) {
   useTitle("Waits");
-  const live = useGet("/api/v1/projects/{project}/runs", { project, state: ["running"], limit: 100 }, { every: 3 });
+  const live = useGet("/api/v1/projects/{project}/runs", { project, state: ["running"], limit: 100 }, { every: 1.5 });
   return (
     <Shown query={live}>
       {(found) => (
@@ -34,7 +34,7 @@ export default function WaitsPage({ project }: { project: string }) {
 
 function OfRun({ project, row }: { project: string; row: RunRow }) {
   const at = { project, flow: row.flow, number: row.number };
-  const waits = useGet(`${RUN}/waits` as const, at, { every: 3 });
+  const waits = useGet(`${RUN}/waits` as const, at, { every: 1.5 });
   const open = (waits.data?.items ?? []).filter((one) => one.kind === "answer" && !one.done);
   if (open.length === 0) return null;
   return (

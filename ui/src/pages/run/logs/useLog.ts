@@ -42,10 +42,15 @@ export function useLog(at: RunAddress, wanted: LogWanted, options: { live: boole
   const [loading, setLoading] = useState(false);
   const [error, setError] = useState<ApiError | null>(null);
   const busy = useRef<AbortController | null>(null);
+  const missed = useRef(false);
 
   const fetchPage = useCallback(
     async (tail: boolean) => {
-      if (busy.current) return;
+      if (busy.current) {
+        missed.current = true;
+        return;
+      }
+      missed.current = false;
       const control = new AbortController();
       busy.current = control;
       setLoading(true);
@@ -83,6 +88,8 @@ export function useLog(at: RunAddress, wanted: LogWanted, options: { live: boole
         if (busy.current === control) {
           busy.current = null;
           setLoading(false);
+          // What was written while the page before was read may be in none of the two.
+          if (missed.current && !state.current.more) void fetchPage(false);
         }
       }
     },
@@ -99,15 +106,14 @@ export function useLog(at: RunAddress, wanted: LogWanted, options: { live: boole
     };
   }, [fetchPage, options.fromEnd]);
 
-  // What a live run writes meanwhile.
+  // What a live run writes meanwhile, and what it left when it ended.
   const { live, tick } = options;
-  const over = useRef(live);
+  const begun = useRef(false);
   useEffect(() => {
-    if (!live && !over.current) return;
-    over.current = live;
-    if (version > 0 && !state.current.more) void fetchPage(false);
+    if (begun.current && !state.current.more) void fetchPage(false);
+    begun.current = true;
     if (!live) return;
-    const timer = window.setInterval(() => !state.current.more && void fetchPage(false), 1000);
+    const timer = window.setInterval(() => !state.current.more && void fetchPage(false), 1500);
     return () => window.clearInterval(timer);
   }, [live, tick, fetchPage]);
 

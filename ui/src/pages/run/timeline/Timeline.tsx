@@ -7,6 +7,7 @@ import { bytes, count, duration, timeOfDay } from "../../../lib/format";
 import { useSize } from "../../../lib/size";
 import { runPage, taskPage, useChangeQuery, useParam } from "../../../lib/url";
 import { Empty, Shown } from "../../../parts/Bits";
+import { PodEvents } from "../../../parts/Pod";
 import { useNow } from "../../../lib/now";
 import { useRun } from "../useRun";
 import { longestChain, rowsOf, ticksOf, useBars, type Bar, type Rows } from "./data";
@@ -208,10 +209,35 @@ function Tip({ hover, width, start }: { hover: Hover; width: number; start: numb
             {bar.worker} {bar.place} {bar.peak_memory > 0 && `· ${bytes(bar.peak_memory)}`} {bar.cpu_seconds > 0 && `· CPU ${duration(bar.cpu_seconds)}`}
           </span>
           {bar.failure && <div className="s-failed">{bar.failure}</div>}
+          {bar.place && bar.place !== "local" && <PodOf bar={bar} />}
         </>
       ) : (
         hover.gap
       )}
+    </div>
+  );
+}
+
+/** The pod of an attempt, asked for when the pointer has rested on it. */
+function PodOf({ bar }: { bar: Bar }) {
+  const { at } = useRun();
+  const [rested, setRested] = useState("");
+  useEffect(() => {
+    const timer = window.setTimeout(() => setRested(bar.task), 200);
+    return () => window.clearTimeout(timer);
+  }, [bar.task]);
+  const parts = bar.task.split("/").slice(2);
+  const wanted = { ...at, step: parts.slice(0, -1).join("/"), task: parts.at(-1) ?? "" };
+  const query = useGet(`${RUN}/tasks/{step}/{task}` as const, wanted, { enabled: rested === bar.task });
+  const pod = query.data?.attempts.find((one) => one.attempt === bar.attempt)?.pod;
+  if (!pod) return null;
+  return (
+    <div>
+      <span className="quiet">
+        pod {pod.name}
+        {pod.node && ` on ${pod.node}`}
+      </span>
+      <PodEvents pod={pod} last={6} />
     </div>
   );
 }
@@ -235,6 +261,7 @@ function paint(draw: CanvasRenderingContext2D, p: Paint): void {
   draw.font = "12px Inter, system-ui, sans-serif";
   draw.textBaseline = "middle";
   const tick = ticksOf(p.span, Math.max(2, (p.width - p.gutter) / 90));
+  const bottom = AXIS + p.rows.workers.length * p.rowHeight + 4;
   draw.fillStyle = colour("--text-3");
   draw.strokeStyle = colour("--line");
   draw.lineWidth = 1;
@@ -242,7 +269,7 @@ function paint(draw: CanvasRenderingContext2D, p: Paint): void {
     const x = Math.round(p.gutter + (at - p.from) * p.scale) + 0.5;
     draw.beginPath();
     draw.moveTo(x, AXIS - 4);
-    draw.lineTo(x, p.height);
+    draw.lineTo(x, bottom);
     draw.stroke();
     const label = Math.abs(at) < tick / 2 ? "0" : `+${duration(at)}`;
     if (x + draw.measureText(label).width < p.width) draw.fillText(label, x + 3, 9);
