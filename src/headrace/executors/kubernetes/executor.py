@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import re
 import select
@@ -146,8 +147,7 @@ class KubernetesExecutor(ReachedExecutor):
     def surplus(self, spec: WorkerSpec, idle: Sequence[float]) -> int:
         """See ``Executor``: those that are idle for too long, but for a floor; all where others wait for their room."""
         self._sharing = True
-        waiting = {one.spec for one in self._waiting} - {spec}
-        if waiting and self._keeper.is_full():
+        if self._keeper.is_full() and any(one.spec != spec for one in self._waiting):
             return len(idle)
         rules = self._settings.rules
         late = sum(seconds >= rules.idle for seconds in idle)
@@ -178,17 +178,30 @@ class KubernetesExecutor(ReachedExecutor):
         self._groups.kinds[spec.image] = kind
         link = self._new_link(spec)
         link.seat = seat
-        self._waiting.append(link)
+        self._waiting.add(link, self._need(link))
         self._groups.enlist(link, spec.image, now)
-        self._match()
+        self._seat()
         self._obey(self._keeper.react(now))
         return link
 
-    def _takes(self, link: RemoteLink, peer: Peer) -> bool:
-        assert isinstance(link, PodLink)
-        if link.seat is not None:
-            return self._groups.takes(link, machine_of(peer))
-        return self._keeper.kind_of(machine_of(peer)) == link.spec.image
+    def _seat(self) -> None:
+        """Let the nodes of gangs wait for the workers of the groups that these were given."""
+        for node, place in self._groups.given():
+            assert isinstance(node, PodLink)
+            if node in self._waiting:
+                self._waiting.discard(node)
+                self._waiting.add(node, self._need(node), place)
+                peer = self._free.first(place)
+                if peer is not None:
+                    self._attach(node, peer)
+
+    def _need(self, link: RemoteLink) -> str:
+        """See ``RemoteExecutor``: a kind of pods, or of groups."""
+        return link.spec.image
+
+    def _offers(self, peer: Peer) -> tuple[str, ...]:
+        name = machine_of(peer)
+        return (self._groups.place_of(name) if self._groups.has(name) else self._keeper.kind_of(name),)
 
     def lacks(self, link: RemoteLink) -> str:
         """See ``LinkOwner``: what its pod waits for."""
@@ -270,6 +283,7 @@ class KubernetesExecutor(ReachedExecutor):
         else:
             self._keeper.freed(name, since)
         super().on_free(peer)
+        self._seat()
 
     # --- workers that join ------------------------------------------------------------------------------------
 
@@ -298,11 +312,12 @@ class KubernetesExecutor(ReachedExecutor):
                 self._keeper.joined(name, now)
             self._states.joined(name)
         super()._welcome_peer(peer, welcome)
+        self._seat()
 
     def _close(self, peer: Peer, why: str) -> None:
         super()._close(peer, why)
         name = machine_of(peer)
-        if name and name not in self._at and not any(machine_of(one) == name for one in self._peers.values()):
+        if name and name not in self._at and not self._joined.of(name):
             self._keeper.left(self._groups.unit_of(name), time.monotonic(), "its worker is gone")
 
     def _count(self) -> None:
@@ -346,14 +361,15 @@ class KubernetesExecutor(ReachedExecutor):
 
         Whoever asks for ``surplus`` gives what comes back to idle workers.
         """
-        for link in self._waiting[:] if self._sharing else ():
-            idle = self._idle.get(link.spec)
-            if idle and isinstance(link, PodLink) and link.seat is None:
-                idle.popitem()
-                self._give_back(link)
+        for spec, idle in self._idle.items() if self._sharing and self._waiting else ():
+            if idle and spec.image not in self._groups.kinds:
+                waiting = (one for one in self._waiting.of(spec.image) if one.spec == spec)
+                for link in list(itertools.islice(waiting, len(idle))):
+                    idle.popitem()
+                    self._give_back(link)
 
     def _give_back(self, link: RemoteLink) -> None:
-        self._waiting.remove(link)
+        self._waiting.discard(link)
         link.end(WorkerExit(link, -signal.SIGKILL, False, begun=False))
 
     def _take(self, happening: Happening, now: float) -> None:
@@ -455,7 +471,7 @@ class KubernetesExecutor(ReachedExecutor):
             else:
                 link.lose(why)
                 self._notices.give(reason.text, f"{why}; what it had in hand is done again")
-        for peer in [one for one in self._peers.values() if machine_of(one) == name]:
+        for peer in list(self._joined.of(name)):
             self._close(peer, "")
         if unit != name:
             self._take_apart(unit, f"{why}, and its group ends with it")
@@ -548,9 +564,7 @@ class KubernetesExecutor(ReachedExecutor):
                 case Delete(name, why):
                     self._delete(name, why)
                 case GiveBack(kind, count):
-                    waiting = [one for one in self._waiting if one.spec.image == kind]
-                    nodes = self._groups.waiting_nodes(kind, count) if kind in self._groups.kinds else waiting[:count]
-                    for link in [one for one in waiting if one in nodes]:
+                    for link in self._longest_waiting(kind, count):
                         self._give_back(link)
                 case Fail(kind, why):
                     self._fail(kind, why)
@@ -563,13 +577,20 @@ class KubernetesExecutor(ReachedExecutor):
             self._take_apart(name, why)
             return
         self._states.histories.note(name, f"the run deleted it: {why}", end=True)
-        for peer in [one for one in self._peers.values() if machine_of(one) == name and one.link is None]:
+        for peer in [one for one in self._joined.of(name) if one.link is None]:
             self._close(peer, "")
         self._api.delete_pod(name, _GRACE)
 
+    def _longest_waiting(self, kind: str, count: int) -> list[RemoteLink]:
+        """So many links that wait for pods of a kind, or those of so many gangs that wait for groups of it."""
+        if kind not in self._groups.kinds:
+            return list(itertools.islice(self._waiting.of(kind), count))
+        nodes = self._groups.waiting_nodes(kind, count)
+        return [one for one in nodes if isinstance(one, PodLink) and one in self._waiting]
+
     def _fail(self, kind: str, why: str) -> None:
-        for link in [one for one in self._waiting if one.spec.image == kind]:
-            self._waiting.remove(link)
+        for link in list(self._waiting.of(kind)):
+            self._waiting.discard(link)
             if kind in self._last_words and isinstance(link, PodLink):
                 link.add_output(self._last_words[kind])
             link.end(WorkerExit(link, -signal.SIGKILL, False, refused=why))

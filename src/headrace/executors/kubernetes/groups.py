@@ -50,6 +50,7 @@ class PodGroups:
         self._gangs: dict[int, _Gang] = {}  # by their rounds
         self._groups: dict[str, _Group] = {}
         self._ready: dict[str, dict[str, None]] = {}  # by kind, groups that no gang has
+        self._given: list[tuple[Node, str]] = []
 
     def named(self, prefix: str) -> None:
         """Pods and groups of this session are called ``prefix``, a dash and a number."""
@@ -111,11 +112,14 @@ class PodGroups:
         if not gang.nodes:
             del self._gangs[seat.round]
 
-    def takes(self, node: Node, pod: str) -> bool:
-        """Whether the worker of a pod is that of a node."""
-        seat = node.seat
-        gang = self._gangs.get(seat.round) if seat is not None else None
-        return bool(gang and gang.group and gang.group == self.unit_of(pod) and seat and index_of(pod) == seat.rank)
+    def given(self) -> list[tuple[Node, str]]:
+        """Nodes of gangs that have their groups, and the places (see ``place_of``) of these; each is told once."""
+        given, self._given = self._given, []
+        return given
+
+    def place_of(self, pod: str) -> str:
+        """The place that a pod has in its group."""
+        return _place(self.unit_of(pod), index_of(pod))
 
     def waiting_nodes(self, kind: str, gangs: int) -> list[Node]:
         """The nodes of so many gangs that wait for groups of a kind."""
@@ -132,6 +136,7 @@ class PodGroups:
                 gang.group = next(iter(ready))
                 del ready[gang.group]
                 gang.waits = False
+                self._given += [(node, _place(gang.group, rank)) for rank, node in gang.nodes.items()]
                 self._keeper.unwait(kind)
                 self._keeper.taken(gang.group, now)
 
@@ -165,6 +170,10 @@ class PodGroups:
         group = self._groups.pop(unit, None)
         if group is not None:
             self._ready.get(group.kind, {}).pop(unit, None)
+
+
+def _place(group: str, rank: int) -> str:
+    return f"{group}/{rank}"
 
 
 def index_of(pod: str) -> int:

@@ -29,6 +29,7 @@ class PodStates:
         self._events: dict[str, list[Mapping[str, Any]]] = {}
         self._addresses: dict[str, str] = {}
         self._kinds: dict[str, str] = {}
+        self._reasons: dict[str, Reason] = {}  # of pods that have not changed since
         self._working: set[str] = set()
         self._unexplained: dict[str, float] = {}  # pods that ended without a reason, and since when that is known
         self._members: dict[str, set[str]] = {}  # pods by their groups
@@ -50,19 +51,18 @@ class PodStates:
             self._group_of[name] = labels[GROUP]
         if name not in self._working or about.get("deletionTimestamp") or status.get("phase") != "Running":
             self._pods[name] = pod
+            self._reasons.pop(name, None)
 
     def joined(self, name: str) -> None:
         """The worker of a pod has joined: what was said of its start does not matter any more."""
         self._working.add(name)
         self.histories.note(name, "its worker joined the run")
-        self._pods.pop(name, None)
-        self._events.pop(name, None)
+        self._forget_start(name)
 
     def gone(self, name: str) -> None:
         """A pod is not there any more."""
         self.histories.gone(name)
-        self._pods.pop(name, None)
-        self._events.pop(name, None)
+        self._forget_start(name)
         self._addresses.pop(name, None)
         self._kinds.pop(name, None)
         self._working.discard(name)
@@ -93,6 +93,11 @@ class PodStates:
         """What was said of a group, or of a pod in a queue."""
         return self._notes.get(name, _NOTHING)
 
+    def _forget_start(self, name: str) -> None:
+        self._pods.pop(name, None)
+        self._events.pop(name, None)
+        self._reasons.pop(name, None)
+
     def add_event(self, name: str, event: Mapping[str, Any]) -> bool:
         """Note what Kubernetes says about a pod; whether that may matter."""
         self.histories.add_event(name, event)
@@ -101,6 +106,7 @@ class PodStates:
         events = self._events.setdefault(name, [])
         events.append(event)
         del events[:-_EVENTS]
+        self._reasons.pop(name, None)
         return name in self._pods
 
     def address_of(self, name: str) -> str:
@@ -122,7 +128,9 @@ class PodStates:
         return first or (min(members, key=lambda one: one.started) if members else self._of_pod(name))
 
     def _of_pod(self, name: str) -> Reason:
-        return reason_of(self._pods.get(name) or {}, self._events.get(name, ()))
+        if name not in self._reasons:
+            self._reasons[name] = reason_of(self._pods.get(name) or {}, self._events.get(name, ()))
+        return self._reasons[name]
 
     def is_unexplained(self, name: str, now: float) -> bool:
         """Whether a pod has ended without a reason, which an event may still tell; ``unexplained`` has it."""

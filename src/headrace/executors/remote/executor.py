@@ -15,13 +15,13 @@ import signal
 import socket
 import sys
 import time
-from collections import deque
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import msgspec
 
 from headrace._base import logs
+from headrace._base.ordered_groups import OrderedGroups
 from headrace._base.process import host_name
 from headrace._base.timerfd import timer_fd
 from headrace._version import __version__
@@ -98,11 +98,13 @@ class RemoteExecutor:
         self._news = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._timer = -1
         self._peers: dict[int, Peer] = {}  # by descriptor
-        self._free: deque[Peer] = deque()
-        self._waiting: list[RemoteLink] = []
+        self._strangers: dict[Peer, None] = {}  # those that have not said who they are
+        self._joined: OrderedGroups[Peer] = OrderedGroups()  # the others, by their worker hosts
+        self._free: OrderedGroups[Peer] = OrderedGroups()  # by what they can be to a link (``_offers``)
+        self._waiting: OrderedGroups[RemoteLink] = OrderedGroups()  # by what they need (``_need``)
         self._locks: dict[str, EnvironmentLock] = {}  # by their digests
         self._links: dict[str, RemoteLink] = {}  # that are not over, by the worker's name
-        self._parted: list[RemoteLink] = []
+        self._parted: dict[RemoteLink, None] = {}
         self._ended: list[WorkerExit] = []
         self._next_heartbeat = 0.0
 
@@ -194,22 +196,33 @@ class RemoteExecutor:
         return RemoteLink(self, spec, self._locks.get(spec.environment))
 
     def _await_worker(self, link: RemoteLink) -> None:
-        self._waiting.append(link)
+        self._waiting.add(link, self._need(link))
         self.serve()  # a worker that has left meanwhile is not to be had
-        self._match()
+        peer = self._free.first(self._need(link)) if link in self._waiting else None
+        if peer is not None:
+            self._attach(link, peer)
 
-    def _match(self) -> None:
-        for link in self._waiting[:] if self._free else ():
-            peer = next((one for one in self._free if self._takes(link, one)), None)
-            if peer is not None:
-                self._free.remove(peer)
-                self._epoll.unregister(peer.channel.fileno())
-                self._waiting.remove(link)
-                link.attach(peer)
+    def _offer_worker(self, peer: Peer) -> None:
+        """Let the link that waits for longest for such a worker have this one, which is free."""
+        offers = self._offers(peer)
+        link = next((one for one in map(self._waiting.first, offers) if one is not None), None)
+        self._free.add(peer, *offers)
+        if link is not None:
+            self._attach(link, peer)
 
-    def _takes(self, link: RemoteLink, peer: Peer) -> bool:
-        """Whether a worker that is free is one that the link waits for."""
-        return link.machine in ("", machine_of(peer))
+    def _attach(self, link: RemoteLink, peer: Peer) -> None:
+        self._free.discard(peer)
+        self._unregister(peer)
+        self._waiting.discard(link)
+        link.attach(peer)
+
+    def _need(self, link: RemoteLink) -> str:
+        """What a link waits for: the name of a worker host; empty: any."""
+        return link.machine
+
+    def _offers(self, peer: Peer) -> tuple[str, ...]:
+        """The needs that a worker which is free meets."""
+        return (machine_of(peer), "")
 
     def surplus(self, spec: WorkerSpec, idle: Sequence[float]) -> int:
         """See ``Executor``; who lends a worker decides how long it stays."""
@@ -218,8 +231,8 @@ class RemoteExecutor:
     def address_of(self, link: WorkerLink) -> str:
         """See ``Executor``: the address from which the worker's host joined."""
         assert isinstance(link, RemoteLink)
-        joined = [one for one in self._peers.values() if one.hello is not None and machine_of(one) == link.machine]
-        return joined[0].address.rpartition(":")[0] if joined else ""
+        peer = self._joined.first(link.machine)
+        return peer.address.rpartition(":")[0] if peer is not None else ""
 
     def heard(self, step: str, installed: tuple[str, ...], own: tuple[str, ...]) -> None:
         """See ``Executor``; each worker host looks after the imports of its workers."""
@@ -230,7 +243,7 @@ class RemoteExecutor:
         if link.over:
             return
         if link.peer is None:
-            self._waiting.remove(link)
+            self._waiting.discard(link)
             link.end(WorkerExit(link, -signal.SIGKILL if grace <= 0 else -signal.SIGTERM, False))
         elif link.parted:
             link.lose(link.why)
@@ -253,8 +266,7 @@ class RemoteExecutor:
     def on_free(self, peer: Peer) -> None:
         """See ``LinkOwner``."""
         self._epoll.register(peer.channel.fileno(), select.EPOLLIN)
-        self._free.append(peer)
-        self._match()
+        self._offer_worker(peer)
 
     def on_gone(self, peer: Peer) -> None:
         """See ``LinkOwner``."""
@@ -262,7 +274,7 @@ class RemoteExecutor:
 
     def on_parted(self, link: RemoteLink) -> None:
         """See ``LinkOwner``."""
-        self._parted.append(link)
+        self._parted[link] = None
 
     def on_busy(self, link: RemoteLink) -> None:
         """See ``LinkOwner``."""
@@ -315,14 +327,15 @@ class RemoteExecutor:
                 sock, address = self._listener.accept()
             except OSError:
                 return
-            strangers = [one for one in self._peers.values() if one.hello is None]
-            if len(strangers) >= _STRANGERS:
-                self._close(strangers[0], "made way for others before it said who it is")
+            if len(self._strangers) >= _STRANGERS:
+                self._close(next(iter(self._strangers)), "made way for others before it said who it is")
             self._take_in(sock, f"{address[0]}:{address[1]}")
 
     def _take_in(self, sock: socket.socket, address: str) -> None:
         """Hear on a connection who is at its other end."""
-        self._peers[sock.fileno()] = Peer(Channel(sock, self._context, server=True), address, time.monotonic())
+        peer = Peer(Channel(sock, self._context, server=True), address, time.monotonic())
+        self._peers[sock.fileno()] = peer
+        self._strangers[peer] = None
         self._epoll.register(sock.fileno(), select.EPOLLIN)
 
     def _hear(self, peer: Peer) -> None:
@@ -357,9 +370,11 @@ class RemoteExecutor:
         self._check_host(hello)
         peer.hello = hello
         peer.frames.limit = MAX_FRAME
-        for other in [one for one in self._free if one.hello is not None and hello.worker]:
+        for other in [one for one in self._joined.of(hello.owner) if hello.worker and one in self._free]:
             if other.hello is not None and other.hello.worker == hello.worker:  # it knows that this connection broke
                 self._close(other, "")
+        del self._strangers[peer]
+        self._joined.add(peer, hello.owner)
         if self._welcome is None:
             self._early.append(peer)
         else:
@@ -379,10 +394,9 @@ class RemoteExecutor:
         peer.channel.send(framed(handshake.write(welcome)))
         if adopted:  # one that runs; those that were sent ahead of it are begun anew
             self._take_over(peer, adopted[0])
-        else:
-            self._free.append(peer)
         self._count()
-        self._match()
+        if not adopted:
+            self._offer_worker(peer)
 
     def _go_on(self, link: RemoteLink, peer: Peer, welcome: Welcome) -> bool:
         """Go on with a worker whose connection broke; whether it has all that it needs for that."""
@@ -398,8 +412,7 @@ class RemoteExecutor:
         peer.channel.send(framed(handshake.write(msgspec.structs.replace(welcome, received=arrived))))
         link.go_on(peer, continued.received)
         self._forget(before)
-        if link in self._parted:
-            self._parted.remove(link)
+        self._parted.pop(link, None)
         text = f"{peer.name()} is back and goes on with what it had in hand"
         _log.info("worker.back", text, place=self.place, worker=peer.name())
         self._count()
@@ -425,13 +438,14 @@ class RemoteExecutor:
         with contextlib.suppress(OSError):
             self._epoll.unregister(peer.channel.fileno())
         self._forget(peer)
-        if peer in self._free:
-            self._free.remove(peer)
+        self._free.discard(peer)
         peer.channel.close()
 
     def _forget(self, peer: Peer) -> None:
         if self._peers.get(peer.fd) is peer:
             del self._peers[peer.fd]
+        self._strangers.pop(peer, None)
+        self._joined.discard(peer)
         self._count()
 
     def _count(self) -> None:
@@ -450,7 +464,7 @@ class RemoteExecutor:
         if capacity != self.capacity:
             self.capacity = capacity
         for link in [one for one in self._waiting if one.machine and one.machine not in brought]:
-            self._waiting.remove(link)
+            self._waiting.discard(link)
             link.end(WorkerExit(link, -signal.SIGKILL, False, "its machine left", begun=False))
         if self._timer >= 0:
             os.eventfd_write(self._news, 1)
@@ -474,9 +488,9 @@ class RemoteExecutor:
                     peer.beat()
                 if peer.link is not None:
                     peer.link.collect()
-        for link in self._parted[:]:
+        for link in list(self._parted):
             if link.over or now - link.parted > self._options.adopt:
-                self._parted.remove(link)
+                del self._parted[link]
                 link.lose(f"{link.why}, and it did not come back within {self._options.adopt:g} s")
 
     # --- ending -----------------------------------------------------------------------------------------------

@@ -107,12 +107,6 @@ class Peer:
 class LinkOwner(Protocol):
     """The executor that a link belongs to."""
 
-    def fileno(self) -> int:
-        """Readable when a worker may have joined."""
-
-    def serve(self) -> None:
-        """Let workers join."""
-
     def on_attached(self, link: RemoteLink) -> None:
         """A link speaks to a worker."""
 
@@ -141,7 +135,9 @@ class LinkOwner(Protocol):
 class RemoteLink:
     """A process of a worker elsewhere, or one that is still waited for.
 
-    Its descriptor is an epoll that holds its socket, or the executor's while no worker has joined. When the connection
+    Its descriptor is an epoll that holds its socket, once a worker has joined; until then the executor hears for it.
+    (The executor's descriptor in each link's would wake all links for each event, and the kernel refuses so many ways
+    between epolls beyond some hundreds.) When the connection
     breaks while an attempt is in hand, the link is ``parted`` (when, and ``why``) until the worker comes back.
     """
 
@@ -156,7 +152,6 @@ class RemoteLink:
         self.parted, self.why = 0.0, ""
         self._owner = owner
         self._epoll = select.epoll()
-        self._epoll.register(owner.fileno(), select.EPOLLIN)
         self._armed = 0
         self._backlog: list[bytes] = []
         self._in_hand: set[int] = set()
@@ -181,7 +176,7 @@ class RemoteLink:
         """Speak to the process that this worker has now."""
         assert peer.hello is not None
         self.where = (peer.hello.host, 0)
-        self._speak_to(peer)
+        self._watch(peer)
         backlog, self._backlog = self._backlog, []
         peer.say([frame(Begin(self.lock)), *backlog])
         early, peer.early = peer.early, []
@@ -195,10 +190,6 @@ class RemoteLink:
         self.where = (peer.hello.host, peer.hello.process)
         self._in_hand.add(token)
         self._owner.on_busy(self)
-        self._speak_to(peer)
-
-    def _speak_to(self, peer: Peer) -> None:
-        self._epoll.unregister(self._owner.fileno())
         self._watch(peer)
 
     def _watch(self, peer: Peer) -> None:
@@ -303,8 +294,6 @@ class RemoteLink:
 
     def receive(self) -> list[ToDriver] | None:
         """See ``WorkerLink``."""
-        if self.peer is None and not self.over:
-            self._owner.serve()
         self._read()
         if self._told:
             self._told = False
