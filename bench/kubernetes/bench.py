@@ -3,6 +3,7 @@
     python bench/kubernetes/bench.py --namespace bench --image localhost/headrace/worker:test --address 10.222.0.1
 
 The driver is here; artifacts are in an S3 server that is started for it. Each figure is the least of ``--rounds``.
+Requests to the API server are counted by a relay in front of it.
 """
 
 from __future__ import annotations
@@ -20,8 +21,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from setting import Setting, arguments, places_file
+
 from headrace.executors.kubernetes.access import Access
 from headrace.executors.kubernetes.client import ClusterClient, Kind
+from headrace.testing.api_requests import ApiRequests, counted_requests
 from headrace.testing.servers import rclone_s3
 
 FLOW = """
@@ -56,16 +60,37 @@ POD = Kind("v1", "Pod")
 
 def main() -> None:
     """Print a table."""
-    arguments = _arguments()
-    with rclone_s3(host="0.0.0.0") as (url, config), tempfile.TemporaryDirectory() as folder:
-        config["aws_endpoint_url"] = f"http://{arguments.address}:{config['aws_endpoint_url'].rpartition(':')[2]}"
+    parser = argparse.ArgumentParser(description=__doc__)
+    setting = arguments(parser)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--chain", type=int, default=50)
+    parser.add_argument("--fan", type=int, default=1000)
+    parser.add_argument("--warm", type=int, default=4, help="pods")
+    told = parser.parse_args()
+    report(setting(told), told.rounds, told.warm, ["--chain", str(told.chain), "--fan", str(told.fan)])
+
+
+def report(setting: Setting, rounds: int, warm: int, sizes: list[str]) -> None:
+    """Print a table."""
+    with (
+        rclone_s3(host="0.0.0.0") as (url, config),
+        tempfile.TemporaryDirectory() as folder,
+        counted_requests(setting.kubeconfig) as requests,
+    ):
+        config["aws_endpoint_url"] = f"http://{setting.address}:{config['aws_endpoint_url'].rpartition(':')[2]}"
         credentials = {name.upper(): value for name, value in config.items()}
-        _write(Path(folder), arguments, credentials)
+        Path(folder, "bench.py").write_text(FLOW)
+        counted = setting._replace(kubeconfig=str(requests.kubeconfig))
+        Path(folder, "pyproject.toml").write_text(places_file(counted, credentials, warm))
         environ = {**os.environ, **credentials, "HEADRACE_ARTIFACTS": f"{url}/bench"}
-        client = ClusterClient(Access(arguments.kubeconfig), arguments.namespace)
-        bare = min(_bare_pod(client, arguments.image) for _ in range(arguments.rounds))
-        found = {place: _best(Path(folder), place, environ, arguments) for place in ("local", "pods")}
-    local, pods = found["local"], found["pods"]
+        client = ClusterClient(Access(setting.kubeconfig), setting.namespace)
+        bare = min(_bare_pod(client, setting.image) for _ in range(rounds))
+        local, pods = [_best(folder, place, environ, sizes, rounds) for place in ("local", "pods")]
+        _print(local, pods, bare)
+        _print_requests(requests, warm * rounds, rounds)
+
+
+def _print(local: dict[str, float], pods: dict[str, float], bare: float) -> None:
     print(f"bare pod, asked for to Running: {bare:.2f} s")
     print(f"first task: {pods['first']:.2f} s, which is {pods['first'] - bare:+.2f} s (target: + 0.7 s)")
     for name, what in (("chain", "step of a chain"), ("fan", "task of a fan-out")):
@@ -73,42 +98,18 @@ def main() -> None:
     print(f"driver at its peak: {pods['peak']:.0f} MiB, {local['peak']:.0f} MiB here")
 
 
-def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--kubeconfig", default="")
-    parser.add_argument("--namespace", required=True)
-    parser.add_argument("--image", required=True)
-    parser.add_argument("--address", required=True, help="of this machine, for pods")
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--chain", type=int, default=50)
-    parser.add_argument("--fan", type=int, default=1000)
-    parser.add_argument("--warm", type=int, default=4, help="pods")
-    return parser.parse_args()
+def _print_requests(requests: ApiRequests, pods: int, runs: int) -> None:
+    others = dict(requests.counted)
+    made, dropped = others.pop("POST pods"), others.pop("DELETE pods")
+    print(f"requests to the API server: {requests.total()} in {runs} runs with {pods} pods (target: 3 per pod):")
+    print(f"  {made} creations and {dropped} deletions of pods; and {sum(others.values()) / runs:g} per run:")
+    print("  " + ", ".join(f"{what} {count / runs:g}" for what, count in sorted(others.items())))
 
 
-def _write(folder: Path, arguments: argparse.Namespace, credentials: dict[str, str]) -> None:
-    variables = ", ".join(f"{name} = {json.dumps(value)}" for name, value in credentials.items())
-    (folder / "bench.py").write_text(FLOW)
-    (folder / "pyproject.toml").write_text(
-        f"""
-[tool.headrace.places.pods]
-kind = "kubernetes"
-driver = "here"
-kubeconfig = {json.dumps(arguments.kubeconfig)}
-namespace = {json.dumps(arguments.namespace)}
-image = {json.dumps(arguments.image)}
-address = {json.dumps(arguments.address)}
-limits = {{pods = {arguments.warm}}}
-variables = {{{variables}}}
-"""
-    )
-
-
-def _best(folder: Path, place: str, environ: dict[str, str], arguments: argparse.Namespace) -> dict[str, float]:
+def _best(folder: str, place: str, environ: dict[str, str], sizes: list[str], count: int) -> dict[str, float]:
     command = [sys.executable, "-m", "headrace"]
-    sizes = ["--chain", str(arguments.chain), "--fan", str(arguments.fan)]
     rounds = []
-    for _ in range(arguments.rounds):
+    for _ in range(count):
         subprocess.run(
             [*command, "run", "bench.py", *sizes, "--on", place, "--quiet"], cwd=folder, env=environ, check=True
         )

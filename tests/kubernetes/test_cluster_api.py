@@ -11,12 +11,16 @@ from typing import Any
 
 import pytest
 import yaml
+from lightkube.models.meta_v1 import ObjectMeta
+from lightkube.models.rbac_v1 import PolicyRule, RoleRef, Subject
+from lightkube.resources.rbac_authorization_v1 import Role, RoleBinding
 from tests.clusters import Cluster
 from tests.kubernetes.conftest import Space
 from tests.kubernetes.watching import LABELS, Heard, bare_pod, redirected
 
 from headrace.executors.kubernetes.access import Access
 from headrace.executors.kubernetes.api import (
+    VERBS,
     Away,
     Back,
     ClusterApi,
@@ -28,6 +32,7 @@ from headrace.executors.kubernetes.api import (
 )
 from headrace.executors.kubernetes.client import ClusterClient, Kind
 from headrace.model.errors import UsageError
+from headrace.testing.api_requests import counted_requests
 from headrace.testing.proxy import Proxy
 
 QUOTA = Kind("v1", "ResourceQuota")
@@ -107,6 +112,31 @@ def test_burst_of_creations_is_answered_pod_by_pod(api: ClusterApi, client: Clus
     for name in names:
         api.delete_pod(name, 0)
     heard.until(lambda _: not heard.alive())
+
+
+def test_many_pods_are_deleted_with_one_request_and_one_by_one_without_the_right(
+    cluster: Cluster, space: Space, client: ClusterClient, tmp_path: Path
+) -> None:
+    few = Role(metadata=ObjectMeta(name="few"), rules=[PolicyRule(apiGroups=[""], resources=["pods"], verbs=[*VERBS])])
+    space.client.create(few)
+    subject = Subject(kind="ServiceAccount", name="few", namespace=space.name)
+    role = RoleRef(apiGroup="rbac.authorization.k8s.io", kind="Role", name="few")
+    space.client.create(RoleBinding(metadata=ObjectMeta(name="few"), roleRef=role, subjects=[subject]))
+    limited = _with_token(cluster, tmp_path / "few.json", _token(client, "few"))
+    for access, deletions in ((Access(str(cluster.kubeconfig)), 1), (limited, 31)):
+        names = [f"pod-{number}" for number in range(30)]
+        with counted_requests(access.kubeconfig) as requests:
+            with closing(ClusterApi(Access(str(requests.kubeconfig)), space.name, LABELS)) as api:
+                api.start()
+                heard = Heard(api)
+                for name in names:
+                    api.create_pod(bare_pod(name))
+                heard.until(lambda _: len(heard.alive()) == 30)
+                api.create_pod(bare_pod("late"))  # perhaps under way, perhaps not begun
+                api.delete_pods([*names, "late"], LABELS, 0)
+            assert requests.total("DELETE") - requests.counted["DELETE pods"] == 0
+            assert deletions <= requests.counted["DELETE pods"] <= deletions + 1
+        assert not list(client.list(POD, LABELS))
 
 
 def test_pods_beyond_the_quota_are_refused_and_the_others_made(api: ClusterApi, client: ClusterClient) -> None:

@@ -137,6 +137,8 @@ class WorkerPool:
 
     def _make_room(self, executor: Executor, machine: str) -> None:
         """Where workers are counted, let one go that is idle for want of attempts that it could run."""
+        if not machine and len(self._workers) < executor.capacity.workers:
+            return
         there = [one for one in self._workers.values() if one.executor is executor and not one.dying]
         staying = [one for one in there if (one.queue or not one.once) and one.machine == machine]
         capacity = executor.capacity

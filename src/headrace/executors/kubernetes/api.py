@@ -44,6 +44,12 @@ _CREATIONS, _OTHERS = 10, 6
 #: How often a creation is tried that the server fails at by itself (500), or that another one came between (409).
 _TRIES = 5
 _LOG_LINES = 1000
+#: Happenings told at once: whoever hears them has more to hear.
+_TOLD = 100
+#: Pods that are deleted one by one at the end of a run; where there are more, with one request. And how many seconds
+#: that may take, beside those for each pod.
+_FEW = 20
+_CLOSING, _CLOSING_EACH = 5.0, 0.05
 #: Seconds between two attempts to connect to a pod that does not listen yet.
 _NOT_LISTENING = 0.1
 
@@ -169,6 +175,7 @@ class ClusterApi:
         self._news = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._happened: deque[Happening] = deque()
         self._thread: threading.Thread | None = None
+        self._leaving = 0
         self._loop = asyncio.new_event_loop()
         self._main: asyncio.Task[None] | None = None
         self._http: AsyncClusterClient
@@ -199,12 +206,14 @@ class ClusterApi:
         return self._news
 
     def events(self) -> list[Happening]:
-        """What happened since the last call."""
+        """What happened since the last call; ``fileno`` stays readable while there is more."""
         with contextlib.suppress(BlockingIOError):
             os.eventfd_read(self._news)
-        happened = []
-        while self._happened:
+        happened: list[Happening] = []
+        while self._happened and len(happened) < _TOLD:
             happened.append(self._happened.popleft())
+        if self._happened:
+            os.eventfd_write(self._news, 1)
         return happened
 
     def create_pod(self, pod: Json) -> None:
@@ -223,6 +232,11 @@ class ClusterApi:
         """Delete an object of another kind with what it owns; answered by ``ObjectGone``."""
         self._call(self._drop, kind, name, 0.0)
 
+    def delete_pods(self, names: Sequence[str], labels: Mapping[str, str], grace: float) -> None:
+        """Delete pods that are all those with these labels, like ``delete_pod``."""
+        self._leaving += len(names)
+        self._call(self._drop_all, names, labels, grace)
+
     def fetch_log(self, name: str, container: str = "") -> None:
         """Ask for the end of a container's output; answered by ``PodLog``."""
         self._call(self._enqueue, self._fetch(name, container))
@@ -240,8 +254,9 @@ class ClusterApi:
         self._call(self._begin_forward, name, port, theirs, patience)
         return ours
 
-    def close(self, wait: float = 5.0) -> None:
-        """Drop creations that have not begun, do the deletions that were asked for (``wait`` seconds at most), end."""
+    def close(self) -> None:
+        """Drop creations that have not begun, do the deletions that were asked for, for some time at most, and end."""
+        wait = _CLOSING + _CLOSING_EACH * self._leaving
         if self._thread is not None and self._thread.is_alive():
             self._call(self._finish, wait)
             self._thread.join(wait + 5.0)
@@ -331,6 +346,27 @@ class ClusterApi:
     def _tell_gone(self, kind: Kind, name: str) -> None:
         """Nothing of that name is there; what is watched told its end itself."""
         self._tell(PodGone(name, "", None) if kind == POD else ObjectGone(kind, name))
+
+    def _drop_all(self, names: Sequence[str], labels: Mapping[str, str], grace: float) -> None:
+        there = [one for one in names if one not in self._creating]
+        for name in self._creating.keys() & set(names):
+            self._drop(name, grace)
+        if len(there) > _FEW:
+            self._enqueue(self._delete_all(there, labels, grace))
+        else:
+            for name in there:
+                self._enqueue(self._delete(name, grace))
+
+    async def _delete_all(self, names: Sequence[str], labels: Mapping[str, str], grace: float) -> None:
+        """Delete pods with one request; where there is no right to do so, or that fails, one by one."""
+        try:
+            await self._http.request(
+                "DELETE", self._path, delete_options(grace), {"labelSelector": selector_text(labels)}
+            )
+        except ClusterError as error:
+            _log.debug("pods.kept", f"pods are deleted one by one: {error.message}")
+            for name in names:
+                self._enqueue(self._delete(name, grace))
 
     def _enqueue(self, request: Coroutine[Any, Any, None]) -> None:
         self._others.put_nowait(request)

@@ -602,11 +602,12 @@ class KubernetesExecutor(ReachedExecutor):
         super().close()
         if self._api is not None:
             assert self._pods is not None
-            for name in [*self._keeper.names(), *self._leftovers]:
-                if self._groups.is_group(name):
-                    self._take_apart(name, "")
-                else:
-                    self._api.delete_pod(name, 1.0)
+            groups = [one for one in self._keeper.names() if self._groups.is_group(one)]
+            for name in groups:
+                self._take_apart(name, "")
+            pods = [one for one in [*self._keeper.names(), *self._leftovers] if not self._groups.is_group(one)]
+            labels = {name: self._pods.labels[name] for name in (f"{DOMAIN}/key", f"{DOMAIN}/place")}
+            self._api.delete_pods(pods, labels, 1.0)
             with contextlib.suppress(ClusterError):
                 self._api.client.delete(Kind("v1", "Secret"), self._pods.token)
             self._api.close()

@@ -40,6 +40,7 @@ class Right(NamedTuple):
 
 RIGHTS = (
     Right("", "pods", ("create", "get", "list", "watch", "delete"), "make and watch the pods of workers"),
+    Right("", "pods", ("deletecollection",), "delete the pods of a large run with one request", optional=True),
     Right("", "pods/log", ("get",), "tell what a pod wrote that died before its worker spoke", optional=True),
     Right("", "secrets", ("create", "patch", "delete"), "give workers the token with which they join"),
     Right("", "services", ("create",), "give drivers in the cluster a name by which workers find them", only="cluster"),

@@ -478,20 +478,29 @@ class RemoteExecutor:
             if peer.hello is None:
                 if now - peer.since > HELLO_SECONDS:
                     self._close(peer, f"did not say who it is within {HELLO_SECONDS:g} s")
-            elif now - peer.heard > self._options.silence:
-                if peer.link is None:
-                    self._close(peer, f"was silent for {self._options.silence:g} s")
-                else:
-                    peer.link.part(f"its worker on {peer.name()} has not been heard of for {self._options.silence:g} s")
-            else:
-                if beat:
-                    peer.beat()
-                if peer.link is not None:
-                    peer.link.collect()
+                continue
+            if now - peer.heard > self._options.silence:
+                self._end_silence(peer)
+            elif beat:
+                peer.beat()
         for link in list(self._parted):
             if link.over or now - link.parted > self._options.adopt:
                 del self._parted[link]
                 link.lose(f"{link.why}, and it did not come back within {self._options.adopt:g} s")
+
+    def _end_silence(self, peer: Peer) -> None:
+        """Give up a peer, unless it was this driver that did not listen for so long."""
+        link = peer.link
+        if link is None:
+            self._hear(peer)
+        else:
+            link.collect()
+        if time.monotonic() - peer.heard <= self._options.silence or self._peers.get(peer.fd) is not peer:
+            return
+        if link is None:
+            self._close(peer, f"was silent for {self._options.silence:g} s")
+        else:
+            link.part(f"its worker on {peer.name()} has not been heard of for {self._options.silence:g} s")
 
     # --- ending -----------------------------------------------------------------------------------------------
 

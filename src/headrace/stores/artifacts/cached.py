@@ -105,7 +105,7 @@ class CachedStore:
             return self._store.get(blob)
         content = self._store.get(blob)
         try:
-            self._cache.put((content,))
+            self._cache.put_verified(blob, (content,))
             self._count(blob.size)
             return self._cache.get(blob)
         except StoreError:  # no room for a copy here

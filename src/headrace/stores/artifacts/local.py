@@ -94,6 +94,11 @@ class LocalStore:
             self._publish(self._write(views), blob)
         return blob
 
+    def put_verified(self, blob: Blob, parts: Sequence[Buffer]) -> None:
+        """Store bytes that were found to be ``blob`` just now: they are not hashed again."""
+        if not self._present(blob):
+            self._publish(self._write([as_bytes_view(part) for part in parts]), blob)
+
     def _put_overlapped(self, views: list[memoryview], size: int) -> Blob:
         """Hash in a second thread while this one writes; drop the copy when the blob turns out to be there."""
         hasher = blake3(max_threads=max(1, hash_threads(size) - 1))
