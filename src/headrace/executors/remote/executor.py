@@ -95,6 +95,7 @@ class RemoteExecutor:
         self._returned: dict[int, Returned] = {}
         self._listener: socket.socket | None = None
         self._epoll = select.epoll()
+        self._linked = select.epoll()  # sockets of workers that links have, to see now and then what nobody received
         self._news = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._timer = -1
         self._peers: dict[int, Peer] = {}  # by descriptor
@@ -255,6 +256,8 @@ class RemoteExecutor:
     def on_attached(self, link: RemoteLink) -> None:
         """See ``LinkOwner``."""
         self._links[link.worker] = link
+        assert link.peer is not None
+        self._linked.register(link.peer.channel.fileno(), select.EPOLLIN)
 
     def on_end(self, link: RemoteLink, ended: WorkerExit) -> None:
         """See ``LinkOwner``."""
@@ -265,6 +268,7 @@ class RemoteExecutor:
 
     def on_free(self, peer: Peer) -> None:
         """See ``LinkOwner``."""
+        self._linked.unregister(peer.channel.fileno())
         self._epoll.register(peer.channel.fileno(), select.EPOLLIN)
         self._offer_worker(peer)
 
@@ -470,7 +474,11 @@ class RemoteExecutor:
             os.eventfd_write(self._news, 1)
 
     def _look(self, now: float) -> None:
-        """Say that this driver is alive, and give up who is silent."""
+        """Say that this driver is alive, see who has ended, and give up who is silent."""
+        for fd, _ in self._linked.poll(0):
+            speaker = self._peers.get(fd)
+            if speaker is not None and speaker.link is not None:
+                speaker.link.collect()
         beat = now >= self._next_heartbeat
         if beat:
             self._next_heartbeat = now + self._options.heartbeat
@@ -529,6 +537,7 @@ class RemoteExecutor:
             os.close(fd)
         self._timer = -1
         self._epoll.close()
+        self._linked.close()
 
     def _await(self, peers: list[Peer], deadline: float) -> None:
         poll = select.poll()

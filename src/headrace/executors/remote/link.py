@@ -299,7 +299,9 @@ class RemoteLink:
             self._told = False
             os.eventfd_read(self._news)
         messages, self._pending = self._pending, []
-        if not messages and self._broken:
+        if messages:
+            self._announce()  # where the worker ended after these, that is told next
+        elif self._broken:
             raise ProtocolError(self._broken)
         return messages or (None if self.over else [])
 
