@@ -20,7 +20,6 @@ from tests.kubernetes.watching import LABELS, Heard, bare_pod, redirected
 
 from headrace.executors.kubernetes.access import Access
 from headrace.executors.kubernetes.api import (
-    VERBS,
     Away,
     Back,
     ClusterApi,
@@ -31,6 +30,7 @@ from headrace.executors.kubernetes.api import (
     PodSeen,
 )
 from headrace.executors.kubernetes.client import ClusterClient, Kind
+from headrace.executors.kubernetes.permission import VERBS
 from headrace.model.errors import UsageError
 from headrace.testing.api_requests import counted_requests
 from headrace.testing.proxy import Proxy

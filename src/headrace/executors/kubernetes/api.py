@@ -13,7 +13,7 @@ import socket
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -232,7 +232,7 @@ class ClusterApi:
         """Delete an object of another kind with what it owns; answered by ``ObjectGone``."""
         self._call(self._drop, kind, name, 0.0)
 
-    def delete_pods(self, names: Sequence[str], labels: Mapping[str, str], grace: float) -> None:
+    def delete_pods(self, names: Collection[str], labels: Mapping[str, str], grace: float) -> None:
         """Delete pods that are all those with these labels, like ``delete_pod``."""
         self._leaving += len(names)
         self._call(self._drop_all, names, labels, grace)
@@ -347,17 +347,17 @@ class ClusterApi:
         """Nothing of that name is there; what is watched told its end itself."""
         self._tell(PodGone(name, "", None) if kind == POD else ObjectGone(kind, name))
 
-    def _drop_all(self, names: Sequence[str], labels: Mapping[str, str], grace: float) -> None:
+    def _drop_all(self, names: Collection[str], labels: Mapping[str, str], grace: float) -> None:
         there = [one for one in names if one not in self._creating]
         for name in self._creating.keys() & set(names):
-            self._drop(name, grace)
+            self._drop(POD, name, grace)
         if len(there) > _FEW:
             self._enqueue(self._delete_all(there, labels, grace))
         else:
             for name in there:
-                self._enqueue(self._delete(name, grace))
+                self._enqueue(self._delete(POD, name, grace))
 
-    async def _delete_all(self, names: Sequence[str], labels: Mapping[str, str], grace: float) -> None:
+    async def _delete_all(self, names: Collection[str], labels: Mapping[str, str], grace: float) -> None:
         """Delete pods with one request; where there is no right to do so, or that fails, one by one."""
         try:
             await self._http.request(
@@ -366,7 +366,7 @@ class ClusterApi:
         except ClusterError as error:
             _log.debug("pods.kept", f"pods are deleted one by one: {error.message}")
             for name in names:
-                self._enqueue(self._delete(name, grace))
+                self._enqueue(self._delete(POD, name, grace))
 
     def _enqueue(self, request: Coroutine[Any, Any, None]) -> None:
         self._others.put_nowait(request)

@@ -187,12 +187,10 @@ class KubernetesExecutor(ReachedExecutor):
     def _seat(self) -> None:
         """Let the nodes of gangs wait for the workers of the groups that these were given."""
         for node, place in self._groups.given():
-            assert isinstance(node, PodLink)
-            if node in self._waiting:
+            if isinstance(node, PodLink) and node in self._waiting:
                 self._waiting.discard(node)
                 self._waiting.add(node, self._need(node), place)
-                peer = self._free.first(place)
-                if peer is not None:
+                if (peer := self._free.first(place)) is not None:
                     self._attach(node, peer)
 
     def _need(self, link: RemoteLink) -> str:
@@ -200,8 +198,7 @@ class KubernetesExecutor(ReachedExecutor):
         return link.spec.image
 
     def _offers(self, peer: Peer) -> tuple[str, ...]:
-        name = machine_of(peer)
-        return (self._groups.place_of(name) if self._groups.has(name) else self._keeper.kind_of(name),)
+        return (self._groups.place_of(machine_of(peer)) or self._keeper.kind_of(machine_of(peer)),)
 
     def lacks(self, link: RemoteLink) -> str:
         """See ``LinkOwner``: what its pod waits for."""
@@ -327,9 +324,8 @@ class KubernetesExecutor(ReachedExecutor):
 
     def _on_readable(self, fd: int) -> None:
         assert self._api is not None
-        now = time.monotonic()
         for happening in self._api.events():
-            self._take(happening, now)
+            self._take(happening, time.monotonic())
 
     def serve(self) -> None:
         """See ``LinkOwner``."""
@@ -362,11 +358,10 @@ class KubernetesExecutor(ReachedExecutor):
         Whoever asks for ``surplus`` gives what comes back to idle workers.
         """
         for spec, idle in self._idle.items() if self._sharing and self._waiting else ():
-            if idle and spec.image not in self._groups.kinds:
-                waiting = (one for one in self._waiting.of(spec.image) if one.spec == spec)
-                for link in list(itertools.islice(waiting, len(idle))):
-                    idle.popitem()
-                    self._give_back(link)
+            waiting = self._waiting.of(spec.image) if idle and spec.image not in self._groups.kinds else ()
+            for link in list(itertools.islice((one for one in waiting if one.spec == spec), len(idle))):
+                idle.popitem()
+                self._give_back(link)
 
     def _give_back(self, link: RemoteLink) -> None:
         self._waiting.discard(link)
@@ -509,7 +504,7 @@ class KubernetesExecutor(ReachedExecutor):
         for link in [one for name, one in self._at.items() if self._groups.unit_of(name) == unit]:
             link.collect()
             link.lose(why)
-        for peer in [one for one in self._peers.values() if self._groups.unit_of(machine_of(one)) == unit]:
+        for peer in [one for one in self._joined if self._groups.unit_of(machine_of(one)) == unit]:
             self._close(peer, "")
         self._objects.delete(self._api, unit, pods)
 
@@ -564,7 +559,7 @@ class KubernetesExecutor(ReachedExecutor):
                 case Delete(name, why):
                     self._delete(name, why)
                 case GiveBack(kind, count):
-                    for link in self._longest_waiting(kind, count):
+                    for link in self._groups.longest_waiting(kind, count, self._waiting.of(kind)):
                         self._give_back(link)
                 case Fail(kind, why):
                     self._fail(kind, why)
@@ -581,13 +576,6 @@ class KubernetesExecutor(ReachedExecutor):
             self._close(peer, "")
         self._api.delete_pod(name, _GRACE)
 
-    def _longest_waiting(self, kind: str, count: int) -> list[RemoteLink]:
-        """So many links that wait for pods of a kind, or those of so many gangs that wait for groups of it."""
-        if kind not in self._groups.kinds:
-            return list(itertools.islice(self._waiting.of(kind), count))
-        nodes = self._groups.waiting_nodes(kind, count)
-        return [one for one in nodes if isinstance(one, PodLink) and one in self._waiting]
-
     def _fail(self, kind: str, why: str) -> None:
         for link in list(self._waiting.of(kind)):
             self._waiting.discard(link)
@@ -602,12 +590,11 @@ class KubernetesExecutor(ReachedExecutor):
         super().close()
         if self._api is not None:
             assert self._pods is not None
-            groups = [one for one in self._keeper.names() if self._groups.is_group(one)]
-            for name in groups:
-                self._take_apart(name, "")
-            pods = [one for one in [*self._keeper.names(), *self._leftovers] if not self._groups.is_group(one)]
-            labels = {name: self._pods.labels[name] for name in (f"{DOMAIN}/key", f"{DOMAIN}/place")}
-            self._api.delete_pods(pods, labels, 1.0)
+            names = {*self._keeper.names(), *self._leftovers}
+            for group in [one for one in names if self._groups.is_group(one)]:
+                names.discard(group)
+                self._take_apart(group, "")
+            self._api.delete_pods(names, self._pods.run_labels, 1.0)
             with contextlib.suppress(ClusterError):
                 self._api.client.delete(Kind("v1", "Secret"), self._pods.token)
             self._api.close()

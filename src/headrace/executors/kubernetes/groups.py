@@ -7,12 +7,16 @@ next one of its kind; one that has lost a pod is over.
 
 from __future__ import annotations
 
-from typing import Protocol
+import itertools
+from collections.abc import Collection
+from typing import Protocol, TypeVar
 
 from headrace.executors.kubernetes.group_manifests import GroupKind
 from headrace.executors.kubernetes.pods import PodKeeper
 from headrace.model.policy import Resources
 from headrace.model.workers import GangSeat
+
+L = TypeVar("L")
 
 
 class Node(Protocol):
@@ -118,13 +122,16 @@ class PodGroups:
         return given
 
     def place_of(self, pod: str) -> str:
-        """The place that a pod has in its group."""
-        return _place(self.unit_of(pod), index_of(pod))
+        """The place that a pod has in its group; empty: it is in none."""
+        return _place(self.unit_of(pod), index_of(pod)) if self.has(pod) else ""
 
-    def waiting_nodes(self, kind: str, gangs: int) -> list[Node]:
-        """The nodes of so many gangs that wait for groups of a kind."""
-        waiting = [one for one in self._gangs.values() if one.kind == kind and one.waits]
-        return [node for one in waiting[:gangs] for node in one.nodes.values()]
+    def longest_waiting(self, kind: str, count: int, links: Collection[L]) -> list[L]:
+        """Those of ``links``, all of which wait for a kind, that wait for longest: so many, or of so many gangs."""
+        if kind not in self.kinds:
+            return list(itertools.islice(links, count))
+        gangs = [one for one in self._gangs.values() if one.kind == kind and one.waits]
+        nodes = [node for one in gangs[:count] for node in one.nodes.values()]
+        return [one for one in links if one in nodes]
 
     def _give(self, kind: str, now: float) -> None:
         """Give groups that are free to gangs that wait."""

@@ -70,6 +70,11 @@ class PodPlace(msgspec.Struct, frozen=True, kw_only=True):
     variables: Mapping[str, str] = {}
     owner: Mapping[str, Any] | None = None
 
+    @property
+    def run_labels(self) -> dict[str, str]:
+        """Those that tell the pods of the run in this place from all others, also in other sessions."""
+        return {name: self.labels[name] for name in (f"{DOMAIN}/key", f"{DOMAIN}/place")}
+
 
 def pod_of(name: str, kind: PodKind, place: PodPlace) -> dict[str, Any]:
     """The manifest of a pod with one worker."""

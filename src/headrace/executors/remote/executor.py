@@ -533,6 +533,7 @@ class RemoteExecutor:
         for returned in self._returned.values():
             returned.link.close()
         self._peers.clear()
+        self._joined, self._free = OrderedGroups(), OrderedGroups()
         for fd in (self._timer, self._news):
             os.close(fd)
         self._timer = -1
