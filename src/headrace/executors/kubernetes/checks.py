@@ -93,7 +93,7 @@ def check_cluster(place: CheckedPlace) -> Iterator[PlaceCheck]:
             yield check
         yield from _quotas(client)
         yield from _named(client, place)
-        if any(one.resource in ("pods", "secrets") for one in missing):
+        if any(one.called in ("pods", "secrets") for one in missing):
             yield PlaceCheck(name="pod", ok=None, text="not tried, since rights are missing")
         else:
             yield from _pod(client, place)
@@ -126,7 +126,7 @@ def _namespace(client: ClusterClient) -> PlaceCheck:
 
 def _right(client: ClusterClient, right: Right, user: str) -> PlaceCheck:
     resource, _, part = right.resource.partition("/")
-    name = f"right: {right.resource}"
+    name = f"right: {right.called}"
     try:
         missing = [
             verb for verb in right.verbs if not allowed(client, verb, resource, group=right.group, subresource=part)
@@ -138,7 +138,7 @@ def _right(client: ClusterClient, right: Right, user: str) -> PlaceCheck:
     text = f"{user} may not {', '.join(missing)} {right.resource}: needed to {right.purpose}"
     needed = right._replace(verbs=tuple(missing))
     grant = yaml_text(role_of(client.namespace, [needed]), binding_of(client.namespace, _grant(user, client.namespace)))
-    grant = grant.replace("name: headrace\n", f"name: headrace-{right.resource.replace('/', '-')}\n")
+    grant = grant.replace("name: headrace\n", f"name: headrace-{right.called.replace('/', '-')}\n")
     ok = None if right.optional else False
     return PlaceCheck(name=name, ok=ok, text=text, advice="An administrator of the namespace applies:", grant=grant)
 

@@ -27,7 +27,7 @@ class Right(NamedTuple):
     """Verbs on a kind of objects, and what they are for. Without an ``optional`` one less is told, nothing else.
 
     ``only`` says where it is needed alone: with drivers in the ``cluster``, or without an address of the driver
-    (``forward``); empty: everywhere.
+    (``forward``); empty: everywhere. ``name`` tells it from another one on the same resource.
     """
 
     group: str
@@ -36,11 +36,17 @@ class Right(NamedTuple):
     purpose: str
     optional: bool = False
     only: str = ""
+    name: str = ""
+
+    @property
+    def called(self) -> str:
+        """What it is called among the others: as ``name`` says, else as its resource."""
+        return self.name or self.resource
 
 
 RIGHTS = (
     Right("", "pods", ("create", "get", "list", "watch", "delete"), "make and watch the pods of workers"),
-    Right("", "pods", ("deletecollection",), "delete the pods of a large run with one request", optional=True),
+    Right("", "pods", ("deletecollection",), "delete a large run's pods at once", optional=True, name="pods/all"),
     Right("", "pods/log", ("get",), "tell what a pod wrote that died before its worker spoke", optional=True),
     Right("", "secrets", ("create", "patch", "delete"), "give workers the token with which they join"),
     Right("", "services", ("create",), "give drivers in the cluster a name by which workers find them", only="cluster"),
