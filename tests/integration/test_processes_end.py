@@ -82,3 +82,25 @@ def test_what_a_step_started_ends_with_the_run(what: str, project: Project) -> N
     assert done.code == 0, done.err
     assert done.out.split() == ["2"]
     project.assert_nothing_left()
+
+
+def test_process_that_ran_a_flow_ends_without_the_last_collection(project: Project) -> None:
+    printed = project.succeed(
+        """
+import atexit, gc
+atexit.register(lambda: print(gc.get_freeze_count() > 0))  # called after what comes later
+from headrace import flow, step
+
+@step
+def double(n):
+    return 2 * n
+
+@flow
+def main():
+    return double(1)
+
+if __name__ == "__main__":
+    print(main())
+"""
+    )
+    assert printed.split() == ["2", "True"]

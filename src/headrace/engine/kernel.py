@@ -405,6 +405,7 @@ class Kernel:
     def _drop_references(self) -> None:
         """Drop what leads back to this loop, so that it and its stores go with their last user."""
         self._journal.note = bytes
+        self.queue.forget_workers()
         self.inbox.close()
         self.section.forget_callbacks()
         self.sources.clear()

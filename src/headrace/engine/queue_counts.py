@@ -47,6 +47,10 @@ class QueueCounts:
             self._written_at = clock
         return rows
 
+    def forget_workers(self) -> None:
+        """The run is over, and all workers are gone: drop the reference to what knows them."""
+        self._where = lambda token: None
+
     def not_begun(self) -> Counter[str]:
         """Attempts by step that hold room and have not begun: they were sent ahead, or their worker is not up."""
         placement, where = self._state.placement, self._where

@@ -44,10 +44,13 @@ if TYPE_CHECKING:
 _log = Log("runs")
 
 
-def open_session(stores: Stores, places: Places, new: NewSession, seed: Resume | None = None) -> Session:
+def open_session(
+    stores: Stores, places: Places, new: NewSession, seed: Resume | None = None, executor: Executor | None = None
+) -> Session:
     """Create a run and open a session of it. It reuses what the run in ``seed`` finished, as a resume would.
 
-    A store that is away is waited for as long as ``new.store_wait`` says.
+    A store that is away is waited for as long as ``new.store_wait`` says. ``executor``, where the caller has one, is
+    what ``start_workers`` gave; it is closed if no session comes of it.
 
     Raises:
         NotFoundError: ``seed`` wants a step to run again of which its run has no task.
@@ -60,26 +63,18 @@ def open_session(stores: Stores, places: Places, new: NewSession, seed: Resume |
         from headrace.services.handing_over import hand_over
 
         hand_over(stores, places.default, new)
-    code = CodeOfRun(new.entry, new.code, new.files)
-    patient = waiting(stores, StoreWait(new.store_wait))
-    recorded: dict[bytes, Recorded] = {}
-    origin = new.reproduces
-    if origin is not None and origin.part:
-        recorded = _taken_over(patient, Resume(run=origin.run, reuse_changed=True), origin.tasks)
-    elif seed is not None:
-        recorded = _taken_over(patient, seed)
-        if new.seed is None:
-            known = patient.metadata.run_by_id(seed.run.id) or seed.run
-            new = msgspec.structs.replace(new, seed=recorded_details(known).seed)
-    executor = _start_default(places)  # a place that cannot be had leaves no run behind
     try:
+        code = CodeOfRun(new.entry, new.code, new.files)
+        patient = waiting(stores, StoreWait(new.store_wait))
+        new, recorded = _known_before(patient, new, seed)
+        executor = executor or start_workers(places)  # a place that cannot be had leaves no run behind
         kept = code.store(patient.artifacts)  # so does code that cannot be stored
         run, lease = patient.metadata.open_run(
             NewRun(
                 project=stores.project,
                 flow=new.flow,
                 dialect=new.dialect,
-                entry=new.entry if origin is None else origin.run.entry,
+                entry=new.entry if new.reproduces is None else new.reproduces.run.entry,
                 created=time.time(),
                 inputs=msgspec.msgpack.encode(new.inputs),
                 user=stores.actor.user,
@@ -90,14 +85,15 @@ def open_session(stores: Stores, places: Places, new: NewSession, seed: Resume |
             LEASE_SECONDS,
         )
     except BaseException:
-        executor.close()
+        if executor is not None:
+            executor.close()
         raise
-    reuse_changed = origin is not None or (seed is not None and seed.reuse_changed)
+    reuse_changed = new.reproduces is not None or (seed is not None and seed.reuse_changed)
     return _begin(stores, places, new, _Opened(run, lease, recorded, reuse_changed, code, kept, executor))
 
 
-def _start_default(places: Places) -> Executor:
-    """The executor of the default place, started.
+def start_workers(places: Places) -> Executor:
+    """The executor of the default place, started: from here on its workers get ready.
 
     Raises:
         UsageError: there is no such place, or its settings are wrong.
@@ -106,6 +102,20 @@ def _start_default(places: Places) -> Executor:
     executor = places.open(places.default)
     executor.start()
     return executor
+
+
+def _known_before(stores: Stores, new: NewSession, seed: Resume | None) -> tuple[NewSession, dict[bytes, Recorded]]:
+    """What a new run takes over of the run that it runs again, or of the one in ``seed``, and its session with that."""
+    origin = new.reproduces
+    if origin is not None and origin.part:
+        return new, _taken_over(stores, Resume(run=origin.run, reuse_changed=True), origin.tasks)
+    if seed is None:
+        return new, {}
+    recorded = _taken_over(stores, seed)
+    if new.seed is None:
+        known = stores.metadata.run_by_id(seed.run.id) or seed.run
+        new = msgspec.structs.replace(new, seed=recorded_details(known).seed)
+    return new, recorded
 
 
 def _taken_over(stores: Stores, seed: Resume, without: frozenset[TaskId] = frozenset()) -> dict[bytes, Recorded]:
@@ -150,7 +160,7 @@ def reopen_session(stores: Stores, places: Places, new: NewSession, resume: Resu
     check_kept(patient.metadata, resume.run)
     lease = take_lease(patient.metadata, resume.run)
     try:
-        executor = _start_default(places)  # while the run is as it was
+        executor = start_workers(places)  # while the run is as it was
         try:
             kept = code.store(patient.artifacts)
             opened = _Opened(resume.run, lease, {}, resume.reuse_changed, code, kept, executor)

@@ -39,14 +39,15 @@ from headrace.model.errors import (
     UsageError,
 )
 from headrace.model.params import to_text
-from headrace.model.records import Input, RunDetails, RunRecord
+from headrace.model.records import Input, RunRecord
 from headrace.model.states import RunState
 from headrace.runtime import ambient
 from headrace.runtime.context import reading
 from headrace.runtime.secrets import Secret, hide
 from headrace.services.flowlog import FlowOutput
+from headrace.services.places import Places
 from headrace.services.session import NewSession, Reproduces, Resume, Session, recorded_details
-from headrace.services.start import open_session, reopen_session
+from headrace.services.start import open_session, reopen_session, start_workers
 from headrace.services.stores import Stores
 from headrace.services.tracking import RunLog
 from headrace.stores import codecs
@@ -184,16 +185,57 @@ def _open(flow: Runnable, values: dict[str, Any], how: Launch, secrets: tuple[st
             'class is in it; put the call under: if __name__ == "__main__":'
         )
     canonical_main()
-    scope = how.scope
+    session = _open_new(flow, values, how, secrets) if how.resume is None else _reopen(flow, values, how, secrets)
+    for observer in observers:
+        observer(session)
+    return session
+
+
+def _open_new(flow: Runnable, values: dict[str, Any], how: Launch, secrets: tuple[str, ...]) -> Session:
+    places = _places(flow, how, how.place)
+    # First of all: workers get ready while this process loads and opens what it needs itself.
+    executor = None if places.hands_over else start_workers(places)
+    try:
+        stores = _stores(how)
+        new = _new_session(flow, values, how, secrets, stores, how.environment)
+    except BaseException:
+        if executor is not None:
+            executor.close()
+        raise
+    return open_session(stores, places, new, executor=executor)
+
+
+def _reopen(flow: Runnable, values: dict[str, Any], how: Launch, secrets: tuple[str, ...]) -> Session:
+    assert how.resume is not None
+    stores = _stores(how)
+    run = how.resume.run
+    before = recorded_details(how.scope.store_wait()(lambda: stores.metadata.run_by_id(run.id)) or run)
+    new = _new_session(flow, values, how, secrets, stores, how.environment or before.environment)
+    return reopen_session(stores, _places(flow, how, how.place or before.place), new, how.resume)
+
+
+def _stores(how: Launch) -> Stores:
     with CollectionPaused():  # this imports what stores are made of
-        stores, settings = scope.opened_stores(), scope.settings
+        return how.scope.opened_stores()
+
+
+def _places(flow: Runnable, how: Launch, default: str) -> Places:
+    module = sys.modules.get(flow.__module__)
+    preload = (flow.__module__,) if getattr(module, "__file__", None) and flow.__module__ != "__main__" else ()
+    workers = WorkerOptions(preload=preload, debug=how.debug, entry=entry_of(flow), driver=how.driver)
+    return how.scope.workspace.places(workers, default)
+
+
+def _new_session(
+    flow: Runnable, values: dict[str, Any], how: Launch, secrets: tuple[str, ...], stores: Stores, environment: str
+) -> NewSession:
+    """``environment``: the name of the one that steps have which name none, instead of the flow's."""
+    scope, settings, given = how.scope, how.scope.settings, environment
     entry = entry_of(flow)
     rules = scope.workspace.code_rules(entry.rpartition(":")[0])
-    before = _details_before(stores, how)
-    given = how.environment or before.environment
     if how.environment:  # which no step may come to ask for
         scope.workspace.environments.named_as(Environment(name=how.environment))
-    new = NewSession(
+    return NewSession(
         flow=flow.name,
         entry=entry,
         code=rules,
@@ -212,25 +254,6 @@ def _open(flow: Runnable, values: dict[str, Any], how: Launch, secrets: tuple[st
         reproduces=how.reproduces,
         secrets=secrets,
     )
-    module = sys.modules.get(flow.__module__)
-    preload = (flow.__module__,) if getattr(module, "__file__", None) and flow.__module__ != "__main__" else ()
-    workers = WorkerOptions(preload=preload, debug=how.debug, entry=new.entry, driver=how.driver)
-    places = scope.workspace.places(workers, how.place or before.place)
-    if how.resume is not None:
-        session = reopen_session(stores, places, new, how.resume)
-    else:
-        session = open_session(stores, places, new)
-    for observer in observers:
-        observer(session)
-    return session
-
-
-def _details_before(stores: Stores, how: Launch) -> RunDetails:
-    """What is recorded of the run that is gone on with; nothing for a new one."""
-    if how.resume is None:
-        return RunDetails()
-    before = how.resume.run
-    return recorded_details(how.scope.store_wait()(lambda: stores.metadata.run_by_id(before.id)) or before)
 
 
 def _with_secrets(values: dict[str, Any]) -> dict[str, Any]:
