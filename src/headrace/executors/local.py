@@ -457,6 +457,7 @@ class LocalExecutor:
         timer = self._deadlines.pop(number, None)
         if timer is not None:
             timer.cancel()
+            timer.join()  # its thread holds what it was started from
         out_of_memory = False
         if code == -signal.SIGKILL:
             before, self._oom_kills = self._oom_kills, _oom_kills()
@@ -497,6 +498,9 @@ class LocalExecutor:
             elif link.theirs is not None:
                 link.theirs.close()
                 link.theirs = None
+        for timer in self._deadlines.values():
+            timer.join()
+        self._deadlines.clear()
         self._spares.clear()
         self._servers.clear()
         self._links.clear()
