@@ -50,6 +50,8 @@ from headrace.wiring import Workspace
 class Tokens:
     """Knows principals by their tokens."""
 
+    forgotten = 0
+
     def __init__(self, **principals: Principal) -> None:
         self.principals = principals
 

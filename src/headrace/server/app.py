@@ -24,11 +24,11 @@ from headrace.server.direct_socket import SENT
 from headrace.server.dispatch import PathEndpoint, answer_error
 from headrace.server.forwarded import Forwarded
 from headrace.server.kfp.mount import kfp_routes
-from headrace.server.observing import Counts
+from headrace.server.observing import Counts, log_request
 from headrace.server.pages import Pages
 from headrace.server.principals import Authenticator, EverybodyIsUser
 from headrace.server.problems import Problem
-from headrace.server.routes import Route
+from headrace.server.routes import COMMON_HEADERS, Route
 from headrace.server.stores.mount import StoresFirst
 from headrace.server.table import routes
 from headrace.services.accounts.users import Accounts
@@ -36,13 +36,6 @@ from headrace.wiring import Scope as WorkspaceScope
 
 _log = Log("server")
 _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
-#: Headers of every answer that says nothing else: nothing in it is a page, and no other page may frame it.
-_HEADERS = (
-    (b"x-content-type-options", b"nosniff"),
-    (b"referrer-policy", b"same-origin"),
-    (b"cross-origin-resource-policy", b"same-origin"),
-    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'; sandbox"),
-)
 
 
 def build_app(config: ServerConfig, scope: WorkspaceScope, more: tuple[Route, ...] = ()) -> Starlette:
@@ -111,7 +104,7 @@ class RequestLog:
                 given = message["headers"] = list(message.get("headers", ()))
                 names = {name.lower() for name, _ in given}
                 given.append((b"x-request-id", request_id.encode("latin-1")))
-                given += [one for one in _HEADERS if one[0] not in names]
+                given += [one for one in COMMON_HEADERS if one[0] not in names]
             elif message["type"] == "http.response.body":
                 size += len(message.get("body", b""))
             await send(message)
@@ -127,21 +120,7 @@ class RequestLog:
             self._counts.request(
                 method if method in _METHODS else "other", scope.get("template", ""), status, seconds, size
             )
-            _log.info(
-                "request",
-                _in_a_line(f"{method} {scope['path']}"),
-                status=status,
-                bytes=size,
-                seconds=seconds,
-                request_id=request_id,
-                address=(scope.get("client") or ("",))[0],
-                user=scope.get("user_name", ""),
-            )
-
-
-def _in_a_line(text: str) -> str:
-    """``text`` with what could forge a line of a log, or steer a terminal, written out."""
-    return text if text.isprintable() else "".join(one if one.isprintable() else ascii(one)[1:-1] for one in text)
+            log_request(scope, status, size, seconds, request_id, scope.get("user_name", ""))
 
 
 def _given_id(headers: Headers) -> str:

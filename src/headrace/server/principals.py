@@ -56,6 +56,9 @@ class Principal(msgspec.Struct, frozen=True, kw_only=True):
 class Authenticator(Protocol):
     """Finds out who asks; the modes of ``--auth`` implement it."""
 
+    #: How often ``forget`` was called: who was let in before may be another one since.
+    forgotten: int
+
     async def authenticate(self, request: HTTPConnection) -> Principal | None:
         """Who sends ``request``; None when it does not say. Raises Problem (401) where what it says is not true."""
 
@@ -65,6 +68,8 @@ class Authenticator(Protocol):
 
 class EverybodyIsUser:
     """Mode ``none``, for loopback alone: whoever reaches the server is the user who started it."""
+
+    forgotten = 0
 
     def __init__(self, actor: Actor) -> None:
         self._principal = Principal(name=actor.user, actor=actor, admin=True)

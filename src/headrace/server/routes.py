@@ -12,6 +12,13 @@ from headrace.model.accounts import Role
 from headrace.server.call import Params
 
 API = "/api/v1"
+#: Headers of every answer that says nothing else: nothing in it is a page, and no other page may frame it.
+COMMON_HEADERS = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"same-origin"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'; sandbox"),
+)
 T = TypeVar("T")
 
 

@@ -73,6 +73,7 @@ def patient_protocol(seconds: float) -> type[HttpToolsProtocol]:
 
     class Patient(HttpToolsProtocol):
         _waiting: asyncio.TimerHandle | None = None
+        requests, commits_at = 0, -1  # requests so far, and which of them the last commit was: see ``commit_lane``
 
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
             super().connection_made(transport)
@@ -85,6 +86,7 @@ def patient_protocol(seconds: float) -> type[HttpToolsProtocol]:
 
         def on_headers_complete(self) -> None:
             self._stop_waiting()
+            self.requests += 1
             super().on_headers_complete()
             self.scope[PROTOCOL] = self, self.cycle  # type: ignore[literal-required]
 

@@ -46,6 +46,7 @@ class AccountsAuthenticator:
         self.cookies = Cookies(config)
         self.threads = concurrent.futures.ThreadPoolExecutor(4, "headrace-login")
         self._known: dict[tuple[str, str], tuple[float, Principal]] = {}
+        self.forgotten = 0
 
     @property
     def accounts(self) -> Accounts:
@@ -59,6 +60,7 @@ class AccountsAuthenticator:
 
     def forget(self) -> None:
         """Look everybody up again: users, roles or tokens have changed."""
+        self.forgotten += 1
         self._known.clear()
 
     async def authenticate(self, request: HTTPConnection) -> Principal | None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from headrace.model.errors import NotFoundError
@@ -12,7 +13,8 @@ from headrace.model.records import Lease, Signal
 from headrace.server.hand_over import Threads
 from headrace.server.problems import Problem, not_found
 from headrace.server.stores.access import Access, OpenStores
-from headrace.server.stores.exchange import Exchange
+from headrace.server.stores.commit_lane import CommitLanes
+from headrace.server.stores.exchange import Exchange, problem_for
 from headrace.stores.http_client import frame
 from headrace.stores.metadata import wire
 from headrace.stores.metadata.protocol import MetadataStore
@@ -40,6 +42,8 @@ class MetadataApi:
     def __init__(self, stores: OpenStores, threads: Threads) -> None:
         self._stores = stores
         self._threads = threads
+        self._server = stores.server
+        self._lanes = CommitLanes(stores.server.counts, stores.server.stopped.is_set)
         self._remote = {name: wire.remote(name) for name in wire.names()}
 
     async def serve(self, name: str, exchange: Exchange, access: Access) -> None:
@@ -54,6 +58,15 @@ class MetadataApi:
             body = await exchange.body(COMMIT_LIMIT)
             await run(self._commit, body, access)
             await exchange.answer(b"")
+            if access.hasty:
+                known = self._server.authenticator.forgotten
+                self._lanes.follow(
+                    exchange.scope,
+                    access.principal.name,
+                    lambda following: self._prepared(following, access),
+                    problem_for,
+                    lambda: self._server.authenticator.forgotten == known,
+                )
         elif name == "await_signals":
             access.check()
             await self._await_signals(exchange, access)
@@ -83,13 +96,21 @@ class MetadataApi:
         self._store(access).lease("check")
 
     def _commit(self, body: bytes, access: Access) -> None:
+        self._prepared(body, access)()
+
+    def _prepared(self, body: bytes, access: Access) -> Callable[[], None]:
+        """The commit that a body is.
+
+        Raises:
+            Problem: the principal may not make it.
+        """
         given = wire.decode_commit(body)
         writes = access.written_as(wire.decode_writes(given.writes))
         lease = None
         if given.name:
             access.check_lease(given.name)
             lease = Lease(name=given.name, owner=given.owner, token=given.token, left=0.0, note=given.note)
-        self._store(access).commit(writes, lease, given.seconds, given.number)
+        return functools.partial(self._store(access).commit, writes, lease, given.seconds, given.number)
 
     def _call(self, method: wire.Remote, body: bytes, access: Access) -> bytes:
         arguments = method.decode_arguments(body)
