@@ -88,17 +88,16 @@ def queues(space: Space, cluster: Cluster) -> Iterator[Callable[[str], Queue]]:
         yield make
 
 
-def until(condition: Callable[[], bool], what: str, seconds: float = 90) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, what
-        time.sleep(0.2)
-
-
-def shown(project: Project, run: str) -> str:
-    """What ``headrace show`` says of a run, which may not be there yet."""
-    with project.start("show", run) as process:
-        return process.communicate(timeout=90)[0]
+def await_shown(project: Project, run: str, why: str) -> None:
+    """Wait until ``headrace show`` says that a run waits for something."""
+    end = time.monotonic() + 120
+    while True:
+        with project.start("show", run) as process:
+            said = process.communicate(timeout=90)[0]
+        if why in said:
+            return
+        assert time.monotonic() < end, f"{why!r} is not in:\n{said}"
+        time.sleep(0.5)
 
 
 def test_run_says_what_it_waits_for_in_its_queue_and_goes_on_when_that_is_there(
@@ -110,11 +109,11 @@ def test_run_says_what_it_waits_for_in_its_queue_and_goes_on_when_that_is_there(
         assert run.stdout is not None
         try:
             absent = "in queue 'research' of Kueue: the namespace has no such queue (LocalQueue)"
-            until(lambda: absent in shown(project, "train/1"), "show says that there is no queue")
+            await_shown(project, "train/1", absent)
             queue = queues("research")
             queue.allow("10m")
             much = "in queue 'research' of Kueue: its quota never has so much cpu"
-            until(lambda: much in shown(project, "train/1"), "show says what it waits for")
+            await_shown(project, "train/1", much)
             assert any(much in line for line in run.stdout), "and so does the run"
             queue.allow("1")
             said, _ = run.communicate(timeout=90)
@@ -140,14 +139,14 @@ def test_gang_waits_until_all_of_it_is_let_in_and_starts_again_when_it_is_preemp
             runs[form] = run, project, queue
         for form, (_, project, queue) in runs.items():
             why = f"in queue '{form}' of Kueue: its quota never has so much cpu"
-            until(lambda: why in shown(project, "Ring/1"), f"{form}: show says what it waits for")
+            await_shown(project, "Ring/1", why)
             queue.allow("40m")
         for run, _, queue in runs.values():
             run.members()
             queue.claim("20m")
         for form, (_, project, queue) in runs.items():
             why = f"in queue '{form}' of Kueue: its quota has too little cpu left"
-            until(lambda: why in shown(project, "Ring/1"), f"{form}: show says what it waits for")
+            await_shown(project, "Ring/1", why)
             queue.yield_again()
         for run, _, _ in runs.values():
             run.members()
