@@ -104,7 +104,7 @@ def test_run_says_what_it_waits_for_in_its_queue_and_goes_on_when_that_is_there(
     tmp_path: Path, space: Space, cluster: Cluster, image: str, bucket: dict[str, str], queues: Callable[[str], Queue]
 ) -> None:
     project = Project(tmp_path, space, cluster, image, bucket)
-    project.write(FLOW, start_timeout="3s", queue="research")  # which counts once they may start
+    project.write(FLOW, queue="research")
     with project.start("run", "train.py", "--on", "pods") as run:
         assert run.stdout is not None
         try:

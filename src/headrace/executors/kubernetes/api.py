@@ -43,6 +43,8 @@ EVENT = Kind("v1", "Event")
 _CREATIONS, _OTHERS = 10, 6
 #: How often a creation is tried that the server fails at by itself (500), or that another one came between (409).
 _TRIES = 5
+#: How often one that names another, which its controller may not have heard of yet.
+_SEEN_AFTER = 10
 _LOG_LINES = 1000
 #: Happenings told at once: whoever hears them has more to hear.
 _TOLD = 100
@@ -392,8 +394,8 @@ class ClusterApi:
     async def _create(self, name: str, manifests: tuple[Json, ...]) -> None:
         self._creating[name] = True
         try:
-            for one in manifests:
-                made = await self._post(one)
+            for number, one in enumerate(manifests):
+                made = await self._post(one, manifests[:number])
         except ClusterError as error:
             self._creating.pop(name)
             self._withdrawn.pop(name, None)
@@ -409,8 +411,12 @@ class ClusterApi:
             kind, grace = self._withdrawn.pop(name)
             self._enqueue(self._delete(kind, name, grace))
 
-    async def _post(self, manifest: Json) -> Json | None:
-        """Create an object; None: an earlier try had made it. Raises ``ClusterError`` where it is refused."""
+    async def _post(self, manifest: Json, before: tuple[Json, ...]) -> Json | None:
+        """Create an object that may name those ``before`` it; None: an earlier try had made it.
+
+        Raises:
+            ClusterError: it is refused.
+        """
         tries = 0
         while True:
             await asyncio.sleep(max(0.0, self._hold - self._loop.time()))
@@ -421,6 +427,8 @@ class ClusterApi:
                 if error.reason == "AlreadyExists" and tries > 1:  # made by a try whose answer got lost
                     return None
                 wait = _wait_after(error, tries)
+                if wait is None and tries < _SEEN_AFTER and _misses(error, before):
+                    wait = back_off(tries)
                 if wait is None:
                     raise
                 if error.code == 429:  # meant for all requests of this client
@@ -581,6 +589,11 @@ def _wait_after(error: ClusterError, tries: int) -> float | None:
     if (error.code == 500 or error.reason == "Conflict") and tries < _TRIES:
         return back_off(tries)
     return None
+
+
+def _misses(error: ClusterError, before: tuple[Json, ...]) -> bool:
+    """Whether an object is refused since another, which was just made, is not known everywhere yet."""
+    return "not found" in error.message and any(one["metadata"]["name"] in error.message for one in before)
 
 
 def _nothing(*_: object) -> None:
