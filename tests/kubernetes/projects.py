@@ -19,7 +19,7 @@ from tests.kubernetes.conftest import Space
 
 from headrace.executors.kubernetes.access import Access
 from headrace.executors.kubernetes.client import ClusterClient
-from headrace.executors.kubernetes.rights import DRIVER, Grant, binding_of, role_of, service_account
+from headrace.executors.kubernetes.rights import DRIVER, Grant, bindings_of, role_of, service_account
 
 
 class Project:
@@ -90,7 +90,7 @@ def allow_drivers(space: Space, variables: dict[str, str]) -> None:
     data = {name: base64.b64encode(value.encode()).decode() for name, value in variables.items()}
     client.create(Secret(metadata=ObjectMeta(name="stores"), data=data))
     with ClusterClient(Access(space.variables["KUBECONFIG"]), space.name) as cluster:
-        for one in (service_account(space.name, DRIVER), role_of(space.name), binding_of(space.name, Grant())):
+        for one in (service_account(space.name, DRIVER), role_of(space.name), *bindings_of(space.name, Grant())):
             cluster.create(one)
 
 

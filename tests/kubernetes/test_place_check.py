@@ -43,15 +43,17 @@ def project(tmp_path: Path, space: Space, cluster: Cluster, image: str, bucket: 
     return Project(tmp_path, space, cluster, image, bucket)
 
 
-def _act_as(project: Project, client: ClusterClient, cluster: Cluster, account: str) -> None:
-    """Let the commands of a project have the rights of a service account."""
+def _act_as(project: Project, client: ClusterClient, cluster: Cluster, account: str) -> Path:
+    """Let the commands of a project have the rights of a service account, by a kubeconfig of its own."""
     path = f"/api/v1/namespaces/{client.namespace}/serviceaccounts/{account}/token"
     body = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"expirationSeconds": 3600}}
     config = yaml.safe_load(cluster.kubeconfig.read_text())
     config["users"][0]["user"] = {"token": client.request("POST", path, body)["status"]["token"]}
+    config["contexts"][0]["context"]["namespace"] = client.namespace
     file = project.folder / f"kubeconfig-{account}"
     file.write_text(json.dumps(config))
     project.environ["KUBECONFIG"] = str(file)
+    return file
 
 
 def _checks(project: Project, code: int) -> dict[str, dict[str, Any]]:
@@ -76,7 +78,9 @@ def test_missing_rights_are_named_and_the_yaml_beside_them_grants_them(
     client.create({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "few"}})
     _act_as(project, client, cluster, "few")
     checks = _checks(project, 1)
-    assert _missing(checks) == {"right: pods", "right: secrets"}, "a driver here with an address needs no more"
+    assert _missing(checks) == {"right: pods", "right: secrets", "rights"}, (
+        "a driver here with an address needs no more"
+    )
     user = f"system:serviceaccount:{client.namespace}:few"
     text = checks["right: secrets"]["text"]
     assert text.startswith(f"{user} may not create, patch, delete secrets: needed to give workers the token")
@@ -90,7 +94,7 @@ def test_missing_rights_are_named_and_the_yaml_beside_them_grants_them(
     assert "written and read back" in checks["in a pod: artifacts writable"]["text"]
 
 
-def test_printed_manifest_is_all_that_runs_need_with_drivers_here_and_there(
+def test_user_of_a_namespace_needs_no_more_than_the_printed_manifest_with_drivers_here_and_there(
     tmp_path: Path,
     space: Space,
     client: ClusterClient,
@@ -104,22 +108,35 @@ def test_printed_manifest_is_all_that_runs_need_with_drivers_here_and_there(
     project.environ |= {"HEADRACE_DATABASE": database, "HEADRACE_PROJECT": "driven"}
     del project.settings["address"]
     project.settings |= {"driver": "cluster", "driver_account": "headrace-driver", "secret": "kept", "variables": {}}
-    metadata = {"name": "kept", "namespace": client.namespace}
-    client.create({"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "stringData": stores})
+    client.create({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "me"}})
     project.write(FLOW)
-    manifest = project.run("place", "manifest", "pods", "--user", "alice")
-    _kubectl(cluster.kubeconfig, "apply", "-f", "-", given=manifest)
-    _act_as(project, client, cluster, "headrace-driver")
+    kubeconfig = _act_as(project, client, cluster, "me")
+    said = project.run("run", "train.py", "--on", "pods", code=2)
+    assert "no driver can be started in place 'pods'" in said
+    assert "`headrace place check pods` says what it lacks" in said
+    assert json.loads(project.run("runs", "--json"))[0]["state"] == "failed", "it does not wait for a driver for ever"
+    manifest = project.run("place", "manifest", "pods", "--user", f"system:serviceaccount:{client.namespace}:me")
+    _kubectl(cluster.kubeconfig, "apply", "-f", "-", given=manifest)  # what an administrator does
+    (tmp_path / "stores.env").write_text("".join(f"{name}={value}\n" for name, value in stores.items()))
+    _kubectl(kubeconfig, "create", "secret", "generic", "kept", "--from-env-file", str(tmp_path / "stores.env"))
     said = project.run("place", "check", "pods")
     assert "MISSING" not in said
     assert said.endswith("Place pods can be used.\n")
 
     said = project.run("run", "train.py", "--on", "pods")
-    assert project.result("train/1") == [2, 4, 6], said
-    said = project.run("run", "train.py", "--on", "pods", "--driver", "here")  # forwarded: the place has no address
     assert project.result("train/2") == [2, 4, 6], said
+    said = project.run("run", "train.py", "--on", "pods", "--driver", "here")  # forwarded: the place has no address
+    assert project.result("train/3") == [2, 4, 6], said
     for right, expected in (("create pods", "yes"), ("list secrets", "no"), ("create deployments.apps", "no")):
-        words = ("auth", "can-i", *right.split(), "--as", "alice", "--namespace", client.namespace)
+        words = (
+            "auth",
+            "can-i",
+            *right.split(),
+            "--as",
+            f"system:serviceaccount:{client.namespace}:me",
+            "--namespace",
+            client.namespace,
+        )
         answer = subprocess.run(
             [common.BIN / "kubectl", "--kubeconfig", cluster.kubeconfig, *words], capture_output=True, text=True
         )

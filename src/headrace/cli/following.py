@@ -115,11 +115,11 @@ def follow_handed_over(handed: HandedOver, options: Options, conclude: Callable[
     from headrace.wiring.drivers import start_driver
 
     scope = open_here()
-    if not options.quiet:
-        click.echo(f"{handed.run.name}: its driver is in place {handed.place!r}; Ctrl-C leaves it there", err=True)
     words = [*handed.words, *(word for one in sorted(options.ignore) for word in ("--ignore", one))]
     words += ["--containers", options.containers] if options.containers else []
     job = start_driver(scope, handed.run, handed.place, tuple(words))
+    if not options.quiet:
+        click.echo(f"{handed.run.name}: its driver is in place {handed.place!r}; Ctrl-C leaves it there", err=True)
     return follow(FollowedRun(scope.stores, handed.run), options, conclude, job.trouble)
 
 

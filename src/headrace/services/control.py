@@ -46,6 +46,17 @@ def request_cancel(metadata: MetadataStore, run: RunRecord, actor: Actor, now: f
     return metadata.run_by_id(run.id) or run
 
 
+def end_undriven(metadata: MetadataStore, run: RunRecord, why: str) -> None:
+    """Record that a run which was left to another driver has failed, since there is none: ``why``."""
+    make_way(metadata, run)
+    lease = take_lease(metadata, run)
+    try:
+        change = RunChange(run_id=run.id, state=RunState.FAILED, finished=time.time(), error=why)
+        metadata.commit([change], lease)
+    finally:
+        metadata.release(lease)
+
+
 def wait_until_over(metadata: MetadataStore, run: RunRecord, seconds: float) -> RunRecord:
     """``run`` once it is no longer running, or as it is after ``seconds``."""
     end = time.monotonic() + seconds

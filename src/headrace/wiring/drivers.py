@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from headrace.model.errors import UsageError
 from headrace.model.records import RunRecord
+from headrace.services.control import end_undriven
 from headrace.services.places import KubernetesPlace
 from headrace.services.session import recorded_details
 from headrace.settings import settings_file
@@ -90,11 +91,23 @@ def _jobs(where: KubernetesPlace) -> DriverJobs:
 
 
 def start_driver(scope: Scope, run: RunRecord, place: str, words: tuple[str, ...]) -> StartedDriver:
-    """Start a driver of a run that was handed over, in a pod of ``place``.
+    """Start a driver of a run that was handed over, in a pod of ``place``. Where that cannot be, the run has failed.
 
     Raises:
-        UsageError: the place lacks settings; ClusterError: the cluster refuses it.
+        UsageError: the place lacks settings, or the cluster refuses it; the message says what to do.
     """
+    from headrace.executors.kubernetes.client import ClusterError
+
+    try:
+        return _started(scope, run, place, words)
+    except (UsageError, ClusterError) as error:
+        advice = "" if isinstance(error, UsageError) else f"; `headrace place check {place}` says what it lacks"
+        text = f"no driver can be started in place {place!r}: {error}{advice}"
+        end_undriven(scope.metadata, run, text)
+        raise UsageError(f"{text}. Once that is mended: headrace resume {run.name} --code recorded") from None
+
+
+def _started(scope: Scope, run: RunRecord, place: str, words: tuple[str, ...]) -> StartedDriver:
     from headrace.executors.kubernetes.driver_jobs import DriverJob
 
     where = place_of(scope, place)

@@ -122,6 +122,7 @@ def _check_cluster(settings: Settings, place: KubernetesPlace) -> Iterator[Place
             versions=f"headrace {__version__}, Python {python}.",
             patience=float(place.start_timeout),
             needs=_needs(place),
+            account=place.driver_account,
         )
     )
 

@@ -22,11 +22,12 @@ from headrace.executors.kubernetes.manifests import CONTAINER, DOMAIN, PodKind, 
 from headrace.executors.kubernetes.permission import allowed, explained
 from headrace.executors.kubernetes.reasons import reason_of, reason_of_refusal
 from headrace.executors.kubernetes.rights import (
+    DRIVER,
     MANAGED,
     RIGHTS,
     Grant,
     Right,
-    binding_of,
+    bindings_of,
     role_of,
     service_account,
 )
@@ -47,7 +48,7 @@ _LOG = 30.0
 class CheckedPlace(msgspec.Struct, frozen=True, kw_only=True):
     """What is to be tried. ``stores`` are the variables with which a worker finds artifacts and database, where others
     than this machine reach these. ``versions`` is what the image must have. ``patience`` in seconds: for the pod.
-    ``needs``: see ``Right.only``.
+    ``needs``: see ``Right.only``. ``account`` is the service account of drivers.
     """
 
     name: str
@@ -62,6 +63,7 @@ class CheckedPlace(msgspec.Struct, frozen=True, kw_only=True):
     versions: str = ""
     patience: float = 300.0
     needs: frozenset[str] = frozenset()
+    account: str = DRIVER
 
 
 def check_cluster(place: CheckedPlace) -> Iterator[PlaceCheck]:
@@ -85,12 +87,17 @@ def check_cluster(place: CheckedPlace) -> Iterator[PlaceCheck]:
         yield namespace
         if namespace.ok is False:
             return
-        missing = []
+        missing, less = [], False
         for right in RIGHTS:
             optional = right.optional or not (not right.only or right.only in place.needs)
             check = _right(client, right._replace(optional=optional), user)
             missing += [right] if check.ok is False else []
+            less |= check.ok is not True
             yield check
+        if less:
+            yield _granting(client, user, enough=not missing)
+        if "cluster" in place.needs:
+            yield _account(client, place.account)
         yield from _quotas(client)
         yield from _named(client, place)
         if any(one.called in ("pods", "secrets") for one in missing):
@@ -136,11 +143,35 @@ def _right(client: ClusterClient, right: Right, user: str) -> PlaceCheck:
     if not missing:
         return PlaceCheck(name=name, ok=True, text=", ".join(right.verbs))
     text = f"{user} may not {', '.join(missing)} {right.resource}: needed to {right.purpose}"
-    needed = right._replace(verbs=tuple(missing))
-    grant = yaml_text(role_of(client.namespace, [needed]), binding_of(client.namespace, _grant(user, client.namespace)))
-    grant = grant.replace("name: headrace\n", f"name: headrace-{right.called.replace('/', '-')}\n")
-    ok = None if right.optional else False
-    return PlaceCheck(name=name, ok=ok, text=text, advice="An administrator of the namespace applies:", grant=grant)
+    return PlaceCheck(name=name, ok=None if right.optional else False, text=text)
+
+
+def _granting(client: ClusterClient, user: str, *, enough: bool) -> PlaceCheck:
+    """All that the rights need which are missing, as ``place manifest`` has it: what was granted to others stays."""
+    namespace = client.namespace
+    bindings = bindings_of(namespace, _grant(user, namespace))
+    grant = yaml_text(service_account(namespace, DRIVER), role_of(namespace), *bindings)
+    text = "runs go without those that are missing" if enough else "some that runs need are missing"
+    advice = "An administrator of the namespace applies (kubectl apply -f -):"
+    return PlaceCheck(name="rights", ok=None if enough else False, text=text, advice=advice, grant=grant)
+
+
+def _account(client: ClusterClient, account: str) -> PlaceCheck:
+    """Whether there is the service account of drivers, told by the answer to the offer of a pod that has it."""
+    spec = {"containers": [{"name": "check", "image": "check"}], "serviceAccountName": account}
+    offer = {"apiVersion": "v1", "kind": "Pod", "metadata": {"generateName": "headrace-check-"}, "spec": spec}
+    name = f"service account {account}"
+    try:
+        client.create(offer, dry_run=True)
+    except ClusterError as error:
+        if "error looking up service account" in error.message:
+            bindings = bindings_of(client.namespace, Grant(service_accounts=[account]))
+            grant = yaml_text(service_account(client.namespace, account), *bindings)
+            text = "does not exist, so drivers in the cluster have no rights"
+            return PlaceCheck(name=name, ok=False, text=text, advice="Create it:", grant=grant)
+        if error.code != 403 or "cannot create" in error.message:
+            return PlaceCheck(name=name, ok=None, text="cannot be looked at without the right to make pods")
+    return PlaceCheck(name=name, ok=True, text="exists")
 
 
 def _grant(user: str, namespace: str) -> Grant:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from headrace.executors.kubernetes.manifests import pod_security
+from headrace.executors.kubernetes.manifests import dns_label, pod_security
 from headrace.executors.kubernetes.yaml_text import yaml_text
 
 Json = dict[str, Any]
@@ -111,14 +111,20 @@ def role_of(namespace: str, rights: Sequence[Right] = RIGHTS) -> Json:
     return {"apiVersion": _RBAC, "kind": "Role", "metadata": metadata, "rules": rules(rights)}
 
 
-def binding_of(namespace: str, grant: Grant) -> Json:
-    """Gives the role."""
+def bindings_of(namespace: str, grant: Grant) -> list[Json]:
+    """Give the role to drivers in the cluster, and to each of ``grant`` by a binding of its own beside others."""
+    own, *others = grant.subjects(namespace)
+    named = [(f"{ROLE}-{dns_label(one['name'], 40)}", one) for one in others]
+    return [_binding(namespace, name, subject) for name, subject in [(ROLE, own), *named]]
+
+
+def _binding(namespace: str, name: str, subject: Json) -> Json:
     return {
         "apiVersion": _RBAC,
         "kind": "RoleBinding",
-        "metadata": {"name": ROLE, "namespace": namespace, "labels": MANAGED},
+        "metadata": {"name": name, "namespace": namespace, "labels": MANAGED},
         "roleRef": {"apiGroup": _RBAC.partition("/")[0], "kind": "Role", "name": ROLE},
-        "subjects": grant.subjects(namespace),
+        "subjects": [subject],
     }
 
 
@@ -209,7 +215,7 @@ def _environment(variables: Mapping[str, str]) -> list[Json]:
 def manifests(namespace: str, grant: Grant, worker: str = "", server: ServerShape | None = None) -> list[Json]:
     """All that a namespace needs for runs. ``worker`` is the service account of workers ("": they have none)."""
     accounts = [service_account(namespace, one) for one in dict.fromkeys([DRIVER, *([worker] if worker else [])])]
-    made = [*accounts, role_of(namespace), binding_of(namespace, grant), network_policy(namespace)]
+    made = [*accounts, role_of(namespace), *bindings_of(namespace, grant), network_policy(namespace)]
     return made + (server_manifests(namespace, server) if server is not None else [])
 
 
