@@ -49,6 +49,12 @@ class Project:
         lines = [f"{key} = {_toml(value)}" for key, value in place.items()]
         (self.folder / "pyproject.toml").write_text("\n".join(["[tool.headrace.places.pods]", *lines, ""]))
 
+    def add_place(self, name: str, **settings: Any) -> None:
+        """Write another place, like the first one but for these settings."""
+        lines = [f"{key} = {_toml(value)}" for key, value in (self.settings | settings).items()]
+        with (self.folder / "pyproject.toml").open("a") as file:
+            file.write("\n".join([f"[tool.headrace.places.{name}]", *lines, ""]))
+
     def start(self, *command: str) -> subprocess.Popen[str]:
         """Start a command of Headrace in the folder."""
         return subprocess.Popen(

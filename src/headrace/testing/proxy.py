@@ -251,3 +251,46 @@ def _truncated(answer: bytes, size: int) -> bytes:
         line for line in head.split(b"\r\n") if not line.lower().startswith((b"content-length:", b"content-range:"))
     ]
     return b"\r\n".join([*lines, b"Content-Length: %d" % len(body)]) + mark + body
+
+
+class ConnectProxy:
+    """An HTTP proxy that knows CONNECT alone; ``asked`` are the places that it was asked for, as HOST:PORT."""
+
+    def __init__(self, host: str = "127.0.0.1") -> None:
+        self.asked: list[str] = []
+        self._listener = socket.create_server((host, 0))
+        self.port: int = self._listener.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}"
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                threading.Thread(target=self._serve, args=(self._listener.accept()[0],), daemon=True).start()
+
+    def _serve(self, client: socket.socket) -> None:
+        head = b""
+        while b"\r\n\r\n" not in head:
+            head += client.recv(1)
+        method, place, _ = head.decode().split(" ", 2)
+        assert method == "CONNECT"
+        self.asked.append(place)
+        host, _, port = place.rpartition(":")
+        with client, socket.create_connection((host, int(port))) as server:
+            client.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+            back = threading.Thread(target=self._copy, args=(server, client), daemon=True)
+            back.start()
+            self._copy(client, server)
+            back.join(60)
+
+    @staticmethod
+    def _copy(source: socket.socket, target: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while data := source.recv(65_536):
+                target.sendall(data)
+            target.shutdown(socket.SHUT_WR)
+
+    def close(self) -> None:
+        """Accept nothing more."""
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()

@@ -40,7 +40,7 @@ _log = logs.Log("kubernetes")
 POD = Kind("v1", "Pod")
 EVENT = Kind("v1", "Event")
 #: Requests at once: creations, and all others.
-_CREATIONS, _OTHERS = 10, 6
+_CREATIONS, _OTHERS = 50, 6
 #: How often a creation is tried that the server fails at by itself (500), or that another one came between (409).
 _TRIES = 5
 #: How often one that names another, which its controller may not have heard of yet.

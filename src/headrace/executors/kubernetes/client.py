@@ -178,7 +178,7 @@ class AsyncClusterClient:
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
         # A watch or a forwarded port keeps its connection: their number is not limited here.
-        limits = httpx2.Limits(max_connections=None, max_keepalive_connections=20)
+        limits = httpx2.Limits(max_connections=None, max_keepalive_connections=60)
         self.http = httpx2.AsyncClient(**connection.settings(TIMEOUT), limits=limits)
 
     async def request(

@@ -49,7 +49,7 @@ from headrace.executors.kubernetes.probing import ProbeOptions, probe_options
 from headrace.executors.kubernetes.queues import WORKLOAD, owners_of, reason_of_workload
 from headrace.executors.kubernetes.reaching import ReachedExecutor
 from headrace.executors.kubernetes.reasons import Reason
-from headrace.executors.kubernetes.session_objects import run_labels, session_of
+from headrace.executors.kubernetes.session_objects import session_of
 from headrace.executors.remote.executor import RemoteOptions, machine_of
 from headrace.executors.remote.link import Peer, RemoteLink
 from headrace.model.handshake import HELLO_SECONDS, HandshakeError, Hello
@@ -126,9 +126,8 @@ class KubernetesExecutor(ReachedExecutor):
         self._pods = session_of(run, self.place, address, self._settings)
         self._groups.named(self._pods.prefix)
         self._session = str(run.session)
-        self._api = ClusterApi(
-            self._settings.access, self._settings.namespace, run_labels(run), self._objects.watched()
-        )
+        labels, watched = self._pods.run_labels, self._objects.watched()
+        self._api = ClusterApi(self._settings.access, self._settings.namespace, labels, watched)
         self._api.start()
         self._api.client.apply(secret_with_token(self._pods.token, self._identity.token.write(), self._pods))
         self._api.reap(self._pods.labels[f"{DOMAIN}/key"])

@@ -18,7 +18,8 @@ def run_labels(run: ServedRun) -> dict[str, str]:
 
 def session_of(run: ServedRun, place: str, address: str, options: KubernetesOptions) -> PodPlace:
     """What is the same for all pods of a session of a run in a place. ``address`` is where they find the driver."""
-    name = f"{dns_label(run.name.replace('/', '-'), 30)}-{_unique(run)}"  # short, since groups add to it
+    own = dns_label(f"{run.key}/{place}", 9)[-8:]  # two places of a run may be one namespace
+    name = f"{dns_label(run.name.replace('/', '-'), 30)}-{own}"  # short, since groups add to it
     return PodPlace(
         prefix=f"{name}-{run.session}",
         labels={**run_labels(run), f"{DOMAIN}/session": str(run.session), f"{DOMAIN}/place": label_of(place)},
