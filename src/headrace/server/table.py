@@ -31,6 +31,7 @@ from headrace.server.read import (
     runs,
     storage,
     tasks,
+    usage,
 )
 from headrace.server.routes import Media, Route, get
 
@@ -64,6 +65,7 @@ def routes() -> tuple[Route, ...]:
         *runs.ROUTES,
         *tasks.ROUTES,
         *attempts.ROUTES,
+        *usage.ROUTES,
         *artifacts.ROUTES,
         *logs.ROUTES,
         *metrics.ROUTES,

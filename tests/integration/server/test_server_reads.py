@@ -179,6 +179,17 @@ def test_timeline_lists_attempts(client: httpx.Client) -> None:
     assert all(one["duration"] >= 0 and one["worker"] for one in found)
 
 
+def test_usage_sums_attempts_by_step_and_worker(client: httpx.Client) -> None:
+    found = client.get(f"{RUN}/usage").json()
+    assert {one["name"]: one["attempts"] for one in found["steps"]} == {"load": 1, "fit": 3}
+    assert (sum(one["attempts"] for one in found["workers"]), found["merged"]) == (4, False)
+    spans = found["spans"]
+    names = [f"{found['steps'][step]['name']}/{task}" for step, task in zip(spans["step"], spans["task"], strict=True)]
+    assert sorted(names) == ["fit/1", "fit/2", "fit/3", "load/1"]
+    again = client.get(f"{RUN}/usage", params={"begin": -2, "until": -1}).json()
+    assert (again["attempts"], again["spans"]["start"]) == (4, [])
+
+
 def test_task_says_how_it_failed(client: httpx.Client) -> None:
     found = client.get(f"{PROJECT}/runs/train/3/tasks/break_/1/traceback").json()
     assert found["error"] == "ValueError: no good: 2"

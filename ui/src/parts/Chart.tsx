@@ -30,6 +30,8 @@ interface Props {
   showX?: (value: number) => string;
   /** Of what the numbers on the axis are multiples: 2 ** 20, where it counts MiB. */
   step?: number;
+  /** Distances that ticks of x may have. */
+  stepsX?: readonly number[];
   /** Whether the axis of the values begins at 0. */
   zero?: boolean;
 }
@@ -63,7 +65,7 @@ export function aligned(lines: readonly Line[], smooth: number, log: boolean): u
 }
 
 export function Chart(props: Props) {
-  const { lines, log, time, smooth, height, zoom, onZoom, show = metric, showX, step, zero } = props;
+  const { lines, log, time, smooth, height, zoom, onZoom, show = metric, showX, step, stepsX, zero } = props;
   const [frame, size] = useSize<HTMLDivElement>();
   const theme = useTheme();
   const plot = useRef<uPlot | null>(null);
@@ -104,7 +106,7 @@ export function Chart(props: Props) {
       legend: { show: false },
       scales: { x: { time }, y: { distr: log ? 3 : 1, ...(zero ? { range: (_: uPlot, __: number, most: number): [number, number] => [0, most * 1.05 || 1] } : {}) } },
       axes: [
-        axis({ size: 26, space: 64, ...(showX ? { values: (_: uPlot, ticks: number[]) => ticks.map(showX) } : {}) }),
+        axis({ size: 26, space: 64, ...(showX ? { values: (_: uPlot, ticks: number[]) => ticks.map(showX) } : {}), ...(stepsX ? { incrs: [...stepsX] } : {}) }),
         axis({
           size: show === metric ? 58 : 72,
           values: (_, ticks) => ticks.map((one) => (one === null ? "" : show(one))),

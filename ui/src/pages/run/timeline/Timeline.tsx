@@ -10,20 +10,20 @@ import { Empty, Shown } from "../../../parts/Bits";
 import { PodEvents } from "../../../parts/Pod";
 import { useNow } from "../../../lib/now";
 import { useRun } from "../useRun";
-import { longestChain, rowsOf, ticksOf, useBars, type Bar, type Rows } from "./data";
+import { longestChain, rowsOf, tickText, ticksOf, useBars, useDetail, useUsage, type Bar, type Rows, type Usage } from "./data";
 
 const AXIS = 22;
 
 export default function Timeline() {
   const { at, live } = useRun();
-  const { query, bars } = useBars(at);
+  const query = useUsage(at);
   return (
     <Shown query={query}>
-      {() =>
-        bars.length === 0 ? (
+      {(usage) =>
+        usage.attempts === 0 ? (
           <Empty title={live ? "Nothing has run yet" : "No attempt is recorded"}>Each attempt of a task becomes a bar in the row of its worker. Tasks whose results were reused ran nowhere.</Empty>
         ) : (
-          <Chart bars={bars} />
+          <Chart usage={usage} />
         )
       }
     </Shown>
@@ -37,7 +37,7 @@ interface Hover {
   gap: string;
 }
 
-function Chart({ bars }: { bars: Bar[] }) {
+function Chart({ usage }: { usage: Usage }) {
   const { at, name, live, view } = useRun();
   const [, navigate] = useLocation();
   const change = useChangeQuery();
@@ -48,14 +48,18 @@ function Chart({ bars }: { bars: Bar[] }) {
   const canvas = useRef<HTMLCanvasElement>(null);
   const [hover, setHover] = useState<Hover | null>(null);
   const now = useNow(live, 1);
-  const rows = useMemo(() => rowsOf(bars, now), [bars, live ? now : 0]);
-  const graph = useGet(`${RUN}/graph` as const, { ...at });
+  const all = useBars(usage);
+  const detail = useDetail(at, usage, from, to);
+  const bars = useBars(detail);
+  const rows = useMemo(() => rowsOf(usage, all, bars, now), [usage, all, bars, live ? now : 0]);
+  const graph = useGet(`${RUN}/graph` as const, { ...at }, { enabled: !usage.merged });
   const chain = useMemo(() => {
+    if (usage.merged) return new Set<Bar>();
     const parents = new Map<string, string[]>();
     for (const edge of graph.data?.edges ?? []) parents.set(edge.child, [...(parents.get(edge.child) ?? []), edge.parent]);
     return longestChain(bars, parents);
-  }, [bars, graph.data]);
-  const steps = useMemo(() => [...new Set(bars.map((one) => one.step))], [bars]);
+  }, [usage.merged, bars, graph.data]);
+  const steps = useMemo(() => usage.steps.map((one) => one.name), [usage]);
   const hues = useMemo(() => huesFor(steps), [steps]);
   const gutter = Math.min(170, Math.max(64, size.width * 0.14));
   const rowHeight = Math.max(6, Math.min(24, Math.floor((size.height - AXIS - 8) / Math.max(1, rows.workers.length))));
@@ -136,10 +140,14 @@ function Chart({ bars }: { bars: Bar[] }) {
   const open = (event: React.MouseEvent<HTMLCanvasElement>) => {
     const { bar } = find(event);
     if (!bar || moved.current) return;
-    const parts = bar.task.split("/").slice(2);
-    navigate(taskPage(at.project, name, parts.slice(0, -1).join("/"), parts.at(-1) ?? ""));
+    // Several attempts that are one bar are told apart nearer by.
+    if (bar.attempts > 1) {
+      const begin = bar.started - rows.start;
+      const wide = Math.max((bar.finished ?? now) - bar.started, span / 50);
+      set(begin - wide, begin + 2 * wide);
+    } else navigate(taskPage(at.project, name, bar.step, bar.task));
   };
-  const busy = bars.reduce((sum, one) => sum + ((one.finished ?? now) - one.started), 0);
+  const busy = usage.workers.reduce((sum, one) => sum + one.seconds, 0);
   return (
     <>
       <div className="toolbar timeline-tools">
@@ -165,16 +173,16 @@ function Chart({ bars }: { bars: Bar[] }) {
         <canvas
           ref={canvas}
           role="img"
-          aria-label={`${count(bars.length)} attempts on ${count(rows.workers.length)} workers in ${duration(whole)}. The list of tasks has the same as a table.`}
+          aria-label={`${count(usage.attempts)} attempts on ${count(rows.workers.length)} workers in ${duration(whole)}. The list of tasks has the same as a table.`}
           onPointerDown={drag}
           onMouseMove={(event) => setHover(find(event))}
           onMouseLeave={() => setHover(null)}
           onClick={open}
         />
-        {hover && (hover.bar || hover.gap) && <Tip hover={hover} width={size.width} start={rows.start} />}
+        {hover && (hover.bar || hover.gap) && <Tip hover={hover} width={size.width} start={rows.start} worker={hover.bar ? (usage.workers[hover.bar.worker]?.name ?? "") : ""} />}
       </div>
       <p className="foot">
-        Outlined: the chain of attempts that ended last. Wheel zooms, dragging moves, a click opens the task. <a href={runPage(at.project, name, "tasks")}>The same as a table</a>
+        {usage.merged ? "Attempts too short to be told apart are one bar until you zoom. " : "Outlined: the chain of attempts that ended last. "}Wheel zooms, dragging moves, a click opens the task. <a href={runPage(at.project, name, "tasks")}>The same as a table</a>
       </p>
     </>
   );
@@ -189,27 +197,28 @@ function gapOf(rows: Rows, time: number, now: number, runStarted: number): strin
   return "Nothing ran on any worker: the flow function itself was at work, or waited.";
 }
 
-function Tip({ hover, width, start }: { hover: Hover; width: number; start: number }) {
+function Tip({ hover, width, start, worker }: { hover: Hover; width: number; start: number; worker: string }) {
   const { bar } = hover;
   const left = hover.x > width - 300;
+  const took = bar && bar.finished !== null ? bar.finished - bar.started : null;
   return (
     <div className="tip" style={left ? { right: width - hover.x + 12, top: hover.y + 12 } : { left: hover.x + 12, top: hover.y + 12 }}>
       {bar ? (
         <>
-          <b>{bar.task.split("/").slice(2).join("/")}</b>
-          {bar.attempt > 1 && ` attempt ${bar.attempt}`} <span className="quiet">{bar.state}</span>
+          <b>{bar.attempts > 1 ? `${count(bar.attempts)} attempts of ${bar.step}` : `${bar.step}/${bar.task}`}</b>
+          {bar.attempts === 1 && bar.attempt > 1 && ` attempt ${bar.attempt}`}{" "}
+          <span className="quiet">{bar.attempts === 1 ? bar.state : bar.wasted > 0 ? `${count(bar.wasted)} came to nothing` : ""}</span>
           <br />
-          {bar.duration === null ? "runs since" : duration(bar.duration)}
+          {took === null ? "runs since" : duration(took)}
           <span className="quiet">
             {" "}
             {timeOfDay(bar.started)} (+{duration(bar.started - start)})
           </span>
           <br />
           <span className="quiet">
-            {bar.worker} {bar.place} {bar.peak_memory > 0 && `· ${bytes(bar.peak_memory)}`} {bar.cpu_seconds > 0 && `· CPU ${duration(bar.cpu_seconds)}`}
+            {worker} {bar.peak_memory > 0 && `· ${bytes(bar.peak_memory)}`} {bar.cpu_seconds > 0 && `· CPU ${duration(bar.cpu_seconds)}`}
           </span>
-          {bar.failure && <div className="s-failed">{bar.failure}</div>}
-          {bar.place && bar.place !== "local" && <PodOf bar={bar} />}
+          {bar.attempts === 1 && (bar.wasted > 0 || worker.includes(" ")) && <More bar={bar} />}
         </>
       ) : (
         hover.gap
@@ -218,27 +227,31 @@ function Tip({ hover, width, start }: { hover: Hover; width: number; start: numb
   );
 }
 
-/** The pod of an attempt, asked for when the pointer has rested on it. */
-function PodOf({ bar }: { bar: Bar }) {
+/** Why an attempt failed, and its pod: asked for when the pointer has rested on it. */
+function More({ bar }: { bar: Bar }) {
   const { at } = useRun();
+  const name = `${bar.step}/${bar.task}`;
   const [rested, setRested] = useState("");
   useEffect(() => {
-    const timer = window.setTimeout(() => setRested(bar.task), 200);
+    const timer = window.setTimeout(() => setRested(name), 200);
     return () => window.clearTimeout(timer);
-  }, [bar.task]);
-  const parts = bar.task.split("/").slice(2);
-  const wanted = { ...at, step: parts.slice(0, -1).join("/"), task: parts.at(-1) ?? "" };
-  const query = useGet(`${RUN}/tasks/{step}/{task}` as const, wanted, { enabled: rested === bar.task });
-  const pod = query.data?.attempts.find((one) => one.attempt === bar.attempt)?.pod;
-  if (!pod) return null;
+  }, [name]);
+  const query = useGet(`${RUN}/tasks/{step}/{task}` as const, { ...at, step: bar.step, task: bar.task }, { enabled: rested === name });
+  const attempt = query.data?.attempts.find((one) => one.attempt === bar.attempt);
+  if (!attempt) return null;
   return (
-    <div>
-      <span className="quiet">
-        pod {pod.name}
-        {pod.node && ` on ${pod.node}`}
-      </span>
-      <PodEvents pod={pod} last={6} />
-    </div>
+    <>
+      {attempt.error && <div className="s-failed">{attempt.error.slice(0, 300)}</div>}
+      {attempt.pod && (
+        <div>
+          <span className="quiet">
+            pod {attempt.pod.name}
+            {attempt.pod.node && ` on ${attempt.pod.node}`}
+          </span>
+          <PodEvents pod={attempt.pod} last={6} />
+        </div>
+      )}
+    </>
   );
 }
 
@@ -260,7 +273,7 @@ function paint(draw: CanvasRenderingContext2D, p: Paint): void {
   draw.clearRect(0, 0, p.width, p.height);
   draw.font = "12px Inter, system-ui, sans-serif";
   draw.textBaseline = "middle";
-  const tick = ticksOf(p.span, Math.max(2, (p.width - p.gutter) / 90));
+  const tick = ticksOf(p.span, Math.max(2, (p.width - p.gutter) / 110));
   const bottom = AXIS + p.rows.workers.length * p.rowHeight + 4;
   draw.fillStyle = colour("--text-3");
   draw.strokeStyle = colour("--line");
@@ -271,7 +284,7 @@ function paint(draw: CanvasRenderingContext2D, p: Paint): void {
     draw.moveTo(x, AXIS - 4);
     draw.lineTo(x, bottom);
     draw.stroke();
-    const label = Math.abs(at) < tick / 2 ? "0" : `+${duration(at)}`;
+    const label = Math.abs(at) < tick / 2 ? "0" : `+${tickText(at, tick)}`;
     if (x + draw.measureText(label).width < p.width) draw.fillText(label, x + 3, 9);
   }
   const thick = Math.max(3, p.rowHeight - 4);
@@ -283,7 +296,7 @@ function paint(draw: CanvasRenderingContext2D, p: Paint): void {
       const x0 = p.gutter + (bar.started - p.rows.start - p.from) * p.scale;
       const x1 = p.gutter + ((bar.finished ?? p.now) - p.rows.start - p.from) * p.scale;
       if (x1 < p.gutter || x0 > p.width) continue;
-      const failed = bar.state === "failed" || bar.state === "lost";
+      const failed = bar.attempts > 1 ? bar.wasted > bar.attempts / 2 : bar.state === "failed" || bar.state === "lost";
       // Bars of less than a pixel beside each other look like one.
       if (x1 <= drawn && !failed && !p.chain.has(bar)) continue;
       const left = Math.max(p.gutter, x0);
@@ -304,7 +317,7 @@ function paint(draw: CanvasRenderingContext2D, p: Paint): void {
         draw.beginPath();
         draw.rect(left, y, wide - 4, thick);
         draw.clip();
-        draw.fillText(bar.task.split("/").slice(2).join("/"), left + 6, y + thick / 2 + 0.5);
+        draw.fillText(bar.attempts > 1 ? `${bar.step} × ${bar.attempts}` : `${bar.step}/${bar.task}`, left + 6, y + thick / 2 + 0.5);
         draw.restore();
       }
       drawn = left + wide;
