@@ -74,7 +74,10 @@ def pytest_ignore_collect(collection_path: Path) -> bool | None:
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
-    """Say that it was left out, unless other files were asked for."""
+    """Say that it was left out, unless other files were asked for; and what was for want of controllers in it."""
+    reasons = {str(one.longrepr[2]) for one in terminalreporter.stats.get("skipped", []) if one.longrepr}
+    for reason in sorted(one for one in reasons if "tests/cluster/add" in one):
+        terminalreporter.write_line(reason.removeprefix("Skipped: "))
     if config.args == config.getini("testpaths") and not _has_cluster():
         from tests import clusters
 

@@ -16,6 +16,7 @@ from lightkube.models.core_v1 import Container, PodSpec
 from lightkube.models.meta_v1 import ObjectMeta
 from lightkube.resources.core_v1 import Namespace, Pod
 from tests import clusters
+from tests.kubernetes import controllers
 
 from headrace.testing.postgres import restartable_postgres
 from headrace.testing.proxy import Proxy
@@ -30,7 +31,21 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
     if item.path.is_relative_to(HERE):  # where tests share the work, this is called for those of all folders
         with contextlib.suppress(RuntimeError):  # the fixture says it
             clusters.wait()
+            if item.path.name in controllers.FILES:
+                controllers.set_up()
     return (yield)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let those come last that need more controllers than a cluster has."""
+    items.sort(key=lambda item: item.path.is_relative_to(HERE) and item.path.name in controllers.FILES)
+
+
+@pytest.fixture(scope="session")
+def more_controllers(cluster: clusters.Cluster) -> None:
+    """JobSet, Trainer and Kueue are set up where ``.ci/run`` has built them."""
+    problem = controllers.set_up()
+    assert not problem, problem
 
 
 @pytest.fixture(scope="session")

@@ -160,7 +160,7 @@ class GangRun:
 
 @pytest.mark.timeout(600)
 def test_gang_reduces_over_a_ring_and_starts_again_when_one_member_is_killed(
-    tmp_path: Path, space: Space, cluster: Cluster, image: str, bucket: dict[str, str]
+    tmp_path: Path, space: Space, cluster: Cluster, image: str, bucket: dict[str, str], more_controllers: None
 ) -> None:
     with contextlib.ExitStack() as stack:
         runs: dict[str, GangRun] = {}

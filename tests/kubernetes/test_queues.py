@@ -18,7 +18,6 @@ from tests.kubernetes.test_gangs_in_pods import FORMS, GangRun
 from headrace.executors.kubernetes.access import Access
 from headrace.executors.kubernetes.client import ClusterClient, Kind
 
-pytestmark = pytest.mark.skipif(not controllers.has("kueue"), reason=controllers.HOW)
 API = "kueue.x-k8s.io/v1beta2"
 QUEUE, FLAVOR = Kind(API, "ClusterQueue"), Kind(API, "ResourceFlavor")
 
@@ -76,8 +75,10 @@ class Queue:
 
 
 @pytest.fixture
-def queues(space: Space, cluster: Cluster) -> Iterator[Callable[[str], Queue]]:
+def queues(space: Space, cluster: Cluster, more_controllers: None) -> Iterator[Callable[[str], Queue]]:
     """Makes queues."""
+    if not controllers.has("kueue"):
+        pytest.skip(controllers.HOW)
     with ClusterClient(Access(str(cluster.kubeconfig)), space.name) as client, contextlib.ExitStack() as stack:
 
         def make(name: str) -> Queue:
@@ -100,6 +101,7 @@ def await_shown(project: Project, run: str, why: str) -> None:
         time.sleep(0.5)
 
 
+@pytest.mark.timeout(300)
 def test_run_says_what_it_waits_for_in_its_queue_and_goes_on_when_that_is_there(
     tmp_path: Path, space: Space, cluster: Cluster, image: str, bucket: dict[str, str], queues: Callable[[str], Queue]
 ) -> None:
