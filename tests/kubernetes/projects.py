@@ -76,6 +76,13 @@ class Project:
         assert process.returncode == code, said
         return said
 
+    def run_python(self, code: str) -> str:
+        """Run a program here; returns what it prints."""
+        command = [sys.executable, "-c", code]
+        return subprocess.run(
+            command, cwd=self.folder, env=self.environ, check=True, capture_output=True, text=True
+        ).stdout
+
     def result(self, run: str) -> Any:
         """What the flow returned."""
         return ast.literal_eval(json.loads(self.run("get", run, "--json"))["text"])

@@ -119,6 +119,7 @@ def test_pods_deleted_by_hand_cost_their_tasks_no_retry(project: Project, space:
     try:
         running = wait_for(lambda: len(found := [one for one in pods(space) if _runs(one)]) == 3 and found)
         time.sleep(2.0)
+        assert "attempt of 1" in project.run("logs", "train/1/work/2"), "its output is there while the pod lives"
         alive = [attempts(project, f"train/1/work/{n}")[0]["pod"] for n in (1, 2, 3)]
         assert {one["name"] for one in alive} == {one.metadata.name for one in running}, "told while the pods live"
         for one in running:

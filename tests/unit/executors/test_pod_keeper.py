@@ -255,6 +255,29 @@ def test_idle_pod_of_another_kind_makes_room() -> None:
     assert list(place.starting.values()) == ["b"]
 
 
+def test_idle_pods_of_other_kinds_make_room_for_a_pod_that_no_node_has_room_for() -> None:
+    place = Place(idle=1_000.0)
+    place.wait("a", 2)
+    for name in list(place.starting):
+        place.join(name)
+    idle, busy = list(place.busy)
+    place.free(idle)
+    place.wait("b")
+    (waits,) = place.starting
+    place.pass_time(2.0)
+    assert not place.leaving
+    assert not place.keeper.is_full()
+    place.keeper.said(waits, "too little cpu", lacks_room=True)
+    assert place.keeper.is_full(), "workers that are idle in the hands of the engine are let go, too"
+    place.pass_time(2.0)
+    assert list(place.leaving) == [idle]
+    assert list(place.busy) == [busy]
+    place.vanish()
+    place.keeper.said(waits, "")
+    place.join(waits)
+    assert not place.keeper.is_full()
+
+
 class Keeping(RuleBasedStateMachine):
     """Whatever happens in whatever order, what waits gets a pod as long as the cluster makes some."""
 

@@ -440,7 +440,7 @@ class KubernetesExecutor(ReachedExecutor):
         reason = self._states.reason_of(name)
         if not reason.text or not self._keeper.is_starting(name):
             return
-        self._keeper.said(name, f"{self._groups.noun(name)} {name} {reason.text}")
+        self._keeper.said(name, f"{self._groups.noun(name)} {name} {reason.text}", lacks_room=reason.lacks_room)
         self._keeper.queued(name, now, held=reason.fault == "queue")
         if reason.final and reason.fault == "place":
             self._keeper.hopeless(name, now)

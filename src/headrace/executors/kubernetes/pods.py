@@ -69,7 +69,7 @@ Action = Create | Delete | GiveBack | Fail
 
 
 class _Pod:
-    __slots__ = ("asked", "kind", "name", "queued", "said", "since")
+    __slots__ = ("asked", "kind", "lacks_room", "name", "queued", "said", "since")
 
     def __init__(self, name: str, kind: _Kind, now: float) -> None:
         self.name = name
@@ -78,6 +78,7 @@ class _Pod:
         self.since = now  # since when it is in its state
         self.said = ""  # why it does not run yet
         self.queued = False  # whether a queue of the cluster holds it
+        self.lacks_room = False  # whether no node has room for it
 
 
 class _Kind:
@@ -184,8 +185,14 @@ class PodKeeper:
         return said or (known.blocked[1] if known.blocked is not None else "")
 
     def is_full(self) -> bool:
-        """Whether links wait that there is no room for pods for."""
-        return any(one.waiting > len(one.starting) and not self._fits(one) for one in self._kinds.values())
+        """Whether links wait that there is no room for pods for: as the rules say, or on the nodes."""
+        return any(
+            (one.waiting > len(one.starting) and not self._fits(one)) or (one.waiting and self._lacks_room(one))
+            for one in self._kinds.values()
+        )
+
+    def _lacks_room(self, kind: _Kind) -> bool:
+        return any(pod.lacks_room for pod in kind.starting.values())
 
     def names(self) -> Iterator[str]:
         """All pods."""
@@ -213,10 +220,10 @@ class PodKeeper:
         if name not in self._pods:
             self._add(name, self._kinds[kind], now)
 
-    def said(self, name: str, why: str) -> None:
-        """Why a pod does not run yet."""
+    def said(self, name: str, why: str, *, lacks_room: bool = False) -> None:
+        """Why a pod does not run yet; ``lacks_room``: no node has room for it, which idle pods of this run may hold."""
         if name in self._pods:
-            self._pods[name][0].said = why
+            self._pods[name][0].said, self._pods[name][0].lacks_room = why, lacks_room
 
     def queued(self, name: str, now: float, *, held: bool) -> None:
         """Whether a queue of the cluster holds a pod: the time in which it has to start counts from its release."""
@@ -314,6 +321,8 @@ class PodKeeper:
         for kind in self._kinds.values():
             self._give_up_late(kind, now)
             self._let_idle_go(kind, now)
+            if kind.waiting and self._lacks_room(kind) and not any(one.leaving for one in self._kinds.values()):
+                self._make_room(kind, 1, now)
             blocked = kind.blocked
             if blocked is not None and kind.works:
                 kind.blocked = None

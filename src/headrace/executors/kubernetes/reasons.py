@@ -30,6 +30,11 @@ class Reason(NamedTuple):
     exit_code: int | None = None
     final: bool = False
 
+    @property
+    def lacks_room(self) -> bool:
+        """Whether it waits for a node with room for it."""
+        return not self.started and _LITTLE in self.text
+
 
 class _Container(NamedTuple):
     """A container of a pod as it is now."""
@@ -85,6 +90,8 @@ _CODES = {
     127: "its command was not found",
     128: "its command could not be started",
 }
+#: What is said of nodes that have no room for a pod.
+_LITTLE = "too little"
 _NODES = re.compile(r"^\D*(\d+)/(\d+) nodes are available: (.*)$", re.S)
 _AFTER_NODES = re.compile(r"\. (?:no new claims|preemption:|not found)|\.\s*$")
 _LONGEST = 400
@@ -335,7 +342,7 @@ def _of_nodes(pod: Mapping[str, Any], text: str, total: str) -> str:
     nodes = f"{number} of {total} node{'' if total == '1' else 's'}"
     if what.startswith("Insufficient "):
         resource = what.removeprefix("Insufficient ")
-        return f"too little {resource} free on {nodes}{_asked(pod, resource)}"
+        return f"{_LITTLE} {resource} free on {nodes}{_asked(pod, resource)}"
     taint = re.match(r"node\(s\) had untolerated taint(?:\(s\))?(?: \{(.*?): ?(.*)\})?$", what)
     if taint:
         named = f" {taint[1]}{f'={taint[2]}' if taint[2] else ''}" if taint[1] else ""
