@@ -79,9 +79,7 @@ class Project:
     def run_python(self, code: str) -> str:
         """Run a program here; returns what it prints."""
         command = [sys.executable, "-c", code]
-        return subprocess.run(
-            command, cwd=self.folder, env=self.environ, check=True, capture_output=True, text=True
-        ).stdout
+        return subprocess.check_output(command, cwd=self.folder, env=self.environ, text=True)
 
     def result(self, run: str) -> Any:
         """What the flow returned."""

@@ -22,14 +22,16 @@ import time
 from headrace import flow, step
 
 @step(cpu=0.02)
-def work(n: int, seconds: float) -> int:
+def work(n: int, seconds: float, gate: str) -> int:
     print("attempt of", n, flush=True)
     time.sleep(seconds)
+    while gate and not os.path.exists(gate):
+        time.sleep(0.1)
     return n
 
 @flow
-def train(count: int = 1, seconds: float = 0.0) -> int:
-    return sum(one.result() for one in work.map(list(range(count)), seconds=seconds))
+def train(count: int = 1, seconds: float = 0.0, gate: str = "") -> int:
+    return sum(one.result() for one in work.map(list(range(count)), seconds=seconds, gate=gate))
 """
 
 
@@ -114,16 +116,20 @@ def test_output_of_a_pod_that_ends_before_its_worker_speaks_is_kept(project: Pro
 
 
 def test_pods_deleted_by_hand_cost_their_tasks_no_retry(project: Project, space: Space) -> None:
-    project.write(FLOW, limits={"pods": 3})
-    run = project.start("run", "train.py", "--count", "3", "--seconds", "4", "--on", "pods")
+    shared = {"name": "shared", "hostPath": {"path": str(project.folder / "shared")}}  # the node is this machine
+    (project.folder / "shared").mkdir()
+    settings = {"volumes": [shared], "volume_mounts": [{"name": "shared", "mountPath": "/shared"}]}
+    project.write(FLOW, limits={"pods": 3}, pod=settings)
+    run = project.start("run", "train.py", "--count", "3", "--gate", "/shared/gate", "--on", "pods")
     try:
         running = wait_for(lambda: len(found := [one for one in pods(space) if _runs(one)]) == 3 and found)
-        time.sleep(2.0)
-        assert "attempt of 1" in project.run("logs", "train/1/work/2"), "its output is there while the pod lives"
-        alive = [attempts(project, f"train/1/work/{n}")[0]["pod"] for n in (1, 2, 3)]
-        assert {one["name"] for one in alive} == {one.metadata.name for one in running}, "told while the pods live"
+        alive = wait_for(lambda: _at_work(project, 3))
+        assert {one["pod"]["name"] for one in alive} == {one.metadata.name for one in running}, "told while they live"
+        assert "attempt of 1" in project.run("logs", "train/1/work/2"), "and so is what they print"
         for one in running:
             space.client.delete(Pod, one.metadata.name)
+        wait_for(lambda: not {one.metadata.name for one in running} & {one.metadata.name for one in pods(space)})
+        (project.folder / "shared" / "gate").touch()
         said, _ = run.communicate(timeout=120)
     finally:
         run.kill()
@@ -138,6 +144,15 @@ def test_pods_deleted_by_hand_cost_their_tasks_no_retry(project: Project, space:
     node = running[0].spec.nodeName
     assert f"scheduled on node {node}" in [one["text"] for one in lost["pod"]["events"]]
     assert all(one["host"].endswith(f" on {node}") for task in tried for one in task), "pod and node are recorded"
+
+
+def _at_work(project: Project, count: int) -> list[dict[str, Any]] | None:
+    """The attempts of ``count`` tasks, when all of them run and have a pod whose history is known."""
+    shown = json.loads(project.run("show", "train/1", "--json"))
+    if len(shown["running"]) < count:
+        return None
+    found = [attempts(project, f"train/1/work/{n + 1}")[0] for n in range(count)]
+    return found if all(one["pod"] for one in found) else None
 
 
 def _runs(pod: Any) -> bool:
