@@ -24,7 +24,6 @@ from headrace.model.values import Packed
 from headrace.runtime import secrets
 from headrace.stores import codecs
 from headrace.stores.artifacts.protocol import ArtifactStore
-from headrace.stores.codecs.exceptions import pack_exception
 from headrace.worker.functions import tell_removed
 
 if TYPE_CHECKING:
@@ -264,6 +263,8 @@ def _would_steer(error: BaseException) -> bool:
 
 
 def _keep(error: BaseException, store: ArtifactStore) -> Packed | None:
+    from headrace.stores.codecs.exceptions import pack_exception
+
     try:
         return pack_exception(error, store)
     except StoreError:  # the text of the error has to do

@@ -141,7 +141,11 @@ def run_row(run: RunRecord) -> Row:
 
 
 def task_row(task: TaskRecord) -> Row:
-    """Values for ``put_task``. ``_value_`` because ``value`` is a property that costs as much as the rest."""
+    """Values for ``put_task``.
+
+    ``_value_`` because ``value`` is a property that costs as much as the rest; ``bytearray`` because ``sqlite3`` looks
+    for adapters of each ``bytes`` object, which takes longer than a copy.
+    """
     inputs, tags = task.inputs, task.tags
     return (
         task.run_id,
@@ -154,15 +158,15 @@ def task_row(task: TaskRecord) -> Row:
         task.created,
         task.started,
         task.finished,
-        task.key,
-        task.code,
-        task.environment,
-        task.cache_key,
+        bytearray(task.key),
+        bytearray(task.code),
+        bytearray(task.environment),
+        bytearray(task.cache_key),
         task.reused_from,
         task.error,
-        encode(tags) if tags else b"",
-        encode(inputs) if inputs else b"",
-        None if task.success is None else encode(task.success),
+        bytearray(encode(tags) if tags else b""),
+        bytearray(encode(inputs) if inputs else b""),
+        None if task.success is None else bytearray(encode(task.success)),
     )
 
 
@@ -246,8 +250,8 @@ def artifact_row(artifact: ArtifactRecord) -> Row:
         artifact.name,
         artifact.kind,
         artifact.created,
-        encode(artifact.preview),
-        encode(artifact.value),
+        bytearray(encode(artifact.preview)),
+        bytearray(encode(artifact.value)),
     )
 
 

@@ -106,7 +106,9 @@ class _Writer:
         self._lock = lock
         self._file = Path(database.path).stat().st_ino
         self._looked = time.monotonic()
-        self.execute = connection.execute
+        # One cursor for all statements: making one takes as long as a small statement.
+        self._cursor = connection.cursor()
+        self.execute = self._cursor.execute
 
     def _look(self, now: float) -> None:
         """Notice that the file is gone: SQLite would go on writing to a file without a name."""
@@ -170,7 +172,7 @@ class _Writer:
         if len(params) == 1:
             self.execute(text, params[0])
         else:
-            self._connection.executemany(text, params)
+            self._cursor.executemany(text, params)
 
     def in_order(self, run_id: int) -> None:
         """There is one writer at a time anyway."""
