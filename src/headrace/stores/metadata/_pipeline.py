@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 #: Statements beyond this are not prepared: what is put together from parts must not fill up the server.
 _PREPARED = 200
+#: What goes as it is.
+_BYTES = (bytes, bytearray)
 
 _FINE = (pq.ExecStatus.COMMAND_OK, pq.ExecStatus.TUPLES_OK)
 
@@ -75,7 +77,7 @@ class Pipeline:
     def _queue(self, text: str, params: Params) -> int:
         """Send one statement; how many answers there will be."""
         values = [_written(value) for value in params]
-        formats = [int(type(value) is bytes) for value in params]
+        formats = [int(isinstance(value, _BYTES)) for value in params]
         name = self._names.get(text)
         if name is not None:
             self._libpq.send_query_prepared(name, values, formats)
@@ -102,7 +104,7 @@ class Pipeline:
 
 
 def _written(value: object) -> Buffer | None:
-    if value is None or type(value) is bytes:
+    if value is None or isinstance(value, _BYTES):
         return value
     written = value.encode() if isinstance(value, str) else str(value).encode()
     if b"\0" in written:  # which would end the text for libpq
