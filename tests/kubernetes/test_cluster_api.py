@@ -263,6 +263,7 @@ def test_namespace_that_is_missing_or_being_deleted_is_named(cluster: Cluster, c
             inside.request("PATCH", path, patch, content="application/json-patch+json")
 
 
-def test_server_that_cannot_be_reached_is_named(cluster: Cluster, tmp_path: Path) -> None:
+def test_server_or_context_that_cannot_be_had_is_named(cluster: Cluster, tmp_path: Path) -> None:
+    assert "has no context 'elsewhere'; it has: " in _refusal(Access(str(cluster.kubeconfig), "elsewhere"), "any")
     redirected(cluster.kubeconfig, ("127.0.0.1", 1), tmp_path / "kubeconfig")
     assert "https://127.0.0.1:1 does not answer" in _refusal(Access(str(tmp_path / "kubeconfig")), "any")

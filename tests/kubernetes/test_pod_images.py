@@ -59,12 +59,19 @@ FAILURES = """
 from headrace import command, flow, step
 
 few = dict(image=TOOLS, cpu=0.05, memory="64MiB")
+
+@step(image=BINARY, cpu=0.05)
+def python() -> int:
+    return 1
+
 steps = {
     "code": command(["sh", "-c", "echo why >&2; exit 7"], **few),
     "missing": command(["no-such-program"], **few),
     "memory": command(shell="head -c 200000000 /dev/zero | sort > /dev/null", name="memory", **few),
     "slow": command(["sleep", "600"], timeout="1s", **few),
     "left": command(name="leaves", shell="sleep 601 > /dev/null & echo fine > {out}", outputs={"out": "text"}, **few),
+    "no-shell": command(name="no_shell", shell="echo fine", image=BINARY, cpu=0.05),
+    "no-python": python,
     "again": command(name="again", shell="ps | grep -c [s]leep > {out} || true", outputs={"out": int}, **few),
 }
 
@@ -116,6 +123,9 @@ def test_failures_in_an_image_are_told_apart(project: Project, names: dict[str, 
         "missing: CommandError: command 'no-such-program' ended with exit code 127",
         "command 'memory' was killed in its container, whose memory is limited to 67,108,864 bytes",
         "slow: TaskTimeoutError",
+        "no-shell: CommandError: command 'no_shell' ended with exit code 127",
+        "sh is not in the image",
+        "has no Python that runs",
         "left: fine",
         "again: 0",
     ):
