@@ -28,6 +28,7 @@ from headrace.executors.kubernetes.api import (
     PodGone,
     PodLog,
     PodSeen,
+    check_access,
 )
 from headrace.executors.kubernetes.client import ClusterClient, Kind
 from headrace.executors.kubernetes.permission import VERBS
@@ -231,16 +232,46 @@ def test_missing_right_is_named_with_what_grants_it(
     assert "headrace place manifest" in text
 
 
-def test_credentials_that_do_not_hold_any_more_are_named(
+def test_credentials_that_do_not_hold_any_more_are_named_and_new_ones_used_without_a_restart(
     cluster: Cluster, space: Space, client: ClusterClient, tmp_path: Path
 ) -> None:
-    access = _with_token(cluster, tmp_path / "kubeconfig", _token(client, "leaves"))
-    client.delete(Kind("v1", "ServiceAccount"), "leaves")
+    kubeconfig = tmp_path / "kubeconfig"
+    access = _with_token(cluster, kubeconfig, _token(client, "leaves"))
+    binding = {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding", "metadata": {"name": "leaves"}}
+    role = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "edit"}
+    account = {"kind": "ServiceAccount", "name": "leaves", "namespace": space.name}
+    client.create({**binding, "roleRef": role, "subjects": [account]})
     until = time.monotonic() + 60
-    while "does not accept the credentials" not in (text := _refusal(access, space.name)):
-        assert time.monotonic() < until, text
-        time.sleep(0.2)
-    assert "log in again" in text
+    while not _may_begin(access, space.name):  # the right takes a moment
+        assert time.monotonic() < until
+    with closing(ClusterApi(access, space.name, LABELS)) as api:
+        api.start()
+        client.delete(Kind("v1", "ServiceAccount"), "leaves")
+        while _may_begin(access, space.name):  # the server remembers tokens for ten seconds
+            assert time.monotonic() < until
+            time.sleep(0.2)
+        text = _refusal(access, space.name)
+        assert "does not accept the credentials" in text
+        assert "log in again" in text
+
+        heard = Heard(api)
+        api.create_pod(bare_pod("asked-for"))
+        heard.until(lambda all_: any(isinstance(one, Away) for one in all_))
+        kubeconfig.write_bytes(cluster.kubeconfig.read_bytes())
+        heard.until(lambda all_: any(isinstance(one, Back) for one in all_))
+        heard.until(lambda _: heard.alive() == {"asked-for"})
+    (away,) = [one for one in heard.all if isinstance(one, Away)]
+    assert "log in again" in away.why
+    assert not any(isinstance(one, CreateRefused) for one in heard.all)
+
+
+def _may_begin(access: Access, namespace: str) -> bool:
+    with closing(ClusterApi(access, namespace, LABELS)) as api:
+        try:
+            check_access(api.client)
+        except UsageError:
+            return False
+    return True
 
 
 def test_namespace_that_is_missing_or_being_deleted_is_named(cluster: Cluster, client: ClusterClient) -> None:

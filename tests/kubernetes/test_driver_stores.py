@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from pathlib import Path
@@ -41,7 +42,7 @@ def train() -> int:
     return sum(sizes) + sum(len(kept(n)) for n in range(10))
 """
 #: Seconds for which the bucket is away.
-AWAY = 6.0
+AWAY = float(os.environ.get("HEADRACE_TEST_AWAY", "6"))
 
 
 def test_pods_fetch_no_value_that_they_made_and_wait_for_a_bucket_that_is_away(

@@ -274,7 +274,8 @@ def test_ten_pods_lost_while_the_api_server_is_away_are_replaced_when_it_is_back
     assert tried == ["lost", "succeeded"] * 10, said
     assert len(re.findall("the API server http://.* does not answer", said)) == 1
     assert said.count("the API server answers again") == 1
-    assert len(re.findall("was deleted; what it had in hand is done again", said)) == 1
+    told = said.count("was deleted; what it had in hand is done again")
+    assert told == 1 or (told == 0 and AWAY > 50), "once; never where they are given up before"
     listed = re.findall(r"/(pods|events) is listed again: (.*)", said)
     assert "too old resource version: 1" in dict(listed)["pods"], said
     if cluster.kubeconfig == common.KUBECONFIG:  # events are asked of etcd itself

@@ -35,6 +35,7 @@ from headrace.executors.kubernetes.forwarding import forward
 from headrace.executors.kubernetes.leftovers import reap
 from headrace.executors.kubernetes.permission import check_access, explained
 from headrace.executors.kubernetes.watch import Watch, WatchListener, back_off
+from headrace.model.errors import UsageError
 
 _log = logs.Log("kubernetes")
 POD = Kind("v1", "Pod")
@@ -421,9 +422,12 @@ class ClusterApi:
         while True:
             await asyncio.sleep(max(0.0, self._hold - self._loop.time()))
             try:
-                return await self._http.request("POST", kind_of(manifest).path(self.namespace), manifest)
+                made = await self._http.request("POST", kind_of(manifest).path(self.namespace), manifest)
+                self._on_success()
+                return made
             except ClusterError as error:
                 tries += 1
+                self._on_refusal(error)
                 if error.reason == "AlreadyExists" and tries > 1:  # made by a try whose answer got lost
                     return None
                 wait = _wait_after(error, tries)
@@ -443,6 +447,7 @@ class ClusterApi:
                 await self._http.request("DELETE", kind.path(self.namespace, name), delete_options(grace))
             except ClusterError as error:
                 tries += 1
+                self._on_refusal(error)
                 wait = _wait_after(error, tries)
                 if error.code == 404:
                     if name not in self._known:
@@ -514,7 +519,16 @@ class ClusterApi:
             self._known[name] = (uid, version)
             self._tell(PodSeen(pod))
 
+    def _on_refusal(self, error: ClusterError) -> None:
+        """A request failed: if the credentials do not hold any more, all others will."""
+        if error.code == 401:
+            self._on_failure(error)
+
     def _on_failure(self, error: ClusterError) -> bool:
+        if error.code == 401:
+            with contextlib.suppress(UsageError):
+                if self.client.renew():  # somebody has logged in again
+                    self._http.renew(self.client.connection)
         if not self._away and error.code != 410:
             self._away = True
             self._tell(Away(time.time(), explained(error, self.client)))
@@ -584,7 +598,7 @@ def _wait_after(error: ClusterError, tries: int) -> float | None:
     """Seconds after which to try a request again; None: the answer is final."""
     if error.code == 429:
         return error.retry_after or 1.0
-    if error.code in (0, 502, 503, 504):
+    if error.code in (0, 401, 502, 503, 504):
         return error.retry_after or back_off(tries)
     if (error.code == 500 or error.reason == "Conflict") and tries < _TRIES:
         return back_off(tries)

@@ -88,7 +88,28 @@ class ClusterClient:
     def __init__(self, access: Access, namespace: str = "") -> None:
         self.connection: Connection = connection(access)
         self.namespace = namespace or self.connection.namespace
-        self.http = self._http = httpx2.Client(**self.connection.settings(TIMEOUT))
+        self._access = access
+        self._http = httpx2.Client(**self.connection.settings(TIMEOUT))
+        self._before: list[httpx2.Client] = []  # with older credentials; a request may be under way
+
+    def renew(self) -> bool:
+        """Read anew how the cluster is reached, since somebody may have logged in; whether that is another way.
+
+        Raises:
+            UsageError: it cannot be read.
+        """
+        found = connection(self._access)
+        if found == self.connection:
+            return False
+        made = httpx2.Client(**found.settings(TIMEOUT))
+        self._before.append(self._http)
+        self.connection, self._http = found, made
+        return True
+
+    @property
+    def http(self) -> httpx2.Client:
+        """The client of HTTP beneath."""
+        return self._http
 
     def request(
         self, method: str, path: str, body: Any = None, *, params: Mapping[str, Any] | None = None, content: str = ""
@@ -163,7 +184,8 @@ class ClusterClient:
 
     def close(self) -> None:
         """Close the connections."""
-        self._http.close()
+        for one in (*self._before, self._http):
+            one.close()
 
     def __enter__(self) -> Self:
         return self
@@ -176,10 +198,19 @@ class AsyncClusterClient:
     """The same for one event loop: requests, and answers that go on for as long as something happens."""
 
     def __init__(self, connection: Connection) -> None:
-        self.connection = connection
+        self._before: list[httpx2.AsyncClient] = []  # with older credentials; a watch may still hold
+        self._use(connection)
+
+    def _use(self, connection: Connection) -> None:
         # A watch or a forwarded port keeps its connection: their number is not limited here.
         limits = httpx2.Limits(max_connections=None, max_keepalive_connections=60)
+        self.connection = connection
         self.http = httpx2.AsyncClient(**connection.settings(TIMEOUT), limits=limits)
+
+    def renew(self, connection: Connection) -> None:
+        """Do requests in another way from now on."""
+        self._before.append(self.http)
+        self._use(connection)
 
     async def request(
         self,
@@ -237,7 +268,8 @@ class AsyncClusterClient:
 
     async def close(self) -> None:
         """Close the connections."""
-        await self.http.aclose()
+        for one in (*self._before, self.http):
+            await one.aclose()
 
 
 class TransportErrors:
