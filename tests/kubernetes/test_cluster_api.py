@@ -136,7 +136,8 @@ def test_many_pods_are_deleted_with_one_request_and_one_by_one_without_the_right
                 api.create_pod(bare_pod("late"))  # perhaps under way, perhaps not begun
                 api.delete_pods([*names, "late"], LABELS, 0)
             assert requests.total("DELETE") - requests.counted["DELETE pods"] == 0
-            assert deletions <= requests.counted["DELETE pods"] <= deletions + 1
+            # Those whose creation is not answered yet, though the watch has told of it, are deleted one by one.
+            assert deletions <= requests.counted["DELETE pods"] <= deletions + 10
         assert not list(client.list(POD, LABELS))
 
 
