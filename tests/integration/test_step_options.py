@@ -184,3 +184,13 @@ def test_a_function_that_is_decorated_again_and_again_is_registered_once(here: P
     assert train() == 380
     assert registry.count() == before
     assert len([task for task in here.tasks() if task.step == "_double"]) == 20
+
+
+def test_step_takes_options_also_beside_its_function() -> None:
+    def fit(n: int) -> int:
+        return n
+
+    made: Any = step(fit, name="train", cpu=2, image="r-base")  # type: ignore[call-overload]
+    assert (made.name, made.policy.resources.cpu, made.policy.image) == ("train", 2, "r-base")
+    with pytest.raises(DefinitionError, match="cpus"):
+        step(fit, cpus=2)  # type: ignore[call-overload]

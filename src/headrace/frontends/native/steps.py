@@ -261,7 +261,7 @@ def step(function: Any = None, /, **options: Any) -> Any:
     """Make a function a step of flows.
 
     Args:
-        function: the function, when used without parentheses.
+        function: the function, when used without parentheses; options may follow it.
         options: ``name`` (default: the function's); what an attempt needs: ``cpu`` cores, ``memory`` (``"4GiB"`` or
             bytes; more is an out-of-memory failure), ``gpu`` devices; ``retries`` (a number, or a ``Retry`` with
             delay, backoff, jitter, exceptions and growing memory, or a dictionary of these); ``timeout`` per attempt
@@ -278,14 +278,14 @@ def step(function: Any = None, /, **options: Any) -> Any:
     Raises:
         DefinitionError: an option is unknown or impossible, or the function cannot be a step.
     """
-    if function is not None:
+    if function is not None and not options:
         return Step(function)
     policy = policy_of(StepPolicy(), options)
 
     def decorate(wrapped: Any) -> Any:
         return Step(wrapped, options.get("name", ""), policy)
 
-    return decorate
+    return decorate if function is None else decorate(function)
 
 
 def do_not_cache() -> None:
