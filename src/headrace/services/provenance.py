@@ -17,6 +17,7 @@ from blake3 import blake3
 
 from headrace._base.process import host_name, user_name
 from headrace._base.redaction import redact, redact_arguments
+from headrace._base.variables import KEPT
 from headrace.model.records import RunDetails
 from headrace.runtime import secrets
 from headrace.services.code.collect import project_root
@@ -42,14 +43,15 @@ def snapshot(file: str | None, known: RunDetails = RunDetails()) -> Snapshot:  #
     ``known`` are details that are there already; they stay.
     """
     root = known.root if file is None else project_root(file)
+    kept = bool(known.argv) and KEPT in os.environ  # it goes on with what another process was asked to do
     details = msgspec.structs.replace(
         known,
         root=root,
         python=python_version(),
         platform=_platform(),
         packages=installed_packages(),
-        argv=redact_arguments(sys.argv, secrets.known_values),
-        cwd=_cwd(),
+        argv=known.argv if kept else redact_arguments(sys.argv, secrets.known_values),
+        cwd=known.cwd if kept else _cwd(),
     )
     return Snapshot(details, user_name(), host_name(), os.getpid(), "" if file is None else git_commit(root))
 
