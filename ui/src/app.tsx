@@ -1,4 +1,5 @@
-import { lazy, Suspense } from "react";
+import { lazily } from "./lib/lazily";
+import { Suspense } from "react";
 import { Redirect, Route, Switch } from "wouter";
 import { useGet } from "./api/client";
 import { Empty, Loading, Shown } from "./parts/Bits";
@@ -9,12 +10,12 @@ import { RunsPage } from "./pages/runs/RunsPage";
 
 const runPage = () => import("./pages/run/RunPage");
 if (/\/runs\/[^/]+\/\d+/.test(window.location.pathname)) void runPage();
-const RunPage = lazy(runPage);
-const TaskPage = lazy(() => import("./pages/task/TaskPage"));
-const ComparePage = lazy(() => import("./pages/compare/ComparePage"));
-const ArtifactsPage = lazy(() => import("./pages/artifacts/ArtifactsPage"));
-const WaitsPage = lazy(() => import("./pages/waits/WaitsPage"));
-const AdminPage = lazy(() => import("./pages/admin/AdminPage"));
+const RunPage = lazily(runPage);
+const TaskPage = lazily(() => import("./pages/task/TaskPage"));
+const ComparePage = lazily(() => import("./pages/compare/ComparePage"));
+const ArtifactsPage = lazily(() => import("./pages/artifacts/ArtifactsPage"));
+const WaitsPage = lazily(() => import("./pages/waits/WaitsPage"));
+const AdminPage = lazily(() => import("./pages/admin/AdminPage"));
 
 export function App() {
   return (

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage
+from tests.e2e.pages.conftest import load_again_when_the_network_changed
 from tests.integration.server.conftest import Served
 from tests.integration.server.test_login import PASSWORD, prepare
 
@@ -36,6 +37,7 @@ def test_user_logs_in_lets_the_command_line_in_and_logs_out(server: Served, brow
 
     with browser.new_context(viewport={"width": 380, "height": 640}) as context:
         page = context.new_page()
+        load_again_when_the_network_changed(page)
         page.on("console", hear)
         page.goto(login.address)
         page.fill("#name", "ada")

@@ -1,5 +1,6 @@
 /** One artifact: what it looks like, where it came from and went, and how to have it. */
-import { lazy, Suspense, useState } from "react";
+import { lazily } from "../lib/lazily";
+import { Suspense, useState } from "react";
 import { Link } from "wouter";
 import { address, RUN, useGet, type Schemas } from "../api/client";
 import { bytes, count } from "../lib/format";
@@ -7,7 +8,7 @@ import { runPage, taskPage } from "../lib/url";
 import { Command, Facts, Loading, Section, Shown, Time } from "./Bits";
 import { PreviewBody, TableHead } from "./Preview";
 
-const LineageGraph = lazy(() => import("./LineageGraph").then((one) => ({ default: one.LineageGraph })));
+const LineageGraph = lazily(async () => ({ default: (await import("./LineageGraph")).LineageGraph }));
 
 interface Props {
   at: { project: string; flow: string; number: number };

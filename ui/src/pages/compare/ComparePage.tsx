@@ -1,6 +1,7 @@
 /** Runs side by side: what differs first, metrics over each other, scatter and parallel coordinates, results. */
+import { lazily } from "../../lib/lazily";
 import { useQueryClient } from "@tanstack/react-query";
-import { lazy, Suspense, useMemo } from "react";
+import { Suspense, useMemo } from "react";
 import { Link } from "wouter";
 import { useGet, type Schemas } from "../../api/client";
 import { huesFor } from "../../lib/colours";
@@ -14,7 +15,7 @@ import { State } from "../../parts/State";
 import { Parallel } from "./Parallel";
 import { Scatter } from "./Scatter";
 
-const Overlaid = lazy(() => import("./Overlaid"));
+const Overlaid = lazily(() => import("./Overlaid"));
 
 export type Compared = Schemas["RunsCompared"];
 export interface Axis {

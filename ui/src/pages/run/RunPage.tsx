@@ -1,4 +1,5 @@
-import { lazy, Suspense, useEffect, useMemo, useRef } from "react";
+import { lazily } from "../../lib/lazily";
+import { Suspense, useEffect, useMemo, useRef } from "react";
 import { Link, useLocation } from "wouter";
 import { count } from "../../lib/format";
 import { useShortcuts } from "../../lib/keys";
@@ -12,17 +13,17 @@ import { Run, useRunView, type RunAddress, type RunView } from "./useRun";
 
 const TABS = {
   "": { title: "Overview", key: "1", show: Overview },
-  graph: { title: "Graph", key: "2", show: lazy(() => import("./graph/Graph")) },
-  timeline: { title: "Timeline", key: "3", show: lazy(() => import("./timeline/Timeline")) },
-  resources: { title: "Resources", key: "", show: lazy(() => import("./Resources")) },
-  tasks: { title: "Tasks", key: "4", show: lazy(() => import("./Tasks")) },
-  logs: { title: "Logs", key: "5", show: lazy(() => import("./logs/Logs")) },
-  metrics: { title: "Metrics", key: "6", show: lazy(() => import("./metrics/Metrics")) },
-  artifacts: { title: "Artifacts", key: "7", show: lazy(() => import("./Artifacts")) },
-  code: { title: "Code", key: "8", show: lazy(() => import("./code/Code")) },
-  environment: { title: "Environment", key: "9", show: lazy(() => import("./Environment")) },
-  lineage: { title: "Lineage", key: "0", show: lazy(() => import("./Lineage")) },
-  cards: { title: "Cards", key: "", show: lazy(() => import("./Cards")) },
+  graph: { title: "Graph", key: "2", show: lazily(() => import("./graph/Graph")) },
+  timeline: { title: "Timeline", key: "3", show: lazily(() => import("./timeline/Timeline")) },
+  resources: { title: "Resources", key: "", show: lazily(() => import("./Resources")) },
+  tasks: { title: "Tasks", key: "4", show: lazily(() => import("./Tasks")) },
+  logs: { title: "Logs", key: "5", show: lazily(() => import("./logs/Logs")) },
+  metrics: { title: "Metrics", key: "6", show: lazily(() => import("./metrics/Metrics")) },
+  artifacts: { title: "Artifacts", key: "7", show: lazily(() => import("./Artifacts")) },
+  code: { title: "Code", key: "8", show: lazily(() => import("./code/Code")) },
+  environment: { title: "Environment", key: "9", show: lazily(() => import("./Environment")) },
+  lineage: { title: "Lineage", key: "0", show: lazily(() => import("./Lineage")) },
+  cards: { title: "Cards", key: "", show: lazily(() => import("./Cards")) },
 } as const;
 
 type Tab = keyof typeof TABS;
