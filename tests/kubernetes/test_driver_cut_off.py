@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import subprocess
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +11,7 @@ from lightkube.resources.core_v1 import Pod
 from tests.cluster import common
 from tests.clusters import Cluster
 from tests.kubernetes.conftest import Space
+from tests.kubernetes.network import cut
 from tests.kubernetes.projects import allow_drivers, driven_project
 from tests.kubernetes.test_pods_bad_luck import AWAY
 from tests.kubernetes.test_pods_trouble import attempts, wait_for
@@ -34,26 +32,6 @@ def work(n: int) -> int:
 def train() -> int:
     return sum(one.result() for one in work.map([1, 2]))
 """
-
-
-@contextlib.contextmanager
-def _cut_off(address: str) -> Iterator[None]:
-    """Nothing passes between a pod and the API server; connections stay open."""
-    rules = f"""table ip headrace-test-cut {{
-        chain to {{
-            type filter hook input priority -300
-            ip saddr {address} tcp dport {common.API_PORT} drop
-        }}
-        chain from {{
-            type filter hook output priority -300
-            ip daddr {address} tcp sport {common.API_PORT} drop
-        }}
-    }}"""
-    subprocess.run(["nft", "-f", "-"], input=rules, text=True, check=True)
-    try:
-        yield
-    finally:
-        subprocess.run(["nft", "delete", "table", "ip", "headrace-test-cut"], check=True)
 
 
 @pytest.mark.timeout(300)
@@ -77,7 +55,7 @@ def test_driver_that_is_cut_off_from_the_api_server_makes_up_for_it_and_no_other
         found: list[Any] = list(space.client.list(Pod))
         (driver,) = [one for one in found if "headrace.io/driver" in one.metadata.labels]
         workers = [one.metadata.name for one in found if one is not driver]
-        with _cut_off(driver.status.podIP):
+        with cut(common.API_PORT, driver.status.podIP):
             for name in workers:
                 space.client.delete(Pod, name)
             since = time.monotonic()

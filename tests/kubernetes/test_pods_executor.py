@@ -6,8 +6,10 @@ import itertools
 import time
 
 import pytest
+from tests.cluster import common
 from tests.clusters import Cluster
 from tests.kubernetes.conftest import Space
+from tests.kubernetes.network import cut
 
 from headrace.executors.kubernetes.access import Access
 from headrace.executors.kubernetes.executor import KubernetesExecutor
@@ -19,7 +21,7 @@ from headrace.model.policy import Resources, StepPolicy
 from headrace.model.workers import ServedRun, WorkerSpec
 from headrace.stores.artifacts.objects import ObjectStore
 from headrace.testing.executors import ExecutorSuite, Talk, ends, hire
-from headrace.testing.suite_steps import double, leave, say, say_and_die
+from headrace.testing.suite_steps import double, leave, nap, say, say_and_die
 from headrace.worker.join_token import identity_of
 
 _numbers = itertools.count(1)
@@ -28,7 +30,14 @@ _numbers = itertools.count(1)
 class InPods(KubernetesExecutor):
     """One whose run is introduced as soon as it listens, and whose workers ask for little."""
 
-    def __init__(self, space: Space, cluster: Cluster, image: str, bucket: dict[str, str]) -> None:
+    def __init__(
+        self,
+        space: Space,
+        cluster: Cluster,
+        image: str,
+        bucket: dict[str, str],
+        remote: RemoteOptions = RemoteOptions(),
+    ) -> None:
         options = KubernetesOptions(
             access=Access(space.variables["KUBECONFIG"]),
             namespace=space.name,
@@ -37,7 +46,7 @@ class InPods(KubernetesExecutor):
             variables={name: value for name, value in bucket.items() if name.startswith("AWS_")},
             rules=PodRules(pods=8, start_timeout=60.0),
         )
-        super().__init__("pods", ("0.0.0.0", 0), identity_of("a secret of the tests"), RemoteOptions(), options)
+        super().__init__("pods", ("0.0.0.0", 0), identity_of("a secret of the tests"), remote, options)
         config = {name.lower(): value for name, value in bucket.items() if name.startswith("AWS_")}
         store = ObjectStore(bucket["HEADRACE_ARTIFACTS"], config=config)
         code = store.put([CodePackage(()).encode()])
@@ -80,3 +89,24 @@ class TestWorkersInPods(ExecutorSuite):
         assert ended.link.read_log(0, 0, ended.link.log_end(0)).startswith(b"last words")
         assert Talk(started, hire(started)).call(double, 4) == 8, "the pod goes on"
         assert len(list(started._keeper.names())) == 1
+
+    def test_pod_that_is_out_of_reach_for_good_is_no_fault_of_its_attempt(
+        self, space: Space, cluster: Cluster, image: str, bucket: dict[str, str]
+    ) -> None:
+        if cluster.kubeconfig != common.KUBECONFIG:
+            pytest.skip("needs the cluster of tests/cluster")
+        executor = InPods(space, cluster, image, bucket, RemoteOptions(adopt=1.0))
+        executor.start()
+        try:
+            talk = Talk(executor, hire(executor))
+            assert talk.call(double, 4) == 8
+            (name,) = executor._keeper.names()
+            talk.begin(nap, 600.0)
+            with cut(executor.address[1]):
+                (ended,) = ends(executor)
+            assert not ended.begun
+            assert "has not been heard of" in ended.lost
+            assert Talk(executor, hire(executor)).call(double, 5) == 10, "by another pod"
+            assert not executor._keeper.expects(name)
+        finally:
+            executor.close()

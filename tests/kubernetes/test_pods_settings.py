@@ -14,7 +14,9 @@ from lightkube.models.meta_v1 import ObjectMeta
 from lightkube.resources.core_v1 import ConfigMap, Namespace, Secret
 from tests.clusters import Cluster
 from tests.kubernetes.conftest import Space
+from tests.kubernetes.network import cut
 from tests.kubernetes.projects import Project
+from tests.kubernetes.test_pods_bad_luck import AWAY
 from tests.kubernetes.test_pods_trouble import attempts, pods, wait_for
 
 FLOW = """
@@ -187,24 +189,8 @@ def test_cut_between_driver_and_pods_costs_time_and_nothing_else(project: Projec
     project.write(SLOW, address=f"{cluster.host}:{port}")
     with started(project, "run", "train.py", "--seconds", "20", "--on", "pods") as run:
         wait_for(lambda: begun(project) == 2)
-        with _cut(port):
-            time.sleep(13)
+        with cut(port):
+            time.sleep(max(13.0, AWAY))
         said, _ = run.communicate(timeout=120)
     assert run.returncode == 0, said
     assert [len(attempts(project, f"train/1/work/{n}")) for n in (1, 2)] == [1, 1]
-
-
-@contextlib.contextmanager
-def _cut(port: int) -> Iterator[None]:
-    """Nothing that pods send to a port of this machine arrives."""
-    rules = f"""table inet headrace-test-{port} {{
-        chain cut {{
-            type filter hook input priority -300
-            tcp dport {port} drop
-        }}
-    }}"""
-    subprocess.run(["nft", "-f", "-"], input=rules, text=True, check=True)
-    try:
-        yield
-    finally:
-        subprocess.run(["nft", "delete", "table", "inet", f"headrace-test-{port}"], check=True)
