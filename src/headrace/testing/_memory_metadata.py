@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 
-from headrace.model.errors import LeaseLostError, UsageError
+from headrace.model.errors import LeaseLostError, NotFoundError, UsageError
 from headrace.model.records import (
     FOREIGN_NUMBERS,
     ArtifactRecord,
@@ -132,6 +132,8 @@ class MemoryMetadata:
                     raise LeaseLostError(f"{lease.owner} no longer holds {lease.name}. Nothing was written.")
                 if number and number <= self._all.last_commits.get(lease.token, 0):
                     return
+            elif not {write.run_id for write in writes} <= self._all.runs.keys():
+                raise NotFoundError("there is no such run, or not any more. Nothing was written.")
             _transitions.check(writes, self._recorded())
             if lease is not None and held is not None:
                 self._all.last_commits[lease.token] = max(number, self._all.last_commits.get(lease.token, 0))
@@ -334,9 +336,10 @@ class MemoryMetadata:
 
     def delete_run(self, run_id: int) -> None:
         """See ``MetadataStore``."""
+        tables = self._all
         with self._lock:
-            tables = self._all
             tables.runs.pop(run_id, None)
+            tables.leases.pop(lease_name(run_id), None)
             tables.tasks = {key: task for key, task in tables.tasks.items() if key[0] != run_id}
             tables.attempts = {key: attempt for key, attempt in tables.attempts.items() if key[0] != run_id}
             tables.artifacts = {key: artifact for key, artifact in tables.artifacts.items() if key[0] != run_id}

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from headrace.model.errors import StoreDamagedError, StoreVersionError, UsageError
+from headrace.model.errors import LeaseLostError, NotFoundError, StoreDamagedError, StoreVersionError, UsageError
 from headrace.model.records import (
     CodeRecord,
     Edge,
@@ -305,6 +305,22 @@ class RunRowsSuite:
         assert store.cached(digest(kept), "default") is not None
         assert store.compact() >= 0
         assert self.contents(store, kept) == before
+
+    def test_commit_for_a_run_that_was_deleted_writes_nothing(self, store: MetadataStore) -> None:
+        """Neither its driver's, which lost the lease with it, nor anybody else's."""
+        new = NewRun(project="default", flow="f", dialect="native", entry="a:f", created=1.0)
+        run, lease = store.open_run(new, "me:1:1", 60)
+        store.commit([task(run.id)], lease)
+        store.delete_run(run.id)
+        with pytest.raises(LeaseLostError):
+            store.commit([task(run.id, number=2)], lease, 60.0)
+        with pytest.raises(LeaseLostError):
+            store.commit([task(run.id, number=2)], lease)
+        with pytest.raises(NotFoundError):
+            store.commit([Tag(run.id, "a", "b")])
+        assert store.tasks(run.id) == []
+        assert store.tags([run.id]) == []
+        assert store.lease(lease.name) is None
 
     def test_export_and_import(self, store: MetadataStore, other: MetadataStore) -> None:
         """The run comes back whole: under its number, or the next free one."""

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from headrace.model.errors import StoreDamagedError, StoreVersionError
-from headrace.model.records import FOREIGN_NUMBERS, RunDetails
+from headrace.model.records import FOREIGN_NUMBERS, RunDetails, lease_name
 from headrace.model.states import RunState
 from headrace.model.values import Blob
 from headrace.stores.metadata import _rows
@@ -194,14 +194,19 @@ def bring_in(transaction: Transaction, database: Database, read: Mapping[str, li
 
 
 def delete(transaction: Transaction, database: Database, run_id: int) -> None:
-    """Delete a run and all that belongs to it."""
+    """Delete a run and all that belongs to it.
+
+    Its lease and its row go first: whoever commits for it has ended before, or finds that it is gone.
+    """
+    compiled = database.statements.compile
+    transaction.change(compiled("DELETE FROM leases WHERE name = :name").text, (lease_name(run_id),))
+    transaction.change(compiled("DELETE FROM runs WHERE id = :run_id").text, (run_id,))
     for table in OF_RUN:
-        transaction.change(database.statements.compile(f"DELETE FROM {table} WHERE run_id = :run_id").text, (run_id,))
-    transaction.change(database.statements.compile("DELETE FROM runs WHERE id = :run_id").text, (run_id,))
+        transaction.change(compiled(f"DELETE FROM {table} WHERE run_id = :run_id").text, (run_id,))
 
 
 def delete_orphans(transaction: Transaction) -> None:
-    """Delete rows of runs that are gone: a driver that was still writing when its run was deleted leaves some."""
+    """Delete rows of runs that are gone, which processes of earlier versions left that were still writing."""
     for table in OF_RUN:
         transaction.change(f"DELETE FROM {table} WHERE run_id NOT IN (SELECT id FROM runs)", ())
 

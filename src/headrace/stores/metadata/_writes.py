@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 from msgspec.structs import astuple
 
+from headrace.model.errors import NotFoundError
 from headrace.model.records import (
     ArtifactRecord,
     AttemptRecord,
@@ -107,6 +108,22 @@ def _fit(row: Row) -> Row:
             for value in row
         ]
     )
+
+
+def find_runs(writes: Sequence[Write], transaction: Transaction, statements: Statements, *, shared: bool) -> None:
+    """See to it that the runs of ``writes`` are there, and stay until the transaction has ended.
+
+    Args:
+        shared: whether others write at the same time.
+
+    Raises:
+        NotFoundError: one was deleted.
+    """
+    text = "SELECT 1 FROM runs WHERE id = :run_id" + (" FOR KEY SHARE" if shared else "")
+    statement = statements.compile(text)
+    for run_id in sorted({write.run_id for write in writes}):
+        if not transaction.rows(statement.text, (run_id,)):
+            raise NotFoundError(f"there is no run with the id {run_id}, or not any more. Nothing was written.")
 
 
 def apply(

@@ -60,10 +60,10 @@ _CHANCES = 5
 
 
 class _Doubt(msgspec.Struct, frozen=True):
-    """A commit that the database did not confirm."""
+    """A commit that the database did not confirm, and what the lease's row says since it was made."""
 
     writes: Sequence[Written]
-    mark: int  # what the lease's row says since it was made
+    mark: int
 
 
 class _Hold(msgspec.Struct, frozen=True):
@@ -206,6 +206,8 @@ class SqlMetadata:
                 if doubt is not None and doubt.mark == hold.mark and self._was_made(transaction, hold):
                     return
                 self._hold(transaction, hold)
+            else:
+                _writes.find_runs(writes, transaction, self._statements, shared=not self._database.one_writer)
             fresh = _writes.apply(writes, transaction, self._statements, self._shared, fit=fit)
         if fresh:
             self._shared.confirm(fresh)
@@ -230,7 +232,8 @@ class SqlMetadata:
             if held:
                 return
         lost = LeaseLostError(
-            f"{lease.owner} no longer holds {lease.name}: another process has taken it over. Nothing was written."
+            f"{lease.owner} no longer holds {lease.name}: another process has taken it over, or deleted the run. "
+            "Nothing was written."
         )
         keep = self._statements("keep_lease_in_order" if hold.in_order else "keep_lease")
         values = {"name": lease.name, "token": lease.token, "owner": lease.owner, "note": lease.note}
