@@ -285,6 +285,6 @@ def test_ten_pods_lost_while_the_api_server_is_away_are_replaced_when_it_is_back
 def _await_begun(project: Project, run: subprocess.Popen[str], count: int) -> None:
     until = time.monotonic() + 100
     while (begun := project.start("logs", "train/1").communicate(timeout=60)[0].count("attempt of")) < count:
-        assert run.poll() is None
+        assert run.poll() is None, run.communicate()
         assert time.monotonic() < until, f"{begun} have begun"
-        time.sleep(0.2)
+        time.sleep(0.5)
