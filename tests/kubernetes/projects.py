@@ -76,11 +76,6 @@ class Project:
         assert process.returncode == code, said
         return said
 
-    def run_python(self, code: str) -> str:
-        """Run a program here; returns what it prints."""
-        command = [sys.executable, "-c", code]
-        return subprocess.check_output(command, cwd=self.folder, env=self.environ, text=True)
-
     def result(self, run: str) -> Any:
         """What the flow returned."""
         return ast.literal_eval(json.loads(self.run("get", run, "--json"))["text"])

@@ -20,10 +20,10 @@ _L = TypeVar("_L", bound="_Listener")
 
 
 class _Listener:
-    """Listens on a free port of ``host`` while it is entered; ``_serve`` gets each connection."""
+    """Listens at a port of ``host`` (0: a free one) while it is entered; ``_serve`` gets each connection."""
 
-    def __init__(self, host: str) -> None:
-        self._listener = socket.create_server((host, 0))
+    def __init__(self, host: str, port: int = 0) -> None:
+        self._listener = socket.create_server((host, port))
         self.address: tuple[str, int] = self._listener.getsockname()
         self._lock = threading.Lock()
         self._thread = threading.Thread(target=self._accept, name="proxy", daemon=True)
@@ -58,20 +58,22 @@ class _Listener:
 class Proxy(_Listener):
     """Relays connections to ``target`` from ``address``, a TCP port of ``host``, while the ``with`` block lasts.
 
+    ``port``: 0 for a free one.
+
     Faults are set as attributes at any time and hold for what passes from then on. ``silent``: nothing passes any more,
     and connections stay open. ``delay``: seconds before anything is passed on. ``refusing``: new connections are closed
     at once. ``cut_after_request`` and ``cut_after_answer``: cut a connection when so many more bytes of that direction
     have passed, over all connections.
     """
 
-    def __init__(self, target: Address, host: str = "127.0.0.1") -> None:
+    def __init__(self, target: Address, host: str = "127.0.0.1", port: int = 0) -> None:
         self.silent = False
         self.refusing = False
         self.delay = 0.0
         self.cut_after_request: int | None = None
         self.cut_after_answer: int | None = None
         self.accepted = 0
-        super().__init__(host)
+        super().__init__(host, port)
         self._target = target
         self._pairs: list[tuple[socket.socket, socket.socket]] = []
 
