@@ -125,9 +125,8 @@ class MemoryMetadata:
     ) -> None:
         """See ``MetadataStore``."""
         with self._lock:
-            held: Lease | None = None
+            held = None if lease is None else self._held(lease)
             if lease is not None:
-                held = self._held(lease)
                 if held is None:
                     raise LeaseLostError(f"{lease.owner} no longer holds {lease.name}. Nothing was written.")
                 if number and number <= self._all.last_commits.get(lease.token, 0):

@@ -232,8 +232,7 @@ class SqlMetadata:
             if held:
                 return
         lost = LeaseLostError(
-            f"{lease.owner} no longer holds {lease.name}: another process has taken it over, or deleted the run. "
-            "Nothing was written."
+            f"{lease.owner} no longer holds {lease.name}: another process has taken it over, or the run was deleted"
         )
         keep = self._statements("keep_lease_in_order" if hold.in_order else "keep_lease")
         values = {"name": lease.name, "token": lease.token, "owner": lease.owner, "note": lease.note}
