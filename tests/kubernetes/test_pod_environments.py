@@ -17,7 +17,7 @@ from tests import user_images
 from tests.clusters import Cluster
 from tests.interpreters import FOUND, OURS
 from tests.kubernetes.conftest import Space
-from tests.kubernetes.projects import Project
+from tests.kubernetes.projects import Project, allow_drivers, driven_project
 
 from headrace.services.environments.baking import STORES
 from headrace.services.environments.locking import BESIDE, NEEDED
@@ -125,3 +125,24 @@ def test_steps_run_on_the_pythons_of_their_images_for_which_pods_install_what_wo
         project.run("run", "train.py", "--on", "pods", seconds=300)
     assert project.result("main/1") == others
     assert "printed inside 1" in project.run("logs", "main/1")
+
+
+def test_driver_in_the_cluster_has_the_files_that_environments_are_made_of(
+    tmp_path: Path,
+    space: Space,
+    cluster: Cluster,
+    image: str,
+    bucket: dict[str, str],
+    database: str,
+    index: tuple[str, ThreadingHTTPServer],
+) -> None:
+    stores = {**bucket, "HEADRACE_DATABASE": database}
+    allow_drivers(space, stores)
+    project = driven_project(tmp_path, space, cluster, image, stores)
+    variables = {"UV_DEFAULT_INDEX": index[0], "UV_INDEX_URL": index[0]}
+    project.write(FLOW.replace('Environment(packages=["packaging==24.2"])', '"old"'), variables=variables)
+    (tmp_path / "old.txt").write_text("packaging==24.2\n")
+    with (tmp_path / "pyproject.toml").open("a") as settings:
+        settings.write('[tool.headrace.environments.old]\nfile = "old.txt"\n')
+    said = project.run("run", "train.py", "--on", "pods", seconds=300)
+    assert project.run("get", "main/1").strip() == "24.2 1000 True", said
