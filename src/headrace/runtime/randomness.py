@@ -131,6 +131,12 @@ def capture() -> None:
     _table.look()
 
 
+def look_ahead() -> None:
+    """Find the generators of modules that are new, in a process whose children are to run attempts: they need not."""
+    if len(sys.modules) != _table.modules:
+        _table.look()
+
+
 def expect(given: dict[str, Any]) -> None:
     """Take over what ``seeded`` says in another process; modules that come are searched before the next attempt."""
     global _table
@@ -151,8 +157,7 @@ def begin(seed: bytes) -> None:
     global _seed, _process
     _process = os.getpid()
     _seed = seed or os.urandom(SIZE)
-    if len(sys.modules) != _table.modules:
-        _table.look()
+    look_ahead()
     for stream in _table.streams:
         stream.begin(_seed)
 

@@ -7,6 +7,7 @@ process becomes a ``Failed`` message.
 from __future__ import annotations
 
 import os
+import resource
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -158,8 +159,6 @@ class _Meter:
 
 def _peak_memory() -> int:
     """Most memory this process held at once since it began or since a large attempt was forgotten."""
-    import resource
-
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     if peak > _Peak.forget_above:
         _forget_peak()

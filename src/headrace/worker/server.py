@@ -73,6 +73,7 @@ class _Server:
         signal.set_wakeup_fd(write, warn_on_full_buffer=False)
         frames_from_driver()  # makes what all workers need
         limit_threads(1)  # as most steps have it, so that most workers need not
+        randomness.look_ahead()
         gc.freeze()  # no collection here or in a worker shall touch, and so copy, what came from the driver
         poll = select.poll()
         poll.register(self._control, select.POLLIN)
