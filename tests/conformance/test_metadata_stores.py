@@ -220,6 +220,12 @@ def _refused(store: MetadataStore, writes: list[Write]) -> str:
     return ""
 
 
+def _segment(*seqs: int) -> LogSegment:
+    pieces = tuple([LogPiece(seq=seq, time=0.0, size=1) for seq in seqs])
+    blob = Blob(digest=bytes(seqs), size=len(seqs))
+    return LogSegment(run_id=0, step="fit", number=1, attempt=1, stream="out", blob=blob, pieces=pieces)
+
+
 def _agree(store: MetadataStore) -> None:
     """Random commits do to ``store`` what they do to dictionaries, also after export and import."""
     model = MemoryMetadata()
@@ -231,6 +237,7 @@ def _agree(store: MetadataStore) -> None:
     )
     @given(st.lists(st.lists(_writes, max_size=12), max_size=3))
     @example([[MetricChunk(run_id=0, step="fit", number=1, name="auc", values=(-0.0,), steps=(0,), times=(0.0,))]])
+    @example([[_segment(1, 2), _segment(1)], [_segment(1, 1), _segment(2), _segment(1, 2)]])
     def check(commits: list[list[Write]]) -> None:
         runs = [new_run(one) for one in (store, model)]
         assert runs[0] == runs[1]

@@ -156,8 +156,11 @@ def apply(
             rows = list(map(row, members))
         if fit:
             rows = [_fit(values) for values in rows]
-        if kind is LogSegment:
-            transaction.many(texts["drop_pieces"], [_rows.segment_range(member) for member in members])
+        if kind is LogSegment:  # one by one: the last of those that are of the same chunks stays
+            for member, segment in zip(members, rows, strict=True):
+                transaction.change(texts["drop_pieces"], _rows.segment_range(member))
+                transaction.change(texts[name], segment)
+            continue
         transaction.many(texts[name], rows)
         if kind is DropOutputs:
             transaction.many(texts["drop_cached"], rows)
