@@ -76,7 +76,14 @@ class Space(NamedTuple):
 def space(request: pytest.FixtureRequest, cluster: clusters.Cluster) -> Iterator[Space]:
     """A namespace for the tests of a file; gone afterwards with all that is in it."""
     module = request.module.__name__.rpartition(".")[2].removeprefix("test_").replace("_", "-")
-    name = f"hr-{module[:40]}-{secrets.token_hex(3)}"
+    with made_space(cluster, module[:40]) as made:
+        yield made
+
+
+@contextlib.contextmanager
+def made_space(cluster: clusters.Cluster, what: str) -> Iterator[Space]:
+    """A namespace while the block lasts, or until it is deleted; ``what`` is in its name."""
+    name = f"hr-{what}-{secrets.token_hex(3)}"
     config = KubeConfig.from_file(cluster.kubeconfig)
     with Client(config=config, namespace=name) as client:
         client.create(Namespace(metadata=ObjectMeta(name=name, labels={"headrace-test": str(os.getpid())})))
@@ -84,7 +91,8 @@ def space(request: pytest.FixtureRequest, cluster: clusters.Cluster) -> Iterator
             _await_pods(client)
             yield Space(name, client, {"KUBECONFIG": str(cluster.kubeconfig)})
         finally:
-            client.delete(Namespace, name, grace_period=0)
+            with contextlib.suppress(ApiError):  # it is gone, or going
+                client.delete(Namespace, name, grace_period=0)
 
 
 def _await_pods(client: Client) -> None:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import secrets
 import time
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import pytest
 from tests.clusters import Cluster
-from tests.kubernetes.conftest import Space
+from tests.kubernetes.conftest import Space, made_space
 from tests.kubernetes.projects import Project
 from tests.kubernetes.watching import LABELS, bare_pod
 
@@ -22,7 +22,7 @@ from headrace.executors.kubernetes.driver_jobs import DriverJob, DriverJobs
 POD, SECRET, NAMESPACE = Kind("v1", "Pod"), Kind("v1", "Secret"), Kind("v1", "Namespace")
 
 
-def _await(condition: Callable[[], object], seconds: float = 60) -> None:
+def _await(condition: Callable[[], object], seconds: float = 110) -> None:
     until = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < until
@@ -89,39 +89,38 @@ def train() -> int:
 """
 
 
+@pytest.mark.timeout(400)
 def test_namespace_is_gone_soon_with_a_failed_driver_and_a_run_in_it_which_says_so(
-    tmp_path: Path, space: Space, cluster: Cluster, image: str, bucket: dict[str, str]
+    tmp_path: Path, cluster: Cluster, image: str, bucket: dict[str, str]
 ) -> None:
-    name = f"hr-leaves-{secrets.token_hex(3)}"
-    project = Project(tmp_path, space, cluster, image, bucket)
-    project.write(FLOW, namespace=name)
-    with ClusterClient(Access(str(cluster.kubeconfig)), name) as client:
-        client.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
+    driver = DriverJob(
+        run="train/9",
+        key="9",
+        session=1,
+        place="pods",
+        image=image,
+        words=("train/9",),
+        variables={"PYTHONHOME": "/nowhere"},
+    )
+    with (
+        made_space(cluster, "leaves") as space,
+        ClusterClient(Access(str(cluster.kubeconfig)), space.name) as client,
+    ):
+        project = Project(tmp_path, space, cluster, image, bucket)
+        project.write(FLOW)
+        DriverJobs(client).start(driver)  # its pod fails at once
+        run = project.start("run", "train.py", "--on", "pods")
         try:
-            _await(lambda: client.find(Kind("v1", "ServiceAccount"), "default"))
-            driver = DriverJob(
-                run="train/9",
-                key="9",
-                session=1,
-                place="pods",
-                image=image,
-                words=("train/9",),
-                variables={"PYTHONHOME": "/nowhere"},
-            )
-            DriverJobs(client).start(driver)  # its pod fails at once
-            run = project.start("run", "train.py", "--on", "pods")
-            try:
-                _await(lambda: _phases(client, driver.name) and "attempt of" in _logs(project))
-                client.delete(NAMESPACE, name)
-                said, _ = run.communicate(timeout=90)
-            finally:
-                run.kill()
-            assert run.returncode == 1
-            assert "its namespace is being deleted" in said, said
-            assert "headrace: place 'pods': a pod cannot be created" not in said, "its task says so"
-            _await(lambda: client.find(NAMESPACE, name) is None)
+            _await(lambda: _phases(client, driver.name) and "attempt of" in _logs(project))
+            client.delete(NAMESPACE, space.name)
+            said, _ = run.communicate(timeout=110)
         finally:
-            client.delete(NAMESPACE, name)
+            run.kill()
+            run.wait()
+        assert run.returncode == 1
+        assert "its namespace is being deleted" in said, said
+        assert "headrace: place 'pods': a pod cannot be created" not in said, "its task says so"
+        _await(lambda: client.find(NAMESPACE, space.name) is None)
 
 
 def _phases(client: ClusterClient, driver: str) -> bool:
