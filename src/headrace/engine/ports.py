@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
 from headrace.model.messages import ToDriver, ToWorker
-from headrace.model.pod_history import PodHistory
 from headrace.model.policy import StepPolicy
 from headrace.model.workers import Capacity, GangSeat, ServedRun, WorkerSpec
+
+if TYPE_CHECKING:
+    from headrace.model.pod_history import PodHistory
 
 
 class ProtocolError(Exception):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterable
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 from msgspec.structs import replace
@@ -14,7 +14,6 @@ from headrace.engine.state import EngineState
 from headrace.engine.tasks import Task
 from headrace.identity import keys
 from headrace.model.messages import Track
-from headrace.model.pod_history import PodHistory
 from headrace.model.records import (
     POD,
     ArtifactRecord,
@@ -33,6 +32,9 @@ from headrace.model.states import AttemptState, TaskState
 from headrace.model.values import Packed, Preview
 from headrace.stores.codecs.digests import content_digest
 from headrace.stores.metadata.protocol import CacheEntry, DropOutputs, Write
+
+if TYPE_CHECKING:
+    from headrace.model.pod_history import PodHistory
 
 _Ended = TypeVar("_Ended", Succeeded, AttemptFailed)
 

@@ -12,6 +12,7 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -19,7 +20,6 @@ from headrace._base.logs import Log
 from headrace.engine.channel import SocketChannel
 from headrace.engine.ports import Executor, WorkerExit, WorkerLink
 from headrace.model.code import CodePackage
-from headrace.model.pod_history import PodHistory
 from headrace.model.policy import Resources, StepPolicy
 from headrace.model.workers import LOCAL, Capacity, GangSeat, ServedRun, WorkerSpec
 from headrace.runtime import randomness
@@ -27,6 +27,9 @@ from headrace.stores.artifacts.protocol import ArtifactStore
 from headrace.worker.fork_safety import may_fork
 from headrace.worker.learned import Learned
 from headrace.worker.server_messages import MESSAGE, fork_request, kill_request, parse_exit, template_request
+
+if TYPE_CHECKING:
+    from headrace.model.pod_history import PodHistory
 
 _log = Log("workers")
 

@@ -108,6 +108,7 @@ class PodHistories:
         if one is None or (end and one.ended):
             return
         one.ended |= end
+        one.object = {}  # it has been scheduled: nothing more is said of what it asks for
         self._put(name, one, f"- {len(one.events)}", PodEvent(time.time(), one_line(text, LONGEST_EVENT)))
         one.urgent = True
 
