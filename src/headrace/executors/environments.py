@@ -14,7 +14,7 @@ import os
 import select
 import signal
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
@@ -22,9 +22,11 @@ from headrace.engine.ports import Executor, Returned, WorkerExit, WorkerLink
 from headrace.model.environments import EnvironmentLock
 from headrace.model.errors import HeadraceError
 from headrace.model.messages import ToDriver, ToWorker
-from headrace.model.pod_history import PodHistory
 from headrace.model.policy import StepPolicy
 from headrace.model.workers import GangSeat, ServedRun, WorkerSpec
+
+if TYPE_CHECKING:
+    from headrace.model.pod_history import PodHistory
 
 
 class Preparation(Protocol):
