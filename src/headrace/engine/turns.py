@@ -180,12 +180,11 @@ class Turns:
     def close(self) -> None:
         """End all turns and the loop's own threads."""
         self._closed = True
-        for _ in self._threads:
-            self.ring()
+        # Two rings at once may wake one thread alone. From here on one wakes all, also those that are to fall asleep.
+        self._bell.modify(self._ring, select.EPOLLIN)
+        self.ring()
         for thread in self._threads:
-            while thread.is_alive():
-                self.ring()
-                thread.join(0.05)
+            thread.join()
         with self.lock:  # a thread that outlives the flow may have the turn
             self._bell.close()
             os.close(self._ring)
