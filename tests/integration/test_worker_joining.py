@@ -554,3 +554,18 @@ def read_until(
                 if text in line:
                     return line
     raise AssertionError(f"the worker does not say {text!r}, but {said!r}")
+
+
+@pytest.mark.parametrize(("listen", "own"), [("::", "127.0.0.1"), ("::", "::1"), ("0.0.0.0", "127.0.0.1")])
+def test_driver_that_listens_at_all_addresses_is_joined_by_either_family(listen: str, own: str) -> None:
+    if own == "::1":
+        try:
+            socket.create_server((own, 0), family=socket.AF_INET6).close()
+        except OSError:
+            pytest.skip("this machine has no IPv6")
+    executor = RemoteExecutor("far", (listen, 0), identity_of("a secret of the tests"), RemoteOptions())
+    executor.start()
+    with contextlib.closing(executor), socket.create_connection((own, executor.address[1])):
+        executor.exits()
+        [peer] = executor._peers.values()
+        assert peer.address.rpartition(":")[0] == own

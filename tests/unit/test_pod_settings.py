@@ -162,9 +162,9 @@ def test_impossible_place_is_refused_by_its_name(settings: dict[str, Any], said:
 @pytest.mark.parametrize(
     ("settings", "listen", "reached"),
     [
-        ({}, ("0.0.0.0", 0), ""),
+        ({}, ("::", 0), ""),
         ({"address": "10.0.0.5"}, ("0.0.0.0", 0), "10.0.0.5"),
-        ({"address": "driver.example:7701"}, ("0.0.0.0", 7701), "driver.example"),
+        ({"address": "driver.example:7701"}, ("::", 7701), "driver.example"),
         ({"address": "[fd00::1]:7701"}, ("::", 7701), "fd00::1"),
         ({"address": "gate:7701", "listen": "127.0.0.1"}, ("127.0.0.1", 7701), "gate"),
         ({"address": "gate", "listen": "127.0.0.1:7702"}, ("127.0.0.1", 7702), "gate"),

@@ -153,6 +153,7 @@ class WorkersPlace(
         return host.strip("[]"), int(port)
 
 
+_IPV4 = re.compile(r"[\d.]+")
 #: An ``address`` that no pod needs: the driver comes to the pods.
 FORWARD = "forward"
 #: Where a pod has the token of its service account: a driver in a pod is reached by other pods.
@@ -261,7 +262,7 @@ def addresses_of(place: KubernetesPlace) -> tuple[tuple[str, int], str]:
     if place.listen:
         host, own = _host_and_port("listen", place.listen)
         return (host, own or port), reached
-    return ("::" if ":" in reached else "0.0.0.0", port), reached
+    return ("0.0.0.0" if _IPV4.fullmatch(reached) else "::", port), reached  # a name may be one of either family
 
 
 def drives_there(place: PlaceSettings, driver: str) -> bool:

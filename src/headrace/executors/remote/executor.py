@@ -124,7 +124,7 @@ class RemoteExecutor:
     def _listen(self) -> None:
         host, port = self.address
         try:
-            self._listener = socket.create_server((host, port), family=_family(host), backlog=128)
+            self._listener = _listener(host, port)
         except OSError as error:
             raise UsageError(
                 f"place {self.place!r} cannot listen at {host}:{port}: {error.strerror or error}; choose another "
@@ -333,7 +333,7 @@ class RemoteExecutor:
                 return
             if len(self._strangers) >= _STRANGERS:
                 self._close(next(iter(self._strangers)), "made way for others before it said who it is")
-            self._take_in(sock, f"{address[0]}:{address[1]}")
+            self._take_in(sock, f"{address[0].removeprefix('::ffff:')}:{address[1]}")  # IPv4 by a socket of both
 
     def _take_in(self, sock: socket.socket, address: str) -> None:
         """Hear on a connection who is at its other end."""
@@ -567,8 +567,13 @@ def machine_of(peer: Peer) -> str:
     return peer.hello.owner if peer.hello is not None else ""
 
 
-def _family(host: str) -> socket.AddressFamily:
-    return socket.AF_INET6 if ":" in host else socket.AF_INET
+def _listener(host: str, port: int) -> socket.socket:
+    """A socket that listens; ``::`` is all addresses of both families, or of IPv4 alone where there is nothing else."""
+    both = host == "::" and socket.has_dualstack_ipv6()
+    if host == "::" and not both:
+        host = "0.0.0.0"
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    return socket.create_server((host, port), family=family, backlog=128, dualstack_ipv6=both)
 
 
 _: type[Executor] = RemoteExecutor
