@@ -14,10 +14,12 @@ from pathlib import Path
 
 import pytest
 from lightkube.models.meta_v1 import ObjectMeta
-from lightkube.resources.core_v1 import ConfigMap
+from lightkube.resources.core_v1 import ConfigMap, Service
 from tests.clusters import Cluster
 from tests.kubernetes.conftest import Space
 from tests.kubernetes.projects import allow_drivers, driven_project
+
+from headrace.testing.proxy import ConnectProxy
 
 FLOW = """
 from headrace import flow, step
@@ -88,8 +90,15 @@ def office(tmp_path_factory: pytest.TempPathFactory, cluster: Cluster) -> Iterat
     process.wait()
 
 
-def test_server_is_the_only_store_of_laptop_driver_and_workers(
-    tmp_path: Path, space: Space, cluster: Cluster, image: str, office: Office
+@pytest.fixture
+def proxy() -> Iterator[ConnectProxy]:
+    made = ConnectProxy("0.0.0.0")
+    yield made
+    made.close()
+
+
+def test_server_is_the_only_store_of_laptop_driver_and_workers_which_reach_it_through_a_proxy(
+    tmp_path: Path, space: Space, cluster: Cluster, image: str, office: Office, proxy: ConnectProxy
 ) -> None:
     variables = {"HEADRACE_SERVER": office.url, "HEADRACE_TOKEN": office.token}
     allow_drivers(space, variables)
@@ -100,7 +109,11 @@ def test_server_is_the_only_store_of_laptop_driver_and_workers(
     del project.environ["HEADRACE_ARTIFACTS"]
     project.write(
         FLOW,
-        variables={"SSL_CERT_FILE": "/authority/ca.pem"},
+        variables={
+            "SSL_CERT_FILE": "/authority/ca.pem",
+            "HTTPS_PROXY": f"http://{cluster.host}:{proxy.port}",
+            "NO_PROXY": str(space.client.get(Service, "kubernetes", namespace="default").spec.clusterIP),  # type: ignore[union-attr]
+        },
         pod={
             "volumes": [{"name": "authority", "configMap": {"name": "authority"}}],
             "volume_mounts": [{"name": "authority", "mountPath": "/authority"}],
@@ -109,5 +122,6 @@ def test_server_is_the_only_store_of_laptop_driver_and_workers(
     said = project.run("run", "train.py", "--on", "pods")
     assert "train/1 succeeded" in said
     assert project.result("train/1") == 5 * 300_000
+    assert set(proxy.asked) == {f"{cluster.host}:{office.port}"}
     [row] = json.loads(project.run("runs", "--json"))
     assert row["user"] == "ada", "who started it, by the token"
