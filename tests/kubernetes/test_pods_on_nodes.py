@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,8 +14,11 @@ from lightkube import ApiError
 from lightkube.core.client import Client
 from lightkube.models.core_v1 import (
     HostPathVolumeSource,
+    NodeSpec,
+    NodeStatus,
     PersistentVolumeClaimSpec,
     PersistentVolumeSpec,
+    Taint,
     VolumeResourceRequirements,
 )
 from lightkube.models.meta_v1 import ObjectMeta
@@ -24,6 +28,7 @@ from lightkube.resources.core_v1 import (
     Node,
     PersistentVolume,
     PersistentVolumeClaim,
+    Pod,
     ServiceAccount,
 )
 from lightkube.resources.node_v1 import RuntimeClass
@@ -267,3 +272,62 @@ def _exists(space: Space, namespace: str) -> bool:
     except ApiError:
         return False
     return True
+
+
+TAINTED = """
+from headrace import Pod, flow, step
+
+@step(cpu=0.02, pod=Pod(node_selector={{"kubernetes.io/hostname": {node!r}}}, labels={{"may": "no"}}))
+def refused() -> None: ...
+
+@step(cpu=0.02, pod=Pod(
+    labels={{"may": "yes"}},
+    tolerations=[{{"key": one, "operator": "Exists"}} for one in ({node!r}, "node.kubernetes.io/not-ready")],
+    affinity={{"nodeAffinity": {{"requiredDuringSchedulingIgnoredDuringExecution": {{"nodeSelectorTerms": [
+        {{"matchExpressions": [{{"key": "kubernetes.io/hostname", "operator": "In", "values": [{node!r}]}}]}}]}}}}}},
+))
+def taken() -> None: ...
+
+@flow
+def train() -> None:
+    [one.result() for one in (refused.submit(), taken.submit())]
+"""
+
+
+@pytest.fixture
+def tainted(space: Space) -> Iterator[str]:
+    """A node that takes only pods which tolerate its taint; no machine is behind it."""
+    name = f"hr-node-{secrets.token_hex(4)}"
+    room = {"cpu": "4", "memory": "8Gi", "pods": "10"}
+    made = Node(
+        metadata=ObjectMeta(name=name, labels={"kubernetes.io/hostname": name}),
+        spec=NodeSpec(taints=[Taint(key=name, effect="NoSchedule", value="dedicated")]),
+        status=NodeStatus(capacity=room, allocatable=room),
+    )
+    space.client.create(made)
+    yield name
+    space.client.delete(Node, name, grace_period=0)
+
+
+def test_pods_go_to_tainted_nodes_if_they_tolerate_the_taint_and_else_say_so(
+    project: Project, space: Space, tainted: str
+) -> None:
+    project.write(TAINTED.format(node=tainted))
+    run = project.start("run", "train.py", "--on", "pods")
+    said: list[str] = []
+    reader = threading.Thread(target=lambda: said.extend(run.stdout or ()))
+    reader.start()
+    try:
+        wait_for(lambda: _node_of(space, "yes") == tainted)
+        assert _node_of(space, "no") is None
+        wait_for(lambda: any("has a taint that the pod does not tolerate" in one for one in said))
+    finally:
+        run.kill()
+        reader.join()
+        run.communicate()
+        for one in pods(space):
+            space.client.delete(Pod, one.metadata.name, grace_period=0)  # no kubelet ends them
+
+
+def _node_of(space: Space, may: str) -> str | None:
+    return next((one.spec.nodeName for one in pods(space) if (one.metadata.labels or {}).get("may") == may), None)
