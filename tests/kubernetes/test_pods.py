@@ -10,6 +10,8 @@ from tests.clusters import Cluster
 from tests.kubernetes.conftest import Space
 from tests.kubernetes.projects import Project
 
+from headrace.testing.api_requests import counted_requests
+
 FLOW = """
 import os
 import socket
@@ -60,3 +62,26 @@ def test_steps_run_in_warm_pods_and_the_run_goes_as_it_does_here(project: Projec
     shown = project.run("show", "train/1/label/1")
     assert f"Pod {pod}" in shown
     assert "its worker joined the run" in shown
+
+
+MANY = """
+from headrace import flow, step
+
+@step(cpu=0.05)
+def work(n: int) -> int:
+    return n
+
+@flow
+def train(count: int) -> int:
+    return sum(one.result() for one in work.map(range(count)))
+"""
+
+
+def test_api_server_is_asked_per_run_and_per_pod_and_never_per_task(project: Project) -> None:
+    with counted_requests(project.space.variables["KUBECONFIG"]) as requests:
+        project.write(MANY, kubeconfig=str(requests.kubeconfig), limits={"pods": 2})
+        project.run("run", "train.py", "--count", "500", "--on", "pods")
+    pods = requests.counted["POST pods"] - 1  # one is only offered, to see whether the namespace takes pods
+    assert 1 <= pods <= 2
+    assert requests.counted["DELETE pods"] == pods
+    assert requests.total() - 2 * pods <= 16, requests.counted

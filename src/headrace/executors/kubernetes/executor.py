@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from headrace._base import logs
+from headrace._base.open_files import allow_open_files
 from headrace.engine.ports import Executor, WorkerExit, WorkerLink
 from headrace.executors.kubernetes.api import (
     Away,
@@ -123,6 +124,7 @@ class KubernetesExecutor(ReachedExecutor):
             UsageError: it does not; the message says what to do.
         """
         address = super().introduce(run)
+        allow_open_files(500 + 3 * self._settings.rules.pods)  # a connection each, and two files of its link
         self._pods = session_of(run, self.place, address, self._settings)
         self._groups.named(self._pods.prefix)
         self._session = str(run.session)
