@@ -11,6 +11,7 @@ import sys
 
 import click
 
+from headrace._base.collection import CollectionPaused
 from headrace._base.process import claim_standard_streams
 from headrace._version import __version__
 from headrace.cli.places import VERBOSE, WITHOUT, add_places, take_verbose
@@ -70,7 +71,8 @@ class Commands(click.Group):
             return None
         import importlib
 
-        module = importlib.import_module(f"headrace.cli.commands.{found[0]}")
+        with CollectionPaused():
+            module = importlib.import_module(f"headrace.cli.commands.{found[0]}")
         command: click.Command = getattr(module, f"{cmd_name}_command")
         if cmd_name in WITHOUT:
             return command

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from headrace._base.collection import CollectionPaused
 from headrace.cli.flowargs import Options, print_parameters, split
 from headrace.cli.options import RunName, open_existing
 from headrace.model.errors import UsageError
@@ -68,11 +69,12 @@ def resume_command(context: click.Context, arguments: tuple[str, ...]) -> int:
     name, rest = "", list(arguments)
     if rest and not rest[0].startswith("-") and "=" not in rest[0]:
         name = rest.pop(0)
-    from headrace.services.names import find_run
-    from headrace.services.resumable import newest_resumable
+    with CollectionPaused():  # these import nearly all that the run needs
+        from headrace.services.names import find_run
+        from headrace.services.resumable import newest_resumable
 
-    scope = open_existing()
-    metadata = scope.opened_stores().metadata
+        scope = open_existing()
+        metadata = scope.opened_stores().metadata
     run = find_run(metadata, scope.project, name) if name else newest_resumable(metadata, scope.project)
     return _resume(scope, run, rest)
 
@@ -84,9 +86,11 @@ def _resume(scope: Scope, run: RunRecord, arguments: list[str]) -> int:
         from headrace.cli.kfpfile import resume_file
 
         return resume_file(scope, run, arguments, _OURS)
-    from headrace.cli.dialects import make_loadable
-    from headrace.frontends.native.parameters import parameter_specs, parse_arguments, usage
-    from headrace.frontends.native.resume import flow_of, recorded_flow_of, resume_run
+    with CollectionPaused():
+        from headrace.cli.dialects import make_loadable
+        from headrace.cli.summary import drive
+        from headrace.frontends.native.parameters import parameter_specs, parse_arguments, usage
+        from headrace.frontends.native.resume import flow_of, recorded_flow_of, resume_run
 
     options = Options()
     if _wants_recorded(arguments):
@@ -100,7 +104,6 @@ def _resume(scope: Scope, run: RunRecord, arguments: list[str]) -> int:
         print_parameters(f"headrace resume {run.name}", flow, usage(specs))
         return 0
     changes = parse_arguments(specs, rest, complete=False)
-    from headrace.cli.summary import drive
     from headrace.settings import read_settings
     from headrace.wiring import configure_logs
 
