@@ -76,6 +76,7 @@ def test_run_whose_driver_cannot_work_fails_and_says_why(project: Project) -> No
     assert done.code == 0
     assert project.last().state is RunState.FAILED
     assert "there is no place 'nowhere'" in project.last().error
+    assert project.last().traceback.count("there is no place 'nowhere'") == 1, "of three tries the last one is told"
 
 
 def test_run_that_waits_for_its_driver_is_cancelled_at_once(project: Project) -> None:

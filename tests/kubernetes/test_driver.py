@@ -123,6 +123,14 @@ def test_driver_that_cannot_start_or_work_says_why(project: Project, space: Spac
     project.write(FLOW, secret="others")
     assert "the stores of this pod are not those of train/2" in project.run("run", "train.py", "--on", "pods", code=1)
 
+    (project.folder / "only_here.py").touch()
+    settings = (project.folder / "pyproject.toml").read_text()
+    project.write("import only_here\n" + FLOW)
+    excluded = '\n[tool.headrace]\nexclude = ["only_here.py"]\n'
+    (project.folder / "pyproject.toml").write_text(settings.replace('"others"', '"stores"') + excluded)
+    said = project.run("run", "train.py", "--on", "pods", code=1)
+    assert "No module named 'only_here'; the image of place 'pods' needs the packages that the flow imports" in said
+
 
 COUNTED = """
 import os

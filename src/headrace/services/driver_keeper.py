@@ -104,6 +104,7 @@ class DriverKeeper:
 
     def _drive(self) -> int:
         """Run a driver to its end; returns its exit code."""
+        self._said.clear()
         self._driver = subprocess.Popen(
             self._command, stderr=subprocess.PIPE, start_new_session=True, env={**os.environ, KEPT: "1"}
         )
@@ -134,6 +135,8 @@ class DriverKeeper:
         """Record that no driver can be had for the run, with what the last one said."""
         said = b"".join(self._said).decode(errors="replace").strip()
         error = said.splitlines()[-1].removeprefix("headrace: ") if said else "its driver ended at once"
+        if error.startswith("ModuleNotFoundError: "):
+            error += f"; the image of place {self._place!r} needs the packages that the flow imports"
         lease = take_lease(self._metadata, self._run)
         change = RunChange(
             run_id=self._run.id,
