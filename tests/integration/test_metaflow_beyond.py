@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import signal
@@ -431,6 +432,30 @@ def test_the_nodes_of_a_gang_run_at_once_whatever_each_asks_for(project: Project
     done = headrace(project, "run", "gang.py")
 
     assert done.code == 0, done.out + done.err
+
+
+def test_nodes_of_a_gang_have_the_variables_of_torchrun_and_of_jax(project: Project) -> None:
+    tell = "        open(f'told-{place.node_index}', 'w').write(repr(dict(os.environ)))\n        self.next(self.join)\n"
+    text = GANG.replace("        self.next(self.join)\n", tell).replace("default=4", "default=2")
+    (project.path / "gang.py").write_text(text)
+
+    done = headrace(project, "run", "gang.py")
+
+    assert done.code == 0, done.out + done.err
+    for rank in range(2):
+        told = ast.literal_eval((project.path / f"told-{rank}").read_text())
+        expected = {
+            "MASTER_ADDR": "127.0.0.1",
+            "RANK": str(rank),
+            "WORLD_SIZE": "2",
+            "LOCAL_RANK": "0",
+            "PET_NNODES": "2",
+            "PET_NODE_RANK": str(rank),
+            "JAX_COORDINATOR_ADDRESS": f"127.0.0.1:{int(told['MASTER_PORT']) + 1}",
+            "JAX_NUM_PROCESSES": "2",
+            "JAX_PROCESS_ID": str(rank),
+        }
+        assert {name: told[name] for name in expected} == expected
 
 
 def test_when_a_node_fails_the_whole_gang_is_retried(project: Project) -> None:

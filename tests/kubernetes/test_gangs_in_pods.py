@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from lightkube.models.core_v1 import ResourceQuotaSpec
+from lightkube.models.meta_v1 import ObjectMeta
 from lightkube.resources.batch_v1 import Job
-from lightkube.resources.core_v1 import Pod
+from lightkube.resources.core_v1 import Namespace, Pod, ResourceQuota
 from tests.clusters import Cluster
 from tests.kubernetes import controllers
 from tests.kubernetes.conftest import Space
@@ -22,9 +24,6 @@ import os
 import socket
 import time
 from metaflow import FlowSpec, Parameter, current, parallel, resources, step
-
-PORT = 29511
-
 
 def connect(host, port):
     until = time.monotonic() + 60
@@ -39,7 +38,7 @@ def connect(host, port):
 
 def ring(rank, count, main):
     # The next member of the ring, as the main one tells, and the previous one, which connects.
-    listener = socket.create_server(("0.0.0.0", PORT))
+    listener = socket.create_server(("0.0.0.0", int(os.environ["MASTER_PORT"])))
     mine = socket.gethostbyname(socket.gethostname())
     if rank == 0:
         addresses, members = {0: mine}, []
@@ -52,10 +51,10 @@ def ring(rank, count, main):
             member.sendall((" ".join(addresses[one] for one in range(count)) + "\\n").encode())
         hosts = [addresses[one] for one in range(count)]
     else:
-        member = connect(main, PORT)
+        member = connect(main, int(os.environ["MASTER_PORT"]))
         member.sendall(f"{rank} {mine}\\n".encode())
         hosts = member.makefile().readline().split()
-    following = connect(hosts[(rank + 1) % count], PORT)
+    following = connect(hosts[(rank + 1) % count], int(os.environ["MASTER_PORT"]))
     return following, listener.accept()[0].makefile()
 
 
@@ -82,7 +81,10 @@ class Ring(FlowSpec):
     @step
     def train(self):
         place = current.parallel
-        self.total = all_reduce(10 + place.node_index, place.node_index, place.num_nodes, place.main_ip)
+        told = os.environ
+        assert (told["RANK"], told["WORLD_SIZE"]) == (str(place.node_index), str(place.num_nodes))
+        assert told["MASTER_ADDR"] == place.main_ip != "127.0.0.1"
+        self.total = all_reduce(10 + place.node_index, int(told["RANK"]), int(told["WORLD_SIZE"]), told["MASTER_ADDR"])
         host, _, port = self.gate.partition(":")
         with connect(host, int(port)) as gate:
             gate.settimeout(None)
@@ -162,6 +164,8 @@ class GangRun:
 def test_gang_reduces_over_a_ring_and_starts_again_when_one_member_is_killed(
     tmp_path: Path, space: Space, cluster: Cluster, image: str, bucket: dict[str, str], more_controllers: None
 ) -> None:
+    enforced = {"pod-security.kubernetes.io/enforce": "restricted"}  # as pods are, they are let in
+    space.client.patch(Namespace, space.name, {"metadata": {"labels": enforced}})
     with contextlib.ExitStack() as stack:
         runs: dict[str, GangRun] = {}
         for form in [one for one, controller in FORMS.items() if controllers.has(controller)]:
@@ -184,3 +188,14 @@ def test_gang_reduces_over_a_ring_and_starts_again_when_one_member_is_killed(
         assert not [one for one in space.client.list(kind) if not one.metadata.deletionTimestamp]
     if len(runs) < len(FORMS):
         pytest.skip(controllers.HOW)
+
+
+@pytest.mark.timeout(300)
+def test_group_gets_the_quota_that_pods_hold_which_nobody_needs(
+    tmp_path: Path, space: Space, cluster: Cluster, image: str, bucket: dict[str, str]
+) -> None:
+    quota = ResourceQuota(metadata=ObjectMeta(name="two"), spec=ResourceQuotaSpec(hard={"pods": "2"}))
+    space.client.create(quota)
+    with contextlib.closing(GangRun(Project(tmp_path, space, cluster, image, bucket), cluster, gangs="job")) as run:
+        run.members()
+        run.finish()

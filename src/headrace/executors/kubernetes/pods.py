@@ -232,8 +232,6 @@ class PodKeeper:
             if pod.queued and not held:
                 pod.asked = now
             pod.queued = held
-            if held:  # what is warm for nobody may hold the quota that it waits for
-                self._make_room(pod.kind, 1, now)
 
     def joined(self, name: str, now: float) -> None:
         """The worker of a pod has joined, and is free."""

@@ -48,13 +48,45 @@ def set_environment(function: Any, place: Parallel, run: str) -> None:
     os.environ["MF_PARALLEL_NUM_NODES"] = str(place.num_nodes)
     os.environ["MF_PARALLEL_NODE_INDEX"] = str(place.node_index)
     os.environ["MF_PARALLEL_CONTROL_TASK_ID"] = place.control_task_id or ""
-    for one in function.decorators:
-        if one.name == "pytorch_parallel":
-            os.environ["MASTER_ADDR"] = place.main_ip
-            os.environ["MASTER_PORT"] = str(one.attributes["master_port"] or _port(run))
-            os.environ["NODE_RANK"] = str(place.node_index)
-            os.environ["WORLD_SIZE"] = os.environ["NUM_NODES"] = str(place.num_nodes)
-            os.environ.setdefault("PL_TORCH_DISTRIBUTED_BACKEND", "gloo")  # there is one machine
+    torch = next((one for one in function.decorators if one.name == "pytorch_parallel"), None)
+    given = torch.attributes["master_port"] if torch is not None else None
+    port = int(given or os.environ.get("MASTER_PORT") or _port(run))
+    os.environ.update(_torch_variables(place, port) | _jax_variables(place, port + 1))
+    if torch is not None:
+        os.environ["NUM_NODES"] = str(place.num_nodes)
+        os.environ.setdefault("PL_TORCH_DISTRIBUTED_BACKEND", "gloo")  # there may be no GPU
+
+
+def _torch_variables(place: Parallel, port: int) -> dict[str, str]:
+    """What ``torch.distributed`` reads of a node with one process, and ``torchrun`` where that starts several.
+
+    Source: https://docs.pytorch.org/docs/stable/elastic/run.html
+    """
+    rank, size = str(place.node_index), str(place.num_nodes)
+    return {
+        "MASTER_ADDR": place.main_ip,
+        "MASTER_PORT": str(port),
+        "RANK": rank,
+        "WORLD_SIZE": size,
+        "LOCAL_RANK": "0",
+        "LOCAL_WORLD_SIZE": "1",
+        "NODE_RANK": rank,
+        "GROUP_RANK": rank,
+        "PET_NNODES": size,
+        "PET_NODE_RANK": rank,
+        "PET_MASTER_ADDR": place.main_ip,
+        "PET_MASTER_PORT": str(port),
+    }
+
+
+def _jax_variables(place: Parallel, port: int) -> dict[str, str]:
+    """What ``jax.distributed.initialize`` is called with, as the Kubeflow Trainer names it."""
+    host = f"[{place.main_ip}]" if ":" in place.main_ip else place.main_ip
+    return {
+        "JAX_COORDINATOR_ADDRESS": f"{host}:{port}",
+        "JAX_NUM_PROCESSES": str(place.num_nodes),
+        "JAX_PROCESS_ID": str(place.node_index),
+    }
 
 
 def _port(run: str) -> int:
