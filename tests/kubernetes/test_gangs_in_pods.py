@@ -198,4 +198,3 @@ def test_group_gets_the_quota_that_pods_hold_which_nobody_needs(
     space.client.create(quota)
     with contextlib.closing(GangRun(Project(tmp_path, space, cluster, image, bucket), cluster, gangs="job")) as run:
         run.members()
-        run.finish()

@@ -118,6 +118,7 @@ def _check_cluster(settings: Settings, place: KubernetesPlace) -> Iterator[Place
             secret=place.secret,
             variables=dict(place.variables),
             queue=place.queue,
+            gangs=place.gangs,
             stores=_store_variables(settings),
             versions=f"headrace {__version__}, Python {python}.",
             patience=float(place.start_timeout),
@@ -158,7 +159,7 @@ def manifests_of(settings: Settings, name: str, options: ManifestOptions) -> str
         from headrace.executors.kubernetes.rights import manifests
         from headrace.executors.kubernetes.yaml_text import yaml_text
     namespace = place.namespace or connection(Access(place.kubeconfig, place.context)).namespace
-    made = manifests(namespace, _grant(options), place.pod.service_account, _server(place, options))
+    made = manifests(namespace, _grant(place, options), place.pod.service_account, _server(place, options))
     head = (
         f"# What place {name!r} needs in namespace {namespace!r}. Apply it once as an administrator of the namespace:\n"
         f"#   headrace place manifest {name} | kubectl apply -f -\n"
@@ -176,7 +177,7 @@ def chart_of(settings: Settings, name: str, options: ManifestOptions) -> Mapping
     place = _cluster_place(settings, name)
     with _Packages(name):
         from headrace.executors.kubernetes.rights import chart
-    return chart(__version__, _grant(options), place.pod.service_account, _server(place, options))
+    return chart(__version__, _grant(place, options), place.pod.service_account, _server(place, options))
 
 
 def _cluster_place(settings: Settings, name: str) -> KubernetesPlace:
@@ -186,10 +187,11 @@ def _cluster_place(settings: Settings, name: str) -> KubernetesPlace:
     return place
 
 
-def _grant(options: ManifestOptions) -> Grant:
-    from headrace.executors.kubernetes.rights import Grant
+def _grant(place: KubernetesPlace, options: ManifestOptions) -> Grant:
+    from headrace.executors.kubernetes.rights import Grant, rights_of
 
-    return Grant(users=options.users, groups=options.groups)
+    rights = rights_of(place.gangs, queued=bool(place.queue))
+    return Grant(users=options.users, groups=options.groups, rights=rights)
 
 
 def _server(place: KubernetesPlace, options: ManifestOptions) -> ServerShape | None:

@@ -10,7 +10,7 @@ import contextlib
 import secrets
 import select
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -24,10 +24,10 @@ from headrace.executors.kubernetes.reasons import reason_of, reason_of_refusal
 from headrace.executors.kubernetes.rights import (
     DRIVER,
     MANAGED,
-    RIGHTS,
     Grant,
     Right,
     bindings_of,
+    rights_of,
     role_of,
     service_account,
 )
@@ -59,6 +59,7 @@ class CheckedPlace(msgspec.Struct, frozen=True, kw_only=True):
     secret: str = ""
     variables: Mapping[str, str] = {}
     queue: str = ""
+    gangs: str = "pods"
     stores: Mapping[str, str] = {}
     versions: str = ""
     patience: float = 300.0
@@ -88,14 +89,15 @@ def check_cluster(place: CheckedPlace) -> Iterator[PlaceCheck]:
         if namespace.ok is False:
             return
         missing, less = [], False
-        for right in RIGHTS:
+        rights = rights_of(place.gangs, queued=bool(place.queue))
+        for right in rights:
             optional = right.optional or not (not right.only or right.only in place.needs)
             check = _right(client, right._replace(optional=optional), user)
             missing += [right] if check.ok is False else []
             less |= check.ok is not True
             yield check
         if less:
-            yield _granting(client, user, enough=not missing)
+            yield _granting(client, user, rights, enough=not missing)
         if "cluster" in place.needs:
             yield _account(client, place.account)
         yield from _quotas(client)
@@ -146,11 +148,11 @@ def _right(client: ClusterClient, right: Right, user: str) -> PlaceCheck:
     return PlaceCheck(name=name, ok=None if right.optional else False, text=text)
 
 
-def _granting(client: ClusterClient, user: str, *, enough: bool) -> PlaceCheck:
+def _granting(client: ClusterClient, user: str, rights: Sequence[Right], *, enough: bool) -> PlaceCheck:
     """All that the rights need which are missing, as ``place manifest`` has it: what was granted to others stays."""
     namespace = client.namespace
     bindings = bindings_of(namespace, _grant(user, namespace))
-    grant = yaml_text(service_account(namespace, DRIVER), role_of(namespace), *bindings)
+    grant = yaml_text(service_account(namespace, DRIVER), role_of(namespace, rights), *bindings)
     text = "runs go without those that are missing" if enough else "some that runs need are missing"
     advice = "An administrator of the namespace applies (kubectl apply -f -):"
     return PlaceCheck(name="rights", ok=None if enough else False, text=text, advice=advice, grant=grant)

@@ -385,7 +385,7 @@ class KubernetesExecutor(ReachedExecutor):
                     self._end_group(name, Reason("was deleted, by hand or by another program", True, "cluster"), now)
             case ObjectEvent(name, event):
                 refusal = refusal_in(event)
-                if refusal is not None and self._groups.has(name):
+                if refusal is not None:
                     self._hear_of(self._groups.unit_of(name), refusal, now)
             case PodEvent(name, event):
                 if self._states.add_event(name, event):

@@ -24,6 +24,8 @@ _POD_GROUP, _TOTAL = "kueue.x-k8s.io/pod-group-name", "kueue.x-k8s.io/pod-group-
 _FINAL = "kueue.x-k8s.io/retriable-in-group"
 #: A label of ours with the name of the group.
 GROUP = f"{DOMAIN}/group"
+#: An annotation of ours: of how many pods it is.
+GROUP_SIZE = f"{DOMAIN}/group-size"
 #: Seconds for which a group that is over is kept, should nobody delete it.
 _KEPT = 120
 #: The Job of a JobSet; the Trainer wants its own name for the Job and for its container, and finds it by a label.
@@ -56,6 +58,7 @@ def group_of(name: str, kind: GroupKind, place: PodPlace) -> list[Json]:
     queue = _unqueued(template)
     about = {key: value for key, value in template["metadata"].items() if key in ("labels", "annotations")}
     about["labels"] = {**about["labels"], GROUP: name}
+    about["annotations"] = {**about["annotations"], GROUP_SIZE: str(kind.size)}
     job = {
         "completionMode": "Indexed",
         "completions": kind.size,
@@ -83,6 +86,7 @@ def _member(name: str, index: int, kind: GroupKind, place: PodPlace) -> Json:
     pod = pod_of(f"{name}-{index}-0", kind.pod, place)
     labels, annotations = pod["metadata"]["labels"], pod["metadata"]["annotations"]
     labels[GROUP] = name
+    annotations[GROUP_SIZE] = str(kind.size)
     if QUEUE in labels:
         labels[_POD_GROUP] = name
         annotations |= {_TOTAL: str(kind.size), _FINAL: "false"}

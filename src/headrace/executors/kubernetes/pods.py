@@ -221,7 +221,7 @@ class PodKeeper:
             self._add(name, self._kinds[kind], now)
 
     def said(self, name: str, why: str, *, lacks_room: bool = False) -> None:
-        """Why a pod does not run yet; ``lacks_room``: no node has room for it, which idle pods of this run may hold."""
+        """Why a pod does not run yet; ``lacks_room``: there is none for it, which idle pods of this run may hold."""
         if name in self._pods:
             self._pods[name][0].said, self._pods[name][0].lacks_room = why, lacks_room
 

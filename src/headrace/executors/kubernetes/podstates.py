@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from headrace.executors.kubernetes.group_manifests import GROUP
+from headrace.executors.kubernetes.group_manifests import GROUP, GROUP_SIZE
 from headrace.executors.kubernetes.manifests import DOMAIN
 from headrace.executors.kubernetes.pod_events import PodHistories
 from headrace.executors.kubernetes.reasons import Reason, explains_end, reason_of
@@ -45,9 +45,11 @@ class PodStates:
         labels = about.get("labels") or {}
         self._kinds[name] = labels.get(f"{DOMAIN}/kind", "")
         if GROUP in labels:
-            if name not in self._group_of and self.note_of(labels[GROUP]).fault == "quota":
-                self.note(labels[GROUP], None)  # there was room for it
-            self._members.setdefault(labels[GROUP], set()).add(name)
+            members = self._members.setdefault(labels[GROUP], set())
+            members.add(name)
+            whole = len(members) >= int((about.get("annotations") or {}).get(GROUP_SIZE, 0))
+            if whole and self._notes.get(labels[GROUP], _NOTHING).fault == "quota":
+                self.note(labels[GROUP], None)  # there was room for all
             self._group_of[name] = labels[GROUP]
         if name not in self._working or about.get("deletionTimestamp") or status.get("phase") != "Running":
             self._pods[name] = pod
@@ -88,10 +90,6 @@ class PodStates:
             self._notes.pop(name, None)
         else:
             self._notes[name] = reason
-
-    def note_of(self, name: str) -> Reason:
-        """What was said of a group, or of a pod in a queue."""
-        return self._notes.get(name, _NOTHING)
 
     def _forget_start(self, name: str) -> None:
         self._pods.pop(name, None)

@@ -32,8 +32,8 @@ class Reason(NamedTuple):
 
     @property
     def lacks_room(self) -> bool:
-        """Whether it waits for a node with room for it."""
-        return not self.started and _LITTLE in self.text
+        """Whether it waits for room: on a node, or in a quota."""
+        return not self.started and (self.fault in ("quota", "queue") or _LITTLE in self.text)
 
 
 class _Container(NamedTuple):

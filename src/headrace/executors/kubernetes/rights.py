@@ -67,12 +67,31 @@ RIGHTS = (
 )
 
 
+_ALL = ("create", "get", "list", "watch", "delete")
+#: What gangs need that are more than pods and Jobs, by ``gangs`` of the place.
+_GANGS = {
+    "job": (Right("batch", "jobs", _ALL, "make the pods of a gang as a Job", name="jobs/gangs"),),
+    "jobset": (Right("jobset.x-k8s.io", "jobsets", _ALL, "make the pods of a gang as a JobSet"),),
+    "trainjob": (
+        Right("trainer.kubeflow.org", "trainjobs", _ALL, "make the pods of a gang as a TrainJob"),
+        Right("trainer.kubeflow.org", "trainingruntimes", ("create", "delete"), "say what the pods of a gang are like"),
+    ),
+}
+_QUEUED = Right("kueue.x-k8s.io", "workloads", ("list", "watch"), "say what pods wait for in a queue", optional=True)
+
+
+def rights_of(gangs: str, *, queued: bool) -> tuple[Right, ...]:
+    """The rights that runs need in a place with these gangs, whose pods may wait in a queue."""
+    return (*RIGHTS, *_GANGS.get(gangs, ()), *([_QUEUED] if queued else []))
+
+
 class Grant(NamedTuple):
-    """To whom a role is given, beside the service account of drivers."""
+    """To whom a role with ``rights`` is given, beside the service account of drivers."""
 
     users: Sequence[str] = ()
     groups: Sequence[str] = ()
     service_accounts: Sequence[str] = ()
+    rights: Sequence[Right] = RIGHTS
 
     def subjects(self, namespace: str) -> list[Json]:
         """The subjects of a role binding."""
@@ -215,7 +234,7 @@ def _environment(variables: Mapping[str, str]) -> list[Json]:
 def manifests(namespace: str, grant: Grant, worker: str = "", server: ServerShape | None = None) -> list[Json]:
     """All that a namespace needs for runs. ``worker`` is the service account of workers ("": they have none)."""
     accounts = [service_account(namespace, one) for one in dict.fromkeys([DRIVER, *([worker] if worker else [])])]
-    made = [*accounts, role_of(namespace), *bindings_of(namespace, grant), network_policy(namespace)]
+    made = [*accounts, role_of(namespace, grant.rights), *bindings_of(namespace, grant), network_policy(namespace)]
     return made + (server_manifests(namespace, server) if server is not None else [])
 
 

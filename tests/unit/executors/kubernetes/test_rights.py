@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from headrace.executors.kubernetes.rights import RIGHTS, Grant, ServerShape, chart, manifests
+from headrace.executors.kubernetes.rights import RIGHTS, Grant, ServerShape, chart, manifests, rights_of
 from headrace.executors.kubernetes.yaml_text import yaml_text
 
 SERVERS = [
@@ -61,3 +61,15 @@ def test_role_has_no_right_to_read_secrets_and_none_outside_of_the_namespace() -
 def test_versions_of_charts_are_semantic() -> None:
     for version, semantic in (("1.2.dev3+abc", "1.2.3"), ("0.9", "0.9.0"), ("2", "2.0.0")):
         assert yaml.safe_load(chart(version, Grant())["Chart.yaml"])["version"] == semantic
+
+
+def test_role_has_what_gangs_and_queues_of_the_place_need() -> None:
+    def granted(gangs: str, *, queued: bool) -> set[str]:
+        grant = Grant(rights=rights_of(gangs, queued=queued))
+        (role,) = [one for one in manifests("team", grant) if one["kind"] == "Role"]
+        return {resource for rule in role["rules"] for resource in rule["resources"]}
+
+    plain = granted("pods", queued=False)
+    assert granted("job", queued=False) == plain
+    assert granted("jobset", queued=False) - plain == {"jobsets"}
+    assert granted("trainjob", queued=True) - plain == {"trainjobs", "trainingruntimes", "workloads"}
