@@ -15,9 +15,10 @@ import time
 from typing import Any, NamedTuple
 
 from headrace.executors.kubernetes.access import Access
-from headrace.executors.kubernetes.api import ClusterApi, PodGone, PodSeen
+from headrace.executors.kubernetes.api import ClusterApi
 from headrace.executors.kubernetes.client import ClusterClient, Kind
 from headrace.executors.kubernetes.executor import KubernetesExecutor, KubernetesOptions
+from headrace.executors.kubernetes.happenings import PodGone, PodSeen
 from headrace.executors.kubernetes.pods import PodRules
 from headrace.executors.remote.executor import RemoteOptions
 from headrace.model.code import CodePackage

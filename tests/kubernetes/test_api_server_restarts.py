@@ -13,8 +13,9 @@ from tests.kubernetes.control_plane import control_plane
 from tests.kubernetes.watching import LABELS, Heard, bare_pod, redirected
 
 from headrace.executors.kubernetes.access import Access
-from headrace.executors.kubernetes.api import Away, Back, ClusterApi, PodSeen
+from headrace.executors.kubernetes.api import ClusterApi
 from headrace.executors.kubernetes.client import ClusterClient, Kind
+from headrace.executors.kubernetes.happenings import Away, Back, PodSeen
 from headrace.testing.proxy import Proxy
 
 POD = Kind("v1", "Pod")

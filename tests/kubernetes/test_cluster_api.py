@@ -19,18 +19,9 @@ from tests.kubernetes.conftest import Space
 from tests.kubernetes.watching import LABELS, Heard, bare_pod, redirected
 
 from headrace.executors.kubernetes.access import Access
-from headrace.executors.kubernetes.api import (
-    Away,
-    Back,
-    ClusterApi,
-    CreateRefused,
-    PodEvent,
-    PodGone,
-    PodLog,
-    PodSeen,
-    check_access,
-)
+from headrace.executors.kubernetes.api import ClusterApi, check_access
 from headrace.executors.kubernetes.client import ClusterClient, Kind
+from headrace.executors.kubernetes.happenings import Away, Back, CreateRefused, PodEvent, PodGone, PodLog, PodSeen
 from headrace.executors.kubernetes.permission import VERBS
 from headrace.model.errors import UsageError
 from headrace.testing.api_requests import counted_requests

@@ -15,7 +15,8 @@ from tests.kubernetes.conftest import Space
 from tests.kubernetes.watching import LABELS, Heard, bare_pod, redirected
 
 from headrace.executors.kubernetes.access import Access
-from headrace.executors.kubernetes.api import ClusterApi, ForwardEnded, PodSeen
+from headrace.executors.kubernetes.api import ClusterApi
+from headrace.executors.kubernetes.happenings import ForwardEnded, PodSeen
 from headrace.testing.proxy import Proxy
 
 PORT = 7000

@@ -12,7 +12,8 @@ from urllib.parse import urlsplit
 
 import yaml
 
-from headrace.executors.kubernetes.api import ClusterApi, Happening, PodGone, PodSeen
+from headrace.executors.kubernetes.api import ClusterApi
+from headrace.executors.kubernetes.happenings import Happening, PodGone, PodSeen
 
 LABELS = {"headrace-test": "api"}
 

@@ -335,23 +335,8 @@ class MemoryMetadata:
 
     def delete_run(self, run_id: int) -> None:
         """See ``MetadataStore``."""
-        tables = self._all
         with self._lock:
-            tables.runs.pop(run_id, None)
-            tables.leases.pop(lease_name(run_id), None)
-            tables.tasks = {key: task for key, task in tables.tasks.items() if key[0] != run_id}
-            tables.attempts = {key: attempt for key, attempt in tables.attempts.items() if key[0] != run_id}
-            tables.artifacts = {key: artifact for key, artifact in tables.artifacts.items() if key[0] != run_id}
-            tables.logs = {key: chunk for key, chunk in tables.logs.items() if key[0] != run_id}
-            tables.tags = {key: tag for key, tag in tables.tags.items() if key[0] != run_id}
-            tables.params = {key: param for key, param in tables.params.items() if key[0] != run_id}
-            tables.flags.pop(run_id, None)
-            tables.waits = {key: wait for key, wait in tables.waits.items() if key[0] != run_id}
-            tables.edges = {edge: None for edge in tables.edges if edge.run_id != run_id}
-            tables.metrics = [chunk for chunk in tables.metrics if chunk.run_id != run_id]
-            tables.signals = [signal for signal in tables.signals if signal.run_id != run_id]
-            tables.cache = {key: None for key in tables.cache if key[1].run_id != run_id}
-            tables.queue = {key: count for key, count in tables.queue.items() if key[0] != run_id}
+            self._all.forget_run(run_id)
 
     # --- what belongs to a run ---
 

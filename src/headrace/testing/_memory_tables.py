@@ -22,6 +22,7 @@ from headrace.model.records import (
     Tag,
     TaskRecord,
     Wait,
+    lease_name,
 )
 from headrace.stores.metadata.protocol import CacheEntry
 
@@ -48,6 +49,24 @@ class Tables:
         self.requests: list[Request] = []
         self.leases: dict[str, tuple[Lease, float]] = {}  # with its expiry, in the store's clock
         self.last_commits: dict[int, int] = {}  # number of the last commit, by the token of the lease
+
+    def forget_run(self, run_id: int) -> None:
+        """Take a run out, with all that belongs to it."""
+        self.runs.pop(run_id, None)
+        self.leases.pop(lease_name(run_id), None)
+        self.tasks = {key: task for key, task in self.tasks.items() if key[0] != run_id}
+        self.attempts = {key: attempt for key, attempt in self.attempts.items() if key[0] != run_id}
+        self.artifacts = {key: artifact for key, artifact in self.artifacts.items() if key[0] != run_id}
+        self.logs = {key: chunk for key, chunk in self.logs.items() if key[0] != run_id}
+        self.tags = {key: tag for key, tag in self.tags.items() if key[0] != run_id}
+        self.params = {key: param for key, param in self.params.items() if key[0] != run_id}
+        self.flags.pop(run_id, None)
+        self.waits = {key: wait for key, wait in self.waits.items() if key[0] != run_id}
+        self.edges = {edge: None for edge in self.edges if edge.run_id != run_id}
+        self.metrics = [chunk for chunk in self.metrics if chunk.run_id != run_id]
+        self.signals = [signal for signal in self.signals if signal.run_id != run_id]
+        self.cache = {key: None for key in self.cache if key[1].run_id != run_id}
+        self.queue = {key: count for key, count in self.queue.items() if key[0] != run_id}
 
 
 class Subscription:

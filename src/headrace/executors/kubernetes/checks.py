@@ -16,8 +16,9 @@ from typing import Any
 import msgspec
 
 from headrace.executors.kubernetes.access import Access
-from headrace.executors.kubernetes.api import ClusterApi, CreateRefused, PodEvent, PodLog, PodSeen
+from headrace.executors.kubernetes.api import ClusterApi
 from headrace.executors.kubernetes.client import ClusterClient, ClusterError, Json, Kind
+from headrace.executors.kubernetes.happenings import CreateRefused, PodEvent, PodLog, PodSeen
 from headrace.executors.kubernetes.manifests import CONTAINER, DOMAIN, PodKind, PodPlace, pod_of
 from headrace.executors.kubernetes.permission import allowed, explained
 from headrace.executors.kubernetes.reasons import reason_of, reason_of_refusal

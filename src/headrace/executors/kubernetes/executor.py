@@ -19,21 +19,8 @@ from typing import Any
 from headrace._base import logs
 from headrace._base.open_files import allow_open_files
 from headrace.engine.ports import Executor, WorkerExit, WorkerLink
-from headrace.executors.kubernetes.api import (
-    Away,
-    Back,
-    ClusterApi,
-    CreateRefused,
-    ForwardEnded,
-    Happening,
-    ObjectEvent,
-    ObjectGone,
-    ObjectSeen,
-    PodEvent,
-    PodGone,
-    PodLog,
-    PodSeen,
-)
+from headrace.executors.kubernetes import happenings
+from headrace.executors.kubernetes.api import ClusterApi
 from headrace.executors.kubernetes.client import ClusterError, Kind
 from headrace.executors.kubernetes.gangs import GangStarts, Member
 from headrace.executors.kubernetes.group_objects import GroupObjects, failure_of, refusal_in
@@ -368,41 +355,41 @@ class KubernetesExecutor(ReachedExecutor):
         self._waiting.discard(link)
         link.end(WorkerExit(link, -signal.SIGKILL, False, begun=False))
 
-    def _take(self, happening: Happening, now: float) -> None:
+    def _take(self, happening: happenings.Happening, now: float) -> None:
         match happening:
-            case PodSeen(pod):
+            case happenings.PodSeen(pod):
                 self._on_pod(pod, now)
-            case PodGone(name, _, pod):
+            case happenings.PodGone(name, _, pod):
                 if self._keeper.knows(self._groups.unit_of(name)):
                     self._end_pod(name, self._states.end_of(name, pod), now)
                 self._forget_pod(name)
-            case CreateRefused(name, code, reason, message, retry_after):
+            case happenings.CreateRefused(name, code, reason, message, retry_after):
                 self._on_refusal(name, self._objects.reason_of_refusal(code, reason, message), retry_after, now)
-            case ObjectSeen(kind, manifest):
+            case happenings.ObjectSeen(kind, manifest):
                 self._on_object(kind, manifest, now)
-            case ObjectGone(kind, name):
+            case happenings.ObjectGone(kind, name):
                 if kind != WORKLOAD and self._keeper.knows(name):  # what that stood for says itself how it goes on
                     self._end_group(name, Reason("was deleted, by hand or by another program", True, "cluster"), now)
-            case ObjectEvent(name, event):
+            case happenings.ObjectEvent(name, event):
                 refusal = refusal_in(event)
                 if refusal is not None:
                     self._hear_of(self._groups.unit_of(name), refusal, now)
-            case PodEvent(name, event):
+            case happenings.PodEvent(name, event):
                 if self._states.add_event(name, event):
                     self._look_at(self._groups.unit_of(name), now)
-            case PodLog(name, _, text, _):
+            case happenings.PodLog(name, _, text, _):
                 unit = self._groups.unit_of(name)
                 if self._keeper.knows(unit):
                     self._last_words[self._keeper.kind_of(unit)] = text
                     self._end_pod(name, self._states.end_of(name), now)
                     self._drop_object(name)
-            case Away(_, why):
+            case happenings.Away(_, why):
                 self._away = True
                 self._notices.give(why, f"{why}. What runs goes on; pods are made when it answers again")
-            case Back():
+            case happenings.Back():
                 self._away = False
                 self._notices.give("back", "the API server answers again")
-            case ForwardEnded(name, why):
+            case happenings.ForwardEnded(name, why):
                 self._forwarded.discard(name)
                 _log.debug("pod.unreached", f"the connection to pod {name} ended: {why or 'closed'}", pod=name)
 

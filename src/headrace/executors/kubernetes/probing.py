@@ -10,8 +10,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from headrace.executors.kubernetes.access import Access
-from headrace.executors.kubernetes.api import ClusterApi, CreateRefused, PodEvent, PodGone, PodSeen
+from headrace.executors.kubernetes.api import ClusterApi
 from headrace.executors.kubernetes.containment import USER_CONTAINER, probing
+from headrace.executors.kubernetes.happenings import CreateRefused, PodEvent, PodGone, PodSeen
 from headrace.executors.kubernetes.manifests import DOMAIN, ROOT, PodKind, PodPlace, pod_of
 from headrace.executors.kubernetes.options import KubernetesOptions
 from headrace.executors.kubernetes.reasons import reason_of, reason_of_refusal
