@@ -1,10 +1,11 @@
 /** Steps with how far they are, metrics, the result and what was logged, and where all of it ran. */
 import { useState } from "react";
 import { Link } from "wouter";
-import { bytes, count, metric, plain, plural } from "../../lib/format";
+import { bytes, count, plain, plural } from "../../lib/format";
 import { RUN, useGet } from "../../api/client";
 import { runPage, taskPage, useParam } from "../../lib/url";
 import { CopyButton, Facts, Section, Shown, Time, Took } from "../../parts/Bits";
+import { MetricTable } from "../../parts/MetricTable";
 import { StateBar, StateMark, withReused } from "../../parts/State";
 import { Preview } from "../../parts/Preview";
 import { Traceback } from "../../parts/Traceback";
@@ -135,32 +136,7 @@ function Metrics() {
   if (view.metrics.length === 0) return null;
   return (
     <Section title="Metrics" more={<Link href={runPage(at.project, name, "metrics")}>charts</Link>}>
-      <div className="scroll-x" tabIndex={0} role="group" aria-label="Table">
-        <table className="plain-table">
-          <thead>
-            <tr>
-              <th scope="col">Name</th>
-              <th scope="col" className="right">Last</th>
-              <th scope="col" className="right">Smallest</th>
-              <th scope="col" className="right">Largest</th>
-              <th scope="col" className="right">Points</th>
-            </tr>
-          </thead>
-          <tbody>
-            {view.metrics.slice(0, 30).map((one) => (
-              <tr key={one.name}>
-                <td>
-                  <Link href={runPage(at.project, name, "metrics", { m: one.name })}>{one.name}</Link>
-                </td>
-                <td className="right strong">{metric(one.last)}</td>
-                <td className="right">{metric(one.min)}</td>
-                <td className="right">{metric(one.max)}</td>
-                <td className="right quiet">{count(one.count)}</td>
-              </tr>
-            ))}
-          </tbody>
-        </table>
-      </div>
+      <MetricTable metrics={view.metrics.slice(0, 30)} href={(one) => runPage(at.project, name, "metrics", { m: one })} />
     </Section>
   );
 }

@@ -1,11 +1,12 @@
 /** One task: why it ran, its attempts, what went in and came out, what it printed. */
 import { useLocation, Link } from "wouter";
 import { RUN, useGet, type Schemas } from "../../api/client";
-import { bytes, count, duration, metric } from "../../lib/format";
+import { bytes, count, duration } from "../../lib/format";
 import { useShortcuts } from "../../lib/keys";
 import { useTitle } from "../../lib/title";
 import { runPage, taskPage } from "../../lib/url";
 import { CopyButton, Facts, Section, Shown, Time, Took } from "../../parts/Bits";
+import { MetricTable } from "../../parts/MetricTable";
 import { PodEvents } from "../../parts/Pod";
 import { Preview } from "../../parts/Preview";
 import { State } from "../../parts/State";
@@ -285,30 +286,7 @@ function Metrics({ view }: { view: TaskView }) {
   if (view.metrics.length === 0) return null;
   return (
     <Section title="Metrics">
-      <div className="scroll-x" tabIndex={0} role="group" aria-label="Table">
-        <table className="plain-table">
-          <thead>
-            <tr>
-              <th scope="col">Name</th>
-              <th scope="col" className="right">Last</th>
-              <th scope="col" className="right">Smallest</th>
-              <th scope="col" className="right">Largest</th>
-              <th scope="col" className="right">Points</th>
-            </tr>
-          </thead>
-          <tbody>
-            {view.metrics.map((one) => (
-              <tr key={one.name}>
-                <td>{one.name}</td>
-                <td className="right num strong">{metric(one.last)}</td>
-                <td className="right num">{metric(one.min)}</td>
-                <td className="right num">{metric(one.max)}</td>
-                <td className="right num quiet">{count(one.count)}</td>
-              </tr>
-            ))}
-          </tbody>
-        </table>
-      </div>
+      <MetricTable metrics={view.metrics} />
     </Section>
   );
 }
