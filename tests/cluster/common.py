@@ -56,8 +56,13 @@ def kubectl(*words: str, **options) -> str:
 
 
 def go_module(path: str) -> dict:
-    """What Go knows of a module that `build` requires: its Version and its Dir."""
+    """What Go knows of a module that `build` requires: its Version, for one."""
     return json.loads(run("go", "list", "-m", "-json", path, cwd=BUILD))
+
+
+def go_source(path: str) -> Path:
+    """The folder with the files of such a module, which is fetched where Go does not have it."""
+    return Path(json.loads(run("go", "mod", "download", "-json", path, cwd=BUILD))["Dir"])
 
 
 def go_build(source: str, program: Path, *options: str) -> None:

@@ -37,6 +37,7 @@ from headrace.services import (
     names,
     objects,
     paging,
+    pods,
     reproduction,
     resumable,
     run_diff,
@@ -54,7 +55,7 @@ from headrace.services.session import NewSession, Reproduces, Resume
 from headrace.services.stores import Stores
 from headrace.settings import Settings
 from headrace.stores.metadata.protocol import RunFilter
-from headrace.testing._metadata_samples import digest, task
+from headrace.testing._metadata_samples import attempt, digest, task
 
 GHOST = 10**9
 NOW = 1_000.0
@@ -76,6 +77,7 @@ ABOUT_A_RUN: dict[str, Ask] = {
     "control.send_answer": lambda s, run: control.send_answer(s.metadata, run, "ok", True, ME, NOW),
     "control.add_tag": lambda s, run: control.add_tag(s.metadata, run, ("seen", ""), ME, NOW),
     "control.remove_tag": lambda s, run: control.remove_tag(s.metadata, run, "t", ME, NOW),
+    "control.end_undriven": lambda s, run: control.end_undriven(s.metadata, run, "its driver could not be started"),
     "control.delete_run": lambda s, run: control.delete_run(s.metadata, run, ME, NOW),
     "control.check_removable": lambda s, run: control.check_removable(s.metadata, run),
     "describe.describe_run": lambda s, run: describe.describe_run(s.metadata, run, NOW),
@@ -94,6 +96,7 @@ ABOUT_A_RUN: dict[str, Ask] = {
     "garbage.named_blobs": lambda s, run: list(garbage.named_blobs(s.metadata, s.artifacts, run.id)),
     "live_counts.totals_of": lambda s, run: live_counts.totals_of(s.metadata, run, gone=False),
     "live_counts.running_attempts": lambda s, run: live_counts.running_attempts(s.metadata, run, NOW),
+    "live_counts.waits_of": lambda s, run: live_counts.waits_of(s.metadata, run),
     "logs.read_logs": lambda s, run: list(logs.read_logs(s.metadata, s.artifacts, run.id)),
     "logs.follow_logs": lambda s, run: next(
         logs.follow_logs((s.metadata, s.artifacts), run, logs.LogFilter(), pause=lambda _: None), "nothing"
@@ -115,6 +118,7 @@ ABOUT_A_RUN: dict[str, Ask] = {
     "paging.each_edge": lambda s, run: list(paging.each_edge(s.metadata, run.id)),
     "paging.each_metric_chunk": lambda s, run: list(paging.each_metric_chunk(s.metadata, run.id)),
     "paging.each_segment": lambda s, run: list(paging.each_segment(s.metadata, run.id)),
+    "pods.pod_of": lambda s, run: pods.pod_of(s.metadata, attempt(run.id, host="pod-1 on node-1", place="cluster")),
     "reproduction.what_to_run": lambda s, run: (
         reproduction.what_to_run(s.metadata, run, Name("train", 1, "fit", 1)).part
     ),
@@ -156,6 +160,8 @@ SAME_FOR_ANY = {
     "codeparts.code_of_step",
     "leases.awaits_driver",
     "live_counts.running_attempts",
+    "live_counts.waits_of",
+    "pods.pod_of",
     "environment_changes.contents_of_tasks",
     "environments.records.locks_of_run",
     "environments.records.locks_of_step",
