@@ -371,9 +371,11 @@ class KubernetesExecutor(ReachedExecutor):
                 if kind != WORKLOAD and self._keeper.knows(name):  # what that stood for says itself how it goes on
                     self._end_group(name, Reason("was deleted, by hand or by another program", True, "cluster"), now)
             case happenings.ObjectEvent(name, event):
-                refusal = refusal_in(event)
-                if refusal is not None:
-                    self._hear_of(self._groups.unit_of(name), refusal, now)
+                unit, refusal = self._groups.unit_of(name), refusal_in(event)
+                if refusal is not None and self._keeper.is_starting(
+                    unit
+                ):  # else of a pod in place of a lost one
+                    self._hear_of(unit, refusal, now)
             case happenings.PodEvent(name, event):
                 if self._states.add_event(name, event):
                     self._look_at(self._groups.unit_of(name), now)
