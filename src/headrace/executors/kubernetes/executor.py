@@ -372,9 +372,7 @@ class KubernetesExecutor(ReachedExecutor):
                     self._end_group(name, Reason("was deleted, by hand or by another program", True, "cluster"), now)
             case happenings.ObjectEvent(name, event):
                 unit, refusal = self._groups.unit_of(name), refusal_in(event)
-                if refusal is not None and self._keeper.is_starting(
-                    unit
-                ):  # else of a pod in place of a lost one
+                if refusal is not None and self._keeper.is_starting(unit):  # else of a pod in place of a lost one
                     self._hear_of(unit, refusal, now)
             case happenings.PodEvent(name, event):
                 if self._states.add_event(name, event):
