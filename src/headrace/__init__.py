@@ -104,9 +104,9 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'headrace' has no attribute {name!r}")
     import importlib
 
-    from headrace._base.collection import CollectionPaused
+    from headrace._base.collection import CollectionPausedForImports
 
-    with CollectionPaused():
+    with CollectionPausedForImports():
         from headrace._base import lean_msgspec  # noqa: F401
 
         value = getattr(importlib.import_module(where), name)

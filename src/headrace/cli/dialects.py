@@ -8,13 +8,12 @@ from typing import NamedTuple
 
 from headrace.model.errors import UsageError
 
-_OURS = re.compile(rb"^\s*(from\s+headrace\b|import\s+headrace\b)", re.MULTILINE)
-_KFP = re.compile(
-    rb"^(pipelineInfo|pipelineSpec|deploymentSpec|schemaVersion|components|implementation)\s*:", re.MULTILINE
-)
-_JOB = re.compile(rb'"(pipelineInfo|pipelineSpec)"\s*:')
-_KFP_CODE = re.compile(rb"^\s*(from\s+kfp\b|import\s+kfp\b)", re.MULTILINE)
-_ARGO = re.compile(rb"^kind:\s*Workflow", re.MULTILINE)
+# Not compiled yet: most files are told by the first.
+_OURS = rb"(?m)^\s*(from\s+headrace\b|import\s+headrace\b)"
+_KFP = rb"(?m)^(pipelineInfo|pipelineSpec|deploymentSpec|schemaVersion|components|implementation)\s*:"
+_JOB = rb'"(pipelineInfo|pipelineSpec)"\s*:'
+_KFP_CODE = rb"(?m)^\s*(from\s+kfp\b|import\s+kfp\b)"
+_ARGO = rb"(?m)^kind:\s*Workflow"
 _READ = 1 << 20
 _ENDING = '  if __name__ == "__main__":\n      {}()'
 
@@ -46,12 +45,12 @@ def target_of(target: str) -> Target:
     except OSError:
         return Target("native", target)
     if path.suffix == ".py":
-        if _OURS.search(text) and b"metaflow" not in text:  # as nearly all are: read no further
+        if re.search(_OURS, text) and b"metaflow" not in text:  # as nearly all are: read no further
             return Target("native", target)
-        if _KFP_CODE.search(text) and b"pipeline" in text:
+        if re.search(_KFP_CODE, text) and b"pipeline" in text:
             return Target("kfp", target)
         return _of_python(path, name, text)
-    if _KFP.search(text) or _ARGO.search(text) or _JOB.search(text):
+    if re.search(_KFP, text) or re.search(_ARGO, text) or re.search(_JOB, text):
         return Target("kfp", str(path))
     raise UsageError(
         f"{path} is not a flow: headrace runs Python files (FILE.py or FILE.py:FLOW) and compiled Kubeflow pipelines, "

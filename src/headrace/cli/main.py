@@ -11,7 +11,7 @@ import sys
 
 import click
 
-from headrace._base.collection import CollectionPaused
+from headrace._base.collection import CollectionPausedForImports
 from headrace._base.process import claim_standard_streams
 from headrace._version import __version__
 from headrace.cli.places import VERBOSE, WITHOUT, add_places, take_verbose
@@ -71,7 +71,9 @@ class Commands(click.Group):
             return None
         import importlib
 
-        with CollectionPaused():
+        with CollectionPausedForImports():
+            from headrace._base import lean_msgspec  # noqa: F401  # before any command has msgspec imported
+
             module = importlib.import_module(f"headrace.cli.commands.{found[0]}")
         command: click.Command = getattr(module, f"{cmd_name}_command")
         if cmd_name in WITHOUT:

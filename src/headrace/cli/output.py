@@ -6,7 +6,6 @@ Piped output is aligned text at full width: nothing is cut off, no tabs, no colo
 from __future__ import annotations
 
 import os
-import shutil
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -152,7 +151,11 @@ def paragraph(text: str) -> str:
 
 def terminal_width() -> int:
     """Columns there are; 0: as many as needed, because stdout is not a terminal."""
-    return shutil.get_terminal_size((100, 30)).columns if is_terminal() else 0
+    if not is_terminal():
+        return 0
+    import shutil  # which imports all kinds of compression
+
+    return shutil.get_terminal_size((100, 30)).columns
 
 
 def print_table(columns: Sequence[Column], rows: Sequence[Sequence[str]], indent: str = "") -> None:

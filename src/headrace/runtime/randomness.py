@@ -70,7 +70,7 @@ class _Table:
         before = len(self.streams)
         for name in GLOBAL:
             if name in names and name not in unfinished:
-                self._add(name, global_generator(name))
+                self._add(name, global_generator(name), fresh=name == complete)
         for name in sorted(users, key=canonical_name):
             module = sys.modules.get(name)
             if name not in unfinished and (name == "__main__" or (module is not None and module_file(module))):
@@ -91,13 +91,14 @@ class _Table:
         for path, found in generators_in(root, name, self._seen):
             self._add(path, kind_of(found))
 
-    def _add(self, name: str, found: tuple[Any, Kind] | None) -> None:
+    def _add(self, name: str, found: tuple[Any, Kind] | None, *, fresh: bool = False) -> None:
+        """``fresh``: it was made just now, so nobody can have seeded it; finding that out takes milliseconds."""
         if found is None or id(found[0]) in self._targets:
             return
         target, kind = found
         self._targets.add(id(target))
         state = self.given.get(name)
-        if state is None and kind.is_seeded(target, _is_written):
+        if state is None and not fresh and kind.is_seeded(target, _is_written):
             state = kind.state(target)
         self.streams.append(_Stream(name, target, kind, state))
 

@@ -63,12 +63,12 @@ def open_session(
         from headrace.services.handing_over import hand_over
 
         hand_over(stores, places.default, new)
-    try:
+    executor = executor or start_workers(places)  # a place that cannot be had leaves no run behind
+    with closed_on_error(executor):
         code = CodeOfRun(new.entry, new.code, new.files)
         patient = waiting(stores, StoreWait(new.store_wait))
         new, recorded = _known_before(patient, new, seed)
-        executor = executor or start_workers(places)  # a place that cannot be had leaves no run behind
-        kept = code.store(patient.artifacts)  # so does code that cannot be stored
+        kept = code.store(patient.artifacts)  # code that cannot be stored leaves no run behind either
         run, lease = patient.metadata.open_run(
             NewRun(
                 project=stores.project,
@@ -84,10 +84,6 @@ def open_session(
             process_owner(),
             LEASE_SECONDS,
         )
-    except BaseException:
-        if executor is not None:
-            executor.close()
-        raise
     reuse_changed = new.reproduces is not None or (seed is not None and seed.reuse_changed)
     return _begin(stores, places, new, _Opened(run, lease, recorded, reuse_changed, code, kept, executor))
 
@@ -102,6 +98,17 @@ def start_workers(places: Places) -> Executor:
     executor = places.open(places.default)
     executor.start()
     return executor
+
+
+@contextlib.contextmanager
+def closed_on_error(executor: Executor | None) -> Iterator[None]:
+    """A block at whose end a session owns ``executor``, or there is none and it is closed."""
+    try:
+        yield
+    except BaseException:
+        if executor is not None:
+            executor.close()
+        raise
 
 
 def _known_before(stores: Stores, new: NewSession, seed: Resume | None) -> tuple[NewSession, dict[bytes, Recorded]]:
@@ -134,8 +141,10 @@ def _taken_over(stores: Stores, seed: Resume, without: frozenset[TaskId] = froze
     }
 
 
-def reopen_session(stores: Stores, places: Places, new: NewSession, resume: Resume) -> Session:
-    """Open another session of an earlier run.
+def reopen_session(
+    stores: Stores, places: Places, new: NewSession, resume: Resume, executor: Executor | None = None
+) -> Session:
+    """Open another session of an earlier run. ``executor``: as ``open_session`` has it.
 
     Raises:
         RunBusyError: another process drives it.
@@ -148,30 +157,30 @@ def reopen_session(stores: Stores, places: Places, new: NewSession, resume: Resu
         from headrace.services.handing_over import hand_over
 
         hand_over(stores, places.default, new, resume)
-    code = CodeOfRun(new.entry, new.code, new.files)
-    if origin := recorded_details(resume.run).reproduces:
-        raise UsageError(
-            f"{resume.run.name} runs {origin} again, with the code that was recorded of it, and cannot be resumed; "
-            f"begin anew: headrace reproduce {origin}"
-        )
     from headrace.services.resumable import check_kept
 
-    patient = waiting(stores, StoreWait(new.store_wait))
-    check_kept(patient.metadata, resume.run)
-    lease = take_lease(patient.metadata, resume.run)
-    try:
-        executor = start_workers(places)  # while the run is as it was
+    executor = executor or start_workers(places)
+    with closed_on_error(executor):
+        _check_resumable(resume.run)
+        code = CodeOfRun(new.entry, new.code, new.files)
+        patient = waiting(stores, StoreWait(new.store_wait))
+        check_kept(patient.metadata, resume.run)
+        lease = take_lease(patient.metadata, resume.run)
         try:
             kept = code.store(patient.artifacts)
             opened = _Opened(resume.run, lease, {}, resume.reuse_changed, code, kept, executor)
-            opened = _reopen(patient, places, new, resume, opened)
+            return _begin(stores, places, new, _reopen(patient, places, new, resume, opened))
         except BaseException:
-            executor.close()
+            stores.metadata.release(lease)
             raise
-        return _begin(stores, places, new, opened)
-    except BaseException:
-        stores.metadata.release(lease)
-        raise
+
+
+def _check_resumable(run: RunRecord) -> None:
+    if origin := recorded_details(run).reproduces:
+        raise UsageError(
+            f"{run.name} runs {origin} again, with the code that was recorded of it, and cannot be resumed; "
+            f"begin anew: headrace reproduce {origin}"
+        )
 
 
 class _Opened(msgspec.Struct, frozen=True):

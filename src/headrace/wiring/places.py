@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import msgspec
 from blake3 import blake3
 
-from headrace._base.collection import CollectionPaused
+from headrace._base.collection import CollectionPausedForImports
 from headrace.engine.ports import Executor
 from headrace.model.errors import MissingSecretError, UsageError
 from headrace.model.pods import PodSettings, merge
@@ -213,7 +213,7 @@ class ConfiguredPlaces:
         return self._known[place]
 
     def _local(self, place: LocalPlace) -> Executor:
-        with CollectionPaused():
+        with CollectionPausedForImports():
             from headrace.executors.environments import EnvironmentsExecutor
 
         # Not this object, which keeps the executor: a run's objects are to go with its last user.
@@ -225,7 +225,7 @@ class ConfiguredPlaces:
         )
 
     def _forking(self, place: LocalPlace, fresh: FreshStart | None = None) -> Executor:
-        with CollectionPaused():
+        with CollectionPausedForImports():
             from headrace.executors.local import LocalExecutor
             from headrace.worker.learned import Learned
 

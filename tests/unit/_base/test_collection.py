@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from headrace._base.collection import CollectionPaused
+from headrace._base.collection import CollectionPausedForImports
 
 
 @pytest.fixture(autouse=True)
@@ -21,20 +21,20 @@ def _as_before() -> Iterator[None]:
 
 def test_collection_goes_on_after_the_block_and_after_an_error_in_it() -> None:
     gc.enable()
-    with CollectionPaused():
+    with CollectionPausedForImports():
         assert not gc.isenabled()
-        with CollectionPaused():
+        with CollectionPausedForImports():
             pass
         assert not gc.isenabled()
     assert gc.isenabled()
-    with pytest.raises(ZeroDivisionError), CollectionPaused():
+    with pytest.raises(ZeroDivisionError), CollectionPausedForImports():
         raise ZeroDivisionError
     assert gc.isenabled()
 
 
 def test_collection_that_was_off_stays_off() -> None:
     gc.disable()
-    with CollectionPaused():
+    with CollectionPausedForImports():
         pass
     assert not gc.isenabled()
 
@@ -44,10 +44,10 @@ def test_new_objects_are_old_at_once_and_are_still_collected() -> None:
 import gc
 import subprocess
 import sys
-from headrace._base.collection import CollectionPaused
+from headrace._base.collection import CollectionPausedForImports
 
 gc.collect()
-with CollectionPaused():
+with CollectionPausedForImports():
     kept = [[number] for number in range(20_000)]
 assert gc.get_count()[0] < 10_000, gc.get_count()
 assert gc.get_freeze_count() == 0, gc.get_freeze_count()
@@ -64,7 +64,7 @@ def test_objects_that_the_user_froze_stay_frozen() -> None:
     gc.freeze()
     try:
         frozen = gc.get_freeze_count()
-        with CollectionPaused():
+        with CollectionPausedForImports():
             pass
         assert gc.get_freeze_count() >= frozen - 1000
     finally:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from headrace._base.collection import CollectionPaused
+from headrace._base.collection import CollectionPausedForImports
 from headrace.cli.flowargs import Options, print_parameters, split
 from headrace.cli.options import RunName, open_existing
 from headrace.model.errors import UsageError
@@ -69,7 +69,7 @@ def resume_command(context: click.Context, arguments: tuple[str, ...]) -> int:
     name, rest = "", list(arguments)
     if rest and not rest[0].startswith("-") and "=" not in rest[0]:
         name = rest.pop(0)
-    with CollectionPaused():  # these import nearly all that the run needs
+    with CollectionPausedForImports():  # these import nearly all that the run needs
         from headrace.services.names import find_run
         from headrace.services.resumable import newest_resumable
 
@@ -86,7 +86,7 @@ def _resume(scope: Scope, run: RunRecord, arguments: list[str]) -> int:
         from headrace.cli.kfpfile import resume_file
 
         return resume_file(scope, run, arguments, _OURS)
-    with CollectionPaused():
+    with CollectionPausedForImports():
         from headrace.cli.dialects import make_loadable
         from headrace.cli.summary import drive
         from headrace.frontends.native.parameters import parameter_specs, parse_arguments, usage
@@ -104,11 +104,11 @@ def _resume(scope: Scope, run: RunRecord, arguments: list[str]) -> int:
         print_parameters(f"headrace resume {run.name}", flow, usage(specs))
         return 0
     changes = parse_arguments(specs, rest, complete=False)
-    from headrace.settings import read_settings
-    from headrace.wiring import configure_logs
+    if "verbose" in options.flags:  # the scope was opened before that was seen
+        from headrace.settings import read_settings
+        from headrace.wiring import configure_logs
 
-    configure_logs(read_settings())  # the scope was opened before --verbose was seen
-
+        configure_logs(read_settings())
     how = options.launch(scope)
     return drive(
         lambda: resume_run(

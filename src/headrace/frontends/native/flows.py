@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
 import msgspec
 
 from headrace._base.attributes import own
-from headrace._base.collection import CollectionPaused
+from headrace._base.collection import CollectionPausedForImports
 from headrace._base.sizes import parse_duration
 from headrace.frontends.native.options import FlowOptions
 from headrace.frontends.native.script import show_well, wrong
@@ -63,7 +63,7 @@ class Flow(Generic[P, R]):
             from headrace.frontends.native.launch import run_flow_async
 
             return run_flow_async(self, self.bind(args, kwargs), _here())  # type: ignore[return-value]
-        with CollectionPaused():
+        with CollectionPausedForImports():
             from headrace.frontends.native.launch import run_flow
 
         return run_flow(self, self.bind(args, kwargs), _here()).value  # type: ignore[no-any-return]

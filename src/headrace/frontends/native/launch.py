@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from headrace._base.attributes import own
-from headrace._base.collection import CollectionPaused
+from headrace._base.collection import CollectionPausedForImports
 from headrace._base.process import claim_standard_descriptors
 from headrace._base.redaction import looks_secret, redact
 from headrace._base.sizes import parse_duration
@@ -47,7 +47,7 @@ from headrace.runtime.secrets import Secret, hide
 from headrace.services.flowlog import FlowOutput
 from headrace.services.places import Places
 from headrace.services.session import NewSession, Reproduces, Resume, Session, recorded_details
-from headrace.services.start import open_session, reopen_session, start_workers
+from headrace.services.start import closed_on_error, open_session, reopen_session, start_workers
 from headrace.services.stores import Stores
 from headrace.services.tracking import RunLog
 from headrace.stores import codecs
@@ -195,13 +195,9 @@ def _open_new(flow: Runnable, values: dict[str, Any], how: Launch, secrets: tupl
     places = _places(flow, how, how.place)
     # First of all: workers get ready while this process loads and opens what it needs itself.
     executor = None if places.hands_over else start_workers(places)
-    try:
+    with closed_on_error(executor):
         stores = _stores(how)
         new = _new_session(flow, values, how, secrets, stores, how.environment)
-    except BaseException:
-        if executor is not None:
-            executor.close()
-        raise
     return open_session(stores, places, new, executor=executor)
 
 
@@ -210,12 +206,15 @@ def _reopen(flow: Runnable, values: dict[str, Any], how: Launch, secrets: tuple[
     stores = _stores(how)
     run = how.resume.run
     before = recorded_details(how.scope.store_wait()(lambda: stores.metadata.run_by_id(run.id)) or run)
-    new = _new_session(flow, values, how, secrets, stores, how.environment or before.environment)
-    return reopen_session(stores, _places(flow, how, how.place or before.place), new, how.resume)
+    places = _places(flow, how, how.place or before.place)
+    executor = None if places.hands_over else start_workers(places)
+    with closed_on_error(executor):
+        new = _new_session(flow, values, how, secrets, stores, how.environment or before.environment)
+    return reopen_session(stores, places, new, how.resume, executor=executor)
 
 
 def _stores(how: Launch) -> Stores:
-    with CollectionPaused():  # this imports what stores are made of
+    with CollectionPausedForImports():  # this imports what stores are made of
         return how.scope.opened_stores()
 
 

@@ -15,7 +15,6 @@ from headrace.frontends.native.load import load_flow, load_installed
 from headrace.frontends.native.parameters import bind_values, parameter_specs
 from headrace.model.errors import FlowLoadError, UsageError
 from headrace.model.records import RunRecord
-from headrace.services.code.recorded_code import install_recorded
 from headrace.services.session import Resume
 from headrace.stores import codecs
 from headrace.stores.artifacts.protocol import ArtifactStore
@@ -37,6 +36,8 @@ def recorded_flow_of(record: RunRecord, scope: Scope) -> Flow[..., Any]:
         BlobError: the code is gone or damaged.
     """
     _check_dialect(record)
+    from headrace.services.code.recorded_code import install_recorded
+
     found = install_recorded(record, scope.artifacts, scope.workspace.code_cache)
     return load_installed(*found).flow  # type: ignore[no-any-return]
 

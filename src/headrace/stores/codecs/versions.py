@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterable
 from typing import Any
 
+from headrace._base.collection import CollectionPaused
 from headrace.model.errors import HeadraceError, NotLoadableError
 from headrace.stores.codecs.pickling import Pickled
 
@@ -15,6 +16,8 @@ _PYTHON = f"python {sys.version.split(maxsplit=1)[0]}"
 #: Libraries and their versions by the names of their modules; a space for what has none.
 _known: dict[object, str] = {}
 _MOST_KNOWN = 10_000
+#: Bytes of a stream from which on it makes so many objects that the garbage collector is kept from looking at them.
+_MANY_OBJECTS = 256 << 10
 
 
 def made_with(pickled: Pickled) -> tuple[str, ...]:
@@ -56,9 +59,10 @@ def load_pickle(data: bytes | memoryview, buffers: Iterable[memoryview], made: t
     if made and made[0].endswith(" bytecode") and _minor(made[0].split()[1]) != sys.version_info[:2]:
         raise NotLoadableError(f"cannot load a stored value: it has code of another Python in it. {_sides(made)}")
     try:
-        if _other_numpy(made):
-            return _Renaming(io.BytesIO(data), buffers=buffers).load()
-        return pickle.loads(data, buffers=buffers)
+        if len(data) < _MANY_OBJECTS:
+            return _loads(data, buffers, made)
+        with CollectionPaused():
+            return _loads(data, buffers, made)
     except (ImportError, AttributeError) as exc:
         raise NotLoadableError(
             f"cannot load a stored value: {exc}; it needs the code and packages it was made with"
@@ -70,6 +74,12 @@ def load_pickle(data: bytes | memoryview, buffers: Iterable[memoryview], made: t
         if not _differing(made):
             raise
         raise NotLoadableError(f"cannot load a stored value: {type(exc).__name__}: {exc}. {_sides(made)}") from exc
+
+
+def _loads(data: bytes | memoryview, buffers: Iterable[memoryview], made: tuple[str, ...]) -> object:
+    if _other_numpy(made):
+        return _Renaming(io.BytesIO(data), buffers=buffers).load()
+    return pickle.loads(data, buffers=buffers)
 
 
 def _minor(version: str) -> tuple[int, int]:
