@@ -1,15 +1,17 @@
-"""Garbage collection while modules are imported."""
+"""Garbage collection while modules are imported and large values are loaded."""
 
 from __future__ import annotations
 
 import gc
+import pickle
 import subprocess
 import sys
 from collections.abc import Iterator
 
 import pytest
 
-from headrace._base.collection import CollectionPausedForImports
+from headrace._base.collection import CollectionPaused, CollectionPausedForImports
+from headrace.stores.codecs.versions import load_pickle
 
 
 @pytest.fixture(autouse=True)
@@ -19,24 +21,50 @@ def _as_before() -> Iterator[None]:
     (gc.enable if was_on else gc.disable)()
 
 
-def test_collection_goes_on_after_the_block_and_after_an_error_in_it() -> None:
+@pytest.mark.parametrize("pause", [CollectionPaused, CollectionPausedForImports])
+def test_collection_goes_on_after_the_block_and_after_an_error_in_it(pause: type[CollectionPaused]) -> None:
     gc.enable()
-    with CollectionPausedForImports():
+    with pause():
         assert not gc.isenabled()
-        with CollectionPausedForImports():
+        with pause():
             pass
         assert not gc.isenabled()
     assert gc.isenabled()
-    with pytest.raises(ZeroDivisionError), CollectionPausedForImports():
+    with pytest.raises(ZeroDivisionError), pause():
         raise ZeroDivisionError
     assert gc.isenabled()
 
 
-def test_collection_that_was_off_stays_off() -> None:
+@pytest.mark.parametrize("pause", [CollectionPaused, CollectionPausedForImports])
+def test_collection_that_was_off_stays_off(pause: type[CollectionPaused]) -> None:
     gc.disable()
-    with CollectionPausedForImports():
+    with pause():
         pass
     assert not gc.isenabled()
+
+
+class _Tells:
+    """Tells, when it is loaded, whether garbage is collected."""
+
+    told: list[bool] = []
+
+    def __setstate__(self, state: object) -> None:
+        _Tells.told.append(gc.isenabled())
+
+    def __getstate__(self) -> str:
+        return "x"
+
+
+def test_values_of_many_objects_are_loaded_without_collection_and_small_ones_with_it() -> None:
+    gc.enable()
+    _Tells.told.clear()
+    load_pickle(pickle.dumps([_Tells(), *range(10)]), (), ())
+    load_pickle(pickle.dumps([_Tells(), *range(10**6)]), (), ())
+    assert _Tells.told == [True, False]
+    assert gc.isenabled()
+    with pytest.raises(pickle.UnpicklingError):
+        load_pickle(pickle.dumps(list(range(10**6)))[:-10], (), ())
+    assert gc.isenabled()
 
 
 def test_new_objects_are_old_at_once_and_are_still_collected() -> None:
