@@ -7,6 +7,7 @@ import pickle
 import subprocess
 import sys
 from collections.abc import Iterator
+from typing import ClassVar
 
 import pytest
 
@@ -46,7 +47,7 @@ def test_collection_that_was_off_stays_off(pause: type[CollectionPaused]) -> Non
 class _Tells:
     """Tells, when it is loaded, whether garbage is collected."""
 
-    told: list[bool] = []
+    told: ClassVar[list[bool]] = []
 
     def __setstate__(self, state: object) -> None:
         _Tells.told.append(gc.isenabled())
