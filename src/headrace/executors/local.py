@@ -235,7 +235,9 @@ class LocalExecutor:
         theirs.close()
         self._add_server(_Server(ours))
         if self.place == LOCAL:  # in other places it is not known yet whether there will be work
-            self._make_spares()
+            self._import_ahead()  # what an earlier run told, while the driver makes itself ready
+            if self._coming is None:
+                self._make_spares()
 
     def _spawn(self, theirs: socket.socket) -> None:
         import pickle
