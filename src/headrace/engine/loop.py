@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterable
 import msgspec
 
 from headrace._base import intervals
+from headrace._base.short_waits import ShortWaits
 from headrace.engine.counters import LoopCounters
 from headrace.engine.events import Cancel, Exceeded, Resized, Submit
 from headrace.engine.inbox import Inbox
@@ -52,6 +53,9 @@ _CLOSING = 60.0
 #: Tasks submitted at once before the workers are heard again.
 _GROUP = 32
 
+#: Cores of this process.
+_CORES = len(os.sched_getaffinity(0))
+
 
 class Loop(Kernel):
     """Drives one run.
@@ -84,6 +88,7 @@ class Loop(Kernel):
         self.inbox = Inbox(self._wake)
         self._closed = False
         self._epoll = select.epoll()
+        self._waits_for_workers = ShortWaits()
         self._epoll.register(self._wake_fd, select.EPOLLIN)
         self._turns = Turns(self.section, self._epoll, self._deadline, self._wake, self._settle_round)
         self.workers = WorkerPool(self._epoll, run_name, state.options)
@@ -473,7 +478,11 @@ class Loop(Kernel):
         """Hear what workers say within ``wait`` seconds; ``settle`` it too, unless the store is slow."""
         if self._closed:
             return
-        ready = self._epoll.poll(wait)
+        poll = self._epoll.poll
+        if wait > 0 and self.state.placement.running < _CORES:  # else workers want them all
+            ready = self._waits_for_workers.wait(lambda: poll(0), lambda: poll(wait))
+        else:
+            ready = poll(wait)
         self._polled = None
         self._turns.polling_until = -math.inf
         with self.section:

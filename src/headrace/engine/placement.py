@@ -81,7 +81,7 @@ class Placement:
         self.slots: dict[int, Slot] = {}
         #: Slots of attempts that have begun and are not recorded as running, by token.
         self.unrecorded: dict[int, Slot] = {}
-        self._running = 0
+        self.running = 0
         self._told: set[LaneShape] = set()  # needs that are told to be too large
         #: Of steps, by ``StepInfo.id``, for tasks of no gang that ask for what their policy says.
         self._shapes: dict[int, LaneShape] = {}
@@ -202,7 +202,7 @@ class Placement:
 
     def _lacking(self, shape: LaneShape, task: Task) -> Scope | None:
         """Where the tasks of a lane lack room; None if its head may start."""
-        if self.max_parallel and self._running + shape.count > self.max_parallel:
+        if self.max_parallel and self.running + shape.count > self.max_parallel:
             return _RUN
         if shape.limit and task.step.load.running + shape.count > shape.limit:
             return "step", shape.step
@@ -286,7 +286,7 @@ class Placement:
         if slot.ahead:
             room.ahead -= 1
         else:
-            self._running -= 1
+            self.running -= 1
             room.running -= 1
             if not slot.reason:
                 room.count_host(slot.task.step.kind, -1)
@@ -299,7 +299,7 @@ class Placement:
 
     def _occupy(self, slot: Slot, room: Room) -> None:
         need = slot.resources
-        self._running += 1
+        self.running += 1
         room.running += 1
         if not slot.reason:
             room.count_host(slot.task.step.kind, 1)

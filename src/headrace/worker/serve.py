@@ -10,6 +10,7 @@ from __future__ import annotations
 import _thread
 import errno
 import os
+import select
 import signal
 import socket
 import sys
@@ -22,6 +23,7 @@ from typing import Any
 import msgspec
 
 from headrace._base.contents import Contents, contents_of
+from headrace._base.short_waits import ShortWaits
 from headrace.model.errors import FlowLoadError, MissingSecretError
 from headrace.model.messages import (
     KNOWN_STEPS,
@@ -215,10 +217,13 @@ class _Inbox:
     The main thread takes them out and waits for more. While it runs an attempt, the steward may take the attempts out.
     """
 
-    __slots__ = ("_frames", "_lock", "_messages", "_receiving", "_sock")
+    __slots__ = ("_frames", "_lock", "_messages", "_poll", "_receiving", "_sock", "_waits")
 
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
+        self._poll = select.poll()
+        self._poll.register(sock, select.POLLIN)
+        self._waits = ShortWaits()
         self._frames = frames_from_driver()
         self._messages: deque[ToWorker] = deque()
         self._lock = threading.Lock()
@@ -232,6 +237,8 @@ class _Inbox:
                     return self._messages.popleft()
                 self._receiving = True
             try:
+                if not self._waits.wait(lambda: self._poll.poll(0), self._poll.poll):
+                    continue
                 data = self._sock.recv(_RECEIVE)
             except OSError:
                 return None

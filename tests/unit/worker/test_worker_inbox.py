@@ -16,11 +16,14 @@ _LONG = 60.0
 
 
 class SlowSocket:
-    """A socket whose blocking ``recv`` returns late what it has read."""
+    """A socket whose ``recv`` without flags returns late what it has read."""
 
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
         self.has_read, self.go_on = threading.Event(), threading.Event()
+
+    def fileno(self) -> int:
+        return self._sock.fileno()
 
     def recv(self, size: int, flags: int = 0) -> bytes:
         data = self._sock.recv(size, flags)
