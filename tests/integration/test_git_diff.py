@@ -38,6 +38,12 @@ def repository(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def begun(folder: Path) -> GitDiff:
+    diff = GitDiff(str(folder))
+    diff.start()
+    return diff
+
+
 def fake_git(folder: Path, script: str) -> str:
     """A ``PATH`` on which git is ``script``."""
     program = folder / "bin" / "git"
@@ -51,9 +57,9 @@ def fake_git(folder: Path, script: str) -> str:
 
 
 def test_diff_of_a_repository(repository: Path) -> None:
-    assert GitDiff(str(repository)).read() == Diff(b"")
+    assert begun(repository).read() == Diff(b"")
     (repository / "notes.txt").write_text("two\n")
-    found = GitDiff(str(repository)).read()
+    found = begun(repository).read()
     assert found.content is not None
     assert b"+two" in found.content
     assert found.left_out == ""
@@ -62,7 +68,7 @@ def test_diff_of_a_repository(repository: Path) -> None:
 def test_long_diff_is_cut(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gitdiff, "DIFF_LIMIT", 1 << 20)
     (repository / "notes.txt").write_text("line\n" * 1_000_000)
-    found = GitDiff(str(repository)).read()
+    found = begun(repository).read()
     assert found.content is not None
     assert found.content.endswith(b"\n... cut off here\n")
     assert len(found.content) < (1 << 20) + 100
@@ -83,32 +89,32 @@ def test_git_that_goes_wrong(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sc
     monkeypatch.setattr(gitdiff, "DIFF_SECONDS", 1.0)
     monkeypatch.setenv("PATH", fake_git(tmp_path, script))
     began = time.monotonic()
-    found = GitDiff(str(tmp_path)).read()
+    found = begun(tmp_path).read()
     assert left_out in found.left_out
     assert time.monotonic() - began < 20
 
 
 def test_no_git(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert "cannot be started" in GitDiff(str(tmp_path)).read().left_out
+    assert "cannot be started" in begun(tmp_path).read().left_out
 
 
 def test_diff_that_is_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", fake_git(tmp_path, f"touch {tmp_path}/begun; sleep 60 & wait"))
-    diff, found = GitDiff(str(tmp_path)), []
+    diff, found = begun(tmp_path), []
     reader = threading.Thread(target=lambda: found.append(diff.read()))
     reader.start()
     while not (tmp_path / "begun").exists():
         time.sleep(0.01)
-    diff.stop()
+    diff.close()
     reader.join(30)
     assert found == [Diff(None, "the run ended before git did")]
     assert GitDiffStopped(tmp_path).read().left_out == "the run ended first"
 
 
 def GitDiffStopped(folder: Path) -> GitDiff:
-    diff = GitDiff(str(folder))
-    diff.stop()
+    diff = begun(folder)
+    diff.close()
     return diff
 
 

@@ -14,6 +14,7 @@ from headrace.model.records import LEASE_SECONDS, CodeRecord, Lease, Param, RunD
 from headrace.model.states import RunState
 from headrace.services.code.package import CodeOfRun
 from headrace.services.leases import leave_to_heir, take_lease
+from headrace.services.provenance import begun_diff
 from headrace.services.resumable import check_kept
 from headrace.services.retrying_store import waiting
 from headrace.services.session import NewSession, Resume, recorded_details
@@ -61,9 +62,8 @@ def hand_over(stores: Stores, place: str, new: NewSession, resume: Resume | None
         writes += [Param(run.id, name, text) for name, text in new.params]
         writes += [Tag(run.id, name, value) for name, value in new.tags]
         surroundings: list[RunChange] = []
-        look = Surroundings(
-            run.id, stores.artifacts, None if code.installed else new.file, details, surroundings.append
-        )
+        file, diff = (None, None) if code.installed else (new.file, begun_diff(new.file))
+        look = Surroundings(run.id, stores.artifacts, file, details, surroundings.append, diff)
         look.start()
         look.finish(ran=60.0)  # the driver cannot look here again
         metadata.commit([*writes, *surroundings], lease, LEASE_SECONDS)

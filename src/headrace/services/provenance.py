@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import msgspec
 from blake3 import blake3
@@ -22,6 +23,9 @@ from headrace.model.records import RunDetails
 from headrace.runtime import secrets
 from headrace.services.code.collect import project_root
 from headrace.stores.artifacts.protocol import ArtifactStore
+
+if TYPE_CHECKING:
+    from headrace.services.gitdiff import GitDiff
 
 #: Installed packages by the folders that were looked through: they do not change under a running process.
 _packages: dict[tuple[str, ...], dict[str, str]] = {}
@@ -82,6 +86,21 @@ def git_commit(root: str) -> str:
         if ref == name:
             return commit
     return ""
+
+
+def begun_diff(file: str) -> GitDiff | None:
+    """The diff of the project of a flow's file, which git computes from now on; None where there is no commit.
+
+    To be called as early as can be: git is done then when the first steps want the cores.
+    """
+    root = project_root(file)
+    if not git_commit(root):
+        return None
+    from headrace.services.gitdiff import GitDiff
+
+    diff = GitDiff(root)
+    diff.start()
+    return diff
 
 
 def _git_folder(root: str) -> str:

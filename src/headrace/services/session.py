@@ -7,7 +7,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -49,6 +49,9 @@ from headrace.services.stores import Stores
 from headrace.services.surroundings import Surroundings
 from headrace.stores import codecs
 from headrace.stores.metadata.protocol import RunChange, Write
+
+if TYPE_CHECKING:
+    from headrace.services.gitdiff import GitDiff
 
 _log = Log("runs")
 
@@ -424,8 +427,8 @@ class Session:
             step, id=define.step, policy=policy, define=define, code=code, environment=environment
         )
 
-    def record_start(self, new: NewSession, code: CodeOfRun, kept: CodeRecord) -> None:
-        """Write down parameters and surroundings; what takes long is done beside the run."""
+    def record_start(self, new: NewSession, code: CodeOfRun, kept: CodeRecord, diff: GitDiff | None) -> None:
+        """Write down parameters and surroundings; what takes long, as ``diff`` may, is done beside the run."""
         run_id = self.run.id
         origin = new.reproduces
         # Recorded code comes from the project and the commit where the run began.
@@ -455,7 +458,8 @@ class Session:
         writes += [Tag(run_id, name, value) for name, value in new.tags]
         self._loop.write(*writes)
         file = None if code.installed else new.file
-        self._surroundings = Surroundings(run_id, self.stores.artifacts, file, details, self._loop.write_soon)
+        record = self._loop.write_soon
+        self._surroundings = Surroundings(run_id, self.stores.artifacts, file, details, record, diff)
         self._surroundings.start()
 
     def _answered(self, run: RunRecord) -> list[Wait]:

@@ -6,7 +6,7 @@ import contextlib
 import os
 import time
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import msgspec
 
@@ -28,6 +28,7 @@ from headrace.model.records import (
 )
 from headrace.model.states import AttemptState, RunState, TaskState
 from headrace.runtime import randomness
+from headrace.services import provenance
 from headrace.services.code.package import CodeOfRun
 from headrace.services.leases import take_lease
 from headrace.services.notices import print_notice
@@ -40,8 +41,10 @@ from headrace.stores.metadata.protocol import DropQueue, MetadataStore, NewRun, 
 
 if TYPE_CHECKING:
     from headrace.engine.ports import Executor
+    from headrace.services.gitdiff import GitDiff
 
 _log = Log("runs")
+_Part = TypeVar("_Part", bound="_Closes | None")
 
 
 def open_session(
@@ -64,8 +67,10 @@ def open_session(
 
         hand_over(stores, places.default, new)
     executor = executor or start_workers(places)  # a place that cannot be had leaves no run behind
-    with closed_on_error(executor):
+    with contextlib.ExitStack() as undo:
+        undo.enter_context(closed_on_error(executor))
         code = CodeOfRun(new.entry, new.code, new.files)
+        diff = undo.enter_context(closed_on_error(_begun_diff(new, code)))
         patient = waiting(stores, StoreWait(new.store_wait))
         new, recorded = _known_before(patient, new, seed)
         kept = code.store(patient.artifacts)  # code that cannot be stored leaves no run behind either
@@ -85,7 +90,7 @@ def open_session(
             LEASE_SECONDS,
         )
     reuse_changed = new.reproduces is not None or (seed is not None and seed.reuse_changed)
-    return _begin(stores, places, new, _Opened(run, lease, recorded, reuse_changed, code, kept, executor))
+    return _begin(stores, places, new, _Opened(run, lease, recorded, reuse_changed, code, kept, executor, diff))
 
 
 def start_workers(places: Places) -> Executor:
@@ -100,15 +105,23 @@ def start_workers(places: Places) -> Executor:
     return executor
 
 
+class _Closes(Protocol):
+    def close(self) -> None: ...
+
+
 @contextlib.contextmanager
-def closed_on_error(executor: Executor | None) -> Iterator[None]:
-    """A block at whose end a session owns ``executor``, or there is none and it is closed."""
+def closed_on_error(part: _Part) -> Iterator[_Part]:
+    """A block at whose end a session owns ``part``, or there is none and it is closed."""
     try:
-        yield
+        yield part
     except BaseException:
-        if executor is not None:
-            executor.close()
+        if part is not None:
+            part.close()
         raise
+
+
+def _begun_diff(new: NewSession, code: CodeOfRun) -> GitDiff | None:
+    return None if code.installed else provenance.begun_diff(new.file)
 
 
 def _known_before(stores: Stores, new: NewSession, seed: Resume | None) -> tuple[NewSession, dict[bytes, Recorded]]:
@@ -160,15 +173,17 @@ def reopen_session(
     from headrace.services.resumable import check_kept
 
     executor = executor or start_workers(places)
-    with closed_on_error(executor):
+    with contextlib.ExitStack() as undo:
+        undo.enter_context(closed_on_error(executor))
         _check_resumable(resume.run)
         code = CodeOfRun(new.entry, new.code, new.files)
+        diff = undo.enter_context(closed_on_error(_begun_diff(new, code)))
         patient = waiting(stores, StoreWait(new.store_wait))
         check_kept(patient.metadata, resume.run)
         lease = take_lease(patient.metadata, resume.run)
         try:
             kept = code.store(patient.artifacts)
-            opened = _Opened(resume.run, lease, {}, resume.reuse_changed, code, kept, executor)
+            opened = _Opened(resume.run, lease, {}, resume.reuse_changed, code, kept, executor, diff)
             return _begin(stores, places, new, _reopen(patient, places, new, resume, opened))
         except BaseException:
             stores.metadata.release(lease)
@@ -193,6 +208,7 @@ class _Opened(msgspec.Struct, frozen=True):
     code: CodeOfRun
     kept: CodeRecord  # the code as it was stored
     executor: Executor  # of the default place
+    diff: GitDiff | None  # of the project, begun
 
 
 def _reopen(stores: Stores, places: Places, new: NewSession, resume: Resume, opened: _Opened) -> _Opened:
@@ -289,7 +305,7 @@ def _begin(stores: Stores, places: Places, new: NewSession, opened: _Opened) -> 
     _log.info("run.started", new.flow, run=run.name, session=run.session, store=stores.metadata.url)
     session = Session(stores, places, run, opened.lease, loop, new)
     try:
-        session.record_start(new, opened.code, opened.kept)
+        session.record_start(new, opened.code, opened.kept, opened.diff)
     except HeadraceError as error:
         with contextlib.suppress(HeadraceError):
             session.finish(RunState.FAILED, error=str(error))

@@ -30,7 +30,7 @@ class Surroundings:
     """What one run runs in.
 
     ``file`` is that of the flow or script, None where project and commit are known already; ``known`` are the details
-    that are, and ``record`` writes a change of the run.
+    that are, and ``record`` writes a change of the run. ``diff`` is that of the project, begun already.
     """
 
     def __init__(
@@ -40,6 +40,7 @@ class Surroundings:
         file: str | None,
         known: RunDetails,
         record: Callable[[RunChange], None],
+        diff: GitDiff | None,
     ) -> None:
         self._run_id = run_id
         self._artifacts = artifacts
@@ -48,7 +49,7 @@ class Surroundings:
         self._record = record
         self._lock = threading.Lock()
         self._looked = threading.Event()
-        self._diff: GitDiff | None = None
+        self._diff = diff
         self._over = False
         self._thread = threading.Thread(target=self._main, name="headrace-provenance", daemon=True)
 
@@ -67,19 +68,14 @@ class Surroundings:
         self._looked.wait(_LOOK_SECONDS)
         self._thread.join(min(_MOST_SECONDS, max(_DIFF_SECONDS, ran / 4)))
         if self._thread.is_alive():
-            diff = self._diff
-            if diff is not None:
-                diff.stop()
+            if self._diff is not None:
+                self._diff.close()
             self._thread.join(_MOST_SECONDS)
         self._over = True
 
     def _main(self) -> None:
         try:
             shot = provenance.snapshot(self._file, self._known)
-            if shot.git_commit:
-                from headrace.services.gitdiff import GitDiff
-
-                self._diff = GitDiff(shot.details.root)
             self._write(shot, None)
         except Exception as error:  # no reason for a run to fail
             self._note(error, self._known, "surroundings")

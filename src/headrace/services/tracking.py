@@ -21,6 +21,7 @@ from headrace.model.messages import Output, Track
 from headrace.model.records import FLOW_TASK, LEASE_SECONDS, Lease, RunDetails, RunRecord
 from headrace.model.states import RunState
 from headrace.runtime.context import TrackBuffer
+from headrace.services.provenance import begun_diff
 from headrace.services.stores import Stores
 from headrace.services.surroundings import Surroundings
 from headrace.stores.metadata.protocol import MetadataStore, NewRun, RunChange, Write
@@ -147,7 +148,8 @@ class TrackedRun:
     def record_surroundings(self, file: str, known: RunDetails) -> None:
         """Write down, beside the run, what the script ``file`` runs in, in addition to what is ``known``."""
         self.write(RunChange(run_id=self.run.id, details=msgspec.msgpack.encode(known)))
-        self._surroundings = Surroundings(self.run.id, self._stores.artifacts, file, known, self.write)
+        diff = begun_diff(file)
+        self._surroundings = Surroundings(self.run.id, self._stores.artifacts, file, known, self.write, diff)
         self._surroundings.start()
 
     def finish(self, state: RunState, error: str = "", traceback: str = "") -> None:
