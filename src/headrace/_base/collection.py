@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import gc
 
+#: More than Python 3.12 begins with, and less than ``gc.freeze`` of the user's leaves.
+_FROZEN_BY_USER = 1000
+
 
 class CollectionPaused:
     """A ``with`` block in which no garbage is collected; never around a fork.
@@ -33,7 +36,7 @@ class CollectionPausedForImports(CollectionPaused):
 
     def __exit__(self, *_: object) -> None:
         if self._was_on:
-            if not gc.get_freeze_count():  # of the user's
+            if gc.get_freeze_count() < _FROZEN_BY_USER:
                 gc.freeze()  # what is new counts as old, without a look at each object
                 gc.unfreeze()
             gc.enable()

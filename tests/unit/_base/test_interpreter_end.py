@@ -8,7 +8,7 @@ import pytest
 
 _BEGIN = """
 import atexit, gc, os, sys
-atexit.register(lambda: print("frozen" if gc.get_freeze_count() else "collected"))  # called after what comes later
+atexit.register(lambda: print("frozen" if gc.get_freeze_count() > 1000 else "collected"))  # called last
 from headrace._base.interpreter_end import quicken
 quicken(lambda: print("closed"))
 """
