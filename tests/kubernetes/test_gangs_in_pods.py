@@ -182,8 +182,8 @@ def test_gang_reduces_over_a_ring_and_starts_again_when_one_member_is_killed(
             assert first[form][1] not in pods.values()
             if form != "pods":  # a group ends as a whole
                 assert first[form][0] not in pods.values()
-        for run in runs.values():
-            run.finish()  # no step has retries: that its pod was deleted did not count
+        for form, run in runs.items():  # no step has retries: that its pod was deleted did not count
+            assert f"pod {first[form][1]} was deleted, by hand or by another program; what it" in run.finish(), form
     until = time.monotonic() + 90  # the garbage collector takes what a deleted object owned
     while left := [*space.client.list(Job), *space.client.list(Pod)]:
         assert time.monotonic() < until, [one.metadata.name for one in left]

@@ -19,28 +19,21 @@ from typing import Any
 from headrace._base import logs
 from headrace._base.open_files import allow_open_files
 from headrace.engine.ports import Executor, WorkerExit, WorkerLink
-from headrace.executors.kubernetes import happenings
 from headrace.executors.kubernetes.api import ClusterApi
 from headrace.executors.kubernetes.client import ClusterError, Kind
 from headrace.executors.kubernetes.gangs import GangStarts, Member
-from headrace.executors.kubernetes.group_objects import GroupObjects, failure_of, refusal_in
-from headrace.executors.kubernetes.groups import PodGroups
 from headrace.executors.kubernetes.kinds import PodKinds
-from headrace.executors.kubernetes.manifests import CONTAINER, DOMAIN, LISTEN, PodPlace, pod_of
+from headrace.executors.kubernetes.manifests import DOMAIN, pod_of
 from headrace.executors.kubernetes.manifests import token_of as secret_with_token
-from headrace.executors.kubernetes.notices import Notices
 from headrace.executors.kubernetes.options import KubernetesOptions
 from headrace.executors.kubernetes.podlink import PodLink
-from headrace.executors.kubernetes.pods import Action, Create, Delete, Fail, GiveBack, PodKeeper
-from headrace.executors.kubernetes.podstates import PodStates
+from headrace.executors.kubernetes.pods import Action, Create, Delete, Fail, GiveBack
 from headrace.executors.kubernetes.probing import ProbeOptions, probe_options
-from headrace.executors.kubernetes.queues import WORKLOAD, owners_of, reason_of_workload
-from headrace.executors.kubernetes.reaching import ReachedExecutor
-from headrace.executors.kubernetes.reasons import Reason
 from headrace.executors.kubernetes.session_objects import session_of
+from headrace.executors.kubernetes.watched import GONE, WatchedExecutor
 from headrace.executors.remote.executor import RemoteOptions, machine_of
 from headrace.executors.remote.link import Peer, RemoteLink
-from headrace.model.handshake import HELLO_SECONDS, HandshakeError, Hello
+from headrace.model.handshake import HandshakeError, Hello
 from headrace.model.pod_history import PodHistory
 from headrace.model.policy import Resources, StepPolicy
 from headrace.model.workers import Capacity, GangSeat, ServedRun, WorkerSpec
@@ -57,7 +50,7 @@ _SLOW = 5.0
 _OF_A_POD = re.compile(r"^(pod|group) \S+")
 
 
-class KubernetesExecutor(ReachedExecutor):
+class KubernetesExecutor(WatchedExecutor):
     """See the module. ``address`` is where this driver listens for the workers."""
 
     def __init__(
@@ -71,24 +64,9 @@ class KubernetesExecutor(ReachedExecutor):
         super().__init__(place, address, identity, remote, options)
         self._most = options.rules.resources
         self.gangs = GangStarts(self._address_in_cluster)
-        self._keeper = PodKeeper(options.rules, self._name_of)
         self._kinds = PodKinds(place, options, self._locks)
-        self._groups = PodGroups(self._keeper)
-        self._objects = GroupObjects(options.gangs, queued=options.queued)
         self._idle: dict[WorkerSpec, dict[RemoteLink, None]] = {}
-        self._at: dict[str, RemoteLink] = {}  # links that have the worker of a pod
-        self._idle_since: dict[str, float] = {}  # when the last attempt in a pod ended, whose link is over
-        self._states = PodStates(place)
-        self._leftovers: dict[str, float] = {}  # pods of earlier sessions, and when they were found
-        self._last_words: dict[str, str] = {}  # by kind, of the last pod that ended before it worked
         self._sharing = False
-        self._notices = Notices(place, options.notify)
-        self._session = ""
-        self._api: ClusterApi | None = None
-        self._pods: PodPlace | None = None
-        self._away = False
-        self._running: set[str] = set()  # pods whose worker is to be reached by forwarding
-        self._forwarded: set[str] = set()
         self._offer()
 
     def _offer(self) -> None:
@@ -97,10 +75,6 @@ class KubernetesExecutor(ReachedExecutor):
             self.capacity = Capacity(self._most or _PLENTY, workers=workers, largest=self._most)
             if self._timer >= 0:
                 os.eventfd_write(self._news, 1)
-
-    def _name_of(self, number: int) -> str:
-        assert self._pods is not None
-        return f"{self._pods.prefix}-{number}"
 
     # --- the run ----------------------------------------------------------------------------------------------
 
@@ -256,8 +230,7 @@ class KubernetesExecutor(ReachedExecutor):
             del self._at[link.machine]
             self._idle_since[link.machine] = link.idle_since
             if link.peer is not None:  # the connection to its pod is lost, or given up
-                unit = self._groups.unit_of(link.machine)
-                self._keeper.left(unit, time.monotonic(), ended.lost or "its worker is gone")
+                self._worker_left(link.machine, ended.lost or GONE)
 
     def on_free(self, peer: Peer) -> None:
         """See ``LinkOwner``."""
@@ -303,17 +276,10 @@ class KubernetesExecutor(ReachedExecutor):
         super()._close(peer, why)
         name = machine_of(peer)
         if name and name not in self._at and not self._joined.of(name):
-            self._keeper.left(self._groups.unit_of(name), time.monotonic(), "its worker is gone")
+            self._worker_left(name, GONE)
 
     def _count(self) -> None:
         """What a place offers does not depend on who has joined."""
-
-    # --- the cluster ------------------------------------------------------------------------------------------
-
-    def _on_readable(self, fd: int) -> None:
-        assert self._api is not None
-        for happening in self._api.events():
-            self._take(happening, time.monotonic())
 
     def serve(self) -> None:
         """See ``LinkOwner``."""
@@ -336,6 +302,7 @@ class KubernetesExecutor(ReachedExecutor):
                 self._notices.give(reason.text, f"a {self._groups.noun(name)} {reason.text}")
         for name in self._states.unexplained:
             self._settle(name, now)
+        self._end_cut_off(now)
         self._obey(self._keeper.tick(now))
         for name in self._running - self._forwarded:
             self._forward(name)
@@ -354,182 +321,6 @@ class KubernetesExecutor(ReachedExecutor):
     def _give_back(self, link: RemoteLink) -> None:
         self._waiting.discard(link)
         link.end(WorkerExit(link, -signal.SIGKILL, False, begun=False))
-
-    def _take(self, happening: happenings.Happening, now: float) -> None:
-        match happening:
-            case happenings.PodSeen(pod):
-                self._on_pod(pod, now)
-            case happenings.PodGone(name, _, pod):
-                if self._keeper.knows(self._groups.unit_of(name)):
-                    self._end_pod(name, self._states.end_of(name, pod), now)
-                self._forget_pod(name)
-            case happenings.CreateRefused(name, code, reason, message, retry_after):
-                self._on_refusal(name, self._objects.reason_of_refusal(code, reason, message), retry_after, now)
-            case happenings.ObjectSeen(kind, manifest):
-                self._on_object(kind, manifest, now)
-            case happenings.ObjectGone(kind, name):
-                if kind != WORKLOAD and self._keeper.knows(name):  # what that stood for says itself how it goes on
-                    self._end_group(name, Reason("was deleted, by hand or by another program", True, "cluster"), now)
-            case happenings.ObjectEvent(name, event):
-                unit, refusal = self._groups.unit_of(name), refusal_in(event)
-                if refusal is not None and self._keeper.is_starting(unit):  # else of a pod in place of a lost one
-                    self._hear_of(unit, refusal, now)
-            case happenings.PodEvent(name, event):
-                if self._states.add_event(name, event):
-                    self._look_at(self._groups.unit_of(name), now)
-            case happenings.PodLog(name, _, text, _):
-                unit = self._groups.unit_of(name)
-                if self._keeper.knows(unit):
-                    self._last_words[self._keeper.kind_of(unit)] = text
-                    self._end_pod(name, self._states.end_of(name), now)
-                    self._drop_object(name)
-            case happenings.Away(_, why):
-                self._away = True
-                self._notices.give(why, f"{why}. What runs goes on; pods are made when it answers again")
-            case happenings.Back():
-                self._away = False
-                self._notices.give("back", "the API server answers again")
-            case happenings.ForwardEnded(name, why):
-                self._forwarded.discard(name)
-                _log.debug("pod.unreached", f"the connection to pod {name} ended: {why or 'closed'}", pod=name)
-
-    def _on_pod(self, pod: dict[str, Any], now: float) -> None:
-        name, phase = pod["metadata"]["name"], (pod.get("status") or {}).get("phase")
-        self._states.seen(pod)
-        unit = self._groups.unit_of(name)
-        if not self._keeper.knows(unit):
-            if pod["metadata"]["labels"].get(f"{DOMAIN}/session") != self._session:
-                self._leftovers.setdefault(name, now)
-            elif phase in ("Succeeded", "Failed"):
-                self._drop_object(name)
-        elif phase not in ("Succeeded", "Failed"):
-            if self._keeper.is_starting(unit):
-                self._look_at(unit, now)
-        elif self._keeper.is_starting(unit) and self._states.end_of(name).started:
-            assert self._api is not None
-            container = self._groups.form_of(unit).container if self._groups.is_group(unit) else CONTAINER
-            self._api.fetch_log(name, container)  # its end follows
-        else:
-            self._settle(name, now)
-        if self._settings.forward and phase == "Running":
-            self._running.add(name)
-            self._forward(name)
-
-    def _forward(self, name: str) -> None:
-        """Connect to the worker in a pod, which may need a moment to listen."""
-        wanted = self._keeper.expects(self._groups.unit_of(name)) or name in self._leftovers
-        if name in self._forwarded or self._away or not wanted:
-            return
-        assert self._api is not None
-        self._forwarded.add(name)
-        self._take_in(self._api.forward(name, LISTEN, HELLO_SECONDS / 2), f"pod {name}")
-
-    def _look_at(self, name: str, now: float) -> None:
-        """See why a pod, or a group, does not run yet."""
-        reason = self._states.reason_of(name)
-        if not reason.text or not self._keeper.is_starting(name):
-            return
-        self._keeper.said(name, f"{self._groups.noun(name)} {name} {reason.text}", lacks_room=reason.lacks_room)
-        self._keeper.queued(name, now, held=reason.fault == "queue")
-        if reason.final and reason.fault == "place":
-            self._keeper.hopeless(name, now)
-
-    def _settle(self, name: str, now: float) -> None:
-        """A pod has ended: if it had attempts in hand, as soon as it is known why."""
-        if name not in self._at or not self._states.is_unexplained(name, now):
-            self._end_pod(name, self._states.end_of(name), now)
-            self._drop_object(name)
-
-    def _end_pod(self, name: str, reason: Reason, now: float) -> None:
-        why = f"pod {name} {reason.text}"
-        link = self._at.get(name)
-        self._states.histories.note(name, f"it {reason.text}", end=True)
-        unit = self._groups.unit_of(name)
-        self._keeper.ended(unit, now, why, by_itself=reason.fault != "cluster")
-        if link is not None:
-            link.collect()
-            if reason.fault in ("attempt", "memory"):
-                code = -signal.SIGKILL if reason.exit_code is None else reason.exit_code
-                link.give_up(WorkerExit(link, code, reason.fault == "memory", why))
-            else:
-                link.lose(why)
-                self._notices.give(reason.text, f"{why}; what it had in hand is done again")
-        for peer in list(self._joined.of(name)):
-            self._close(peer, "")
-        if unit != name:
-            self._take_apart(unit, f"{why}, and its group ends with it")
-
-    def _drop_object(self, name: str) -> None:
-        """Delete a pod that has ended."""
-        assert self._api is not None
-        self._forget_pod(name)
-        self._api.delete_pod(name, 0.0)
-
-    def _forget_pod(self, name: str) -> None:
-        self._states.gone(name)
-        self._running.discard(name)
-        self._leftovers.pop(name, None)
-        self._idle_since.pop(name, None)
-
-    def _reap(self, now: float) -> None:
-        """Delete pods of earlier sessions that have not come back with an attempt."""
-        for name, found in list(self._leftovers.items()):
-            if now - found > (self._options.adopt if self._wanted else 0.0):
-                del self._leftovers[name]
-                assert self._api is not None
-                self._api.delete_pod(name, 0.0)
-
-    # --- groups -----------------------------------------------------------------------------------------------
-
-    def _take_apart(self, unit: str, why: str) -> None:
-        """Delete a group, and let all go that have its pods."""
-        assert self._api is not None
-        if not self._groups.is_group(unit):
-            return
-        pods = self._groups.pods_of(unit)
-        self._groups.ended(unit)
-        self._states.gone(unit)
-        for link in [one for name, one in self._at.items() if self._groups.unit_of(name) == unit]:
-            link.collect()
-            link.lose(why)
-        for peer in [one for one in self._joined if self._groups.unit_of(machine_of(one)) == unit]:
-            self._close(peer, "")
-        self._objects.delete(self._api, unit, pods)
-
-    def _end_group(self, unit: str, reason: Reason, now: float) -> None:
-        """A group as a whole has ended."""
-        why = f"group {unit} {reason.text}"
-        self._keeper.ended(unit, now, why, by_itself=reason.fault != "cluster")
-        self._take_apart(unit, why)
-
-    def _on_refusal(self, name: str, refusal: Reason, wait: float, now: float) -> None:
-        """A pod or a group was not created."""
-        unit = self._groups.unit_of(name)
-        why = f"{self._groups.noun(unit)} {unit} {refusal.text}"
-        if not refusal.final:  # else the tasks that wait for it say so
-            self._notices.give(refusal.text, f"a {self._groups.noun(unit)} {refusal.text}")
-        self._keeper.refused(unit, now, why, quota=not refusal.final, wait=wait)
-        self._take_apart(unit, why)
-
-    def _on_object(self, kind: Kind, manifest: dict[str, Any], now: float) -> None:
-        """What is watched beside pods: groups, and what Kueue says of groups and of pods."""
-        assert self._api is not None
-        about = manifest["metadata"]
-        if kind == WORKLOAD:
-            for unit in {self._groups.unit_of(one) for one in owners_of(manifest)}:
-                self._hear_of(unit, reason_of_workload(manifest), now)
-        elif (about.get("labels") or {}).get(f"{DOMAIN}/session") != self._session:
-            self._objects.delete_object(self._api, kind, about["name"])  # no gang goes on without its driver
-        elif self._keeper.is_starting(about["name"]) and not self._states.has_members(about["name"]):
-            failed = failure_of(manifest)
-            if failed is not None:
-                self._end_group(about["name"], failed, now)
-
-    def _hear_of(self, unit: str, reason: Reason | None, now: float) -> None:
-        """Something is said of a group, or of a pod in a queue."""
-        if self._keeper.knows(unit):
-            self._states.note(unit, reason)
-            self._look_at(unit, now)
 
     # --- what the keeper wants ----------------------------------------------------------------------------------
 

@@ -1,6 +1,9 @@
 """What is known of the pods of a run: their state as it was last seen, and Kubernetes' events about them; and what
 others say of the groups that they are in, and of those that have no pods yet.
 
+A group ends with the pod that it loses first, and the cluster then takes the others: why that first one was lost is
+why all were. What is heard of a pod, of its group and of a queue comes by several watches, in any order.
+
 Of pods that work little is kept, since there may be thousands.
 """
 
@@ -12,19 +15,19 @@ from typing import Any
 from headrace.executors.kubernetes.group_manifests import GROUP, GROUP_SIZE
 from headrace.executors.kubernetes.manifests import DOMAIN
 from headrace.executors.kubernetes.pod_events import PodHistories
-from headrace.executors.kubernetes.reasons import Reason, explains_end, reason_of
+from headrace.executors.kubernetes.reasons import DELETED, Reason, explains_end, reason_of
 
 _EVENTS = 20
-#: Seconds to wait for an event that says why a pod has ended, if its status does not.
-_EXPLAINED = 2.0
-_NOTHING = Reason("", False, "")
+#: Seconds to wait for what says why a pod has ended, if its status does not.
+EXPLAINED = 2.0
 
 
 class PodStates:
-    """See the module."""
+    """See the module. ``queued``: a queue of the cluster lets pods in, and may take them back."""
 
-    def __init__(self, place: str) -> None:
+    def __init__(self, place: str, *, queued: bool = False) -> None:
         self.histories = PodHistories(place)
+        self._queued = queued
         self._pods: dict[str, Mapping[str, Any]] = {}
         self._events: dict[str, list[Mapping[str, Any]]] = {}
         self._addresses: dict[str, str] = {}
@@ -34,7 +37,10 @@ class PodStates:
         self._unexplained: dict[str, float] = {}  # pods that ended without a reason, and since when that is known
         self._members: dict[str, set[str]] = {}  # pods by their groups
         self._group_of: dict[str, str] = {}
-        self._notes: dict[str, Reason] = {}  # by groups, and by pods in a queue
+        self._refusals: dict[str, Reason] = {}  # by groups, why there are not all of their pods
+        self._queues: dict[str, Reason] = {}  # what a queue says, by groups and single pods
+        self._first_lost: dict[str, str] = {}  # by groups, the first pod that was deleted or ended
+        self._vanished: set[str] = set()  # pods that are not there any more, until it is known why
 
     def seen(self, pod: Mapping[str, Any]) -> None:
         """A pod is like that now."""
@@ -47,10 +53,11 @@ class PodStates:
         if GROUP in labels:
             members = self._members.setdefault(labels[GROUP], set())
             members.add(name)
-            whole = len(members) >= int((about.get("annotations") or {}).get(GROUP_SIZE, 0))
-            if whole and self._notes.get(labels[GROUP], _NOTHING).fault == "quota":
-                self.note(labels[GROUP], None)  # there was room for all
+            if len(members) >= int((about.get("annotations") or {}).get(GROUP_SIZE, 0)):
+                self._refusals.pop(labels[GROUP], None)  # all could be created in the end
             self._group_of[name] = labels[GROUP]
+            if about.get("deletionTimestamp") or status.get("phase") in ("Succeeded", "Failed"):
+                self._first_lost.setdefault(labels[GROUP], name)
         if name not in self._working or about.get("deletionTimestamp") or status.get("phase") != "Running":
             self._pods[name] = pod
             self._reasons.pop(name, None)
@@ -61,35 +68,62 @@ class PodStates:
         self.histories.note(name, "its worker joined the run")
         self._forget_start(name)
 
+    def vanished(self, name: str, last: Mapping[str, Any] | None) -> None:
+        """A pod is not there any more; it was like ``last`` when it was deleted (None: nobody saw that)."""
+        self._vanished.add(name)
+        if last is not None:
+            self._pods[name] = last
+            self._reasons.pop(name, None)
+
+    def is_there(self, name: str) -> bool:
+        """Whether a pod may still be there."""
+        return name not in self._vanished
+
+    def is_lost(self, name: str) -> bool:
+        """Whether a pod, or another of its group, was deleted or has ended."""
+        return name in self._vanished or self._group_of.get(name, "") in self._first_lost
+
+    def first_lost(self, name: str) -> str:
+        """The pod whose end is why another one has ended: the first that its group lost; else itself."""
+        return self._first_lost.get(self._group_of.get(name, ""), name)
+
     def gone(self, name: str) -> None:
-        """A pod is not there any more."""
+        """Nothing that is known of a pod, or a group, matters any more."""
         self.histories.gone(name)
         self._forget_start(name)
         self._addresses.pop(name, None)
         self._kinds.pop(name, None)
         self._working.discard(name)
         self._unexplained.pop(name, None)
-        self._notes.pop(name, None)
+        self._vanished.discard(name)
+        self._refusals.pop(name, None)
+        self._queues.pop(name, None)
+        self._first_lost.pop(name, None)
         group = self._group_of.pop(name, "")
         members = self._members.get(group, set())
         members.discard(name)
         if group and not members:
-            del self._members[group]
+            self._members.pop(group, None)
+            self._first_lost.pop(group, None)
 
     def is_member(self, name: str) -> bool:
         """Whether a pod is one of a group."""
         return name in self._group_of
 
-    def has_members(self, group: str) -> bool:
-        """Whether a group has pods."""
-        return bool(self._members.get(group))
+    def members(self, group: str) -> list[str]:
+        """The pods that a group has."""
+        return list(self._members.get(group, ()))
 
-    def note(self, name: str, reason: Reason | None) -> None:
-        """What is said of a group, or of a pod in a queue; None: nothing any more."""
+    def refused(self, group: str, reason: Reason) -> None:
+        """Why a pod of a group cannot be created; that is forgotten once all of them are there."""
+        self._refusals[group] = reason
+
+    def queue_says(self, name: str, reason: Reason | None) -> None:
+        """What a queue says of a group, or of a single pod; None: nothing any more."""
         if reason is None:
-            self._notes.pop(name, None)
+            self._queues.pop(name, None)
         else:
-            self._notes[name] = reason
+            self._queues[name] = reason
 
     def _forget_start(self, name: str) -> None:
         self._pods.pop(name, None)
@@ -117,7 +151,7 @@ class PodStates:
 
     def reason_of(self, name: str) -> Reason:
         """Why a pod, or a group, is as it is."""
-        note = self._notes.get(name)
+        note = self._queues.get(name) or self._refusals.get(name)
         members = [self._of_pod(one) for one in self._members.get(name, ())]
         found = [one for one in members or [self._of_pod(name)] if one.fault]
         first = min(found, key=lambda one: (not one.final, one.text), default=None)
@@ -131,8 +165,10 @@ class PodStates:
         return self._reasons[name]
 
     def is_unexplained(self, name: str, now: float) -> bool:
-        """Whether a pod has ended without a reason, which an event may still tell; ``unexplained`` has it."""
-        if self.end_of(name).fault or now - self._unexplained.setdefault(name, now) > _EXPLAINED:
+        """Whether a pod has ended, and an event or a queue may still tell why; then ``unexplained`` has it."""
+        end = self.end_of(name)
+        is_explained = end.fault and not (self._queued and end.text == DELETED)
+        if is_explained or now - self._unexplained.setdefault(name, now) > EXPLAINED:
             self._unexplained.pop(name, None)
             return False
         return True
@@ -142,17 +178,11 @@ class PodStates:
         """Pods of which that is to be asked again."""
         return list(self._unexplained)
 
-    def end_of(self, name: str, last: Mapping[str, Any] | None = None) -> Reason:
-        """Why a pod has ended. ``last``: as it was when it was deleted."""
-        found = self._end_of(name, last)
-        note = self._notes.get(self._group_of.get(name, name))
-        return note if found.fault == "cluster" and note is not None and note.fault == "cluster" else found
-
-    def _end_of(self, name: str, last: Mapping[str, Any] | None) -> Reason:
-        pod = last or self._pods.get(name)
-        if pod is None:
-            return Reason("was deleted", True, "cluster")
-        reason = reason_of(pod, self._events.get(name, ()))
-        if last is not None and reason.fault == "":
-            return Reason("was deleted", reason.started, "cluster")
-        return reason
+    def end_of(self, name: str) -> Reason:
+        """Why a pod has ended."""
+        pod = self._pods.get(name)
+        found = reason_of(pod, self._events.get(name, ())) if pod is not None else Reason(DELETED, True, "cluster")
+        if name in self._vanished and not found.fault:
+            found = Reason(DELETED, found.started, "cluster")
+        queue = self._queues.get(self._group_of.get(name, name))
+        return queue if queue is not None and queue.fault == found.fault == "cluster" else found

@@ -83,7 +83,8 @@ _UNITS = {"": 1.0, "m": 1e-3} | {
     for letter in letters
     for i in ("", "i")
 }
-_NEVER_RAN = ("StartError", "ContainerCannotRun", "ContainerStatusUnknown")
+#: What is said of a pod that somebody deleted.
+DELETED = "was deleted, by hand or by another program"
 _CODES = {
     125: "the container could not be run",
     126: "its command is not executable",
@@ -206,7 +207,7 @@ def _deleted(pod: Mapping[str, Any], containers: list[_Container], started: bool
     if ended and all(_before_deletion(_text(one.get("finishedAt")), about) for one in ended):
         return None  # it had ended by itself
     code = _code(ended[0]) if ended else None
-    return Reason("was deleted, by hand or by another program", started, "cluster", code, final=True)
+    return Reason(DELETED, started, "cluster", code, final=True)
 
 
 def _before_deletion(finished: str, about: Mapping[str, Any]) -> bool:
