@@ -147,6 +147,9 @@ ABOUT_A_RUN: dict[str, Ask] = {
     ),
     "leases.take_lease": lambda s, run: leases.take_lease(s.metadata, run),
     "leases.awaits_driver": lambda s, run: leases.awaits_driver(s.metadata, run),
+    "leases.note_driver_wait": lambda s, run: leases.note_driver_wait(
+        s.metadata, run, leases.DriverWait("no room", 1.0)
+    ),
     "leases.make_way": lambda s, run: leases.make_way(s.metadata, run),
     "start.load_recorded": lambda s, run: len(start.load_recorded(s, run.id)),
     "summary.summarize": lambda s, run: summary.summarize(s.metadata, run, {}, 0).artifacts_size,
@@ -159,6 +162,7 @@ SAME_FOR_ANY = {
     "control.wait_until_over",
     "codeparts.code_of_step",
     "leases.awaits_driver",
+    "leases.note_driver_wait",
     "live_counts.running_attempts",
     "live_counts.waits_of",
     "pods.pod_of",

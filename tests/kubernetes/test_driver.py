@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import obstore
 import psycopg
@@ -130,6 +131,49 @@ def test_driver_that_cannot_start_or_work_says_why(project: Project, space: Spac
     (project.folder / "pyproject.toml").write_text(settings.replace('"others"', '"stores"') + excluded)
     said = project.run("run", "train.py", "--on", "pods", code=1)
     assert "No module named 'only_here'; the image of place 'pods' needs the packages that the flow imports" in said
+
+
+def _awaited(project: Project, run: str, words: str, after: float = 0.0) -> dict[str, Any]:
+    """The row of a run once somebody has seen, later than ``after``, that its driver waits for what ``words`` say."""
+    until = time.monotonic() + 60
+    while True:
+        rows = {row["name"]: row for row in json.loads(project.run("runs", "--json"))}
+        row: dict[str, Any] = rows.get(run, {"waits_for": "", "waits_seen": None})
+        if words in row["waits_for"] and row["waits_seen"] > after:
+            return row
+        assert time.monotonic() < until, rows
+        time.sleep(0.3)
+
+
+def test_all_who_look_at_a_run_see_why_its_driver_has_not_begun(project: Project) -> None:
+    project.write(FLOW, image="localhost/headrace/none:1")
+    project.add_place("crowded", pod={"node_selector": {"kind": "none"}})
+    process = project.start("run", "train.py", "--on", "pods")
+    row = _awaited(project, "train/1", "image localhost/headrace/none:1 cannot be pulled")
+    assert (row["state"], row["driver"]) == ("running", "pending")
+    process.send_signal(signal.SIGINT)
+    said, _ = process.communicate(timeout=60)
+    assert "train/1 goes on without this terminal" in said
+    assert _awaited(project, "train/1", "cannot be pulled")["waits_seen"] >= row["waits_seen"]  # what was seen last
+    shown = project.run("show", "train/1")
+    assert "waiting to begin in the cluster: pod train-1-" in shown
+    assert "image localhost/headrace/none:1 cannot be pulled" in shown
+
+    follower = project.start("follow", "train/1")  # which writes down what it sees, too
+    _awaited(project, "train/1", "cannot be pulled", after=row["waits_seen"] + 1)
+    project.run("cancel", "train/1")
+    said, _ = follower.communicate(timeout=60)
+    assert "driver: pod train-1-" in said
+    assert "train/1 cancelled" in said
+
+    process = project.start("run", "train.py", "--on", "crowded")
+    row = _awaited(project, "train/2", "not match its node selector or affinity")
+    assert "train/2: waiting to begin in the cluster: pod train-2-" in project.run("runs")
+    assert row["driver"] == "pending"
+    project.run("cancel", "train/2")
+    said, _ = process.communicate(timeout=60)
+    assert "train/2 cancelled" in said
+    assert not project.run("doctor", "train/2", code=1).count("pending")
 
 
 COUNTED = """

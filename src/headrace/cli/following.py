@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
 from collections.abc import Callable
@@ -12,6 +13,10 @@ import click
 from headrace.cli.flowargs import Options
 from headrace.cli.live import Watch, make_watch
 from headrace.cli.streams import lasting_output
+from headrace.model.errors import HeadraceError
+from headrace.services.control import end_undriven
+from headrace.services.leases import DriverWait, note_driver_wait
+from headrace.services.run_rows import PENDING
 
 if TYPE_CHECKING:
     from headrace.model.records import RunRecord
@@ -23,6 +28,10 @@ _LOOK = 0.3
 _COUNTED = 10_000
 #: Seconds after which its driver is asked after that has not begun, or is gone, and between two such questions.
 _PATIENCE = 2.0
+#: Seconds after which it is recorded again that a driver still waits for the same.
+_NOTED = 10.0
+
+Trouble = Callable[[], tuple[str, bool] | None]
 
 
 class FollowedRun:
@@ -38,8 +47,9 @@ class FollowedRun:
         self.stores = stores
         self.run = run
         self.last_line = ("", "")
-        #: ``alive``, ``unknown`` or ``gone``; empty when the run is over.
+        #: ``alive``, ``unknown``, ``pending`` or ``gone``; empty when the run is over.
         self.driver = "unknown"
+        self._noted = DriverWait()
         self._counts: dict[str, dict[str, int]] = {}
         self._tail = LogTail(run.id)
 
@@ -77,16 +87,36 @@ class FollowedRun:
                 self.last_line = (str(TaskId(chunk.step, chunk.number)), line) if line else self.last_line
         return "".join(printed)
 
+    def note_wait(self, why: str) -> None:
+        """Record why the driver has not begun, for all who look at the run."""
+        now = time.time()
+        same = why == self._noted.text
+        if self.driver != PENDING or (same and (not why or now - self._noted.seen < _NOTED)):
+            return
+        self._noted = DriverWait(why, now)
+        with contextlib.suppress(HeadraceError):  # a store that is away, or that this user may only read
+            note_driver_wait(self.stores.metadata, self.run, self._noted)
+
+    def end(self, why: str) -> bool:
+        """Record that the run has failed, since it gets no driver: ``why``; False: the run is over already."""
+        current = self.stores.metadata.run_by_id(self.run.id)
+        if current is None or current.state != "running":
+            return False
+        with contextlib.suppress(HeadraceError):  # another process has taken it
+            end_undriven(self.stores.metadata, self.run, why)
+        return True
+
 
 def follow(
     followed: FollowedRun,
     options: Options,
     conclude: Callable[[FollowedRun], int],
-    trouble: Callable[[], tuple[str, bool]] | None = None,
+    trouble: Trouble | None = None,
 ) -> int:
     """Show a run until it is over, and ``conclude`` it; returns the exit code. Ctrl-C ends the showing, not the run.
 
-    ``trouble`` says why the run has no driver at the moment (empty: it is on its way), and whether it never will.
+    ``trouble`` says why the run has no driver at the moment (empty: it is on its way), and whether it never will;
+    None: it does not know.
     """
     run = followed.run
     watch = make_watch(quiet=options.quiet)
@@ -123,9 +153,7 @@ def follow_handed_over(handed: HandedOver, options: Options, conclude: Callable[
     return follow(FollowedRun(scope.stores, handed.run), options, conclude, job.trouble)
 
 
-def _watch(
-    followed: FollowedRun, options: Options, trouble: Callable[[], tuple[str, bool]] | None, watch: Watch
-) -> str:
+def _watch(followed: FollowedRun, options: Options, trouble: Trouble | None, watch: Watch) -> str:
     """Look until the run is over; returns why it will not go on."""
     asked, said = time.monotonic(), ""
     while True:
@@ -140,13 +168,17 @@ def _watch(
             time.sleep(_LOOK)
             continue
         asked = time.monotonic()
-        if trouble is None:
+        told = None if trouble is None else trouble()
+        if told is None:
             if followed.driver == "gone":
                 return "the process that drove it is gone"
             continue
-        why, final = trouble()
+        why, final = told
         if final:
-            return why
+            if followed.end(why):
+                return why
+            continue
+        followed.note_wait(why)
         if why and why != said and not options.quiet:
             watch.say(f"driver: {why}")
         said = why

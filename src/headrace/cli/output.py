@@ -249,3 +249,9 @@ def tags_apart(tags: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]
 def tags_text(tags: Mapping[str, str]) -> str:
     """Tags on one line, as options take them."""
     return " ".join(f"{name}={value}" if value else name for name, value in tags.items())
+
+
+def waiting_text(waits_for: str, seen: float | None) -> str:
+    """Why the driver of a run has not begun, and when somebody has last seen that."""
+    when = "" if seen is None else f" (seen {moment(seen)})"
+    return f"waiting to begin in the cluster{f': {clean_lines(waits_for)}' if waits_for else ''}{when}"

@@ -18,11 +18,12 @@ from headrace.client.source import RunReader, moment
 from headrace.client.views import Inputs, LogText, Named, missing
 from headrace.model.errors import UsageError
 from headrace.model.params import from_text
-from headrace.model.records import Request
+from headrace.model.records import Request, lease_name
 from headrace.model.states import RunState
 from headrace.services.code.recorded_code import code_of, extract_code
 from headrace.services.control import add_tag, delete_run, remove_tag, request_cancel, send_answer, wait_until_over
 from headrace.services.describe import open_questions
+from headrace.services.leases import driver_wait
 from headrace.services.live_counts import totals_of
 from headrace.services.run_rows import CRASHED, duration_of
 from headrace.services.served_at import page_of, server_of
@@ -61,6 +62,13 @@ class RunFacts:
     def status(self) -> str:
         """The same as ``state``: what ``runs(status=...)`` asks for."""
         return self.state
+
+    @property
+    def waits_for(self) -> str:
+        """Why its driver has not begun in a cluster, as whoever follows the run has seen; empty otherwise."""
+        record = self._reader.record()
+        held = self._reader.metadata.lease(lease_name(record.id)) if record.state == "running" else None
+        return "" if held is None else driver_wait(held).text
 
     @property
     def created(self) -> datetime:

@@ -118,5 +118,5 @@ def check_removable(metadata: MetadataStore, run: RunRecord) -> None:
     """
     if any(one.pinned for one in metadata.flags([run.id])):
         raise UsageError(f"{run.name} is pinned, which keeps it from being removed: headrace mark {run.name} --unpin")
-    if driver_of(metadata, run) in ("alive", "unknown"):
+    if driver_of(metadata, run) not in ("", "gone"):
         raise RunBusyError(f"{run.name} is running; stop it first: headrace cancel {run.name}")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from headrace._base.logs import Log
 from headrace._base.process import owner_alive, process_owner
-from headrace.model.errors import RunBusyError
+from headrace.model.errors import LeaseLostError, RunBusyError
 from headrace.model.records import LEASE_SECONDS, Lease, RunRecord, lease_name
 from headrace.stores.metadata.protocol import MetadataStore
 
@@ -14,6 +16,13 @@ _log = Log("runs")
 _HEIR = "kubernetes:"
 #: Seconds for which it is kept: its pod may wait for room.
 _KEPT = 3_600.0
+
+
+class DriverWait(msgspec.Struct, frozen=True):
+    """Why a driver in a place has not begun (``text``; empty: not known), as somebody saw it at the time ``seen``."""
+
+    text: str = ""
+    seen: float = 0.0
 
 
 def take_lease(metadata: MetadataStore, run: RunRecord) -> Lease:
@@ -43,7 +52,32 @@ def take_lease(metadata: MetadataStore, run: RunRecord) -> Lease:
 def awaits_driver(metadata: MetadataStore, run: RunRecord) -> bool:
     """Whether a run that was handed over has no driver yet."""
     held = metadata.lease(lease_name(run.id))
-    return held is not None and held.owner.startswith(_HEIR)
+    return held is not None and is_kept(held)
+
+
+def is_kept(lease: Lease) -> bool:
+    """Whether a lease is kept for a driver in a place that has not begun."""
+    return lease.owner.startswith(_HEIR)
+
+
+def driver_wait(lease: Lease) -> DriverWait:
+    """What is known of a driver for which a lease is kept."""
+    return msgspec.msgpack.decode(lease.note, type=DriverWait) if lease.note and is_kept(lease) else DriverWait()
+
+
+def note_driver_wait(metadata: MetadataStore, run: RunRecord, wait: DriverWait) -> bool:
+    """Record what its driver waits for with a run that has none yet; whether it still has none.
+
+    The lease is kept for an hour from now: somebody knows that the driver is on its way.
+    """
+    held = metadata.lease(lease_name(run.id))
+    if held is None or not is_kept(held):
+        return False
+    try:
+        metadata.commit([], msgspec.structs.replace(held, note=msgspec.msgpack.encode(wait)), _KEPT)
+    except LeaseLostError:  # the driver has come
+        return False
+    return True
 
 
 def make_way(metadata: MetadataStore, run: RunRecord) -> bool:

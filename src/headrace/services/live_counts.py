@@ -9,6 +9,7 @@ import msgspec
 from headrace.engine.counters import LoopCounters
 from headrace.model.records import AttemptRecord, QueueCount, RunRecord, TaskId, lease_name
 from headrace.model.states import AttemptState, RunState, TaskState
+from headrace.services.leases import is_kept
 from headrace.services.names import task_name
 from headrace.stores.metadata.protocol import MetadataStore, StepCount
 
@@ -72,7 +73,9 @@ def waits_of(metadata: MetadataStore, run: RunRecord) -> dict[str, str]:
     The driver says so about once in a second.
     """
     held = metadata.lease(lease_name(run.id)) if run.state is RunState.RUNNING else None
-    return msgspec.msgpack.decode(held.note, type=LoopCounters).waits_for if held is not None and held.note else {}
+    if held is None or not held.note or is_kept(held):
+        return {}
+    return msgspec.msgpack.decode(held.note, type=LoopCounters).waits_for
 
 
 def _but_stale(counts: dict[str, int]) -> int:

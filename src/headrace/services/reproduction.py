@@ -116,7 +116,7 @@ def what_to_run(metadata: MetadataStore, run: RunRecord, name: Name) -> Reproduc
         UsageError: the run is going on, or ``name`` names an artifact.
         NotFoundError: there is no such step or task, or it did not succeed.
     """
-    if driver_of(metadata, run) in ("alive", "unknown"):
+    if driver_of(metadata, run) not in ("", "gone"):
         raise UsageError(f"{run.name} is still running; wait for its end, or stop it: headrace cancel {run.name}")
     if run.dialect == "track":
         raise UsageError(

@@ -11,13 +11,16 @@ from headrace._base.lazy import lazy
 from headrace._base.process import owner_alive
 from headrace.model.errors import UsageError
 from headrace.model.params import from_text
-from headrace.model.records import QueueCount, RunFlags, RunRecord, lease_name
+from headrace.model.records import Lease, QueueCount, RunFlags, RunRecord, lease_name
 from headrace.model.states import RunState
+from headrace.services.leases import DriverWait, driver_wait, is_kept
 from headrace.services.live_counts import summed
 from headrace.stores.metadata.protocol import AnyOf, MetadataStore, RunFilter, Where
 
 #: State of a run that is recorded as running although the process that drove it is gone.
 CRASHED = "crashed"
+#: The driver of a run that was given to a cluster, where it has not begun.
+PENDING = "pending"
 STATES: tuple[str, ...] = (*RunState, CRASHED)
 #: Seconds for which the lease of a driver that lives may have run out, for it or its store may be held up.
 _HELD_UP = 60.0
@@ -27,7 +30,9 @@ class RunRow(msgspec.Struct, frozen=True, kw_only=True):
     """A run in a listing. Times are seconds since the epoch, ``duration`` seconds of its last session.
 
     ``state``: ``crashed`` when it is recorded as running, but its driver was killed (``resume`` goes on). ``driver`` of
-    one that is over: empty; else ``alive``, ``gone`` when it crashed, or ``unknown`` (on another machine).
+    one that is over: empty; else ``alive``, ``gone`` when it crashed, ``unknown`` (on another machine), or ``pending``:
+    it was given to a driver in a cluster that has not begun. ``waits_for`` says why, as whoever follows the run saw it
+    at the time ``waits_seen``; both are empty where nobody has looked.
     ``params`` holds values where they are plain, else texts. ``queue`` of a live run: how many tasks are ``waiting``,
     ``ready``, ``delayed`` and ``running``, and how many there are in ``total``; empty otherwise. ``pinned``,
     ``archived`` and ``deleted`` (when it is gone for good) are what users marked it as.
@@ -54,6 +59,8 @@ class RunRow(msgspec.Struct, frozen=True, kw_only=True):
     pinned: bool = False
     archived: bool = False
     deleted: float | None = None
+    waits_for: str = ""
+    waits_seen: float | None = None
 
 
 def rows_of(metadata: MetadataStore, runs: Sequence[RunRecord], now: float) -> list[RunRow]:
@@ -81,6 +88,8 @@ def rows_of(metadata: MetadataStore, runs: Sequence[RunRecord], now: float) -> l
             number=run.number,
             state=CRASHED if driver == "gone" else str(run.state),
             driver=driver,
+            waits_for=wait.text,
+            waits_seen=wait.seen or None,
             created=run.created,
             started=run.started,
             finished=run.finished,
@@ -96,7 +105,7 @@ def rows_of(metadata: MetadataStore, runs: Sequence[RunRecord], now: float) -> l
             error=run.error,
             **_marks(flags.get(run.id)),
         )
-        for run, driver in [_with_driver(metadata, run) for run in runs]
+        for run, driver, wait in [_with_driver(metadata, run) for run in runs]
     ]
 
 
@@ -108,27 +117,37 @@ def _marks(flags: RunFlags | None) -> dict[str, Any]:
 
 def state_of(metadata: MetadataStore, run: RunRecord) -> str:
     """The state of a run: ``crashed`` when no process drives it although it is recorded as running."""
-    current, driver = _with_driver(metadata, run)
+    current, driver, _ = _with_driver(metadata, run)
     return CRASHED if driver == "gone" else str(current.state)
 
 
-def _with_driver(metadata: MetadataStore, run: RunRecord) -> tuple[RunRecord, str]:
-    """The run, and ``driver_of`` it; read again when the driver seems gone, for it may just have ended as it should."""
-    driver = driver_of(metadata, run)
+def _with_driver(metadata: MetadataStore, run: RunRecord) -> tuple[RunRecord, str, DriverWait]:
+    """The run, ``driver_of`` it, and why that has not begun.
+
+    The run is read again when its driver seems gone, for it may just have ended as it should.
+    """
+    lease = metadata.lease(lease_name(run.id)) if run.state is RunState.RUNNING else None
+    driver = _driver_of(run, lease)
     if driver == "gone":
         current = metadata.run_by_id(run.id)
         if current is not None and current.state is not RunState.RUNNING:
-            return current, ""
-    return run, driver
+            return current, "", DriverWait()
+    return run, driver, driver_wait(lease) if lease is not None and driver == PENDING else DriverWait()
 
 
 def driver_of(metadata: MetadataStore, run: RunRecord) -> str:
-    """Whether the process that drives a running run lives: ``alive``, ``gone`` or ``unknown``; ``""`` otherwise."""
+    """Whether the process that drives a running run lives: ``alive``, ``gone``, ``unknown`` (on another machine) or
+    ``pending`` (not begun yet, in a cluster); ``""`` of a run that does not run."""
+    return _driver_of(run, metadata.lease(lease_name(run.id)) if run.state is RunState.RUNNING else None)
+
+
+def _driver_of(run: RunRecord, lease: Lease | None) -> str:
     if run.state is not RunState.RUNNING:
         return ""
-    lease = metadata.lease(lease_name(run.id))
     if lease is None:
         return "gone"
+    if is_kept(lease):
+        return PENDING if lease.left > 0 else "gone"
     alive = owner_alive(lease.owner)
     if alive is None:
         return "unknown" if lease.left > 0 else "gone"

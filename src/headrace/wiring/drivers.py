@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from headrace.model.errors import UsageError
 from headrace.model.records import RunRecord
 from headrace.services.control import end_undriven
-from headrace.services.places import KubernetesPlace
+from headrace.services.places import KubernetesPlace, drives_there
 from headrace.services.session import recorded_details
 from headrace.settings import settings_file
 from headrace.wiring.driver_pods import IDENTITY, DriverPod, check_driver_place
@@ -74,6 +74,34 @@ def forget_driver(scope: Scope, run: RunRecord) -> None:
 
     with contextlib.suppress(ClusterError, UsageError):
         _jobs(where).delete(_name(run))
+
+
+def trouble_in_cluster(scope: Scope, run: RunRecord) -> Callable[[], tuple[str, bool] | None] | None:
+    """What says why the driver of a run in a cluster does not drive; None: it is in none that the settings here know.
+
+    What it says is never final: whoever follows a run that others have started may see less of the cluster than they.
+    """
+    from headrace.model.errors import HeadraceError
+
+    place = recorded_details(run).place
+    where = next((one for one in scope.settings.places if one.name == place), None)
+    if not isinstance(where, KubernetesPlace) or not drives_there(where, ""):
+        return None
+    try:
+        jobs = _jobs(where)
+    except (HeadraceError, ImportError):  # no way to the cluster from here
+        return None
+
+    def trouble() -> tuple[str, bool] | None:
+        from headrace.executors.kubernetes.client import ClusterError
+
+        try:
+            name = jobs.newest(run.name, _key(run))
+            return (jobs.trouble(name)[0], False) if name else None
+        except ClusterError:
+            return None
+
+    return trouble
 
 
 def client_of(where: KubernetesPlace) -> ClusterClient:

@@ -3,8 +3,19 @@
 from __future__ import annotations
 
 import re
+import time
+from collections.abc import Iterator
+from pathlib import Path
 
+import pytest
 from playwright.sync_api import Page, expect
+
+from headrace.model.records import lease_name
+from headrace.model.states import RunState
+from headrace.services.leases import DriverWait, leave_to_heir, note_driver_wait
+from headrace.settings import Settings
+from headrace.stores.metadata.protocol import NewRun, RunChange
+from headrace.wiring import Workspace
 
 
 def test_failed_run_says_first_what_went_wrong_and_where(page: Page) -> None:
@@ -99,3 +110,33 @@ def test_run_says_what_tasks_wait_for_whose_pods_do_not_work_yet(page: Page) -> 
     expect(header).to_contain_text("fit waits: no node has room: 3 nodes lack nvidia.com/gpu")
     expect(header).to_contain_text("0 of 4 tasks")
     expect(header).not_to_contain_text("4 running")
+
+
+@pytest.fixture
+def awaited(workspace: Path) -> Iterator[str]:
+    """The name of a run that was given to a driver in a cluster, whose pod finds no node."""
+    with Workspace(Settings(home=str(workspace / ".headrace"))) as opened:
+        store = opened.metadata
+        new = NewRun(project="default", flow="awaited", dialect="native", entry="a.py:a", created=time.time())
+        run, lease = store.open_run(new, "elsewhere:1:1", 60.0)
+        store.commit([RunChange(run_id=run.id, state=RunState.RUNNING, started=run.created)], lease)
+        leave_to_heir(store, run, lease.owner, "gpu")
+        why = "pod awaited-1-driver-1-0 waits for a node: <b>too little</b> cpu free on 3 of 3 nodes (4 asked for)"
+        assert note_driver_wait(store, run, DriverWait(why, time.time()))
+        yield run.name
+        held = store.lease(lease_name(run.id))
+        assert held is not None
+        store.release(held)
+        store.delete_run(run.id)
+
+
+def test_pages_say_why_the_driver_of_a_run_has_not_begun_in_its_cluster(page: Page, awaited: str) -> None:
+    page.goto(f"/p/default/runs/{awaited}")
+    header = page.locator("header.run-head")
+    expect(header.locator(".run-state")).to_contain_text("pending since")
+    why = "waits for a node: <b>too little</b> cpu free on 3 of 3 nodes (4 asked for)"
+    expect(header).to_contain_text(f"Its driver has not begun in the cluster: pod awaited-1-driver-1-0 {why} · seen")
+    page.goto("/p/default/runs?flow=awaited")
+    row = page.get_by_role("row").filter(has_text=awaited)
+    expect(row).to_contain_text("pending")
+    expect(row).to_contain_text(why)

@@ -37,6 +37,9 @@ export function StateMark({ state, size = 12 }: { state: string; size?: number }
   );
 }
 
+/** The state of a run in words: one whose driver has not begun in its cluster is pending. */
+export const shownState = (run: { state: string; driver: string }): string => (run.driver === "pending" ? run.driver : run.state);
+
 /** Marks that style sheets draw: lists have thousands of them. */
 const DRAWN = new Set(["succeeded", "failed", "cached"]);
 

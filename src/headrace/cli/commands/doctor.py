@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from headrace.cli.options import as_json
-from headrace.cli.output import Column, print_json, print_table, style
+from headrace.cli.output import Column, print_json, print_table, style, waiting_text
 
 if TYPE_CHECKING:
     from headrace.services.drivers import DriverView
@@ -24,7 +24,7 @@ def doctor_command(run: str | None, stores: bool, json: bool) -> int:
     counted since it began. Exit code 1 when no process drives it.
 
     With --json: a list of objects with the keys name, ok, text, advice; with RUN an object with the keys run, state,
-    owner, left, report, lost, next.
+    owner, left, report, lost, next, waits_for, waits_seen.
     """
     return _check_all(stores, json) if run is None else _look_at(run, json)
 
@@ -64,11 +64,15 @@ def _look_at(name: str, json: bool) -> int:
 
 
 def _lines(view: DriverView) -> list[tuple[str, str]]:
+    from headrace.services.run_rows import PENDING
+
     report = view.report
     if view.state == "gone":
         tasks = f"{view.lost} task{'s were' if view.lost != 1 else ' was'} running when it ended"
         return [("driver", f"{view.owner} is gone: the run crashed"), ("tasks", tasks), ("next", view.next)]
     lines = [("driver", f"{view.owner} ({view.state}); its lease lasts {view.left:.1f} s")]
+    if view.state == PENDING:
+        return [("driver", f"{view.state}: {waiting_text(view.waits_for, view.waits_seen)}")]
     if report is None:
         return [*lines, ("report", "none yet; it makes one every few seconds")]
     turn = 1000 * report.round_seconds / max(1, report.rounds)

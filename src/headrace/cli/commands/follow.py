@@ -20,9 +20,11 @@ def follow_command(name: str, json: bool, quiet: bool) -> int:
     from headrace.cli.following import FollowedRun, follow
     from headrace.cli.summary import conclude
     from headrace.services.names import find_run
+    from headrace.wiring.drivers import trouble_in_cluster
 
     scope = open_existing()
     run = find_run(scope.metadata, scope.project, name)
     options = Options()
     options.flags |= {flag for flag, on in (("json", json), ("quiet", quiet)) if on}
-    return follow(FollowedRun(scope.stores, run), options, lambda followed: conclude(followed, None, options))
+    followed, trouble = FollowedRun(scope.stores, run), trouble_in_cluster(scope, run)
+    return follow(followed, options, lambda followed: conclude(followed, None, options), trouble)

@@ -19,6 +19,7 @@ from headrace.cli.output import (
     print_table,
     tags_apart,
     tags_text,
+    waiting_text,
 )
 
 if TYPE_CHECKING:
@@ -73,12 +74,12 @@ def runs_command(
     the value come last.
 
     With --json: a list of objects with the keys name, flow, number, state, driver, created, started, finished,
-    duration, session, user, host, params, metrics, tags, queue, failed_task, error, pinned, archived, deleted; times in
-    seconds since 1970.
+    duration, session, user, host, params, metrics, tags, queue, failed_task, error, pinned, archived, deleted,
+    waits_for, waits_seen; times in seconds since 1970. While its driver is `pending` in a cluster, waits_for says why.
     """
     from headrace.model.errors import NotFoundError
     from headrace.services.marks import LISTED
-    from headrace.services.run_rows import as_recorded, parse_states, rows_of
+    from headrace.services.run_rows import PENDING, as_recorded, parse_states, rows_of
     from headrace.stores.metadata.protocol import RunFilter
 
     wanted, conditions = parse_states(states), _conditions(where)
@@ -110,6 +111,9 @@ def runs_command(
         click.echo("No runs match." if any((flow, tags, states, where)) else "No runs yet.", err=True)
         return
     _print_rows(rows)
+    for row in rows:
+        if row.driver == PENDING:
+            click.echo(f"{row.name}: {waiting_text(row.waits_for, row.waits_seen)}", err=True)
     if more:
         total = sum(count for _, count, _ in scope.metadata.flows(scope.project))
         click.echo(
@@ -133,10 +137,11 @@ def _print_rows(rows: Sequence[RunRow]) -> None:
 
 def _cells(row: RunRow, *, live: bool) -> tuple[str, ...]:
     from headrace._base.sizes import format_duration
+    from headrace.services.run_rows import PENDING
 
     return (
         row.name,
-        row.state,
+        row.driver if row.driver == PENDING else row.state,
         moment(row.started),
         "" if row.duration is None else format_duration(row.duration),
         *([_progress(row.queue)] if live else []),

@@ -25,6 +25,7 @@ from headrace.cli.output import (
     style,
     tags_apart,
     tags_text,
+    waiting_text,
 )
 
 if TYPE_CHECKING:
@@ -90,6 +91,7 @@ def show_command(name: str, states: tuple[str, ...], after: int, limit: int | No
 def _print_run(view: RunView) -> None:
     from headrace._base.sizes import format_duration
     from headrace.model.workers import LOCAL
+    from headrace.services.run_rows import PENDING
 
     run = view.run
     if view.failure is not None:
@@ -100,7 +102,8 @@ def _print_run(view: RunView) -> None:
     print_facts(
         [
             ("run", run.name),
-            ("state", run.state),
+            ("state", PENDING if run.driver == PENDING else run.state),
+            ("driver", waiting_text(run.waits_for, run.waits_seen) if run.driver == PENDING else ""),
             ("started", moment(run.started) + (f" (session {run.session})" if run.session > 1 else "")),
             ("took", "" if run.duration is None else format_duration(run.duration)),
             ("tags", tags_text(people)),

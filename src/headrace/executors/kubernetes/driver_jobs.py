@@ -274,6 +274,13 @@ class DriverJobs:
         path = JOB.path(self.client.namespace, name)
         self.client.request("PATCH", path, {"spec": spec}, content="application/merge-patch+json")
 
+    def newest(self, run: str, key: str) -> str:
+        """The name of the Job of the last session of a run that has one; empty: there is none."""
+        prefix = job_name(run, key, 0)[:-1]
+        names = [one["metadata"]["name"] for one in self.client.list(JOB, {f"{DOMAIN}/run": label_of(run)})]
+        numbers = [int(one.removeprefix(prefix)) for one in names if one.startswith(prefix)]
+        return job_name(run, key, max(numbers)) if numbers else ""
+
     def trouble(self, name: str) -> tuple[str, bool]:
         """Why a Job has no driver at work at the moment (empty: it will soon), and whether it never will."""
         job = self.client.find(JOB, name)

@@ -114,7 +114,7 @@ def _retry(call: Call[RunPath, Retry]) -> DriverOrder:
 
 def _go_on(call: Call[Any, Any], scope: Scope, run: RunRecord, action: str, words: list[str]) -> DriverOrder:
     check_kept(scope.metadata, run)
-    if driver_of(scope.metadata, run) in ("alive", "unknown"):
+    if driver_of(scope.metadata, run) not in ("", "gone"):
         raise RunBusyError(f"{run.name} is running")
     return _order(call, scope, run, action, words)
 

@@ -9,7 +9,7 @@ import { runPage, runsPage, taskPage } from "../../lib/url";
 import { useMay } from "../../parts/Account";
 import { CopyButton } from "../../parts/Bits";
 import { useToast } from "../../parts/Toast";
-import { State, StateBar } from "../../parts/State";
+import { shownState, State, StateBar } from "../../parts/State";
 import { Actions } from "./Actions";
 import { Questions } from "./Questions";
 import { lastFrame } from "../../parts/Traceback";
@@ -37,7 +37,7 @@ export function Header({ lost }: { lost: boolean }) {
         {run.pinned && <span className="chip">pinned</span>}
         {run.archived && <span className="chip">archived</span>}
         <span className="run-state" role="status">
-          <State state={run.state} /> <span title={exactTime(run.started)}>{since(view, now)}</span>
+          <State state={shownState(run)} /> <span title={exactTime(run.started)}>{since(view, now)}</span>
         </span>
         {(live || run.state !== "succeeded") && progress.total > 0 && (
           <span className="run-progress">
@@ -93,6 +93,7 @@ const cut = (text: string, most: number): string => (text.length > most ? `${tex
 
 function since(view: RunView, now: number): string {
   const run = view.run;
+  if (run.driver === "pending") return `since ${shortTime(run.started)}`;
   if (run.state === "running") return `for ${duration(Math.round(now - run.started))}`;
   if (run.state === "crashed") return `: its process is gone; started ${shortTime(run.started)}`;
   const ended = run.finished ?? run.started;
@@ -194,6 +195,15 @@ function Failure() {
 function Waiting() {
   const { at, name, view, live } = useRun();
   const { counts } = progressOf(view);
+  const { driver, waits_for, waits_seen } = view.run;
+  if (driver === "pending") {
+    return (
+      <p className="run-note">
+        Its driver has not begun in the cluster{waits_for ? `: ${waits_for}` : ""}
+        {waits_seen !== null && <span className="quiet" title={exactTime(waits_seen)}> · seen {shortTime(waits_seen)}</span>}
+      </p>
+    );
+  }
   const waits = live ? view.steps.filter((one) => one.waits_for) : [];
   if (waits.length > 0) {
     return (

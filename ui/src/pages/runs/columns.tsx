@@ -7,7 +7,7 @@ import { Time, Took } from "../../parts/Bits";
 import type { Column } from "../../parts/Grid";
 import { Name, widthOf } from "../../parts/Name";
 import { RowLink } from "../../parts/RowLink";
-import { State, StateBar } from "../../parts/State";
+import { shownState, State, StateBar } from "../../parts/State";
 import type { RunRow } from "./useRuns";
 
 export interface Sort {
@@ -144,10 +144,15 @@ function StateCell({ row, narrow }: { row: RunRow; narrow: boolean }) {
   const done = Math.max(0, total - waiting - ready - delayed - running);
   return (
     <>
-      <State state={row.state} />
+      <State state={shownState(row)} />
       {live && !narrow && (
         <span className="cell-progress">
           <StateBar counts={{ succeeded: done, running, ready, waiting, delayed }} total={total} />
+        </span>
+      )}
+      {row.waits_for && !narrow && (
+        <span className="quiet" title={row.waits_for}>
+          {row.waits_for}
         </span>
       )}
       {row.state === "failed" && !narrow && (
