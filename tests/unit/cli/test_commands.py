@@ -16,6 +16,7 @@ from headrace.cli.main import COMMANDS, headrace_command
 RUN_KEYS = {
     *("name", "flow", "number", "state", "driver", "created", "started", "finished", "duration", "session", "user"),
     *("host", "params", "metrics", "tags", "queue", "failed_task", "error", "pinned", "archived", "deleted"),
+    *("waits_for", "waits_seen"),
 }
 ARTIFACT_KEYS = {"name", "task", "kind", "type", "text", "facts", "table", "codec", "size", "digest", "created"}
 SHAPES: dict[str, tuple[tuple[str, ...], set[str]]] = {
