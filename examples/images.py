@@ -4,7 +4,8 @@
     headrace run examples/images.py --on cluster     # the same in pods, see docs/howto/kubernetes.md
 
 The image of the program is made by `podman build --tag localhost/total:1 examples/images/total`. In pods without a
-package index the environment needs an image, too: `headrace image build examples/images.py` makes it.
+package index the environment needs an image, too: `headrace image build examples/images.py` makes it. R_IMAGE and
+TOTAL_IMAGE name other images; a driver in a cluster finds them among the `variables` of its place.
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -49,11 +50,9 @@ def for_podman(kind: str) -> str:
     return name
 
 
-def from_podman(name: str, folder: Path) -> None:
+def from_podman(name: str) -> None:
     """Load an image that podman has into the cluster."""
-    archive = folder / "image.tar"
-    subprocess.run(["podman", "save", "--quiet", "--format", "docker-archive", "-o", archive, name], check=True)
-    common.import_image(archive)
+    subprocess.run([sys.executable, Path(__file__).parent / "cluster" / "load", name], check=True)
 
 
 @functools.cache

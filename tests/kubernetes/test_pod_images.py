@@ -16,7 +16,7 @@ from tests import images, user_images
 from tests.clusters import Cluster
 from tests.interpreters import FOUND, OURS
 from tests.kubernetes.conftest import Space
-from tests.kubernetes.projects import Project
+from tests.kubernetes.projects import Project, allow_drivers, driven_project
 
 from headrace.services.environments.baking import STORES
 from headrace.services.environments.locking import BESIDE, NEEDED
@@ -177,16 +177,27 @@ def _delete_one(space: Space) -> bool:
 
 @pytest.mark.timeout(900)
 def test_example_with_three_images_gives_the_same_in_pods_and_by_podman(
-    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
+    space: Space,
+    cluster: Cluster,
+    image: str,
+    bucket: dict[str, str],
+    database: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    """The driver is in the cluster: it has neither an index nor Python 3.12, but what was locked and built here."""
+    stores = {**bucket, "HEADRACE_DATABASE": database}
+    allow_drivers(space, stores)
+    project = driven_project(tmp_path, space, cluster, image, stores)
     images.require_podman()
     for name, value in images.settings(tmp_path).items():
         monkeypatch.setenv(name, value)
         project.environ[name] = value
     python = "3.12" if "3.12" in FOUND else OURS
-    project.write((ROOT / "examples/images.py").read_text())
-    project.environ |= {"EXAMPLE_PYTHON": python, "R_IMAGE": user_images.name_of("r")}
-    project.environ |= {"TOTAL_IMAGE": user_images.name_of("binary")}
+    variables = {"R_IMAGE": user_images.name_of("r"), "TOTAL_IMAGE": user_images.name_of("binary")}
+    variables |= {"EXAMPLE_PYTHON": python}
+    project.write((ROOT / "examples/images.py").read_text(), variables=variables)
+    project.environ |= variables
     base = user_images.for_podman(f"python{python}-pip")
     wheels = tmp_path / "wheels"
     needed = [*NEEDED, *BESIDE, STORES, "packaging==24.2"]
@@ -196,12 +207,13 @@ def test_example_with_three_images_gives_the_same_in_pods_and_by_podman(
     said = project.run("image", "build", "train.py", "--step", "generate", *told, seconds=400)
     found = re.search(r'^"[0-9a-f]{16}" = "(localhost/headrace/example:env-[0-9a-f]{16})"', said, re.MULTILINE)
     assert found, said
-    user_images.from_podman(found.group(1), tmp_path)
+    user_images.from_podman(found.group(1))
     for kind in ("r", "binary"):
         user_images.for_cluster(kind)
         user_images.for_podman(kind)
     here = project.run("run", "train.py", seconds=300)
-    project.run("run", "train.py", "--on", "pods", seconds=300)
+    said = project.run("run", "train.py", "--on", "pods", seconds=300)
+    assert "resolving" not in said
     expected = f"packaging 24.2 on Python {python}: slope 3.000, sum 145"
     assert [project.run("get", one).strip() for one in ("images/1", "images/2")] == [expected, expected], here
     there = project.run("logs", "images/2")

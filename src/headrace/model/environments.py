@@ -19,8 +19,9 @@ SHORTEST_DIGEST = 12
 _PYTHON = re.compile(r"\d+\.\d+(\.\d+)?")
 
 
-#: Environments of this process that name a file, so that the code packages of its runs have these.
-WITH_FILES: dict[Environment, None] = {}
+#: Environments that this process has described: a run that is handed to a driver elsewhere takes their files and locks
+#: along.
+DESCRIBED: dict[Environment, None] = {}
 
 
 class Environment(msgspec.Struct, frozen=True, cache_hash=True, omit_defaults=True):
@@ -69,8 +70,7 @@ class Environment(msgspec.Struct, frozen=True, cache_hash=True, omit_defaults=Tr
             raise DefinitionError(f"Environment: group={self.group!r} needs file='pyproject.toml' (or 'uv.lock')")
         pairs: Any = self.variables.items() if isinstance(self.variables, Mapping) else self.variables
         force(self, "variables", tuple(sorted((str(key), str(value)) for key, value in pairs)))
-        if self.file:
-            WITH_FILES[self] = None
+        DESCRIBED[self] = None
 
     @property
     def label(self) -> str:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import msgspec
 
 from headrace._base.process import host_name, process_owner
-from headrace.model.errors import HeadraceError, UsageError
+from headrace.model.environments import DESCRIBED
+from headrace.model.errors import EnvironmentSetupError, HeadraceError, UsageError
 from headrace.model.records import LEASE_SECONDS, CodeRecord, Lease, Param, RunDetails, RunRecord, Tag
 from headrace.model.states import RunState
 from headrace.services.code.package import CodeOfRun
 from headrace.services.leases import leave_to_heir, take_lease
+from headrace.services.places import Places
 from headrace.services.provenance import begun_diff
 from headrace.services.resumable import check_kept
 from headrace.services.retrying_store import waiting
@@ -21,7 +24,11 @@ from headrace.services.session import NewSession, Resume, recorded_details
 from headrace.services.store_wait import StoreWait
 from headrace.services.stores import Stores
 from headrace.services.surroundings import Surroundings
+from headrace.stores.artifacts.protocol import ArtifactStore
 from headrace.stores.metadata.protocol import NewRun, RunChange, Write
+
+if TYPE_CHECKING:
+    from headrace.services.environments.service import Environments
 
 
 class HandedOver(HeadraceError):
@@ -40,8 +47,8 @@ class HandedOver(HeadraceError):
             out.write(msgspec.json.encode(told))
 
 
-def hand_over(stores: Stores, place: str, new: NewSession, resume: Resume | None = None) -> NoReturn:
-    """Record a new run, or that ``resume`` goes on, for a driver elsewhere.
+def hand_over(stores: Stores, places: Places, new: NewSession, resume: Resume | None = None) -> NoReturn:
+    """Record a new run, or that ``resume`` goes on, for a driver in the default place.
 
     Raises:
         HandedOver: it is done.
@@ -50,6 +57,7 @@ def hand_over(stores: Stores, place: str, new: NewSession, resume: Resume | None
     """
     if new.reproduces is not None:
         raise UsageError("a run that reproduces another one has its driver here: add --driver here")
+    place = places.default
     code = CodeOfRun(new.entry, new.code, new.files)
     stores = waiting(stores, StoreWait(new.store_wait))
     metadata = stores.metadata
@@ -61,6 +69,7 @@ def hand_over(stores: Stores, place: str, new: NewSession, resume: Resume | None
         writes: list[Write] = [_begun(run, new, details)]
         writes += [Param(run.id, name, text) for name, text in new.params]
         writes += [Tag(run.id, name, value) for name, value in new.tags]
+        writes += _locks(run, new, places.environments, stores.artifacts)
         surroundings: list[RunChange] = []
         file, diff = (None, None) if code.installed else (new.file, begun_diff(new.file))
         look = Surroundings(run.id, stores.artifacts, file, details, surroundings.append, diff)
@@ -107,6 +116,20 @@ def _details(
         secrets=new.secrets,
         titles=new.titles,
     )
+
+
+def _locks(run: RunRecord, new: NewSession, environments: Environments, artifacts: ArtifactStore) -> list[Write]:
+    """This machine's locks of what the flow may ask for: the driver may have neither an index nor that Python."""
+    from headrace.services.environments.records import handed_lock_record
+
+    folder = os.path.dirname(new.file) or os.getcwd()  # noqa: PTH109, PTH120
+    found: list[Write] = []
+    for one in tuple(DESCRIBED):
+        with contextlib.suppress(EnvironmentSetupError):  # the driver tells of it, where a step needs it
+            lock = environments.known(one, folder)
+            if lock is not None:
+                found.append(handed_lock_record(run.id, lock, artifacts))
+    return found
 
 
 def _begun(run: RunRecord, new: NewSession, details: RunDetails) -> RunChange:

@@ -65,7 +65,7 @@ def open_session(
             raise UsageError("a run that takes over what another finished has its driver here: add --driver here")
         from headrace.services.handing_over import hand_over
 
-        hand_over(stores, places.default, new)
+        hand_over(stores, places, new)
     executor = executor or start_workers(places)  # a place that cannot be had leaves no run behind
     with contextlib.ExitStack() as undo:
         undo.enter_context(closed_on_error(executor))
@@ -169,7 +169,7 @@ def reopen_session(
     if places.hands_over:
         from headrace.services.handing_over import hand_over
 
-        hand_over(stores, places.default, new, resume)
+        hand_over(stores, places, new, resume)
     from headrace.services.resumable import check_kept
 
     executor = executor or start_workers(places)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from headrace._base.lazy import lazy
 from headrace.model.environments import Environment, EnvironmentLock
 from headrace.model.policy import StepPolicy
 from headrace.model.records import RunRecord
@@ -92,7 +93,16 @@ class StepEnvironments:
         environment = policy.environment or self._given.default
         if environment is None:
             return None
-        return environments.lock(environment, f"step {step!r}", self._given.folder, recorded)
+        return environments.lock(environment, f"step {step!r}", self._given.folder, [*self._handed, *recorded])
+
+    @lazy
+    def _handed(self) -> list[EnvironmentLock]:
+        """The locks that came with the run from the machine that handed it over."""
+        from headrace.services.environments.records import handed_locks
+
+        if self._run.session == 1:
+            return []
+        return handed_locks(self._stores.metadata, self._stores.artifacts, self._run.id)
 
     def _is_needed(self, lock: EnvironmentLock, policy: StepPolicy) -> bool:
         """Whether a worker in ``lock`` will be needed on this machine: no earlier result can answer the call."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,7 +15,9 @@ from headrace.services.places import KubernetesPlace, PlaceSettings
 
 #: The file with the secret from which workers and driver know each other, beside the settings of the run.
 IDENTITY = "identity"
-#: The folder with both in a pod.
+#: The file with the images of environments that whoever started the run knows, by the digests of these.
+BAKED = "baked.json"
+#: The folder with these in a pod.
 _SETTINGS = "/var/run/headrace/driver"
 #: The file that is made before a pod is told to end, for a process that is too young to hear it.
 _LEAVING = "/headrace/leaving"
@@ -66,6 +69,12 @@ class DriverPod(msgspec.Struct, frozen=True, kw_only=True):
     def identity(self) -> str:
         """The secret from which workers and driver know each other, the same in all pods of the Job."""
         return Path(_SETTINGS, IDENTITY).read_text().strip()
+
+    def baked(self) -> dict[str, str]:
+        """The images of environments that are known where the run was started, by the digests of these."""
+        file = Path(_SETTINGS, BAKED)
+        found: dict[str, str] = json.loads(file.read_text()) if file.exists() else {}
+        return found
 
 
 def driver_pod() -> DriverPod | None:

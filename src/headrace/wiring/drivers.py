@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -13,7 +14,7 @@ from headrace.services.control import end_undriven
 from headrace.services.places import KubernetesPlace, drives_there
 from headrace.services.session import recorded_details
 from headrace.settings import settings_file
-from headrace.wiring.driver_pods import IDENTITY, DriverPod, check_driver_place
+from headrace.wiring.driver_pods import BAKED, IDENTITY, DriverPod, check_driver_place
 from headrace.wiring.scopes import Scope
 
 if TYPE_CHECKING:
@@ -137,6 +138,7 @@ def start_driver(scope: Scope, run: RunRecord, place: str, words: tuple[str, ...
 
 def _started(scope: Scope, run: RunRecord, place: str, words: tuple[str, ...]) -> StartedDriver:
     from headrace.executors.kubernetes.driver_jobs import DriverJob
+    from headrace.services.environments.baking import noted
 
     where = place_of(scope, place)
     check_driver_place(where)
@@ -150,7 +152,11 @@ def _started(scope: Scope, run: RunRecord, place: str, words: tuple[str, ...]) -
         words=(run.name, *words),
         secret=where.secret,
         variables={**dict(where.variables), "HEADRACE_PROJECT": run.project, "LOGNAME": run.user or "headrace"},
-        files={IDENTITY: os.urandom(32).hex(), "pyproject.toml": file.read_text() if file else ""},
+        files={
+            IDENTITY: os.urandom(32).hex(),
+            BAKED: json.dumps(noted(scope.workspace.environments.cache)),
+            "pyproject.toml": file.read_text() if file else "",
+        },
         account=where.driver_account,
         settings=where.pod,
     )

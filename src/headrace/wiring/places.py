@@ -193,7 +193,7 @@ class ConfiguredPlaces:
             pod=_in_queue(place),
             secret=place.secret,
             variables=dict(place.variables),
-            baked=noted(self.environments.cache) | dict(place.baked),
+            baked=noted(self.environments.cache) | (pod.baked() if pod is not None else {}) | dict(place.baked),
             rules=rules,
             repeats=place.repeats,
             gangs=place.gangs,

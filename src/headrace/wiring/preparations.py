@@ -13,13 +13,20 @@ if TYPE_CHECKING:
     from headrace.services.environments.construction import Construction
     from headrace.services.environments.service import Environments
 
+_IN_POD = (
+    "This driver is in a pod. `headrace env lock FILE.py`, called where the run is started, locks the environment, and "
+    "the drivers of later runs take that lock; `headrace image build FILE.py` makes an image of it as well."
+)
+
 
 def environments_in(home: str, artifacts: str, named: Iterable[Environment] = ()) -> Environments:
     """Locks and builds environments in the folder ``home``, for workers that use the store ``artifacts`` (URL)."""
     from headrace.services.environments.service import Environments
+    from headrace.wiring.driver_pods import driver_pod
 
     extra = ("obstore>=0.8",) if "://" in artifacts else ()  # workers read and write objects
-    return Environments(str(Path(home, "environments")), _tell, {one.name: one for one in named}, extra)
+    advice = _IN_POD if driver_pod() is not None else ""
+    return Environments(str(Path(home, "environments")), _tell, {one.name: one for one in named}, extra, advice)
 
 
 def _tell(text: str) -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from headrace.model.errors import EnvironmentSetupError
 from headrace.runtime.containers.clients import Docker, Podman
-from headrace.runtime.containers.engine import Engine, Limits, Mount, Order
+from headrace.runtime.containers.engine import Engine, Limits, Mount, Order, why_not_run
 from headrace.runtime.containers.found import find_engine
 
 PODMAN, DOCKER = Podman("/usr/bin/podman"), Docker("/usr/bin/docker")
@@ -76,3 +76,14 @@ def test_path_of_a_mount_is_one_field(path: str) -> None:
     told = PODMAN.arguments(Order("x", mounts=[Mount(f"/{path}", "/in")]))
     fields = next(csv.reader([told[told.index("--mount") + 1]], strict=True)) if "\n" not in path else None
     assert fields is None or fields == ["type=bind", f"source=/{path}", "target=/in", "readonly"]
+
+
+def test_machine_that_forbids_to_raise_limits_is_told_with_the_remedy() -> None:
+    said = "Error: runc: error setting rlimits for ready process: error setting rlimit type 7: operation not permitted"
+    told = why_not_run("podman", 126, "Rscript", said)
+    assert "default_ulimits" in told
+    assert "containers.conf" in told
+    assert said in told
+    assert why_not_run("podman", 127, "Rscript", "") == (
+        "mostly that means: the program is not in the image ('Rscript'). podman says: nothing"
+    )

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from headrace.model.environments import WITH_FILES, Environment
+from headrace.model.environments import DESCRIBED, Environment
 from headrace.services.code.collect import CodeRules, collect
 from headrace.services.environments.carried_files import carried_files
 from headrace.services.environments.sources import content_of, read_source
@@ -16,11 +16,11 @@ from headrace.services.environments.sources import content_of, read_source
 
 @pytest.fixture(autouse=True)
 def none_before() -> Iterator[None]:
-    kept = dict(WITH_FILES)
-    WITH_FILES.clear()
+    kept = dict(DESCRIBED)
+    DESCRIBED.clear()
     yield
-    WITH_FILES.clear()
-    WITH_FILES.update(kept)
+    DESCRIBED.clear()
+    DESCRIBED.update(kept)
 
 
 def test_files_of_environments_are_in_the_code_package_and_found_there(tmp_path: Path) -> None:
@@ -34,7 +34,7 @@ def test_files_of_environments_are_in_the_code_package_and_found_there(tmp_path:
     named = Environment(file=str(home / "old.txt"), name="old")
     own = Environment(file="own.txt")
     gone = Environment(file=str(home / "missing.txt"), name="gone")
-    assert set(WITH_FILES) == {named, own, gone}
+    assert set(DESCRIBED) == {named, own, gone}
     found = collect(str(flow), CodeRules(), carried_files(f"{flow}:train"))
     assert set(found.files) == {"flows/train.py", "flows/own.txt", "flows/.environments/old/old.txt"}
 

@@ -12,17 +12,10 @@ from headrace.model.commands import CommandSpec, Container
 from headrace.model.errors import CommandError, EnvironmentSetupError, TaskOutOfMemoryError
 from headrace.runtime.commands import process
 from headrace.runtime.commands.folders import OWNER
-from headrace.runtime.containers.engine import Engine, Limits, Mount, Order, remove
+from headrace.runtime.containers.engine import NOT_RUN, NOT_STARTED, Engine, Limits, Mount, Order, remove, why_not_run
 from headrace.runtime.containers.found import engine_at
 from headrace.runtime.containers.keeper import kept
 
-#: Exit codes of the engines themselves: the container could not be made, its program not executed, not found.
-_NOT_STARTED = 125
-_NOT_RUN = {
-    _NOT_STARTED: "the container could not be started",
-    126: "the program could not be executed in the container",
-    127: "the program is not in the image",
-}
 _KILLED = 137  # 128 + SIGKILL
 
 
@@ -49,7 +42,7 @@ def run(
     assert where is not None
     engine = engine_at(*where.engine)
     ended = _run(spec, where, engine, inside, files, look)
-    if ended.code == _NOT_STARTED and not engine.known_image(where.image):
+    if ended.code == NOT_STARTED and not engine.known_image(where.image):
         _fetch(where, engine)
         ended = _run(spec, where, engine, inside, files, look)
     if ended.code == _KILLED and where.memory:
@@ -57,10 +50,10 @@ def run(
             f"command {spec.name!r} was killed in its container, whose memory is limited to {where.memory:,} bytes; "
             "give the step more with memory="
         )
-    if ended.code in _NOT_RUN and ended.code not in dict(spec.exit_codes):
+    if ended.code in NOT_RUN and ended.code not in dict(spec.exit_codes):
         raise CommandError(
-            f"command {spec.name!r} ended with exit code {ended.code}; in image {where.label} that mostly means: "
-            f"{_NOT_RUN[ended.code]} ({inside.arguments[0]!r}). {engine.kind} says: {ended.said or 'nothing'}",
+            f"command {spec.name!r} ended with exit code {ended.code} of image {where.label}: "
+            + why_not_run(engine.kind, ended.code, inside.arguments[0], ended.said),
             ended.code,
         )
     return ended

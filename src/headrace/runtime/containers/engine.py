@@ -127,6 +127,27 @@ def call(arguments: Sequence[str], seconds: float = ANSWER) -> subprocess.Comple
         return subprocess.CompletedProcess(list(arguments), 126, "", str(error))
 
 
+#: The exit code of engines for a container that could not be made.
+NOT_STARTED = 125
+#: Exit codes of engines for programs that did not run in their container, and what they mostly mean.
+NOT_RUN = {
+    NOT_STARTED: "the container could not be started",
+    126: "the program could not be executed in the container",
+    127: "the program is not in the image",
+}
+
+
+def why_not_run(kind: str, code: int, program: str, said: str) -> str:
+    """What an exit code of ``NOT_RUN`` means for ``program``; ``said`` is what the engine of that kind said last."""
+    means = f"mostly that means: {NOT_RUN[code]} ({program!r})"
+    if "setting rlimit" in said:
+        means = (
+            f"this machine forbids {kind} to raise limits: put default_ulimits = "
+            '["nofile=1024:1024", "nproc=1024:1024"] under [containers] of ~/.config/containers/containers.conf'
+        )
+    return f"{means}. {kind} says: {said or 'nothing'}"
+
+
 def last_line(text: str) -> str:
     """The last line of what an engine says of a failure."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from headrace._base.whereabouts import add_root
 from headrace.model.code import EXECUTABLE, PLAIN, CodeFile, CodePackage, decode_package
-from headrace.model.environments import WITH_FILES
+from headrace.model.environments import DESCRIBED
 from headrace.model.errors import CodePackageError
 from headrace.model.records import CodeRecord, RunDetails
 from headrace.model.values import Blob
@@ -37,7 +37,7 @@ class CodeOfRun:
         self._file = file
         self._rules = rules
         self._installed = _installed_package(file)
-        if WITH_FILES:
+        if DESCRIBED:
             from headrace.services.environments.carried_files import carried_files
 
             added = [*added, *carried_files(entry)]

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from headrace.model.environments import WITH_FILES, Environment
+from headrace.model.environments import DESCRIBED, Environment
 
 _FOLDER = ".environments"
 #: Files that are read together.
@@ -23,7 +23,9 @@ def carried_files(entry: str) -> tuple[tuple[str, str], ...]:
 
 
 def _files(folder: Path) -> Iterator[tuple[str, str]]:
-    for one in WITH_FILES:
+    for one in tuple(DESCRIBED):
+        if not one.file:
+            continue
         given = Path(one.file).expanduser()
         place = given if not given.is_absolute() else _place(one, given)
         for name in (given.name, _PAIRS.get(given.name, "")):

@@ -46,7 +46,7 @@ def find_interpreter(wanted: str) -> Interpreter:
     except UvError:
         pass
     try:
-        run_uv(["python", "install", "--quiet", wanted])
+        run_uv(["python", "install", "--no-progress", wanted])
         return _asked(run_uv(["python", "find", "--no-project", "--managed-python", wanted]).strip())
     except UvError as error:
         there = ", ".join(sorted({ours, *known}, key=_numbers))

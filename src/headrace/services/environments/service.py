@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 class Environments:
     """Locks and builds environments in the folder ``cache``; ``tell`` hears, in lines for people, what takes long.
 
-    ``named`` are those of the settings, by name; ``extra`` are requirements of workers beside those that all have.
+    ``named`` are those of the settings, by name; ``extra`` are requirements of workers beside those that all have;
+    ``advice`` ends what is said of an environment that cannot be locked here.
     """
 
     def __init__(
@@ -28,11 +29,13 @@ class Environments:
         tell: Callable[[str], None],
         named: dict[str, Environment] | None = None,
         extra: tuple[str, ...] = (),
+        advice: str = "",
     ) -> None:
         self.cache = cache
         self.extra = extra
         self.named = named or {}
         self._tell = tell
+        self._advice = f"\n{advice}" if advice else ""
         self._begun = threading.Lock()
         self._constructions: dict[bytes, Construction] = {}
         self._held: dict[str, int] = {}  # descriptors by folder, for as long as the process lives
@@ -94,7 +97,7 @@ class Environments:
                 found = locking.resolve(asked, folder)
                 locking.keep_lock(found, self.cache)
         except EnvironmentSetupError as error:
-            raise EnvironmentSetupError(f"{asker}: environment {environment.label}: {error}") from None
+            raise EnvironmentSetupError(f"{asker}: environment {environment.label}: {error}{self._advice}") from None
         return msgspec.structs.replace(found, label=asked.label)
 
     def _can_be_had(self, lock: EnvironmentLock) -> bool:

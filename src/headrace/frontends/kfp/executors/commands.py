@@ -21,18 +21,12 @@ from headrace.frontends.kfp.pods import variables_of
 from headrace.frontends.kfp.resources import quantity
 from headrace.model.errors import CommandError, EnvironmentSetupError, TaskOutOfMemoryError
 from headrace.runtime.commands import process
-from headrace.runtime.containers.engine import Engine, Limits, Mount, Order, remove
+from headrace.runtime.containers.engine import NOT_RUN, Engine, Limits, Mount, Order, remove, why_not_run
 from headrace.runtime.containers.found import find_engine, named_engine
 from headrace.runtime.containers.keeper import kept
 
 #: Bytes of one argument that Linux takes.
 _LONGEST = 128 << 10
-#: Exit codes of the engines themselves.
-_NOT_RUN = {
-    125: "the container could not be started",
-    126: "the program could not be executed in the container",
-    127: "the program is not in the image",
-}
 #: Exit code of a process that was killed: 128 + SIGKILL.
 _KILLED = 137
 
@@ -116,10 +110,10 @@ def _run_in_container(
         finally:
             if ended is None or ended.code < 0:  # the engine's client has died, the container has not
                 remove(engine, name)
-    if ended.code in _NOT_RUN and command:
+    if ended.code in NOT_RUN and command:
         raise ComponentFailedError(
-            f"{call.step.path}: exit code {ended.code} of image {image}: mostly that means: {_NOT_RUN[ended.code]} "
-            f"({command[0]!r}). {engine.kind} says: {ended.said or 'nothing'}"
+            f"{call.step.path}: exit code {ended.code} of image {image}: "
+            + why_not_run(engine.kind, ended.code, command[0], ended.said)
         )
     if ended.code == _KILLED and limits.memory:
         raise TaskOutOfMemoryError(
