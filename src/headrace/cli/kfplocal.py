@@ -8,6 +8,7 @@ tasks print goes to standard output, as kfp.local has it.
 
 from __future__ import annotations
 
+import json
 import shutil
 import sys
 from pathlib import Path
@@ -20,7 +21,7 @@ from headrace.cli.kfpfile import Loaded, launch_of
 from headrace.cli.options import open_here
 from headrace.frontends.kfp import arguments, validation
 from headrace.frontends.kfp.artifacts import from_stored
-from headrace.frontends.kfp.launch import run_pipeline
+from headrace.frontends.kfp.launch import PipelineFailedError, run_pipeline
 from headrace.frontends.kfp.pipeline_file import pipeline_of
 from headrace.model.attempts import AttemptEvent, AttemptPrinted, LogRules
 from headrace.model.errors import HeadraceError
@@ -39,12 +40,16 @@ class Request(msgspec.Struct, frozen=True):
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """How the run ended; ``failed`` names the task that failed, ``problem`` says why a run did not begin."""
+    """How the run ended; ``problem`` says why a run did not begin.
+
+    Of a run that failed, ``failed`` says what was wrong, ``path`` is the step of the task that failed.
+    """
 
     run: str = ""
     state: str = "failed"
     outputs: dict[str, Any] = {}
     failed: str = ""
+    path: str = ""
     problem: str = ""
 
 
@@ -62,7 +67,11 @@ def answer(request: Request) -> Answer:
     except HeadraceError as error:
         return Answer(problem=str(error))
     if ended.error is not None:
-        return Answer(run=ended.run.name, state=str(ended.run.state), failed=str(ended.error))
+        failure = ended.error
+        if not isinstance(failure, PipelineFailedError):
+            return Answer(run=ended.run.name, state=str(ended.run.state), failed=str(failure))
+        sys.stdout.write(failure.traceback)  # as kfp.local shows it, between what tasks print
+        return Answer(run=ended.run.name, state=str(ended.run.state), failed=str(failure), path=failure.path)
     folder = Path(request.root, ended.run.name.replace("/", "-"))
     outputs = {name: _plain(value, folder / name) for name, value in (ended.value or {}).items()}
     return Answer(run=ended.run.name, state=str(ended.run.state), outputs=outputs)
@@ -78,18 +87,19 @@ def _print_lines(session: Session) -> None:
 
 
 def _plain(value: Any, place: Path) -> Any:
-    """An output as JSON; an artifact with its file under ``place``."""
+    """An output as JSON; an artifact with its file, which keeps its name, in the folder ``place``."""
     if isinstance(value, list):
         return [_plain(one, place / str(number)) for number, one in enumerate(value)]
     if not (isinstance(value, (File, Folder)) or (isinstance(value, dict) and set(value) == {"kfp"})):
         return value
     made = from_stored(value)
-    uri = made.uri
+    uri = made.uri or str(place / made.name)
     if made.content is not None:
-        place.parent.mkdir(parents=True, exist_ok=True)
+        place.mkdir(parents=True, exist_ok=True)
+        target = place / made.content.path.name
         copy: Any = shutil.copytree if isinstance(made.content, Folder) else shutil.copyfile
-        copy(made.content.path, place)
-        uri = str(place)
+        copy(made.content.path, target)
+        uri = str(target / made.stem)
     kind = {"schemaTitle": made.schema_title, "schemaVersion": made.schema_version}
     return {"artifact": {"name": made.name, "type": kind, "uri": uri, "metadata": made.metadata}}
 
@@ -97,7 +107,8 @@ def _plain(value: Any, place: Path) -> Any:
 def main(request: str, into: str) -> None:
     """See the module."""
     found = answer(msgspec.json.decode(Path(request).read_bytes(), type=Request))
-    Path(into).write_bytes(msgspec.json.encode(found))
+    # Not msgspec, which makes null of NaN and of infinities.
+    Path(into).write_text(json.dumps(msgspec.structs.asdict(found)), encoding="utf-8")
 
 
 if __name__ == "__main__":

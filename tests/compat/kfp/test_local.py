@@ -31,6 +31,29 @@ def save(text: str, out: dsl.Output[dsl.Model]):
 def bad(x: str) -> str:
     raise ValueError(x)
 
+@component
+def half(x: int) -> NamedTuple("Half", [("half", float), ("odd", float)]):
+    return (x / 2, float("nan"))
+
+@component
+def evaluate(metrics: dsl.Output[dsl.Metrics], table: dsl.Output[dsl.Dataset]):
+    metrics.log_metric("accuracy", 0.5)
+    table.path = table.path + ".csv"
+    with open(table.path, "w") as file:
+        file.write("a")
+
+@component
+def look(metrics: dsl.Input[dsl.Metrics]) -> str:
+    import os
+    return f"{os.path.basename(metrics.uri)} {os.path.basename(metrics.path)} {os.path.exists(metrics.path)}"
+
+@dsl.pipeline
+def evaluated() -> NamedTuple("Evaluated", [("seen", str), ("metrics", dsl.Metrics), ("table", dsl.Dataset)]):
+    made = evaluate()
+    outputs = NamedTuple("Evaluated", [("seen", str), ("metrics", dsl.Metrics), ("table", dsl.Dataset)])
+    seen = look(metrics=made.outputs["metrics"]).output
+    return outputs(seen=seen, metrics=made.outputs["metrics"], table=made.outputs["table"])
+
 @dsl.pipeline
 def both(x: int) -> NamedTuple("Both", [("n", int), ("m", dsl.Model)]):
     made = NamedTuple("Both", [("n", int), ("m", dsl.Model)])
@@ -40,15 +63,29 @@ def both(x: int) -> NamedTuple("Both", [("n", int), ("m", dsl.Model)]):
 def fails() -> str:
     return bad(x="on purpose").output
 
+@dsl.pipeline
+def fails_inside() -> str:
+    return fails().output
+
 one = add(a=1, b=5)
 print("»", one.output, one.outputs["Output"])
 two = both(x=4)
 model = two.outputs["m"]
 print("»", two.outputs["n"], type(model).__name__, model.framework, open(model.path).read())
+plain = lambda text: __import__("re").sub("\\x1b.[0-9]*m", "", text)
+for failing in (fails_inside, bad):
+    try:
+        failing(**{"x": "alone"} if failing is bad else {})
+    except RuntimeError as error:
+        print("»", plain(str(error)).split("FAILURE")[0], "'bad' inside 'fails'" in plain(str(error)))
+found = evaluated().outputs
+print("»", found["seen"], found["metrics"].uri.split("/")[-1], found["metrics"].metadata)
+print("»", found["table"].path.split("/")[-1], open(found["table"].path).read())
+print("»", sorted(half(x=6).outputs.items()))
 try:
-    fails()
-except RuntimeError as error:
-    print("»", type(error).__name__, "finished with status" in str(error), "FAILURE" in str(error))
+    bad(x=float("nan"))
+except Exception as error:
+    print("» refused")
 print("»", add(a=5).output)
 """
 

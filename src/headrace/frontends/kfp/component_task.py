@@ -95,7 +95,7 @@ def outputs_of(step: ComponentStep, result: ComponentResult) -> dict[str, Any]:
         if not fits(value, one.parameter_type):
             kind = f"{word(one.parameter_type)} ({one.parameter_type})"
             raise ComponentInputError(f"task {step.path!r}: its output {name!r} is {shown(value)}, which is not {kind}")
-        outputs[name] = value
+        outputs[name] = float(value) if one.parameter_type == "NUMBER_DOUBLE" else value
     for name, artifact in declared.artifacts.items():
         given = [to_stored(one) for one in result.artifacts.get(name, [])]
         if given:

@@ -37,7 +37,12 @@ _BACKEND_STATES = {"SUCCEEDED": "COMPLETE"}
 
 
 class PipelineFailedError(HeadraceError):
-    """A task of the pipeline failed."""
+    """A task of the pipeline failed: ``path`` is its step, ``traceback`` is empty if it raised nothing."""
+
+    def __init__(self, message: str, path: str = "", traceback: str = "") -> None:
+        super().__init__(message)
+        self.path = path
+        self.traceback = traceback
 
 
 class Ended(msgspec.Struct, frozen=True):
@@ -178,7 +183,8 @@ def _finish(session: Session, interpreter: Interpreter, ending: Ending) -> Ended
         failed = str(task.id) if task is not None else ""
         traceback = task.problem.traceback if task is not None and task.problem is not None else ""
         run = session.finish(RunState.FAILED, error=error, traceback=traceback, failed_task=failed)
-        return Ended(run, None, PipelineFailedError(f"{session.run.name}: task {path!r} failed: {error}"))
+        message = f"{session.run.name}: task {path!r} failed: {error}"
+        return Ended(run, None, PipelineFailedError(message, path, traceback))
     if ending.state == CANCELLED:  # the run was to run some tasks alone, or somebody cancelled one
         return Ended(session.finish(RunState.FAILED, error="a task was cancelled"), None, None)
     outputs: dict[str, Any] = {}

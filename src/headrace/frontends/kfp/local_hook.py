@@ -4,6 +4,7 @@ Runs in the user's Python, which has kfp and need not have Headrace: only the st
 ``headrace dialect kfp`` writes the folder, with the interpreter of Headrace in place of ``{python}``.
 """
 
+import functools
 import importlib.abc
 import importlib.machinery
 import importlib.util
@@ -16,13 +17,13 @@ from typing import Any
 
 HEADRACE = "{python}"
 _HOOKED = {
-    "kfp.local.pipeline_orchestrator": "run_local_pipeline",
-    "kfp.local.task_dispatcher": "run_single_task",
+    "kfp.local.pipeline_orchestrator": ("run_local_pipeline", "Pipeline"),
+    "kfp.local.task_dispatcher": ("run_single_task", "Task"),
 }
 
 
-def run(pipeline_spec: Any, arguments: Any) -> Any:
-    """Run a pipeline on Headrace; its outputs as kfp.local gives them."""
+def run(kind: str, pipeline_spec: Any, arguments: Any) -> Any:
+    """Run a pipeline, or a component alone (``kind`` is "Task"), on Headrace; its outputs as kfp.local gives them."""
     from google.protobuf import json_format
     from kfp.dsl.executor import create_artifact_instance
     from kfp.local import config
@@ -39,7 +40,7 @@ def run(pipeline_spec: Any, arguments: Any) -> Any:
     with tempfile.TemporaryDirectory(prefix="headrace-kfp-") as folder:
         paths = [os.path.join(folder, name) for name in ("request.json", "answer.json")]  # noqa: PTH118
         with open(paths[0], "w") as file:  # noqa: PTH123
-            json.dump(request, file)
+            json.dump(request, file, allow_nan=False)
         environ = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
         sys.stdout.flush()
         code = subprocess.call([HEADRACE, "-m", "headrace.cli.kfplocal", *paths], env=environ)
@@ -57,7 +58,10 @@ def run(pipeline_spec: Any, arguments: Any) -> Any:
     if answer["problem"]:
         raise RuntimeError(f"Pipeline {name!r} cannot run: {answer['problem']}")
     if answer["state"] != "succeeded":
-        message = f"Pipeline {name!r} finished with status FAILURE. {answer['failed']}"
+        *around, inner = answer["path"].split(".")
+        chain = " inside ".join(repr(one) for one in [inner, *reversed(around)])
+        told = f" Inner task failed: {chain}." if kind == "Pipeline" and inner else ""
+        message = f"{kind} {name!r} finished with status FAILURE.{told} {answer['failed']}"
         if chosen.raise_on_error:
             raise RuntimeError(message)
         print(message)
@@ -68,15 +72,15 @@ def run(pipeline_spec: Any, arguments: Any) -> Any:
 class _Loader(importlib.abc.Loader):
     """Loads a module of kfp as it is, then puts ``run`` in place of its entry point."""
 
-    def __init__(self, real: Any, function: str) -> None:
-        self._real, self._function = real, function
+    def __init__(self, real: Any, function: str, kind: str) -> None:
+        self._real, self._function, self._kind = real, function, kind
 
     def create_module(self, spec: Any) -> Any:
         return self._real.create_module(spec)
 
     def exec_module(self, module: Any) -> None:
         self._real.exec_module(module)
-        setattr(module, self._function, run)
+        setattr(module, self._function, functools.partial(run, self._kind))
 
 
 class _Finder(importlib.abc.MetaPathFinder):
@@ -85,7 +89,7 @@ class _Finder(importlib.abc.MetaPathFinder):
             return None
         spec = importlib.machinery.PathFinder.find_spec(name, path, target)
         if spec is not None and spec.loader is not None:
-            spec.loader = _Loader(spec.loader, _HOOKED[name])
+            spec.loader = _Loader(spec.loader, *_HOOKED[name])
         return spec
 
 

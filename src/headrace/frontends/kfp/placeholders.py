@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import msgspec
+from headrace.frontends.kfp.values import compact, whole
 
 _PLACEHOLDER = re.compile(r"\{\{\$(?P<path>(?:\.[A-Za-z_]\w*|\[''?[^'\]]*''?\]|\[\"[^\"\]]*\"\])*)\}\}")
 _PART = re.compile(r"\.([A-Za-z_]\w*)|\[''?([^'\]]*)''?\]|\[\"([^\"\]]*)\"\]")
@@ -57,5 +57,5 @@ def find(value: Any) -> Iterator[Path]:
 
 
 def as_text(value: Any) -> str:
-    """A value as it stands in a text: texts as they are, others as compact JSON; None is ``null``."""
-    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
+    """A value as it stands in a text: texts as they are, others as compact JSON, ``3.0`` as ``3``; None is ``null``."""
+    return value if isinstance(value, str) else compact(whole(value))

@@ -120,7 +120,8 @@ def _take_content(call: ComponentCall, places: Places, name: str, told: Told, ma
     _refuse_other_tasks(call, name, path)
     for given, artifacts in call.artifacts.items():
         for number, one in enumerate(artifacts):
-            if one.content is not None and places.input_path(given, number) == path:  # an input, passed on
+            is_here = one.content is not None or not one.uri
+            if is_here and places.input_path(given, number) == path:  # an input, passed on
                 made.content, made.uri, made.stem = one.content, one.uri, one.stem
                 return
     beside = places.take_files_beside(name) if path == places.output_path(name) else ""

@@ -86,6 +86,8 @@ class Places:
             return f"{path}/{artifact.stem}" if artifact.stem else path
         if artifact.metadata.get(_IN_WORKSPACE) is True:
             return workspace_path(self._call.step.job.workspace, artifact.uri)
+        if not artifact.uri:  # only metadata: nothing is there, as where KFP would have had it
+            return f"{self._call.folder}/inputs/{name}/{number}/{artifact.name}"
         if not objects.is_remote(artifact.uri):
             return artifact.uri.removeprefix("file://")
         found = self._fetched.get((name, number))
@@ -113,7 +115,7 @@ class Places:
     def input_uri(self, name: str, number: int = 0) -> str:
         """The URI of an input artifact: where it came from, or its path."""
         artifact = self._call.artifacts[name][number]
-        return artifact.uri or (self.input_path(name, number) if artifact.content is not None else "")
+        return artifact.uri or self.input_path(name, number)
 
     def executor_input(self) -> dict[str, Any]:
         """The ``ExecutorInput`` message of the attempt, as JSON can hold it."""
