@@ -2,8 +2,10 @@
 
     python bench/kubernetes/bench.py --namespace bench --image localhost/headrace/worker:test --address 10.222.0.1
 
-The driver is here; artifacts are in an S3 server that is started for it. Each figure is the least of ``--rounds``.
-Requests to the API server are counted by a relay in front of it.
+Artifacts are in an S3 server that is started for it. Runs go by turns: all here, with the driver here and pods, and
+with the driver in the cluster, too. Each figure is the least of ``--rounds``, with all of them behind it.
+Requests to the API server are counted by a relay in front of it, of runs whose driver is here.
+``--cpu-limit`` gives the workers' pods a limit of processor time.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from setting import Setting, arguments, places_file
+from setting import Setting, arguments, drivers_allowed, places_file
 
 from headrace.executors.kubernetes.access import Access
 from headrace.executors.kubernetes.client import ClusterClient, Kind
@@ -66,11 +68,13 @@ def main() -> None:
     parser.add_argument("--chain", type=int, default=50)
     parser.add_argument("--fan", type=int, default=1000)
     parser.add_argument("--warm", type=int, default=4, help="pods")
+    parser.add_argument("--cpu-limit", default="", help="of the workers' pods, as Kubernetes has it: 100m")
     told = parser.parse_args()
-    report(setting(told), told.rounds, told.warm, ["--chain", str(told.chain), "--fan", str(told.fan)])
+    sizes = ["--chain", str(told.chain), "--fan", str(told.fan)]
+    report(setting(told), told.rounds, told.warm, sizes, told.cpu_limit)
 
 
-def report(setting: Setting, rounds: int, warm: int, sizes: list[str]) -> None:
+def report(setting: Setting, rounds: int, warm: int, sizes: list[str], cpu_limit: str = "") -> None:
     """Print a table."""
     with (
         rclone_s3(host="0.0.0.0") as (url, config),
@@ -78,24 +82,49 @@ def report(setting: Setting, rounds: int, warm: int, sizes: list[str]) -> None:
         counted_requests(setting.kubeconfig) as requests,
     ):
         config["aws_endpoint_url"] = f"http://{setting.address}:{config['aws_endpoint_url'].rpartition(':')[2]}"
-        credentials = {name.upper(): value for name, value in config.items()}
+        stores = {name.upper(): value for name, value in config.items()} | {"HEADRACE_ARTIFACTS": f"{url}/bench"}
+        credentials = {name: value for name, value in stores.items() if name.startswith("AWS_")}
         Path(folder, "bench.py").write_text(FLOW)
         counted = setting._replace(kubeconfig=str(requests.kubeconfig))
-        Path(folder, "pyproject.toml").write_text(places_file(counted, credentials, warm))
-        environ = {**os.environ, **credentials, "HEADRACE_ARTIFACTS": f"{url}/bench"}
-        client = ClusterClient(Access(setting.kubeconfig), setting.namespace)
-        bare = min(_bare_pod(client, setting.image) for _ in range(rounds))
-        local, pods = [_best(folder, place, environ, sizes, rounds) for place in ("local", "pods")]
-        _print(local, pods, bare)
+        Path(folder, "pyproject.toml").write_text(places_file(counted, credentials, warm, cpu_limit))
+        environ = {**os.environ, **stores}
+        with (
+            ClusterClient(Access(setting.kubeconfig), setting.namespace) as client,
+            drivers_allowed(setting, stores) as database,
+        ):
+            environs = {"local": environ, "pods": environ, "driven": {**environ, "HEADRACE_DATABASE": database}}
+            if setting.kubeconfig:
+                environs["driven"]["KUBECONFIG"] = setting.kubeconfig
+            bare: list[float] = []
+            found: dict[str, list[dict[str, float]]] = {place: [] for place in environs}
+            for _ in range(rounds):
+                bare.append(_bare_pod(client, setting.image))
+                for place, those in environs.items():
+                    found[place].append(_round(folder, place, those, sizes))
+        _print(found, bare)
         _print_requests(requests, warm * rounds, rounds)
 
 
-def _print(local: dict[str, float], pods: dict[str, float], bare: float) -> None:
-    print(f"bare pod, asked for to Running: {bare:.2f} s")
-    print(f"first task: {pods['first']:.2f} s, which is {pods['first'] - bare:+.2f} s (target: + 0.7 s)")
-    for name, what in (("chain", "step of a chain"), ("fan", "task of a fan-out")):
-        print(f"{what}: {1e3 * pods[name]:.2f} ms in pods, {1e3 * local[name]:.2f} ms here")
-    print(f"driver at its peak: {pods['peak']:.0f} MiB, {local['peak']:.0f} MiB here")
+_FIGURES = (
+    ("first", "first task", 1.0, "s"),
+    ("chain", "step of a chain", 1e3, "ms"),
+    ("fan", "task of a fan-out", 1e3, "ms"),
+    ("peak", "driver at its peak", 1.0, "MiB"),
+)
+
+
+def _print(found: dict[str, list[dict[str, float]]], bare: list[float]) -> None:
+    print(f"bare pod, asked for to Running: {_spread(bare, 1.0)} s; target of a first task: {min(bare) + 0.7:.2f} s")
+    print("| | here | in pods, driver here | in pods, driver in the cluster |\n|---|---|---|---|")
+    for name, what, factor, unit in _FIGURES:
+        cells = [f"{_spread([one[name] for one in rounds], factor)} {unit}" for rounds in found.values()]
+        print(f"| {what} | {' | '.join(cells)} |")
+
+
+def _spread(figures: list[float], factor: float) -> str:
+    """The least, and all in order."""
+    in_order = sorted(factor * one for one in figures)
+    return f"{in_order[0]:.2f} ({', '.join(f'{one:.2f}' for one in in_order)})"
 
 
 def _print_requests(requests: ApiRequests, pods: int, runs: int) -> None:
@@ -106,16 +135,13 @@ def _print_requests(requests: ApiRequests, pods: int, runs: int) -> None:
     print("  " + ", ".join(f"{what} {count / runs:g}" for what, count in sorted(others.items())))
 
 
-def _best(folder: str, place: str, environ: dict[str, str], sizes: list[str], count: int) -> dict[str, float]:
+def _round(folder: str, place: str, environ: dict[str, str], sizes: list[str]) -> dict[str, float]:
     command = [sys.executable, "-m", "headrace"]
-    rounds = []
-    for _ in range(count):
-        subprocess.run(
-            [*command, "run", "bench.py", *sizes, "--on", place, "--quiet"], cwd=folder, env=environ, check=True
-        )
-        said = subprocess.check_output([*command, "get", "bench", "--json"], cwd=folder, env=environ, text=True)
-        rounds.append(ast.literal_eval(json.loads(said)["text"]))
-    return {name: min(one[name] for one in rounds) for name in rounds[0]}
+    told = ["run", "bench.py", *sizes, "--on", place, "--quiet"]
+    subprocess.run([*command, *told], cwd=folder, env=environ, check=True)
+    said = subprocess.check_output([*command, "get", "bench", "--json"], cwd=folder, env=environ, text=True)
+    found: dict[str, float] = ast.literal_eval(json.loads(said)["text"])
+    return found
 
 
 def _bare_pod(client: ClusterClient, image: str) -> float:

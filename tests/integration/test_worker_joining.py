@@ -15,6 +15,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from tests.instructions import instructions
 
 from headrace._version import __version__
 from headrace.executors.remote import executor as remote
@@ -57,9 +58,11 @@ def driver(tmp_path: Path) -> Iterator[RemoteExecutor]:
     driver.close()
 
 
-def make_driver(folder: Path, key: str = "1@0", adopt: float = 1.0, log_limit: int = LOG_LIMIT) -> RemoteExecutor:
+def make_driver(
+    folder: Path, key: str = "1@0", adopt: float = 1.0, log_limit: int = LOG_LIMIT, silence: float = SILENCE
+) -> RemoteExecutor:
     store = LocalStore(str(folder / "artifacts"))
-    options = RemoteOptions(heartbeat=SILENCE / 5, silence=SILENCE, adopt=adopt)
+    options = RemoteOptions(heartbeat=silence / 5, silence=silence, adopt=adopt)
     driver = RemoteExecutor("far", ("127.0.0.1", 0), IDENTITY, options)
     driver.start()
     code = store.put([CodePackage(()).encode()])
@@ -506,6 +509,20 @@ def test_worker_that_acknowledges_what_was_never_said_is_given_up(driver, caplog
         peer.say(frame(Heartbeat(received=7)))
         assert peer.hear(30) is None
     assert "acknowledges 7 messages of 0" in caplog.text
+
+
+def test_look_at_workers_that_need_nothing_costs_the_same_with_many(tmp_path) -> None:
+    with contextlib.closing(make_driver(tmp_path, silence=1e6)) as driver, contextlib.ExitStack() as stack:
+
+        def cost_with(workers: int) -> int:
+            for number in range(workers):
+                peer = stack.enter_context(Peer(driver))
+                peer.say(framed(handshake.write(msgspec.structs.replace(HELLO, owner=f"host-{workers}-{number}"))))
+                assert isinstance(peer.answer(), Welcome)
+            return min(instructions(lambda: driver._look(time.monotonic())) for _ in range(3))
+
+        few = cost_with(3)
+        assert cost_with(24) < 1.2 * few
 
 
 def test_two_drivers_with_one_secret_are_served_by_who_connected_to_them(tmp_path) -> None:

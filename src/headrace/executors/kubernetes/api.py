@@ -111,6 +111,7 @@ class ClusterApi:
         self._hold = 0.0
         self._listing: set[str] = set()
         self._forwards: set[asyncio.Task[None]] = set()
+        self._watching: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
         """See that the cluster can be used, and begin to watch.
@@ -215,15 +216,15 @@ class ClusterApi:
         events = WatchListener(_nothing, self._on_events, self._on_event, self._on_events_failure, _nothing)
         try:
             async with asyncio.TaskGroup() as group:
-                group.create_task(Watch(self._http, self._path, {"labelSelector": self._selector}, pods).run())
+                watches = [Watch(self._http, self._path, {"labelSelector": self._selector}, pods)]
                 about = {"fieldSelector": "involvedObject.kind=Pod"}
-                group.create_task(Watch(self._http, EVENT.path(self.namespace), about, events).run())
-                for other in self._others_watched:
-                    group.create_task(self._watch_of(other).run())
+                watches.append(Watch(self._http, EVENT.path(self.namespace), about, events))
+                watches += [self._watch_of(other) for other in self._others_watched]
                 if self._others_watched:
                     others = WatchListener(_nothing, _nothing, self._on_other_event, self._on_events_failure, _nothing)
                     about = {"fieldSelector": "involvedObject.kind!=Pod"}
-                    group.create_task(Watch(self._http, EVENT.path(self.namespace), about, others).run())
+                    watches.append(Watch(self._http, EVENT.path(self.namespace), about, others))
+                self._watching = [group.create_task(one.run()) for one in watches]
                 for _ in range(_CREATIONS):
                     group.create_task(self._creator())
                 for _ in range(_OTHERS):
@@ -237,6 +238,8 @@ class ClusterApi:
             await self._http.close()
 
     def _finish(self, wait: float) -> None:
+        for watch in self._watching:  # nobody hears any more what becomes of all the pods
+            watch.cancel()
         while not self._wanted.empty():
             self._creating.pop(_name_of(self._wanted.get_nowait()), None)
             self._wanted.task_done()
@@ -247,6 +250,7 @@ class ClusterApi:
             async with asyncio.timeout(wait):
                 await self._wanted.join()
                 await self._others.join()
+                await asyncio.gather(*self._watching, return_exceptions=True)  # they close their connections
         if self._main is not None:
             self._main.cancel()
 

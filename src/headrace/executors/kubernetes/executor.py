@@ -30,7 +30,7 @@ from headrace.executors.kubernetes.podlink import PodLink
 from headrace.executors.kubernetes.pods import Action, Create, Delete, Fail, GiveBack
 from headrace.executors.kubernetes.probing import ProbeOptions, probe_options
 from headrace.executors.kubernetes.session_objects import session_of
-from headrace.executors.kubernetes.watched import GONE, WatchedExecutor
+from headrace.executors.kubernetes.watched import GONE, SLOW, WatchedExecutor
 from headrace.executors.remote.executor import RemoteOptions, machine_of
 from headrace.executors.remote.link import Peer, RemoteLink
 from headrace.model.handshake import HandshakeError, Hello
@@ -44,8 +44,6 @@ _log = logs.Log("kubernetes")
 _PLENTY = Resources(cpu=1e6, memory=1 << 60, gpu=4096)
 #: Seconds that a pod has to end which is not needed any more.
 _GRACE = 10.0
-#: Seconds after which it is said why a pod does not work yet.
-_SLOW = 5.0
 #: How sentences about a pod or a group of this run begin.
 _OF_A_POD = re.compile(r"^(pod|group) \S+")
 
@@ -296,15 +294,13 @@ class KubernetesExecutor(WatchedExecutor):
     def _look(self, now: float) -> None:
         super()._look(now)
         self._reap(now)
-        for name in self._keeper.slow(now - _SLOW):
-            reason = self._states.reason_of(name)
-            if reason.fault:
-                self._notices.give(reason.text, f"a {self._groups.noun(name)} {reason.text}")
+        for name in self._keeper.slow(now - SLOW):
+            self._notice(name, self._states.reason_of(name))
         for name in self._states.unexplained:
             self._settle(name, now)
         self._end_cut_off(now)
         self._obey(self._keeper.tick(now))
-        for name in self._running - self._forwarded:
+        for name in list(self._unreached):
             self._forward(name)
 
     def _share(self) -> None:

@@ -3,7 +3,8 @@ come out; it has no clock, no chance and no I/O.
 
 A link that waits for a worker wants a pod of some *kind*. A pod is starting until its worker joins; then it is warm, or
 taken by a link. No more pods are asked for than links wait, nor than the place allows. What the cluster refuses for
-want of quota lowers that ceiling for a while. The cost of an event does not grow with the number of pods.
+want of quota lowers that ceiling for a while. What an event or a tick costs does not grow with the number of pods
+that are there, but with that of pods which change.
 
 What is called a pod here may be a group of ``size`` pods, which is created, taken and deleted as a whole: a gang waits
 for one.
@@ -11,6 +12,9 @@ for one.
 
 from __future__ import annotations
 
+import heapq
+import itertools
+from collections import deque
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
@@ -22,6 +26,8 @@ from headrace.model.policy import Resources
 _SOON, _LATE = 1.0, 30.0
 #: Pods of a kind that may end in a row before one works; then those that wait for it fail.
 _TRIES = 3
+#: Slow pods that are told of at once, and entries of pods that are not idle any more which are no burden.
+_SLOW_ONES, _STALE = 50, 100
 
 
 class PodRules(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,7 +75,7 @@ Action = Create | Delete | GiveBack | Fail
 
 
 class _Pod:
-    __slots__ = ("asked", "kind", "lacks_room", "name", "queued", "said", "since")
+    __slots__ = ("asked", "kind", "name", "said", "since")
 
     def __init__(self, name: str, kind: _Kind, now: float) -> None:
         self.name = name
@@ -77,8 +83,6 @@ class _Pod:
         self.asked = now  # when it was asked for
         self.since = now  # since when it is in its state
         self.said = ""  # why it does not run yet
-        self.queued = False  # whether a queue of the cluster holds it
-        self.lacks_room = False  # whether no node has room for it
 
 
 class _Kind:
@@ -89,13 +93,17 @@ class _Kind:
         "broken",
         "busy",
         "failures",
+        "hindered",
         "hold",
+        "idle",
         "leaving",
         "name",
         "need",
         "ready",
+        "roomless",
         "size",
         "starting",
+        "timed",
         "waiting",
     )
 
@@ -108,6 +116,11 @@ class _Kind:
         self.ready: dict[str, _Pod] = {}
         self.busy: dict[str, _Pod] = {}
         self.leaving: dict[str, _Pod] = {}
+        # Of those that start: whose time to start runs, by when that began; of which is said why; that lack room.
+        self.timed: dict[str, _Pod] = {}
+        self.hindered: dict[str, _Pod] = {}
+        self.roomless: dict[str, _Pod] = {}
+        self.idle: list[tuple[float, str]] = []  # a heap: since when those that are ready are, and some that were
         self.failures = 0  # pods in a row that ended before they worked
         self.hold = 0.0  # until when none is created
         self.blocked: tuple[float, str] | None = None  # since when, and why, the cluster gives none
@@ -117,6 +130,28 @@ class _Kind:
     def works(self) -> bool:
         """Whether there is a pod that works, or has just."""
         return bool(self.ready or self.busy)
+
+    def leaves_start(self, name: str) -> None:
+        """A pod does not start any more."""
+        for those in (self.timed, self.hindered, self.roomless):
+            those.pop(name, None)
+
+    def is_idle(self, pod: _Pod) -> None:
+        """A pod, which is ready, has nothing to do."""
+        heapq.heappush(self.idle, (pod.since, pod.name))
+        if len(self.idle) > _STALE + 2 * len(self.ready):
+            self.idle = [(one.since, one.name) for one in self.ready.values()]
+            heapq.heapify(self.idle)
+
+    def idle_before(self, since: float) -> _Pod | None:
+        """The pod that has had nothing to do for longest, if it has had nothing since then."""
+        while self.idle and self.idle[0][0] <= since:
+            began, name = self.idle[0]
+            pod = self.ready.get(name)
+            if pod is not None and pod.since == began:
+                return pod
+            heapq.heappop(self.idle)
+        return None
 
 
 class PodKeeper:
@@ -131,6 +166,7 @@ class PodKeeper:
         self._name_of = name_of
         self._kinds: dict[str, _Kind] = {}
         self._pods: dict[str, tuple[_Pod, dict[str, _Pod]]] = {}  # with the state that each is in
+        self._started: deque[_Pod] = deque()  # those that start, and some that did
         self._number = 0
         self._count = 0  # pods, those in groups each for itself
         self._held = (0.0, 0, 0)  # cores, bytes and GPUs of all pods
@@ -173,26 +209,34 @@ class PodKeeper:
         return known.waiting if known is not None else 0
 
     def slow(self, asked: float) -> list[str]:
-        """Pods that were asked for before then, and whose workers have not joined."""
-        return [pod.name for kind in self._kinds.values() for pod in kind.starting.values() if pod.asked < asked]
+        """Some pods that were asked for before then, and whose workers have not joined: others with each call."""
+        found = []
+        for _ in range(min(_SLOW_ONES, len(self._started))):
+            pod = self._started.popleft()
+            if pod.kind.starting.get(pod.name) is pod:
+                self._started.append(pod)
+                if pod.asked < asked:
+                    found.append(pod.name)
+        return found
+
+    def is_slow(self, name: str, asked: float) -> bool:
+        """Whether a pod was asked for before then, and its worker has not joined."""
+        return self.is_starting(name) and self._pods[name][0].asked < asked
 
     def hindrance(self, kind: str) -> str:
         """Why no pod of a kind works yet, as far as is known."""
         known = self._kinds.get(kind)
         if known is None:
             return ""
-        said = next((pod.said for pod in known.starting.values() if pod.said), "")
+        said = next((pod.said for pod in known.hindered.values()), "")
         return said or (known.blocked[1] if known.blocked is not None else "")
 
     def is_full(self) -> bool:
         """Whether links wait that there is no room for pods for: as the rules say, or on the nodes."""
         return any(
-            (one.waiting > len(one.starting) and not self._fits(one)) or (one.waiting and self._lacks_room(one))
+            (one.waiting > len(one.starting) and not self._fits(one)) or (one.waiting and one.roomless)
             for one in self._kinds.values()
         )
-
-    def _lacks_room(self, kind: _Kind) -> bool:
-        return any(pod.lacks_room for pod in kind.starting.values())
 
     def names(self) -> Iterator[str]:
         """All pods."""
@@ -222,16 +266,26 @@ class PodKeeper:
 
     def said(self, name: str, why: str, *, lacks_room: bool = False) -> None:
         """Why a pod does not run yet; ``lacks_room``: there is none for it, which idle pods of this run may hold."""
-        if name in self._pods:
-            self._pods[name][0].said, self._pods[name][0].lacks_room = why, lacks_room
+        if self.is_starting(name):
+            pod = self._pods[name][0]
+            pod.said = why
+            for those, applies in ((pod.kind.hindered, bool(why)), (pod.kind.roomless, lacks_room)):
+                if applies:
+                    those[name] = pod
+                else:
+                    those.pop(name, None)
 
     def queued(self, name: str, now: float, *, held: bool) -> None:
         """Whether a queue of the cluster holds a pod: the time in which it has to start counts from its release."""
-        if name in self._pods:
-            pod = self._pods[name][0]
-            if pod.queued and not held:
-                pod.asked = now
-            pod.queued = held
+        if not self.is_starting(name):
+            return
+        pod = self._pods[name][0]
+        timed = pod.kind.timed
+        if held:
+            timed.pop(name, None)
+        elif name not in timed:
+            pod.asked = now
+            timed[name] = pod
 
     def joined(self, name: str, now: float) -> None:
         """The worker of a pod has joined, and is free."""
@@ -319,7 +373,7 @@ class PodKeeper:
         for kind in self._kinds.values():
             self._give_up_late(kind, now)
             self._let_idle_go(kind, now)
-            if kind.waiting and self._lacks_room(kind) and not any(one.leaving for one in self._kinds.values()):
+            if kind.waiting and kind.roomless and not any(one.leaving for one in self._kinds.values()):
                 self._make_room(kind, 1, now)
             blocked = kind.blocked
             if blocked is not None and kind.works:
@@ -359,25 +413,25 @@ class PodKeeper:
         self._out.append(Create(name, kind.name))
 
     def _add(self, name: str, kind: _Kind, now: float) -> None:
-        pod = kind.starting[name] = _Pod(name, kind, now)
+        pod = kind.starting[name] = kind.timed[name] = _Pod(name, kind, now)
         self._pods[name] = pod, kind.starting
+        self._started.append(pod)
         self._occupy(kind, 1)
 
     def _make_room(self, kind: _Kind, missing: int, now: float) -> None:
         """Let warm pods of other kinds go, those first that have had nothing to do for longest."""
-        others = [
-            pod for one in self._kinds.values() if one is not kind and not one.waiting for pod in one.ready.values()
-        ]
-        others.sort(key=lambda pod: pod.since)
-        for pod in others[: missing * kind.size]:
+        others = [one.ready.values() for one in self._kinds.values() if one is not kind and not one.waiting]
+        idle = heapq.merge(*others, key=lambda pod: pod.since)  # each is nearly in that order
+        for pod in list(itertools.islice(idle, missing * kind.size)):
             self.left(pod.name, now, "pods of another kind need its room")
 
     def _keep_floor(self, kind: _Kind, now: float) -> None:
         there = len(kind.starting) + len(kind.ready) + len(kind.busy)
         wanted = self.rules.floor - there if kind.size == 1 and kind.hold <= now and not kind.broken else 0
         for _ in range(wanted):
-            if self._fits(kind):
-                self._create(kind, now)
+            if not self._fits(kind):
+                break
+            self._create(kind, now)
 
     def _fits(self, kind: _Kind) -> bool:
         most, need = self.rules.resources, kind.need
@@ -390,7 +444,7 @@ class PodKeeper:
 
     def _give_up_late(self, kind: _Kind, now: float) -> None:
         timeout = self.rules.start_timeout
-        late = [pod for pod in kind.starting.values() if not pod.queued and now - pod.asked >= timeout]
+        late = list(itertools.takewhile(lambda pod: now - pod.asked >= timeout, kind.timed.values()))
         if not late:
             return
         why = next((pod.said for pod in late if pod.said), "it has not begun to work, and the cluster does not say why")
@@ -410,13 +464,16 @@ class PodKeeper:
     def _let_idle_go(self, kind: _Kind, now: float) -> None:
         floor = self.rules.floor if kind.size == 1 else 0
         spare = len(kind.ready) + len(kind.busy) + len(kind.starting) - floor
-        excess = len(kind.starting) - kind.waiting
-        for pod in list(kind.ready.values()) + list(reversed(kind.starting.values())):
-            starting = pod.name in kind.starting
-            if spare <= 0 or now - pod.since < self.rules.idle or (starting and excess <= 0):
-                continue
-            spare, excess = spare - 1, excess - starting
-            self.left(pod.name, now, f"it had nothing to do for {self.rules.idle:g} s")
+        late = now - self.rules.idle
+        why = f"it had nothing to do for {self.rules.idle:g} s"
+        while spare > 0 and (pod := kind.idle_before(late)) is not None:
+            spare -= 1
+            self.left(pod.name, now, why)
+        excess = min(spare, len(kind.starting) - kind.waiting)
+        if excess > 0:
+            old = list(itertools.takewhile(lambda pod: pod.since <= late, kind.starting.values()))
+            for pod in old[-excess:]:
+                self.left(pod.name, now, why)
 
     def _break(self, kind: _Kind, now: float, why: str) -> None:
         kind.broken = (now + self.rules.start_timeout, why)
@@ -433,14 +490,18 @@ class PodKeeper:
         if before is pod.kind.leaving:
             return None
         del before[name]
+        pod.kind.leaves_start(name)
         after[name] = pod
         self._pods[name] = pod, after
         pod.since = now
+        if after is pod.kind.ready:
+            pod.kind.is_idle(pod)
         return pod
 
     def _drop(self, name: str) -> None:
         pod, state = self._pods.pop(name)
         del state[name]
+        pod.kind.leaves_start(name)
         self._occupy(pod.kind, -1)
 
     def _occupy(self, kind: _Kind, sign: int) -> None:

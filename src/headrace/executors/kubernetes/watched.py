@@ -29,6 +29,8 @@ from headrace.worker.join_token import Identity
 _log = logs.Log("kubernetes")
 #: What is said of a pod whose worker has left without a word.
 GONE = "its worker is gone"
+#: Seconds after which it is said why a pod does not work yet.
+SLOW = 5.0
 
 
 class WatchedExecutor(ReachedExecutor):
@@ -57,8 +59,8 @@ class WatchedExecutor(ReachedExecutor):
         self._api: ClusterApi | None = None
         self._pods: PodPlace | None = None
         self._away = False
-        self._running: set[str] = set()  # pods whose worker is to be reached by forwarding
-        self._forwarded: set[str] = set()
+        self._unreached: set[str] = set()  # pods that run, whose worker is to be reached by forwarding
+        self._forwarded: set[str] = set()  # those with a connection
 
     def _name_of(self, number: int) -> str:
         assert self._pods is not None
@@ -106,6 +108,7 @@ class WatchedExecutor(ReachedExecutor):
                 self._away = False
                 self._notices.give("back", "the API server answers again")
             case happenings.ForwardEnded(name, why):
+                self._unreached.update(self._forwarded & {name})
                 self._forwarded.discard(name)
                 _log.debug("pod.unreached", f"the connection to pod {name} ended: {why or 'closed'}", pod=name)
 
@@ -127,16 +130,17 @@ class WatchedExecutor(ReachedExecutor):
             self._api.fetch_log(name, container)  # its end follows
         else:
             self._settle(name, now)
-        if self._settings.forward and phase == "Running":
-            self._running.add(name)
+        if self._settings.forward and phase == "Running" and name not in self._forwarded:
+            self._unreached.add(name)
             self._forward(name)
 
     def _forward(self, name: str) -> None:
         """Connect to the worker in a pod, which may need a moment to listen."""
         wanted = self._keeper.expects(self._groups.unit_of(name)) or name in self._leftovers
-        if name in self._forwarded or self._away or not wanted:
+        if self._away or not wanted:
             return
         assert self._api is not None
+        self._unreached.discard(name)
         self._forwarded.add(name)
         self._take_in(self._api.forward(name, LISTEN, HELLO_SECONDS / 2), f"pod {name}")
 
@@ -147,8 +151,15 @@ class WatchedExecutor(ReachedExecutor):
             return
         self._keeper.said(name, f"{self._groups.noun(name)} {name} {reason.text}", lacks_room=reason.lacks_room)
         self._keeper.queued(name, now, held=reason.fault == "queue")
+        if self._keeper.is_slow(name, now - SLOW):
+            self._notice(name, reason)
         if reason.final and reason.fault == "place":
             self._keeper.hopeless(name, now)
+
+    def _notice(self, name: str, reason: Reason) -> None:
+        """Say why a pod, or a group, takes long to start."""
+        if reason.fault:
+            self._notices.give(reason.text, f"a {self._groups.noun(name)} {reason.text}")
 
     def _settle(self, name: str, now: float) -> None:
         """A pod has ended, or is gone: if that ends attempts, as soon as it is known why."""
@@ -192,7 +203,8 @@ class WatchedExecutor(ReachedExecutor):
 
     def _forget_pod(self, name: str) -> None:
         self._states.gone(name)
-        self._running.discard(name)
+        self._unreached.discard(name)
+        self._forwarded.discard(name)
         self._leftovers.pop(name, None)
         self._idle_since.pop(name, None)
 

@@ -15,6 +15,7 @@ import signal
 import socket
 import sys
 import time
+from collections import deque
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -100,6 +101,7 @@ class RemoteExecutor:
         self._timer = -1
         self._peers: dict[int, Peer] = {}  # by descriptor
         self._strangers: dict[Peer, None] = {}  # those that have not said who they are
+        self._beats: deque[Peer] = deque()  # the others, by when they hear next that this driver is alive
         self._joined: OrderedGroups[Peer] = OrderedGroups()  # the others, by their worker hosts
         self._free: OrderedGroups[Peer] = OrderedGroups()  # by what they can be to a link (``_offers``)
         self._waiting: OrderedGroups[RemoteLink] = OrderedGroups()  # by what they need (``_need``)
@@ -107,7 +109,6 @@ class RemoteExecutor:
         self._links: dict[str, RemoteLink] = {}  # that are not over, by the worker's name
         self._parted: dict[RemoteLink, None] = {}
         self._ended: list[WorkerExit] = []
-        self._next_heartbeat = 0.0
 
     def start(self) -> None:
         """Listen.
@@ -379,6 +380,8 @@ class RemoteExecutor:
                 self._close(other, "")
         del self._strangers[peer]
         self._joined.add(peer, hello.owner)
+        peer.due = time.monotonic() + self._options.heartbeat
+        self._beats.append(peer)
         if self._welcome is None:
             self._early.append(peer)
         else:
@@ -479,22 +482,25 @@ class RemoteExecutor:
             speaker = self._peers.get(fd)
             if speaker is not None and speaker.link is not None:
                 speaker.link.collect()
-        beat = now >= self._next_heartbeat
-        if beat:
-            self._next_heartbeat = now + self._options.heartbeat
-        for peer in list(self._peers.values()):
-            if peer.hello is None:
-                if now - peer.since > HELLO_SECONDS:
-                    self._close(peer, f"did not say who it is within {HELLO_SECONDS:g} s")
-                continue
-            if now - peer.heard > self._options.silence:
-                self._end_silence(peer)
-            elif beat:
-                peer.beat()
+        for peer in [one for one in self._strangers if now - one.since > HELLO_SECONDS]:
+            self._close(peer, f"did not say who it is within {HELLO_SECONDS:g} s")
+        self._beat(now)
         for link in list(self._parted):
             if link.over or now - link.parted > self._options.adopt:
                 del self._parted[link]
                 link.lose(f"{link.why}, and it did not come back within {self._options.adopt:g} s")
+
+    def _beat(self, now: float) -> None:
+        """Say to each worker that this driver is alive, when that is due, and give up those that are silent."""
+        while self._beats and self._beats[0].due <= now:
+            peer = self._beats.popleft()
+            if now - peer.heard > self._options.silence:
+                self._end_silence(peer)
+            if self._peers.get(peer.fd) is not peer:
+                continue
+            peer.beat()
+            peer.due = now + self._options.heartbeat
+            self._beats.append(peer)
 
     def _end_silence(self, peer: Peer) -> None:
         """Give up a peer, unless it was this driver that did not listen for so long."""
@@ -541,19 +547,20 @@ class RemoteExecutor:
         self._linked.close()
 
     def _await(self, peers: list[Peer], deadline: float) -> None:
-        poll = select.poll()
         left = {peer.channel.fileno(): peer for peer in peers if not peer.channel.closed}
-        while left and (wait := deadline - time.monotonic()) > 0:
+        with select.epoll() as poll:
             for fd, peer in left.items():
-                poll.register(fd, select.POLLIN | (select.POLLOUT if peer.channel.out else 0))
-            for fd, _ in poll.poll(wait * 1000):
-                with contextlib.suppress(ChannelError):
-                    left[fd].channel.receive()
-                    left[fd].channel.flush()
-                    if not left[fd].channel.closed:
-                        continue
-                poll.unregister(fd)
-                del left[fd]
+                poll.register(fd, select.EPOLLIN | (select.EPOLLOUT if peer.channel.out else 0))
+            while left and (wait := deadline - time.monotonic()) > 0:
+                for fd, _ in poll.poll(wait):
+                    with contextlib.suppress(ChannelError):
+                        left[fd].channel.receive()
+                        left[fd].channel.flush()
+                        if not left[fd].channel.closed:
+                            poll.modify(fd, select.EPOLLIN | (select.EPOLLOUT if left[fd].channel.out else 0))
+                            continue
+                    poll.unregister(fd)
+                    del left[fd]
 
 
 def _own_folders() -> tuple[str, ...]:

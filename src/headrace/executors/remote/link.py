@@ -45,7 +45,7 @@ class Peer:
     ``early`` are messages of the process that is not handed out yet.
     """
 
-    __slots__ = ("address", "channel", "early", "fd", "frames", "heard", "hello", "link", "since", "stream")
+    __slots__ = ("address", "channel", "due", "early", "fd", "frames", "heard", "hello", "link", "since", "stream")
 
     def __init__(self, channel: Channel, address: str, now: float) -> None:
         self.channel = channel
@@ -57,6 +57,7 @@ class Peer:
         self.stream = MessageStream()
         self.early: list[bytes] = []
         self.since = self.heard = now
+        self.due = 0.0  # when it is to hear next that its driver is alive
 
     def left(self) -> bool:
         """Whether the connection was closed."""
