@@ -62,6 +62,25 @@ def example(client: Any, folder: str) -> None:
     said("example", [done.state, tasks["publish"], tasks["report"]])
 
 
+def namespaces(client: Any, version: Any) -> None:
+    """An experiment of another namespace: requests by id name none; a pipeline of the server's project runs there."""
+    team = client.create_experiment("of a team", namespace="team").experiment_id
+    made = client.run_pipeline(
+        team, "theirs", pipeline_id=version.pipeline_id, version_id=version.pipeline_version_id
+    ).run_id
+    history = [one.state for one in client.wait_for_run_completion(made, 60, sleep_duration=1).state_history]
+    said("run of a namespace", [client.get_experiment(team).namespace, history])
+    filters = (("IN", "state", {"values": ["FAILED", "SUCCEEDED"]}), (6, "created_at", "2020-01-01T00:00:00+01:00"))
+    found = []
+    for operation, key, value in filters:
+        predicate = {"operation": operation, "key": key, "values" if operation == "IN" else "timestamp_value": value}
+        text = json.dumps({"predicates": [predicate]})
+        found.append(client.list_runs(namespace="team", filter=text).total_size)
+    said("list_runs of a namespace", [client.list_runs(experiment_id=team).total_size, *found])
+    client.delete_run(made)
+    refused("get_run of a namespace", client.get_run, made)
+
+
 def main(url: str, folder: str, examples: str) -> None:
     package = f"{folder}/counting.yaml"
     compiler.Compiler().compile(counting, package)
@@ -111,6 +130,8 @@ def main(url: str, folder: str, examples: str) -> None:
     said("list_runs", client.list_runs(experiment_id=experiment.experiment_id).total_size)
     filter_ = json.dumps({"predicates": [{"operation": "EQUALS", "key": "display_name", "stringValue": "package"}]})
     said("list_runs filter", [one.display_name for one in client.list_runs(filter=filter_).runs])
+
+    namespaces(client, version)
 
     hold = f"{folder}/hold"
     open(hold, "w").close()

@@ -1,6 +1,7 @@
 """The handlers of the API: what ``kfp.Client`` asks for (reference: kubeflow/pipelines, backend/api/v2beta1).
 
-Bodies and answers have keys in snake case. A *namespace* is a project of Headrace; without one it is the server's.
+Bodies and answers have keys in snake case. A *namespace* is a project of Headrace. A request without one is for the
+project of the object whose id it names, else for the server's.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ from headrace.model.states import RunState
 from headrace.server.drivers.orders import Order, Orders
 from headrace.server.drivers.supervisor import ensure
 from headrace.server.kfp import runs
-from headrace.server.kfp.documents import Documents, new_id
+from headrace.server.kfp.documents import Documents, new_id, project_of
+from headrace.server.kfp.filters import FilterError, matches
 from headrace.services.control import request_cancel
 from headrace.settings import place_variables
 from headrace.wiring import Scope
@@ -40,7 +42,10 @@ class KfpError(Exception):
 
 
 class Request(msgspec.Struct, frozen=True):
-    """A request: the ids of its path, its query, its body; ``file`` is an upload."""
+    """A request: the ids of its path, its query, its body; ``file`` is an upload.
+
+    ``sees`` says whether who asks may see another project.
+    """
 
     scope: Scope
     ids: tuple[str, ...]
@@ -48,6 +53,7 @@ class Request(msgspec.Struct, frozen=True):
     body: dict[str, Any]
     file: bytes = b""
     may_drive: bool = True
+    sees: Callable[[str], bool] = lambda _: False
 
     @property
     def documents(self) -> Documents:
@@ -55,8 +61,8 @@ class Request(msgspec.Struct, frozen=True):
         return Documents(self.scope.workspace.settings.home, self.scope.project)
 
 
-def _found(request: Request, kind: str, name: str) -> dict[str, Any]:
-    document = request.documents.get(kind, name)
+def _found(documents: Documents, kind: str, name: str) -> dict[str, Any]:
+    document = documents.get(kind, name)
     if document is None:
         raise KfpError(404, f"there is no {kind.removesuffix('s')} {name!r}")
     return document
@@ -64,7 +70,10 @@ def _found(request: Request, kind: str, name: str) -> dict[str, Any]:
 
 def _page(request: Request, key: str, documents: Iterable[dict[str, Any]]) -> dict[str, Any]:
     """A page of a list, filtered and sorted as the query says."""
-    found = [one for one in documents if _matches(one, request.query.get("filter", ""))]
+    try:
+        found = [one for one in documents if matches(one, request.query.get("filter", ""))]
+    except FilterError as error:
+        raise KfpError(400, str(error)) from None
     field, _, direction = (request.query.get("sort_by") or "created_at desc").partition(" ")
     found.sort(
         key=lambda one: str(one.get("display_name" if field == "name" else field, "")), reverse="desc" in direction
@@ -76,31 +85,6 @@ def _page(request: Request, key: str, documents: Iterable[dict[str, Any]]) -> di
     page = found[max(0, start) : max(0, start) + max(1, min(size, 1_000))]
     after = max(0, start) + len(page)
     return {key: page, "total_size": len(found), "next_page_token": str(after) if after < len(found) else ""}
-
-
-def _matches(document: dict[str, Any], text: str) -> bool:
-    if not text:
-        return True
-    try:
-        predicates = msgspec.json.decode(text)["predicates"]
-        for one in predicates:
-            given = next((one[key] for key in one if key.lower().replace("_", "").endswith("value")), None)
-            value = document.get("display_name" if one["key"] == "name" else one["key"])
-            operation = one.get("operation", 1)
-            if operation in (1, "EQUALS"):
-                if str(value) != str(given):
-                    return False
-            elif operation in (2, "NOT_EQUALS"):
-                if str(value) == str(given):
-                    return False
-            elif operation in (9, "IS_SUBSTRING"):
-                if str(given) not in str(value):
-                    return False
-            else:
-                raise KfpError(501, f"the operation {operation!r} of filters is not implemented")
-    except (msgspec.DecodeError, KeyError, TypeError, AttributeError):
-        raise KfpError(400, f"the filter {text[:200]!r} is not one of the API") from None
-    return True
 
 
 # --- experiments ------------------------------------------------------------------------------------------------
@@ -136,7 +120,7 @@ def _name(body: dict[str, Any]) -> str:
 
 
 def _getter(kind: str) -> Callable[[Request], Any]:
-    return lambda request: _found(request, kind, request.ids[-1])
+    return lambda request: _found(request.documents, kind, request.ids[-1])
 
 
 def _lister(kind: str, key: str) -> Callable[[Request], Any]:
@@ -145,7 +129,7 @@ def _lister(kind: str, key: str) -> Callable[[Request], Any]:
 
 def _setter(kind: str, **fields: Any) -> Callable[[Request], Any]:
     def change(request: Request) -> Any:
-        request.documents.put(kind, request.ids[-1], {**_found(request, kind, request.ids[-1]), **fields})
+        request.documents.put(kind, request.ids[-1], {**_found(request.documents, kind, request.ids[-1]), **fields})
         return {}
 
     return change
@@ -153,7 +137,7 @@ def _setter(kind: str, **fields: Any) -> Callable[[Request], Any]:
 
 def _deleter(kind: str) -> Callable[[Request], Any]:
     def delete(request: Request) -> Any:
-        _found(request, kind, request.ids[-1])
+        _found(request.documents, kind, request.ids[-1])
         request.documents.delete(kind, request.ids[-1])
         return {}
 
@@ -177,7 +161,7 @@ def upload_pipeline(request: Request) -> Any:
 def upload_version(request: Request) -> Any:
     """``POST /pipelines/upload_version``."""
     told, spec = _uploaded(request)
-    pipeline = _found(request, "pipelines", request.query.get("pipelineid", ""))
+    pipeline = _found(request.documents, "pipelines", request.query.get("pipelineid", ""))
     name = request.query.get("display_name") or request.query.get("name") or told.name
     return _version(request, pipeline["pipeline_id"], name, spec)
 
@@ -210,7 +194,7 @@ def _pipeline(request: Request, name: str, description: str) -> dict[str, Any]:
 
 
 def _version(request: Request, pipeline: str, name: str, spec: dict[str, Any]) -> dict[str, Any]:
-    if any(one["display_name"] == name for one in _versions(request, pipeline)):
+    if any(one["display_name"] == name for one in _versions(request.documents, pipeline)):
         raise KfpError(409, f"the pipeline has a version {name!r}")
     made: dict[str, Any] = {
         "pipeline_id": pipeline,
@@ -225,20 +209,20 @@ def _version(request: Request, pipeline: str, name: str, spec: dict[str, Any]) -
     return made
 
 
-def _versions(request: Request, pipeline: str) -> list[dict[str, Any]]:
-    return [one for one in request.documents.all("versions") if one["pipeline_id"] == pipeline]
+def _versions(documents: Documents, pipeline: str) -> list[dict[str, Any]]:
+    return [one for one in documents.all("versions") if one["pipeline_id"] == pipeline]
 
 
 def list_versions(request: Request) -> Any:
     """``GET /pipelines/{id}/versions``."""
-    _found(request, "pipelines", request.ids[0])
-    return _page(request, "pipeline_versions", _versions(request, request.ids[0]))
+    _found(request.documents, "pipelines", request.ids[0])
+    return _page(request, "pipeline_versions", _versions(request.documents, request.ids[0]))
 
 
 def delete_pipeline(request: Request) -> Any:
     """``DELETE /pipelines/{id}``: refused while it has versions, unless ``cascade`` says so."""
-    _found(request, "pipelines", request.ids[0])
-    versions = _versions(request, request.ids[0])
+    _found(request.documents, "pipelines", request.ids[0])
+    versions = _versions(request.documents, request.ids[0])
     if versions and request.query.get("cascade", "").lower() != "true":
         raise KfpError(400, f"the pipeline has {len(versions)} versions; delete them first, or say cascade=true")
     for one in versions:
@@ -297,10 +281,14 @@ def _mapping(body: dict[str, Any], name: str) -> dict[str, Any]:
 
 
 def _referenced(request: Request, reference: dict[str, Any]) -> dict[str, Any]:
-    version = reference.get("pipeline_version_id")
+    """The version of a pipeline that is to run, which may be in another project than the run."""
+    version, pipeline = (str(reference.get(f"pipeline_{one}") or "") for one in ("version_id", "id"))
+    kept = project_of(request.scope.workspace.settings.home, (version, pipeline))
+    is_elsewhere = kept and kept != request.scope.project and request.sees(kept)
+    documents = Documents(request.scope.workspace.settings.home, kept) if is_elsewhere else request.documents
     if version:
-        return _found(request, "versions", str(version))
-    versions = _versions(request, str(reference.get("pipeline_id", "")))
+        return _found(documents, "versions", version)
+    versions = _versions(documents, pipeline)
     if not versions:
         raise KfpError(400, "a run needs a pipeline_spec, or a pipeline_version_reference to a pipeline with a version")
     return max(versions, key=lambda one: str(one["created_at"]))
@@ -333,7 +321,7 @@ def _order(request: Request, order: str, action: str, words: tuple[str, ...], va
 
 def get_run(request: Request) -> Any:
     """``GET /runs/{id}``."""
-    return runs.view(request.scope, _found(request, "runs", request.ids[0]), tasks=True)
+    return runs.view(request.scope, _found(request.documents, "runs", request.ids[0]), tasks=True)
 
 
 def list_runs(request: Request) -> Any:
@@ -348,7 +336,7 @@ def list_runs(request: Request) -> Any:
 
 def terminate_run(request: Request) -> Any:
     """``POST /runs/{id}:terminate``."""
-    document = _found(request, "runs", request.ids[0])
+    document = _found(request.documents, "runs", request.ids[0])
     request.documents.put("runs", request.ids[0], {**document, "canceling": True})
     run = runs.record_of(request.scope, document)
     if run is None:
@@ -362,7 +350,7 @@ def retry_run(request: Request) -> Any:
     """``POST /runs/{id}:retry``: go on with it."""
     if not request.may_drive:
         raise KfpError(403, "this server starts no runs (headrace server --drivers does)")
-    document = _found(request, "runs", request.ids[0])
+    document = _found(request.documents, "runs", request.ids[0])
     run = runs.record_of(request.scope, document)
     if run is None or run.state is RunState.RUNNING:
         raise KfpError(400, "a run can be retried after it has ended")

@@ -9,7 +9,7 @@ import datetime
 import os
 import re
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +63,15 @@ class Documents:
 
     def _path(self, kind: str, name: str) -> Path:
         return self._folder / kind / f"{name}.json"
+
+
+def project_of(home: str, names: Iterable[str]) -> str:
+    """The project of the first of these ids of which there is a document; empty if there is none."""
+    for name in names:
+        if _ID.fullmatch(name):
+            for path in Path(home, "kfp", "api").glob(f"*/*/{name}.json"):
+                return path.parent.parent.name
+    return ""
 
 
 def new_id() -> str:

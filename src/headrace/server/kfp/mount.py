@@ -16,6 +16,7 @@ from headrace.model.accounts import Role
 from headrace.server.audit_log import source_of
 from headrace.server.call import Call, Server
 from headrace.server.kfp.api import CODES, KfpError, Request, answer
+from headrace.server.kfp.documents import project_of
 from headrace.server.principals import Principal
 from headrace.server.problems import Problem, problem_of
 from headrace.services.accounts.users import Source
@@ -74,14 +75,26 @@ class KfpApp:
         kind = http.headers.get("content-type", "")
         is_upload = kind.startswith("multipart/form-data")
         body = {} if is_upload or not data else _decoded(data)
-        asked.project = str(query.get("namespace") or body.get("namespace") or self._server.project)
+        asked.project = self._project(asked, query, body)
         scope = call.scope(asked.project, Role.VIEWER if http.method == "GET" else Role.EDITOR)
         file = _uploaded(data, kind) if is_upload else b""
-        request = Request(scope, asked.ids, query, body, file, bool(self._server.config.drivers))
+        request = Request(scope, asked.ids, query, body, file, bool(self._server.config.drivers), asked.sees)
         if http.method == "GET":
             return answer(request, http.method, asked.path)
         with self._server.audit.change(*asked.audited(http)):
             return answer(request, http.method, asked.path)
+
+    def _project(self, asked: _Asked, query: dict[str, str], body: dict[str, Any]) -> str:
+        """The project of a request: its namespace, that of the object whose id it names, or the server's."""
+        named = query.get("namespace") or body.get("namespace")
+        if named:
+            return str(named)
+        reference = body.get("pipeline_version_reference")
+        told = reference if isinstance(reference, dict) else {}
+        ids = [*asked.ids, query.get("pipelineid"), query.get("experiment_id"), body.get("experiment_id")]
+        ids += [told.get("pipeline_version_id"), told.get("pipeline_id")]
+        found = project_of(self._server.workspace.settings.home, [one for one in ids if isinstance(one, str)])
+        return found if found and asked.sees(found) else self._server.project
 
 
 class _Asked:
@@ -93,6 +106,10 @@ class _Asked:
         self.ids = ids
         self.principal: Principal | None = None
         self.project = ""
+
+    def sees(self, project: str) -> bool:
+        """Whether who asks may see a project."""
+        return self.principal is not None and self.principal.role_in(project) is not None
 
     def audited(self, http: HttpRequest) -> tuple[Source, str, str, str]:
         """Source, action, object and project, for the audit log."""

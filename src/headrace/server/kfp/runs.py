@@ -44,6 +44,8 @@ def view(scope: Scope, document: dict[str, Any], *, tasks: bool = False) -> dict
     shown["state"] = state
     shown["state_history"] = [{"update_time": document["created_at"], "state": "PENDING"}]
     if run is not None:
+        if state != "RUNNING":
+            shown["state_history"].append({"update_time": moment(run.created), "state": "RUNNING"})
         shown["state_history"].append({"update_time": moment(run.finished or run.created), "state": state})
         if run.finished is not None and state not in ("RUNNING", "CANCELING"):
             shown["finished_at"] = moment(run.finished)
