@@ -12,8 +12,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import yaml
 from lightkube.models.meta_v1 import ObjectMeta
 from lightkube.resources.core_v1 import Secret
+from tests.cluster import common
 from tests.clusters import Cluster
 from tests.kubernetes.conftest import Space
 
@@ -98,6 +100,40 @@ def allow_drivers(space: Space, variables: dict[str, str]) -> None:
     with ClusterClient(Access(space.variables["KUBECONFIG"]), space.name) as cluster:
         for one in (service_account(space.name, DRIVER), role_of(space.name), *bindings_of(space.name, Grant())):
             cluster.create(one)
+
+
+def act_as(project: Project, cluster: Cluster, account: str) -> Path:
+    """Make a service account; commands of the project have its rights from now on. Returns its kubeconfig."""
+    namespace = project.space.name
+    path = f"/api/v1/namespaces/{namespace}/serviceaccounts/{account}/token"
+    body = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"expirationSeconds": 3600}}
+    config = yaml.safe_load(cluster.kubeconfig.read_text())
+    with ClusterClient(Access(str(cluster.kubeconfig)), namespace) as client:
+        client.create({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": account}})
+        config["users"][0]["user"] = {"token": client.request("POST", path, body)["status"]["token"]}
+    config["contexts"][0]["context"]["namespace"] = namespace
+    file = project.folder / f"kubeconfig-{account}"
+    file.write_text(json.dumps(config))
+    project.environ["KUBECONFIG"] = str(file)
+    return file
+
+
+def checks_of(project: Project, code: int) -> dict[str, dict[str, Any]]:
+    """What ``place check`` says of the place, by what was looked at; it is to end with this code."""
+    said = project.run("place", "check", "pods", "--json", code=code)
+    return {one["name"]: one for one in json.loads(said)}
+
+
+def missing_in(checks: dict[str, dict[str, Any]]) -> set[str]:
+    """The names of what is missing."""
+    return {name for name, one in checks.items() if one["ok"] is False}
+
+
+def kubectl(kubeconfig: Path, *words: str, given: str = "") -> str:
+    """What kubectl prints; ``given`` is its standard input."""
+    program = common.BIN / "kubectl"
+    command = [str(program if program.exists() else "kubectl"), "--kubeconfig", str(kubeconfig), *words]
+    return subprocess.run(command, input=given, check=True, capture_output=True, text=True).stdout
 
 
 def _toml(value: Any) -> str:

@@ -7,14 +7,12 @@ import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-import yaml
 from tests.cluster import common
 from tests.clusters import Cluster
 from tests.kubernetes.conftest import Space
-from tests.kubernetes.projects import Project
+from tests.kubernetes.projects import Project, act_as, checks_of, kubectl, missing_in
 
 from headrace.executors.kubernetes.access import Access
 from headrace.executors.kubernetes.client import ClusterClient, Kind
@@ -43,53 +41,26 @@ def project(tmp_path: Path, space: Space, cluster: Cluster, image: str, bucket: 
     return Project(tmp_path, space, cluster, image, bucket)
 
 
-def _act_as(project: Project, client: ClusterClient, cluster: Cluster, account: str) -> Path:
-    """Let the commands of a project have the rights of a service account, by a kubeconfig of its own."""
-    path = f"/api/v1/namespaces/{client.namespace}/serviceaccounts/{account}/token"
-    body = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"expirationSeconds": 3600}}
-    config = yaml.safe_load(cluster.kubeconfig.read_text())
-    config["users"][0]["user"] = {"token": client.request("POST", path, body)["status"]["token"]}
-    config["contexts"][0]["context"]["namespace"] = client.namespace
-    file = project.folder / f"kubeconfig-{account}"
-    file.write_text(json.dumps(config))
-    project.environ["KUBECONFIG"] = str(file)
-    return file
-
-
-def _checks(project: Project, code: int) -> dict[str, dict[str, Any]]:
-    said = project.run("place", "check", "pods", "--json", code=code)
-    return {one["name"]: one for one in json.loads(said)}
-
-
-def _missing(checks: dict[str, dict[str, Any]]) -> set[str]:
-    return {name for name, one in checks.items() if one["ok"] is False}
-
-
-def _kubectl(kubeconfig: Path, *words: str, given: str = "") -> str:
-    kubectl = common.BIN / "kubectl"
-    command = [str(kubectl if kubectl.exists() else "kubectl"), "--kubeconfig", str(kubeconfig), *words]
-    return subprocess.run(command, input=given, check=True, capture_output=True, text=True).stdout
-
-
 def test_missing_rights_are_named_and_the_yaml_beside_them_grants_them(
     project: Project, client: ClusterClient, cluster: Cluster
 ) -> None:
     project.write(FLOW)
-    client.create({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "few"}})
-    _act_as(project, client, cluster, "few")
-    checks = _checks(project, 1)
-    assert _missing(checks) == {"right: pods", "right: secrets", "rights"}, (
+    act_as(project, cluster, "few")
+    checks = checks_of(project, 1)
+    assert missing_in(checks) == {"right: pods", "right: secrets", "rights"}, (
         "a driver here with an address needs no more"
     )
     user = f"system:serviceaccount:{client.namespace}:few"
     text = checks["right: secrets"]["text"]
-    assert text.startswith(f"{user} may not create, patch, delete secrets: needed to give workers the token")
+    assert text == "may not create, patch, delete: needed to give workers the token with which they join"
+    assert user in checks["rights"]["text"]
     assert checks["right: events"]["ok"] is None, "runs go without it"
     assert checks["pod"]["ok"] is None, "it is not tried without the rights"
 
-    granted = "---\n".join(one["grant"] for one in checks.values() if one["grant"])
-    _kubectl(cluster.kubeconfig, "apply", "-f", "-", given=granted)
-    checks = _checks(project, 0)
+    said = project.run("place", "check", "pods", code=1)
+    granted = said[said.index("\n# rights: ") : said.rindex("\n\n")]  # what is copied from the terminal
+    kubectl(cluster.kubeconfig, "apply", "-f", "-", given=granted)
+    checks = checks_of(project, 0)
     assert {one["ok"] for one in checks.values()} == {True}, checks
     assert "written and read back" in checks["in a pod: artifacts writable"]["text"]
 
@@ -108,17 +79,16 @@ def test_user_of_a_namespace_needs_no_more_than_the_printed_manifest_with_driver
     project.environ |= {"HEADRACE_DATABASE": database, "HEADRACE_PROJECT": "driven"}
     del project.settings["address"]
     project.settings |= {"driver": "cluster", "driver_account": "headrace-driver", "secret": "kept", "variables": {}}
-    client.create({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "me"}})
     project.write(FLOW)
-    kubeconfig = _act_as(project, client, cluster, "me")
+    kubeconfig = act_as(project, cluster, "me")
     said = project.run("run", "train.py", "--on", "pods", code=2)
     assert "no driver can be started in place 'pods'" in said
     assert "`headrace place check pods` says what it lacks" in said
     assert json.loads(project.run("runs", "--json"))[0]["state"] == "failed", "it does not wait for a driver for ever"
     manifest = project.run("place", "manifest", "pods", "--user", f"system:serviceaccount:{client.namespace}:me")
-    _kubectl(cluster.kubeconfig, "apply", "-f", "-", given=manifest)  # what an administrator does
+    kubectl(cluster.kubeconfig, "apply", "-f", "-", given=manifest)  # what an administrator does
     (tmp_path / "stores.env").write_text("".join(f"{name}={value}\n" for name, value in stores.items()))
-    _kubectl(kubeconfig, "create", "secret", "generic", "kept", "--from-env-file", str(tmp_path / "stores.env"))
+    kubectl(kubeconfig, "create", "secret", "generic", "kept", "--from-env-file", str(tmp_path / "stores.env"))
     said = project.run("place", "check", "pods")
     assert "MISSING" not in said
     assert said.endswith("Place pods can be used.\n")
@@ -146,7 +116,7 @@ def test_user_of_a_namespace_needs_no_more_than_the_printed_manifest_with_driver
 def test_what_keeps_pods_of_a_place_from_work_is_named(project: Project, client: ClusterClient, database: str) -> None:
     pod = {"service_account": "nobody", "config_maps": ["tuning"], "priority_class": "none-such"}
     project.write(FLOW, secret="stores", queue="research", pod=pod)
-    checks = _checks(project, 1)
+    checks = checks_of(project, 1)
     absent = {
         "secret stores",
         "config map tuning",
@@ -154,7 +124,7 @@ def test_what_keeps_pods_of_a_place_from_work_is_named(project: Project, client:
         "service account nobody",
         "queue research",
     }
-    assert _missing(checks) == absent | {"pod"}
+    assert missing_in(checks) == absent | {"pod"}
     assert 'serviceaccount "nobody" not found' in checks["pod"]["text"]
     assert "kind: ServiceAccount" in checks["service account nobody"]["grant"]
 
@@ -163,15 +133,15 @@ def test_what_keeps_pods_of_a_place_from_work_is_named(project: Project, client:
     secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "stores"}, "stringData": wrong}
     client.create(secret)
     project.write(FLOW, secret="stores")
-    checks = _checks(project, 1)
-    assert _missing(checks) == {"in a pod: database"}
+    checks = checks_of(project, 1)
+    assert missing_in(checks) == {"in a pod: database"}
     client.apply({**secret, "stringData": {"HEADRACE_DATABASE": database}})
-    assert "answered in" in _checks(project, 0)["in a pod: database"]["text"]
+    assert "answered in" in checks_of(project, 0)["in a pod: database"]["text"]
     elsewhere = {"HEADRACE_DATABASE": database, "HEADRACE_ARTIFACTS": f"{project.environ['HEADRACE_ARTIFACTS']}x"}
     client.apply({**secret, "stringData": elsewhere})
-    assert "not those of this machine" in _checks(project, 1)["in a pod: artifacts writable"]["advice"]
+    assert "not those of this machine" in checks_of(project, 1)["in a pod: artifacts writable"]["advice"]
     project.write(FLOW, image="localhost/headrace/none:1", start_timeout="3s")
-    checks = _checks(project, 1)
+    checks = checks_of(project, 1)
     assert "image localhost/headrace/none:1 cannot be pulled" in checks["pod"]["text"]
     left = [one["metadata"]["name"] for one in client.list(Kind("v1", "Pod"))]
     assert not [name for name in left if name.startswith("headrace-check")] or _gone(client)
@@ -194,20 +164,20 @@ def test_namespace_quota_and_place_that_cannot_be_used_are_named(project: Projec
             assert time.monotonic() < until
             time.sleep(0.05)
         project.write(FLOW)
-        checks = _checks(project, 1)
+        checks = checks_of(project, 1)
         assert checks["quota none"]["text"] == "used: 0 of 0 pods"
         assert "quota none" in checks["pod"]["text"]
     finally:
         client.delete(Kind("v1", "ResourceQuota"), "none")
 
     project.write(FLOW, namespace=f"{client.namespace}-missing")
-    checks = _checks(project, 1)
-    assert _missing(checks) == {"namespace"}
+    checks = checks_of(project, 1)
+    assert missing_in(checks) == {"namespace"}
     assert "kind: Namespace" in checks["namespace"]["grant"]
     del project.environ["HEADRACE_ARTIFACTS"]
     project.write(FLOW, context="elsewhere")
-    checks = _checks(project, 1)
-    assert _missing(checks) == {"artifacts", "configuration"}
+    checks = checks_of(project, 1)
+    assert missing_in(checks) == {"artifacts", "configuration"}
     assert "has no context 'elsewhere'" in checks["configuration"]["text"]
     assert "there is no place 'nowhere'" in project.run("place", "check", "nowhere", code=2)
 
@@ -220,7 +190,7 @@ def test_server_of_the_manifest_serves_the_stores_of_the_secret(
     client.create(secret)
     project.write(FLOW, secret="served")
     manifest = project.run("place", "manifest", "pods", "--with-server", "--behind-proxy", "10.0.0.0/8")
-    _kubectl(cluster.kubeconfig, "apply", "-f", "-", given=manifest)
+    kubectl(cluster.kubeconfig, "apply", "-f", "-", given=manifest)
     kind = Kind("apps/v1", "Deployment")
     until = time.monotonic() + 90
     while not (client.get(kind, "headrace-server").get("status") or {}).get("readyReplicas"):

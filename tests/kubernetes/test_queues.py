@@ -12,7 +12,7 @@ import pytest
 from tests.clusters import Cluster
 from tests.kubernetes import controllers
 from tests.kubernetes.conftest import Space
-from tests.kubernetes.projects import Project
+from tests.kubernetes.projects import Project, act_as, checks_of, driven_project, kubectl, missing_in
 from tests.kubernetes.test_gangs_in_pods import GangRun
 
 from headrace.executors.kubernetes.access import Access
@@ -154,3 +154,47 @@ def test_gang_waits_until_all_of_it_is_let_in_and_starts_again_when_it_is_preemp
             run.members()
         for run, _, _ in runs.values():
             assert "was preempted by Kueue" in run.finish()
+
+
+@pytest.mark.timeout(600)
+def test_rights_of_the_manifest_alone_are_enough_for_a_gang_in_a_jobset_that_waits_in_a_queue(
+    tmp_path: Path,
+    space: Space,
+    cluster: Cluster,
+    image: str,
+    bucket: dict[str, str],
+    database: str,
+    queues: Callable[[str], Queue],
+) -> None:
+    stores = {**bucket, "HEADRACE_DATABASE": database}
+    project = driven_project(tmp_path, space, cluster, image, stores)
+    queue = queues("research")
+    queue.allow("1")
+    queue.client.create({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "stores"}, "stringData": stores})
+    act_as(project, cluster, "me")
+    project.write(FLOW)
+    user = f"system:serviceaccount:{space.name}:me"
+    kubectl(cluster.kubeconfig, "apply", "-f", "-", given=project.run("place", "manifest", "pods", "--user", user))
+
+    settings = {"gangs": "jobset", "queue": "research"}
+    project.write(FLOW, **settings)
+    checks = checks_of(project, 1)
+    assert missing_in(checks) == {"right: jobsets", "rights"}
+    assert [checks[name]["ok"] for name in ("right: workloads", "right: localqueues", "queue research")] == [None] * 3
+    assert checks["gangs jobset"]["ok"], "the cluster has it"
+    kubectl(cluster.kubeconfig, "apply", "-f", "-", given=checks["rights"]["grant"])
+    checks = checks_of(project, 0)
+    assert checks["queue research"]["ok"]
+
+    run = GangRun(project, cluster, **settings)
+    try:
+        for name in run.members().values():
+            pod = queue.client.get(Kind("v1", "Pod"), name)
+            assert "jobset.sigs.k8s.io/jobset-name" in pod["metadata"]["labels"]
+        workloads = queue.client.list(Kind(API, "Workload"))
+        owners = {one["kind"] for workload in workloads for one in workload["metadata"].get("ownerReferences") or ()}
+        assert "JobSet" in owners, "the gang came in as a whole"
+        run.let_go()
+    finally:
+        run.close()
+    assert "totals [21, 21]" in project.run("logs", "Ring/1")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from headrace.cli.options import as_json
-from headrace.cli.output import Column, print_json, print_table, style
+from headrace.cli.output import Column, print_json, print_table, style, terminal_width
 from headrace.model.errors import UsageError
 
 if TYPE_CHECKING:
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from headrace.services.places import PlaceSettings
 
 _MARKS = {True: ("ok", "green"), False: ("MISSING", "red"), None: ("-", "yellow")}
+#: Columns before what is said of a check.
+_INDENT = 9
 
 
 @click.group(name="place")
@@ -79,17 +81,35 @@ def check_command(name: str, json: bool) -> int:
         print_json(found)
     bad = [one for one in found if one.ok is False]
     if not json:
+        _print_grants([one for one in found if one.grant and one.ok is not True])
         click.echo(f"\n{len(bad)} of {len(found)} are missing." if bad else f"\nPlace {name} can be used.")
     return 1 if bad else 0
 
 
 def _print_check(check: PlaceCheck) -> None:
     mark, colour = _MARKS[check.ok]
-    click.echo(f"{style(f'{mark:8}', fg=colour)} {check.name}: {check.text}")
-    if check.ok is not True:
-        for line in (check.advice, *check.grant.splitlines()):
-            if line:
-                click.echo(f"         {line}")
+    first, *rest = _lines(f"{check.name}: {check.text}")
+    if check.ok is not True and check.advice and not check.grant:
+        rest += _lines(check.advice)
+    click.echo(f"{style(f'{mark:8}', fg=colour)} {first}")
+    for line in rest:
+        click.echo(f"{' ' * _INDENT}{line}")
+
+
+def _lines(text: str) -> list[str]:
+    width = terminal_width()
+    if not width:
+        return text.splitlines()
+    from textwrap import wrap
+
+    return wrap(text, max(30, width - _INDENT), break_on_hyphens=False, break_long_words=False)
+
+
+def _print_grants(checks: list[PlaceCheck]) -> None:
+    """Print YAML from the margin on: what is copied, or cut off from a file, can be applied as it is."""
+    for number, one in enumerate(checks):
+        click.echo("---" if number else "")
+        click.echo(f"# {one.name}: {one.advice}\n{one.grant}", nl=False)
 
 
 @place_command.command(name="manifest")

@@ -18,6 +18,7 @@ import msgspec
 from headrace.executors.kubernetes.access import Access
 from headrace.executors.kubernetes.api import ClusterApi
 from headrace.executors.kubernetes.client import ClusterClient, ClusterError, Json, Kind
+from headrace.executors.kubernetes.group_manifests import KINDS
 from headrace.executors.kubernetes.happenings import CreateRefused, PodEvent, PodLog, PodSeen
 from headrace.executors.kubernetes.manifests import CONTAINER, DOMAIN, PodKind, PodPlace, pod_of
 from headrace.executors.kubernetes.permission import allowed, explained
@@ -41,6 +42,8 @@ from headrace.model.policy import Resources
 _WHOAMI = Kind("authentication.k8s.io/v1", "SelfSubjectReview")
 _QUOTA = Kind("v1", "ResourceQuota")
 _QUEUES = (Kind("kueue.x-k8s.io/v1beta2", "LocalQueue"), Kind("kueue.x-k8s.io/v1beta1", "LocalQueue"))
+#: What looks after gangs of a form, where that is not Kubernetes itself.
+_CONTROLLERS = {"jobset": "JobSet", "trainjob": "Kubeflow Trainer"}
 _REVIEWER = "system:serviceaccount:"
 #: Seconds that the log of the pod may take.
 _LOG = 30.0
@@ -93,7 +96,7 @@ def check_cluster(place: CheckedPlace) -> Iterator[PlaceCheck]:
         rights = rights_of(place.gangs, queued=bool(place.queue))
         for right in rights:
             optional = right.optional or not (not right.only or right.only in place.needs)
-            check = _right(client, right._replace(optional=optional), user)
+            check = _right(client, right._replace(optional=optional))
             missing += [right] if check.ok is False else []
             less |= check.ok is not True
             yield check
@@ -102,7 +105,10 @@ def check_cluster(place: CheckedPlace) -> Iterator[PlaceCheck]:
         if "cluster" in place.needs:
             yield _account(client, place.account)
         yield from _quotas(client)
-        yield from _named(client, place)
+        installed = list(_installed(client, place))
+        yield from installed
+        queue = "" if any(one.name == "queues" and one.ok is False for one in installed) else place.queue
+        yield from _named(client, msgspec.structs.replace(place, queue=queue))
         if any(one.called in ("pods", "secrets") for one in missing):
             yield PlaceCheck(name="pod", ok=None, text="not tried, since rights are missing")
         else:
@@ -134,7 +140,7 @@ def _namespace(client: ClusterClient) -> PlaceCheck:
     return PlaceCheck(name="namespace", ok=True, text=name)
 
 
-def _right(client: ClusterClient, right: Right, user: str) -> PlaceCheck:
+def _right(client: ClusterClient, right: Right) -> PlaceCheck:
     resource, _, part = right.resource.partition("/")
     name = f"right: {right.called}"
     try:
@@ -145,7 +151,7 @@ def _right(client: ClusterClient, right: Right, user: str) -> PlaceCheck:
         return PlaceCheck(name=name, ok=None, text=explained(error, client))
     if not missing:
         return PlaceCheck(name=name, ok=True, text=", ".join(right.verbs))
-    text = f"{user} may not {', '.join(missing)} {right.resource}: needed to {right.purpose}"
+    text = f"may not {', '.join(missing)}: needed to {right.purpose}"
     return PlaceCheck(name=name, ok=None if right.optional else False, text=text)
 
 
@@ -154,7 +160,7 @@ def _granting(client: ClusterClient, user: str, rights: Sequence[Right], *, enou
     namespace = client.namespace
     bindings = bindings_of(namespace, _grant(user, namespace))
     grant = yaml_text(service_account(namespace, DRIVER), role_of(namespace, rights), *bindings)
-    text = "runs go without those that are missing" if enough else "some that runs need are missing"
+    text = f"{user} lacks some; runs go without these" if enough else f"{user} lacks some that runs need"
     advice = "An administrator of the namespace applies (kubectl apply -f -):"
     return PlaceCheck(name="rights", ok=None if enough else False, text=text, advice=advice, grant=grant)
 
@@ -200,6 +206,39 @@ def _quotas(client: ClusterClient) -> Iterator[PlaceCheck]:
         yield PlaceCheck(name=name, ok=not full, text=f"used: {', '.join(said) or 'nothing'}", advice=advice)
     if not quotas:
         yield PlaceCheck(name="quota", ok=True, text="none")
+
+
+def _installed(client: ClusterClient, place: CheckedPlace) -> Iterator[PlaceCheck]:
+    """Whether the cluster has what gangs and queues of the place need; everybody may see which APIs there are."""
+    wanted = {}
+    if place.gangs in _CONTROLLERS:
+        kind = KINDS[place.gangs]
+        wanted[f"gangs {place.gangs}"] = (_CONTROLLERS[place.gangs], [kind], 'set gangs = "pods" of the place')
+    if place.queue:
+        wanted["queues"] = ("Kueue", list(_QUEUES), "leave out queue of the place")
+    for name, (product, kinds, otherwise) in wanted.items():
+        versions = [one.api_version for one in kinds]
+        try:
+            there = [one for one in versions if _has_api(client, one)]
+        except ClusterError as error:
+            yield PlaceCheck(name=name, ok=None, text=explained(error, client))
+            continue
+        if there:
+            yield PlaceCheck(name=name, ok=True, text=f"the cluster has {product} ({there[0]})")
+        else:
+            advice = f"An administrator of the cluster installs it; or {otherwise}."
+            text = f"the cluster does not have {product} ({' or '.join(versions)})"
+            yield PlaceCheck(name=name, ok=False, text=text, advice=advice)
+
+
+def _has_api(client: ClusterClient, api_version: str) -> bool:
+    try:
+        client.request("GET", f"/apis/{api_version}")
+    except ClusterError as error:
+        if error.code == 404:
+            return False
+        raise
+    return True
 
 
 def _named(client: ClusterClient, place: CheckedPlace) -> Iterator[PlaceCheck]:

@@ -77,12 +77,16 @@ _GANGS = {
         Right("trainer.kubeflow.org", "trainingruntimes", ("create", "delete"), "say what the pods of a gang are like"),
     ),
 }
-_QUEUED = Right("kueue.x-k8s.io", "workloads", ("list", "watch"), "say what pods wait for in a queue", optional=True)
+#: What a queue needs: drivers run without it, and ``place check`` says less.
+_QUEUED = (
+    Right("kueue.x-k8s.io", "workloads", ("list", "watch"), "say what pods wait for in a queue", optional=True),
+    Right("kueue.x-k8s.io", "localqueues", ("get",), "see whether the queue of the place exists", optional=True),
+)
 
 
 def rights_of(gangs: str, *, queued: bool) -> tuple[Right, ...]:
     """The rights that runs need in a place with these gangs, whose pods may wait in a queue."""
-    return (*RIGHTS, *_GANGS.get(gangs, ()), *([_QUEUED] if queued else []))
+    return (*RIGHTS, *_GANGS.get(gangs, ()), *(_QUEUED if queued else ()))
 
 
 class Grant(NamedTuple):

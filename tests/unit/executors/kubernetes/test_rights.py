@@ -72,4 +72,4 @@ def test_role_has_what_gangs_and_queues_of_the_place_need() -> None:
     plain = granted("pods", queued=False)
     assert granted("job", queued=False) == plain
     assert granted("jobset", queued=False) - plain == {"jobsets"}
-    assert granted("trainjob", queued=True) - plain == {"trainjobs", "trainingruntimes", "workloads"}
+    assert granted("trainjob", queued=True) - plain == {"trainjobs", "trainingruntimes", "workloads", "localqueues"}
