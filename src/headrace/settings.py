@@ -307,6 +307,16 @@ def _table_of(file: Path, text: str) -> dict[str, Any]:
     return table
 
 
+def names_stores(file: Path) -> bool:
+    """Whether a ``pyproject.toml`` names both stores, so that whoever has the file finds them: on other machines, too.
+
+    Raises:
+        UsageError: it cannot be read.
+    """
+    table = _table_of(file, file.read_text(errors="replace"))
+    return "://" in str(table.get("artifacts", "")) and str(table.get("database", "")).startswith("postgres")
+
+
 def secret_sources(environ: Mapping[str, str] | None = None, start: Path | None = None) -> SecretSources:
     """Where the secrets of steps come from, for a flow that is started in folder ``start``.
 

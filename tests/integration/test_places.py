@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
 
 from headrace.model.errors import UsageError
+from headrace.model.pods import PodSettings
 from headrace.services.places import KubernetesPlace
 from headrace.settings import Settings
 from headrace.stores.artifacts.local import LocalStore
@@ -360,10 +361,16 @@ def _no_environments() -> Environments:
 
 @pytest.mark.parametrize(
     ("changes", "problem"),
-    [({"image": ""}, "has no image"), ({"secret": ""}, "finds no stores"), ({}, "no kubeconfig: /nowhere/config")],
+    [
+        ({"image": ""}, "has no image for the driver of the run: set image of .* or driver_image"),
+        ({"secret": ""}, "finds no stores"),
+        ({}, "no kubeconfig: /nowhere/config"),
+        ({"image": "", "driver_image": "x"}, "no kubeconfig: /nowhere/config"),  # all that a driver needs is there
+        ({"secret": "", "pod": PodSettings(config_maps=("stores",))}, "no kubeconfig: /nowhere/config"),
+    ],
 )
 def test_place_that_cannot_have_the_driver_is_refused_before_the_run_is_recorded(
-    changes: dict[str, str], problem: str
+    changes: dict[str, Any], problem: str
 ) -> None:
     place = KubernetesPlace(name="cluster", kubeconfig="/nowhere/config", image="x", secret="s")
     place = msgspec.structs.replace(place, **changes)

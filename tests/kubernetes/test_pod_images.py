@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import re
 import subprocess
 import sys
@@ -88,6 +89,38 @@ def main():
     return "\\n".join(f"{name}: {one}" for name, one in found.items())
 """
 
+#: Steps of a place that names no image: with Headrace in their own, and without.
+WITHOUT = """
+from headrace import command, flow, step
+
+@step(image=WORKER, cpu=0.05)
+def square(n: int) -> int:
+    return n * n
+
+shout = command(
+    shell="tr a-z A-Z < {text} > {out}", inputs={"text": "text"}, outputs={"out": "text"}, image=WORKER, cpu=0.05
+)
+
+@step(image=TOOLS, cpu=0.05)
+def bare(n: int) -> int:
+    return n + 1
+
+@step(cpu=0.05)
+def plain() -> int:
+    return 1
+
+def tried(call):
+    try:
+        return call()
+    except Exception as error:
+        return f"{type(error).__name__}: {error}"
+
+@flow
+def main():
+    print("made", square(3), shout("abc"), tried(lambda: bare(1)))
+    print("plain:", tried(plain))
+"""
+
 
 @pytest.fixture(scope="module")
 def names(cluster: Cluster) -> dict[str, str]:
@@ -104,6 +137,23 @@ def with_names(text: str, names: dict[str, str]) -> str:
     for name, image in names.items():
         text = text.replace(f"image={name}", f"image={image!r}")
     return text
+
+
+def test_place_without_an_image_runs_steps_whose_images_have_headrace_and_names_those_that_lack_one(
+    project: Project, names: dict[str, str], image: str
+) -> None:
+    flow = with_names(WITHOUT, {**names, "WORKER": image})
+    project.write(flow, image="")
+    project.add_place("beside", image="", driver_image=image)
+    said = project.run("run", "train.py", "--on", "pods")
+    assert f"made 9 ABC EnvironmentSetupError: step 'bare': image '{names['TOOLS']}'" in said
+    assert "Place 'pods' names no image" in said
+    assert "set image of [tool.headrace.places.pods] to an image that has it" in said
+    assert "step 'plain': place 'pods' has no image for it: set image of [tool.headrace.places.pods]" in said
+    checks = {one["name"]: one for one in json.loads(project.run("place", "check", "pods", "--json"))}
+    assert checks["image"]["ok"] is None
+
+    assert "made 9 ABC 2" in project.run("run", "train.py", "--on", "beside")
 
 
 def test_steps_run_in_images_of_their_own(project: Project, names: dict[str, str]) -> None:

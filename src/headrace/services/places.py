@@ -185,11 +185,12 @@ class KubernetesPlace(
     """A namespace of a Kubernetes cluster, in which a run makes pods that are its workers.
 
     ``context`` is one of ``kubeconfig`` (empty: as kubectl finds it; in a pod, its service account), ``namespace``
-    empty that of the context. ``image`` has Headrace and is what steps run in that name none. ``driver`` says where a
-    run that is started from the command line is itself: in the ``"cluster"``, by the service account ``driver_account``
-    (empty: that of ``pod``; ``headrace place manifest`` makes it), or ``"here"``, as those are which Python code
-    starts. Pods reach a driver here at ``address`` (``HOST`` or ``HOST:PORT``); it listens at that port of all
-    interfaces, or at ``listen``.
+    empty that of the context. ``image`` has Headrace: steps run in it that name none, and workers beside those that do;
+    without it in ``driver_image`` (that of drivers; empty: ``image``), and without both in the image of the step, which
+    has Headrace then. ``driver`` says where a run that is started from the command line is itself: in the
+    ``"cluster"``, by the service account ``driver_account`` (empty: that of ``pod``; ``headrace place manifest`` makes
+    it), or ``"here"``, as those are which Python code starts. Pods reach a driver here at ``address`` (``HOST`` or
+    ``HOST:PORT``); it listens at that port of all interfaces, or at ``listen``.
     With ``"forward"``, or outside of the cluster with neither, the driver comes to the pods through the API server.
     ``secret`` is a secret of the cluster whose keys become environment variables of workers and drivers, such as
     those with the stores and ``AWS_SECRET_ACCESS_KEY``; ``variables`` are others, which are not secrets.
@@ -208,6 +209,7 @@ class KubernetesPlace(
     namespace: str = ""
     image: str = ""
     driver: str = "cluster"
+    driver_image: str = ""
     driver_account: str = "headrace-driver"
     address: str = ""
     listen: str = ""
@@ -238,6 +240,16 @@ class KubernetesPlace(
             msgspec.structs.force_setattr(self, name, tuple(sorted(dict(getattr(self, name)).items())))
         for name in ("idle", "start_timeout", "keep", "adopt"):
             msgspec.structs.force_setattr(self, name, parse_duration(getattr(self, name)))
+
+    @property
+    def image_of_drivers(self) -> str:
+        """What drivers run in; empty: the place can have none."""
+        return self.driver_image or self.image
+
+    @property
+    def image_of_workers(self) -> str:
+        """What workers run in beside steps that name an image; empty: in that image."""
+        return self.image or self.driver_image
 
 
 def _host_and_port(name: str, text: str) -> tuple[str, int]:

@@ -8,6 +8,7 @@ import msgspec
 
 from headrace._base.lazy import lazy
 from headrace.model.environments import Environment, EnvironmentLock
+from headrace.model.errors import UsageError
 from headrace.model.policy import StepPolicy
 from headrace.model.records import RunRecord
 from headrace.services.places import Places
@@ -63,14 +64,16 @@ class StepEnvironments:
         An environment that the step needs whatever comes begins to be built.
 
         Raises:
-            EnvironmentSetupError: it cannot be resolved; the message names the step.
+            EnvironmentSetupError: it cannot be resolved; UsageError: its pods would have no image. Both name the step.
         """
         if not self.are_asked_for(policy):
+            self._check_image(step, policy)
             return policy, None
         from headrace.services.environments.records import lock_record
 
         lock = self._lock(step, policy, command)
         if lock is None:
+            self._check_image(step, policy)
             return policy, None
         record = None
         if (step, lock.digest) not in self._recorded:
@@ -78,7 +81,23 @@ class StepEnvironments:
                 self._ahead.append(self._places.environments.begin(lock, f"step {step!r}"))
             self._recorded.add((step, lock.digest))
             record = lock_record(self._run.id, step, lock, self._stores.artifacts)
-        return msgspec.structs.replace(policy, lock=lock), record
+        policy = msgspec.structs.replace(policy, lock=lock)
+        self._check_image(step, policy)
+        return policy, record
+
+    def _check_image(self, step: str, policy: StepPolicy) -> None:
+        """Refuse a step whose pods would have no image.
+
+        Raises:
+            UsageError: the message names the step.
+        """
+        place = policy.place or self._places.default
+        if place not in self._places.clusters:
+            return
+        try:
+            self._places.open(place).spec(policy)
+        except UsageError as error:
+            raise UsageError(f"step {step!r}: {error}") from None
 
     def _lock(self, step: str, policy: StepPolicy, command: bool) -> EnvironmentLock | None:
         from headrace.services.environments.records import locks_of_step

@@ -28,14 +28,17 @@ def debug_in_pod(
     from headrace.executors.kubernetes.pod_programs import run_in_pod
 
     where = place_of(scope, place)
-    if not where.image:
-        raise UsageError(f"place {place!r} has no image: set image of [tool.headrace.places.{place}]")
+    if not where.image_of_workers:
+        raise UsageError(
+            f"place {place!r} has no image for a pod in which a task is looked at: set image of "
+            f"[tool.headrace.places.{place}] to an image that has Headrace; or look at it here, without --on"
+        )
     driver = DriverJob(
         run=run.name,
         key=f"debug {os.urandom(8).hex()}",
         session=run.session,
         place=place,
-        image=where.image,
+        image=where.image_of_workers,
         words=(),
         secret=where.secret,
         variables={**dict(where.variables), "HEADRACE_PROJECT": run.project, "LOGNAME": scope.actor.user},

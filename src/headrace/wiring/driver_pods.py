@@ -12,6 +12,7 @@ import msgspec
 
 from headrace.model.errors import UsageError
 from headrace.services.places import KubernetesPlace, PlaceSettings
+from headrace.settings import names_stores, settings_file
 
 #: The file with the secret from which workers and driver know each other, beside the settings of the run.
 IDENTITY = "identity"
@@ -31,9 +32,13 @@ def check_driver_place(place: KubernetesPlace) -> None:
     Raises:
         UsageError: it has no image or no stores, or there is no way to its cluster.
     """
-    if not place.image:
-        raise UsageError(f"place {place.name!r} has no image: set image of [tool.headrace.places.{place.name}]")
-    if not place.secret and not place.pod.secrets and not place.variables:
+    if not place.image_of_drivers:
+        raise UsageError(
+            f"place {place.name!r} has no image for the driver of the run: set image of [tool.headrace.places."
+            f"{place.name}] to an image that has Headrace, or driver_image where only drivers run in it; or keep the "
+            "driver here: --driver here"
+        )
+    if not (place.secret or place.pod.secrets or place.pod.config_maps or place.variables or _are_carried()):
         raise UsageError(
             f"a driver in place {place.name!r} finds no stores: set secret of [tool.headrace.places.{place.name}] to a "
             "secret of the cluster whose keys are variables such as HEADRACE_DATABASE and HEADRACE_ARTIFACTS"
@@ -43,6 +48,12 @@ def check_driver_place(place: KubernetesPlace) -> None:
     except ImportError as error:
         raise UsageError(f"place {place.name!r} needs the package {error.name}: install headrace[kubernetes]") from None
     connection(Access(place.kubeconfig, place.context))
+
+
+def _are_carried() -> bool:
+    """Whether the settings that a driver gets from here name both stores, so that an identity is all it needs."""
+    file = settings_file()
+    return file is not None and names_stores(file)
 
 
 class DriverPod(msgspec.Struct, frozen=True, kw_only=True):

@@ -148,7 +148,7 @@ def _started(scope: Scope, run: RunRecord, place: str, words: tuple[str, ...]) -
         key=_key(run),
         session=run.session,
         place=place,
-        image=where.image,
+        image=where.image_of_drivers,
         words=(run.name, *words),
         secret=where.secret,
         variables={**dict(where.variables), "HEADRACE_PROJECT": run.project, "LOGNAME": run.user or "headrace"},

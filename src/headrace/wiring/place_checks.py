@@ -113,7 +113,7 @@ def _check_cluster(settings: Settings, place: KubernetesPlace) -> Iterator[Place
             name=place.name,
             access=Access(place.kubeconfig, place.context),
             namespace=place.namespace,
-            image=place.image,
+            image=place.image_of_drivers if place.driver == "cluster" else place.image_of_workers,
             pod=place.pod,
             secret=place.secret,
             variables=dict(place.variables),
@@ -204,13 +204,13 @@ def _server(place: KubernetesPlace, options: ManifestOptions) -> ServerShape | N
             "--with-server: say where TLS ends: --tls-secret NAME (a secret of the type kubernetes.io/tls), or "
             "--behind-proxy ADDRESS of the ingress that ends it, such as 10.244.0.0/16"
         )
-    missing = [name for name in ("image", "secret") if not getattr(place, name)]
+    missing = [name for name, value in (("image", place.image_of_drivers), ("secret", place.secret)) if not value]
     if missing:
         raise UsageError(
             f"the server needs {' and '.join(missing)} of [tool.headrace.places.{place.name}]: the image of Headrace, "
             "and the secret whose keys name its stores (HEADRACE_DATABASE, HEADRACE_ARTIFACTS and their credentials)"
         )
-    return ServerShape(place.image, place.secret, dict(place.variables), options.proxies, options.tls)
+    return ServerShape(place.image_of_drivers, place.secret, dict(place.variables), options.proxies, options.tls)
 
 
 class _Packages:

@@ -190,6 +190,7 @@ class ConfiguredPlaces:
             reached=reached,
             forward=is_forwarded(place),
             image=place.image,
+            beside=place.image_of_workers,
             pod=_in_queue(place),
             secret=place.secret,
             variables=dict(place.variables),

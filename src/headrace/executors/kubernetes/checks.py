@@ -302,7 +302,12 @@ def _exists(client: ClusterClient, what: str, kinds: list[Kind], name: str) -> P
 
 def _pod(client: ClusterClient, place: CheckedPlace) -> Iterator[PlaceCheck]:
     if not place.image:
-        yield PlaceCheck(name="image", ok=False, text="the place names none", advice="Set `image` of the place.")
+        text = "the place names none: each step must name one, in which Headrace is"
+        if "cluster" in place.needs:
+            text, advice = "the place names none for drivers", 'Set `image` or `driver_image`; or `driver` to "here".'
+            yield PlaceCheck(name="image", ok=False, text=text, advice=advice)
+        else:
+            yield PlaceCheck(name="image", ok=None, text=text)
         return
     name = f"headrace-check-{secrets.token_hex(4)}"
     labels = {**MANAGED, f"{DOMAIN}/check": name}

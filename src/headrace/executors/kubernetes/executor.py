@@ -28,7 +28,7 @@ from headrace.executors.kubernetes.manifests import token_of as secret_with_toke
 from headrace.executors.kubernetes.options import KubernetesOptions
 from headrace.executors.kubernetes.podlink import PodLink
 from headrace.executors.kubernetes.pods import Action, Create, Delete, Fail, GiveBack
-from headrace.executors.kubernetes.probing import ProbeOptions, probe_options
+from headrace.executors.kubernetes.probing import ProbeOptions, hinted, probe_options
 from headrace.executors.kubernetes.session_objects import session_of
 from headrace.executors.kubernetes.watched import GONE, SLOW, WatchedExecutor
 from headrace.executors.remote.executor import RemoteOptions, machine_of
@@ -352,6 +352,7 @@ class KubernetesExecutor(WatchedExecutor):
         self._api.delete_pod(name, _GRACE)
 
     def _fail(self, kind: str, why: str) -> None:
+        why = hinted(why, self._settings.beside, self.place)
         for link in list(self._waiting.of(kind)):
             self._waiting.discard(link)
             if kind in self._last_words and isinstance(link, PodLink):

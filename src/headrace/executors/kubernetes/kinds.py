@@ -37,7 +37,7 @@ class PodKinds:
         """See ``Executor``.
 
         Raises:
-            UsageError: the place has no image.
+            UsageError: neither the place nor the step has an image.
         """
         known = self._specs.get(id(policy))
         if known is not None and known[0] is policy:
@@ -51,13 +51,15 @@ class PodKinds:
             self._locks[environment] = lock
         if lock is not None and (not within or "@" in lock.image):
             within = lock.image
-        if not self._options.image:
+        image = (self._options.beside or within) if within else self._options.image
+        if not image:
+            own = "its environment, which headrace image build makes" if environment else "its own: image=..."
             raise UsageError(
-                f"place {self._place!r} has no image: set image of [tool.headrace.places.{self._place}] to an image "
-                "that has Headrace"
+                f"place {self._place!r} has no image for it: set image of [tool.headrace.places.{self._place}] to an "
+                f"image that has Headrace, or give the step an image of {own}"
             )
         kind = PodKind(
-            image=self._options.image,
+            image=image,
             within=within,
             python=bool(within and environment),
             resources=rounded(policy.resources),

@@ -18,7 +18,8 @@ class KubernetesOptions(msgspec.Struct, frozen=True, kw_only=True):
     ``forward`` they need not find it: the driver comes to them, through the API server. ``port_file`` remembers the
     port at which the last driver listened.
 
-    ``image`` is that of steps which name none; ``pod``, ``secret`` and ``variables`` are those of the place. ``baked``
+    ``image`` is that of steps which name none, and ``beside`` that of workers beside the image of a step (empty: they
+    run in that image); ``pod``, ``secret`` and ``variables`` are those of the place. ``baked``
     are images of environments by the first digits of their digests. ``repeats`` is how often the attempts of a task may
     lose their pods by no fault of theirs. ``gangs`` is what the pods of a gang are together, and ``queued`` says that
     pods wait in a queue of Kueue. ``notify`` tells the person at the terminal something.
@@ -29,6 +30,7 @@ class KubernetesOptions(msgspec.Struct, frozen=True, kw_only=True):
     reached: str = ""
     forward: bool = False
     image: str = ""
+    beside: str = ""
     pod: PodSettings = PodSettings()
     secret: str = ""
     variables: Mapping[str, str] = {}

@@ -19,13 +19,15 @@ from headrace.executors.kubernetes.reasons import reason_of, reason_of_refusal
 from headrace.model.errors import EnvironmentSetupError
 from headrace.model.pods import PodSettings
 from headrace.model.policy import Resources
+from headrace.runtime.containers.pod import PROGRAM
 
 #: Seconds between two requests for a pod that the cluster refused for a while.
 _AGAIN = 1.0
 
 
 class ProbeOptions(NamedTuple):
-    """Where images are probed: ``image`` is that of workers, ``owner`` what the pods go with."""
+    """Where images are probed: ``image`` is that of workers (empty: the one that is probed), ``owner`` what the pods go
+    with."""
 
     place: str
     access: Access
@@ -39,7 +41,18 @@ class ProbeOptions(NamedTuple):
 def probe_options(place: str, told: KubernetesOptions) -> ProbeOptions:
     """Where images of steps in a place are probed."""
     timeout = told.rules.start_timeout
-    return ProbeOptions(place, told.access, told.namespace, told.image, told.pod, timeout, told.owner)
+    return ProbeOptions(place, told.access, told.namespace, told.beside, told.pod, timeout, told.owner)
+
+
+def hinted(why: str, image: str, place: str) -> str:
+    """Why a pod of a step's image does not run, with what to do where ``image``, that of workers, is not set."""
+    if image or PROGRAM not in why:
+        return why
+    return (
+        f"{why}. Place {place!r} names no image, so the worker runs in that of the step, which has no Headrace: set "
+        f"image of [tool.headrace.places.{place}] to an image that has it, such as images/worker builds; or build the "
+        "image of the step on such a one"
+    )
 
 
 class _Probed(NamedTuple):
@@ -76,7 +89,8 @@ class ClusterImages:
         Raises:
             EnvironmentSetupError: no pod of it runs.
         """
-        return image if "@sha256:" in image else self._probe(image).digest
+        known = "@sha256:" in image and self._options.image  # else it is to be seen whether Headrace is in it
+        return image if known else self._probe(image).digest
 
     def answer(self, image: str, digest: str) -> tuple[str, str]:
         """The program that the image has, and what it says.
@@ -94,21 +108,20 @@ class ClusterImages:
 
     def _ask(self, image: str) -> _Probed:
         options = self._options
-        if not options.image:
-            raise EnvironmentSetupError(
-                f"image {image!r}: set image of [tool.headrace.places.{options.place}] to an image that has Headrace, "
-                "such as images/worker builds; the worker of a step runs there, beside the container of its own image"
-            )
         name = f"headrace-image-{os.urandom(5).hex()}"
         labels = {"app.kubernetes.io/managed-by": "headrace", f"{DOMAIN}/probe": name}
         where = PodPlace(prefix="", labels=labels, annotations={}, address="-", token="none", owner=options.owner)
-        kind = PodKind(image=options.image, within=image, resources=Resources(cpu=0.01), settings=options.settings)
+        kind = PodKind(
+            image=options.image or image, within=image, resources=Resources(cpu=0.01), settings=options.settings
+        )
         pod = pod_of(name, kind, where)
         pod["spec"] = probing(pod["spec"], ROOT, self._programs, self._arguments)
         api = ClusterApi(options.access, options.namespace, labels)
         api.start()
         try:
             return _Answer(api, pod, image).wait(options.timeout)
+        except EnvironmentSetupError as error:
+            raise EnvironmentSetupError(hinted(str(error), options.image, options.place)) from None
         finally:
             api.delete_pod(name, 0)
             api.close()
