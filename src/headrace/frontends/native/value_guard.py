@@ -5,6 +5,7 @@ Without it ``future[0]`` raises an error that does not help, ``future == 1`` is 
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from headrace.model.errors import CallError
@@ -24,7 +25,7 @@ _PROBLEMS = {
     "int": "is not a number",
     "float": "is not a number",
 }
-_UNARY = ("neg", "pos", "abs", "invert", "int", "float", "len", "bool")
+_UNARY = ("neg", "pos", "abs", "invert", "int", "float", "len")
 
 
 class ValueGuard:
@@ -63,5 +64,13 @@ def _refusing(name: str) -> Any:
     return method
 
 
+def _truth(self: ValueGuard) -> bool:
+    """Whether there is one, for ``asyncio``: since Python 3.12 it asks that of the coroutine of a task it describes."""
+    if sys._getframe(1).f_globals.get("__name__") == "asyncio.base_tasks":
+        return True
+    return bool(_refusing("bool")(self))
+
+
 for _name in _BINARY + _UNARY:
     setattr(ValueGuard, f"__{_name}__", _refusing(_name))
+setattr(ValueGuard, "__bool__", _truth)  # noqa: B010 - type checkers see none of these
