@@ -39,7 +39,7 @@ def places_file(setting: Setting, variables: Mapping[str, str], pods: int = 4, c
     inline = ", ".join(f"{name} = {json.dumps(value)}" for name, value in variables.items())
     limit = ""
     if cpu_limit:
-        limit = f'patch.spec.containers = [{{name = "worker", resources = {{limits = {{cpu = "{cpu_limit}"}}}}}}]'
+        limit = f'pod.patch.spec.containers = [{{name = "worker", resources = {{limits = {{cpu = "{cpu_limit}"}}}}}}]'
     common = f"""
 kind = "kubernetes"
 namespace = {json.dumps(setting.namespace)}

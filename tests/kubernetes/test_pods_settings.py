@@ -24,6 +24,7 @@ import os
 import signal
 import time
 from headrace import Pod, flow, step
+from headrace._base.cores import usable_cores
 
 NODE = {node!r}
 
@@ -37,13 +38,15 @@ NODE = {node!r}
     volume_mounts=[{{"name": "scratch", "mountPath": "/scratch"}}],
     secrets=["tokens"], config_maps=["tuning"], labels={{"team": "blue"}}, annotations={{"note": "x y"}},
     image_pull_policy="IfNotPresent",
-    patch={{"spec": {{"dnsPolicy": "Default", "containers": [{{"name": "worker", "stdin": True}}]}}}},
+    patch={{"spec": {{"dnsPolicy": "Default", "containers": [
+        {{"name": "worker", "stdin": True, "resources": {{"limits": {{"cpu": "500m"}}}}}}]}}}},
 ))
 def look() -> dict:
     return {{
         "scratch": os.path.ismount("/scratch"), "token": os.environ["SUITE_TOKEN"], "rate": os.environ["RATE"],
         "account": os.path.exists("/var/run/secrets/kubernetes.io/serviceaccount/token"),
         "large": sum(len(os.environ[f"LARGE_{{n}}"]) for n in range(5)), "user": os.getuid(),
+        "cores": usable_cores(),
     }}
 
 @step(cpu=0.02, timeout="1s", env={{"LONG": "x" * 500_000}})
@@ -99,7 +102,8 @@ def test_settings_of_pods_hold_in_a_restricted_namespace_and_no_secret_is_in_the
     assert run.returncode == 0, said
     result = project.result("Größe_of.Things/1")
     assert {key: value for key, value in result.items() if key != "deaf"} == {
-        "scratch": True, "token": "tok-5ecret", "rate": "0.1", "account": True, "large": 500_000, "user": 1000
+        "scratch": True, "token": "tok-5ecret", "rate": "0.1", "account": True, "large": 500_000, "user": 1000,
+        "cores": 0.5,
     }  # fmt: skip
     assert "longer than the 1 s" in result["deaf"]
     token = (project.folder / ".headrace/places/pods.secret").read_text().strip()
