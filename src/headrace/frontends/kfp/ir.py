@@ -300,7 +300,7 @@ class Accelerator(Message, frozen=True):
     """Accelerators that a container asks for; the ``resource_`` fields are newer and may hold placeholders."""
 
     type: str = ""
-    count: float = 0
+    count: float | str = 0  # an int64, which the SDK writes as a text
     resource_type: str = ""
     resource_count: str = ""
 

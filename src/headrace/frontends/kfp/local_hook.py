@@ -35,7 +35,8 @@ def run(kind: str, pipeline_spec: Any, arguments: Any) -> Any:
         "arguments": arguments,
         "root": os.path.abspath(chosen.pipeline_root),  # noqa: PTH100
         "script": os.path.abspath(sys.argv[0]) if sys.argv and os.path.isfile(sys.argv[0]) else "",  # noqa: PTH100, PTH113
-        "use_cache": bool(getattr(chosen, "enable_caching", False)),
+        # A component that is called alone runs each time, as under kfp.local.
+        "use_cache": kind == "Pipeline" and bool(getattr(chosen, "enable_caching", False)),
     }
     with tempfile.TemporaryDirectory(prefix="headrace-kfp-") as folder:
         paths = [os.path.join(folder, name) for name in ("request.json", "answer.json")]  # noqa: PTH118

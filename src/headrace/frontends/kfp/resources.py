@@ -55,7 +55,7 @@ def resources_of(
     memory = number(told.resource_memory_request, told.resource_memory_limit)
     if pods:
         memory = max(memory, number(told.resource_memory_limit))
-    gpu = number(told.accelerator.resource_count) or told.accelerator.count if told.accelerator is not None else 0.0
+    gpu = number(told.accelerator.resource_count, str(told.accelerator.count)) if told.accelerator is not None else 0.0
     asked = Resources(cpu, int(memory), int(gpu), enforced=False)
     if room is None:
         return asked

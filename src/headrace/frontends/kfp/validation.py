@@ -337,7 +337,7 @@ def _of_executor(label: str, executor: Executor) -> Iterator[str]:
             told.resource_cpu_request,
             told.resource_memory_limit,
             told.resource_memory_request,
-            told.accelerator.resource_count if told.accelerator is not None else "",
+            *((told.accelerator.resource_count, str(told.accelerator.count)) if told.accelerator is not None else ()),
         )
         for text in texts:
             if text and not any(True for _ in find(text)):

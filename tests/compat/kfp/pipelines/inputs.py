@@ -143,10 +143,17 @@ def resources_are_asked_for() -> int:
     return number(n=1).set_cpu_limit("500m").set_memory_request("64Mi").set_memory_limit("1G").output
 
 
-@case({"cpu": "1", "memory": "100Mi"})
+@case()
 @dsl.pipeline
-def resources_from_parameters(cpu: str, memory: str) -> int:
-    return number(n=1).set_cpu_limit(cpu).set_memory_limit(memory).output
+def accelerators_are_asked_for() -> int:
+    return number(n=1).set_accelerator_type("nvidia.com/gpu").set_accelerator_limit(1).output
+
+
+@case({"cpu": "1", "memory": "100Mi", "gpus": "1"})
+@dsl.pipeline
+def resources_from_parameters(cpu: str, memory: str, gpus: str) -> int:
+    task = number(n=1).set_cpu_limit(cpu).set_memory_limit(memory)
+    return task.set_accelerator_type("nvidia.com/gpu").set_accelerator_limit(gpus).output
 
 
 @dsl.component
