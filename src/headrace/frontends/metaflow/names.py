@@ -17,6 +17,8 @@ SUCCESS = "_success"
 #: The inputs of a spun join begin so: its branches are not of its run.
 BRANCH = "_:inputs["
 INTERNAL = frozenset({TRANSITION, FOREACH, INPUTS, SUCCESS})
+#: ``self.name``: the name of the flow when a step begins. What the step sets is an artifact of its task alone.
+FLOW_NAME = "name"
 #: Logged artifacts with this prefix are the cards of a task: ``_card_TYPE-ID-HASH.html`` or ``_card_TYPE-HASH.html``.
 CARD = "_card_"
 CARD_ENDING = ".html"

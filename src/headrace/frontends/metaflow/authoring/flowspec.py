@@ -6,11 +6,11 @@ fetches them from the task's ``Artifacts``, which ``running.task`` puts on the i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from types import FunctionType, MethodType
 from typing import Any
 
-from headrace._base.attributes import on_type, own
+from headrace._base.attributes import own
 from headrace.frontends.metaflow.authoring.configs import Config
 from headrace.frontends.metaflow.authoring.decorators import is_step
 from headrace.frontends.metaflow.authoring.items import IMMUTABLE, Lent, lend
@@ -22,6 +22,7 @@ from headrace.frontends.metaflow.exceptions import (
     MissingInMergeArtifactsException,
     UnhandledInMergeArtifactsException,
 )
+from headrace.frontends.metaflow.names import FLOW_NAME
 from headrace.model.values import Packed
 from headrace.runtime.raw import RawCall
 
@@ -29,6 +30,8 @@ from headrace.runtime.raw import RawCall
 STATE = "_headrace"
 #: Marks an instance that a task makes.
 _MAKING = "_headrace_making"
+#: Types whose length is the number of their items; that of a table of pandas is not: its items are its columns.
+_SIZED = frozenset([list, tuple, dict, set, frozenset, str, bytes, range])
 #: Attributes of a flow that are no parameters, configs or constants, whatever a class puts there.
 _NOT_VALUES = frozenset(["cmd", "foreach_stack", "index", "input", "script_name", "name"])
 
@@ -207,8 +210,13 @@ class FlowBase(metaclass=FlowSpecMeta):
 
     @property
     def name(self) -> str:
-        """The flow's name."""
-        return type(self).__name__
+        """The flow's name, or what the step set."""
+        name: str = self.__dict__.get(FLOW_NAME, type(self).__name__)
+        return name
+
+    @name.setter
+    def name(self, value: str) -> None:
+        self.__dict__[FLOW_NAME] = value
 
     @property
     def script_name(self) -> str:
@@ -292,7 +300,8 @@ class FlowBase(metaclass=FlowSpecMeta):
                 return lent.item
             try:
                 values = getattr(self, frame.var)
-            except AttributeError:  # behind a join, which inherits nothing
+            except AttributeError:  # behind a join, which inherits nothing, and stays without it when it merges
+                state.inputs[at] = None
                 return None
             state.inputs[at] = _pick(values, frame.index)
         return state.inputs[at]
@@ -313,7 +322,7 @@ class FlowBase(metaclass=FlowSpecMeta):
             raise MetaflowException(f"merge_artifacts can only be called in a join and step *{step}* is not a join")
         if include and exclude:
             raise MetaflowException("`exclude` and `include` are mutually exclusive in merge_artifacts")
-        chosen, unhandled = _agreed(self, state, inputs, set(include or ()), set(exclude or ()))
+        chosen, unhandled = _agreed(self, state, inputs, include or (), exclude or ())
         if unhandled:
             names = ", ".join(unhandled)
             raise UnhandledInMergeArtifactsException(
@@ -418,7 +427,7 @@ class FlowBase(metaclass=FlowSpecMeta):
                 f"Foreach variable *self.{var}* in step *{step}* does not exist. Check your variable."
             ) from None
         try:
-            count = len(values) if on_type(values, "__len__") else sum(1 for _ in values)
+            count = len(values) if type(values) in _SIZED else sum(1 for _ in values)
         except TypeError:
             raise InvalidNextException(
                 f"Foreach variable *self.{var}* in step *{step}* is not iterable. Check your variable."
@@ -440,15 +449,15 @@ def _pick(values: Any, index: int) -> Any:
 
 
 def _agreed(
-    flow: FlowBase, state: Artifacts, inputs: Any, include: set[str], exclude: set[str]
+    flow: FlowBase, state: Artifacts, inputs: Any, include: Collection[str], exclude: Collection[str]
 ) -> tuple[dict[str, Packed], list[str]]:
-    """What may be merged, and what branches disagree on."""
+    """What may be merged, and what branches disagree on. What an earlier call merged is settled."""
     chosen: dict[str, Packed] = {}
     unhandled: dict[str, None] = {}
     for one in inputs:
         branch: Artifacts = one.__dict__[STATE]
         for name, packed in branch.table.items():
-            if name in state.constants or name in flow.__dict__ or name in exclude:
+            if name in state.table or name in flow.__dict__ or name in exclude:
                 continue
             if include and name not in include:
                 continue

@@ -168,13 +168,15 @@ class FlowGraph:
         order: list[str] = []
         waiting = {node.name: sum(one != node.name for one in node.in_funcs) for node in self}
         todo = [self.start_step]
-        while todo:
+        reached: dict[str, None] = {}  # in a graph that is refused for a loop, steps wait for each other
+        while todo or (todo := [name for name in reached if name not in order][:1]):
             name = todo.pop()
             if name in order or name not in self:
                 continue
             order.append(name)
             for target in reversed(self[name].out_funcs):
                 if target in waiting and target != name:
+                    reached[target] = None
                     waiting[target] -= 1
                     if waiting[target] <= 0:
                         todo.append(target)

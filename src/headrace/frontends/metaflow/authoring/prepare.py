@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+from collections.abc import Sequence
 from typing import Any
 
 from headrace.frontends.metaflow.authoring.configs import Config, evaluated, unwrap
 from headrace.frontends.metaflow.authoring.decorators import flow_decorators
 from headrace.frontends.metaflow.authoring.parameters import ParameterContext
 from headrace.frontends.metaflow.authoring.projects import Naming, project_facts
-from headrace.frontends.metaflow.authoring.userdecorators import MutableFlow, MutableStep
+from headrace.frontends.metaflow.authoring.userdecorators import MutableFlow, MutableStep, attach_dynamic
 from headrace.frontends.metaflow.current import define
 from headrace.frontends.metaflow.exceptions import CommandUsageException, MetaflowException
 
@@ -68,10 +69,12 @@ def prepare(
     user: str,
     given: dict[str, Any] | None = None,
     naming: Naming | None = None,
+    *,
+    added: Sequence[str] = (),
 ) -> None:
     """Make ``cls`` ready to run: what ``begin`` and ``finish`` do, at once. Raises as they do."""
     begin(cls, files, texts, user, given, naming)
-    finish(cls)
+    finish(cls, added)
 
 
 def begin(
@@ -111,12 +114,15 @@ def begin(
     cls._headrace_begun = True
 
 
-def finish(cls: Any) -> None:
-    """Let mutators have their second say, once; a command line does so when it has checked the flow.
+def finish(cls: Any, added: Sequence[str] = ()) -> None:
+    """Put the decorators of ``--with`` on the steps, then let mutators, which see these, have their second say, once.
+
+    A command line does so when it has checked the flow.
 
     Raises:
         Exception: what one of them raises.
     """
+    attach_dynamic(cls, added)
     if not vars(cls).get("_headrace_begun"):
         return
     cls._headrace_begun = False

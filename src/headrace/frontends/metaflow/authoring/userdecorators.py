@@ -325,8 +325,11 @@ def added_names(texts: Iterable[str]) -> list[str]:
     return [one.name if isinstance(one, Decorator) else one.decorator_name for one in found]
 
 
-def attach_dynamic(cls: Any, decorator_texts: tuple[str, ...]) -> None:
-    """Put what ``--with`` says on all steps; a decorator that the file has stays as it is there."""
+def attach_dynamic(cls: Any, decorator_texts: Iterable[str]) -> None:
+    """Put what ``--with`` says on all steps; a decorator that the file has stays as it is there.
+
+    A mutator among them is called at once if those of the file were called already.
+    """
     values = vars(cls).get("_config_values", {})
     for text in decorator_texts:
         for name, function in cls._steps.items():
@@ -337,7 +340,7 @@ def attach_dynamic(cls: Any, decorator_texts: tuple[str, ...]) -> None:
             elif not any(type(have) is type(one) for have in (*function.wrappers, *function.config_decorators)):
                 one.external_init(values)
                 one._attach(function)
-                if isinstance(one, StepMutator):
+                if isinstance(one, StepMutator) and not vars(cls).get("_headrace_begun"):
                     one.mutate(MutableStep(MutableFlow(cls, values, early=False), cls._steps[name]))
 
 

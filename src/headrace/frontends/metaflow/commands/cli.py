@@ -213,7 +213,7 @@ def make_group(cls: Any) -> click.Group:
     def cli(context: click.Context, /, **options: Any) -> int:
         context.obj = {"cls": cls, **options}
         if context.invoked_subcommand not in ("run", "resume", None):  # those check the flow first
-            finish(cls)
+            finish(cls, options["decospecs"] if context.invoked_subcommand != "spin" else ())
         _check_flow_decorators(cls, options)
         if context.invoked_subcommand not in ("run", "resume"):  # which put other decorators on steps first
             attach_packages(cls, options["environment"])
@@ -343,7 +343,7 @@ def _run_command(cls: Any) -> click.Command:
 
         options = _options(cls, obj, given)
         _check(cls, obj["quiet"])
-        finish(cls)
+        finish(cls, options.decorators)
         check_environment(cls, obj["environment"])  # mutators may have asked for packages
         for parameter in cls._parameters().values():
             if isinstance(parameter, IncludeFile) and parameter.note and not obj["quiet"]:
@@ -372,8 +372,7 @@ def _given(cls: Any, options: dict[str, Any]) -> dict[str, Any]:
 def _options(cls: Any, obj: dict[str, Any], given: dict[str, Any], **more: Any) -> RunOptions:
     from headrace.frontends.metaflow.running.plan import check_environment
 
-    defaults = () if more.get("reproduces") else from_conf("DEFAULT_DECOSPECS", "").split()
-    added = (*given["more_decospecs"], *defaults)
+    added = _added(given)
     check_environment(cls, obj["environment"], added_names(added))
     return RunOptions(
         max_workers=given["max_workers"],
@@ -397,6 +396,12 @@ def _options(cls: Any, obj: dict[str, Any], given: dict[str, Any], **more: Any) 
         triggers=_triggers(obj.get("triggers") or ()),
         **more,
     )
+
+
+def _added(given: dict[str, Any]) -> tuple[str, ...]:
+    """The decorators that ``--with`` behind the command and the settings put on all steps."""
+    defaults = () if given.get("reproduce_recorded") else from_conf("DEFAULT_DECOSPECS", "").split()
+    return (*given["more_decospecs"], *defaults)
 
 
 def _lasting_words(obj: dict[str, Any], given: dict[str, Any], added: tuple[str, ...]) -> tuple[str, ...]:
@@ -441,7 +446,7 @@ def _resume_command(cls: Any) -> click.Command:
         from headrace.frontends.metaflow.running.resume_origin import check_resume, origin_of, reproduced, values_of
 
         _check(cls, obj["quiet"])
-        finish(cls)
+        finish(cls, (*obj["decospecs"], *_added(given)))
         if step_to_rerun is not None and step_to_rerun not in graph_of(cls):
             raise CommandException(
                 f"invalid step name {step_to_rerun} specified as step-to-rerun, must be one of: {', '.join(cls._steps)}"

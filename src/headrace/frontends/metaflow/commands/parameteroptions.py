@@ -96,7 +96,9 @@ class ParameterOption(click.Option):
         if raw is not None and not (self.count and not raw):
             if parameter.is_flag:
                 raw = (parameter.activation,) * raw if parameter.is_multiple else parameter.activation
-            return parameter.convert(raw), True
+            value = parameter.convert(raw)
+            if value is not None:  # else it is the null of JSON, which stands for the default
+                return value, True
         if self._default_of is None or ctx.resilient_parsing:
             return None, False
         text = self._from_environment()

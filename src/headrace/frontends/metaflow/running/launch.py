@@ -19,7 +19,6 @@ from headrace.frontends.metaflow.authoring.gangs import is_gang
 from headrace.frontends.metaflow.authoring.graph import FlowGraph, graph_of
 from headrace.frontends.metaflow.authoring.packages import attach_packages
 from headrace.frontends.metaflow.authoring.parameters import Parameter, ParameterContext
-from headrace.frontends.metaflow.authoring.userdecorators import attach_dynamic
 from headrace.frontends.metaflow.client.providers import get_metadata
 from headrace.frontends.metaflow.client.runfacts import fact_input
 from headrace.frontends.metaflow.client.tags import RESUMED, check_count, check_tags, system_tags
@@ -129,7 +128,6 @@ def launch(cls: Any, values: dict[str, Any], options: RunOptions, scope: Scope) 
     tags = tuple(check_tags(list(options.tags)))
     check_count(len(tags))
     canonical_main()
-    attach_dynamic(cls, options.decorators)
     attach_packages(cls, options.environment)
     graph = graph_of(cls)
     stores = scope.opened_stores()

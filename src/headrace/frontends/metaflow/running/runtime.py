@@ -15,7 +15,7 @@ from typing import Any
 from headrace.frontends.metaflow.authoring.graph import FlowGraph
 from headrace.frontends.metaflow.authoring.splits import GANG, Transition
 from headrace.frontends.metaflow.exceptions import MetaflowException, StepFailed
-from headrace.frontends.metaflow.names import FOREACH, INPUTS, INTERNAL, SUCCESS, TRANSITION
+from headrace.frontends.metaflow.names import FLOW_NAME, FOREACH, INPUTS, INTERNAL, SUCCESS, TRANSITION
 from headrace.frontends.metaflow.running.console import Console
 from headrace.frontends.metaflow.running.join_argument import join_shape
 from headrace.frontends.metaflow.running.livetasks import LiveTasks
@@ -127,10 +127,10 @@ class Runtime:
                 self._timer.cancel()
 
     def artifacts_of(self, node: Node) -> dict[str, Where]:
-        """Where the artifacts are that a finished task has, those it inherited included."""
+        """Where the artifacts are that a finished task hands on, those it inherited included."""
         table: dict[str, Where] = dict(self._base) if self._graph[node.step].num_args > 1 else dict(node.table)
         for output in node.task.outputs:
-            if output.name not in INTERNAL:
+            if output.name not in INTERNAL and output.name != FLOW_NAME:
                 table[output.name] = (node.task, output.name)
         return table
 

@@ -29,7 +29,7 @@ from headrace.frontends.metaflow.authoring.parameters import IncludeFile, Parame
 from headrace.frontends.metaflow.authoring.prepare import prepare
 from headrace.frontends.metaflow.authoring.projects import Naming
 from headrace.frontends.metaflow.authoring.splits import Frame, Transition
-from headrace.frontends.metaflow.authoring.userdecorators import attach_dynamic, call_wrapped
+from headrace.frontends.metaflow.authoring.userdecorators import call_wrapped
 from headrace.frontends.metaflow.exceptions import (
     ArtifactNotStorable,
     FailureHandledByCatch,
@@ -39,7 +39,7 @@ from headrace.frontends.metaflow.exceptions import (
     trace_of,
     without_stars,
 )
-from headrace.frontends.metaflow.names import ATTEMPT, FOREACH, INPUTS, SUCCESS, TRANSITION, is_artifact
+from headrace.frontends.metaflow.names import ATTEMPT, FLOW_NAME, FOREACH, INPUTS, SUCCESS, TRANSITION, is_artifact
 from headrace.frontends.metaflow.running import process_exit
 from headrace.frontends.metaflow.standin import SHIM, find_first
 from headrace.model.errors import BlobError, NotStorableError
@@ -164,14 +164,14 @@ def _flow_class(spec: StepSpec) -> Any:
             cls = sys.modules.get(spec.module) or importlib.import_module(spec.module)
             for part in spec.qualname.split("."):
                 cls = getattr(cls, part)
-            prepare(cls, {}, {}, spec.facts["username"], spec.configs, _naming(spec))
-            attach_dynamic(cls, spec.decorators)
+            prepare(cls, {}, {}, spec.facts["username"], spec.configs, _naming(spec), added=spec.decorators)
             attach_packages(cls, spec.environment)
             if spec.only is not None:
                 keep_only(cls, spec.only)
         graph_info(cls)
         for name in spec.constants:
-            setattr(cls, name, _fixed(name, getattr(cls, name, None), _form(cls, name, spec)))
+            fixed = _fixed(name, getattr(cls, name, None), _form(cls, name, spec))
+            setattr(cls, name, FlowBase.name if name == FLOW_NAME else fixed)  # in place of what a class puts there
         _classes[key] = cls
     return cls
 
