@@ -47,7 +47,7 @@ def target_of(target: str) -> Target:
     if path.suffix == ".py":
         if re.search(_OURS, text) and b"metaflow" not in text:  # as nearly all are: read no further
             return Target("native", target)
-        if re.search(_KFP_CODE, text) and b"pipeline" in text:
+        if re.search(_KFP_CODE, text) and (b"pipeline" in text or b"component" in text):
             return Target("kfp", target)
         return _of_python(path, name, text)
     if re.search(_KFP, text) or re.search(_ARGO, text) or re.search(_JOB, text):

@@ -8,6 +8,16 @@ import sys
 from pathlib import Path
 
 FOLDER = Path(__file__).parents[3] / "examples" / "kfp"
+#: A file without a pipeline: its component is one of one task.
+ALONE = """
+from kfp import dsl
+
+@dsl.component
+def after(x: int = 1) -> int:
+    import kfp
+    print(f"after {x}: {x + 1} of {kfp.__version__}")
+    return x + 1
+"""
 
 
 def test_the_example_runs_compiled_from_its_file_and_by_kfp_local(real_kfp: str, tmp_path: Path) -> None:
@@ -37,6 +47,9 @@ def test_the_example_runs_compiled_from_its_file_and_by_kfp_local(real_kfp: str,
     )
     assert "published at" in printed
     assert "digits/3" in headrace("runs")
+    (tmp_path / "alone.py").write_text(ALONE)
+    headrace("run", "alone.py", "--x", "41")
+    assert "after 41: 42 of 2." in headrace("logs", "after/1")
 
 
 def test_the_compiled_example_is_that_of_its_file(real_kfp: str, tmp_path: Path) -> None:

@@ -36,7 +36,7 @@ def compile_file(file: str, name: str) -> tuple[Pipeline, str]:
             if name:
                 raise PipelineError(f"no pipeline {name!r} in {file}; pipelines in it: {', '.join(found) or 'none'}")
             if not found:
-                raise PipelineError(f"{file} holds no pipeline: a function with @dsl.pipeline at its top")
+                raise PipelineError(f"{file} holds no pipeline or component: a function with @dsl.pipeline at its top")
             choices = "\n".join(f"  {file}:{one}" for one in found)
             raise PipelineError(f"{file} holds several pipelines; say which one:\n{choices}")
         return parse_pipeline(output.read_bytes(), f"{file}:{told['compiled']}"), str(told["compiled"])

@@ -10,6 +10,12 @@ import os
 import sys
 
 
+def module_of(component: object) -> str:
+    """The name of the module that has the function of a component or pipeline; empty if it has none."""
+    function = getattr(component, "pipeline_func", None) or getattr(component, "python_func", None)
+    return str(getattr(function, "__module__", ""))
+
+
 def main(file: str, name: str, output: str) -> None:
     """See the module."""
     sys.path[0] = os.path.dirname(os.path.abspath(file))  # noqa: PTH100, PTH120 - as if the file were run
@@ -26,8 +32,9 @@ def main(file: str, name: str, output: str) -> None:
     members = vars(module)
     every = {key: one for key, one in members.items() if isinstance(one, base_component.BaseComponent)}
     # What other pipelines of the file use is part of them, unless it is named.
-    pipelines = {key: one for key, one in every.items() if isinstance(one, graph_component.GraphComponent)}
-    own = {key: one for key, one in pipelines.items() if getattr(one.pipeline_func, "__module__", "") == spec.name}
+    # Where there is none, a component is a pipeline of one task.
+    pipelines = {key: one for key, one in every.items() if isinstance(one, graph_component.GraphComponent)} or every
+    own = {key: one for key, one in pipelines.items() if module_of(one) == spec.name}
     pipelines = own or pipelines
     wanted = name or (next(iter(pipelines)) if len(pipelines) == 1 else "")
     chosen = every.get(wanted) or next((one for one in pipelines.values() if one.name == wanted), None)
