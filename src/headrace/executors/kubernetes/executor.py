@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
+import random
 import re
 import select
 import signal
@@ -30,6 +31,7 @@ from headrace.executors.kubernetes.podlink import PodLink
 from headrace.executors.kubernetes.pods import Action, Create, Delete, Fail, GiveBack
 from headrace.executors.kubernetes.probing import ProbeOptions, hinted, probe_options
 from headrace.executors.kubernetes.session_objects import session_of
+from headrace.executors.kubernetes.turns import GangTurns
 from headrace.executors.kubernetes.watched import GONE, SLOW, WatchedExecutor
 from headrace.executors.remote.executor import RemoteOptions, machine_of
 from headrace.executors.remote.link import Peer, RemoteLink
@@ -44,6 +46,8 @@ _log = logs.Log("kubernetes")
 _PLENTY = Resources(cpu=1e6, memory=1 << 60, gpu=4096)
 #: Seconds that a pod has to end which is not needed any more.
 _GRACE = 10.0
+#: The part of ``start_timeout`` for which a gang holds pods while it lacks room for others.
+_PATIENCE = 10
 #: How sentences about a pod or a group of this run begin.
 _OF_A_POD = re.compile(r"^(pod|group) \S+")
 
@@ -65,6 +69,10 @@ class KubernetesExecutor(WatchedExecutor):
         self._kinds = PodKinds(place, options, self._locks)
         self._idle: dict[WorkerSpec, dict[RemoteLink, None]] = {}
         self._sharing = False
+        rules = options.rules
+        self._turns: GangTurns[PodLink] = GangTurns(
+            rules.start_timeout / _PATIENCE, rules.start_timeout, random.random, self._keeper.room
+        )
         self._offer()
 
     def _offer(self) -> None:
@@ -107,7 +115,7 @@ class KubernetesExecutor(WatchedExecutor):
     def surplus(self, spec: WorkerSpec, idle: Sequence[float]) -> int:
         """See ``Executor``: those that are idle for too long, but for a floor; all where others wait for their room."""
         self._sharing = True
-        if self._keeper.is_full() and any(one.spec != spec for one in self._waiting):
+        if self._keeper.is_full() and any(one.spec != spec or _is_in_gang(one) for one in self._waiting):
             return len(idle)
         rules = self._settings.rules
         late = sum(seconds >= rules.idle for seconds in idle)
@@ -123,26 +131,65 @@ class KubernetesExecutor(WatchedExecutor):
     def provide(self, spec: WorkerSpec, step: str = "", seat: GangSeat | None = None) -> RemoteLink:
         """A worker in a warm pod of the kind that the spec names, or in the next one that joins."""
         now = time.monotonic()
-        if seat is not None and self._objects.used:
-            return self._provide_in_group(spec, seat, now)
-        link = self._new_link(spec)
-        self._await_worker(link)
-        if link.peer is None and not link.over:
-            link.waits = True
-            self._keeper.wait(spec.image, self._kinds[spec.image].resources, now)
+        if seat is None:
+            link = self._new_link(spec)
+            self._ask(link, now)
+        else:
+            link = self._provide_in_gang(spec, step, seat, now)
         self._obey(self._keeper.react(now))
         return link
 
-    def _provide_in_group(self, spec: WorkerSpec, seat: GangSeat, now: float) -> RemoteLink:
-        spec, kind = self._kinds.group(spec, seat.size)
-        self._groups.kinds[spec.image] = kind
+    def _ask(self, link: PodLink, now: float) -> None:
+        """Let a link wait for a pod."""
+        self._await_worker(link)
+        if link.peer is None and not link.over:
+            link.waits = True
+            self._keeper.wait(link.spec.image, self._kinds[link.spec.image].resources, now)
+
+    def _provide_in_gang(self, spec: WorkerSpec, step: str, seat: GangSeat, now: float) -> PodLink:
+        if self._objects.used:
+            spec, kind = self._kinds.group(spec, seat.size)
+            self._groups.kinds[spec.image] = kind
         link = self._new_link(spec)
         link.seat = seat
-        self._waiting.add(link, self._need(link))
-        self._groups.enlist(link, spec.image, now)
-        self._seat()
-        self._obey(self._keeper.react(now))
+        if self._settings.queued:  # the queue lets gangs in as a whole
+            self._ask_in_gang(link, now)
+        else:
+            self._turns.enlist(link, spec.image, step, seat, now)
+            self._take_turns(now)
         return link
+
+    def _ask_in_gang(self, link: PodLink, now: float) -> None:
+        if not self._objects.used:
+            self._ask(link, now)
+            return
+        self._waiting.add(link, self._need(link))
+        self._groups.enlist(link, link.spec.image, now)
+        self._seat()
+
+    def _take_turns(self, now: float) -> None:
+        """Let gangs ask for their pods whose turn it is."""
+        for link in self._turns.admitted(now):
+            if not link.over:
+                self._ask_in_gang(link, now)
+
+    def _give_back_gang(self, now: float) -> None:
+        """Let a gang go that holds pods and lacks room for others."""
+        back = self._turns.given_back(now)
+        if back is None:
+            return
+        why = self._keeper.hindrance(back.kind) or "the cluster does not say what it lacks"
+        for link in back.members:
+            ended = WorkerExit(link, -signal.SIGKILL, False, begun=False)
+            if back.late:
+                late = f"its gang did not get all its pods within {self._settings.rules.start_timeout:g} s: {why}"
+                ended = WorkerExit(link, -signal.SIGKILL, False, refused=late)
+            self._waiting.discard(link)
+            link.give_up(ended)
+        self._keeper.release(back.kind, now, "its gang lacks room for others")
+        if back.members and not back.late:
+            text = f"a gang gives back the pods that it has, since others lack room ({why}); it asks again"
+            self._notices.give("a gang gives back", f"{text} in {back.pause:.0f} s")
 
     def _seat(self) -> None:
         """Let the nodes of gangs wait for the workers of the groups that these were given."""
@@ -162,6 +209,9 @@ class KubernetesExecutor(WatchedExecutor):
 
     def lacks(self, link: RemoteLink) -> str:
         """See ``LinkOwner``: what its pod waits for."""
+        assert isinstance(link, PodLink)
+        if self._turns.waits(link):
+            return "its gang waits for its turn, since there was no room for all pods of gangs"
         return _OF_A_POD.sub(r"a \1", self._keeper.hindrance(link.spec.image)) or "a pod is being created"
 
     def pod_histories(self) -> list[PodHistory]:
@@ -224,6 +274,7 @@ class KubernetesExecutor(WatchedExecutor):
         self._note_served(link)
         assert isinstance(link, PodLink)
         self.gangs.gone(link)
+        self._turns.leave(link, time.monotonic())
         if self._at.get(link.machine) is link:
             del self._at[link.machine]
             self._idle_since[link.machine] = link.idle_since
@@ -288,6 +339,7 @@ class KubernetesExecutor(WatchedExecutor):
         """Workers that ended since the last call."""
         self.serve()
         self._share()
+        self._take_turns(time.monotonic())
         ended, self._ended = self._ended, []
         return ended
 
@@ -299,6 +351,7 @@ class KubernetesExecutor(WatchedExecutor):
         for name in self._states.unexplained:
             self._settle(name, now)
         self._end_cut_off(now)
+        self._give_back_gang(now)
         self._obey(self._keeper.tick(now))
         for name in list(self._unreached):
             self._forward(name)
@@ -310,7 +363,8 @@ class KubernetesExecutor(WatchedExecutor):
         """
         for spec, idle in self._idle.items() if self._sharing and self._waiting else ():
             waiting = self._waiting.of(spec.image) if idle and spec.image not in self._groups.kinds else ()
-            for link in list(itertools.islice((one for one in waiting if one.spec == spec), len(idle))):
+            alike = (one for one in waiting if one.spec == spec and not _is_in_gang(one))
+            for link in list(itertools.islice(alike, len(idle))):
                 idle.popitem()
                 self._give_back(link)
 
@@ -374,6 +428,11 @@ class KubernetesExecutor(WatchedExecutor):
             with contextlib.suppress(ClusterError):
                 self._api.client.delete(Kind("v1", "Secret"), self._pods.token)
             self._api.close()
+
+
+def _is_in_gang(link: RemoteLink) -> bool:
+    """Whether a link is to have a worker of its own: members of gangs do not get those of attempts that have ended."""
+    return isinstance(link, PodLink) and link.seat is not None
 
 
 _: type[Executor] = KubernetesExecutor

@@ -74,6 +74,10 @@ class PodGroups:
         """Whether a name is that of a group which is there."""
         return unit in self._groups
 
+    def size_of(self, unit: str) -> int:
+        """How many pods a group has; 1: it is a single one."""
+        return self._groups[unit].size if unit in self._groups else 1
+
     def noun(self, unit: str) -> str:
         """What a pod or a group is called in texts."""
         return "group" if unit in self._groups else "pod"

@@ -22,7 +22,7 @@ class PodLink(RemoteLink):
 
     gangs: GangStarts  # of its executor
     repeats = 0  # of its place
-    seat: GangSeat | None = None  # of the gang whose group has its pod
+    seat: GangSeat | None = None  # in the gang that it is for
     waits = False  # for a pod to join
     idle_since = 0.0  # when its last attempt ended
     is_there = False  # has a worker, which knows what it is to be

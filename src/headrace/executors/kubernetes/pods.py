@@ -20,6 +20,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from headrace.executors.kubernetes.turns import Room
 from headrace.model.policy import Resources
 
 #: Seconds between two tries of what was refused, or of pods that ended before they worked: at first, and at most.
@@ -99,6 +100,8 @@ class _Kind:
         "leaving",
         "name",
         "need",
+        "partly",
+        "placed",
         "ready",
         "roomless",
         "size",
@@ -116,10 +119,13 @@ class _Kind:
         self.ready: dict[str, _Pod] = {}
         self.busy: dict[str, _Pod] = {}
         self.leaving: dict[str, _Pod] = {}
-        # Of those that start: whose time to start runs, by when that began; of which is said why; that lack room.
+        # Of those that start: whose time to start runs, by when that began; of which is said why; that lack room; that
+        # have their nodes; of which (groups) a part has.
         self.timed: dict[str, _Pod] = {}
         self.hindered: dict[str, _Pod] = {}
         self.roomless: dict[str, _Pod] = {}
+        self.placed: dict[str, _Pod] = {}
+        self.partly: dict[str, _Pod] = {}
         self.idle: list[tuple[float, str]] = []  # a heap: since when those that are ready are, and some that were
         self.failures = 0  # pods in a row that ended before they worked
         self.hold = 0.0  # until when none is created
@@ -133,7 +139,7 @@ class _Kind:
 
     def leaves_start(self, name: str) -> None:
         """A pod does not start any more."""
-        for those in (self.timed, self.hindered, self.roomless):
+        for those in (self.timed, self.hindered, self.roomless, self.placed, self.partly):
             those.pop(name, None)
 
     def is_idle(self, pod: _Pod) -> None:
@@ -238,6 +244,17 @@ class PodKeeper:
             for one in self._kinds.values()
         )
 
+    def room(self, kind: str) -> Room:
+        """What the cluster has for those that wait for a kind."""
+        known = self._kinds.get(kind)
+        if known is None:
+            return Room(whole=False, held=False, lacking=False)
+        return Room(
+            whole=known.waiting <= len(known.placed),
+            held=bool(known.ready or known.placed or known.partly),
+            lacking=bool(known.blocked or known.roomless) or known.waiting > len(known.starting),
+        )
+
     def names(self) -> Iterator[str]:
         """All pods."""
         return iter(self._pods)
@@ -275,6 +292,16 @@ class PodKeeper:
                 else:
                     those.pop(name, None)
 
+    def placed(self, name: str, *, partly: bool, wholly: bool) -> None:
+        """Whether a pod, or a part or all of a group, has its node."""
+        if self.is_starting(name):
+            pod = self._pods[name][0]
+            for those, applies in ((pod.kind.placed, wholly), (pod.kind.partly, partly and not wholly)):
+                if applies:
+                    those[name] = pod
+                else:
+                    those.pop(name, None)
+
     def queued(self, name: str, now: float, *, held: bool) -> None:
         """Whether a queue of the cluster holds a pod: the time in which it has to start counts from its release."""
         if not self.is_starting(name):
@@ -307,6 +334,14 @@ class PodKeeper:
         if name in self._pods and self._pods[name][1] is not self._pods[name][0].kind.leaving:
             self._move(name, "leaving", now)
             self._out.append(Delete(name, why))
+
+    def release(self, kind: str, now: float, why: str) -> None:
+        """Let all pods of a kind go that no link has, but those that links wait for."""
+        known = self._kinds.get(kind)
+        if known is not None:
+            spare = list(known.starting.values())[known.waiting :]
+            for pod in [*known.ready.values(), *spare]:
+                self.left(pod.name, now, why)
 
     def ended(self, name: str, now: float, why: str, *, by_itself: bool = True) -> None:
         """A pod has ended, or is gone: ``by_itself``, or the cluster took it. ``why`` is told if too many do early."""

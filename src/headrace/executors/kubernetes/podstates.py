@@ -110,6 +110,13 @@ class PodStates:
         """Whether a pod is one of a group."""
         return name in self._group_of
 
+    def nodes_of(self, name: str) -> int:
+        """How many pods of a group, or whether a single one (0 or 1), have a node."""
+        pods = self._members.get(name) or (name,)
+        return sum(
+            one in self._working or bool((self._pods.get(one) or {}).get("spec", {}).get("nodeName")) for one in pods
+        )
+
     def members(self, group: str) -> list[str]:
         """The pods that a group has."""
         return list(self._members.get(group, ()))

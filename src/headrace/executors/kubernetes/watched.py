@@ -123,6 +123,8 @@ class WatchedExecutor(ReachedExecutor):
                 self._drop_object(name)
         elif phase not in ("Succeeded", "Failed"):
             if self._keeper.is_starting(unit):
+                nodes = self._states.nodes_of(unit)
+                self._keeper.placed(unit, partly=nodes > 0, wholly=nodes >= self._groups.size_of(unit))
                 self._look_at(unit, now)
         elif self._keeper.is_starting(unit) and self._states.end_of(name).started:
             assert self._api is not None
