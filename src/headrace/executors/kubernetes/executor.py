@@ -178,7 +178,7 @@ class KubernetesExecutor(WatchedExecutor):
         back = self._turns.given_back(now)
         if back is None:
             return
-        why = self._keeper.hindrance(back.kind) or "the cluster does not say what it lacks"
+        why = self._keeper.shortage(back.kind) or "the cluster does not say why"
         for link in back.members:
             ended = WorkerExit(link, -signal.SIGKILL, False, begun=False)
             if back.late:
@@ -187,9 +187,9 @@ class KubernetesExecutor(WatchedExecutor):
             self._waiting.discard(link)
             link.give_up(ended)
         self._keeper.release(back.kind, now, "its gang lacks room for others")
-        if back.members and not back.late:
-            text = f"a gang gives back the pods that it has, since others lack room ({why}); it asks again"
-            self._notices.give("a gang gives back", f"{text} in {back.pause:.0f} s")
+        if not (back.late and back.members):
+            text = f"a gang gives back the pods that it has, since there is no room for others: {why}"
+            self._notices.give("a gang gives back", f"{text}. It asks again in {back.pause:.0f} s")
 
     def _seat(self) -> None:
         """Let the nodes of gangs wait for the workers of the groups that these were given."""

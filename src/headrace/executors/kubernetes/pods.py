@@ -103,6 +103,7 @@ class _Kind:
         "partly",
         "placed",
         "ready",
+        "refusal",
         "roomless",
         "size",
         "starting",
@@ -130,6 +131,7 @@ class _Kind:
         self.failures = 0  # pods in a row that ended before they worked
         self.hold = 0.0  # until when none is created
         self.blocked: tuple[float, str] | None = None  # since when, and why, the cluster gives none
+        self.refusal = ""  # why the last one was not created for want of quota
         self.broken: tuple[float, str] | None = None  # until when, and why, links that wait for it fail
 
     @property
@@ -236,6 +238,11 @@ class PodKeeper:
             return ""
         said = next((pod.said for pod in known.hindered.values()), "")
         return said or (known.blocked[1] if known.blocked is not None else "")
+
+    def shortage(self, kind: str) -> str:
+        """What pods of a kind lack, as was said last."""
+        known = self._kinds.get(kind)
+        return self.hindrance(kind) or (known.refusal if known is not None else "")
 
     def is_full(self) -> bool:
         """Whether links wait that there is no room for pods for: as the rules say, or on the nodes."""
@@ -378,6 +385,7 @@ class PodKeeper:
             self._break(kind, now, why)
             return
         kind.blocked = (kind.blocked[0] if kind.blocked else now, why)
+        kind.refusal = why
         self._lower(max(kind.size, self._count), now, wait)
         kind.hold = max(kind.hold, self._raise)
 
