@@ -15,6 +15,8 @@ _JOB = rb'"(pipelineInfo|pipelineSpec)"\s*:'
 _KFP_CODE = rb"(?m)^\s*(from\s+kfp\b|import\s+kfp\b)"
 _ARGO = rb"(?m)^kind:\s*Workflow"
 _READ = 1 << 20
+#: Endings of files that are compiled pipelines, where they are flows at all.
+_DATA = (".yaml", ".yml", ".json")
 _ENDING = '  if __name__ == "__main__":\n      {}()'
 
 
@@ -37,7 +39,9 @@ def target_of(target: str) -> Target:
     if not path.is_file():
         head, _, name = target.rpartition(":")
         path = Path(head)
-    if not path.is_file() or path.suffix not in (".py", ".yaml", ".yml", ".json"):
+    if not path.is_file() and (missing := next((one for one in (Path(target), path) if one.suffix in _DATA), None)):
+        raise UsageError(f"no such file: {missing}")  # else a module of that name is looked for
+    if not path.is_file() or path.suffix not in (".py", *_DATA):
         return Target("native", target)
     try:
         with path.open("rb") as file:

@@ -208,3 +208,10 @@ def test_an_environment_that_cannot_be_written_to(packages: Path, call: Any) -> 
     assert done.code == 2
     assert "virtual environment" in done.err
     assert call("dialect", "metaflow", "--install", "--uninstall").code == 2
+
+
+@pytest.mark.parametrize("target", ["pipe.yaml", "pipe.yaml:main", "folder/pipe.json"])
+def test_pipeline_whose_file_is_missing_is_not_looked_for_among_modules(here: Path, target: str) -> None:
+    (here / "pipe.py").write_text("raise AssertionError")
+    with pytest.raises(UsageError, match=r"^no such file: .*pipe\.(yaml|json)$"):
+        target_of(target)

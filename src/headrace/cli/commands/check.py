@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -37,6 +38,8 @@ def check_command(target: str, containers: str, place: str, json: bool) -> int:
     if containers not in CONTAINERS:
         raise UsageError(f"--containers wants {', '.join(CONTAINERS[:-1])} or {CONTAINERS[-1]}, not {containers!r}")
     if target_of(target).dialect != "kfp":
+        if not any(Path(one).is_file() for one in (target, target.rpartition(":")[0])):
+            raise UsageError(f"no such file: {target}")
         raise UsageError(f"{target} is not a Kubeflow pipeline; `headrace check` reads pipelines alone")
     pipeline = load(target).pipeline
     tasks = describe(pipeline)
