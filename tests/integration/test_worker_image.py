@@ -87,6 +87,23 @@ def test_image_is_built_from_wheels_and_runs_as_any_user(tmp_path: Path, monkeyp
         subprocess.run(["podman", "rmi", "--force", tag], capture_output=True, check=False)
 
 
+def test_engine_that_is_installed_but_does_not_work_is_passed_over_and_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    tag = ["--tag", "localhost/headrace-test-none"]
+    for engine, script in (("docker", "[ $1 = version ]"), ("podman", "exit 1")):
+        file = tmp_path / engine
+        file.write_text(f"#!/bin/sh\n{script} || {{ echo '{engine} cannot' >&2; exit 1; }}\n")
+        file.chmod(0o755)
+    done = subprocess.run([sys.executable, RECIPE / "build", *tag], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.splitlines() == [
+        "images/worker/build: docker, podman or buildah is needed. `docker buildx version` says: docker cannot; "
+        "`podman version` says: nothing"
+    ]
+
+
 def _wheel(one: Distribution, folder: Path) -> tuple[str, Path]:
     """Make the wheel again that a package was installed from, as far as its files go."""
     name = one.name.replace("-", "_")

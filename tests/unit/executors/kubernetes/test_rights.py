@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+import shutil
+import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -46,6 +49,19 @@ def test_chart_has_the_objects_of_the_manifest(server: ServerShape | None, names
     assert list(yaml.safe_load_all(yaml_text(*wanted))) == wanted
     rendered = _rendered(chart("1.2.dev3+abc", grant, "trainer", server), namespace)
     assert sorted(rendered, key=repr) == sorted(wanted, key=repr)
+
+
+@pytest.mark.skipif(shutil.which("helm") is None, reason="helm is not installed; the test above stands for it")
+@pytest.mark.parametrize("server", SERVERS)
+def test_helm_renders_the_chart_as_the_manifest(tmp_path: Path, server: ServerShape | None) -> None:
+    grant = Grant(users=["alice@example.org"], rights=rights_of("trainjob", queued=True))
+    for name, text in chart("0.1.0", grant, "trainer", server).items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    command = ["helm", "template", "name", str(tmp_path), "--namespace", "team"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    rendered = [one for one in yaml.safe_load_all(done.stdout) if one]
+    assert sorted(rendered, key=repr) == sorted(manifests("team", grant, "trainer", server), key=repr)
 
 
 def test_role_has_no_right_to_read_secrets_and_none_outside_of_the_namespace() -> None:
