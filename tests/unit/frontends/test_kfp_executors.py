@@ -159,6 +159,21 @@ def test_file_of_an_output_parameter_of_another_type_is_an_error(bench, kind, te
         run(bench, source, outputs={"out": kind})
 
 
+@pytest.mark.parametrize(
+    ("promised", "returned", "message"),
+    [
+        ("int", "'s'", r"outer\.a: function 'f' returned str for output 'Output', .* promises int"),
+        ("NamedTuple('O', x=int, y=str)", "(1,)", r"outer\.a: function 'f' returned 1 values, .* promises 2"),
+        ("NamedTuple('O', x=int, y=str)", "(1, 2)", r"returned int for output 'y', .* promises str"),
+        ("set", "{1}", r"output 'Output' has the unknown type"),
+    ],
+)
+def test_function_that_returns_what_it_does_not_promise_is_named(bench, promised, returned, message):
+    source = f"from typing import NamedTuple\ndef f() -> {promised}:\n    return {returned}\n"
+    with pytest.raises(ComponentFailedError, match=message):
+        run(bench, source)
+
+
 def test_metadata_that_json_cannot_hold_is_named(bench):
     source = "def f(out: Output[Model]):\n    out.metadata['x'] = {1, 2}\n"
     with pytest.raises(ComponentFailedError, match="metadata of output artifact 'out'"):

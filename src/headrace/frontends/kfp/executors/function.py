@@ -157,9 +157,9 @@ class _Attempt:
         if argument_kinds.is_named_tuple(promised):
             fields = promised._fields
             if len(fields) != len(returned):
-                raise ValueError(
-                    f"Expected {len(fields)} return values from function `{self._function.__name__}`, "
-                    f"got {len(returned)}"
+                raise ComponentFailedError(
+                    f"{self._call.step.path}: function {self._function.__name__!r} returned {len(returned)} values, "
+                    f"and its annotation promises {len(fields)}"
                 )
             for number, field in enumerate(fields):
                 value = returned[number] if type(returned) is tuple else getattr(returned, field)
@@ -173,8 +173,9 @@ class _Attempt:
         if kind is not None:
             accepted = (int, float) if kind is float else kind
             if not isinstance(value, accepted):
-                raise ValueError(
-                    f"Function `{self._function.__name__}` returned value of type {type(value)}; want type {kind}"
+                raise ComponentFailedError(
+                    f"{self._call.step.path}: function {self._function.__name__!r} returned {type(value).__name__} for "
+                    f"output {name!r}, and its annotation promises {kind.__name__}"
                 )
             self._parameters[name] = kind(value) if type(value) is bool else as_json(value)
         elif argument_kinds.is_artifact(promised):
@@ -184,9 +185,9 @@ class _Attempt:
                 with open(self._outputs[name].path, "w", encoding="utf-8") as file:  # noqa: PTH123
                     file.write(str(value))
         else:
-            raise RuntimeError(
-                f"Unknown return type: {promised}. Must be one of the supported data types: "
-                "str, int, float, bool, dict, list, an artifact, or a NamedTuple of these"
+            raise ComponentFailedError(
+                f"{self._call.step.path}: output {name!r} has the unknown type {promised}; known are str, int, float, "
+                "bool, dict, list, artifacts and a NamedTuple of these"
             )
 
     def _told(self, name: str, artifact: Any) -> Told:
