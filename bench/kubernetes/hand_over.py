@@ -101,8 +101,9 @@ def report(setting: Setting, mib: int, rounds: int) -> None:
         said = subprocess.check_output([*command, "get", "hand_over", "--json"], cwd=folder, env=environ, text=True)
     found = ast.literal_eval(json.loads(said)["text"])
     ours, raw = min(found["ours"]), min(found["raw"])
+    pairs = zip(found["ours"], found["raw"], strict=True)
     print(f"array of {mib} MiB from pod to pod: {ours:.2f} s; raw put and get of the bucket: {raw:.2f} s")
-    print(f"ratio: {ours / raw:.2f} (target: 1.3)")
+    print(f"ratio: {ours / raw:.2f} (target: 1.3); of each round:", *[f"{one / other:.2f}" for one, other in pairs])
 
 
 def main() -> None:
