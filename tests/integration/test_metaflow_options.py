@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import click
 import pytest
 
+from headrace.frontends.metaflow.commands.cli import make_group
 from headrace.frontends.metaflow.programs.script import environment
+from headrace.metaflow import Config, FlowSpec, step
 
 if TYPE_CHECKING:
     from tests.integration.conftest import Project
@@ -98,6 +101,27 @@ def test_help_shows_them(project: Project, file: str) -> None:
         "--token TEXT [env var: MY_TOKEN]",
     ):
         assert text in out
+
+
+class Configured(FlowSpec):
+    rates = Config("rates", default_value="{}")
+
+    @step
+    def start(self) -> None:
+        self.next(self.end)
+
+    @step
+    def end(self) -> None:
+        pass
+
+
+def test_help_of_the_file_names_configs() -> None:
+    group = make_group(Configured)
+
+    out = " ".join(group.get_help(click.Context(group)).split())
+
+    assert "--config NAME FILE The file of a config. Configs: rates." in out
+    assert "--config-value NAME TEXT" in out
 
 
 @pytest.mark.parametrize(

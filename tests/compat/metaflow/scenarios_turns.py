@@ -14,5 +14,6 @@ def scenarios(Scenario: Any, run: Any) -> list[Any]:
         Scenario("own-name-resumed", "own_name", (("run",), ("resume", "pick")), ignore=("parents", "children")),
         Scenario("seen-by-mutators", "seen_by_mutators", (("run",), show)),
         run("seen-by-mutators-with", "seen_by_mutators", "--with", "retry:times=1,minutes_between_retries=0"),
+        Scenario("show-loop", "bad_graphs", (("!show",),), env={"BAD": "cycle"}),
         run("seen-by-mutators-given", "seen_by_mutators", "--with", "timeout:seconds=60", "--with", given),
     ]

@@ -240,6 +240,7 @@ def _decorator_options(cls: Any) -> Callable[[Any], Any]:
     if flow_decorators(cls, "trigger_on_finish"):
         text = "Specify run pathspec for testing @trigger_on_finish locally."
         options.append(click.option("--trigger", "triggers", multiple=True, help=text))
+    options += _config_options([one.name for one in cls._configs().values()])
 
     def add(command: Any) -> Any:
         for option in reversed(options):
@@ -247,6 +248,20 @@ def _decorator_options(cls: Any) -> Callable[[Any], Any]:
         return command
 
     return add
+
+
+def _config_options(names: list[str]) -> list[Callable[[Any], Any]]:
+    """What help says of configs; ``split_configs`` has taken their words out of the command line."""
+    if not names:
+        return []
+    how: dict[str, Any] = {"nargs": 2, "multiple": True, "expose_value": False, "allow_from_autoenv": False}
+    return [
+        click.option(option, metavar=f"NAME {value}", help=f"{text} Configs: {', '.join(names)}.", **how)
+        for option, value, text in (
+            ("--config", "FILE", "The file of a config."),
+            ("--config-value", "TEXT", "The value of a config, as a file would have it."),
+        )
+    ]
 
 
 def _head(cls: Any, argv: list[str]) -> None:

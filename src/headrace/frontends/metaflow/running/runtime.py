@@ -151,8 +151,8 @@ class Runtime:
         elif not self._console.has_started(name):
             self._console.say(f"[{self._console.run}/{name}] Was finished already.")
         else:
-            splits = transition.splits if transition is not None else 0
-            yields = (f"Foreach yields {splits} child steps.",) if splits else ()
+            is_foreach = transition is not None and transition.kind == "foreach"
+            yields = (f"Foreach yields {transition.splits} child steps.",) if is_foreach else ()  # type: ignore[union-attr]
             self._console.ended(name, *yields, FINISHED)
         if task.attempt == task.attempts_before:  # taken over: the code may have been edited since
             transition = self._led_now(node, transition)
