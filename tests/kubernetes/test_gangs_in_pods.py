@@ -15,7 +15,7 @@ from lightkube.resources.batch_v1 import Job
 from lightkube.resources.core_v1 import Namespace, Pod, ResourceQuota
 from tests.clusters import Cluster
 from tests.kubernetes import controllers
-from tests.kubernetes.conftest import Space
+from tests.kubernetes.conftest import Space, made_space
 from tests.kubernetes.projects import Project
 
 #: Each member adds up what all have, by a ring of sockets, and then asks the test whether it may go on.
@@ -199,9 +199,12 @@ def test_gang_reduces_over_a_ring_and_starts_again_when_one_member_is_killed(
 
 @pytest.mark.timeout(300)
 def test_group_gets_the_quota_that_pods_hold_which_nobody_needs(
-    tmp_path: Path, space: Space, cluster: Cluster, image: str, bucket: dict[str, str]
+    tmp_path: Path, cluster: Cluster, image: str, bucket: dict[str, str], more_controllers: None
 ) -> None:
     quota = ResourceQuota(metadata=ObjectMeta(name="two"), spec=ResourceQuotaSpec(hard={"pods": "2"}))
-    space.client.create(quota)
-    with contextlib.closing(GangRun(Project(tmp_path, space, cluster, image, bucket), cluster, gangs="job")) as run:
+    with contextlib.ExitStack() as stack:  # a namespace of its own: pods that another test left would use the quota up
+        space = stack.enter_context(made_space(cluster, "gang-quota"))
+        space.client.create(quota)
+        run = GangRun(Project(tmp_path, space, cluster, image, bucket), cluster, gangs="job")
+        stack.callback(run.close)
         run.members()
