@@ -87,6 +87,10 @@ def test_user_of_a_namespace_needs_no_more_than_the_printed_manifest_with_driver
     assert json.loads(project.run("runs", "--json"))[0]["state"] == "failed", "it does not wait for a driver for ever"
     manifest = project.run("place", "manifest", "pods", "--user", f"system:serviceaccount:{client.namespace}:me")
     kubectl(cluster.kubeconfig, "apply", "-f", "-", given=manifest)  # what an administrator does
+    project.write(FLOW, start_timeout="5s")
+    said = project.run("place", "check", "pods", code=1)
+    assert f"kubectl create secret generic kept --namespace {space.name} --from-env-file stores.env" in said
+    project.write(FLOW)
     (tmp_path / "stores.env").write_text("".join(f"{name}={value}\n" for name, value in stores.items()))
     kubectl(kubeconfig, "create", "secret", "generic", "kept", "--from-env-file", str(tmp_path / "stores.env"))
     said = project.run("place", "check", "pods")

@@ -348,6 +348,17 @@ def _probe(name: str, place: CheckedPlace, where: PodPlace) -> Json:
     return manifest
 
 
+def _advice(place: CheckedPlace, text: str) -> str:
+    """What to do about a pod that cannot start, where that is known: users may not look at secrets."""
+    if not place.secret or f"secret {place.secret!r} does not exist" not in text:
+        return ""
+    namespace = f" --namespace {place.namespace}" if place.namespace else ""
+    return (
+        f"Create it: kubectl create secret generic {place.secret}{namespace} --from-env-file stores.env, a file with a "
+        "line NAME=VALUE for each variable: HEADRACE_DATABASE, HEADRACE_ARTIFACTS and their credentials."
+    )
+
+
 def _from_pod(api: ClusterApi, pod: Json, place: CheckedPlace) -> Iterator[PlaceCheck]:
     name = pod["metadata"]["name"]
     began = time.monotonic()
@@ -377,7 +388,8 @@ def _from_pod(api: ClusterApi, pod: Json, place: CheckedPlace) -> Iterator[Place
             break
     reason = reason_of(seen, events)
     if not reason.started:
-        yield PlaceCheck(name="pod", ok=False, text=f"a pod of this place {reason.text}")
+        text = f"a pod of this place {reason.text}"
+        yield PlaceCheck(name="pod", ok=False, text=text, advice=_advice(place, text))
         return
     yield PlaceCheck(name="pod", ok=True, text=f"ran to its end in {time.monotonic() - began:.1f} s")
     yield from _read(place, log.text if log is not None else "", reason.text)
