@@ -82,7 +82,11 @@ def test_failed_task_is_looked_at_in_a_pod_with_its_inputs_and_the_run_goes_on_t
     project: Project, space: Space
 ) -> None:
     project.write(BROKEN)
-    assert "train/1 failed" in project.run("run", "train.py", "--on", "pods", code=1)
+    said = project.run("run", "train.py", "--on", "pods", code=1)
+    assert "train/1 failed" in said
+    next_ones = ["headrace debug train/1/fit/1 --on pods", "headrace resume train/1"]
+    assert [line.strip().removeprefix("next").strip() for line in said.splitlines()][-2:] == next_ones
+    assert f"Look into it: {next_ones[0]}" in project.run("show", "train/1")
     (project.folder / "train.py").unlink()  # the pod has the code that was kept
     command = [sys.executable, "-m", "headrace", "debug", "--on", "pods"]
     done = subprocess.run(

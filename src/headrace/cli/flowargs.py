@@ -111,7 +111,7 @@ class Options:
     @property
     def kept(self) -> str:
         """What another ``headrace resume`` of the run needs again, to be written behind its name."""
-        return " --code recorded" if self.recorded else ""
+        return (" --code recorded" if self.recorded else "") + (f" --driver {self.driver}" if self.driver else "")
 
     @property
     def quiet(self) -> bool:

@@ -168,7 +168,7 @@ def _next(summary: Summary, kept: str) -> list[str]:
         return [f"headrace resume {summary.run}{kept}"]
     lines = [f"headrace resume {summary.run}{kept}"]
     if summary.failure is not None and summary.failure.task:
-        lines.insert(0, f"headrace debug {summary.failure.task}")
+        lines.insert(0, summary.failure.debug)
     return lines
 
 

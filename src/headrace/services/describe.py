@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 
 from headrace._base.texts import ERROR_LINE, shorten
 from headrace.model.errors import StoreDamagedError
-from headrace.model.records import FLOW_TASK, UNLISTED, ArtifactRecord, RunDetails, RunRecord, TaskId, TaskRecord
+from headrace.model.records import (
+    FLOW_TASK,
+    UNLISTED,
+    ArtifactRecord,
+    AttemptRecord,
+    RunDetails,
+    RunRecord,
+    TaskId,
+    TaskRecord,
+)
 from headrace.model.states import TaskState
 from headrace.services.environments.records import labels_of
 from headrace.services.live_counts import RunningView, StepTotals, running_attempts, totals_of, waits_of
 from headrace.services.names import read_task, task_name
+from headrace.services.pods import pod_of
 from headrace.services.run_rows import RunRow, driver_of, rows_of
 from headrace.services.tracebacks import users_frames
 from headrace.stores.metadata.protocol import MetadataStore, StepCount
@@ -70,13 +80,15 @@ class MetricView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FailureView(msgspec.Struct, frozen=True, kw_only=True):
-    """Why a run or task failed: ``error`` is one line, ``traceback`` has the user's frames only."""
+    """Why a run or task failed: ``error`` is one line, ``traceback`` has the user's frames only; ``debug`` is the
+    command that looks into the task, in a pod where it ran in one."""
 
     task: str
     error: str
     traceback: str
     failure: str
     attempts: int
+    debug: str = ""
 
 
 class QuestionView(msgspec.Struct, frozen=True, kw_only=True):
@@ -237,12 +249,12 @@ def failure_of(metadata: MetadataStore, run: RunRecord) -> FailureView | None:
     """Why the run failed; of a failed task, the traceback of its last attempt."""
     if not run.error:
         return None
-    error, traceback, failure, count = run.error, run.traceback, "", 0
+    error, traceback, failure, count, debug = run.error, run.traceback, "", 0, ""
     if run.failed_task:
         step, _, number = run.failed_task.rpartition("/")
         task = FLOW_TASK if (known := read_task(number)) is None else TaskId(step, known)
         attempts = metadata.attempts(run.id, task)
-        count = len(attempts)
+        count, debug = len(attempts), _debug_command(metadata, run, attempts)
         if attempts:
             traceback = attempts[-1].traceback or traceback
             failure = attempts[-1].failure
@@ -253,7 +265,14 @@ def failure_of(metadata: MetadataStore, run: RunRecord) -> FailureView | None:
         traceback=users_frames(traceback),
         failure=failure,
         attempts=count,
+        debug=debug,
     )
+
+
+def _debug_command(metadata: MetadataStore, run: RunRecord, attempts: Sequence[AttemptRecord]) -> str:
+    """The command that looks into the task with these attempts which failed the run: where the last one was."""
+    in_pod = attempts and pod_of(metadata, attempts[-1]) is not None
+    return f"headrace debug {run.name}/{run.failed_task}" + (f" --on {attempts[-1].place}" if in_pod else "")
 
 
 def open_questions(metadata: MetadataStore, run_id: int, now: float) -> list[QuestionView]:

@@ -159,7 +159,7 @@ def _print_failure(view: RunView) -> None:
     tries = f" after {failure.attempts} attempts" if failure.attempts > 1 else ""
     click.echo(style(f"{of}{tries}: {clean_lines(failure.error)}", fg="red", bold=True))
     if failure.task:
-        click.echo(f"Look into it: headrace debug {failure.task}")
+        click.echo(f"Look into it: {failure.debug}")
     click.echo()
 
 

@@ -118,7 +118,7 @@ def run_flow(
     if how.reproduces is None:
         _call_hook(flow, ended, how.scope)
     if ended.error is not None and (reraise or isinstance(ended.error, (KeyboardInterrupt, SystemExit))):
-        advise(ended.error, ended.run)
+        advise(ended.error, ended.run, session.stores.metadata)
         raise ended.error
     if ended.error is not None:
         _forget_frames(ended.error)

@@ -10,6 +10,7 @@ from headrace._base import frames
 from headrace._base.attributes import own
 from headrace.model.errors import DefinitionError, HeadraceError
 from headrace.model.records import RunRecord
+from headrace.stores.metadata.protocol import MetadataStore
 
 
 def prune(error: BaseException) -> None:
@@ -22,11 +23,15 @@ def _is_deliberate(error: BaseException) -> bool:
     return known or own(error, "headrace_task") is not None  # a step's own exception, raised again in the flow
 
 
-def advise(error: BaseException, run: RunRecord) -> None:
+def advise(error: BaseException, run: RunRecord, metadata: MetadataStore) -> None:
     """Remember with ``error`` how to go on with the run that it ended, for the case that it is not caught."""
+    from headrace.services.describe import failure_of
+
     how = f"`headrace resume {run.name}`"
     if run.failed_task:
-        how = f"`headrace debug {run.name}/{run.failed_task}`, or {how}"
+        with contextlib.suppress(HeadraceError):  # the store is away
+            failure = failure_of(metadata, run)
+            how = f"`{failure.debug}`, or {how}" if failure is not None else how
     if not run.entry.startswith(":"):  # a notebook has no file to load the flow from
         with contextlib.suppress(AttributeError):  # a class with __slots__
             error.headrace_advice = f"headrace: {run.name} {run.state}; next: {how}"  # type: ignore[attr-defined]

@@ -180,7 +180,7 @@ function Failure() {
           </>
         )}
         {failure.task ? (
-          <CopyButton text={`headrace debug ${failure.task}`} what="the command that debugs this">
+          <CopyButton text={failure.debug} what="the command that debugs this">
             headrace debug
           </CopyButton>
         ) : (

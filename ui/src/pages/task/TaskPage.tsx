@@ -115,7 +115,7 @@ function Head({ at, run, view, task, waits }: { at: At; run: string; view: TaskV
         {view.reused_from && <span className="run-far">result of {view.reused_from}</span>}
         <span className="bar-rest" />
         <span className="actions">
-          <CopyButton text={`headrace debug ${view.name}`} what="the command that debugs this task">
+          <CopyButton text={`headrace debug ${view.name}${last?.pod ? ` --on ${last.place}` : ""}`} what="the command that debugs this task">
             headrace debug
           </CopyButton>
         </span>
