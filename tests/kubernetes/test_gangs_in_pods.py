@@ -122,6 +122,7 @@ class GangRun:
         self.gate.settimeout(1)
         self._connections: list[socket.socket] = []
         address = f"{cluster.host}:{self.gate.getsockname()[1]}"
+        self._project = project
         self.process = project.start("run", "train.py", "--on", "pods", "--gate", address)
 
     def members(self) -> dict[int, str]:
@@ -142,6 +143,13 @@ class GangRun:
             found[int(rank)] = pod
             self._connections.append(connection)
         return found
+
+    def kill_driver(self) -> str:
+        """Kill the driver without warning, and let another one go on with the run; what the first one printed."""
+        self.process.kill()
+        said, _ = self.process.communicate()
+        self.process = self._project.start("resume", "Ring/1")
+        return str(said)
 
     def finish(self) -> str:
         """Let the members end, and the run; what it printed, with what its steps printed."""
@@ -165,8 +173,15 @@ class GangRun:
             one.close()
 
 
+def _await_pods_to_go(space: Space, names: set[str]) -> None:
+    until = time.monotonic() + 90
+    while left := names & {str(one.metadata.name) for one in space.client.list(Pod)}:
+        assert time.monotonic() < until, left
+        time.sleep(0.5)
+
+
 @pytest.mark.timeout(600)
-def test_gang_reduces_over_a_ring_and_starts_again_when_one_member_is_killed(
+def test_gang_reduces_over_a_ring_and_starts_again_when_a_member_or_its_driver_is_killed(
     tmp_path: Path, space: Space, cluster: Cluster, image: str, bucket: dict[str, str], more_controllers: None
 ) -> None:
     enforced = {"pod-security.kubernetes.io/enforce": "restricted"}  # as pods are, they are let in
@@ -187,8 +202,14 @@ def test_gang_reduces_over_a_ring_and_starts_again_when_one_member_is_killed(
             assert first[form][1] not in pods.values()
             if form != "pods":  # a group ends as a whole
                 assert first[form][0] not in pods.values()
+        said = {form: run.kill_driver() for form, run in runs.items() if form != "pods"}
+        for form in said:  # no gang goes on without its driver: what the killed one left is deleted
+            third = runs[form].members()
+            assert not {*third.values()} & {*again[form].values()}, form
+        _await_pods_to_go(space, {pod for form in said for pod in again[form].values()})
         for form, run in runs.items():  # no step has retries: that its pod was deleted did not count
-            assert f"pod {first[form][1]} was deleted, by hand or by another program; what it" in run.finish(), form
+            told = run.finish()
+            assert f"pod {first[form][1]} was deleted, by hand or by another program; what it" in said.get(form, told)
     until = time.monotonic() + 90  # the garbage collector takes what a deleted object owned
     while left := [*space.client.list(Job), *space.client.list(Pod)]:
         assert time.monotonic() < until, [one.metadata.name for one in left]
