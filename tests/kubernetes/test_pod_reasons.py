@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import secrets
 import time
+from collections.abc import Iterator
 from typing import Any
 
+import pytest
 from tests.clusters import Cluster
 from tests.kubernetes.conftest import Space
 from tests.kubernetes.watching import bare_pod
@@ -77,3 +80,67 @@ def _await_reasons(client: ClusterClient, expected: dict[str, str]) -> None:
             return
         assert time.monotonic() < until, missing
         time.sleep(0.2)
+
+
+def _condition(kind: str, status: str) -> dict[str, str]:
+    now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    return {"type": kind, "status": status, "reason": "Told", "lastHeartbeatTime": now, "lastTransitionTime": now}
+
+
+def _tell(client: ClusterClient, path: str, status: dict[str, Any]) -> None:
+    """What a kubelet would say of its node or pod."""
+    client.request("PATCH", f"{path}/status", {"status": status}, content="application/merge-patch+json")
+
+
+@pytest.fixture
+def node(cluster: Cluster, space: Space) -> Iterator[str]:
+    """A node that no kubelet stands behind: it is as the test says."""
+    name = f"hr-node-{secrets.token_hex(4)}"
+    room = {"cpu": "4", "memory": "8Gi", "pods": "10"}
+    made = {
+        "apiVersion": "v1",
+        "kind": "Node",
+        "metadata": {"name": name, "labels": {"kubernetes.io/hostname": name}},
+        "spec": {"taints": [{"key": name, "effect": "NoSchedule"}]},
+        "status": {"capacity": room, "allocatable": room, "conditions": [_condition("Ready", "True")]},
+    }
+    with ClusterClient(Access(str(cluster.kubeconfig)), space.name) as client:
+        client.request("POST", "/api/v1/nodes", made)
+        yield name
+        client.request("DELETE", f"/api/v1/nodes/{name}")
+        for pod in ("lost", "late"):
+            client.delete(POD, pod, grace=0)  # no kubelet ends them
+
+
+def test_pods_of_a_lost_node_with_a_full_disk_are_taken_away_and_say_so(
+    cluster: Cluster, space: Space, node: str
+) -> None:
+    """The cluster's own controllers draw the conclusions: taints of the node, and that its pods are deleted."""
+    unreachable = {"key": "node.kubernetes.io/unreachable", "operator": "Exists", "tolerationSeconds": 0}
+    lost, late = _pod("lost", "none", "true"), _pod("late", "none", "true")
+    lost["spec"] |= {"nodeName": node, "tolerations": [unreachable | {"effect": "NoExecute"}]}
+    late["spec"] |= {
+        "nodeSelector": {"kubernetes.io/hostname": node},
+        "tolerations": [{"key": node, "operator": "Exists"}, {"key": unreachable["key"], "operator": "Exists"}],
+    }
+    running = {"name": "main", "image": "", "imageID": "", "ready": True, "restartCount": 0}
+    running["state"] = {"running": {"startedAt": "2026-01-01T00:00:00Z"}}
+    with ClusterClient(Access(str(cluster.kubeconfig)), space.name) as client:
+        client.create(lost)
+        _tell(client, POD.path(space.name, "lost"), {"phase": "Running", "containerStatuses": [running]})
+        conditions = [_condition("Ready", "Unknown"), _condition("DiskPressure", "True")]
+        _tell(client, f"/api/v1/nodes/{node}", {"conditions": conditions})
+        until = time.monotonic() + 90
+        while "node.kubernetes.io/disk-pressure" not in _taints(client, node):
+            assert time.monotonic() < until
+            time.sleep(0.2)
+        client.create(late)  # it tolerates all taints but that
+        expected = {
+            "lost": "was deleted since its node became unreachable or got a taint",
+            "late": "has a taint that the pod does not tolerate",
+        }
+        _await_reasons(client, expected)
+
+
+def _taints(client: ClusterClient, node: str) -> set[str]:
+    return {one["key"] for one in client.request("GET", f"/api/v1/nodes/{node}")["spec"].get("taints", [])}
