@@ -87,8 +87,12 @@ def test_failed_task_is_looked_at_in_a_pod_with_its_inputs_and_the_run_goes_on_t
     next_ones = ["headrace debug train/1/fit/1 --on pods", "headrace resume train/1"]
     assert [line.strip().removeprefix("next").strip() for line in said.splitlines()][-2:] == next_ones
     assert f"Look into it: {next_ones[0]}" in project.run("show", "train/1")
+    said = project.run("run", "train.py", "--on", "pods", "--driver", "here", code=1)
+    again = "headrace resume train/2 --driver here"
+    assert again in said, "else the next driver would be in the cluster, as the place says"
+    assert "its driver is in place" not in project.run(*again.split()[1:], "--n", "8")
     (project.folder / "train.py").unlink()  # the pod has the code that was kept
-    command = [sys.executable, "-m", "headrace", "debug", "--on", "pods"]
+    command = [sys.executable, "-m", "headrace", *next_ones[0].split()[1:]]
     done = subprocess.run(
         command, cwd=project.folder, env=project.environ, input="p 'n is', n\nq\n", capture_output=True, text=True
     )
@@ -103,8 +107,8 @@ def test_failed_task_is_looked_at_in_a_pod_with_its_inputs_and_the_run_goes_on_t
     assert "train/1 succeeded" in said
     assert project.result("train/1") == 1
     said = project.run("run", "--code-of", "train/1", "--", "--n", "6")  # as the pages start runs
-    assert "train/2: its driver is in place 'pods'" in said
-    assert project.result("train/2") == -1
+    assert "train/3: its driver is in place 'pods'" in said
+    assert project.result("train/3") == -1
 
 
 def test_driver_that_cannot_start_or_work_says_why(project: Project, space: Space) -> None:
