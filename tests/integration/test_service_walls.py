@@ -66,6 +66,11 @@ class NoPlaces:
     hands_over = False
 
 
+class NoWorkers:
+    def close(self) -> None:
+        """They are given up when the run cannot be had."""
+
+
 Ask = Callable[[Stores, RunRecord], Any]
 
 #: By module and name, how each is asked about a run that the caller holds.
@@ -92,6 +97,7 @@ ABOUT_A_RUN: dict[str, Ask] = {
     ),
     "environments.records.locks_of_run": lambda s, run: records.locks_of_run(s.metadata, s.artifacts, run.id, ["fit"]),
     "environments.records.locks_of_step": lambda s, run: records.locks_of_step(s.metadata, s.artifacts, run.id, "fit"),
+    "environments.records.handed_locks": lambda s, run: records.handed_locks(s.metadata, s.artifacts, run.id),
     "explain.explain_task": lambda s, run: explain.explain_task(s.metadata, s.artifacts, run, task(run.id)),
     "garbage.named_blobs": lambda s, run: list(garbage.named_blobs(s.metadata, s.artifacts, run.id)),
     "live_counts.totals_of": lambda s, run: live_counts.totals_of(s.metadata, run, gone=False),
@@ -144,6 +150,7 @@ ABOUT_A_RUN: dict[str, Ask] = {
         NoPlaces(),  # type: ignore[arg-type]  # not asked for more before the lease is there
         NewSession(flow="train", entry=""),
         Resume(run=run),
+        NoWorkers(),  # type: ignore[arg-type]
     ),
     "leases.take_lease": lambda s, run: leases.take_lease(s.metadata, run),
     "leases.awaits_driver": lambda s, run: leases.awaits_driver(s.metadata, run),
@@ -169,6 +176,7 @@ SAME_FOR_ANY = {
     "environment_changes.contents_of_tasks",
     "environments.records.locks_of_run",
     "environments.records.locks_of_step",
+    "environments.records.handed_locks",
     "reproduction.build_environments",
     "reproduction.gaps",
     "marks.flags_of",
