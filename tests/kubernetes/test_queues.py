@@ -168,7 +168,7 @@ def test_rights_of_the_manifest_alone_are_enough_for_a_gang_in_a_jobset_that_wai
 ) -> None:
     stores = {**bucket, "HEADRACE_DATABASE": database}
     project = driven_project(tmp_path, space, cluster, image, stores)
-    queue = queues("research")
+    queue = queues("lab")
     queue.allow("1")
     queue.client.create({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "stores"}, "stringData": stores})
     act_as(project, cluster, "me")
@@ -176,15 +176,15 @@ def test_rights_of_the_manifest_alone_are_enough_for_a_gang_in_a_jobset_that_wai
     user = f"system:serviceaccount:{space.name}:me"
     kubectl(cluster.kubeconfig, "apply", "-f", "-", given=project.run("place", "manifest", "pods", "--user", user))
 
-    settings = {"gangs": "jobset", "queue": "research"}
+    settings = {"gangs": "jobset", "queue": "lab"}
     project.write(FLOW, **settings)
     checks = checks_of(project, 1)
     assert missing_in(checks) == {"right: jobsets", "rights"}
-    assert [checks[name]["ok"] for name in ("right: workloads", "right: localqueues", "queue research")] == [None] * 3
+    assert [checks[name]["ok"] for name in ("right: workloads", "right: localqueues", "queue lab")] == [None] * 3
     assert checks["gangs jobset"]["ok"], "the cluster has it"
     kubectl(cluster.kubeconfig, "apply", "-f", "-", given=checks["rights"]["grant"])
     checks = checks_of(project, 0)
-    assert checks["queue research"]["ok"]
+    assert checks["queue lab"]["ok"]
 
     run = GangRun(project, cluster, **settings)
     try:
