@@ -409,3 +409,38 @@ def test_tasks_of_a_subflow_are_numbered_together(project: Project) -> None:
     found = [task.id for task in project.tasks()]
     assert sorted(one.number for one in found if one.step.startswith("Counted.")) == list(range(1, 13))
     assert "Gang.train/2_node_1" in map(str, found)
+
+
+ONE_BY_ONE = """
+from metaflow import FlowSpec, step
+
+class Each(FlowSpec):
+    @step
+    def start(self):
+        self.items = [1, 2, 3]
+        self.next(self.work, foreach="items")
+
+    @step
+    def work(self):
+        print("begun", self.input)
+        assert self.input > 1
+        self.next(self.join)
+
+    @step
+    def join(self, inputs):
+        self.next(self.end)
+
+    @step
+    def end(self):
+        pass
+
+if __name__ == "__main__":
+    Each()
+"""
+
+
+def test_no_task_starts_after_one_that_failed(project: Project) -> None:
+    project.write(ONE_BY_ONE, "each.py")
+    done = start(project, "each.py", "run", "--max-workers", "1")
+    assert done.code == 1
+    assert re.findall(r"begun \d", done.out) == ["begun 1"]

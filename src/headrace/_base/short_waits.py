@@ -25,10 +25,7 @@ _GAP = 0.0001
 _PAUSE, _LONGEST_PAUSE, _SHRINKS = 0.01, 10.0, 0.98
 
 
-@functools.cache
-def _may_look() -> bool:
-    """Whether there is a core for who waits beside that of who is waited for."""
-    return usable_cores() > 1
+_cores = functools.cache(usable_cores)
 
 
 class ShortWaits:
@@ -41,18 +38,19 @@ class ShortWaits:
         self._not_before = 0.0
         self._pause = _PAUSE
 
-    def wait(self, look: Callable[[], Any], sleep: Callable[[], Any]) -> Any:
+    def wait(self, look: Callable[[], Any], sleep: Callable[[], Any], busy: int = 1) -> Any:
         """What ``look`` returns once that is true, or where it takes too long what ``sleep`` returns.
 
         Args:
             look: says at once whether what is waited for is there.
             sleep: waits for it.
+            busy: how many cores are used meanwhile, by who is waited for; nobody looks where that is all of them.
         """
         begin = time.perf_counter()
-        found = self._look_on(look, begin) if self._short and begin >= self._not_before else None
+        found = self._look_on(look, begin) if self._short and begin >= self._not_before and _cores() > busy else None
         if not found:
             found = sleep()
-        self._short = time.perf_counter() - begin < _SHORT and _may_look()
+        self._short = time.perf_counter() - begin < _SHORT
         return found
 
     def _look_on(self, look: Callable[[], Any], begin: float) -> Any:

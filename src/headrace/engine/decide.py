@@ -445,6 +445,7 @@ def _settle(state: EngineState, gang: Gang, now: float, out: list[Command]) -> N
 def _finish(state: EngineState, task: Task, final: TaskState, problem: Problem, now: float, out: list[Command]) -> None:
     """End a task without a result, and with it all that needed it. A loop, because chains of them may be long."""
     ended = [(task, final, problem)]
+    state.placement.closed |= final is TaskState.FAILED and state.options.stops_at_failure
     for one, state_after, why in ended:
         if one.state in _FINAL:  # it needed two of them
             continue
@@ -460,8 +461,7 @@ def _finish(state: EngineState, task: Task, final: TaskState, problem: Problem, 
             one.gang.over = True
             ended += [(other, *gangs.fate(one.gang)) for other in one.gang.tasks if other in state.live]
         one.dependents = []
-        one.pending = ()
-        one.inputs = ()
+        one.pending = one.inputs = ()
 
 
 # --- trouble ----------------------------------------------------------------------------------------------------

@@ -308,6 +308,11 @@ class Kernel:
             self._tell_waiters()
         return True
 
+    def _await_short_commit(self) -> None:
+        """Leave a thread alone that commits: as a rule it goes on to hear the workers itself in a moment."""
+        if self._commit_lock.locked() and self._commit_lock.acquire(timeout=SLOW_COMMIT):
+            self._commit_lock.release()
+
     def counted(self) -> LoopCounters:
         """The counters, with what is there now."""
         counts = list(self.state.counts.values())

@@ -24,7 +24,7 @@ from headrace.engine.events import Cancel, Exceeded, Resized, Submit
 from headrace.engine.inbox import Inbox
 from headrace.engine.interrupts import InterruptSafeLock
 from headrace.engine.journal import Journal
-from headrace.engine.kernel import SLOW_COMMIT, Kernel
+from headrace.engine.kernel import Kernel
 from headrace.engine.ports import Executor
 from headrace.engine.reuse import was_finished
 from headrace.engine.rows import running_records, tasks_in
@@ -52,9 +52,6 @@ _PATIENCE = 3.0
 _CLOSING = 60.0
 #: Tasks submitted at once before the workers are heard again.
 _GROUP = 32
-
-#: Cores of this process.
-_CORES = len(os.sched_getaffinity(0))
 
 
 class Loop(Kernel):
@@ -88,7 +85,7 @@ class Loop(Kernel):
         self.inbox = Inbox(self._wake)
         self._closed = False
         self._epoll = select.epoll()
-        self._waits_for_workers = ShortWaits()
+        self._short_waits = ShortWaits()
         self._epoll.register(self._wake_fd, select.EPOLLIN)
         self._turns = Turns(self.section, self._epoll, self._deadline, self._wake, self._settle_round)
         self.workers = WorkerPool(self._epoll, run_name, state.options)
@@ -445,11 +442,6 @@ class Loop(Kernel):
 
     # --- hearing and settling ---------------------------------------------------------------------------------
 
-    def _await_short_commit(self) -> None:
-        """Leave a thread alone that commits: as a rule it goes on to hear the workers itself in a moment."""
-        if self._commit_lock.locked() and self._commit_lock.acquire(timeout=SLOW_COMMIT):
-            self._commit_lock.release()
-
     def _deadline(self) -> float:
         """When something is due even if no worker speaks."""
         at = self._looked + self._pace
@@ -478,11 +470,8 @@ class Loop(Kernel):
         """Hear what workers say within ``wait`` seconds; ``settle`` it too, unless the store is slow."""
         if self._closed:
             return
-        poll = self._epoll.poll
-        if wait > 0 and self.state.placement.running < _CORES:  # else workers want them all
-            ready = self._waits_for_workers.wait(lambda: poll(0), lambda: poll(wait))
-        else:
-            ready = poll(wait)
+        poll, busy = self._epoll.poll, self.state.placement.running
+        ready = self._short_waits.wait(lambda: poll(0), lambda: poll(wait), busy) if wait else poll(0)
         self._polled = None
         self._turns.polling_until = -math.inf
         with self.section:

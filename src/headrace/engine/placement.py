@@ -82,6 +82,7 @@ class Placement:
         #: Slots of attempts that have begun and are not recorded as running, by token.
         self.unrecorded: dict[int, Slot] = {}
         self.running = 0
+        self.closed = False  # nothing starts any more
         self._told: set[LaneShape] = set()  # needs that are told to be too large
         #: Of steps, by ``StepInfo.id``, for tasks of no gang that ask for what their policy says.
         self._shapes: dict[int, LaneShape] = {}
@@ -169,6 +170,8 @@ class Placement:
 
     def startable(self, now: float) -> Iterator[tuple[Task, bool]]:
         """The tasks to start now, each with whether it is sent ahead; lease each before asking for the next one."""
+        if self.closed:
+            return
         blocked: set[Scope] = set()
         lanes = list(self.lanes.items())
         if len(lanes) > 1:

@@ -58,6 +58,7 @@ class RunOptions(msgspec.Struct, frozen=True, kw_only=True):
     use_cache: bool = True
     reuse_changed: bool = False
     seed: int | None = None  # None: tasks draw from chance
+    stops_at_failure: bool = False  # once a task has failed for good, no other one begins
     known_only: bool = False  # tasks that ``recorded`` does not know are cancelled instead of run
 
 

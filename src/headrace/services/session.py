@@ -100,6 +100,7 @@ class NewSession(msgspec.Struct, frozen=True, kw_only=True):
     store_wait: float = 0.0  # seconds that the start waits for stores that are away
     use_cache: bool = True
     keep_going: bool = False
+    stops_at_failure: bool = False  # once a task has failed for good, no other one begins
     seed: int | None = None  # of random numbers; a run that is resumed keeps its own
     environment: Environment | None = None  # of steps that name none
     given_environment: str = ""  # its name, where the command line gave it

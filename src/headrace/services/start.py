@@ -293,6 +293,7 @@ def _begin(stores: Stores, places: Places, new: NewSession, opened: _Opened) -> 
         use_cache=new.use_cache,
         reuse_changed=opened.reuse_changed,
         seed=new.seed if known is None else known,
+        stops_at_failure=new.stops_at_failure,
         known_only=new.reproduces is not None and bool(new.reproduces.part),
     )
     state = EngineState(options, opened.recorded)

@@ -420,3 +420,19 @@ def test_times_of_a_worker_with_another_clock_are_put_in_terms_of_ours(skew: flo
     last = [w for w in written(bench.log) if isinstance(w, TaskRecord)][-1]
     assert last.finished is not None
     assert last.created <= (last.started or 0.0) <= last.finished <= 1005.0
+
+
+def test_a_run_that_stops_at_a_failure_starts_nothing_after_one() -> None:
+    bench = Bench(capacity=Resources(cpu=1), stops_at_failure=True)
+    again, first, second = bench.step("again", retry=Retry(1)), bench.step("first"), bench.step("second")
+    tasks = [bench.submit(one, "x") for one in (again, first, second)]
+    assert bench.start() == [tasks[0]]
+    bench.fail(tasks[0])  # for now, not for good
+    (later,) = of_kind(bench.commands, Later)
+    assert bench.start() == [tasks[1]]
+    bench.fail(tasks[1])
+    assert bench.start() == []
+    bench.submit(second, "y")
+    bench.clock.advance(later.at - bench.clock.now)
+    bench.feed(later.event)
+    assert bench.start() == []

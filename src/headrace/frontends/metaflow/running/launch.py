@@ -211,6 +211,7 @@ def _new_session(
             *((tag, "") for tag in check_tags(list(options.tags))),
         ),
         max_parallel=workers,
+        stops_at_failure=True,
         log_limit=options.max_log_size << 20,
         store_wait=parse_duration(scope.settings.store_wait),
         seed=options.seed,
