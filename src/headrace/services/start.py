@@ -172,7 +172,6 @@ def reopen_session(
         hand_over(stores, places, new, resume)
     from headrace.services.resumable import check_kept
 
-    executor = executor or start_workers(places)
     with contextlib.ExitStack() as undo:
         undo.enter_context(closed_on_error(executor))
         _check_resumable(resume.run)
@@ -182,6 +181,8 @@ def reopen_session(
         check_kept(patient.metadata, resume.run)
         lease = take_lease(patient.metadata, resume.run)
         try:
+            if executor is None:  # while the run is as it was
+                executor = undo.enter_context(closed_on_error(start_workers(places)))
             kept = code.store(patient.artifacts)
             opened = _Opened(resume.run, lease, {}, resume.reuse_changed, code, kept, executor, diff)
             return _begin(stores, places, new, _reopen(patient, places, new, resume, opened))

@@ -41,6 +41,7 @@ from headrace.model.errors import (
 from headrace.model.params import to_text
 from headrace.model.records import Input, RunRecord
 from headrace.model.states import RunState
+from headrace.model.workers import LOCAL
 from headrace.runtime import ambient
 from headrace.runtime.context import reading
 from headrace.runtime.secrets import Secret, hide
@@ -207,7 +208,8 @@ def _reopen(flow: Runnable, values: dict[str, Any], how: Launch, secrets: tuple[
     run = how.resume.run
     before = recorded_details(how.scope.store_wait()(lambda: stores.metadata.run_by_id(run.id)) or run)
     places = _places(flow, how, how.place or before.place)
-    executor = None if places.hands_over else start_workers(places)
+    # Elsewhere it shows to others that workers get ready, so not before the run is this process's.
+    executor = start_workers(places) if places.default == LOCAL else None
     with closed_on_error(executor):
         new = _new_session(flow, values, how, secrets, stores, how.environment or before.environment)
     return reopen_session(stores, places, new, how.resume, executor=executor)
