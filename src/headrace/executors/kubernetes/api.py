@@ -111,7 +111,7 @@ class ClusterApi:
         self._hold = 0.0
         self._listing: set[str] = set()
         self._forwards: set[asyncio.Task[None]] = set()
-        self._watching: list[asyncio.Task[None]] = []
+        self._watches: list[Watch] = []
 
     def start(self) -> None:
         """See that the cluster can be used, and begin to watch.
@@ -224,7 +224,9 @@ class ClusterApi:
                     others = WatchListener(_nothing, _nothing, self._on_other_event, self._on_events_failure, _nothing)
                     about = {"fieldSelector": "involvedObject.kind!=Pod"}
                     watches.append(Watch(self._http, EVENT.path(self.namespace), about, others))
-                self._watching = [group.create_task(one.run()) for one in watches]
+                self._watches = watches
+                for one in watches:
+                    group.create_task(one.run())
                 for _ in range(_CREATIONS):
                     group.create_task(self._creator())
                 for _ in range(_OTHERS):
@@ -238,8 +240,8 @@ class ClusterApi:
             await self._http.close()
 
     def _finish(self, wait: float) -> None:
-        for watch in self._watching:  # nobody hears any more what becomes of all the pods
-            watch.cancel()
+        for watch in self._watches:  # nobody hears any more what becomes of all the pods
+            watch.end()
         while not self._wanted.empty():
             self._creating.pop(_name_of(self._wanted.get_nowait()), None)
             self._wanted.task_done()
@@ -250,7 +252,6 @@ class ClusterApi:
             async with asyncio.timeout(wait):
                 await self._wanted.join()
                 await self._others.join()
-                await asyncio.gather(*self._watching, return_exceptions=True)  # they close their connections
         if self._main is not None:
             self._main.cancel()
 

@@ -57,10 +57,18 @@ class Watch:
         self._listener = listener
         self._version = ""
         self._failures = 0
+        self._over = False
+
+    def end(self) -> None:
+        """Look at nothing more: ``run`` returns with the next change.
+
+        To be cancelled while it connects would leave the connection open.
+        """
+        self._over = True
 
     async def run(self) -> None:
-        """Follow the objects until cancelled, or until the listener's ``on_failure`` returns False."""
-        while True:
+        """Follow the objects until cancelled or ended, or until the listener's ``on_failure`` returns False."""
+        while not self._over:
             try:
                 if not self._version:
                     await self._list()
@@ -98,6 +106,8 @@ class Watch:
         }
         async with aclosing(self._client.lines(self._path, params, _SILENCE)) as lines:
             async for line in lines:
+                if self._over:
+                    return
                 if not line:
                     self._failures = 0
                     self._listener.on_success()
