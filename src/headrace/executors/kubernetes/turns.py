@@ -11,6 +11,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
+import msgspec
+
 from headrace.model.workers import GangSeat
 
 #: A gang that nobody asks for any more is forgotten after so many seconds.
@@ -39,7 +41,7 @@ class Member(Protocol):
 M = TypeVar("M", bound=Member)
 
 
-class GivenBack(NamedTuple, Generic[M]):
+class GivenBack(msgspec.Struct, Generic[M], frozen=True):
     """A gang is to give back what it has, and asks again in ``pause`` seconds; ``late``: it has tried for too long."""
 
     kind: str
