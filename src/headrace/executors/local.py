@@ -378,8 +378,9 @@ class LocalExecutor:
         if self._coming is not None or self._templates >= _TEMPLATES:
             return
         names = [name for name in self._learned.all() if name not in self._loaded]
-        if not names or not (self._once or len(self._links) - len(self._spares) < self.capacity.resources.cpu):
-            return
+        in_use = len(self._links) - len(self._spares)
+        if not names or not (self._once or (in_use != 1 and in_use < self.capacity.resources.cpu)):
+            return  # one worker alone has imported all that it needs
         self._templates += 1
         self._number += 1
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
