@@ -173,8 +173,9 @@ class LocalExecutor:
     ``warm`` workers are kept ready (None: as many as there are cores, up to four), in the place ``local`` from the
     start, elsewhere once the first was asked for. An idle worker beyond these is let go after ``idle`` seconds (None:
     never). With ``fresh`` the server is a fresh interpreter in any case, which begins with what that says.
-    ``learned`` says what steps import. While one of them runs, a template, forked from the newest server, imports what
-    that one has not; then it is the newest. Steps that need what is being imported wait for it.
+    ``learned`` says what steps import. A template, forked from the newest server, imports what that one has not; then
+    it is the newest. It begins at the start, with what an earlier run told, and while workers run that are more than
+    one or serve once. Steps that need what is being imported wait for it.
     """
 
     def __init__(

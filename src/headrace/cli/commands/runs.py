@@ -79,7 +79,7 @@ def runs_command(
     """
     from headrace.model.errors import NotFoundError
     from headrace.services.marks import LISTED
-    from headrace.services.run_rows import PENDING, as_recorded, parse_states, rows_of
+    from headrace.services.run_rows import as_recorded, parse_states, rows_of
     from headrace.stores.metadata.protocol import RunFilter
 
     wanted, conditions = parse_states(states), _conditions(where)
@@ -111,9 +111,6 @@ def runs_command(
         click.echo("No runs match." if any((flow, tags, states, where)) else "No runs yet.", err=True)
         return
     _print_rows(rows)
-    for row in rows:
-        if row.driver == PENDING:
-            click.echo(f"{row.name}: {waiting_text(row.waits_for, row.waits_seen)}", err=True)
     if more:
         total = sum(count for _, count, _ in scope.metadata.flows(scope.project))
         click.echo(
@@ -130,9 +127,14 @@ def _conditions(where: tuple[str, ...]) -> tuple[Any, ...]:
 
 
 def _print_rows(rows: Sequence[RunRow]) -> None:
+    from headrace.services.run_rows import PENDING
+
     live = any(row.queue for row in rows)
     columns = (*_COLUMNS[:4], *([Column("TASKS")] if live else []), *_COLUMNS[4:])
     print_table(columns, [_cells(row, live=live) for row in rows])
+    for row in rows:
+        if row.driver == PENDING:
+            click.echo(f"{row.name}: {waiting_text(row.waits_for, row.waits_seen)}", err=True)
 
 
 def _cells(row: RunRow, *, live: bool) -> tuple[str, ...]:
